@@ -1,0 +1,1 @@
+"""The reconcile loop: observe, plan, act, record. The only writer of deployments."""

@@ -1,0 +1,241 @@
+"""What the API answers and takes: the shapes of `-o json`. Times RFC 3339 UTC, sizes in bytes, durations in seconds."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class View(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ExitView(View):
+    code: int | None
+    signal: int | None
+    oom: bool
+    at: str
+    reason: str
+
+
+class InstanceView(View):
+    id: str
+    release: int
+    state: str
+    """starting | ready | draining | stopping | backoff | exited | crash-loop"""
+    address: str | None
+    pid: int | None
+    host: str | None
+    restarts: int
+    started_at: str | None
+    ready_after: float | None
+    cpu_seconds: float | None
+    memory_bytes: int | None
+    exit: ExitView | None
+
+
+class DeploymentView(View):
+    state: str
+    reason: str | None
+
+
+class ServiceView(View):
+    name: str
+    pattern: str
+    target: str
+    release: int
+    desired: int
+    ready: int
+    stopped: bool
+    overrides: dict[str, Any]
+    deployment: DeploymentView
+    routes: list[str]
+    """As given: `/catalog`, `shop.example.com/`, `POST /orders`."""
+    urls: list[str]
+    """Where a person can open it through the gateway."""
+    limits_missing: dict[str, str]
+    """Limits asked for that this host cannot enforce, with the reason."""
+    instances: list[InstanceView]
+
+
+class DaemonView(View):
+    pid: int
+    version: str
+
+
+class StatusView(View):
+    app: str
+    gateway: str | None
+    daemon: DaemonView
+    file: str
+    services: list[ServiceView]
+    not_in_file: list[str]
+    """Services still running that the file no longer has; `up --prune` removes them."""
+
+
+class AppView(View):
+    name: str
+    services: int
+    ready: int
+    desired: int
+    gateway: str | None
+    file: str
+    updated_at: str
+
+
+class ServiceInput(View):
+    """One service of an `up`: its spec and the source that the client has packed and sent."""
+
+    spec: dict[str, Any]
+    source: str
+
+
+class UpRequest(View):
+    """Bring an app to what its file says. `services` limits it to some (with `deploy`); None is all."""
+
+    spec: dict[str, Any]
+    """`spec.model.App` as JSON."""
+    sources: dict[str, str]
+    """Service -> digest of its source's manifest (`POST /v1/sources`)."""
+    services: list[str] | None = None
+    file: str = ""
+    actor: str = ""
+    commit: str | None = None
+    message: str | None = None
+    prune: bool = False
+    reset: bool = False
+    """Forget overrides: go back to what the file says."""
+    overrides: dict[str, dict[str, Any]] = {}
+    """Service -> override, such as `{"catalog": {"instances": 3}}`."""
+
+
+class ChangeView(View):
+    """One line of `plan`: what would happen to a service and why."""
+
+    service: str
+    action: Literal["create", "deploy", "scale", "restart", "stop", "remove", "keep", "not-in-file"]
+    reasons: list[str]
+    """`source changed`, `env.LOG_LEVEL changed`, `instances 2 -> 4`, `secret API_KEY changed`, …"""
+    release: int | None
+    """The release it is on now."""
+    instances: int
+    overrides: dict[str, Any]
+
+
+class PlanView(View):
+    app: str
+    changes: list[ChangeView]
+
+    @property
+    def empty(self) -> bool:
+        return all(change.action in ("keep", "not-in-file") for change in self.changes)
+
+
+class OperationView(View):
+    """One accepted change. Follow it with `GET /v1/events?operation=ID`; it ends with `operation.done` or `.failed`."""
+
+    id: str
+    app: str
+    kind: str
+    """up | deploy | rollback | scale | restart | stop | down"""
+    services: list[str]
+    after: int
+    """Events of this operation have a greater `seq` than this."""
+    waiting_for: str | None = None
+    """The operation that must end first: `up by alice, for 12 s`."""
+
+
+class EventView(View):
+    seq: int
+    at: str
+    app: str | None
+    service: str | None
+    instance: str | None
+    kind: str
+    message: str
+    actor: str | None
+    data: dict[str, Any]
+
+
+class ReleaseView(View):
+    service: str
+    number: int
+    current: bool
+    actor: str
+    commit: str | None
+    message: str | None
+    created_at: str
+    source: str
+    deployments: list[str]
+    """How each deployment of it ended: `done`, `failed: exit code 3`, …"""
+
+
+class ExplainView(View):
+    """Why a service is not well (or that it is), most important finding first."""
+
+    service: str
+    well: bool
+    summary: str
+    findings: list[str]
+    what_to_do: list[str]
+    deployment: DeploymentView
+    exits: list[ExitView]
+    probe_error: str | None
+    last_lines: list[str]
+    """Of the last instance that died, or of the one that does not get ready."""
+
+
+class TopRow(View):
+    app: str
+    service: str
+    instance: str
+    state: str
+    cpu_percent: float
+    """Of one core, since the last look."""
+    cpu_seconds: float
+    memory_bytes: int
+    memory_limit: int | None
+    processes: int
+    threads: int
+    descriptors: int
+    read_bytes: int
+    written_bytes: int
+
+
+class RouteView(View):
+    service: str
+    requests: int
+    errors_5xx: int
+    errors_4xx: int
+    in_flight: int
+    response_seconds: float
+
+
+class SecretView(View):
+    name: str
+    updated_at: str
+
+
+class GcView(View):
+    removed: dict[str, int]
+    """Kind -> how many: releases, artifacts, sources, blobs, logs."""
+    freed_bytes: int
+
+
+class CheckView(View):
+    """One line of `doctor`."""
+
+    name: str
+    state: Literal["ok", "warning", "failed"]
+    message: str
+    hint: str | None = None
+
+
+class InfoView(View):
+    version: str
+    pid: int
+    user: str
+    home: str
+    apps: list[str]
+    started_at: str

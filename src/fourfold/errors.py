@@ -1,0 +1,74 @@
+"""Errors for the person who reads them: one sentence "cannot X: why", then a hint that says what to do.
+
+Two kinds, because they are handled differently: what the user must fix (exit code 2, never retried) and what the
+world did (exit code 1, worth retrying).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class FourfoldError(Exception):
+    """Base of both kinds; never raised itself."""
+
+    exit_code = 1
+    status = 500
+
+    def __init__(self, what: str, hint: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+
+
+class UserError(FourfoldError):
+    """Bad input or bad usage: refused before anything changes."""
+
+    exit_code = 2
+    status = 422
+
+
+class NotFoundError(UserError):
+    """The thing named is not there; the message lists what is."""
+
+    status = 404
+
+
+class ConflictError(UserError):
+    """The request contradicts the present state (an operation in progress, a route taken)."""
+
+    status = 409
+
+
+class WorldError(FourfoldError):
+    """The world failed: disk full, a program crashed, a socket is gone. The same request may succeed later."""
+
+    exit_code = 1
+    status = 503
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong in a file: where, what, what to do."""
+
+    path: str
+    """Dotted path of the key, such as `services.catalog.port`; empty for the whole file."""
+    message: str
+    file: str = ""
+    line: int | None = None
+    column: int | None = None
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        where = ":".join(str(part) for part in (self.file, self.line, self.column) if part not in (None, ""))
+        text = ": ".join(part for part in (where, self.path, self.message) if part)
+        return f"{text} ({self.hint})" if self.hint else text
+
+
+class SpecError(UserError):
+    """Everything wrong in a service file, all at once."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))

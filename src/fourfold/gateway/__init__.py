@@ -1,0 +1,1 @@
+"""The HTTP load balancer in front: HAProxy's configuration (pure), its runtime API, drain and statistics."""

@@ -1,0 +1,75 @@
+"""What the gateway is to do, as values. `Gateway.apply` makes it so; `render` writes it as HAProxy configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Server:
+    """One instance behind a backend."""
+
+    name: str
+    """Instance id."""
+    host: str
+    port: int
+    draining: bool = False
+    """Requests in flight end; no new ones arrive."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One service: its servers, and the loopback port where other services reach it (`<NAME>_URL`)."""
+
+    name: str
+    """`app.service`."""
+    servers: tuple[Server, ...] = ()
+    internal_port: int | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One route: where a request must match, and the backend it goes to. Longest path wins; a host beats no host."""
+
+    backend: str
+    host: str | None = None
+    """`shop.example.com`, `*.example.com`, or None for any."""
+    path: str = "/"
+    """A prefix of whole path segments: `/catalog` matches `/catalog` and `/catalog/x`, not `/catalogue`."""
+    methods: tuple[str, ...] = ()
+    strip: bool = False
+    timeout: float = 60.0
+
+
+@dataclass(frozen=True)
+class Frontend:
+    """One address that is listened on, for one or more apps."""
+
+    listen: str
+    """`:8080`, `127.0.0.1:8080` or `[::1]:8080`."""
+    rules: tuple[Rule, ...] = ()
+    certificate: str | None = None
+    """PEM with certificate chain and key; None: plain HTTP."""
+    redirect: bool = False
+    """Send http://…:80 to this https frontend."""
+
+
+@dataclass(frozen=True)
+class GatewayConfig:
+    frontends: tuple[Frontend, ...] = ()
+    backends: tuple[Backend, ...] = ()
+
+
+@dataclass(frozen=True)
+class RouteStats:
+    """Counters of one backend since its app came up; reloads do not reset them."""
+
+    backend: str
+    requests: int
+    errors_5xx: int
+    errors_4xx: int
+    in_flight: int
+    bytes_in: int
+    bytes_out: int
+    response_seconds: float
+    """Mean over the last 1,024 requests, as HAProxy reports it."""

@@ -1,0 +1,114 @@
+"""What a Launch is: everything the supervisor needs to start one instance, as data that can be compared and printed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class SecretRef:
+    """The name of a secret; its value is put in at spawn, in memory, and nowhere else."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class User:
+    """Who the instance runs as. The spawner gives it a passwd and group file that know the name."""
+
+    uid: int
+    gid: int
+    name: str
+    home: str = "/tmp"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Upper bounds; None is unbounded. Enforced where `Powers` says the host can."""
+
+    cpu: float | None = None
+    """Cores."""
+    memory: int | None = None
+    """Bytes, page cache and children included."""
+    pids: int | None = None
+    read_bps: int | None = None
+    """Bytes per second from block devices."""
+    write_bps: int | None = None
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A bind mount in the instance's own mount namespace."""
+
+    source: str
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class File:
+    """A file written into the instance's own tmpfs under /run/secrets, mode 0600, owned by its user."""
+
+    path: str
+    content: SecretRef | str
+
+
+@dataclass(frozen=True)
+class Stop:
+    """How to end it: `signal` to the main process, SIGKILL to the whole tree after `grace` seconds."""
+
+    signal: str = "TERM"
+    grace: float = 10.0
+
+
+@dataclass(frozen=True)
+class Listen:
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One instance to start. Field order is the order in which a reader asks."""
+
+    instance: str
+    """Instance id, such as `shop.catalog-3-k7f2`; names its cgroup and log too."""
+    argv: tuple[str, ...]
+    env: Mapping[str, str | SecretRef] = field(default_factory=dict)
+    """The whole environment: nothing is inherited."""
+    cwd: str = "/"
+    user: User | None = None
+    """None: as the daemon's own user."""
+    limits: Limits = Limits()
+    mounts: tuple[Mount, ...] = ()
+    files: tuple[File, ...] = ()
+    private: bool = False
+    """Own mount namespace with own /tmp, passwd and the mounts above."""
+    network: Literal["host", "none"] = "host"
+    listen: Listen | None = None
+    stop: Stop = Stop()
+    host: str | None = None
+    """Instance that this one is a guest of; None: a process of its own."""
+    log_bytes: int = 16 * 1024 * 1024
+    """At most this much output is kept on disk, the newest."""
+
+
+@dataclass(frozen=True)
+class Powers:
+    """What this host lets us enforce. A power that is missing has its reason in `missing`, for `doctor` and `status`."""
+
+    users: bool = False
+    """Each service under a uid of its own."""
+    private: bool = False
+    """Own mount namespace: private /tmp, volumes, secrets as files."""
+    cpu: bool = False
+    memory: bool = False
+    pids: bool = False
+    io: bool = False
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """Power -> why it is not there, such as `{"memory": "no cgroup can be made: not root"}`."""

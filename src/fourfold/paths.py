@@ -1,0 +1,103 @@
+"""Where things are kept: one folder with FOURFOLD_HOME, else /var/lib and /run for root, the XDG folders for a user."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The folders of one Fourfold. Nothing here touches the disk; see `store.layout.create`."""
+
+    state: Path
+    """Survives a reboot: database, sources, artifacts, logs, the secrets' key."""
+    run: Path
+    """Gone after a reboot: sockets, locks, gateway configuration."""
+    config: Path
+    """`fourfold.toml`."""
+
+    @classmethod
+    def find(cls, environ: Mapping[str, str], uid: int) -> Paths:
+        if home := environ.get("FOURFOLD_HOME"):
+            root = Path(home).absolute()
+            return cls(state=root / "state", run=root / "run", config=root / "config")
+        if uid == 0:
+            return cls(state=Path("/var/lib/fourfold"), run=Path("/run/fourfold"), config=Path("/etc/fourfold"))
+        user = Path(environ.get("HOME", "/nonexistent"))
+        return cls(
+            state=Path(environ.get("XDG_STATE_HOME") or user / ".local/state") / "fourfold",
+            run=Path(environ.get("XDG_RUNTIME_DIR") or user / ".cache") / "fourfold",
+            config=Path(environ.get("XDG_CONFIG_HOME") or user / ".config") / "fourfold",
+        )
+
+    @property
+    def database(self) -> Path:
+        return self.state / "fourfold.db"
+
+    @property
+    def secrets_key(self) -> Path:
+        return self.state / "secrets.key"
+
+    @property
+    def blobs(self) -> Path:
+        """Files of sources, by SHA-256."""
+        return self.state / "blobs"
+
+    @property
+    def sources(self) -> Path:
+        """Manifests of sources, by SHA-256."""
+        return self.state / "sources"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.state / "artifacts"
+
+    @property
+    def caches(self) -> Path:
+        """Download caches of builds, one per service."""
+        return self.state / "caches"
+
+    @property
+    def volumes(self) -> Path:
+        return self.state / "volumes"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
+    @property
+    def work(self) -> Path:
+        """Half-made things: builds in progress; emptied when the daemon starts."""
+        return self.state / "work"
+
+    @property
+    def socket(self) -> Path:
+        """The API's Unix socket, mode 0600."""
+        return self.run / "fourfold.sock"
+
+    @property
+    def spawner_socket(self) -> Path:
+        return self.run / "spawner.sock"
+
+    @property
+    def spawner_journal(self) -> Path:
+        return self.run / "spawner.journal"
+
+    @property
+    def daemon_lock(self) -> Path:
+        return self.run / "daemon.lock"
+
+    @property
+    def daemon_log(self) -> Path:
+        return self.state / "daemon.log"
+
+    @property
+    def gateway(self) -> Path:
+        """HAProxy's configuration and sockets."""
+        return self.run / "gateway"
+
+    @property
+    def settings(self) -> Path:
+        return self.config / "fourfold.toml"

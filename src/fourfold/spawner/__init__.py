@@ -1,0 +1,1 @@
+"""The small process that forks Launches and is their parent. Standard library only; imports nothing of ours."""

@@ -1,0 +1,1 @@
+"""The service file: pydantic models, YAML with line numbers, interpolation, overlays, JSON Schema."""

@@ -1,0 +1,1 @@
+"""What must survive: SQLite for desired state and history, content-addressed files on disk."""

@@ -1,0 +1,139 @@
+"""What is stored, as values. Times are epoch seconds. Who writes what: see ARCHITECTURE.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+InstanceState = Literal["starting", "ready", "unready", "draining", "stopping", "killing", "exited", "gone"]
+"""`exited`: the process has ended and may be started again; `gone`: it will not be, kept for logs and `explain`."""
+DeploymentState = Literal["running", "done", "failed", "rolling-back", "rolled-back", "superseded"]
+Role = Literal["serve", "before", "run"]
+
+
+@dataclass(frozen=True)
+class AppRow:
+    name: str
+    gateway: dict[str, Any]
+    externals: dict[str, Any]
+    file: str
+    """Where the service file was on the client that last brought it up."""
+    updated_at: float
+
+
+@dataclass(frozen=True)
+class Release:
+    """Immutable: what to run. Numbered per service from 1."""
+
+    app: str
+    service: str
+    number: int
+    spec: dict[str, Any]
+    """`spec.model.Service` as JSON, without pattern and instances."""
+    source: str
+    """Digest of the source's manifest."""
+    artifact: str
+    """Digest of the artifact it was built into."""
+    argv: tuple[str, ...]
+    """What the builder found to run, or `run` as given."""
+    actor: str
+    commit: str | None
+    message: str | None
+    created_at: float
+
+
+@dataclass(frozen=True)
+class ServiceRow:
+    """Desired state of one service: what the file says, and what commands said over it."""
+
+    app: str
+    name: str
+    release: int
+    pattern: str
+    instances: int
+    depends_on: tuple[str, ...]
+    uid: int
+    """Kept for the service's whole life, volumes belong to it."""
+    internal_port: int | None
+    stopped: bool = False
+    removed: bool = False
+    """`down` or `--prune`: stop it, then forget it (`down` keeps history and volumes)."""
+    restart_nonce: int = 0
+    """Grows with each `restart`: part of the revision, so a restart is a rolling deployment like any other."""
+    secrets_digest: str = ""
+    """Of the values its release uses, as of the last `up`; part of the revision too."""
+    overrides: dict[str, Any] = field(default_factory=dict)
+    """`{"instances": 4}`: what a command changed and the file does not say."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    id: int
+    app: str
+    service: str
+    operation: str
+    """What asked for it: ends when all its deployments have ended."""
+    revision: str
+    release: int
+    previous: dict[str, Any]
+    """Fields of the `ServiceRow` to put back when it is rolled back; empty for a first deployment."""
+    state: DeploymentState
+    reason: str | None
+    before_done: bool
+    actor: str
+    started_at: float
+    progressed_at: float
+    finished_at: float | None = None
+
+
+@dataclass(frozen=True)
+class InstanceRow:
+    """One instance that was asked for. Written before its spawn, so that a new daemon knows what was intended."""
+
+    id: str
+    app: str
+    service: str
+    release: int
+    revision: str
+    role: Role
+    state: InstanceState
+    created_at: float
+    changed_at: float
+    """When `state` was entered."""
+    port: int | None = None
+    pid: int | None = None
+    start_time: int | None = None
+    boot_id: str | None = None
+    host: str | None = None
+    run: int = 0
+    """How often it was spawned; names the log of each run."""
+    restarts: int = 0
+    failures: int = 0
+    """Exits in a row without having been well for long; drives backoff and the verdict crash loop."""
+    started_at: float | None = None
+    ready_at: float | None = None
+    exit: dict[str, Any] | None = None
+    """Of the last run: `{"code", "signal", "oom", "at", "reason"}`."""
+
+
+@dataclass(frozen=True)
+class Event:
+    seq: int
+    at: float
+    app: str | None
+    service: str | None
+    instance: str | None
+    kind: str
+    """Dotted: `deploy.started`, `deploy.failed`, `instance.ready`, `instance.exited`, `build.log`, …"""
+    message: str
+    actor: str | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SecretInfo:
+    """All that is ever told about a secret."""
+
+    app: str
+    name: str
+    updated_at: float

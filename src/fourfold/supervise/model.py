@@ -1,0 +1,55 @@
+"""What the supervisor reports: facts about instances, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which process this is. A pid alone is never enough: pids are recycled and machines reboot."""
+
+    pid: int
+    start_time: int
+    """Field 22 of /proc/PID/stat: clock ticks after boot."""
+    boot_id: str
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How an instance ended. `code` and `signal` are both None when nobody could tell (the spawner was dead)."""
+
+    seq: int
+    """Position in the spawner's journal; exits are acknowledged by it."""
+    instance: str
+    code: int | None
+    signal: int | None
+    oom: bool
+    at: float
+
+    def __str__(self) -> str:
+        if self.oom:
+            return "killed: out of memory"
+        if self.signal is not None:
+            return f"killed by signal {self.signal}"
+        return "exit status unknown" if self.code is None else f"exit code {self.code}"
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What an instance has taken, its whole process tree together."""
+
+    cpu_seconds: float
+    memory_bytes: int
+    processes: int
+    threads: int
+    descriptors: int
+    read_bytes: int
+    written_bytes: int
+
+
+@dataclass(frozen=True)
+class LogLine:
+    at: float
+    """When it was written, to about a quarter of a second (see spawner.logs)."""
+    text: str
