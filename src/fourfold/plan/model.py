@@ -1,0 +1,210 @@
+"""The planner's words: goals and observed instances in, actions out. All times are epoch seconds, passed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["starting", "ready", "unready", "draining", "stopping", "killing", "exited"]
+RUNNING: frozenset[State] = frozenset({"starting", "ready", "unready", "draining", "stopping", "killing"})
+LEAVING: frozenset[State] = frozenset({"draining", "stopping", "killing"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """How a service moves from one revision to another."""
+
+    strategy: Literal["rolling", "recreate"] = "rolling"
+    max_surge: int = 1
+    max_unavailable: int = 0
+    min_ready: float = 0.0
+    timeout: float = 60.0
+    before: bool = False
+    """A command runs once before the first instance of the new revision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How its instances stop."""
+
+    drain: float = 30.0
+    grace: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Restarting:
+    policy: Literal["always", "on-failure", "never"] = "always"
+    backoff_min: float = 0.2
+    backoff_max: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Deploying:
+    """A deployment in progress."""
+
+    started_at: float
+    progressed_at: float
+    before_done: bool = False
+    rolling_back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What one service should be."""
+
+    key: str
+    """`app.service`."""
+    revision: str
+    """Whatever differs in this must be another instance: release, pattern, secrets' values, restarts asked for."""
+    count: int
+    removed: bool = False
+    """Count is 0 for good: retire it once nothing is left."""
+    depends_on: tuple[str, ...] = ()
+    host: str | None = None
+    """Key of the service whose instances carry this one's: one guest on each host, and `count` is not used."""
+    grace: float = 30.0
+    """How long a start may take."""
+    rollout: Rollout = Rollout()
+    ending: Ending = Ending()
+    restarting: Restarting = Restarting()
+    deploying: Deploying | None = None
+    settled_at: float = 0.0
+    """When its last deployment ended."""
+    failed: bool = False
+    """That one ended without success."""
+    frozen: bool = False
+    """A deployment failed with `rollback: off`: leave versions as they stand, restart what dies, start nothing new."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an instance's last run ended."""
+
+    code: int | None = None
+    what: str = ""
+    """In words: `exit code 3`, `killed: out of memory`."""
+    fatal: bool = False
+    """Trying again cannot help: no such command."""
+    rebooted: bool = False
+    """The machine went down, not the program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One instance as observed."""
+
+    id: str
+    key: str
+    revision: str
+    state: State
+    since: float
+    """When it entered `state`."""
+    before: bool = False
+    """Not a server: the run of `deploy.before` for `revision`."""
+    host: str | None = None
+    failures: int = 0
+    """Exits in a row, see `restart.failures_after`."""
+    ended: Ended | None = None
+    """Of its last run."""
+    in_flight: int = 0
+    """Requests it is still answering; counted while it drains."""
+    sick: str | None = None
+    """Why it must be ended and started again (liveness failed, a `Stop` with `again`); until it is started again."""
+    probe_error: str | None = None
+    """What readiness last said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A new instance of the goal's revision."""
+
+    key: str
+    host: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Run an exited instance again, under the same id."""
+
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """No new requests; those in flight end."""
+
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Its stop signal; with `again` it keeps its place and is restarted once it has ended."""
+
+    instance: str
+    reason: str
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """SIGKILL to its whole tree."""
+
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """It has ended and will not run again."""
+
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lose:
+    """Its host has ended, and it with it."""
+
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunBefore:
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class BeforeDone:
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The deployment of this service has succeeded."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The deployment of this service has failed; whoever executes this puts the goal back (rollback)."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Nothing is left of a removed service."""
+
+    key: str
+
+
+Action = Start | Restart | Drain | Stop | Kill | Forget | Lose | RunBefore | BeforeDone | Done | Fail | Retire
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    actions: tuple[Action, ...] = ()
+    wake_at: float | None = None
+    """Ask again by then at the latest, even if nothing happens."""
+    waiting: tuple[tuple[str, str], ...] = ()
+    """(service, what it waits for), for people."""

@@ -1,0 +1,212 @@
+"""The planner from tables: one situation each, and the actions expected."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from fourfold.plan import model as m
+from fourfold.plan.planner import plan
+from tests.plan.simulator import Simulator
+
+NOW = 1000.0
+
+
+def goal(key: str = "a.x", revision: str = "2", count: int = 1, **rest: object) -> m.Goal:
+    return m.Goal(key=key, revision=revision, count=count, **rest)  # type: ignore[arg-type]
+
+
+def inst(name: str, state: m.State = "ready", revision: str = "2", since: float = NOW - 100, **rest: object) -> m.Instance:
+    key = str(rest.pop("key", "a.x"))
+    return m.Instance(id=name, key=key, revision=revision, state=state, since=since, **rest)  # type: ignore[arg-type]
+
+
+DEPLOYING = m.Deploying(started_at=NOW - 1, progressed_at=NOW - 1)
+FAILED = m.Ended(code=3, what="exit code 3")
+
+CASES: dict[str, tuple[m.Goal, list[m.Instance], list[m.Action]]] = {
+    "at rest": (goal(), [inst("i1")], []),
+    "nothing there": (goal(count=2), [], [m.Start("a.x"), m.Start("a.x")]),
+    "one more": (goal(count=2), [inst("i1")], [m.Start("a.x")]),
+    "the youngest of too many leaves": (goal(), [inst("i1"), inst("i2", since=NOW - 5)], [m.Drain("i2")]),
+    "one that is not ready leaves first": (
+        goal(),
+        [inst("i1", since=NOW - 5), inst("i2", "starting", since=NOW - 9)],
+        [m.Stop("i2", "not wanted any more")],
+    ),
+    "rolling: surge first": (goal(deploying=DEPLOYING), [inst("old", revision="1")], [m.Start("a.x")]),
+    "rolling: wait for readiness": (
+        goal(deploying=DEPLOYING),
+        [inst("old", revision="1"), inst("new", "starting", since=NOW - 1)],
+        [],
+    ),
+    "rolling: drain the old one": (
+        goal(deploying=DEPLOYING),
+        [inst("old", revision="1"), inst("new")],
+        [m.Drain("old")],
+    ),
+    "rolling: done while the old one still drains": (
+        goal(deploying=DEPLOYING),
+        [inst("old", "draining", revision="1", since=NOW - 1, in_flight=1), inst("new")],
+        [m.Done("a.x")],
+    ),
+    "rolling: min_ready holds": (
+        goal(deploying=DEPLOYING, rollout=m.Rollout(min_ready=5)),
+        [inst("old", revision="1"), inst("new", since=NOW - 4)],
+        [],
+    ),
+    "rolling without surge makes room": (
+        goal(count=2, deploying=DEPLOYING, rollout=m.Rollout(max_surge=0, max_unavailable=1)),
+        [inst("o1", revision="1"), inst("o2", revision="1")],
+        [m.Drain("o1")],
+    ),
+    "recreate: all old ones first": (
+        goal(count=2, deploying=DEPLOYING, rollout=m.Rollout(strategy="recreate")),
+        [inst("o1", revision="1"), inst("o2", revision="1")],
+        [m.Drain("o1"), m.Drain("o2")],
+    ),
+    "recreate: waits for the last to end": (
+        goal(deploying=DEPLOYING, rollout=m.Rollout(strategy="recreate")),
+        [inst("o1", "stopping", revision="1", since=NOW - 1)],
+        [],
+    ),
+    "recreate: then starts": (goal(deploying=DEPLOYING, rollout=m.Rollout(strategy="recreate")), [], [m.Start("a.x")]),
+    "first restart at once": (goal(), [inst("i1", "exited", since=NOW, failures=1, ended=FAILED)], [m.Restart("i1")]),
+    "then later": (goal(), [inst("i1", "exited", since=NOW, failures=2, ended=FAILED)], []),
+    "until the backoff is over": (
+        goal(),
+        [inst("i1", "exited", since=NOW - 0.2, failures=2, ended=FAILED)],
+        [m.Restart("i1")],
+    ),
+    "policy never": (
+        goal(restarting=m.Restarting(policy="never")),
+        [inst("i1", "exited", since=NOW, failures=1, ended=FAILED)],
+        [],
+    ),
+    "policy on-failure, success": (
+        goal(restarting=m.Restarting(policy="on-failure")),
+        [inst("i1", "exited", since=NOW, failures=1, ended=m.Ended(code=0))],
+        [],
+    ),
+    "a new version that crashes twice has failed": (
+        goal(deploying=DEPLOYING),
+        [inst("old", revision="1"), inst("new", "exited", since=NOW, failures=2, ended=FAILED)],
+        [m.Fail("a.x", "new did not stay up: exit code 3 (twice in a row)")],
+    ),
+    "no such command fails at once": (
+        goal(deploying=DEPLOYING),
+        [inst("new", "exited", since=NOW, failures=1, ended=m.Ended(what="no such command", fatal=True))],
+        [m.Fail("a.x", "no such command")],
+    ),
+    "never ready fails with the probe's error": (
+        goal(deploying=DEPLOYING, grace=10),
+        [inst("new", "starting", since=NOW - 10, probe_error="connection refused on 127.0.0.1:80")],
+        [m.Fail("a.x", "new was not ready within 10 s: connection refused on 127.0.0.1:80")],
+    ),
+    "no progress": (
+        goal(deploying=m.Deploying(started_at=NOW - 90, progressed_at=NOW - 60)),
+        [inst("old", revision="1"), inst("new", "starting", since=NOW - 1, probe_error="refused")],
+        [m.Fail("a.x", "no progress for 60 s: refused")],
+    ),
+    "drained": (goal(), [inst("i1"), inst("i2", "draining", since=NOW - 1)], [m.Stop("i2", "drained")]),
+    "still answering": (goal(), [inst("i1"), inst("i2", "draining", since=NOW - 1, in_flight=1)], []),
+    "answering for too long": (
+        goal(),
+        [inst("i1"), inst("i2", "draining", since=NOW - 30, in_flight=1)],
+        [m.Stop("i2", "drain time is over")],
+    ),
+    "killed after grace": (goal(), [inst("i1"), inst("i2", "stopping", since=NOW - 10)], [m.Kill("i2")]),
+    "killed once": (goal(), [inst("i1"), inst("i2", "killing", since=NOW - 100)], []),
+    "sick keeps its place": (goal(), [inst("i1", sick="no answer")], [m.Stop("i1", "no answer", again=True)]),
+    "sick one that is ending": (goal(), [inst("i1", "stopping", since=NOW - 1, sick="no answer")], []),
+    "before runs first": (goal(deploying=DEPLOYING, rollout=m.Rollout(before=True)), [], [m.RunBefore("a.x")]),
+    "before runs": (
+        goal(deploying=DEPLOYING, rollout=m.Rollout(before=True)),
+        [inst("b", "starting", before=True, since=NOW - 1)],
+        [],
+    ),
+    "before went well": (
+        goal(deploying=DEPLOYING, rollout=m.Rollout(before=True)),
+        [inst("b", "exited", before=True, ended=m.Ended(code=0))],
+        [m.BeforeDone("a.x")],
+    ),
+    "before failed": (
+        goal(deploying=DEPLOYING, rollout=m.Rollout(before=True)),
+        [inst("b", "exited", before=True, ended=FAILED)],
+        [m.Fail("a.x", "before: exit code 3")],
+    ),
+    "removed": (goal(count=0, removed=True), [], [m.Retire("a.x")]),
+    "frozen starts and stops nothing": (goal(frozen=True, count=2), [inst("old", revision="1"), inst("new")], []),
+    "a guest is lost with its host": (goal(host="a.h"), [inst("g", host="h1")], [m.Lose("g")]),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_one_situation(name: str) -> None:
+    wanted, instances, actions = CASES[name]
+    assert list(plan({wanted.key: wanted}, instances, NOW).actions) == actions
+
+
+def test_wakes_for_the_next_deadline() -> None:
+    instances = [inst("i1", "draining", revision="1", since=NOW - 1, in_flight=1), inst("i2", "stopping", since=NOW - 1)]
+    assert plan({"a.x": goal(count=0)}, instances, NOW).wake_at == NOW + 9
+
+
+def test_dependencies_start_first_and_stop_last() -> None:
+    simulator = Simulator(
+        goal("a.db", depends_on=()), goal("a.api", depends_on=("a.db",)), goal("a.web", depends_on=("a.api",))
+    )
+    simulator.settle()
+    assert [a.key for a in simulator.log if isinstance(a, m.Start)] == ["a.db", "a.api", "a.web"]
+    for key, wanted in simulator.goals.items():
+        simulator.goals[key] = replace(wanted, count=0, removed=True)
+    simulator.log.clear()
+    simulator.settle()
+    ended = [a.instance.rsplit("-", 1)[0] for a in simulator.log if isinstance(a, m.Drain)]
+    assert ended == ["a.web", "a.api", "a.db"]
+    assert simulator.goals == {}
+
+
+def test_a_dependent_of_a_failed_deployment_is_not_begun() -> None:
+    deploying = m.Deploying(started_at=NOW, progressed_at=NOW)
+    simulator = Simulator(
+        goal("a.db", deploying=deploying), goal("a.api", depends_on=("a.db",), deploying=deploying)
+    )
+    simulator.settle(healthy=False)
+    assert simulator.failed["a.api"] == "not begun: a.db failed, and it depends on that"
+
+
+def test_waiting_on_a_slow_dependency_is_not_a_lack_of_progress() -> None:
+    deploying = m.Deploying(started_at=NOW, progressed_at=NOW)
+    patient = m.Rollout(timeout=1000)
+    simulator = Simulator(
+        goal("a.db", deploying=deploying, rollout=patient, grace=1000),
+        goal("a.api", depends_on=("a.db",), deploying=deploying),
+    )
+    simulator.step()
+    simulator.now += 500
+    simulator.step()
+    assert not simulator.failed
+    simulator.settle()
+    assert not simulator.failed and sorted(simulator.done) == ["a.api", "a.db"]
+
+
+def test_after_a_reboot_everything_starts_in_order() -> None:
+    rebooted = m.Ended(what="the machine restarted", rebooted=True)
+    simulator = Simulator(goal("a.api", depends_on=("a.db",)), goal("a.db"))
+    for key in ("a.api", "a.db"):
+        simulator.instances[key + "-0"] = inst(key + "-0", "exited", key=key, since=NOW, failures=7, ended=rebooted)
+    simulator.settle()
+    assert [a.instance for a in simulator.log if isinstance(a, m.Restart)] == ["a.db-0", "a.api-0"]
+
+
+def test_guests_follow_their_hosts() -> None:
+    simulator = Simulator(goal("a.host", count=2), goal("a.guest", host="a.host", count=0))
+    simulator.settle()
+    guests = [i for i in simulator.instances.values() if i.key == "a.guest"]
+    assert len({g.host for g in guests}) == 2 and all(g.state == "ready" for g in guests)
+    simulator.end(str(guests[0].host))
+    simulator.settle()
+    guests = [i for i in simulator.instances.values() if i.key == "a.guest"]
+    assert len({g.host for g in guests}) == 2 and all(g.state == "ready" for g in guests)
