@@ -68,6 +68,11 @@ class Paths:
         return self.state / "logs"
 
     @property
+    def certificates(self) -> Path:
+        """Of apps' gateways: chain and key in one file each, mode 0600."""
+        return self.state / "certificates"
+
+    @property
     def work(self) -> Path:
         """Half-made things: builds in progress; emptied when the daemon starts."""
         return self.state / "work"

@@ -24,6 +24,8 @@ class Simulator:
     def step(self) -> m.Plan:
         """Plan and execute once."""
         decided = plan(self.goals, self.instances.values(), self.now)
+        named = [action.instance for action in decided.actions if hasattr(action, "instance")]
+        assert len(named) == len(set(named)), f"two actions for one instance: {decided.actions}"
         for action in decided.actions:
             self.log.append(action)
             getattr(self, "_" + type(action).__name__.lower())(action)

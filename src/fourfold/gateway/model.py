@@ -58,6 +58,8 @@ class Frontend:
 class GatewayConfig:
     frontends: tuple[Frontend, ...] = ()
     backends: tuple[Backend, ...] = ()
+    hard_stop_after: float = 300.0
+    """How long connections (WebSockets, say) of a worker that a reload has replaced may go on."""
 
 
 @dataclass(frozen=True)

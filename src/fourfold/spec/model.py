@@ -1,79 +1,87 @@
 """The service file as values. Sizes are bytes, durations seconds, times epoch seconds.
 
 The loader (`spec.load`) makes these from YAML; `model_dump(mode="json")` of a `Service` is what a release stores.
+What is said here about a key (kind, bounds, description) is also what the JSON Schema and the messages say.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
-from fourfold.spec.units import parse_duration, parse_rate, parse_size
-
-Duration = Annotated[float, BeforeValidator(parse_duration)]
-Size = Annotated[int, BeforeValidator(parse_size)]
-Rate = Annotated[int, BeforeValidator(parse_rate)]
-
-NAME = r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$"
-Name = Annotated[str, Field(pattern=NAME)]
-EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+from fourfold.spec import fields as f
+from fourfold.spec.secret_use import read_secret_use
+from fourfold.spec.units import shown
 
 
 class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-
-def _scalar_to_str(value: Any) -> Any:
-    """YAML's 8080, true and 1.5 are strings in an environment; maps and lists stay errors."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value) if isinstance(value, int | float) else value
-
-
-EnvValue = Annotated[str, BeforeValidator(_scalar_to_str)]
-
-
-class Resources(Model):
-    cpu: float | None = Field(default=None, gt=0, le=1024, description="Cores")
-    memory: Size | None = Field(default=None, ge=1024 * 1024, description="Bytes, or 256Mi")
-    pids: int | None = Field(default=None, ge=1)
-    io: IoLimits | None = None
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_means_default(cls, value: Any) -> Any:
+        """A known key with nothing behind it counts as not given."""
+        if not isinstance(value, dict):
+            return value
+        return {key: item for key, item in value.items() if item is not None or key not in cls.model_fields}
 
 
 class IoLimits(Model):
-    read: Rate | None = Field(default=None, gt=0, description="Bytes per second, or 50MB/s")
-    write: Rate | None = Field(default=None, gt=0)
+    """Bytes per second to and from block devices."""
+
+    read: f.Rate | None = Field(default=None, gt=0, description="Bytes per second read, or 50MB/s")
+    write: f.Rate | None = Field(default=None, gt=0, description="Bytes per second written, or 20MB/s")
+
+
+class Resources(Model):
+    """Upper bounds of one instance with all its children. What this host cannot enforce is said by `status`."""
+
+    cpu: f.Number | None = Field(default=None, gt=0, le=1024, description="Cores: 0.5 is half of one")
+    memory: f.Size | None = Field(default=None, ge=1024 * 1024, description="Bytes, or 256Mi")
+    pids: f.Whole | None = Field(default=None, ge=1, le=4_000_000, description="Processes and threads")
+    io: IoLimits | None = Field(default=None, description="Disk traffic")
 
 
 class Probe(Model):
     """One way to ask an instance how it is: an HTTP path (2xx or 3xx is well), a TCP connect, or a command (exit 0)."""
 
-    path: str | None = Field(default=None, pattern=r"^/")
-    tcp: bool | None = None
-    command: str | list[str] | None = None
-    interval: Duration = Field(default=5.0, gt=0)
-    timeout: Duration = Field(default=1.0, gt=0)
-    failures: int = Field(default=3, ge=1, description="Failures in a row before it counts as unwell")
+    path: f.UrlPath | None = Field(default=None, description="HTTP path on the instance's port; 2xx or 3xx is well")
+    tcp: bool | None = Field(default=None, description="Well when the port takes a connection")
+    command: f.Command | None = Field(default=None, description="Well when it exits with 0")
+    interval: f.Duration = Field(default=5.0, gt=0, description="From one question to the next")
+    timeout: f.Duration = Field(default=1.0, gt=0, description="How long an answer may take")
+    failures: f.Whole = Field(default=3, ge=1, description="Failures in a row before it counts as unwell")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Probe:
         if sum(bool(kind) for kind in (self.path, self.tcp, self.command)) > 1:
-            raise ValueError("give one of path, tcp, command")
+            raise ValueError("give one of path, tcp and command, not several")
         return self
 
 
 class Health(Probe):
-    grace: Duration = Field(default=30.0, ge=0, description="How long a start may take before it counts as failed")
+    """Readiness: no traffic before it is well."""
+
+    grace: f.Duration = Field(default=30.0, ge=0, description="How long a start may take before it counts as failed")
     live: Probe | None = Field(default=None, description="Liveness: failing it restarts the instance")
+
+    @model_validator(mode="after")
+    def _live_asks_something(self) -> Health:
+        if self.live and not (self.live.path or self.live.tcp or self.live.command):
+            raise ValueError("`live` needs one of path, tcp and command")
+        return self
 
 
 class Route(Model):
-    host: str | None = None
-    path: str = Field(default="/", pattern=r"^/")
-    method: str | list[str] | None = None
-    strip: bool = False
-    timeout: Duration = Field(default=60.0, gt=0)
+    """Which requests the gateway sends here. The longest path wins; a host beats no host."""
+
+    host: f.Host | None = Field(default=None, description="shop.example.com or *.example.com; left out: any")
+    path: f.RoutePath = Field(default="/", description="A prefix of whole segments: /x takes /x and /x/1, not /xy")
+    method: f.Methods | None = Field(default=None, description="GET, or a list; left out: all")
+    strip: bool = Field(default=False, description="Take `path` off before the service sees it")
+    timeout: f.Duration = Field(default=60.0, gt=0, description="How long an answer may take to begin")
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -82,40 +90,57 @@ class Route(Model):
 
 
 class FixedPort(Model):
-    fixed: int = Field(ge=1, le=65535)
+    """Exactly this port of the host: one instance at a time."""
+
+    model_config = ConfigDict(json_schema_extra={"x-is": "{fixed: NUMBER}"})
+
+    fixed: f.Whole = Field(ge=1, le=65535, description="The port")
 
 
 class Static(Model):
-    dir: str = "."
-    fallback: str | None = None
+    """Files served instead of a program."""
+
+    dir: f.InnerPath = Field(default=".", description="Folder inside the source (after `build`)")
+    fallback: f.InnerPath | None = Field(default=None, description="Served where no file is: index.html of a SPA")
 
 
 class SecretUse(Model):
     """One secret as a service sees it: environment variable `env`, filled from the app's secret `name`."""
 
-    env: EnvName
-    name: str
-    file: str | None = Field(default=None, pattern=r"^/run/secrets/[^/]+$")
+    env: f.EnvName
+    name: f.SecretName
+    file: f.SecretPath | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: Any) -> Any:
+        return read_secret_use(value)
 
 
 class Volume(Model):
-    name: Name
-    path: str = Field(pattern=r"^/")
+    """A folder that outlives instances and releases."""
+
+    name: f.Name = Field(description="Its name within the service")
+    path: f.FolderPath = Field(description="Where instances see it")
 
 
 class Deploy(Model):
-    strategy: Literal["rolling", "recreate"] = "rolling"
-    max_surge: int = Field(default=1, ge=0)
-    max_unavailable: int = Field(default=0, ge=0)
-    min_ready: Duration = Field(default=0.0, ge=0, description="How long an instance must stay ready to count")
-    timeout: Duration = Field(default=60.0, gt=0, description="Without progress for this long a deployment fails")
-    rollback: Literal["auto", "off"] = "auto"
-    before: str | list[str] | None = Field(default=None, description="Run once per release; failure stops the deploy")
+    """How a new release takes over."""
+
+    strategy: Literal["rolling", "recreate"] = Field(
+        default="rolling", description="rolling: new before old, no request lost; recreate: all old ones stop first"
+    )
+    max_surge: f.Whole = Field(default=1, ge=0, le=10_000, description="Instances beyond the count meanwhile")
+    max_unavailable: f.Whole = Field(default=0, ge=0, le=10_000, description="Instances that may be missing meanwhile")
+    min_ready: f.Duration = Field(default=0.0, ge=0, description="How long an instance must stay ready to count")
+    timeout: f.Duration = Field(default=60.0, gt=0, description="Without progress for this long a deployment fails")
+    rollback: Literal["auto", "off"] = Field(default="auto", description="auto: a failed deployment goes back")
+    before: f.Command | None = Field(default=None, description="Run once per release; failure stops the deploy")
 
     @field_validator("rollback", mode="before")
     @classmethod
     def _off(cls, value: Any) -> Any:
-        return "off" if value is False else value  # YAML 1.1 readers turn off into false
+        return "off" if value is False else value  # YAML 1.1 writers turn off into false
 
     @model_validator(mode="after")
     def _can_move(self) -> Deploy:
@@ -125,69 +150,156 @@ class Deploy(Model):
 
 
 class StopPolicy(Model):
-    signal: str = Field(default="TERM", pattern=r"^[A-Z0-9]+$")
-    drain: Duration = Field(default=30.0, ge=0, description="How long requests in flight may take to end")
-    grace: Duration = Field(default=10.0, ge=0, description="From the stop signal to SIGKILL")
+    """How an instance ends: no new requests, those in flight finish, then `signal`, then SIGKILL."""
+
+    signal: f.Signal = Field(default="TERM", description="TERM, INT, QUIT, …")
+    drain: f.Duration = Field(default=30.0, ge=0, description="How long requests in flight may take to end")
+    grace: f.Duration = Field(default=10.0, ge=0, description="From the stop signal to SIGKILL")
 
 
 class Backoff(Model):
-    min: Duration = Field(default=0.2, gt=0)
-    max: Duration = Field(default=30.0, gt=0)
+    """The wait before a restart doubles from `min` to `max`; the first restart is immediate."""
+
+    min: f.Duration = Field(default=0.2, gt=0, description="The first wait")
+    max: f.Duration = Field(default=30.0, gt=0, description="The longest wait")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Backoff:
+        if self.min > self.max:
+            raise ValueError(f"min ({self.min:g} s) is greater than max ({self.max:g} s)")
+        return self
 
 
 class Restart(Model):
-    policy: Literal["always", "on-failure", "never"] = "always"
-    backoff: Backoff = Backoff()
+    """What happens when an instance ends by itself."""
+
+    policy: Literal["always", "on-failure", "never"] = Field(default="always", description="When to start it again")
+    backoff: Backoff = Field(default=Backoff(), description="How long to wait between restarts")
+
+
+def _port_form(value: Any) -> str:
+    return "map" if isinstance(value, dict | FixedPort) else "number"
+
+
+Port = Annotated[
+    Annotated[f.Whole, Field(ge=1, le=65535), Tag("number")] | Annotated[FixedPort, Tag("map")],
+    Discriminator(_port_form),
+]
 
 
 class Service(Model):
     """One entry of `services`."""
 
-    source: str = Field(default=".", description="A directory, .jar, .zip or executable; starts with ./ or /")
-    pattern: Literal["process"] = "process"
-    runtime: str | None = Field(
+    source: f.Source = Field(default=".", description="A directory, .jar, .zip or executable; starts with ./ or /")
+    pattern: Literal["process"] = Field(default="process", description="How it runs")
+    runtime: f.Runtime | None = Field(
         default=None, description="python3.x, nodejsNN, javaNN, rubyN.N, go or static; found in the source"
     )
-    build: str | list[str] | None = None
-    run: str | list[str] | None = None
-    static: Static | None = None
-    port: int | FixedPort | None = None
-    route: list[Route] = []
-    health: Health | None = None
-    instances: int = Field(default=1, ge=0, le=10_000)
-    resources: Resources = Resources()
-    env: dict[EnvName, EnvValue] = {}
-    secrets: list[SecretUse] = []
-    volumes: list[Volume] = []
-    depends_on: list[str] = []
-    deploy: Deploy = Deploy()
-    stop: StopPolicy = StopPolicy()
-    restart: Restart = Restart()
+    build: f.Command | None = Field(default=None, description="Makes the artifact; found in the source when left out")
+    run: f.Command | None = Field(
+        default=None, description="Starts it. Text: through the shell; a list: as it is; found in the source"
+    )
+    static: Static | None = Field(default=None, description="Serve files instead of running a program")
+    port: Port | None = Field(default=None, description="It listens on $PORT; {fixed: 8080} for exactly that one")
+    route: Annotated[list[Route], f.OneOrMany] = Field(default=[], description="One or a list")
+    health: Health | None = Field(default=None, description="When it counts as ready, and as alive")
+    instances: f.Whole = Field(default=1, ge=0, le=10_000, description="How many run")
+    resources: Resources = Field(default=Resources(), description="Limits of one instance")
+    env: dict[f.EnvName, f.EnvValue] = Field(default={}, description="Its environment")
+    secrets: list[SecretUse] = Field(default=[], description="Secrets it gets as variables or files")
+    volumes: list[Volume] = Field(default=[], description="Folders kept over redeploys")
+    depends_on: list[str] = Field(default=[], description="Services and externals: start after, get <NAME>_URL")
+    deploy: Deploy = Field(default=Deploy(), description="How a new release takes over")
+    stop: StopPolicy = Field(default=StopPolicy(), description="How an instance ends")
+    restart: Restart = Field(default=Restart(), description="What happens when it ends by itself")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_is_all_defaults(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+
+DEFAULT_PORTS = {
+    "http": 80,
+    "https": 443,
+    "postgres": 5432,
+    "postgresql": 5432,
+    "mysql": 3306,
+    "redis": 6379,
+    "rediss": 6379,
+    "amqp": 5672,
+    "amqps": 5671,
+    "mongodb": 27017,
+    "nats": 4222,
+    "ldap": 389,
+    "smtp": 25,
+    "memcached": 11211,
+}
+"""Of the schemes that urls of externals usually have."""
 
 
 class External(Model):
     """Something this app uses and does not run; gives `<NAME>_URL` to those that depend on it."""
 
-    url: str
-    check: Literal["tcp", "http", "none"] = "none"
-    timeout: Duration = Field(default=3.0, gt=0)
+    url: str = Field(min_length=1, description="What `<NAME>_URL` holds")
+    check: Literal["tcp", "http", "none"] = Field(default="none", description="How to see whether it is there")
+    timeout: f.Duration = Field(default=3.0, gt=0, description="How long the check may take")
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port of `url`, the port from its scheme when it has none; None where that is not known."""
+        parts = _split(self.url)
+        port = parts and (parts.port or DEFAULT_PORTS.get(parts.scheme.lower()))
+        return (parts.hostname, port) if parts and parts.hostname and port else None
+
+    @model_validator(mode="after")
+    def _can_be_checked(self) -> External:
+        parts = _split(self.url)
+        if parts is None or not parts.scheme or not parts.netloc:
+            raise ValueError(f"expected a url such as postgres://db.internal/shop, got {shown(self.url)}")
+        if self.check == "http" and parts.scheme.lower() not in ("http", "https"):
+            raise ValueError(f"check: http needs an http:// or https:// url, got {shown(self.url)}")
+        if self.check != "none" and self.address is None:
+            raise ValueError(f"check: {self.check} needs a url with a host and a port, got {shown(self.url)}")
+        return self
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises when it is no number
+    except ValueError:
+        return None
+    return parts
 
 
 class Tls(Model):
-    cert: str
-    key: str
+    """A certificate that you bring."""
+
+    cert: str = Field(min_length=1, description="PEM file with the certificate and its chain, relative to this file")
+    key: str = Field(min_length=1, description="PEM file with the key, relative to this file")
 
 
 class Gateway(Model):
-    listen: str = Field(default=":8080", pattern=r"^(\S*):\d{1,5}$")
-    tls: Tls | None = None
-    redirect: bool = Field(default=False, description="With tls: http on port 80 of the same address is sent to https")
+    """The HTTP load balancer in front of the services."""
+
+    listen: f.Listen = Field(default=":8080", description=":8080, 127.0.0.1:8080 or [::1]:8080")
+    tls: Tls | None = Field(default=None, description="Serve https")
+    redirect: bool = Field(default=False, description="With tls: http on port 80 of the same address goes to https")
+
+    @model_validator(mode="after")
+    def _redirect_has_somewhere_to_go(self) -> Gateway:
+        if self.redirect and self.tls is None:
+            raise ValueError("redirect needs `tls`: without it there is no https to send requests to")
+        if self.redirect and self.listen.endswith(":80"):
+            raise ValueError("redirect takes port 80 for itself: listen on another one, such as :443")
+        return self
 
 
 class App(Model):
     """A whole `fourfold.yaml`, after interpolation, overlays and defaults."""
 
-    app: Name
-    services: dict[Name, Service] = Field(min_length=1)
-    externals: dict[Name, External] = {}
-    gateway: Gateway = Gateway()
+    app: f.Name = Field(description="Its name on this machine")
+    services: dict[f.Name, Service] = Field(min_length=1, description="What runs, by name")
+    externals: dict[f.Name, External] = Field(default={}, description="What it uses and does not run, by name")
+    gateway: Gateway = Field(default=Gateway(), description="Where it is reached")

@@ -26,6 +26,8 @@ class Exit:
     signal: int | None
     oom: bool
     at: float
+    run: int = 1
+    """Which spawn of the instance it was: the `run` given to `Supervisor.start`."""
 
     def __str__(self) -> str:
         if self.oom:

@@ -1,0 +1,47 @@
+"""The API as a FastAPI application over a `Facade`: one router per resource, errors in one shape."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from fourfold import __version__
+from fourfold.api import apps, errors, events, exec, logs, machine, secrets, services, sources
+from fourfold.api.streams import Streams
+from fourfold.control.facade import Facade
+
+DESCRIPTION = f"""\
+What the `fourfold` command talks to, on a Unix socket that only its owner can open.
+
+Times are RFC 3339 in UTC, sizes bytes, durations seconds. Every error has the same body: `error` (one sentence),
+`hint` (what to do) and, for a service file that is refused, `problems`. A change is accepted as an *operation*:
+follow it with `GET /v1/events?operation=ID&follow=true` until `operation.done` or `operation.failed`.
+
+### WebSockets
+
+{exec.PROTOCOL}
+"""
+
+
+def create_app(facade: Facade) -> FastAPI:
+    """The application. `app.state.streams.close()` ends what follows events or logs; `serve` calls it."""
+    app = FastAPI(
+        title="Fourfold",
+        version=__version__,
+        description=DESCRIPTION,
+        responses=errors.DOCUMENTED,
+        generate_unique_id_function=_operation_id,
+        redoc_url=None,
+        docs_url=None,
+    )
+    app.state.facade = facade
+    app.state.streams = Streams()
+    errors.install(app)
+    for resource in (machine, apps, services, events, logs, secrets, sources, exec):
+        app.include_router(resource.router)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    """`list_apps`, not FastAPI's `list_apps_v1_apps_get`: generated clients use it as a method's name."""
+    return route.name.rstrip("_")

@@ -1,0 +1,74 @@
+"""The one place where errors become answers: `ErrorBody` as JSON, with the status that fits."""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from fourfold.api.shapes import ErrorBody, ProblemBody
+from fourfold.errors import FourfoldError, SpecError
+
+log = logging.getLogger("fourfold.api")
+
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    404: {"model": ErrorBody, "description": "The app, service, instance or release named is not there"},
+    409: {"model": ErrorBody, "description": "Contradicts the present state; nothing changed"},
+    422: {"model": ErrorBody, "description": "Refused: bad input; nothing changed"},
+    500: {"model": ErrorBody, "description": "A fault of the daemon; its log has the details under the id given"},
+    503: {"model": ErrorBody, "description": "The world failed (disk, network, a program); may succeed later"},
+}
+"""For OpenAPI: every path can answer these."""
+
+
+def describe(error: BaseException) -> ErrorBody:
+    """The body for any exception; one that is not ours is logged under an id, and nothing inner is told."""
+    if isinstance(error, FourfoldError):
+        problems = error.problems if isinstance(error, SpecError) else ()
+        return ErrorBody(
+            status=error.status,
+            error=error.what,
+            hint=error.hint,
+            problems=[ProblemBody(**vars(problem)) for problem in problems],
+        )
+    if isinstance(error, RequestValidationError):
+        what = f"cannot read the request: {_complaints(error.errors())}"
+        return ErrorBody(status=422, error=what, hint="see /openapi.json")
+    if isinstance(error, HTTPException):
+        phrase = HTTPStatus(error.status_code).phrase.lower()
+        what = f"cannot answer: {phrase}"
+        return ErrorBody(status=error.status_code, error=what, hint="/openapi.json says what there is")
+    ident = uuid.uuid4().hex[:12]
+    log.error("unexpected error %s", ident, exc_info=error)
+    return ErrorBody(
+        status=500,
+        error=f"cannot answer: unexpected error {ident} in the daemon",
+        hint=f"the daemon's log has the details: look for {ident}; please report it",
+    )
+
+
+def _complaints(errors: Sequence[Any]) -> str:
+    return "; ".join(f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in errors)
+
+
+async def _answer(request: Request, error: Exception) -> JSONResponse:
+    body = describe(error)
+    return JSONResponse(body.model_dump(mode="json"), status_code=body.status)
+
+
+def as_line(error: BaseException) -> str:
+    """For streams that have begun: the body on one line."""
+    return json.dumps(describe(error).model_dump(mode="json"))
+
+
+def install(app: FastAPI) -> None:
+    for kind in (FourfoldError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, _answer)

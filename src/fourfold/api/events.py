@@ -1,0 +1,45 @@
+"""Events: what happened, and what happens now as server-sent events (HTML Living Standard, section 9.2)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+
+from fourfold.api.deps import TheFacade, TheStreams
+from fourfold.api.errors import as_line
+from fourfold.control.views import EventView
+
+router = APIRouter(tags=["events"])
+
+FOLLOWED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A list; with `follow` a stream of server-sent events, each with an EventView as its data and "
+        "its `seq` as its id. An event of type `error` carries an ErrorBody and ends the stream.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+
+
+@router.get("/v1/events", response_model=list[EventView], responses=FOLLOWED)
+async def list_events(
+    facade: TheFacade,
+    streams: TheStreams,
+    app: Annotated[str | None, Query(description="Only events of this app")] = None,
+    after: Annotated[int, Query(ge=0, description="Only events with a greater seq")] = 0,
+    operation: Annotated[str | None, Query(description="Only events of this operation")] = None,
+    follow: Annotated[bool, Query(description="Go on with new ones as they happen")] = False,
+) -> list[EventView] | Response:
+    """Events in order of `seq`."""
+    source = facade.events(app, after, follow, operation)
+    if not follow:
+        return [event async for event in source]
+    return await streams.answer(source, _encode, _fail, "text/event-stream", follow=True)
+
+
+def _encode(event: EventView) -> str:
+    return f"id: {event.seq}\ndata: {event.model_dump_json()}\n\n"
+
+
+def _fail(error: BaseException) -> str:
+    return f"event: error\ndata: {as_line(error)}\n\n"

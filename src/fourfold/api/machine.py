@@ -1,0 +1,40 @@
+"""The machine and its daemon: info, top, gc, doctor, shutdown."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from fourfold.api.deps import TheFacade
+from fourfold.control.views import CheckView, GcView, InfoView, TopRow
+
+router = APIRouter(tags=["machine"])
+
+
+@router.get("/v1/info")
+async def info(facade: TheFacade) -> InfoView:
+    """Which daemon answers: version, pid, user, home, apps."""
+    return await facade.info()
+
+
+@router.get("/v1/top")
+async def top(facade: TheFacade, app: str | None = None) -> list[TopRow]:
+    """What every instance takes now."""
+    return await facade.top(app)
+
+
+@router.post("/v1/gc")
+async def gc(facade: TheFacade) -> GcView:
+    """Remove what no release in use and none of the last five of a service needs."""
+    return await facade.gc()
+
+
+@router.get("/v1/doctor")
+async def doctor(facade: TheFacade) -> list[CheckView]:
+    """What works on this host, what does not, and what to do about it."""
+    return await facade.doctor()
+
+
+@router.post("/v1/shutdown", status_code=202)
+async def shutdown(facade: TheFacade) -> None:
+    """End the daemon. Instances, gateway and spawner go on; a new daemon adopts them."""
+    await facade.shutdown()

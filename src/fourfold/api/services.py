@@ -1,0 +1,41 @@
+"""Services: scale, roll back, restart, stop, explain."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from fourfold.api.deps import TheFacade
+from fourfold.api.shapes import RollbackBody, ScaleBody, ServicesBody
+from fourfold.control.views import ExplainView, OperationView
+
+router = APIRouter(tags=["services"])
+
+
+@router.post("/v1/apps/{app}/services/{service}/scale", status_code=202)
+async def scale(facade: TheFacade, app: str, service: str, body: ScaleBody) -> OperationView:
+    """Set the number of instances: an override, kept over `up` until it is reset."""
+    return await facade.scale(app, service, body.instances, body.actor)
+
+
+@router.post("/v1/apps/{app}/services/{service}/rollback", status_code=202)
+async def rollback(facade: TheFacade, app: str, service: str, body: RollbackBody) -> OperationView:
+    """Deploy an old release again, with today's secret values."""
+    return await facade.rollback(app, service, body.to, body.actor)
+
+
+@router.post("/v1/apps/{app}/restart", status_code=202)
+async def restart(facade: TheFacade, app: str, body: ServicesBody) -> OperationView:
+    """Replace the instances of the release that runs, by a rolling deployment like any other."""
+    return await facade.restart(app, body.services, body.actor)
+
+
+@router.post("/v1/apps/{app}/stop", status_code=202)
+async def stop(facade: TheFacade, app: str, body: ServicesBody) -> OperationView:
+    """Drain and stop; the next `up`, `deploy` or `restart` starts them again."""
+    return await facade.stop(app, body.services, body.actor)
+
+
+@router.get("/v1/apps/{app}/services/{service}/explain")
+async def explain(facade: TheFacade, app: str, service: str) -> ExplainView:
+    """Why the service is not well, most important finding first."""
+    return await facade.explain(app, service)

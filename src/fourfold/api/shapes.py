@@ -1,0 +1,89 @@
+"""What requests carry and what only the API itself answers; everything else is in `control.views`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ProblemBody(Shape):
+    """One thing wrong in a service file."""
+
+    path: str
+    message: str
+    file: str = ""
+    line: int | None = None
+    column: int | None = None
+    hint: str | None = None
+
+
+class ErrorBody(Shape):
+    """Every error, whatever its status."""
+
+    status: int
+    """As the answer's own; streams and WebSockets, which have begun with success, have it only here."""
+    error: str
+    """One sentence: cannot X: why."""
+    hint: str | None = None
+    """What to do."""
+    problems: list[ProblemBody] = []
+    """With a service file that is refused: everything wrong in it."""
+
+
+class Acted(Shape):
+    actor: str = Field(default="", description="Who asks, for the history and the events")
+
+
+class ScaleBody(Acted):
+    instances: int = Field(ge=0, le=10_000)
+
+
+class RollbackBody(Acted):
+    to: int | None = Field(default=None, ge=1, description="Release to go back to; null is the one before")
+
+
+class ServicesBody(Acted):
+    services: list[str] = Field(default=[], description="Empty is all services of the app")
+
+
+class DownBody(Acted):
+    purge: bool = Field(default=False, description="Delete volumes, secrets and history too")
+
+
+class SecretsBody(Acted):
+    values: dict[str, str] = Field(min_length=1, description="Name -> value; values are never answered again")
+
+
+class Offer(Shape):
+    """What the daemon says to a source's manifest."""
+
+    digest: str
+    """Of the manifest: names the source."""
+    missing: list[str]
+    """Digests of the blobs to send with `PUT /v1/blobs/{digest}`."""
+
+
+class LogLineBody(Shape):
+    """One line of NDJSON of `GET …/logs`."""
+
+    instance: str
+    at: str
+    text: str
+
+
+class Start(Shape):
+    """First message on an exec or run WebSocket."""
+
+    argv: list[str] = Field(min_length=1)
+    tty: bool = False
+    rows: int | None = Field(default=None, ge=1, le=65535)
+    columns: int | None = Field(default=None, ge=1, le=65535)
+    instance: str | None = None
+    """Which instance to enter (exec); null is any ready one."""

@@ -1,0 +1,156 @@
+"""Source -> artifact: find out how, take it from the store if it is there, else build it in a sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fourfold.build.detect import detect
+from fourfold.build.host import find_host
+from fourfold.build.inspect import listing_of
+from fourfold.build.layers import layer_key
+from fourfold.build.make import BuildLimits, Job, Workshop, make
+from fourfold.build.model import BuildPlan, Host, Listing
+from fourfold.build.registry import find_registry
+from fourfold.build.sandbox import Mode
+from fourfold.build.unpack import unpack
+from fourfold.build.workspace import find_mode
+from fourfold.clock import Clock
+from fourfold.errors import UserError
+from fourfold.paths import Paths
+from fourfold.spec.model import Service
+from fourfold.store import trees
+from fourfold.store.artifacts import Artifact, Artifacts
+from fourfold.store.blobs import Blobs
+from fourfold.store.sources import Sources
+
+FORMAT = 1
+"""Part of every build key: raise it when the same plan is to give other bytes than before."""
+BUILD_UID = 799_999
+"""Whom builds run as under root: the last of the default range, where no service is put."""
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    app: str
+    service: str
+    spec: Service
+    source: str
+    """Digest of the source's manifest; the manifest and its blobs are in the store."""
+
+    @property
+    def scope(self) -> str:
+        return f"{self.app}.{self.service}"
+
+
+class Builder:
+    """Builds for one daemon. What is in the store already takes milliseconds and no sandbox."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        clock: Clock,
+        *,
+        host: Host | None = None,
+        uid: int = BUILD_UID,
+        limits: BuildLimits | None = None,
+    ) -> None:
+        self._paths = paths
+        self._clock = clock
+        self._blobs = Blobs(paths)
+        self._sources = Sources(paths, self._blobs)
+        self._artifacts = Artifacts(paths)
+        self._host = host
+        self._mode: Mode | None = None
+        self._limits = limits or BuildLimits()
+        self._root = os.geteuid() == 0
+        self._owner = (uid, uid) if self._root else (os.getuid(), os.getgid())
+        self._slots = asyncio.Semaphore(self._limits.at_once)
+        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+
+    async def build(self, request: BuildRequest, log: Callable[[str], None]) -> Artifact:
+        """The artifact of `request`, built if need be; `log` gets what the build prints, line by line.
+
+        Raises UserError when the source or the spec cannot be built on this host (found out before anything runs) and
+        WorldError when a step fails, takes too long, or makes what cannot be used.
+        """
+        host = await self._find_host()
+        listing, plan = await asyncio.to_thread(self._plan, request, host)
+        layers = [layer_key(layer, listing, host, plan.runtime, request.scope) for layer in plan.layers]
+        key = build_key(request.source, plan, layers, host)
+        async with AsyncExitStack() as held:
+            # One build per key, and one per service: its cache is for one at a time.
+            for name in (key, request.scope) if plan.layers or plan.steps else (key,):
+                await held.enter_async_context(self._lock(name))
+            found = await asyncio.to_thread(self._artifacts.find, key)
+            if found is not None:
+                return replace(found, argv=plan.argv or found.argv)
+            for note in plan.notes:
+                log(note)
+            if plan.layers or plan.steps:
+                await held.enter_async_context(self._slots)
+            shop = await self._workshop(host, request, isolate=bool(plan.layers or plan.steps))
+            return await make(shop, Job(request.service, request.source, listing, plan, tuple(layers), key), log)
+
+    async def plan(self, request: BuildRequest) -> BuildPlan:
+        """How it would be built, without building: for `fourfold plan` and `validate`. Raises UserError as `build`."""
+        host = await self._find_host()
+        return (await asyncio.to_thread(self._plan, request, host))[1]
+
+    async def isolation(self) -> Mode:
+        """How builds are kept apart from the host, for `doctor`."""
+        mode: Mode = self._mode or await asyncio.to_thread(find_mode, os.geteuid())
+        self._mode = mode
+        return mode
+
+    def forget(self, app: str, service: str) -> int:
+        """Remove the caches of a service that is gone; gives the bytes freed."""
+        return trees.remove(self._paths.caches / f"{app}.{service}")
+
+    async def _find_host(self) -> Host:
+        if self._host is None:
+            self._host = await asyncio.to_thread(find_host, os.environ)
+        return self._host
+
+    def _plan(self, request: BuildRequest, host: Host) -> tuple[Listing, BuildPlan]:
+        manifest = self._sources.get(request.source)
+        if len(manifest.entries) == 1 and manifest.entries[0].path.lower().endswith(".zip"):
+            entry = manifest.entries[0]
+            manifest = unpack(self._blobs.path(entry.sha256), entry.path, self._blobs)
+        listing = listing_of(manifest, self._blobs)
+        try:
+            return listing, detect(listing, request.spec, host)
+        except UserError as error:
+            raise type(error)(f"{request.service}: {error.what}", error.hint) from None
+
+    async def _workshop(self, host: Host, request: BuildRequest, isolate: bool) -> Workshop:
+        folder = self._paths.caches / request.scope
+        return Workshop(
+            work=self._paths.work,
+            cache=folder / "downloads",
+            layers=folder / "layers",
+            host=host,
+            mode=await self.isolation() if isolate else "none",
+            owner=self._owner,
+            registry=find_registry(os.environ, Path(os.environ.get("HOME", "/nonexistent"))),
+            limits=self._limits,
+            blobs=self._blobs,
+            artifacts=self._artifacts,
+            clock=self._clock,
+        )
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        return self._locks.setdefault(name, asyncio.Lock())
+
+
+def build_key(source: str, plan: BuildPlan, layers: Sequence[str], host: Host) -> str:
+    """The artifact's digest: SHA-256 over everything that decides its bytes."""
+    facts = {"format": FORMAT, "source": source, "plan": plan.identity(), "layers": list(layers), "abi": host.abi}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,63 @@
+"""What the languages' builders share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fourfold.build.model import Host, Layer, Runtime, Step
+from fourfold.errors import UserError
+
+TITLES = {"python": "Python", "nodejs": "Node.js", "java": "Java", "ruby": "Ruby", "go": "Go"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """One language's part of a build. `BuildPlan` says what the fields mean; `detect` puts parts together."""
+
+    runtime: Runtime
+    layers: tuple[Layer, ...] = ()
+    before: tuple[Step, ...] = ()
+    """Ahead of the user's `build`."""
+    after: tuple[Step, ...] = ()
+    """Behind it: drop what only building needed."""
+    links: Mapping[str, str] = field(default_factory=dict)
+    executable: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()
+    """Folders for the front of PATH."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    build_env: Mapping[str, str] = field(default_factory=dict)
+    """For the user's `build`; PATH here is put in front."""
+    argv: tuple[str, ...] | None = None
+    """What to run when neither `run` nor a Procfile says."""
+    find_jar: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def choose(host: Host, prefix: str, wanted: str | None, why: str = "runtime") -> Runtime:
+    """The runtime of one language: `wanted` (`python3.11`) exactly, else the default. UserError with what is there."""
+    found = host.family(prefix)
+    title = TITLES[prefix]
+    if wanted is None and found:
+        return found[0]
+    match = next((runtime for runtime in found if runtime.name == wanted), None)
+    if match is not None:
+        return match
+    there = ", ".join(runtime.name for runtime in found) or f"no {title} at all"
+    name = wanted or title
+    install = " or ".join(
+        part for part in ("install it" if wanted else f"install {title}", _alternative(found)) if part
+    )
+    because = "" if why == "runtime" else f" ({why} asks for it)"
+    raise UserError(f"cannot use {name}{because}: this host has {there}", install)
+
+
+def _alternative(found: list[Runtime]) -> str:
+    return f"say `runtime: {found[0].name}`" if found else ""
+
+
+def need_tool(host: Host, name: str, package: str, why: str) -> str:
+    if path := host.tools.get(name):
+        return path
+    raise UserError(f"cannot build: {why} needs `{name}`, which this host does not have", f"apt install {package}")

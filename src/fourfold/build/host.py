@@ -1,0 +1,121 @@
+"""What this host has: interpreters and build tools that the services' users may execute."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from fourfold.build.model import Host, Runtime
+
+_SYSTEM = ("/usr/local/bin", "/usr/bin", "/bin")
+_TOOLS = ("npm", "mvn", "bundle", "javac", "ruby", "bwrap", "setpriv", "prlimit")
+
+
+def find_host(environ: Mapping[str, str]) -> Host:
+    """Look around. Takes some tens of milliseconds (Node and Go must be asked for their versions): keep the answer."""
+    folders = [Path(folder) for folder in _folders(environ)]
+    runtimes: dict[str, Runtime] = {}
+    for runtime in (*_pythons(folders), *_rubies(folders), *_javas(), *_asked(folders)):
+        runtimes.setdefault(runtime.name, runtime)
+    tools = {name: path for name in _TOOLS if (path := _which(name, folders))}
+    if uv := _uv(folders):
+        tools["uv"] = uv
+    libc = " ".join(platform.libc_ver()) or "unknown libc"
+    return Host(
+        runtimes=runtimes, defaults=_defaults(runtimes, folders), tools=tools, abi=f"{platform.machine()} {libc}"
+    )
+
+
+def _defaults(runtimes: Mapping[str, Runtime], folders: list[Path]) -> dict[str, str]:
+    defaults: dict[str, str] = {}
+    for language, program in (("python", "python3"), ("ruby", "ruby"), ("java", "java")):
+        real = Path(_which(program, folders) or "/nonexistent").resolve()
+        for name, runtime in runtimes.items():
+            if Path(runtime.path).resolve() == real:
+                defaults[language] = name
+    return defaults
+
+
+def _folders(environ: Mapping[str, str]) -> Iterator[str]:
+    yield from _SYSTEM
+    if os.geteuid() != 0:  # without root, services run as this user, who can execute what is on its PATH
+        yield from (folder for folder in environ.get("PATH", "").split(":") if folder.startswith("/"))
+
+
+def _which(name: str, folders: list[Path]) -> str | None:
+    return next((str(folder / name) for folder in folders if _usable(folder / name)), None)
+
+
+@lru_cache(maxsize=1024)
+def _usable(path: Path) -> bool:
+    """Executable by this user, or, for root, by everyone: services run under other users."""
+    try:
+        real = path.resolve(strict=True)
+        if "shims" in path.parts or not os.access(real, os.X_OK):
+            return False
+        return os.geteuid() != 0 or all(part.stat().st_mode & 0o001 for part in (real, *real.parents))
+    except OSError:
+        return False
+
+
+def _pythons(folders: list[Path]) -> Iterator[Runtime]:
+    yield from _versioned(folders, re.compile(r"python(3\.\d+)"), "python")
+
+
+def _rubies(folders: list[Path]) -> Iterator[Runtime]:
+    yield from _versioned(folders, re.compile(r"ruby(\d+\.\d+)"), "ruby")
+
+
+def _versioned(folders: list[Path], pattern: re.Pattern[str], name: str) -> Iterator[Runtime]:
+    """Interpreters whose file name tells their version, as Debian's do."""
+    for folder in folders:
+        if not folder.is_dir():
+            continue
+        for path in sorted(folder.iterdir()):
+            if (match := pattern.fullmatch(path.name)) and _usable(path):
+                yield Runtime(f"{name}{match[1]}", str(path), match[1])
+
+
+def _javas() -> Iterator[Runtime]:
+    """JDKs and JREs in /usr/lib/jvm; each has a `release` file with JAVA_VERSION="17.0.9"."""
+    homes = Path("/usr/lib/jvm")
+    for home in sorted(homes.iterdir()) if homes.is_dir() else ():
+        program = home / "bin/java"
+        if home.is_symlink() or not _usable(program):
+            continue
+        try:
+            text = (home / "release").read_text(errors="replace")
+        except OSError:
+            continue
+        if match := re.search(r'^JAVA_VERSION="(?:1\.)?(\d+)([^"]*)"', text, re.MULTILINE):
+            yield Runtime(f"java{match[1]}", str(program), match[1] + match[2])
+
+
+def _asked(folders: list[Path]) -> Iterator[Runtime]:
+    for folder in folders:
+        if _usable(folder / "node") and (match := _ask([str(folder / "node"), "--version"], r"v(\d+)(\.[\d.]+)")):
+            yield Runtime(f"nodejs{match[1]}", str(folder / "node"), match[1] + match[2])
+    go = _which("go", [*folders, Path("/usr/local/go/bin"), Path("/usr/lib/go/bin")])
+    if go and (match := _ask([go, "version"], r"go(\d+\.[\d.]+)")):
+        yield Runtime("go", go, match[1])
+
+
+def _ask(argv: list[str], pattern: str) -> re.Match[str] | None:
+    try:
+        answer = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return re.search(pattern, answer)
+
+
+def _uv(folders: list[Path]) -> str | None:
+    """The uv that came with Fourfold (a dependency), else one of the system; sandboxes get it bound in."""
+    beside = Path(sys.executable).with_name("uv")
+    return str(beside) if beside.is_file() else _which("uv", folders) or shutil.which("uv")

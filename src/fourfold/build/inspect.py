@@ -1,0 +1,45 @@
+"""A stored source as the builders' `Listing`: reads the few files that they look into, bounded."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+import zlib
+from pathlib import Path
+
+from fourfold.build.model import Listing
+from fourfold.store.blobs import Blobs
+from fourfold.store.manifest import Entry, Manifest
+
+READ_BYTES = 256 * 1024
+LOCK_BYTES = 4 * 1024 * 1024
+
+
+def listing_of(manifest: Manifest, blobs: Blobs) -> Listing:
+    def read(entry: Entry) -> bytes | None:
+        path = blobs.path(entry.sha256)
+        return path.read_bytes() if entry.size <= READ_BYTES and path.is_file() else None
+
+    def head(entry: Entry) -> bytes:
+        path = blobs.path(entry.sha256)
+        if not path.is_file():
+            return b""
+        with path.open("rb") as file:
+            return file.read(4)
+
+    def main_class(entry: Entry) -> str | None:
+        return jar_main_class(blobs.path(entry.sha256)) if entry.link is None else None
+
+    return Listing(manifest, read, head, main_class)
+
+
+def jar_main_class(jar: Path) -> str | None:
+    """Main-Class in META-INF/MANIFEST.MF (JAR File Specification); None without one, or when it is no readable JAR."""
+    try:
+        with zipfile.ZipFile(jar) as opened, opened.open("META-INF/MANIFEST.MF") as member:
+            text = member.read(READ_BYTES).decode(errors="replace")
+    except (OSError, KeyError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError):
+        return None
+    unfolded = re.sub(r"\r?\n ", "", text)  # long values go on in lines that start with a blank
+    match = re.search(r"^Main-Class:\s*(\S+)", unfolded, re.MULTILINE | re.IGNORECASE)
+    return match[1] if match else None

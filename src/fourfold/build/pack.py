@@ -1,0 +1,180 @@
+"""A source as it is sent: its manifest, and where on this machine each content is. Runs on the client.
+
+Links inside the source stay links; links out of it, sockets, pipes, devices, unreadable files and names that are not
+UTF-8 are refused by name, since leaving them out silently would deploy something else than what was looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fourfold.build.hashcache import HashCache, cache_folder
+from fourfold.build.ignore import ALWAYS, OWN_FILES, Ignore
+from fourfold.errors import NotFoundError, UserError
+from fourfold.store.manifest import MAX_BYTES, MAX_FILES, Entry, Manifest
+
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Limits:
+    size: int = MAX_BYTES
+    files: int = MAX_FILES
+
+
+@dataclass(frozen=True)
+class Packed:
+    manifest: Manifest
+    files: Mapping[str, Path]
+    """Digest -> a file with that content, for those that the daemon is still missing."""
+
+
+def pack(
+    source: Path,
+    *,
+    exclude: Collection[Path] = (),
+    limits: Limits | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Packed:
+    """Read a folder or a single file (.jar, .war, .zip, executable).
+
+    `exclude`: files that are never part of it, such as a service file of another name than fourfold.yaml. `environ`
+    says where hashes are remembered (`hashcache.cache_folder`). Raises UserError, before anything was sent.
+    """
+    place = Path(os.path.abspath(source))  # noqa: PTH100 - resolve() would follow the links that names go through
+    try:
+        status = place.stat()
+    except OSError as error:
+        raise NotFoundError(f"cannot pack {source}: {error.strerror}", "look at `source` in the service file") from None
+    cache = HashCache(cache_folder(os.environ if environ is None else environ), place)
+    walk = _Walk(place, cache, frozenset(Path(os.path.abspath(path)) for path in exclude))  # noqa: PTH100
+    if stat.S_ISDIR(status.st_mode):
+        walk.folder(place, "", Ignore.at_top(place))
+    elif stat.S_ISREG(status.st_mode):
+        walk.file(place, place.name, status)
+    else:
+        raise UserError(f"cannot pack {source}: it is neither a folder nor a file", "look at `source`")
+    _check_limits(source, walk, limits or Limits())
+    manifest = walk.manifest()
+    cache.save()
+    return Packed(manifest, walk.paths)
+
+
+@dataclass
+class _Walk:
+    root: Path
+    cache: HashCache
+    exclude: frozenset[Path]
+    found: list[tuple[Path, str, os.stat_result]] = field(default_factory=list)
+    links: list[Entry] = field(default_factory=list)
+    paths: dict[str, Path] = field(default_factory=dict)
+
+    def folder(self, folder: Path, path: str, ignore: Ignore) -> None:
+        """`path` is the folder's place below the source's top, with a slash at the end; empty for the top."""
+        rules = ignore.enter(folder, path)
+        try:
+            with os.scandir(folder) as listed:
+                entries = list(listed)
+        except OSError as error:
+            raise _unreadable(folder, error) from None
+        for entry in entries:
+            if entry.name in ALWAYS or (not path and OWN_FILES.fullmatch(entry.name)):
+                continue
+            name = path + entry.name
+            if self.exclude and Path(entry.path) in self.exclude:
+                continue
+            self._entry(entry, name, rules)
+
+    def _entry(self, entry: os.DirEntry[str], name: str, rules: Ignore) -> None:
+        is_folder = entry.is_dir(follow_symlinks=False)
+        ignored = rules.ignores(name, is_folder)
+        if ignored and not (is_folder and rules.may_keep_below):
+            return
+        _check_name(entry.path)
+        if is_folder:
+            self.folder(Path(entry.path), name + "/", _Inside(rules) if ignored else rules)
+            return
+        try:
+            status = entry.stat(follow_symlinks=False)
+            if stat.S_ISLNK(status.st_mode):
+                self.links.append(Entry(name, link=str(Path(entry.path).readlink())))
+                return
+        except OSError as error:
+            raise _unreadable(Path(entry.path), error) from None
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError(
+                f"cannot pack {entry.path!r}: it is a {_kind(status.st_mode)}",
+                "remove it, or name it in .fourfoldignore",
+            )
+        self.file(Path(entry.path), name, status)
+
+    def file(self, path: Path, name: str, status: os.stat_result) -> None:
+        self.found.append((path, name, status))
+
+    def manifest(self) -> Manifest:
+        entries = list(self.links)
+        for path, name, status in self.found:
+            digest = self.cache.digest(path, name, status)
+            self.paths[digest] = path
+            mode = 0o755 if status.st_mode & 0o111 else 0o644
+            entries.append(Entry(name, mode, status.st_size, digest))
+        return Manifest.of(entries)
+
+
+class _Inside(Ignore):
+    """Within an ignored folder: only what a rule brings back is kept."""
+
+    def __init__(self, outer: Ignore) -> None:
+        super().__init__(outer._git, outer._over)
+
+    def ignores(self, path: str, is_folder: bool) -> bool:
+        name = path + "/" if is_folder else path
+        return next((not rule.keep for rule in reversed(self._over) if rule.match(name)), True)
+
+
+def _check_name(path: str) -> None:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        raise UserError(
+            f"cannot pack {shown}: its name is not UTF-8", "rename it, or name it in .fourfoldignore"
+        ) from None
+
+
+def _check_limits(source: Path, walk: _Walk, limits: Limits) -> None:
+    """Before anything is read: a source that is too large is most often a folder that was forgotten."""
+    total = sum(status.st_size for _, _, status in walk.found)
+    count = len(walk.found) + len(walk.links)
+    if total <= limits.size and count <= limits.files:
+        return
+    by_size = total > limits.size
+    sizes: dict[str, int] = {}
+    for _, name, status in walk.found:
+        folder = "/".join(name.split("/")[:-1][:2]) or "."
+        sizes[folder] = sizes.get(folder, 0) + (status.st_size if by_size else 1)
+    worst = sorted(sizes, key=lambda folder: -sizes[folder])[:3]
+    listed = ", ".join(f"{folder} ({_amount(sizes[folder], by_size)})" for folder in worst)
+    raise UserError(
+        f"cannot pack {source}: it has {_amount(total if by_size else count, by_size)}, the limit is "
+        f"{_amount(limits.size if by_size else limits.files, by_size)}; the largest folders: {listed}",
+        "name what is not needed in .fourfoldignore (one pattern per line, as in .gitignore)",
+    )
+
+
+def _amount(number: int, by_size: bool) -> str:
+    return f"{number / _MIB:,.0f} MiB" if by_size else f"{number:,} files"
+
+
+def _unreadable(path: Path, error: OSError) -> UserError:
+    return UserError(f"cannot pack {str(path)!r}: {error.strerror}", "make it readable, or name it in .fourfoldignore")
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISSOCK(mode):
+        return "socket"
+    return "pipe" if stat.S_ISFIFO(mode) else "device"

@@ -1,0 +1,117 @@
+"""The last look at what a build made, before it becomes an artifact: bounded, and with nothing that reaches outside."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from fourfold.build.model import APP, BuildPlan
+from fourfold.errors import WorldError
+from fourfold.store import trees
+
+_SYSTEM = ("/usr/", "/bin/", "/lib/", "/lib64/", "/etc/alternatives/", "/dev/null")
+"""Where an absolute link may lead: what every instance sees of the host read-only (an interpreter, say)."""
+
+
+def finish(tree: Path, plan: BuildPlan) -> None:
+    """Apply the plan's additions and removals to a work tree."""
+    for name in plan.drop:
+        target = tree / name
+        trees.remove(target) if target.is_dir() and not target.is_symlink() else target.unlink(missing_ok=True)
+    for name, text in plan.files.items():
+        place = _clear(tree, name)
+        place.write_text(text)
+        place.chmod(0o755 if text.startswith("#!") else 0o644)
+    for name, target_text in plan.links.items():
+        _clear(tree, name).symlink_to(target_text)
+    for name in plan.executable:
+        _make_executable(tree / name)
+
+
+def _make_executable(path: Path) -> None:
+    """On a copy: the file may be a hard link to the store's own."""
+    copy = path.with_name(path.name + ".new")
+    shutil.copyfile(path, copy)
+    copy.chmod(0o755)
+    copy.replace(path)
+
+
+def check(tree: Path, limit: int) -> int:
+    """Bytes of the tree. Raises WorldError for links out, devices, sockets, and more than `limit` bytes.
+
+    Set-user-id bits are taken away by sealing (no mode but 0555 and 0444 is left), and named here all the same.
+    """
+    total = 0
+    try:
+        for path, status in trees.walk(tree):
+            total += status.st_size
+            name = path.relative_to(tree)
+            if stat.S_ISLNK(status.st_mode):
+                if not link_stays(name.as_posix(), os.fsdecode(path.readlink())):
+                    raise WorldError(f"cannot use what was built: the link {name} points out, to {path.readlink()}")
+            elif not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+                raise WorldError(
+                    f"cannot use what was built: {name} is a device, socket or pipe", "remove it in `build`"
+                )
+            elif stat.S_ISREG(status.st_mode) and status.st_mode & (stat.S_ISUID | stat.S_ISGID):
+                raise WorldError(f"cannot use what was built: {name} is set-user-id or set-group-id")
+    except OSError as error:
+        raise WorldError(f"cannot use what was built: {error.strerror} ({error.filename})") from error
+    if total > limit:
+        raise WorldError(
+            f"cannot use what was built: it has {total // 1024**2:,} MiB, the limit is {limit // 1024**2:,} MiB",
+            f"remove what running does not need in `build`; the largest folders: {largest(tree)}",
+        )
+    return total
+
+
+def link_stays(name: str, target: str) -> bool:
+    """Whether a link's target, read in an instance where the tree is at /app, is in the tree or the system's own files."""
+    if target.startswith("/"):
+        normal = os.path.normpath(target)
+        return normal == APP or normal.startswith((f"{APP}/", *_SYSTEM))
+    depth = len(PurePosixPath(name).parts) - 1
+    for part in target.split("/"):
+        depth += {"": 0, ".": 0, "..": -1}.get(part, 1)
+        if depth < 0:
+            return False
+    return True
+
+
+def largest(tree: Path, count: int = 3) -> str:
+    sizes = {path.name: trees.size_of(path) for path in tree.iterdir() if path.is_dir() and not path.is_symlink()}
+    top = sorted(sizes, key=lambda name: -sizes[name])[:count]
+    return ", ".join(f"{name} ({sizes[name] // 1024**2:,} MiB)" for name in top) or "none"
+
+
+def jars(tree: Path, folders: tuple[str, ...]) -> Iterator[Path]:
+    """JARs that a build may have made, likeliest folder first; not the sources, docs and unshaded ones beside them."""
+    for folder in folders:
+        place = tree / folder
+        if place.is_dir() and not place.is_symlink():
+            for path in sorted(place.glob("*.jar")):
+                if (
+                    path.is_file()
+                    and not path.is_symlink()
+                    and not path.stem.endswith(("-sources", "-javadoc", "-tests"))
+                ):
+                    yield path
+
+
+def _clear(tree: Path, name: str) -> Path:
+    """A place to write `name`, following no link that a source or build may have laid on the way."""
+    place = tree
+    for part in PurePosixPath(name).parts[:-1]:
+        place /= part
+        if place.is_symlink() or (place.exists() and not place.is_dir()):
+            place.unlink()
+        place.mkdir(exist_ok=True)
+    place /= PurePosixPath(name).name
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)
+    return place

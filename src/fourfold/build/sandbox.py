@@ -1,0 +1,171 @@
+"""The sandbox of a build step: a bubblewrap command line. Pure.
+
+Inside: /usr and the needed parts of /etc read-only, the work tree at /app, the service's own cache at /cache, an empty
+/tmp and home, own process, IPC and host name spaces, and the host's network only for steps that resolve and download.
+Nothing of the host's /home, /root, /var or /run. As root, bubblewrap makes the mounts and setpriv then becomes the
+build's user; without root, bubblewrap maps this user into a user namespace of its own. Options: bwrap(1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from fourfold.build.model import APP, OWN, SYSTEM_PATH, Step
+
+Mode = Literal["root", "user", "none"]
+"""`none`: this host has no way to make namespaces; steps run as they are (under the build's user if we are root)."""
+HOME = "/home/build"
+TOOLS = "/tools"
+
+_ETC = (
+    "alternatives", "ca-certificates", "ca-certificates.conf", "gemrc", "host.conf", "ld.so.cache", "ld.so.conf",
+    "ld.so.conf.d", "localtime", "maven", "mime.types", "npmrc", "nsswitch.conf", "pki", "protocols", "services",
+    "ssl/certs", "ssl/openssl.cnf", "timezone",
+)  # fmt: skip
+_ETC_NETWORK = ("hosts", "pip.conf", "resolv.conf", "uv")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Resource limits of every process of a step (setrlimit(2)); they can only be lowered. Sizes in bytes."""
+
+    processes: int = 1024
+    """Of the build's user; counted by the kernel per user (and per user namespace)."""
+    data: int = 4 * 1024**3
+    """Private writable memory of one process."""
+    file: int = 2 * 1024**3
+
+
+@dataclass(frozen=True)
+class Registry:
+    """How this host reaches package registries: see `registry.find_registry`."""
+
+    env: Mapping[str, str] = field(default_factory=dict)
+    binds: tuple[str, ...] = ()
+    """Files and folders of the host to show under the same path: certificates, local package folders."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """Where the steps of one build run."""
+
+    mode: Mode
+    tree: Path
+    cache: Path
+    files: Path
+    """Made for this build: `passwd`, `group`, `hosts`, and `home` with configuration of package managers."""
+    uid: int
+    gid: int
+    tools: Mapping[str, str] = field(default_factory=dict)
+    """Programs outside /usr, by name, bound into the sandbox."""
+    show: tuple[str, ...] = ()
+    """Folders outside /usr that interpreters live in."""
+    registry: Registry = Registry()
+    bounds: Bounds = Bounds()
+
+
+# Helper programs by full path: PATH starts with folders of the work tree, and setpriv is still started as root.
+
+
+def step_argv(step: Step, box: Box) -> list[str]:
+    """The whole command line that runs `step` in `box`; its environment is `step_env`."""
+    if box.mode == "none":
+        return [*_as_user(box), *_bounded(step, box)]
+    argv = ["/usr/bin/bwrap", "--die-with-parent", "--new-session", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
+    argv += ["--unshare-user"] if box.mode == "user" else []
+    argv += [] if step.network else ["--unshare-net"]
+    argv += ["--hostname", "build", "--proc", "/proc", "--dev", "/dev", *_usr(), *_etc(step, box)]
+    argv += ["--perms", "1777", "--tmpfs", "/tmp", "--perms", "1777", "--tmpfs", "/dev/shm"]
+    argv += _folder(TOOLS) + [
+        word for name, path in box.tools.items() for word in ("--ro-bind", path, f"{TOOLS}/{name}")
+    ]
+    argv += [word for path in box.show for word in _shown(path)]
+    if step.network:
+        argv += [word for path in box.registry.binds for word in _shown(path)]
+        argv += [*_folder("/home"), "--bind", str(box.files / "home"), HOME]
+    else:
+        argv += [*_folder("/home"), "--perms", "1777", "--tmpfs", HOME]
+    argv += ["--bind", str(box.tree), APP, "--bind", str(box.cache), "/cache", "--chdir", APP, "--"]
+    return argv + (_as_user(box) if box.mode == "root" else []) + _bounded(step, box)
+
+
+def step_env(step: Step, box: Box) -> dict[str, str]:
+    """The whole environment of a step: nothing is inherited. Registry settings may hold passwords: network steps only."""
+    plain = box.mode == "none"
+    app, cache = (str(box.tree), str(box.cache)) if plain else (APP, "/cache")
+    path = [
+        f"{app}/.venv/bin",
+        f"{app}/node_modules/.bin",
+        f"{app}/{OWN}/bin",
+        *([] if plain else [TOOLS]),
+        SYSTEM_PATH,
+    ]
+    folders = sorted({str(Path(tool).parent) for tool in box.tools.values()}) if plain else []
+    first = [step.env["PATH"]] if "PATH" in step.env else []
+    env = {
+        "HOME": str(box.files / "home") if plain else HOME,
+        "LANG": "C.UTF-8",
+        "TMPDIR": "/tmp",
+        "CI": "true",
+        "UV_CACHE_DIR": f"{cache}/uv",
+        "npm_config_cache": f"{cache}/npm",
+        "PIP_CACHE_DIR": f"{cache}/pip",
+        "npm_config_offline": "false" if step.network else "true",
+        **(box.registry.env if step.network else {}),
+        **step.env,
+        "PATH": ":".join([*first, *path, *folders]),
+    }
+    return {name: _placed(value, box) for name, value in env.items()} if plain else env
+
+
+def _placed(text: str, box: Box) -> str:
+    """Without a sandbox there is no /app: its real place instead."""
+    return ":".join(
+        f"{real}{part[len(seen) :]}" if part == seen or part.startswith(f"{seen}/") else part
+        for part in text.split(":")
+        for seen, real in ([("/cache", box.cache)] if part.startswith("/cache") else [(APP, box.tree)])
+    )
+
+
+def _usr() -> list[str]:
+    """/usr and the links to it at the top (all distributions that matter have merged /usr by now)."""
+    links = [
+        word for name in ("bin", "sbin", "lib", "lib32", "lib64") for word in ("--symlink", f"usr/{name}", f"/{name}")
+    ]
+    return ["--ro-bind", "/usr", "/usr", *links]
+
+
+def _etc(step: Step, box: Box) -> list[str]:
+    names = (*_ETC, *_ETC_NETWORK) if step.network else _ETC
+    shared = [word for name in names for word in ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")]
+    java = [word for path in box.show if path.startswith("/etc/") for word in ("--ro-bind-try", path, path)]
+    own = [word for name in ("passwd", "group") for word in ("--ro-bind", str(box.files / name), f"/etc/{name}")]
+    return [*_folder("/etc"), *_folder("/etc/ssl"), *shared, *java, *own]
+
+
+def _folder(path: str) -> list[str]:
+    """bwrap makes folders for mount points with mode 0700, which the build's user could not enter."""
+    return ["--perms", "0755", "--dir", path]
+
+
+def _shown(path: str) -> list[str]:
+    if path.startswith(("/usr/", "/etc/")):
+        return []
+    above = [str(parent) for parent in reversed(Path(path).parents) if str(parent) != "/"]
+    return [word for folder in above for word in _folder(folder)] + ["--ro-bind-try", path, path]
+
+
+def _as_user(box: Box) -> list[str]:
+    if box.uid == 0:
+        return []
+    return ["/usr/bin/setpriv", f"--reuid={box.uid}", f"--regid={box.gid}", "--clear-groups", "--no-new-privs"]
+
+
+def _bounded(step: Step, box: Box) -> list[str]:
+    bounds = box.bounds
+    limits = [f"--nproc={bounds.processes}", f"--data={bounds.data}", f"--fsize={bounds.file}", "--core=0"]
+    argv = [_placed(word, box) for word in step.argv] if box.mode == "none" else list(step.argv)
+    return ["/usr/bin/prlimit", *limits, "--", *argv]

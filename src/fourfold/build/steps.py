@@ -1,0 +1,144 @@
+"""Running one build step: its output line by line, bounded in time, output and disk, ended as a whole tree."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fourfold.build.model import Step
+from fourfold.build.sandbox import Box, step_argv, step_env
+from fourfold.errors import WorldError
+from fourfold.store import trees
+
+LINE_BYTES = 4096
+LOG_LINES = 10_000
+TAIL = 20
+NO_NETWORK = (
+    "the source's own commands have no network: name dependencies in requirements.txt, package.json or Gemfile, "
+    "which are fetched before"
+)
+
+
+@dataclass
+class Output:
+    """What a build prints: passed on up to a bound, the last lines kept for the error."""
+
+    log: Callable[[str], None]
+    left: int = LOG_LINES
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
+
+    def line(self, text: str) -> None:
+        self.tail.append(text)
+        self.left -= 1
+        if self.left > 0:
+            self.log(text)
+        elif self.left == 0:
+            self.log(f"(more than {LOG_LINES:,} lines: the rest is not shown)")
+
+
+async def run_step(step: Step, box: Box, output: Output, seconds: float, size: int) -> None:
+    """Run to its end. Raises WorldError when it fails, takes over `seconds`, or its tree grows far beyond `size` bytes.
+
+    On cancellation too, nothing of it is left running: bubblewrap dies with its process group, its children with the
+    namespace that it is the first process of.
+    """
+    output.line(f"$ {step}")
+    argv = step_argv(step, box)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            env=step_env(step, box),
+            cwd=box.tree,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise WorldError(f"cannot run {argv[0]}: {error.strerror}", "apt install bubblewrap util-linux") from error
+    assert process.stdout is not None
+    reader = asyncio.create_task(_pump(process.stdout, output))
+    watcher = asyncio.create_task(_watch_size(box, size))
+    waiter = asyncio.create_task(process.wait())
+    try:
+        done, _ = await asyncio.wait({waiter, watcher}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if watcher in done:
+            raise WorldError(
+                f"cannot build: `{step}` wrote more than {size // 1024**2:,} MiB", "write less, or clean up in `build`"
+            )
+        if not done:
+            raise WorldError(
+                f"cannot build: `{step}` was ended, since the time for the build was up (it had {seconds:.0f} s left)",
+                "see the build log for where it stood; commands that wait for input or serve do not belong in `build`",
+            )
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        watcher.cancel()
+        await waiter
+        if box.mode == "none":
+            _kill_session(process.pid)
+        await reader
+    if waiter.result() != 0:
+        raise _failed(step, waiter.result(), output)
+
+
+def _kill_session(session: int) -> None:
+    """Without a process namespace, what a step left in the background is found by its session, and holds our pipe.
+
+    The session's number is not given to others while it has members; a pidfd keeps a pid from being recycled meanwhile.
+    """
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            handle = os.pidfd_open(int(entry.name))
+        except OSError:  # ended meanwhile
+            continue
+        try:
+            if os.getsid(int(entry.name)) == session:
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+        except OSError:
+            continue
+        finally:
+            os.close(handle)
+
+
+async def _pump(stream: asyncio.StreamReader, output: Output) -> None:
+    """Lines as they come; longer ones are cut, not kept in memory."""
+    pending = b""
+    while chunk := await stream.read(65536):
+        *lines, pending = (pending + chunk).split(b"\n")
+        for line in lines:
+            output.line(_text(line))
+        if len(pending) > 4 * LINE_BYTES:
+            pending = pending[: 4 * LINE_BYTES]
+    if pending:
+        output.line(_text(pending))
+
+
+def _text(line: bytes) -> str:
+    return line[:LINE_BYTES].decode(errors="replace").rstrip("\r").rpartition("\r")[2]
+
+
+async def _watch_size(box: Box, size: int) -> None:
+    """Returns once the tree or the cache is too large; looks less often the longer looking takes."""
+    loop = asyncio.get_running_loop()
+    while True:
+        began = loop.time()
+        for folder in (box.tree, box.cache):
+            if await asyncio.to_thread(trees.size_of, folder) > 2 * size:
+                return
+        await asyncio.sleep(max(1.0, 20 * (loop.time() - began)))
+
+
+def _failed(step: Step, code: int, output: Output) -> WorldError:
+    how = f"ended with exit code {code}" if code >= 0 else f"was killed by signal {-code}"
+    lines = "\n".join(f"  {line}" for line in list(output.tail)[1 if len(output.tail) < TAIL else 0 :])
+    hint = NO_NETWORK if step.own else "see the build log"
+    return WorldError(f"cannot build: `{step}` {how}\n{lines}".rstrip(), hint)

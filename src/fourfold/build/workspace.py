@@ -1,0 +1,124 @@
+"""The folders of one build: its work tree, its service's cache, and the few files that stand in for the host's /etc."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fourfold.build.model import Host
+from fourfold.build.registry import copy_home
+from fourfold.build.sandbox import Bounds, Box, Mode, Registry
+from fourfold.store import trees
+
+
+def find_mode(uid: int) -> Mode:
+    """How this host can isolate builds; tried once with a harmless program (about 10 ms)."""
+    probe = [
+        "--ro-bind",
+        "/",
+        "/",
+        "--dev",
+        "/dev",
+        "--proc",
+        "/proc",
+        "--unshare-pid",
+        "--unshare-net",
+        "/usr/bin/true",
+    ]
+    modes: list[tuple[Mode, list[str]]] = [("user", ["/usr/bin/bwrap", "--unshare-user"])]
+    if uid == 0:
+        modes.insert(0, ("root", ["/usr/bin/bwrap"]))
+    for mode, start in modes:
+        try:
+            subprocess.run([*start, *probe], check=True, capture_output=True, timeout=20)
+            return mode
+        except (OSError, subprocess.SubprocessError):
+            continue
+    return "none"
+
+
+@asynccontextmanager
+async def workspace(
+    work: Path, cache: Path, host: Host, mode: Mode, owner: tuple[int, int], registry: Registry
+) -> AsyncIterator[Box]:
+    """A `Box` with an absent `tree` to fill (and to hand over with `hand_over`); removed at the end, whatever happens.
+
+    `owner` is the uid and gid of the build's user: another one than ours only if we are root.
+    """
+    box = await asyncio.to_thread(_make, work, cache, host, mode, owner, registry)
+    try:
+        yield box
+    finally:
+        await asyncio.shield(asyncio.to_thread(trees.remove, box.tree.parent))
+
+
+def _make(work: Path, cache: Path, host: Host, mode: Mode, owner: tuple[int, int], registry: Registry) -> Box:
+    work.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=work, prefix="build-"))
+    _write_files(folder / "files", os.environ, *owner)
+    cache.mkdir(parents=True, exist_ok=True)
+    cache.parent.chmod(0o700)
+    if os.geteuid() == 0:
+        os.chown(cache, *owner)
+    return Box(
+        mode=mode,
+        tree=folder / "tree",
+        cache=cache,
+        files=folder / "files",
+        uid=owner[0] if os.geteuid() == 0 else 0,
+        gid=owner[1],
+        tools={name: path for name, path in host.tools.items() if not path.startswith(("/usr/", "/bin/"))},
+        show=_show(host),
+        registry=registry,
+        bounds=Bounds(processes=_in_use(owner[0]) + Bounds.processes),
+    )
+
+
+def hand_over(box: Box) -> None:
+    """The tree belongs to the build's user from here on."""
+    if box.uid:
+        trees.give(box.tree, box.uid, box.gid)
+
+
+def _write_files(files: Path, environ: Mapping[str, str], uid: int, gid: int) -> None:
+    home = files / "home"
+    copy_home(environ, Path(environ.get("HOME", "/nonexistent")), home)
+    (files / "passwd").write_text(
+        f"root:x:0:0:root:/root:/usr/sbin/nologin\nbuild:x:{uid}:{gid}::/home/build:/bin/sh\n"
+    )
+    (files / "group").write_text(f"root:x:0:\nbuild:x:{gid}:\n")
+    if os.geteuid() == 0:
+        trees.give(home, uid, gid)
+
+
+def _show(host: Host) -> tuple[str, ...]:
+    """Homes of interpreters outside /usr, and the configuration that Debian's Java has in /etc."""
+    programs = [runtime.path for runtime in host.runtimes.values()]
+    programs += [host.tools[name] for name in ("npm", "mvn", "bundle") if name in host.tools]
+    homes = {Path(program).resolve().parents[1] for program in programs}
+    outside = {str(home) for home in homes if not str(home).startswith("/usr") and len(home.parents) > 1}
+    return (*sorted(outside), *sorted(str(path) for path in Path("/etc").glob("java*")))
+
+
+def _in_use(uid: int) -> int:
+    """Threads that the user has now: the kernel's limit counts them all."""
+    total = 0
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and entry.stat().st_uid == uid:
+                total += len(list((entry / "task").iterdir()))
+        except OSError:  # gone meanwhile
+            continue
+    return total
+
+
+def trim_cache(cache: Path, limit: int) -> None:
+    """A download cache that has grown beyond `limit` bytes starts anew."""
+    if cache.is_dir() and trees.size_of(cache) > limit:
+        shutil.rmtree(cache, ignore_errors=True)

@@ -1,0 +1,57 @@
+"""Which app a command is about, from the service file, without loading all of it: a file with an unset variable
+must not keep `status` from answering."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from fourfold.cli.options import Options
+from fourfold.errors import NotFoundError
+
+NAME = "fourfold.yaml"
+_APP = re.compile(r"""^app:[ \t]+(["']?)([a-z][a-z0-9-]*)\1[ \t]*(?:#.*)?$""", re.MULTILINE)
+
+
+def find_file(options: Options) -> Path | None:
+    """The file given with -f, else the nearest one in this folder or its parents."""
+    if options.file:
+        return Path(options.file)
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / NAME).is_file():
+            return folder / NAME
+    return None
+
+
+def need_file(options: Options) -> Path:
+    """Like `find_file`; raises NotFoundError when there is none."""
+    if (path := find_file(options)) is None:
+        raise NotFoundError(
+            "cannot find a service file: no fourfold.yaml in this folder or its parents",
+            "write one with `fourfold init`, or name it with -f",
+        )
+    return path
+
+
+def from_file(options: Options) -> str | None:
+    """The app's name as the file says it. None when there is no file."""
+    path = find_file(options)
+    if path is None:
+        return None
+    overlay = path.with_name(f"{path.stem}.{options.env}{path.suffix}") if options.env else None
+    for candidate in (overlay, path):
+        if candidate is not None and (name := _scan(candidate)):
+            return name
+    from fourfold.spec.load import load
+
+    return load(path, env=options.env, environ=os.environ).app.app
+
+
+def _scan(path: Path) -> str | None:
+    try:
+        match = _APP.search(path.read_text("utf-8-sig"))
+    except (OSError, UnicodeDecodeError):
+        return None
+    return match[2] if match else None

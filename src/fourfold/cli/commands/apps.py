@@ -1,0 +1,37 @@
+"""`fourfold apps`: what this daemon runs."""
+
+from __future__ import annotations
+
+import typer
+
+from fourfold.cli import formats, output
+from fourfold.cli.session import Session
+from fourfold.control.views import AppView
+
+
+def command(ctx: typer.Context) -> None:
+    """List the apps that this daemon runs."""
+    session = Session.of(ctx)
+    apps = session.client.get(list[AppView], "/v1/apps")
+    if session.options.json:
+        output.as_json(apps)
+        return
+    if not apps:
+        from fourfold.cli.elsewhere import hint_for
+
+        output.say(f"no apps yet: {hint_for(session.paths, None)}", session.options)
+        return
+    now = formats.utc_now()
+    header = ("APP", "SERVICES", "READY", "GATEWAY", "UPDATED", "FILE")
+    rows = [
+        (
+            app.name,
+            str(app.services),
+            f"{app.ready}/{app.desired}",
+            app.gateway or "-",
+            formats.ago(app.updated_at, now),
+            app.file,
+        )
+        for app in apps
+    ]
+    output.data("\n".join(formats.table(header, rows, frozenset({"SERVICES", "READY"}))))

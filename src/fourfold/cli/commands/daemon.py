@@ -1,0 +1,97 @@
+"""`fourfold daemon`: run it, install it, stop it, ask for it."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fourfold.cli import formats, output, units
+from fourfold.cli.session import Session
+from fourfold.errors import UserError, WorldError
+
+ENDS_WITHIN = 30.0
+
+command = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    invoke_without_command=True,
+    help="Run the daemon; install, stop or ask for it.\n\nWithout a command: run it in the foreground.",
+)
+
+
+@command.callback(invoke_without_command=True)
+def run(ctx: typer.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        sys.stdout.flush()
+        os.execv(sys.executable, [sys.executable, "-m", "fourfold.daemon"])
+
+
+@command.command()
+def status(ctx: typer.Context) -> None:
+    """Which daemon answers here; exit code 1 when none does."""
+    from fourfold.control.views import InfoView
+
+    session = Session.of(ctx)
+    info = session.client.get(InfoView, "/v1/info")
+    if session.options.json:
+        output.as_json(info)
+        return
+    output.data(f"version  {info.version}")
+    output.data(f"pid      {info.pid}, of {info.user}, started {formats.ago(info.started_at, formats.utc_now())}")
+    output.data(f"home     {info.home}")
+    output.data(f"socket   {session.paths.socket}")
+    output.data(f"apps     {', '.join(info.apps) or 'none'}")
+
+
+@command.command()
+def stop(ctx: typer.Context) -> None:
+    """End the daemon; services, gateway and spawner keep running."""
+    from fourfold.control.views import InfoView
+
+    session = Session.of(ctx)
+    pid = session.client.get(InfoView, "/v1/info").pid
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        descriptor = None
+    session.client.send("POST", "/v1/shutdown")
+    if descriptor is not None:
+        ended = select.poll()
+        ended.register(descriptor, select.POLLIN)
+        if not ended.poll(ENDS_WITHIN * 1000):
+            raise WorldError(
+                f"cannot stop the daemon: pid {pid} has not ended within {ENDS_WITHIN:.0f} s",
+                f"its log is {session.paths.daemon_log}",
+            )
+        os.close(descriptor)
+    output.say("the daemon has ended; services keep running; `fourfold up` starts it again", session.options)
+
+
+@command.command()
+def install(
+    ctx: typer.Context,
+    show: Annotated[bool, typer.Option("--print", help="Print the unit instead of writing it.")] = False,
+    folder: Annotated[Path | None, typer.Option("--into", metavar="FOLDER", help="Else where systemd looks.")] = None,
+) -> None:
+    """Write a systemd unit, so that the daemon starts with the machine."""
+    session = Session.of(ctx)
+    system = os.getuid() == 0
+    text = units.unit(sys.executable, os.environ.get("FOURFOLD_HOME"), system)
+    if show:
+        output.data(text.rstrip())
+        return
+    path = (folder or units.folder(system, Path.home())) / units.NAME
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path}: {error.strerror}", "see `fourfold daemon install --print`, or name --into FOLDER"
+        ) from error
+    output.data(str(path))
+    output.say("next:\n" + "\n".join(f"  {step}" for step in units.next_steps(system)), session.options)

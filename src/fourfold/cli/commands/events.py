@@ -1,0 +1,65 @@
+"""`fourfold events`: what happened and what happens."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+
+from fourfold.cli import formats, output
+from fourfold.cli.appname import from_file
+from fourfold.cli.session import Session
+from fourfold.control.views import EventView
+
+ENDS = {"operation.done": 0, "operation.failed": 1}
+
+
+def command(
+    ctx: typer.Context,
+    following: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new ones until Ctrl-C.")] = False,
+    operation: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only of this operation; with -f until it ends, 1 if it failed.")
+    ] = None,
+    tail: Annotated[int, typer.Option(min=0, metavar="N", help="Begin with the newest N.", show_default=True)] = 50,
+    everything: Annotated[bool, typer.Option("--all", help="Of all apps, not only of the one here.")] = False,
+) -> int:
+    """Print what happened; follow what happens."""
+    session = Session.of(ctx)
+    app = None if everything or operation else session.options.app or from_file(session.options)
+    past = session.client.get(list[EventView], "/v1/events", app=app, operation=operation)
+    last = past[-1].seq if past else 0
+    shown = list(deque(past, tail)) if operation is None else past
+    if not following:
+        _show_past(shown, session)
+        return 0
+    _show(shown, session)
+    for event in past:
+        if operation and event.kind in ENDS:
+            return ENDS[event.kind]
+    for event in session.client.events(app=app, operation=operation, after=last):
+        _show([event], session)
+        if operation and event.kind in ENDS:
+            return ENDS[event.kind]
+    output.say("the daemon has ended", session.options)
+    return 1
+
+
+def _show_past(events: list[EventView], session: Session) -> None:
+    if session.options.json:
+        output.as_json(events)
+    else:
+        _show(events, session)
+
+
+def _show(events: Iterable[EventView], session: Session) -> None:
+    """A line each; with -o json one object per line."""
+    now = formats.utc_now()
+    for event in events:
+        if session.options.json:
+            print(event.model_dump_json(), flush=True)
+        else:
+            who = event.service or event.app or "-"
+            by = f" (by {event.actor})" if event.actor else ""
+            print(f"{formats.clock(event.at, now)}  {who:<12} {event.kind:<18} {event.message}{by}", flush=True)

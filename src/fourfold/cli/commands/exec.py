@@ -1,0 +1,27 @@
+"""`fourfold exec`: inside a running instance."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fourfold.cli.session import Session
+
+
+def command(
+    ctx: typer.Context,
+    service: Annotated[str, typer.Argument(metavar="SERVICE")],
+    argv: Annotated[list[str], typer.Argument(metavar="CMD", help="With `--` before it.")],
+    instance: Annotated[
+        str | None, typer.Option("--instance", metavar="ID", help="Which one (`status -v`); else any that is ready.")
+    ] = None,
+) -> int:
+    """Run a program inside a running instance.
+
+    As the service's user, in its folder, with its environment and limits. The exit code is the program's.
+    """
+    from fourfold.cli.terminal import attach
+
+    session = Session.of(ctx)
+    return attach(session.client.socket, session.app, service, "exec", argv, instance)

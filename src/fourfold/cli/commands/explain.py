@@ -1,0 +1,38 @@
+"""`fourfold explain`: why a service is not well."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fourfold.cli import formats, output
+from fourfold.cli.session import Session
+from fourfold.control.views import ExplainView
+
+
+def command(ctx: typer.Context, service: Annotated[str, typer.Argument(metavar="SERVICE")]) -> None:
+    """Say why a service is not well, and what to do."""
+    session = Session.of(ctx)
+    view = session.client.get(ExplainView, f"/v1/apps/{session.app}/services/{service}/explain")
+    if session.options.json:
+        output.as_json(view)
+        return
+    output.data(output.paint(view.summary, "green" if view.well else "red", session.options))
+    output.data("\n".join(_details(view)))
+
+
+def _details(view: ExplainView) -> list[str]:
+    lines = [f"  - {finding}" for finding in view.findings]
+    reason = f": {view.deployment.reason}" if view.deployment.reason else ""
+    lines.append(f"last deploy: {view.deployment.state}{reason}")
+    if view.probe_error:
+        lines.append(f"health probe: {view.probe_error}")
+    if view.exits:
+        now = formats.utc_now()
+        lines += ["last exits:", *(f"  {formats.clock(item.at, now)}  {item.reason}" for item in view.exits)]
+    if view.last_lines:
+        lines += ["last lines:", *(f"  | {text}" for text in view.last_lines)]
+    if view.what_to_do:
+        lines += ["what to do:", *(f"  - {advice}" for advice in view.what_to_do)]
+    return lines

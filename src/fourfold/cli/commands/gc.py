@@ -1,0 +1,23 @@
+"""`fourfold gc`: free the disk."""
+
+from __future__ import annotations
+
+import typer
+
+from fourfold.cli import formats, output
+from fourfold.cli.session import Session
+from fourfold.control.views import GcView
+
+
+def command(ctx: typer.Context) -> None:
+    """Remove builds, sources and logs that nothing needs any more.
+
+    The last five releases of every service, and all that is in use, are kept.
+    """
+    session = Session.of(ctx)
+    view = session.client.post(GcView, "/v1/gc")
+    if session.options.json:
+        output.as_json(view)
+        return
+    removed = ", ".join(f"{count} {kind}" for kind, count in view.removed.items() if count)
+    output.data(f"removed {removed}; freed {formats.size(view.freed_bytes)}" if removed else "nothing to remove")

@@ -1,0 +1,65 @@
+"""`fourfold logs`: what services wrote."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from fourfold.cli import formats, output
+from fourfold.cli.options import duration
+from fourfold.cli.session import Session
+
+USUAL_TAIL = 100
+
+
+def command(
+    ctx: typer.Context,
+    services: Annotated[list[str] | None, typer.Argument(metavar="SERVICE", show_default=False)] = None,
+    following: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines until Ctrl-C.")] = False,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only newer: 10m, 2h, or 2026-11-22T08:00:00Z.")
+    ] = None,
+    tail: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help=f"Only the newest N lines; {USUAL_TAIL} without --since.")
+    ] = None,
+    previous: Annotated[bool, typer.Option("--previous", help="Of the run before the last restart.")] = False,
+    times: Annotated[bool, typer.Option("--timestamps", "-t", help="With the time of each line.")] = False,
+) -> None:
+    """Print what services wrote, the gateway's access log included.
+
+    Without SERVICE all services of the app; `gateway` is the gateway's access log.
+    """
+    session = Session.of(ctx)
+    if tail is None and since is None:
+        tail = USUAL_TAIL
+    lines = session.client.logs(
+        session.app,
+        service=services or [],
+        since=_since(since) if since else None,
+        tail=tail,
+        previous=str(previous).lower(),
+        follow=str(following).lower(),
+    )
+    colours: dict[str, str] = {}
+    for line in lines:
+        if session.options.json:
+            print(json.dumps(line, ensure_ascii=False), flush=following)
+            continue
+        name = line["instance"].partition(".")[2] or line["instance"]
+        colour = colours.setdefault(name, output.INSTANCE_COLOURS[len(colours) % len(output.INSTANCE_COLOURS)])
+        stamp = f"{formats.clock(line['at'], formats.utc_now())} " if times else ""
+        print(f"{output.paint(name, colour, session.options)} | {stamp}{line['text']}", flush=following)
+
+
+def _since(text: str) -> str:
+    """`10m` ago, or a moment, as RFC 3339. Raises typer.BadParameter."""
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC) if "-" in text else None
+    except ValueError:
+        raise typer.BadParameter(f"expected 10m, 2h or 2026-11-22T08:00:00Z, got {text!r}") from None
+    moment = moment or datetime.fromtimestamp(time.time() - duration(text), UTC)
+    return moment.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,74 @@
+"""`fourfold plan`: what `up` would do."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fourfold.cli import formats, output
+from fourfold.cli.session import Session
+from fourfold.control.views import ChangeView, PlanView
+
+MARKS = {"create": "+", "deploy": "~", "scale": "~", "restart": "~", "stop": "-", "remove": "-", "not-in-file": "?"}
+
+
+def command(
+    ctx: typer.Context,
+    services: Annotated[list[str] | None, typer.Argument(metavar="SERVICE", show_default=False)] = None,
+    prune: Annotated[bool, typer.Option("--prune", help="As with `up --prune`.")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="As with `up --reset`.")] = False,
+    detailed: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="0 nothing to do, 1 error, 2 changes.")
+    ] = False,
+) -> int:
+    """Show what `up` would do, and why. Changes nothing."""
+    from fourfold.cli.progress import Progress
+    from fourfold.cli.steps import Steps
+    from fourfold.cli.upload import load_file, pack_all, request, sources
+    from fourfold.errors import FourfoldError
+
+    session = Session.of(ctx)
+    try:
+        loaded = load_file(session)
+        packed = pack_all(loaded, sources(loaded, services or None), Progress(Steps({})))
+        body = request(session, loaded, packed, services or None)
+        body = body.model_copy(update={"prune": prune, "reset": reset})
+        view = session.client.post(PlanView, f"/v1/apps/{loaded.app.app}/plan", body.model_dump(mode="json"))
+    except FourfoldError as error:
+        if not detailed:
+            raise
+        output.error(error, session.options)
+        return 1  # 2 says here that there are changes
+    if session.options.json:
+        output.as_json(view)
+    else:
+        output.data("\n".join(page(view)))
+    return 2 if detailed and not view.empty else 0
+
+
+def page(view: PlanView) -> list[str]:
+    changing = [change for change in view.changes if change.action != "keep"]
+    rows = [_row(change) for change in changing]
+    lines = formats.table(("", "SERVICE", "ACTION", "WHY"), rows) if rows else []
+    kept = [change.service for change in view.changes if change.action == "keep"]
+    if kept:
+        lines.append(f"unchanged: {', '.join(kept)}")
+    lines += [_override(change) for change in view.changes if change.overrides]
+    return ["nothing to do", *lines] if view.empty else lines
+
+
+def _row(change: ChangeView) -> tuple[str, ...]:
+    release = f" (release {change.release} now)" if change.release is not None else ""
+    why = ", ".join(change.reasons)
+    if change.action == "create":
+        plural = "s" if change.instances != 1 else ""
+        why = why or f"{change.instances} instance{plural}"
+    if change.action == "not-in-file":
+        why = why or "still runs; `fourfold up --prune` removes it"
+    return MARKS[change.action], change.service, change.action, why + release
+
+
+def _override(change: ChangeView) -> str:
+    said = ", ".join(f"{key} {value}" for key, value in change.overrides.items())
+    return f"{change.service} keeps what a command set: {said} (`fourfold up --reset` forgets)"

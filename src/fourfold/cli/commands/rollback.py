@@ -1,0 +1,23 @@
+"""`fourfold rollback`: an old release again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fourfold.cli.session import Session
+
+
+def command(
+    ctx: typer.Context,
+    service: Annotated[str, typer.Argument(metavar="SERVICE")],
+    to: Annotated[
+        int | None, typer.Option("--to", min=1, metavar="RELEASE", help="See `fourfold history`; else the one before.")
+    ] = None,
+) -> int:
+    """Deploy an old release of a service again."""
+    from fourfold.cli.operation import change
+
+    session = Session.of(ctx)
+    return change(session, f"/v1/apps/{session.app}/services/{service}/rollback", {"to": to}, [service])

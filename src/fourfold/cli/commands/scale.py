@@ -1,0 +1,40 @@
+"""`fourfold scale`: how many instances."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fourfold.cli.session import Session
+
+MOST = 10_000
+
+
+def command(ctx: typer.Context, counts: Annotated[list[str], typer.Argument(metavar="SERVICE=N")]) -> int:
+    """Set how many instances services have.
+
+    It is kept over `fourfold up` until `fourfold up --reset`; `status` shows that it is not what the file says.
+    """
+    from fourfold.cli.operation import see_through
+    from fourfold.cli.progress import Progress
+    from fourfold.control.views import OperationView
+
+    wanted = dict(_parse(text) for text in counts)  # all are checked before the first is asked for
+    session = Session.of(ctx)
+    for service, count in wanted.items():
+
+        def ask(view: Progress, service: str = service, count: int = count) -> OperationView:
+            path = f"/v1/apps/{session.app}/services/{service}/scale"
+            return session.client.post(OperationView, path, {"instances": count, "actor": session.actor})
+
+        if code := see_through(session, ask, {service: count}):
+            return code
+    return 0
+
+
+def _parse(text: str) -> tuple[str, int]:
+    service, equals, number = text.partition("=")
+    if not (service and equals and number.isascii() and number.isdigit()) or int(number) > MOST:
+        raise typer.BadParameter(f"expected SERVICE=N with N from 0 to {MOST}, such as catalog=3, got {text!r}")
+    return service, int(number)

@@ -1,0 +1,92 @@
+"""`fourfold secrets`: values go in through standard input or a prompt, and never come out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fourfold.cli import dotenv, formats, output
+from fourfold.cli.session import Session
+from fourfold.errors import NotFoundError, UserError
+
+command = typer.Typer(add_completion=False, rich_markup_mode=None, help="Set, list, import and remove secrets.")
+
+
+@command.command("set")
+def set_(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    extra: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
+) -> None:
+    """Set one; its value comes from standard input, or is asked for."""
+    if extra or "=" in name:
+        only = name.partition("=")[0]
+        raise UserError(
+            f"cannot set {only}: a value on the command line is seen by all users of this machine",
+            f"pipe it (fourfold secrets set {only} < file), or leave it out to be asked",
+        )
+    session = Session.of(ctx)
+    _put(session, {name: _value(name)})
+
+
+@command.command("import")
+def import_(ctx: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE")]) -> None:
+    """Set all of a .env file (lines NAME=value); all or none."""
+    try:
+        text = file.read_text("utf-8-sig")
+    except FileNotFoundError:
+        raise NotFoundError(f"cannot import {file}: it is not there") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot import {file}: {error}") from None
+    values = dotenv.parse(text, str(file))
+    if not values:
+        raise UserError(f"cannot import {file}: no line has the form NAME=value")
+    _put(Session.of(ctx), values)
+
+
+@command.command("list")
+def list_(ctx: typer.Context) -> None:
+    """Names and when each was last set; never values."""
+    from fourfold.control.views import SecretView
+
+    session = Session.of(ctx)
+    secrets = session.client.get(list[SecretView], f"/v1/apps/{session.app}/secrets")
+    if session.options.json:
+        output.as_json(secrets)
+    elif not secrets:
+        output.say(f"{session.app} has no secrets; set one with: fourfold secrets set NAME", session.options)
+    else:
+        rows = [(secret.name, formats.ago(secret.updated_at, formats.utc_now())) for secret in secrets]
+        output.data("\n".join(formats.table(("NAME", "SET"), rows)))
+
+
+@command.command("rm")
+def rm(ctx: typer.Context, names: Annotated[list[str], typer.Argument(metavar="NAME")]) -> None:
+    """Forget some; refused while a service needs one."""
+    session = Session.of(ctx)
+    for name in names:
+        session.client.send("DELETE", f"/v1/apps/{session.app}/secrets/{name}", actor=session.actor)
+        output.say(f"{name} is removed", session.options)
+
+
+def _put(session: Session, values: dict[str, str]) -> None:
+    path = f"/v1/apps/{session.app}/secrets"
+    session.started_client.send("PUT", path, {"values": values, "actor": session.actor})
+    verb = "is" if len(values) == 1 else "are"
+    output.say(f"{', '.join(values)} {verb} set; services get it with the next `fourfold up`", session.options)
+
+
+def _value(name: str) -> str:
+    if sys.stdin.isatty():
+        value: str = typer.prompt(f"Value of {name}", hide_input=True, err=True)
+    else:
+        try:
+            value = sys.stdin.buffer.read().decode().removesuffix("\n").removesuffix("\r")
+        except UnicodeDecodeError:
+            raise UserError(f"cannot set {name}: its value is not UTF-8", "encode it, as base64 say") from None
+    if not value:
+        raise UserError(f"cannot set {name}: the value is empty", f"to forget it: fourfold secrets rm {name}")
+    return value

@@ -1,0 +1,121 @@
+"""`fourfold status`: every service, its instances and where to reach it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+
+from fourfold.cli import formats, output
+from fourfold.cli.session import Session
+from fourfold.cli.watch import watch
+from fourfold.control.views import InstanceView, ServiceView, StatusView
+
+COLOURS = {"ready": "green", "stopped": "dim", "failed": "red", "crash-loop": "red", "degraded": "yellow"}
+
+
+def command(
+    ctx: typer.Context,
+    again: Annotated[bool, typer.Option("--watch", "-w", help="Show it again every second until Ctrl-C.")] = False,
+) -> None:
+    """Show every service, its instances and where to reach it."""
+    session = Session.of(ctx)
+
+    def show() -> list[str]:
+        view = session.client.get(StatusView, f"/v1/apps/{session.app}")
+        return page(view, session.options.verbose)
+
+    if again:
+        watch(show, session.options)
+    elif session.options.json:
+        output.as_json(session.client.get(StatusView, f"/v1/apps/{session.app}"))
+    else:
+        output.data("\n".join(output.shade(show(), COLOURS, session.options)))
+
+
+def page(view: StatusView, verbose: bool) -> list[str]:
+    """The whole answer as lines."""
+    header = ("SERVICE", "PATTERN", "RELEASE", "READY", "STATE", "CPU", "MEMORY", "RESTARTS", "ROUTES")
+    rows = [
+        (
+            service.name,
+            service.pattern,
+            str(service.release),
+            f"{service.ready}/{service.desired}",
+            state(service),
+            formats.seconds(_sum(instance.cpu_seconds for instance in service.instances)),
+            formats.size(_total_memory(service)),
+            str(sum(instance.restarts for instance in service.instances)),
+            " ".join(service.routes) or "-",
+        )
+        for service in view.services
+    ]
+    where = f" at {view.gateway}" if view.gateway else ""
+    lines = [f"{view.app}{where}", ""]
+    lines += formats.table(header, rows, frozenset({"RELEASE", "READY", "CPU", "MEMORY", "RESTARTS"}))
+    if notes := [note for service in view.services for note in _notes(service)]:
+        lines += ["", *notes]
+    if view.not_in_file:
+        lines += ["", f"not in the file any more: {', '.join(view.not_in_file)} (`fourfold up --prune` removes)"]
+    if verbose:
+        lines += ["", *_instances(view)]
+    return lines
+
+
+def state(service: ServiceView) -> str:
+    """One word for how a service is."""
+    if service.stopped:
+        return "stopped"
+    if service.deployment.state in ("running", "rolling-back"):
+        return "deploying" if service.deployment.state == "running" else "rolling-back"
+    if any(instance.state == "crash-loop" for instance in service.instances):
+        return "crash-loop"
+    if service.deployment.state == "failed" and service.ready < service.desired:
+        return "failed"
+    return "ready" if service.ready >= service.desired else "degraded"
+
+
+def _notes(service: ServiceView) -> list[str]:
+    notes = []
+    if service.deployment.reason and service.deployment.state in ("failed", "rolled-back", "rolling-back"):
+        what = "failed" if service.deployment.state == "failed" else "failed and was rolled back"
+        notes.append(f"last deploy {what}: {service.deployment.reason} (`fourfold explain {service.name}`)")
+    elif state(service) in ("crash-loop", "degraded"):
+        exits = [instance.exit.reason for instance in service.instances if instance.exit is not None]
+        why = f": {exits[-1]}" if exits else ""
+        notes.append(f"{service.ready} of {service.desired} ready{why} (`fourfold explain {service.name}`)")
+    if service.overrides:
+        said = ", ".join(f"{key} {value}" for key, value in service.overrides.items())
+        notes.append(f"set by a command, not by the file: {said} (`fourfold up --reset` forgets)")
+    notes += [f"{limit} is not limited: {why}" for limit, why in service.limits_missing.items()]
+    return [f"{service.name}: {note}" for note in notes]
+
+
+def _instances(view: StatusView) -> list[str]:
+    header = ("INSTANCE", "STATE", "ADDRESS", "PID", "STARTED", "READY AFTER", "RESTARTS", "LAST EXIT")
+    rows = [_instance(instance) for service in view.services for instance in service.instances]
+    return formats.table(header, rows, frozenset({"PID", "READY AFTER", "RESTARTS"}))
+
+
+def _instance(instance: InstanceView) -> tuple[str, ...]:
+    return (
+        instance.id.partition(".")[2],
+        instance.state,
+        instance.address or "-",
+        str(instance.pid or "-"),
+        formats.ago(instance.started_at, formats.utc_now()) if instance.started_at else "-",
+        formats.seconds(instance.ready_after),
+        str(instance.restarts),
+        instance.exit.reason if instance.exit else "-",
+    )
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _total_memory(service: ServiceView) -> int | None:
+    total = _sum(instance.memory_bytes for instance in service.instances)
+    return None if total is None else int(total)

@@ -1,0 +1,23 @@
+"""`fourfold stop`: drain and stop."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fourfold.cli.session import Session
+
+
+def command(
+    ctx: typer.Context,
+    services: Annotated[list[str] | None, typer.Argument(metavar="SERVICE", show_default=False)] = None,
+) -> int:
+    """Drain and stop services; `up` or `restart` starts them again.
+
+    Without SERVICE all services of the app.
+    """
+    from fourfold.cli.operation import change
+
+    session = Session.of(ctx)
+    return change(session, f"/v1/apps/{session.app}/stop", {"services": services or []}, services or [])

@@ -1,0 +1,27 @@
+"""`fourfold up`: bring an app to what its file says."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fourfold.cli.session import Session
+
+
+def command(
+    ctx: typer.Context,
+    message: Annotated[
+        str | None, typer.Option("--message", "-m", metavar="TEXT", help="Why, for `fourfold history`.")
+    ] = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove services that left the file.")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Forget what commands changed, such as `scale`.")] = False,
+) -> int:
+    """Bring the app to what its file says.
+
+    Starts the daemon if none runs, packs and sends the sources, and shows what each service is doing until all are
+    ready. A deployment that fails is rolled back and changes nothing for users; the exit code is then 1.
+    """
+    from fourfold.cli.bringing import bring
+
+    return bring(Session.of(ctx), None, message=message, prune=prune, reset=reset)

@@ -1,0 +1,66 @@
+"""Entry point: run the command, turn every error into "error: … hint: …" and the exit code that DESIGN.md promises."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from fourfold.cli import output
+from fourfold.cli.group import build
+from fourfold.cli.options import Options
+from fourfold.errors import FourfoldError
+
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    _open_standard_streams()
+    sys.exit(run(argv))
+
+
+def _open_standard_streams() -> None:
+    """A caller may have closed them (`<&-`): else the next file or socket that is opened would take their place."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """0 done, 1 failed, 2 bad usage or bad input, 130 interrupted; `exec` and `run` pass the child's code through."""
+    options = Options()
+    try:
+        code = build(options).main(args=argv, prog_name="fourfold", standalone_mode=False, obj=options)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except FourfoldError as error:
+        output.error(error, options)
+        return error.exit_code
+    except TyperException as error:
+        return _usage(error, options)
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone (`| head`): nothing to say, and Python must not flush into it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        output.unexpected(error, options)
+        return 1
+
+
+def _usage(error: TyperException, options: Options) -> int:
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(error.message, file=sys.stderr)
+        return 2
+    message = error.format_message().rstrip(".")
+    path = context.command_path if context else "fourfold"
+    output.say_error(f"cannot run {path}: {message[:1].lower()}{message[1:]}", f"see: {path} --help", options)
+    return error.exit_code

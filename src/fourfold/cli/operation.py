@@ -1,0 +1,175 @@
+"""See a change through: ask for it, follow its events to the end, say how it ended and what to do."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from fourfold.cli import output
+from fourfold.cli.client import Client, LostError, NoDaemonError, QuietError
+from fourfold.cli.progress import Progress, progress
+from fourfold.cli.session import Session
+from fourfold.cli.starter import answers
+from fourfold.cli.steps import Step, Steps
+from fourfold.control.views import EventView, ExplainView, OperationView, StatusView
+from fourfold.errors import FourfoldError, WorldError
+
+BACK_WITHIN = 15.0
+"""Seconds that a daemon which went away while it was followed may take to be back (an upgrade, a service manager)."""
+
+
+def change(session: Session, path: str, body: Mapping[str, Any], services: Iterable[str] = ()) -> int:
+    """A change that needs nothing but one request."""
+
+    def ask(view: Progress) -> OperationView:
+        return session.client.post(OperationView, path, {**body, "actor": session.actor})
+
+    return see_through(session, ask, dict.fromkeys(services))
+
+
+def see_through(
+    session: Session, ask: Callable[[Progress], OperationView], desired: Mapping[str, int | None]
+) -> int:
+    """Ask for a change, follow it (unless --detach), print how it ended; the exit code.
+
+    `desired` is what is known of each service's number of instances. Raises WorldError when the change failed.
+    """
+    options = session.options
+    steps = Steps(desired)
+    operation: OperationView | None = None
+    try:
+        with progress(steps, options) as view:
+            operation = ask(view)
+            if not options.wait:
+                return _detached(session, operation)
+            if operation.waiting_for:
+                view.notice(f"waiting for {operation.waiting_for}")
+            for event in follow(session.client, operation, options.timeout):
+                view.event(event)
+    except KeyboardInterrupt:
+        return _interrupted(session, operation)
+    return _ended(session, operation, steps)
+
+
+def follow(client: Client, operation: OperationView, timeout: float | None) -> Iterator[EventView]:
+    """Events of the operation up to its last. Goes on where it was when the daemon is restarted meanwhile.
+
+    Raises WorldError when it has not ended within `timeout` seconds, or the daemon does not come back.
+    """
+    deadline = time.monotonic() + timeout if timeout is not None else None
+    after = operation.after
+    while True:
+        try:
+            left = None if deadline is None else max(0.001, deadline - time.monotonic())
+            for event in client.events(operation=operation.id, after=after, read_timeout=left):
+                after = event.seq
+                yield event
+                if event.kind in ("operation.done", "operation.failed"):
+                    return
+                if deadline is not None and time.monotonic() > deadline:
+                    raise QuietError("cannot wait longer")
+            _until_back(client)  # the stream has ended and the operation has not: the daemon is ending
+        except QuietError:
+            raise WorldError(
+                f"cannot see the {operation.kind} of {operation.app} end: it takes longer than {timeout:g} s",
+                f"it goes on; follow it: {_following(operation)}",
+            ) from None
+        except (LostError, NoDaemonError):
+            _until_back(client)
+
+
+def _until_back(client: Client) -> None:
+    deadline = time.monotonic() + BACK_WITHIN
+    while not answers(client.socket):
+        if time.monotonic() > deadline:
+            raise LostError(
+                "cannot see how it ends: the daemon went away and is not back",
+                "services keep running; see `fourfold doctor --offline`, then run `fourfold up` again",
+            )
+        time.sleep(0.1)
+
+
+def _following(operation: OperationView) -> str:
+    return f"fourfold events -f --operation {operation.id}"
+
+
+def _detached(session: Session, operation: OperationView) -> int:
+    if session.options.json:
+        output.as_json(operation)
+    else:
+        output.data(operation.id)
+        output.say(f"accepted; follow it: {_following(operation)}", session.options)
+    return 0
+
+
+def _interrupted(session: Session, operation: OperationView | None) -> int:
+    print(file=sys.stderr)  # after the terminal's ^C
+    if operation is None:
+        output.say("interrupted: nothing was changed", session.options)
+    else:
+        output.say(f"interrupted: the {operation.kind} of {operation.app} goes on in the daemon", session.options)
+        output.say(f"follow it: {_following(operation)}", session.options)
+    return 130
+
+
+def _ended(session: Session, operation: OperationView, steps: Steps) -> int:
+    explained = [(step, _explain(session, operation.app, step)) for step in steps.failed]
+    ok = steps.outcome == "done" and not explained
+    if session.options.json:
+        views = [view for _, view in explained if view is not None]
+        output.as_json(
+            {
+                "operation": operation,
+                "state": "done" if ok else "failed",
+                "reason": _reason(operation, steps),
+                "failures": views,
+                "status": _status(session, operation.app),
+            }
+        )
+    if ok:
+        return 0
+    for step, view in explained:
+        _print_failure(session, step, view)
+    raise WorldError(_reason(operation, steps) or "cannot tell how it ended", steps.hint or _hint(operation, steps))
+
+
+def _reason(operation: OperationView, steps: Steps) -> str | None:
+    if steps.reason or not steps.failed:
+        return steps.reason
+    services = "; ".join(f"{step.name} {step.text}" for step in steps.failed)
+    return f"cannot finish the {operation.kind} of {operation.app}: {services}"
+
+
+def _hint(operation: OperationView, steps: Steps) -> str:
+    if not steps.failed:
+        return f"see: fourfold status -a {operation.app}"
+    name = steps.failed[0].name
+    return f"see: fourfold explain {name} -a {operation.app}"
+
+
+def _explain(session: Session, app: str, step: Step) -> ExplainView | None:
+    try:
+        return session.client.get(ExplainView, f"/v1/apps/{app}/services/{step.name}/explain")
+    except FourfoldError:
+        return None  # a first build that failed has left no service to explain
+
+
+def _status(session: Session, app: str) -> StatusView | None:
+    try:
+        return session.client.get(StatusView, f"/v1/apps/{app}")
+    except FourfoldError:
+        return None  # after `down` there is none
+
+
+def _print_failure(session: Session, step: Step, view: ExplainView | None) -> None:
+    """Reason, findings and last lines, on stderr."""
+    options = session.options
+    lines = [f"{output.paint(step.name, 'bold', options, sys.stderr)}: {step.text}"]
+    lines += [f"  {finding}" for finding in (view.findings if view else [])]
+    if last := (view.last_lines if view else []) or list(step.build_lines):
+        lines += ["  last lines:", *(f"  | {text}" for text in last)]
+    do = output.paint("do:", "cyan", options, sys.stderr)
+    lines += [f"  {do} {advice}" for advice in (view.what_to_do if view else [])]
+    print("\n".join(lines), file=sys.stderr)

@@ -1,0 +1,92 @@
+"""What is printed: data on stdout, messages on stderr; plain text that can be piped, colours only on a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import traceback
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from fourfold.cli.options import Options
+from fourfold.errors import FourfoldError, SpecError
+
+_CODES = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36, "dim": 2, "bold": 1}
+INSTANCE_COLOURS = ("cyan", "yellow", "green", "magenta", "blue")
+
+
+def colours(options: Options, stream: TextIO) -> bool:
+    """https://no-color.org: any non-empty NO_COLOR means no."""
+    return stream.isatty() and not options.no_color and not os.environ.get("NO_COLOR")
+
+
+def paint(text: str, colour: str, options: Options, stream: TextIO | None = None) -> str:
+    if not text or not colours(options, stream or sys.stdout):
+        return text
+    return f"\x1b[{_CODES[colour]}m{text}\x1b[0m"
+
+
+def data(text: str) -> None:
+    """A result, on stdout."""
+    print(text)
+
+
+def as_json(value: Any) -> None:
+    """A result for programs: a view, a list of views, or plain data."""
+    print(json.dumps(_plain(value), indent=2, ensure_ascii=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+
+
+def say(text: str, options: Options) -> None:
+    """A message, on stderr; --quiet silences it."""
+    if not options.quiet:
+        print(text, file=sys.stderr, flush=True)
+
+
+def warn(text: str, options: Options) -> None:
+    print(paint("warning: ", "yellow", options, sys.stderr) + text, file=sys.stderr, flush=True)
+
+
+def say_error(what: str, hint: str | None, options: Options) -> None:
+    sys.stdout.flush()
+    print(paint("error: ", "red", options, sys.stderr) + what, file=sys.stderr)
+    if hint:
+        print(paint("hint: ", "cyan", options, sys.stderr) + hint, file=sys.stderr)
+    sys.stderr.flush()
+
+
+def error(problem: FourfoldError, options: Options) -> None:
+    """One sentence and what to do; a refused file's problems one per line."""
+    if isinstance(problem, SpecError):
+        count = len(problem.problems)
+        say_error(f"cannot use the service file: {count} problem{'s' if count != 1 else ''}", None, options)
+        for line in problem.problems:
+            print(f"  {line}", file=sys.stderr)
+    else:
+        say_error(problem.what, problem.hint, options)
+    if options.verbose:
+        traceback.print_exception(problem)
+
+
+def unexpected(problem: Exception, options: Options) -> None:
+    hint = "please report it with the output of the same command and -v" if not options.verbose else "please report it"
+    say_error(f"cannot go on: unexpected {type(problem).__name__}: {problem}", hint, options)
+    if options.verbose:
+        traceback.print_exception(problem)
+
+
+def shade(lines: list[str], words: Mapping[str, str], options: Options) -> list[str]:
+    """Colour the given words where they stand alone; the widths of columns have been settled before."""
+    if not colours(options, sys.stdout):
+        return lines
+    pattern = re.compile(rf"(?<=  )({'|'.join(map(re.escape, words))})(?=  |$)")
+    return [pattern.sub(lambda match: paint(match[1], words[match[1]], options), line) for line in lines]

@@ -1,0 +1,96 @@
+"""What a command starts from: the shared options, the folders, the daemon, the app it is about."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import typer
+
+from fourfold.cli.options import Options
+from fourfold.errors import NotFoundError, UserError
+from fourfold.paths import Paths
+
+if TYPE_CHECKING:  # importing it takes longer than all the rest
+    from fourfold.cli.client import Client
+    from fourfold.control.views import AppView
+
+
+class Session:
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.paths = Paths.find(os.environ, os.geteuid())
+
+    @staticmethod
+    def of(ctx: typer.Context) -> Session:
+        options = ctx.find_root().obj
+        assert isinstance(options, Options)
+        return Session(options)
+
+    @cached_property
+    def client(self) -> Client:
+        """Talks to the daemon of this user and home. Raises NoDaemonError, saying how to start one, when none runs."""
+        from fourfold.cli.client import Client, NoDaemonError
+        from fourfold.cli.elsewhere import hint_for
+        from fourfold.control.views import InfoView
+
+        client = Client(self.paths.socket)
+        try:
+            client.get(InfoView, "/v1/info")
+        except NoDaemonError as error:
+            raise NoDaemonError(error.what, hint_for(self.paths, None)) from error
+        return client
+
+    @cached_property
+    def started_client(self) -> Client:
+        """Like `client`, but starts the daemon if none runs."""
+        from fourfold.cli.starter import ensure_daemon
+
+        ensure_daemon(self.paths, self.options)
+        return self.client
+
+    @cached_property
+    def app(self) -> str:
+        """The app's name: given, from the file here or in a parent folder, or the only one that the daemon has."""
+        from fourfold.cli.appname import from_file
+
+        if self.options.app:
+            return self.options.app
+        if name := from_file(self.options):
+            return name
+        names = [app.name for app in self._apps()]
+        if len(names) == 1:
+            return names[0]
+        if not names:
+            from fourfold.cli.elsewhere import hint_for
+
+            raise NotFoundError(
+                "cannot tell which app: there is no fourfold.yaml here, and this daemon has no app",
+                hint_for(self.paths, None),
+            )
+        raise UserError(
+            "cannot tell which app: there is no fourfold.yaml here, and this daemon has several",
+            f"name one with -a: {', '.join(names)}",
+        )
+
+    def _apps(self) -> list[AppView]:
+        from fourfold.control.views import AppView
+
+        return self.client.get(list[AppView], "/v1/apps")
+
+    def confirm(self, question: str) -> None:
+        """Ask, unless --yes. Raises UserError where nobody can be asked, typer.Abort when the answer is no."""
+        if self.options.yes:
+            return
+        if not sys.stdin.isatty():
+            raise UserError(f"cannot ask \"{question}\": this is not a terminal", "say yes beforehand with -y")
+        typer.confirm(question, err=True, abort=True)
+
+    @cached_property
+    def actor(self) -> str:
+        from fourfold.cli.git import actor
+
+        return actor(os.environ)
+

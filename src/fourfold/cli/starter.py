@@ -1,0 +1,117 @@
+"""Start the daemon when none runs, and wait until it answers or has ended; never a blind pause."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from fourfold.cli import output
+from fourfold.cli.options import Options
+from fourfold.errors import UserError, WorldError
+from fourfold.paths import Paths
+
+PATIENCE = 60.0
+"""Seconds; a daemon on a busy machine takes a few."""
+LOOK_EVERY = 20
+"""Milliseconds between two looks at the socket, unless the process ends first."""
+LAST_LINES = 15
+
+
+def ensure_daemon(paths: Paths, options: Options) -> None:
+    """Raises WorldError with the last lines of the daemon's log when it does not come up."""
+    if answers(paths.socket):
+        return
+    output.say("starting the daemon", options)
+    begin = _size(paths.daemon_log)
+    process = _spawn(paths)
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        _await(process, descriptor, paths, begin)
+    finally:
+        os.close(descriptor)
+
+
+def answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def _spawn(paths: Paths) -> subprocess.Popen[bytes]:
+    try:
+        paths.daemon_log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        log = os.open(paths.daemon_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UserError(
+            f"cannot start the daemon: {error.filename}: {error.strerror}",
+            "set FOURFOLD_HOME to a folder that you can write to",
+        ) from error
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "fourfold.daemon"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)
+
+
+def _await(process: subprocess.Popen[bytes], descriptor: int, paths: Paths, begin: int) -> None:
+    ended = select.poll()
+    ended.register(descriptor, select.POLLIN)
+    deadline = time.monotonic() + PATIENCE
+    while not answers(paths.socket):
+        if ended.poll(LOOK_EVERY):
+            code = process.wait()
+            if answers(paths.socket):
+                return
+            if _has_holder(paths.daemon_lock):  # another command has started one at the same time: wait for that one
+                ended.unregister(descriptor)
+                continue
+            raise WorldError(
+                f"cannot start the daemon: it ended with exit code {code}\n{_last_lines(paths.daemon_log, begin)}",
+                "`fourfold doctor --offline` looks for the cause",
+            )
+        if time.monotonic() > deadline:
+            raise WorldError(
+                f"cannot start the daemon: it does not answer after {PATIENCE:.0f} s\n"
+                f"{_last_lines(paths.daemon_log, begin)}",
+                f"its log is {paths.daemon_log}",
+            )
+
+
+def _has_holder(lock: Path) -> bool:
+    """Whether the daemon named in the lock file lives. Not by trying the lock: that could keep it from taking it."""
+    try:
+        return Path(f"/proc/{int(lock.read_text())}").exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _last_lines(path: Path, begin: int) -> str:
+    """What this start wrote, the end of it."""
+    try:
+        with path.open("rb") as file:
+            file.seek(begin)
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError as error:
+        return f"  (its log cannot be read: {error})"
+    return "\n".join(f"  {line}" for line in lines[-LAST_LINES:]) or "  (it wrote nothing to its log)"

@@ -1,0 +1,124 @@
+"""What each service of an operation is doing, from its events. Pure: events in, text out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from fourfold.cli.formats import moment, seconds
+from fourfold.control.views import EventView
+
+State = Literal["waiting", "busy", "done", "failed"]
+KEPT_LINES = 15
+
+
+@dataclass
+class Step:
+    """One service: a state and the text beside its name."""
+
+    name: str
+    desired: int | None = None
+    """Instances it is to have, when the caller knows."""
+    state: State = "waiting"
+    text: str = "waiting"
+    began: str | None = None
+    ready: set[str] = field(default_factory=set)
+    build_lines: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
+
+    def apply(self, event: EventView) -> None:
+        self.began = self.began or event.at
+        family, _, what = event.kind.partition(".")
+        if family == "instance":
+            self._instance(what, event)
+        elif family == "build":
+            self._build(what, event)
+        elif family == "deploy":
+            self._deploy(what, event)
+
+    def _busy(self, text: str) -> None:
+        if self.state != "failed":
+            self.state, self.text = "busy", text
+
+    def _build(self, what: str, event: EventView) -> None:
+        if what == "log":
+            self.build_lines.append(event.message)
+            self._busy(f"building: {event.message.strip()}")
+        elif what == "failed":
+            self._fail(event)
+        else:
+            self._busy("building" if what == "started" else "built")
+
+    def _deploy(self, what: str, event: EventView) -> None:
+        if what == "failed":
+            self._fail(event)
+        elif what == "rolled-back":
+            reason = self.text.removeprefix("failed: ") if self.state == "failed" else str(event.data.get("reason", ""))
+            self.state, self.text = "failed", f"rolled back: {reason}" if reason else "rolled back"
+        elif what == "done":
+            took = (moment(event.at) - moment(self.began or event.at)).total_seconds()
+            self.state, self.text = "done", f"done in {seconds(took)}"
+        else:
+            self._busy("starting" if what == "started" else event.message)
+
+    def _instance(self, what: str, event: EventView) -> None:
+        name = event.instance or ""
+        if what == "ready":
+            self.ready.add(name)
+        elif what in ("unready", "exited", "draining", "stopped"):
+            self.ready.discard(name)
+        if self.state in ("done", "failed"):
+            return
+        if what in ("draining", "stopped"):
+            self._busy("draining the old instances")
+        elif what in ("exited", "crash-loop"):
+            self._busy(event.message)
+        else:
+            of = f"/{self.desired}" if self.desired else ""
+            self._busy(f"starting {len(self.ready)}{of} ready")
+
+    def _fail(self, event: EventView) -> None:
+        self.state, self.text = "failed", f"failed: {event.data.get('reason') or event.message}"
+
+
+class Steps:
+    """All services of one operation, in the order in which they were first named."""
+
+    def __init__(self, desired: Mapping[str, int | None]) -> None:
+        self.services = {name: Step(name, count) for name, count in desired.items()}
+        self.outcome: Literal["done", "failed"] | None = None
+        self.reason: str | None = None
+        """Why it failed, as a sentence; None when that is told by the services."""
+        self.hint: str | None = None
+        self.notice: str | None = None
+        """What holds the whole operation up, such as another one."""
+
+    def apply(self, event: EventView) -> None:
+        if event.kind.startswith("operation."):
+            self._operation(event)
+        elif event.service is not None:
+            self.services.setdefault(event.service, Step(event.service)).apply(event)
+
+    def _operation(self, event: EventView) -> None:
+        what = event.kind.removeprefix("operation.")
+        self.notice = event.message if what == "queued" else None
+        if what == "done":
+            self.outcome = "done"
+        elif what == "failed":
+            self.outcome = "failed"
+            failed = event.data.get("failed")
+            if isinstance(failed, dict) and failed:
+                for name, reason in failed.items():
+                    self._failed(str(name), str(reason))
+            else:
+                self.reason, self.hint = event.message, event.data.get("hint")
+
+    def _failed(self, name: str, reason: str) -> None:
+        step = self.services.setdefault(name, Step(name))
+        if step.state != "failed":
+            step.state, step.text = "failed", f"failed: {reason}"
+
+    @property
+    def failed(self) -> list[Step]:
+        return [step for step in self.services.values() if step.state == "failed"]

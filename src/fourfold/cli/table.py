@@ -1,0 +1,47 @@
+"""All commands and what each does, in the order of the help page.
+
+A static table, so that `fourfold --help` imports none of them; a test checks that it agrees with the commands.
+"""
+
+from __future__ import annotations
+
+SECTIONS: dict[str, dict[str, str]] = {
+    "Describe": {
+        "init": "Write a commented fourfold.yaml from what is in this folder.",
+        "validate": "Check the service file; list everything that is wrong with it.",
+        "config": "Print the service file after overlays, defaults and variables.",
+        "schema": "Print the JSON Schema of the service file, or the API's OpenAPI document.",
+    },
+    "Deploy": {
+        "plan": "Show what `up` would do, and why. Changes nothing.",
+        "up": "Bring the app to what its file says.",
+        "deploy": "Like `up`, for some services only.",
+        "rollback": "Deploy an old release of a service again.",
+        "scale": "Set how many instances services have.",
+        "restart": "Replace instances by new ones of the same release.",
+        "stop": "Drain and stop services; `up` or `restart` starts them again.",
+        "down": "Stop the app and forget it; keeps volumes, secrets and history.",
+        "secrets": "Set, list, import and remove secrets.",
+    },
+    "Look": {
+        "status": "Show every service, its instances and where to reach it.",
+        "explain": "Say why a service is not well, and what to do.",
+        "logs": "Print what services wrote, the gateway's access log included.",
+        "events": "Print what happened; follow what happens.",
+        "history": "List releases: who, when, which commit, how it went.",
+        "top": "Show what every instance takes now.",
+        "apps": "List the apps that this daemon runs.",
+    },
+    "Work inside": {
+        "exec": "Run a program inside a running instance.",
+        "run": "Run a one-off program beside a service, with its files and environment.",
+    },
+    "Machine": {
+        "daemon": "Run the daemon; install, stop or ask for it.",
+        "doctor": "Check what works on this machine and what to do about the rest.",
+        "gc": "Remove builds, sources and logs that nothing needs any more.",
+        "version": "Print the version of this command and of the daemon.",
+    },
+}
+
+COMMANDS: dict[str, str] = {name: text for section in SECTIONS.values() for name, text in section.items()}

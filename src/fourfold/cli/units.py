@@ -1,0 +1,54 @@
+"""The systemd unit of the daemon, as text. Pure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+NAME = "fourfold.service"
+
+
+def unit(python: str, home: str | None, system: bool) -> str:
+    """For the system's manager, or (`system` False) for a user's."""
+    environment = f"Environment={_quoted(f'FOURFOLD_HOME={home}')}\n" if home else ""
+    after = "After=network-online.target\nWants=network-online.target\n" if system else ""
+    return f"""\
+[Unit]
+Description=Fourfold: deploys and supervises services
+{after}
+[Service]
+ExecStart={_quoted(python)} -m fourfold.daemon
+{environment}Restart=always
+RestartSec=1
+# Instances and the spawner outlive the daemon: a restart of the unit must not kill them.
+KillMode=process
+# The daemon makes a cgroup for each instance below its own.
+Delegate=yes
+LimitNOFILE=65536
+TasksMax=infinity
+
+[Install]
+WantedBy={"multi-user.target" if system else "default.target"}
+"""
+
+
+def folder(system: bool, home: Path) -> Path:
+    """Where an administrator's or a user's own units belong (systemd.unit(5), table 1)."""
+    return Path("/etc/systemd/system") if system else home / ".config/systemd/user"
+
+
+def next_steps(system: bool) -> list[str]:
+    """Commands to type after the unit was written."""
+    if system:
+        return ["systemctl daemon-reload", "systemctl enable --now fourfold", "fourfold doctor"]
+    return [
+        "systemctl --user daemon-reload",
+        "systemctl --user enable --now fourfold",
+        "loginctl enable-linger   # so that services run while you are logged out",
+        "fourfold doctor",
+    ]
+
+
+def _quoted(text: str) -> str:
+    """systemd.syntax(7): quotes keep blanks, `%` begins a specifier; `$` begins a variable in ExecStart."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped}"' if escaped != text or " " in text else text

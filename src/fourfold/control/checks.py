@@ -1,0 +1,87 @@
+"""What an `up` must be refused for, before anything changes. Raises UserError (exit code 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from fourfold.control.goals import SYSTEM
+from fourfold.control.registry import Registry, key_of
+from fourfold.control.status import route_text
+from fourfold.errors import NotFoundError, UserError
+from fourfold.launch.model import Powers
+from fourfold.launch.process import refuse_impossible
+from fourfold.spec.model import App, Gateway, Route
+
+
+def read_app(spec: Mapping[str, Any]) -> App:
+    """The App that a client sent; clients have checked it, but the API is open to any program of its owner."""
+    try:
+        app = App.model_validate(spec)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors())
+        raise UserError(f"cannot read the app: {wrong}", "check the file with: fourfold validate") from error
+    if app.app == SYSTEM:
+        raise UserError(f"cannot name an app {SYSTEM}: the name is taken by its own parts", "choose another `app`")
+    return app
+
+
+def chosen(app: App, services: list[str] | None) -> list[str]:
+    """Names of the services that a request is about. Raises NotFoundError."""
+    for name in services or ():
+        if name not in app.services:
+            raise NotFoundError(f"cannot find service {name} in the file: it has {', '.join(sorted(app.services))}")
+    return list(app.services) if services is None else list(dict.fromkeys(services))
+
+
+def check_powers(app: App, names: list[str], powers: Powers) -> None:
+    for name in names:
+        try:
+            refuse_impossible(app.services[name], powers)
+        except UserError as error:
+            raise UserError(f"{name}: {error}", error.hint) from error
+
+
+def check_routes(registry: Registry, app: App) -> None:
+    """Two apps on one listen address must not claim the same route, nor give it different certificates."""
+    mine = [(name, route) for name, service in app.services.items() for route in service.route]
+    for key, row in registry.services.items():
+        if row.app == app.app or row.removed:
+            continue
+        gateway = Gateway.model_validate(registry.apps[row.app].gateway)
+        if gateway.listen != app.gateway.listen:
+            continue
+        if gateway.tls is not None and app.gateway.tls is not None and gateway.tls != app.gateway.tls:
+            raise UserError(
+                f"cannot listen on {app.gateway.listen} with this certificate: app {row.app} uses another there",
+                "give this app another gateway.listen",
+            )
+        for theirs in registry.spec(key, row.release).route:
+            for name, route in mine:
+                if _overlap(route, theirs):
+                    raise UserError(
+                        f"cannot route {route_text(route)} to {name}: {key_of(row)} has it on {gateway.listen}",
+                        "give one of them another host, path or method, or this app another gateway.listen",
+                    )
+
+
+def _overlap(one: Route, other: Route) -> bool:
+    same = (one.host, one.path.rstrip("/")) == (other.host, other.path.rstrip("/"))
+    return same and (not one.methods or not other.methods or bool(set(one.methods) & set(other.methods)))
+
+
+def check_fixed_ports(registry: Registry, app: App, names: list[str]) -> None:
+    """A fixed port belongs to one service of this host."""
+    taken = {}
+    for key, row in registry.services.items():
+        port = registry.spec(key, row.release).port
+        if port is not None and not isinstance(port, int) and not row.removed:
+            taken[port.fixed] = key
+    for name in names:
+        port = app.services[name].port
+        if port is not None and not isinstance(port, int):
+            owner = taken.get(port.fixed)
+            if owner is not None and owner != f"{app.app}.{name}":
+                raise UserError(f"cannot give {name} the port {port.fixed}: {owner} has it", "choose another port")

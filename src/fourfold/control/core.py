@@ -1,0 +1,392 @@
+"""The control layer as the API sees it (`Facade`): checks a request, then hands it to the part that does it."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import secrets as random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fourfold import __version__
+from fourfold.build.build import BuildRequest
+from fourfold.clock import rfc3339
+from fourfold.control import views as v
+from fourfold.control.changes import Change, Wish, changes_of, overrides_for
+from fourfold.control.checks import check_fixed_ports, check_powers, check_routes, chosen, read_app
+from fourfold.control.deploy import Who
+from fourfold.control.doctor import examine
+from fourfold.control.explain import Case, explain
+from fourfold.control.goals import GATEWAY
+from fourfold.control.operations import Operation
+from fourfold.control.parts import Parts
+from fourfold.control.routing import certificate, rule
+from fourfold.control.sweeping import collect_garbage, purge
+from fourfold.control.top import top
+from fourfold.errors import NotFoundError, UserError
+from fourfold.gateway.certificates import combine, read
+from fourfold.gateway.model import Backend, Frontend, GatewayConfig
+from fourfold.launch.process import limits, unenforced
+from fourfold.spec.model import App
+from fourfold.store.sources import write_atomically
+from fourfold.store.manifest import Manifest
+from fourfold.store.model import Event, InstanceRow, ServiceRow
+from fourfold.supervise.attach import Attached
+from fourfold.supervise.model import LogLine
+
+
+class Control:
+    """Satisfies `control.facade.Facade`. `stop` ends the daemon."""
+
+    def __init__(self, parts: Parts, stop: asyncio.Event) -> None:
+        self._parts = parts
+        self._stop = stop
+        self._started_at = parts.clock.now()
+
+    # -- apps -----------------------------------------------------------------------------------------------------
+
+    async def info(self) -> v.InfoView:
+        return v.InfoView(
+            version=__version__,
+            pid=self._parts.pid,
+            user=getpass.getuser(),
+            home=str(self._parts.paths.state),
+            apps=sorted(self._parts.registry.apps),
+            started_at=rfc3339(self._started_at),
+        )
+
+    async def apps(self) -> list[v.AppView]:
+        return self._parts.status.apps()
+
+    async def status(self, app: str) -> v.StatusView:
+        return self._parts.status.app(app)
+
+    async def plan(self, request: v.UpRequest) -> v.PlanView:
+        app, _, changes = await self._consider(request)
+        return v.PlanView(app=app.app, changes=[self._change_view(app.app, change) for change in changes])
+
+    def _change_view(self, app: str, change: Change) -> v.ChangeView:
+        row = self._parts.registry.services.get(f"{app}.{change.service}")
+        return v.ChangeView(
+            service=change.service,
+            action=change.kind,
+            reasons=list(change.reasons),
+            release=row.release if row else None,
+            instances=int(row.overrides.get("instances", row.instances)) if row else 0,
+            overrides=row.overrides if row else {},
+        )
+
+    async def _consider(self, request: v.UpRequest) -> tuple[App, list[Wish], list[Change]]:
+        """Check everything that can be checked, and tell what would change."""
+        parts = self._parts
+        app = read_app(request.spec)
+        names = chosen(app, request.services)
+        check_powers(app, names, parts.supervisor.powers)
+        check_routes(parts.registry, app)
+        check_fixed_ports(parts.registry, app, names)
+        wishes = [self._wish(app, name, request) for name in names]
+        await self._check_gateway(app, Path(request.file).parent)
+        changes = changes_of(parts.registry, app, wishes, request.services is None, request.prune)
+        by_name = {wish.name: wish for wish in wishes}
+        for change in changes:
+            if change.build:
+                wish = by_name[change.service]
+                await parts.builder.plan(BuildRequest(app.app, wish.name, wish.spec, wish.source))
+        return app, wishes, changes
+
+    def _wish(self, app: App, name: str, request: v.UpRequest) -> Wish:
+        parts = self._parts
+        spec = app.services[name]
+        if name not in request.sources:
+            raise UserError(f"cannot deploy {name}: its source was not sent", "POST /v1/sources first")
+        parts.check_source(request.sources[name])
+        row = parts.registry.services.get(f"{app.app}.{name}")
+        digest = parts.store.secrets.digest(app.app, {use.name for use in spec.secrets})
+        overrides = overrides_for(row, request.overrides.get(name, {}), request.reset)
+        return Wish(name, spec, request.sources[name], digest, overrides)
+
+    async def _check_gateway(self, app: App, folder: Path) -> None:
+        """With the certificate in a place of its own: the one in use stays until the app is brought up."""
+        rules = tuple(
+            rule(f"{app.app}.{name}", route) for name, service in app.services.items() for route in service.route
+        )
+        if not rules:
+            return
+        pem = None
+        if content := self._certificate(app, folder):
+            pem = certificate(self._parts.paths.work, app.app)
+            write_atomically(pem, content, 0o600)
+        backends = tuple(Backend(name) for name in sorted({each.backend for each in rules}))
+        frontend = Frontend(app.gateway.listen, rules, str(pem) if pem else None, app.gateway.redirect)
+        await self._parts.gateway.check(GatewayConfig((frontend,), backends))
+
+    def _certificate(self, app: App, folder: Path) -> bytes | None:
+        tls = app.gateway.tls
+        if tls is None:
+            return None
+        chain, key = (read(str(folder / name), "gateway.tls") for name in (tls.cert, tls.key))
+        return combine(chain, key)
+
+    async def up(self, request: v.UpRequest) -> v.OperationView:
+        await self._consider(request)  # refused here, it has changed nothing and exits with 2
+        app = read_app(request.spec)
+        names = chosen(app, request.services)
+        kind = "up" if request.services is None else "deploy"
+        return self._parts.operations.submit(app.app, kind, request.actor, names, partial(self._up, request))
+
+    async def _up(self, request: v.UpRequest, operation: Operation) -> None:
+        app, wishes, changes = await self._consider(request)  # anew: another operation may have come between
+        who = Who(request.actor, request.commit, request.message)
+        if content := self._certificate(app, Path(request.file).parent):
+            write_atomically(certificate(self._parts.paths.certificates, app.app), content, 0o600)
+            self._parts.traffic.refresh()
+        operation.services = [change.service for change in changes if change.kind not in ("keep", "not-in-file")]
+        await self._parts.deployer.up(app, request.file, wishes, changes, who, operation)
+
+    async def down(self, app: str, purge: bool, actor: str) -> v.OperationView:
+        self._parts.status.need_app(app)
+        names = [row.name for row in self._parts.registry.of_app(app)]
+        return self._parts.operations.submit(app, "down", actor, names, partial(self._down, app, purge))
+
+    async def _down(self, app: str, everything: bool, operation: Operation) -> None:
+        after = self._parts.bus.last
+        await self._parts.deployer.down(app, operation)
+        async for event in self._parts.bus.follow(after, app):
+            if event.kind == "app.removed":
+                break
+        if everything:
+            purge(self._parts, app)
+
+    # -- services -------------------------------------------------------------------------------------------------
+
+    async def scale(self, app: str, service: str, instances: int, actor: str) -> v.OperationView:
+        row = self._need(app, service)
+        spec = self._parts.registry.spec(f"{app}.{service}", row.release)
+        if instances > 1 and spec.port is not None and not isinstance(spec.port, int):
+            raise UserError(f"cannot scale {service} to {instances}: its port is fixed", "drop `fixed` from its port")
+        work = partial(self._parts.deployer.scale, f"{app}.{service}", instances)
+        return self._parts.operations.submit(app, "scale", actor, [service], work)
+
+    async def rollback(self, app: str, service: str, to: int | None, actor: str) -> v.OperationView:
+        self._parts.deployer.rollback_target(self._need(app, service), to)
+        work = partial(self._parts.deployer.rollback, f"{app}.{service}", to)
+        return self._parts.operations.submit(app, "rollback", actor, [service], work)
+
+    async def restart(self, app: str, services: Sequence[str], actor: str) -> v.OperationView:
+        names = self._names(app, services)
+        work = partial(self._parts.deployer.restart, [f"{app}.{name}" for name in names])
+        return self._parts.operations.submit(app, "restart", actor, names, work)
+
+    async def stop(self, app: str, services: Sequence[str], actor: str) -> v.OperationView:
+        names = self._names(app, services)
+        work = partial(self._parts.deployer.stop, [f"{app}.{name}" for name in names])
+        return self._parts.operations.submit(app, "stop", actor, names, work)
+
+    def _names(self, app: str, services: Sequence[str]) -> list[str]:
+        self._parts.status.need_app(app)
+        if services:
+            return [self._need(app, name).name for name in services]
+        return [row.name for row in self._parts.registry.of_app(app) if not row.removed]
+
+    def _need(self, app: str, service: str) -> ServiceRow:
+        self._parts.status.need_app(app)
+        return self._parts.deployer.need(f"{app}.{service}")
+
+    async def history(self, app: str, service: str | None) -> list[v.ReleaseView]:
+        return self._parts.status.history(app, service)
+
+    async def explain(self, app: str, service: str) -> v.ExplainView:
+        parts = self._parts
+        row = self._need(app, service)
+        key = f"{app}.{service}"
+        spec = parts.registry.spec(key, row.release)
+        dead = [each for each in parts.store.instances.of(app, service) if each.state == "gone" and each.exit]
+        dead.sort(key=lambda each: each.changed_at, reverse=True)
+        alive = parts.registry.of_service(key)
+        errors = [error for each in alive if (error := parts.registry.live[each.id].probe_error)]
+        unwell = [each for each in alive if each.state != "ready"] or dead[:1]
+        asked = limits(spec)
+        return explain(
+            Case(
+                row=row,
+                desired=parts.status.service(row).desired,
+                instances=[each for each in alive if each.role == "serve"],
+                dead=dead,
+                deployment=parts.registry.deployments.get(key),
+                waiting_for=parts.reconciler.waiting.get(key),
+                probe_errors=errors,
+                limits_missing=unenforced(asked, parts.supervisor.powers),
+                memory_limit=asked.memory,
+                last_lines=await parts.last_lines(unwell[-1] if unwell else None),
+            )
+        )
+
+    # -- what happened and happens --------------------------------------------------------------------------------
+
+    async def events(
+        self, app: str | None, after: int, follow: bool, operation: str | None = None
+    ) -> AsyncIterator[v.EventView]:
+        bus = self._parts.bus
+        if operation is not None and not self._parts.operations.knows(operation):
+            if not any(True for _ in bus.since(after, app, operation)):
+                raise NotFoundError(f"cannot follow operation {operation}: it is not known")
+            async for view in self._interrupted(app, after, operation):
+                yield view
+            return
+        if not follow:
+            for event in bus.since(after, app, operation):
+                yield event_view(event)
+            return
+        async for event in bus.follow(after, app, operation):
+            yield event_view(event)
+            if operation is not None and event.kind in ("operation.done", "operation.failed"):
+                return
+
+    async def _interrupted(self, app: str | None, after: int, operation: str) -> AsyncIterator[v.EventView]:
+        """An operation of a daemon before this one that had not come to its deployments, or had ended."""
+        last = None
+        for event in self._parts.bus.since(after, app, operation):
+            last = event
+            yield event_view(event)
+        if last is not None and last.kind not in ("operation.done", "operation.failed"):
+            ended = replace(
+                last, kind="operation.failed", message="interrupted: the daemon restarted before anything had changed"
+            )
+            yield event_view(ended)
+
+    async def logs(
+        self, app: str, services: Sequence[str], since: float | None, tail: int | None, previous: bool, follow: bool
+    ) -> AsyncIterator[tuple[str, LogLine]]:
+        self._parts.status.need_app(app)
+        wanted = [name for name in services if name != "gateway"]
+        keys = [f"{app}.{name}" for name in self._names(app, wanted)] if wanted or not services else []
+        if "gateway" in services:
+            keys.append(GATEWAY)
+        async for item in self._parts.logs.read(keys, since=since, tail=tail, previous=previous, follow=follow):
+            yield item
+
+    async def top(self, app: str | None) -> list[v.TopRow]:
+        if app is not None:
+            self._parts.status.need_app(app)
+        return top(self._parts, app)
+
+    async def routes(self, app: str) -> list[v.RouteView]:
+        self._parts.status.need_app(app)
+        shown = []
+        for each in await self._parts.gateway.stats():
+            owner, _, service = each.backend.partition(".")
+            if owner == app:
+                shown.append(
+                    v.RouteView(
+                        service=service,
+                        requests=each.requests,
+                        errors_5xx=each.errors_5xx,
+                        errors_4xx=each.errors_4xx,
+                        in_flight=each.in_flight,
+                        response_seconds=each.response_seconds,
+                    )
+                )
+        return shown
+
+    # -- exec and run ---------------------------------------------------------------------------------------------
+
+    async def exec(self, app: str, service: str, instance: str | None, argv: Sequence[str], tty: bool) -> Attached:
+        parts = self._parts
+        self._need(app, service)
+        rows = [row for row in parts.registry.of_service(f"{app}.{service}") if row.pid and row.state != "exited"]
+        if instance is not None:
+            rows = [row for row in rows if row.id in (instance, f"{app}.{instance}")]
+        if not rows:
+            raise NotFoundError(
+                f"cannot exec in {instance or service}: no instance of it runs", f"see: fourfold explain {service}"
+            )
+        row = sorted(rows, key=lambda each: each.state != "ready")[0]
+        launch = parts.starter.launch(row, parts.registry.spec(f"{app}.{service}", row.release), tuple(argv))
+        names = {use.name for use in parts.registry.spec(f"{app}.{service}", row.release).secrets}
+        return await parts.supervisor.enter(launch, parts.store.secrets.resolve(app, names), tty)
+
+    async def run(self, app: str, service: str, argv: Sequence[str], tty: bool) -> Attached:
+        parts = self._parts
+        row = self._need(app, service)
+        now = parts.clock.now()
+        made = InstanceRow(
+            id=f"{app}.{service}-run-{random.token_hex(3)}",
+            app=app,
+            service=service,
+            release=row.release,
+            revision="run",
+            role="run",
+            state="starting",
+            created_at=now,
+            changed_at=now,
+            run=1,
+        )
+        spec = parts.registry.spec(f"{app}.{service}", row.release)
+        launch = parts.starter.launch(made, spec, tuple(argv))
+        names = {use.name for use in spec.secrets}
+        return await parts.supervisor.attach(launch, parts.store.secrets.resolve(app, names), tty)
+
+    # -- secrets --------------------------------------------------------------------------------------------------
+
+    async def secrets(self, app: str) -> list[v.SecretView]:
+        return [
+            v.SecretView(name=info.name, updated_at=rfc3339(info.updated_at))
+            for info in self._parts.store.secrets.names(app)
+        ]
+
+    async def set_secrets(self, app: str, values: dict[str, str], actor: str) -> None:
+        """Before the app is brought up for the first time too: it may need them for that."""
+        self._parts.store.secrets.set_many(app, values)
+        names = ", ".join(sorted(values))
+        self._parts.bus.emit("secrets.set", f"secrets set: {names}", app=app, actor=actor, names=sorted(values))
+
+    async def remove_secret(self, app: str, name: str, actor: str) -> None:
+        users = [row.name for row in self._parts.registry.of_app(app) if self._uses(row, name)]
+        if users:
+            raise UserError(
+                f"cannot remove secret {name}: {', '.join(users)} of app {app} uses it",
+                "take it out of the service file and run `fourfold up` first",
+            )
+        self._parts.store.secrets.remove(app, name)
+        self._parts.bus.emit("secrets.removed", f"secret removed: {name}", app=app, actor=actor)
+
+    def _uses(self, row: ServiceRow, name: str) -> bool:
+        spec = self._parts.registry.spec(f"{row.app}.{row.name}", row.release)
+        return any(use.name == name for use in spec.secrets)
+
+    # -- sources and the machine ----------------------------------------------------------------------------------
+
+    async def offer_source(self, manifest: Mapping[str, Any]) -> tuple[str, list[str]]:
+        parsed = Manifest.parse(manifest)
+        return await asyncio.to_thread(self._parts.offer, parsed)
+
+    async def put_blob(self, digest: str, chunks: AsyncIterator[bytes]) -> None:
+        await self._parts.blobs.put(digest, chunks)
+
+    async def gc(self) -> v.GcView:
+        return await collect_garbage(self._parts)
+
+    async def doctor(self) -> list[v.CheckView]:
+        return await asyncio.to_thread(examine, self._parts.paths, self._parts.supervisor.powers)
+
+    async def shutdown(self) -> None:
+        self._stop.set()
+
+
+def event_view(event: Event) -> v.EventView:
+    return v.EventView(
+        seq=event.seq,
+        at=rfc3339(event.at),
+        app=event.app,
+        service=event.service,
+        instance=event.instance,
+        kind=event.kind,
+        message=event.message,
+        actor=event.actor,
+        data=event.data,
+    )
+
+

@@ -1,0 +1,279 @@
+"""The work of the operations that change what runs: up, scale, rollback, restart, stop, down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fourfold.build.build import Builder, BuildRequest
+from fourfold.clock import Clock
+from fourfold.control.bus import Bus
+from fourfold.control.changes import Change, Wish
+from fourfold.control.goals import revision, rollback_point
+from fourfold.control.operations import Operation
+from fourfold.control.registry import Registry
+from fourfold.control.settings import Settings
+from fourfold.control.starter import port_is_free
+from fourfold.errors import FourfoldError, NotFoundError
+from fourfold.spec.fingerprint import fingerprint
+from fourfold.spec.model import App
+from fourfold.store.artifacts import Artifact
+from fourfold.store.model import AppRow, Deployment, Release, ServiceRow
+
+
+@dataclass(frozen=True)
+class Who:
+    """Who asks, and what they say about it."""
+
+    actor: str
+    commit: str | None = None
+    message: str | None = None
+
+
+class Deployer:
+    def __init__(
+        self,
+        registry: Registry,
+        builder: Builder,
+        bus: Bus,
+        clock: Clock,
+        settings: Settings,
+        wake: Callable[[], None],
+    ) -> None:
+        self._registry = registry
+        self._builder = builder
+        self._bus = bus
+        self._clock = clock
+        self._settings = settings
+        self._wake = wake
+        self.in_use: set[str] = set()
+        """Sources of operations in progress, which gc must leave."""
+
+    # -- up -------------------------------------------------------------------------------------------------------
+
+    async def up(
+        self, app: App, file: str, wishes: list[Wish], changes: list[Change], who: Who, operation: Operation
+    ) -> None:
+        """Build what needs it, then make the rows that the planner works towards. Fails as a whole before the rows."""
+        by_name = {wish.name: wish for wish in wishes}
+        sources = {by_name[change.service].source for change in changes if change.build}
+        self.in_use |= sources
+        try:
+            artifacts = await self._build(operation, app.app, [by_name[c.service] for c in changes if c.build])
+            with self._registry.transaction():
+                self._registry.put_app(self._app_row(app, file))
+                for change in changes:
+                    wish = by_name.get(change.service)
+                    self._apply(operation, app.app, change, wish, artifacts.get(change.service), who)
+        finally:
+            self.in_use -= sources
+        self._wake()
+
+    def _app_row(self, app: App, file: str) -> AppRow:
+        externals = {name: external.model_dump(mode="json") for name, external in app.externals.items()}
+        return AppRow(app.app, app.gateway.model_dump(mode="json"), externals, file, self._clock.now())
+
+    async def _build(self, operation: Operation, app: str, wishes: list[Wish]) -> dict[str, Artifact]:
+        async with asyncio.TaskGroup() as group:
+            tasks = {wish.name: group.create_task(self._build_one(operation, app, wish)) for wish in wishes}
+        results = {name: task.result() for name, task in tasks.items()}
+        errors = {name: result for name, result in results.items() if isinstance(result, FourfoldError)}
+        if errors:
+            first = next(iter(errors.values()))
+            raise type(first)("; ".join(f"{name}: {error}" for name, error in errors.items()), first.hint)
+        return {name: result for name, result in results.items() if isinstance(result, Artifact)}
+
+    async def _build_one(self, operation: Operation, app: str, wish: Wish) -> Artifact | FourfoldError:
+        """All builds come to their end, so that one `up` tells all that is wrong."""
+
+        def emit(kind: str, message: str, **data: Any) -> None:
+            self._bus.emit(kind, message, service=wish.name, **operation.tag(), **data)
+
+        begun = self._clock.now()
+        emit("build.started", "building")
+        try:
+            request = BuildRequest(app, wish.name, wish.spec, wish.source)
+            artifact = await self._builder.build(request, lambda line: emit("build.log", line))
+        except FourfoldError as error:
+            emit("build.failed", str(error), hint=error.hint)
+            return error
+        seconds = self._clock.now() - begun
+        emit("build.done", f"built in {seconds:.1f} s", seconds=seconds, artifact=artifact.digest)
+        return artifact
+
+    def _apply(
+        self, operation: Operation, app: str, change: Change, wish: Wish | None, artifact: Artifact | None, who: Who
+    ) -> None:
+        row = self._registry.services.get(f"{app}.{change.service}")
+        if change.kind == "remove" and row is not None:
+            self._change(operation, row, replace(row, removed=True), who.actor)
+        if wish is None:
+            return
+        if row is None or row.removed:
+            row = None if row is None else replace(row, removed=False, stopped=False)
+        old = row
+        new = ServiceRow(
+            app=app,
+            name=wish.name,
+            release=self._release(app, wish, artifact, row, who),
+            pattern=wish.spec.pattern,
+            instances=wish.spec.instances,
+            depends_on=tuple(name for name in wish.spec.depends_on),
+            uid=self._uid(app, wish.name),
+            internal_port=self._internal_port(app, wish) if wish.spec.port is not None else None,
+            restart_nonce=row.restart_nonce if row else 0,
+            secrets_digest=wish.secrets_digest,
+            overrides=wish.overrides,
+        )
+        if change.deploys:
+            self._change(operation, old, new, who.actor)
+        else:
+            self._registry.put_service(new)
+
+    def _release(self, app: str, wish: Wish, artifact: Artifact | None, row: ServiceRow | None, who: Who) -> int:
+        """The number of the release for a wish: the newest one again when that is the same, else a new one."""
+        if artifact is None:
+            assert row is not None
+            return row.release
+        store = self._registry.store.releases
+        newest = store.latest(app, wish.name)
+        spec = fingerprint(wish.spec)
+        if newest and (newest.spec, newest.source, newest.artifact) == (spec, wish.source, artifact.digest):
+            return newest.number
+        number = store.next_number(app, wish.name)
+        self._registry.add_release(
+            Release(
+                app=app,
+                service=wish.name,
+                number=number,
+                spec=spec,
+                source=wish.source,
+                artifact=artifact.digest,
+                argv=artifact.argv,
+                actor=who.actor,
+                commit=who.commit,
+                message=who.message,
+                created_at=self._clock.now(),
+            )
+        )
+        return number
+
+    def _uid(self, app: str, service: str) -> int:
+        low, high = self._settings.uids
+        return self._registry.store.uids.of(app, service, range(low, high))  # the last one is the builds'
+
+    def _internal_port(self, app: str, wish: Wish) -> int:
+        low, high = self._settings.internal_ports
+        taken: Callable[[int], bool] = lambda port: not port_is_free(port)  # noqa: E731
+        return self._registry.store.ports.of(app, wish.name, range(low, high + 1), taken)
+
+    # -- the others -----------------------------------------------------------------------------------------------
+
+    async def scale(self, key: str, instances: int, operation: Operation) -> None:
+        row = self.need(key)
+        overrides = dict(row.overrides) | {"instances": instances}
+        if instances == row.instances:
+            overrides.pop("instances")
+        self._commit(operation, [(row, replace(row, overrides=overrides, stopped=False))])
+
+    async def rollback(self, key: str, to: int | None, operation: Operation) -> None:
+        row = self.need(key)
+        number = self.rollback_target(row, to)
+        spec = self._registry.spec(key, number)
+        digest = self._registry.store.secrets.digest(row.app, {use.name for use in spec.secrets})
+        port = row.internal_port
+        new = replace(row, release=number, secrets_digest=digest, stopped=False, depends_on=tuple(spec.depends_on))
+        self._commit(operation, [(row, replace(new, internal_port=port if spec.port is not None else None))])
+
+    def rollback_target(self, row: ServiceRow, to: int | None) -> int:
+        """The release asked for, or the newest other one that once was deployed well. Raises NotFoundError."""
+        if to is not None:
+            return self._registry.store.releases.need(row.app, row.name, to).number
+        kept = {release.number for release in self._registry.store.releases.of(row.app, row.name)}
+        for deployment in self._registry.store.deployments.of(row.app, row.name):
+            if deployment.state == "done" and deployment.release != row.release and deployment.release in kept:
+                return deployment.release
+        raise NotFoundError(
+            f"cannot roll back {row.name}: there is no other release that was deployed well",
+            f"see: fourfold history {row.name}; name one with --to",
+        )
+
+    async def restart(self, keys: Sequence[str], operation: Operation) -> None:
+        rows = []
+        for row in map(self.need, keys):
+            spec = self._registry.spec(f"{row.app}.{row.name}", row.release)
+            digest = self._registry.store.secrets.digest(row.app, {use.name for use in spec.secrets})
+            nonce = row.restart_nonce + 1
+            rows.append((row, replace(row, restart_nonce=nonce, stopped=False, secrets_digest=digest)))
+        self._commit(operation, rows)
+
+    async def stop(self, keys: Sequence[str], operation: Operation) -> None:
+        rows = [row for row in map(self.need, keys) if not row.stopped]
+        self._commit(operation, [(row, replace(row, stopped=True)) for row in rows])
+
+    async def down(self, app: str, operation: Operation) -> None:
+        rows = self._registry.of_app(app)
+        self._commit(operation, [(row, replace(row, removed=True)) for row in rows])
+
+    def need(self, key: str) -> ServiceRow:
+        row = self._registry.services.get(key)
+        if row is None or row.removed:
+            app, _, name = key.partition(".")
+            there = ", ".join(other.name for other in self._registry.of_app(app)) or "none"
+            raise NotFoundError(f"cannot find service {name} of app {app}: there are: {there}")
+        return row
+
+    # -- rows -----------------------------------------------------------------------------------------------------
+
+    def _commit(self, operation: Operation, rows: list[tuple[ServiceRow, ServiceRow]]) -> None:
+        with self._registry.transaction():
+            for old, new in rows:
+                self._change(operation, old, new, operation.actor)
+        self._wake()
+
+    def _change(self, operation: Operation, old: ServiceRow | None, new: ServiceRow, actor: str) -> None:
+        """Store a service's new goal and open the deployment that leads there."""
+        key = f"{new.app}.{new.name}"
+        if (before := self._registry.running_deployment(key)) is not None:
+            ended = replace(before, state="superseded", finished_at=self._clock.now())
+            self._registry.put_deployment(ended)
+        now = self._clock.now()
+        self._registry.put_service(new)
+        self._registry.add_deployment(
+            Deployment(
+                id=0,
+                app=new.app,
+                service=new.name,
+                operation=operation.id,
+                revision=revision(new),
+                release=new.release,
+                previous=self._way_back(old) if old is not None and not new.removed else {},
+                state="running",
+                reason=None,
+                before_done=self._before_ran(new),
+                actor=actor,
+                started_at=now,
+                progressed_at=now,
+            )
+        )
+        message = "is stopped" if new.stopped or new.removed else f"release {new.release} is being deployed"
+        self._bus.emit(
+            "deploy.started", message, service=new.name, release=new.release, **(operation.tag() | {"actor": actor})
+        )
+
+    def _way_back(self, old: ServiceRow) -> dict[str, Any]:
+        """What a failure goes back to; nothing when the old state never worked either."""
+        key = f"{old.app}.{old.name}"
+        last = self._registry.deployments.get(key)
+        if last is not None and last.state == "superseded":
+            return last.previous
+        if last is not None and last.state == "failed" and not last.previous:
+            return {}
+        return rollback_point(old)
+
+    def _before_ran(self, new: ServiceRow) -> bool:
+        """`before` runs once per release: not again for a scale, a restart, or a release that once was deployed."""
+        done = self._registry.store.deployments.of(new.app, new.name)
+        return any(row.release == new.release and row.before_done for row in done)

@@ -1,0 +1,102 @@
+"""Why a service is not well: facts in, sentences out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fourfold.control import views as v
+from fourfold.control.status import deployment_view, exit_view
+from fourfold.plan.restart import is_crash_loop
+from fourfold.store.model import Deployment, InstanceRow, ServiceRow
+
+
+@dataclass(frozen=True)
+class Case:
+    """All that is known of one service."""
+
+    row: ServiceRow
+    desired: int
+    instances: Sequence[InstanceRow]
+    dead: Sequence[InstanceRow]
+    """Those that are gone for good, newest first."""
+    deployment: Deployment | None
+    waiting_for: str | None
+    probe_errors: Sequence[str]
+    limits_missing: dict[str, str]
+    memory_limit: int | None
+    last_lines: Sequence[str]
+
+
+def explain(case: Case) -> v.ExplainView:
+    findings: list[str] = []
+    todo: list[str] = []
+    _deployment(case, findings, todo)
+    _instances(case, findings, todo)
+    _limits(case, findings, todo)
+    ready = sum(row.state == "ready" for row in case.instances)
+    well = ready >= case.desired and not findings
+    return v.ExplainView(
+        service=case.row.name,
+        well=well,
+        summary=_summary(case, ready, well),
+        findings=findings,
+        what_to_do=list(dict.fromkeys(todo)),
+        deployment=deployment_view(case.deployment),
+        exits=[view for row in (*case.instances, *case.dead)[:10] if (view := exit_view(row))],
+        probe_error=case.probe_errors[0] if case.probe_errors else None,
+        last_lines=list(case.last_lines),
+    )
+
+
+def _summary(case: Case, ready: int, well: bool) -> str:
+    name = case.row.name
+    if case.row.stopped:
+        return f"{name} is stopped"
+    serves = f"{ready} of {case.desired} instances of release {case.row.release} ready"
+    return f"{name} is well: {serves}" if well else f"{name} is not well: {serves}"
+
+
+def _deployment(case: Case, findings: list[str], todo: list[str]) -> None:
+    deployment = case.deployment
+    if case.row.stopped:
+        todo.append(f"fourfold restart {case.row.name} starts it again")
+    if case.waiting_for:
+        findings.append(f"it waits for {case.waiting_for}")
+    if deployment is None or deployment.state in ("done", "superseded"):
+        return
+    if deployment.state == "running":
+        findings.append(f"release {deployment.release} is being deployed")
+        return
+    went = {
+        "rolled-back": f"release {case.row.release} serves on",
+        "rolling-back": f"going back to release {case.row.release}",
+    }
+    ended = went.get(deployment.state, "nothing of it was kept" if not deployment.previous else "it was left as it stood")
+    findings.append(f"the deployment of release {deployment.release} failed: {deployment.reason}; {ended}")
+    todo.append(f"mend the cause, then: fourfold deploy {case.row.name}")
+
+
+def _instances(case: Case, findings: list[str], todo: list[str]) -> None:
+    name = case.row.name
+    for row in case.instances:
+        if row.state == "exited" and row.exit is not None:
+            loop = f" ({row.failures} times in a row: a crash loop)" if is_crash_loop(row.failures) else ""
+            findings.append(f"{row.id} ended: {row.exit['reason']}{loop}")
+            todo.append(f"read its last lines: fourfold logs --previous {name}")
+    for error in case.probe_errors:
+        findings.append(f"its health probe says: {error}")
+        if "instead of $PORT" in error:
+            todo.append("make the program listen on $PORT (and the address in $HOST)")
+    newest = [row for row in (*case.instances, *case.dead) if row.exit is not None]
+    if any(row.exit is not None and row.exit["oom"] for row in newest[:3]):
+        limit = f"{case.memory_limit // 2**20} MiB" if case.memory_limit else "the host's"
+        findings.append(f"it reached its memory limit ({limit}) and was killed")
+        todo.append("raise resources.memory, or find out what it keeps")
+
+
+def _limits(case: Case, findings: list[str], todo: list[str]) -> None:
+    for limit, why in case.limits_missing.items():
+        findings.append(f"its limit on {limit} is not enforced here: {why}")
+    if case.limits_missing:
+        todo.append("fourfold doctor tells what this host lacks")

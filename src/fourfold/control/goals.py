@@ -1,0 +1,130 @@
+"""Rows -> what the planner understands. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from fourfold.control.registry import Live, Registry, key_of
+from fourfold.plan import model as m
+from fourfold.spec.model import Service
+from fourfold.store.model import Deployment, InstanceRow, ServiceRow
+
+SYSTEM = "fourfold"
+"""The app that Fourfold's own services belong to; users' apps cannot have this name."""
+GATEWAY = f"{SYSTEM}.gateway"
+
+
+def revision(row: ServiceRow) -> str:
+    """What must be the same for an instance to be kept."""
+    return f"{row.release}.{row.pattern}.{row.restart_nonce}.{row.secrets_digest[:12]}"
+
+
+RESTORED = ("release", "pattern", "instances", "stopped", "restart_nonce", "secrets_digest", "depends_on", "overrides")
+
+
+def rollback_point(row: ServiceRow) -> dict[str, Any]:
+    """What a deployment keeps so that it can be undone."""
+    return {name: getattr(row, name) for name in RESTORED}
+
+
+def restored(row: ServiceRow, point: dict[str, Any]) -> ServiceRow:
+    return replace(row, **(point | {"depends_on": tuple(point["depends_on"])}))
+
+
+def wanted_count(row: ServiceRow, deployment: Deployment | None) -> int:
+    """How many instances: none when stopped, or when its first deployment ever failed (there is nothing to go back to)."""
+    if row.stopped or row.removed:
+        return 0
+    if deployment is not None and deployment.state == "failed" and not deployment.previous:
+        return 0
+    return desired(row)
+
+
+def desired(row: ServiceRow) -> int:
+    return int(row.overrides.get("instances", row.instances))
+
+
+def goals(registry: Registry) -> dict[str, m.Goal]:
+    return {key: goal_of(registry, key) for key in (*registry.services, GATEWAY)}
+
+
+def goal_of(registry: Registry, key: str) -> m.Goal:
+    if key == GATEWAY:  # it runs while any app has something to reach
+        wanted = any(row.internal_port is not None for row in registry.services.values())
+        return m.Goal(key=GATEWAY, revision="haproxy", count=int(wanted))
+    row = registry.services[key]
+    return goal(row, registry.spec(key, row.release), registry.deployments.get(key))
+
+
+def goal(row: ServiceRow, spec: Service, deployment: Deployment | None) -> m.Goal:
+    ended_badly = deployment is not None and deployment.state in ("failed", "rolled-back")
+    frozen = deployment is not None and deployment.state == "failed" and spec.deploy.rollback == "off"
+    return m.Goal(
+        key=key_of(row),
+        revision=revision(row),
+        count=desired(row) if frozen and not (row.stopped or row.removed) else wanted_count(row, deployment),
+        removed=row.removed,
+        depends_on=tuple(f"{row.app}.{name}" for name in row.depends_on),
+        grace=spec.health.grace if spec.health else 30.0,
+        rollout=rollout(spec),
+        ending=m.Ending(drain=spec.stop.drain, grace=spec.stop.grace),
+        restarting=m.Restarting(spec.restart.policy, spec.restart.backoff.min, spec.restart.backoff.max),
+        deploying=_deploying(deployment),
+        settled_at=(deployment.finished_at or 0.0) if deployment is not None else 0.0,
+        failed=ended_badly,
+        frozen=frozen,
+    )
+
+
+def rollout(spec: Service) -> m.Rollout:
+    fixed = spec.port is not None and not isinstance(spec.port, int)
+    return m.Rollout(
+        strategy="recreate" if fixed else spec.deploy.strategy,  # two cannot listen on one port
+        max_surge=spec.deploy.max_surge,
+        max_unavailable=spec.deploy.max_unavailable,
+        min_ready=spec.deploy.min_ready,
+        timeout=spec.deploy.timeout,
+        before=spec.deploy.before is not None,
+    )
+
+
+def _deploying(deployment: Deployment | None) -> m.Deploying | None:
+    if deployment is None or deployment.state not in ("running", "rolling-back"):
+        return None
+    return m.Deploying(
+        started_at=deployment.started_at,
+        progressed_at=deployment.progressed_at,
+        before_done=deployment.before_done,
+        rolling_back=deployment.state == "rolling-back",
+    )
+
+
+def instance(row: InstanceRow, live: Live, in_flight: int) -> m.Instance:
+    """`in_flight` counts only while it drains."""
+    assert row.state != "gone"
+    return m.Instance(
+        id=row.id,
+        key=key_of(row),
+        revision=row.revision,
+        state=row.state,
+        since=row.changed_at,
+        before=row.role == "before",
+        host=row.host,
+        failures=row.failures,
+        ended=_ended(row),
+        in_flight=in_flight,
+        sick=live.sick,
+        probe_error=live.probe_error,
+    )
+
+
+def _ended(row: InstanceRow) -> m.Ended | None:
+    if row.state != "exited" or row.exit is None:
+        return None
+    return m.Ended(
+        code=row.exit["code"],
+        what=row.exit["reason"],
+        fatal=bool(row.exit.get("fatal")),
+        rebooted=bool(row.exit.get("rebooted")),
+    )

@@ -1,0 +1,228 @@
+"""What happens to instances in the world, into rows: spawned, ready, unwell, ended, found again after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Protocol
+
+from fourfold.clock import Clock
+from fourfold.control.bus import Bus
+from fourfold.control.executor import Effects, Executor
+from fourfold.control.goals import SYSTEM, goal_of
+from fourfold.control.registry import Registry, key_of
+from fourfold.control.starter import Starter
+from fourfold.errors import FourfoldError, UserError
+from fourfold.plan.restart import failures_after, is_crash_loop
+from fourfold.store.model import InstanceRow
+from fourfold.supervise.model import Exit, Identity
+from fourfold.supervise.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+
+class Watcher(Protocol):
+    """Asks instances how they are; answers through `Lifecycle.ready`, `unready` and `sick`."""
+
+    def watch(self, row: InstanceRow) -> None: ...
+    def unwatch(self, name: str) -> None: ...
+
+
+class Lifecycle:
+    def __init__(
+        self,
+        registry: Registry,
+        executor: Executor,
+        starter: Starter,
+        supervisor: Supervisor,
+        bus: Bus,
+        clock: Clock,
+        wake: Callable[[], None],
+    ) -> None:
+        self._registry = registry
+        self._executor = executor
+        self._starter = starter
+        self._supervisor = supervisor
+        self._bus = bus
+        self._clock = clock
+        self._wake = wake
+        self.watcher: Watcher | None = None
+
+    # -- effects --------------------------------------------------------------------------------------------------
+
+    async def act(self, effects: Effects) -> None:
+        """Do what the executor has stored. A spawn that fails becomes an instance that ended."""
+        for name in effects.signals:
+            self._unwatch(name)
+            await self._supervisor.signal(name, self._stop_signal(name))
+        for name in effects.kills:
+            await self._supervisor.kill(name)
+        if effects.starts:
+            outcomes = await asyncio.gather(*(self._spawn(name) for name in effects.starts))
+            self._record_starts([outcome for outcome in outcomes if outcome is not None])
+
+    def _stop_signal(self, name: str) -> str:
+        row = self._registry.instances[name]
+        if row.app == SYSTEM:
+            return "USR1"
+        return self._registry.spec(key_of(row), row.release).stop.signal
+
+    async def _spawn(self, name: str) -> tuple[InstanceRow, Identity] | None:
+        try:
+            row, launch, values = self._starter.prepare(self._registry.instances[name])
+            # The port is stored at once: the next one to be prepared must not get it too.
+            self._registry.instances[name] = row
+            return row, await self._supervisor.start(launch, values, row.run)
+        except FourfoldError as error:
+            self._refused(name, error)
+            return None
+
+    def _refused(self, name: str, error: FourfoldError) -> None:
+        row = self._registry.instances[name]
+        fatal = isinstance(error, UserError)
+        with self._registry.transaction():
+            self._executor.ended(name, code=None, reason=str(error), fatal=fatal, failures=row.failures + 1)
+        self._emit("instance.exited", row, f"{name}: {error}", reason=str(error))
+
+    def _record_starts(self, started: list[tuple[InstanceRow, Identity]]) -> None:
+        now = self._clock.now()
+        with self._registry.transaction():
+            for row, identity in started:
+                known = self._registry.instances.get(row.id)
+                if known is None or known.state == "exited":
+                    continue  # it has ended already, and its exit was quicker than we
+                self._registry.put_instance(_identified(replace(known, port=row.port, started_at=now), identity))
+        for row, _ in started:
+            if (stored := self._registry.instances.get(row.id)) and stored.state == "starting":
+                self._emit("instance.started", stored, f"{stored.id} started")
+                self._watch(stored)
+
+    # -- what probes say ------------------------------------------------------------------------------------------
+
+    def ready(self, name: str) -> None:
+        row = self._registry.instances.get(name)
+        if row is None or row.state not in ("starting", "unready"):
+            return
+        now = self._clock.now()
+        self._registry.live[name].probe_error = None
+        with self._registry.transaction():
+            first = row.state == "starting"
+            self._registry.put_instance(replace(row, state="ready", changed_at=now, ready_at=now))
+            if deployment := self._registry.running_deployment(key_of(row)):
+                self._registry.put_deployment(replace(deployment, progressed_at=now))
+        after = f" after {now - row.started_at:.2f} s" if first and row.started_at else ""
+        self._emit("instance.ready", row, f"{name} is ready{after}")
+        self._wake()
+
+    def unready(self, name: str, error: str) -> None:
+        row = self._registry.instances.get(name)
+        if row is None or row.state != "ready":
+            return
+        with self._registry.transaction():
+            self._registry.put_instance(replace(row, state="unready", changed_at=self._clock.now()))
+        self._registry.live[name].probe_error = error
+        self._emit("instance.unready", row, f"{name} is not ready any more: {error}")
+        self._wake()
+
+    def probe_failed(self, name: str, error: str) -> None:
+        if live := self._registry.live.get(name):
+            live.probe_error = error
+
+    def sick(self, name: str, error: str) -> None:
+        if live := self._registry.live.get(name):
+            live.sick = f"liveness: {error}"
+            self._wake()
+
+    # -- exits ----------------------------------------------------------------------------------------------------
+
+    def exited(self, exit: Exit) -> None:
+        """The supervisor tells of an exit: once each, also those from before this daemon started."""
+        row = self._registry.instances.get(exit.instance)
+        if row is None or row.state == "exited" or exit.run != row.run:
+            return  # told before: an exit is repeated until it is acknowledged
+        self._unwatch(row.id)
+        with self._registry.transaction():
+            self._executor.ended(
+                row.id,
+                code=exit.code,
+                signal=exit.signal,
+                oom=exit.oom,
+                reason=str(exit),
+                failures=self._failures(row),
+            )
+        if row.role == "serve" and row.state in ("starting", "ready", "unready"):
+            self._tell_exit(row, exit)
+        self._wake()
+
+    def _failures(self, row: InstanceRow) -> int:
+        if row.state in ("draining", "stopping", "killing") and self._registry.live[row.id].sick is None:
+            return row.failures
+        well = self._clock.now() - row.ready_at if row.ready_at is not None else 0.0
+        return failures_after(row.failures, well, goal_of(self._registry, key_of(row)).restarting)
+
+    def _tell_exit(self, row: InstanceRow, exit: Exit) -> None:
+        failures = self._registry.instances[row.id].failures
+        message = f"{row.id} ended: {exit}"
+        self._emit("instance.exited", row, message, reason=str(exit), code=exit.code, signal=exit.signal, oom=exit.oom)
+        if is_crash_loop(failures):
+            self._emit("instance.crash-loop", row, f"{row.id} is in a crash loop: {exit}, {failures} times in a row")
+
+    # -- after a restart of the daemon or of the machine --------------------------------------------------------------
+
+    async def adopt(self, boot_id: str) -> None:
+        """Match rows with what really runs. Exits from while no daemon was there have been delivered before this."""
+        running = self._supervisor.running()
+        for name in running.keys() - self._registry.instances.keys():
+            log.warning("%s runs, but nobody asked for it: killed", name)
+            await self._supervisor.kill(name)
+        unstarted = []
+        with self._registry.transaction():
+            for row in list(self._registry.instances.values()):
+                if row.id in running:
+                    self._registry.put_instance(_identified(row, running[row.id]))
+                elif row.state == "starting" and row.pid is None:
+                    unstarted.append(row.id)
+                elif row.state != "exited":
+                    self._lost(row, rebooted=row.boot_id != boot_id)
+        await self._resume(unstarted)
+
+    async def _resume(self, unstarted: list[str]) -> None:
+        """Effects that were stored and perhaps not had: have them (again)."""
+        rows = list(self._registry.instances.values())
+        again = Effects(starts=unstarted)
+        again.signals = [row.id for row in rows if row.state == "stopping"]
+        again.kills = [row.id for row in rows if row.state == "killing"]
+        await self.act(again)
+        for row in rows:
+            if row.state in ("starting", "ready", "unready") and row.id not in unstarted:
+                self._watch(row)
+
+    def _lost(self, row: InstanceRow, rebooted: bool) -> None:
+        reason = "the machine restarted" if rebooted else "exit status unknown"
+        failures = 0 if rebooted else row.failures + 1
+        self._executor.ended(row.id, code=None, reason=reason, rebooted=rebooted, failures=failures)
+
+    # -- helpers --------------------------------------------------------------------------------------------------
+
+    def _watch(self, row: InstanceRow) -> None:
+        if self.watcher is not None and row.role == "serve":
+            self.watcher.watch(row)
+
+    def _unwatch(self, name: str) -> None:
+        if self.watcher is not None:
+            self.watcher.unwatch(name)
+
+    def _emit(self, kind: str, row: InstanceRow, message: str, **data: Any) -> None:
+        if row.app == SYSTEM:
+            log.info("%s", message)
+            return
+        deployment = self._registry.running_deployment(key_of(row))
+        if deployment is not None:
+            data["operation"] = deployment.operation
+        self._bus.emit(kind, message, app=row.app, service=row.service, instance=row.id, release=row.release, **data)
+
+
+def _identified(row: InstanceRow, identity: Identity) -> InstanceRow:
+    return replace(row, pid=identity.pid, start_time=identity.start_time, boot_id=identity.boot_id)

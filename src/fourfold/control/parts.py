@@ -1,0 +1,161 @@
+"""Everything the control layer is made of, wired once. `open_parts` adopts what runs; `run` keeps it going."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from fourfold.build.build import Builder
+from fourfold.build.make import BuildLimits
+from fourfold.clock import Clock
+from fourfold.control.bus import Bus
+from fourfold.control.deploy import Deployer
+from fourfold.control.diagnose import Diagnose
+from fourfold.control.executor import Executor
+from fourfold.control.lifecycle import Lifecycle
+from fourfold.control.logs import Logs
+from fourfold.control.operations import Operations
+from fourfold.control.prober import Prober
+from fourfold.control.reconciler import Reconciler
+from fourfold.control.registry import Registry, key_of
+from fourfold.control.settings import Settings
+from fourfold.control.starter import Starter
+from fourfold.control.status import Status
+from fourfold.control.traffic import GatewayTraffic
+from fourfold.errors import FourfoldError, NotFoundError, UserError
+from fourfold.gateway.haproxy import Gateway
+from fourfold.launch.model import Powers
+from fourfold.paths import Paths
+from fourfold.store import layout
+from fourfold.store.artifacts import Artifacts
+from fourfold.store.blobs import Blobs
+from fourfold.store.manifest import Manifest
+from fourfold.store.model import InstanceRow
+from fourfold.store.sources import Sources
+from fourfold.store.store import open_store
+from fourfold.supervise.model import Exit
+from fourfold.supervise.model import Exit
+from fourfold.supervise.powers import probe
+from fourfold.supervise.supervisor import Supervisor
+
+
+class Parts:
+    def __init__(self, paths: Paths, settings: Settings, clock: Clock, powers: Powers) -> None:
+        self.paths = paths
+        self.settings = settings
+        self.clock = clock
+        self.pid = os.getpid()
+        self.looked: dict[str, tuple[float, float]] = {}
+        """Instance -> (when, CPU seconds then): the last look of `top`."""
+        self.store = open_store(paths, clock)
+        self.blobs = Blobs(paths)
+        self.sources = Sources(paths, self.blobs)
+        self.artifacts = Artifacts(paths)
+        limits = BuildLimits(settings.build_timeout, settings.build_bytes, settings.builds)
+        self.builder = Builder(paths, clock, uid=settings.uids[1], limits=limits)
+        self.registry = Registry(self.store)
+        self.bus = Bus(self.store.events)
+        self.logs = Logs(paths, self.registry)
+        self.gateway = Gateway(paths)
+        self.supervisor = Supervisor(paths, powers, on_exit=self._exited)
+        self.starter = Starter(paths, settings, self.registry, self.artifacts, self.supervisor, self.gateway.launch)
+        self.traffic = GatewayTraffic(self.registry, self.gateway, paths.certificates, self._wake)
+        executor = Executor(self.registry, self.bus, clock)
+        self.lifecycle = Lifecycle(
+            self.registry, executor, self.starter, self.supervisor, self.bus, clock, self._wake
+        )
+        self.reconciler = Reconciler(self.registry, executor, self.traffic, clock, self.lifecycle.act)
+        self.prober = Prober(
+            self.registry, self.lifecycle, self.gateway.ready, self._health_command, Diagnose(self._main_pid)
+        )
+        self.lifecycle.watcher = self.prober
+        self.operations = Operations(self.registry, self.bus, clock, self.traffic)
+        self.deployer = Deployer(self.registry, self.builder, self.bus, clock, settings, self._wake)
+        self.status = Status(self.registry, lambda: self.supervisor.powers, self.supervisor.usage)
+
+    # -- callbacks of parts that know nothing of each other ---------------------------------------------------------
+
+    def _exited(self, exit: Exit) -> None:
+        self.lifecycle.exited(exit)
+
+    def _wake(self) -> None:
+        self.reconciler.wake()
+
+    def _main_pid(self, name: str) -> int | None:
+        row = self.registry.instances.get(name)
+        return row.pid if row is not None else None
+
+    async def _health_command(self, name: str, argv: tuple[str, ...], timeout: float) -> str | None:
+        return await run_inside(self, name, argv, timeout)
+
+    # -- what requests need -----------------------------------------------------------------------------------------
+
+    def offer(self, manifest: Manifest) -> tuple[str, list[str]]:
+        """Keep a manifest; its digest, and the blobs that must still be sent."""
+        missing = self.blobs.missing(entry.sha256 for entry in manifest.entries if entry.sha256)
+        return self.sources.put(manifest), missing
+
+    def check_source(self, digest: str) -> None:
+        """Raises UserError if any of it has not arrived."""
+        try:
+            manifest = self.sources.get(digest)
+        except NotFoundError as error:
+            raise UserError(str(error), error.hint) from error
+        missing = self.blobs.missing(entry.sha256 for entry in manifest.entries if entry.sha256)
+        if missing:
+            raise UserError(f"cannot use source {digest[:12]}: {len(missing)} of its files have not arrived")
+
+    async def last_lines(self, row: InstanceRow | None, count: int = 20) -> list[str]:
+        return [] if row is None else await self.logs.last_lines(row, count)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.traffic.run())
+            group.create_task(self.reconciler.run())
+
+    async def close(self) -> None:
+        """The daemon ends; what it started goes on."""
+        self.bus.close()
+        await self.operations.close()
+        await self.prober.close()
+        await self.supervisor.close()
+        self.store.database.close()
+
+
+async def open_parts(paths: Paths, settings: Settings, clock: Clock) -> Parts:
+    """Open the store, connect to the spawner (starting it if need be) and take over what runs."""
+    layout.empty_work(paths)
+    parts = Parts(paths, settings, clock, await asyncio.to_thread(probe))
+    await parts.supervisor.open()
+    await parts.lifecycle.adopt(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+    parts.operations.resume()
+    return parts
+
+
+async def run_inside(parts: Parts, name: str, argv: tuple[str, ...], timeout: float) -> str | None:
+    """A health command in a running instance: None if it exits with 0, else what was wrong."""
+    row = parts.registry.instances[name]
+    spec = parts.registry.spec(key_of(row), row.release)
+    try:
+        launch = parts.starter.launch(row, spec, argv)
+        values = parts.store.secrets.resolve(row.app, {use.name for use in spec.secrets})
+        attached = await parts.supervisor.enter(launch, values, tty=False)
+    except FourfoldError as error:
+        return f"health command: {error}"
+    output = b""
+    try:
+        async with asyncio.timeout(timeout):
+            await attached.close_input()
+            while (piece := await attached.read()) is not None:
+                output = (output + piece[1])[-200:]
+            code = await attached.wait()
+    except TimeoutError:
+        return f"health command did not end within {timeout:g} s"
+    finally:
+        await attached.close()
+    said = output.decode(errors="replace").strip().splitlines()
+    return None if code == 0 else f"health command exited with {code}" + (f": {said[-1]}" if said else "")
+
+

@@ -1,0 +1,97 @@
+"""One question to one instance: does it connect, answer, or does its command succeed? None, or what was wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+
+from fourfold.spec.model import Probe
+
+Ask = Callable[[], Awaitable[str | None]]
+
+
+async def tcp(host: str, port: int, timeout: float) -> str | None:
+    sock = None
+    try:
+        async with asyncio.timeout(timeout):
+            sock = await _connect(host, port)
+            return None
+    except TimeoutError:
+        return f"no connection to {host}:{port} within {timeout:g} s"
+    except OSError as error:
+        return _refusal(error, host, port)
+    finally:
+        if sock is not None:
+            sock.close()
+
+
+async def http(host: str, port: int, path: str, timeout: float) -> str | None:
+    """Well is 2xx or 3xx. HTTP/1.1 with `Connection: close`; only the status line is read (RFC 9112, section 4)."""
+    sock = None
+    try:
+        async with asyncio.timeout(timeout):
+            sock = await _connect(host, port)
+            request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: fourfold\r\nConnection: close\r\n\r\n"
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(sock, request.encode())
+            return _judge(await _first_line(loop, sock), path)
+    except TimeoutError:
+        return f"GET {path} on {host}:{port} gave no answer within {timeout:g} s"
+    except OSError as error:
+        return _refusal(error, host, port)
+    finally:
+        if sock is not None:
+            sock.close()
+
+
+async def _connect(host: str, port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    try:
+        await asyncio.get_running_loop().sock_connect(sock, (host, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _first_line(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> str:
+    received = b""
+    while b"\n" not in received and len(received) < 4096:
+        chunk = await loop.sock_recv(sock, 4096)
+        if not chunk:
+            break
+        received += chunk
+    return received.split(b"\n", 1)[0].decode("latin-1").strip()
+
+
+def _judge(line: str, path: str) -> str | None:
+    parts = line.split(None, 2)
+    if len(parts) < 2 or not parts[0].startswith("HTTP/") or not parts[1].isdigit():
+        return f"GET {path} got no HTTP answer: {line[:80]!r}" if line else f"GET {path}: connection closed unanswered"
+    if 200 <= int(parts[1]) < 400:
+        return None
+    return f"GET {path} answered {' '.join(parts[1:])}"
+
+
+def _refusal(error: OSError, host: str, port: int) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return f"nothing listens on {host}:{port}"
+    return f"{host}:{port}: {error.strerror or error}"
+
+
+def asker(
+    probe: Probe | None, host: str, port: int | None, command: Callable[[tuple[str, ...], float], Awaitable[str | None]]
+) -> Ask | None:
+    """The question for a probe as the file has it; without one, a connect where there is a port. None: nothing to ask."""
+    timeout = probe.timeout if probe is not None else 1.0
+    if probe is not None and probe.command is not None:
+        argv = ("/bin/sh", "-c", probe.command) if isinstance(probe.command, str) else tuple(probe.command)
+        return lambda: command(argv, timeout)
+    if port is None:
+        return None
+    if probe is not None and probe.path is not None:
+        path = probe.path
+        return lambda: http(host, port, path, timeout)
+    return lambda: tcp(host, port, timeout)

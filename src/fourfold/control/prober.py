@@ -1,0 +1,134 @@
+"""Watches instances: quickly while they start, at the probe's interval afterwards; liveness beside it once ready."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Protocol
+
+from fourfold.control.diagnose import Diagnose
+from fourfold.control.goals import SYSTEM
+from fourfold.control.probe import Ask, asker
+from fourfold.control.registry import Registry, key_of
+from fourfold.spec.model import Probe, Service
+from fourfold.store.model import InstanceRow
+
+log = logging.getLogger(__name__)
+
+FIRST_SECONDS = 0.01
+STARTING_SECONDS = 0.25
+"""The longest pause between two probes of an instance that starts."""
+SETTLE_SECONDS = 1.0
+"""A service without port and health command is ready once it has run this long (`deploy.min_ready` if that is more)."""
+DEFAULT = Probe()
+
+
+class Listener(Protocol):
+    def ready(self, name: str) -> None: ...
+    def unready(self, name: str, error: str) -> None: ...
+    def probe_failed(self, name: str, error: str) -> None: ...
+    def sick(self, name: str, error: str) -> None: ...
+
+
+RunCommand = Callable[[str, tuple[str, ...], float], Awaitable[str | None]]
+
+
+class Prober:
+    """`run_command(instance, argv, timeout)` runs a health command inside an instance."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        listener: Listener,
+        gateway_ready: Callable[[], Awaitable[bool]],
+        run_command: RunCommand,
+        diagnose: Diagnose,
+    ) -> None:
+        self._registry = registry
+        self._listener = listener
+        self._gateway_ready = gateway_ready
+        self._run_command = run_command
+        self._diagnose = diagnose
+        self._tasks: dict[str, list[asyncio.Task[None]]] = {}
+
+    def watch(self, row: InstanceRow) -> None:
+        self.unwatch(row.id)
+        if row.app == SYSTEM:
+            self._tasks[row.id] = [asyncio.create_task(self._readiness(row, self._ask_gateway, DEFAULT))]
+            return
+        service = self._registry.spec(key_of(row), row.release)
+        health = service.health
+        ask = asker(health, "127.0.0.1", row.port, partial(self._run_command, row.id))
+        probe = health or DEFAULT
+        wait = self._readiness(row, ask, probe) if ask else self._settle(row, service)
+        self._tasks[row.id] = [asyncio.create_task(wait)]
+        if health is not None and health.live is not None:
+            ask_live = asker(health.live, "127.0.0.1", row.port, partial(self._run_command, row.id))
+            if ask_live is not None:
+                self._tasks[row.id].append(asyncio.create_task(self._liveness(row.id, ask_live, health.live)))
+
+    def unwatch(self, name: str) -> None:
+        for task in self._tasks.pop(name, ()):
+            task.cancel()
+
+    async def close(self) -> None:
+        tasks = [task for each in self._tasks.values() for task in each]
+        for name in list(self._tasks):
+            self.unwatch(name)
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _ask_gateway(self) -> str | None:
+        return None if await self._gateway_ready() else "HAProxy does not answer yet"
+
+    async def _settle(self, row: InstanceRow, service: Service) -> None:
+        if row.state == "starting":
+            await asyncio.sleep(max(SETTLE_SECONDS, service.deploy.min_ready))
+            self._listener.ready(row.id)
+
+    async def _readiness(self, row: InstanceRow, ask: Ask, probe: Probe) -> None:
+        if row.state != "ready":
+            await self._until_ready(row, ask)
+        failures = 0
+        while True:
+            await asyncio.sleep(probe.interval)
+            error = await ask()
+            if error is None:
+                failures = 0
+                continue
+            failures += 1
+            self._listener.probe_failed(row.id, error)
+            if failures >= probe.failures:
+                self._listener.unready(row.id, error)
+                await self._until_ready(row, ask)
+                failures = 0
+
+    async def _until_ready(self, row: InstanceRow, ask: Ask) -> None:
+        pause = FIRST_SECONDS
+        waited = 0.0
+        while (error := await ask()) is not None:
+            if waited > 1.0 and row.port is not None:
+                error += await self._diagnose.elsewhere(row.id, row.port)
+            self._listener.probe_failed(row.id, error)
+            await asyncio.sleep(pause)
+            waited += pause
+            pause = min(pause * 2, STARTING_SECONDS)
+        self._listener.ready(row.id)
+
+    async def _liveness(self, name: str, ask: Ask, probe: Probe) -> None:
+        """Begins once it is ready: a slow start is what `grace` is for."""
+        failures = 0
+        while True:
+            await asyncio.sleep(probe.interval)
+            row = self._registry.instances.get(name)
+            if row is None or row.ready_at is None:
+                continue
+            error = await ask()
+            failures = failures + 1 if error is not None else 0
+            if error is not None and failures >= probe.failures:
+                self._listener.sick(name, error)
+                return

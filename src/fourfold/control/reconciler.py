@@ -1,0 +1,99 @@
+"""The loop: observe, plan, act, record. It runs when something changed or a deadline has come, never by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from fourfold.clock import Clock
+from fourfold.control.executor import Effects, Executor
+from fourfold.control.goals import goals, instance
+from fourfold.control.registry import Registry
+from fourfold.errors import FourfoldError
+from fourfold.plan.model import Plan
+from fourfold.plan.planner import plan
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0
+"""After the world refused something (a full disk, a locked store)."""
+ROUNDS = 100
+"""Plans in a row without pause; more would mean that two rules undo each other."""
+
+
+class Traffic(Protocol):
+    """What the loop needs of the gateway."""
+
+    def sync(self) -> None:
+        """Instances have changed: bring the gateway there, soon."""
+        ...
+
+    def in_flight(self, name: str) -> int:
+        """Requests that a draining instance still answers; more than 0 while that is unknown."""
+        ...
+
+
+class Reconciler:
+    def __init__(
+        self,
+        registry: Registry,
+        executor: Executor,
+        traffic: Traffic,
+        clock: Clock,
+        act: Callable[[Effects], Awaitable[None]],
+    ) -> None:
+        self._registry = registry
+        self._executor = executor
+        self._traffic = traffic
+        self._clock = clock
+        self._act = act
+        self._changed = asyncio.Event()
+        self.waiting: dict[str, str] = {}
+        """Service -> what it waits for, as of the last plan."""
+
+    def wake(self) -> None:
+        self._changed.set()
+
+    async def run(self) -> None:
+        while True:
+            self._changed.clear()
+            try:
+                wake_at = await self.converge()
+            except FourfoldError as error:
+                log.error("%s", error)
+                wake_at = self._clock.now() + RETRY_SECONDS
+            await self._sleep(wake_at)
+
+    async def _sleep(self, until: float | None) -> None:
+        timeout = None if until is None else max(0.0, until - self._clock.now())
+        try:
+            async with asyncio.timeout(timeout):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+
+    async def converge(self) -> float | None:
+        """Plan and act until the planner has nothing to add; when to look again."""
+        self._traffic.sync()
+        for _ in range(ROUNDS):
+            decided = self._plan()
+            self.waiting = dict(decided.waiting)
+            if not decided.actions:
+                return decided.wake_at
+            log.debug("plan: %s", decided.actions)
+            effects = self._executor.execute(decided.actions)
+            self._traffic.sync()
+            await self._act(effects)
+        log.error("the plan does not come to rest: %s", decided.actions)
+        return self._clock.now() + RETRY_SECONDS
+
+    def _plan(self) -> Plan:
+        registry = self._registry
+        observed = (
+            instance(row, registry.live[name], self._traffic.in_flight(name) if row.state == "draining" else 0)
+            for name, row in registry.instances.items()
+            if row.role != "run"
+        )
+        return plan(goals(registry), observed, self._clock.now())

@@ -1,0 +1,133 @@
+"""The daemon's memory of what is stored: rows of services, instances and latest deployments, written through.
+
+Every change goes through `transaction()`: either disk and memory both have it, or neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from fourfold.spec.model import Service
+from fourfold.store.deployments import OPEN
+from fourfold.store.model import AppRow, Deployment, InstanceRow, Release, ServiceRow
+from fourfold.store.store import Store
+
+
+def key_of(row: ServiceRow | InstanceRow | Deployment) -> str:
+    name = row.name if isinstance(row, ServiceRow) else row.service
+    return f"{row.app}.{name}"
+
+
+@dataclass
+class Live:
+    """What is known of an instance only while this daemon lives."""
+
+    sick: str | None = None
+    probe_error: str | None = None
+
+
+@dataclass
+class Registry:
+    store: Store
+    apps: dict[str, AppRow] = field(default_factory=dict)
+    services: dict[str, ServiceRow] = field(default_factory=dict)
+    instances: dict[str, InstanceRow] = field(default_factory=dict)
+    """All but those that are gone for good."""
+    deployments: dict[str, Deployment] = field(default_factory=dict)
+    """The latest of each service."""
+    live: dict[str, Live] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._specs: dict[tuple[str, int], tuple[Release, Service]] = {}
+        self.reload()
+
+    def reload(self) -> None:
+        self.apps = {row.name: row for row in self.store.apps.all()}
+        self.services = {key_of(row): row for row in self.store.services.all()}
+        self.instances = {row.id: row for row in self.store.instances.all() if row.state != "gone"}
+        self._by_service: dict[str, set[str]] = {}
+        for row in self.instances.values():
+            self._by_service.setdefault(key_of(row), set()).add(row.id)
+        latest = (self.store.deployments.latest(row.app, row.name) for row in self.services.values())
+        self.deployments = {key_of(row): row for row in latest if row is not None}
+        self.live = {name: self.live.get(name) or Live() for name in self.instances}
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        try:
+            with self.store.database.transaction():
+                yield
+        except BaseException:
+            self.reload()
+            raise
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    def release(self, key: str, number: int) -> Release:
+        return self._spec(key, number)[0]
+
+    def spec(self, key: str, number: int) -> Service:
+        """The service's spec as release `number` has it."""
+        return self._spec(key, number)[1]
+
+    def _spec(self, key: str, number: int) -> tuple[Release, Service]:
+        if (key, number) not in self._specs:
+            app, _, service = key.partition(".")
+            release = self.store.releases.need(app, service, number)
+            self._specs[key, number] = (release, Service.model_validate(release.spec))
+        return self._specs[key, number]
+
+    def of_app(self, app: str) -> list[ServiceRow]:
+        return sorted((row for row in self.services.values() if row.app == app), key=lambda row: row.name)
+
+    def of_service(self, key: str) -> list[InstanceRow]:
+        rows = (self.instances[name] for name in self._by_service.get(key, ()))
+        return sorted(rows, key=lambda row: (row.created_at, row.id))
+
+    def running_deployment(self, key: str) -> Deployment | None:
+        deployment = self.deployments.get(key)
+        return deployment if deployment is not None and deployment.state in OPEN else None
+
+    # -- writing (inside a transaction) ---------------------------------------------------------------------------
+
+    def put_app(self, row: AppRow) -> None:
+        self.store.apps.put(row)
+        self.apps[row.name] = row
+
+    def remove_app(self, name: str) -> None:
+        self.store.apps.remove(name)
+        self.apps.pop(name, None)
+
+    def put_service(self, row: ServiceRow) -> None:
+        self.store.services.put(row)
+        self.services[key_of(row)] = row
+
+    def remove_service(self, row: ServiceRow) -> None:
+        self.store.services.remove(row.app, row.name)
+        self.services.pop(key_of(row), None)
+        self.deployments.pop(key_of(row), None)
+
+    def add_release(self, release: Release) -> None:
+        self.store.releases.add(release)
+
+    def add_deployment(self, row: Deployment) -> Deployment:
+        stored = self.store.deployments.add(row)
+        self.deployments[key_of(stored)] = stored
+        return stored
+
+    def put_deployment(self, row: Deployment) -> None:
+        self.store.deployments.update(row)
+        self.deployments[key_of(row)] = row
+
+    def put_instance(self, row: InstanceRow) -> None:
+        self.store.instances.put(row)
+        if row.state == "gone":
+            self.instances.pop(row.id, None)
+            self.live.pop(row.id, None)
+            self._by_service.get(key_of(row), set()).discard(row.id)
+        else:
+            self.instances[row.id] = row
+            self._by_service.setdefault(key_of(row), set()).add(row.id)
+            self.live.setdefault(row.id, Live())

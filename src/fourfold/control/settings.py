@@ -1,0 +1,57 @@
+"""Settings of the daemon: flag, then environment (`FOURFOLD_…`), then `fourfold.toml`, then default."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+from fourfold.errors import UserError
+
+
+def _ordered(span: tuple[int, int]) -> tuple[int, int]:
+    if not 0 < span[0] <= span[1]:
+        raise ValueError("must be two numbers, the smaller one first")
+    return span
+
+
+Span = Annotated[tuple[int, int], AfterValidator(_ordered)]
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    uids: Span = (790_000, 799_999)
+    """Users of services, when the daemon is root. Each service keeps its own for life."""
+    ports: Span = (20_000, 29_999)
+    """Where process instances listen: below the kernel's ephemeral range, so that outgoing connections stay clear."""
+    internal_ports: Span = (19_000, 19_999)
+    """Where the gateway listens for calls between services."""
+    build_timeout: float = 900.0
+    build_bytes: int = 2 * 1024**3
+    builds: int = 2
+    """Builds at once."""
+    log_bytes: int = 16 * 1024 * 1024
+    """Kept of each run of an instance."""
+
+
+def load_settings(file: Path, environ: Mapping[str, str]) -> Settings:
+    """Raises UserError naming the file or variable and what was expected."""
+    values: dict[str, object] = {}
+    try:
+        if file.exists():
+            values = tomllib.loads(file.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"cannot read settings in {file}: {error}") from error
+    for name in Settings.model_fields:
+        if (text := environ.get(f"FOURFOLD_{name.upper()}")) is not None:
+            values[name] = text.split("-") if name in ("uids", "ports", "internal_ports") else text
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors())
+        known = ", ".join(Settings.model_fields)
+        raise UserError(f"cannot use settings ({file} and FOURFOLD_… variables): {wrong}", f"known: {known}") from error

@@ -1,0 +1,137 @@
+"""Gives an instance what it needs on this host (port, user, volumes, addresses) and has it spawned."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from fourfold.store.artifacts import Artifacts
+from fourfold.control.goals import SYSTEM
+from fourfold.control.registry import Registry, key_of
+from fourfold.control.settings import Settings
+from fourfold.errors import WorldError
+from fourfold.launch.model import Launch, User
+from fourfold.launch.process import Facts, launch, url_variable
+from fourfold.paths import Paths
+from fourfold.spec.model import FixedPort, Service
+from fourfold.store.model import InstanceRow, ServiceRow
+from fourfold.supervise.supervisor import Supervisor
+
+
+class Starter:
+    def __init__(
+        self,
+        paths: Paths,
+        settings: Settings,
+        registry: Registry,
+        artifacts: Artifacts,
+        supervisor: Supervisor,
+        gateway_launch: Callable[[str], Launch],
+    ) -> None:
+        self._paths = paths
+        self._settings = settings
+        self._registry = registry
+        self._artifacts = artifacts
+        self._supervisor = supervisor
+        self._gateway_launch = gateway_launch
+        self._next_port = settings.ports[0] + os.getpid() * 97 % (settings.ports[1] - settings.ports[0] + 1)
+
+    def prepare(self, row: InstanceRow) -> tuple[InstanceRow, Launch, dict[str, str]]:
+        """The row with its port, its Launch, and the values of its secrets. Raises UserError or WorldError."""
+        if row.app == SYSTEM:
+            return row, self._gateway_launch(row.id), {}
+        key = key_of(row)
+        service = self._registry.spec(key, row.release)
+        if row.role == "serve" and service.port is not None:
+            row = replace(row, port=self._port(service))
+        command = service.deploy.before if row.role == "before" else None
+        made = self.launch(row, service, _argv(command) if command is not None else None)
+        names = {use.name for use in service.secrets}
+        return row, made, self._registry.store.secrets.resolve(row.app, names)
+
+    def launch(self, row: InstanceRow, service: Service, argv: tuple[str, ...] | None) -> Launch:
+        """The Launch of one instance; `argv` other than the release's for `before` and `run`."""
+        key = key_of(row)
+        release = self._registry.release(key, row.release)
+        artifact = replace(self._artifacts.get(release.artifact), argv=argv or release.argv)
+        if not self._supervisor.powers.private:
+            artifact = artifact.located(artifact.tree)
+        home = self._registry.services[key]
+        facts = Facts(
+            app=row.app,
+            service=row.service,
+            instance=row.id,
+            release=row.release,
+            tree=str(artifact.tree),
+            argv=artifact.argv,
+            artifact_env=artifact.env,
+            powers=self._supervisor.powers,
+            user=self.user(home),
+            port=row.port,
+            urls=self.urls(row.app),
+            volumes={volume.name: str(self._volume(home, volume.name)) for volume in service.volumes},
+            scratch=str(self._scratch(row)),
+        )
+        return replace(launch(service, facts), log_bytes=self._settings.log_bytes)
+
+    def user(self, service: ServiceRow) -> User | None:
+        if not self._supervisor.powers.users:
+            return None
+        return User(uid=service.uid, gid=service.uid, name=service.name)
+
+    def urls(self, app: str) -> dict[str, str]:
+        """`<NAME>_URL` of everything that an instance of the app may call."""
+        stored = self._registry.apps.get(app)
+        externals = stored.externals if stored is not None else {}
+        found = {url_variable(name): str(external["url"]) for name, external in externals.items()}
+        for row in self._registry.of_app(app):
+            if row.internal_port is not None:
+                found[url_variable(row.name)] = f"http://127.0.0.1:{row.internal_port}"
+        return found
+
+    # -- what the host gives --------------------------------------------------------------------------------------
+
+    def _port(self, service: Service) -> int:
+        if isinstance(service.port, FixedPort):
+            return service.port.fixed
+        low, high = self._settings.ports
+        used = {row.port for row in self._registry.instances.values() if row.port is not None}
+        for _ in range(high - low + 1):
+            port = self._next_port
+            self._next_port = low if port >= high else port + 1
+            if port not in used and port_is_free(port):
+                return port
+        raise WorldError(f"cannot find a free port: {low} to {high} are all in use", "widen `ports` in fourfold.toml")
+
+    def _volume(self, service: ServiceRow, name: str) -> Path:
+        folder = self._paths.volumes / service.app / service.name / name
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            folder.chmod(0o700)
+            if self._supervisor.powers.users:
+                os.chown(folder, service.uid, service.uid)
+        return folder
+
+    def _scratch(self, row: InstanceRow) -> Path:
+        folder = self._paths.run / "tmp" / row.app / row.service
+        if not self._supervisor.powers.private:
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def _argv(command: str | list[str]) -> tuple[str, ...]:
+    return ("/bin/sh", "-c", command) if isinstance(command, str) else tuple(command)
+
+
+def port_is_free(port: int) -> bool:
+    """Whether a program could listen there now. Another may be quicker: then the instance ends and gets another port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

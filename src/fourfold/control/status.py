@@ -1,0 +1,198 @@
+"""Rows and measurements -> the answers of `status`, `apps`, `history`, `top`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from fourfold import __version__
+from fourfold.clock import rfc3339
+from fourfold.control import views as v
+from fourfold.control.goals import desired
+from fourfold.control.registry import Registry
+from fourfold.errors import NotFoundError
+from fourfold.launch.model import Powers
+from fourfold.launch.process import limits, unenforced
+from fourfold.plan.restart import is_crash_loop
+from fourfold.spec.model import Gateway, Route
+from fourfold.store.model import AppRow, Deployment, InstanceRow, ServiceRow
+from fourfold.supervise.model import Usage
+
+UsageOf = Callable[[str], Usage | None]
+
+
+class Status:
+    def __init__(self, registry: Registry, powers: Callable[[], Powers], usage: UsageOf) -> None:
+        self._registry = registry
+        self._powers = powers
+        self._usage = usage
+
+    def need_app(self, name: str) -> AppRow:
+        return self._registry.store.apps.need(name)
+
+    def app(self, name: str) -> v.StatusView:
+        row = self.need_app(name)
+        return v.StatusView(
+            app=name,
+            gateway=self.gateway_url(name),
+            daemon=v.DaemonView(pid=os.getpid(), version=__version__),
+            file=row.file,
+            services=[self.service(service) for service in self._registry.of_app(name)],
+            not_in_file=[],
+        )
+
+    def apps(self) -> list[v.AppView]:
+        return [self._app_line(row) for _, row in sorted(self._registry.apps.items())]
+
+    def _app_line(self, row: AppRow) -> v.AppView:
+        services = self._registry.of_app(row.name)
+        return v.AppView(
+            name=row.name,
+            services=len(services),
+            ready=sum(self._ready(service) for service in services),
+            desired=sum(self._desired(service) for service in services),
+            gateway=self.gateway_url(row.name),
+            file=row.file,
+            updated_at=rfc3339(row.updated_at),
+        )
+
+    def gateway_url(self, app: str) -> str | None:
+        """Where a person reaches the app, if any of its services has a route."""
+        row = self._registry.apps[app]
+        if not any(self._routes(service) for service in self._registry.of_app(app)):
+            return None
+        gateway = Gateway.model_validate(row.gateway)
+        scheme = "https" if gateway.tls else "http"
+        host, _, port = gateway.listen.rpartition(":")
+        shown = "127.0.0.1" if host in ("", "0.0.0.0", "*", "[::]") else host
+        return f"{scheme}://{shown}:{port}"
+
+    # -- services -------------------------------------------------------------------------------------------------
+
+    def service(self, row: ServiceRow) -> v.ServiceView:
+        key = f"{row.app}.{row.name}"
+        spec = self._registry.spec(key, row.release)
+        deployment = self._registry.deployments.get(key)
+        return v.ServiceView(
+            name=row.name,
+            pattern=row.pattern,
+            target="local",
+            release=row.release,
+            desired=self._desired(row),
+            ready=self._ready(row),
+            stopped=row.stopped,
+            overrides=row.overrides,
+            deployment=deployment_view(deployment),
+            routes=[route_text(route) for route in spec.route],
+            urls=[self._url(row.app, route) for route in spec.route],
+            limits_missing=unenforced(limits(spec), self._powers()),
+            instances=[self.instance(each) for each in self._registry.of_service(key) if each.role == "serve"],
+        )
+
+    def _desired(self, row: ServiceRow) -> int:
+        return 0 if row.stopped or row.removed else desired(row)
+
+    def _ready(self, row: ServiceRow) -> int:
+        rows = self._registry.of_service(f"{row.app}.{row.name}")
+        return sum(each.state == "ready" and each.role == "serve" for each in rows)
+
+    def _routes(self, row: ServiceRow) -> list[Route]:
+        return self._registry.spec(f"{row.app}.{row.name}", row.release).route
+
+    def _url(self, app: str, route: Route) -> str:
+        base = self.gateway_url(app) or ""
+        if route.host is None or route.host.startswith("*"):
+            return base + route.path
+        scheme, _, address = base.partition("://")
+        port = address.rpartition(":")[2]
+        usual = (scheme, port) in (("http", "80"), ("https", "443"))
+        return f"{scheme}://{route.host}{'' if usual else ':' + port}{route.path}"
+
+    # -- instances ------------------------------------------------------------------------------------------------
+
+    def instance(self, row: InstanceRow) -> v.InstanceView:
+        usage = self._usage(row.id) if row.pid is not None and row.state != "exited" else None
+        ready_after = None
+        if row.ready_at is not None and row.started_at is not None:
+            ready_after = round(row.ready_at - row.started_at, 3)
+        return v.InstanceView(
+            id=row.id,
+            release=row.release,
+            state=shown_state(row),
+            address=f"127.0.0.1:{row.port}" if row.port is not None else None,
+            pid=row.pid if row.state != "exited" else None,
+            host=row.host,
+            restarts=row.restarts,
+            started_at=rfc3339(row.started_at) if row.started_at is not None else None,
+            ready_after=ready_after,
+            cpu_seconds=round(usage.cpu_seconds, 3) if usage else None,
+            memory_bytes=usage.memory_bytes if usage else None,
+            exit=exit_view(row),
+        )
+
+    # -- history --------------------------------------------------------------------------------------------------
+
+    def history(self, app: str, service: str | None) -> list[v.ReleaseView]:
+        self.need_app(app)
+        store = self._registry.store
+        known = {release.service for release in store.releases.all() if release.app == app}
+        if service is not None and service not in known:
+            raise NotFoundError(
+                f"cannot show the history of {service}: app {app} has {', '.join(sorted(known)) or 'no releases'}"
+            )
+        shown = []
+        for name in sorted(known) if service is None else [service]:
+            row = self._registry.services.get(f"{app}.{name}")
+            deployments = store.deployments.of(app, name)
+            for release in store.releases.of(app, name):
+                ended = [deployment_text(each) for each in deployments if each.release == release.number]
+                shown.append(
+                    v.ReleaseView(
+                        service=name,
+                        number=release.number,
+                        current=row is not None and row.release == release.number,
+                        actor=release.actor,
+                        commit=release.commit,
+                        message=release.message,
+                        created_at=rfc3339(release.created_at),
+                        source=release.source,
+                        deployments=list(reversed(ended)),
+                    )
+                )
+        return shown
+
+
+def deployment_view(deployment: Deployment | None) -> v.DeploymentView:
+    if deployment is None:
+        return v.DeploymentView(state="none", reason=None)
+    return v.DeploymentView(state=deployment.state, reason=deployment.reason)
+
+
+def deployment_text(deployment: Deployment) -> str:
+    return f"{deployment.state}: {deployment.reason}" if deployment.reason else deployment.state
+
+
+def shown_state(row: InstanceRow) -> str:
+    """For people: why an exited instance is not running now."""
+    if row.state == "exited":
+        return "crash-loop" if is_crash_loop(row.failures) else "backoff"
+    return "stopping" if row.state == "killing" else row.state
+
+
+def exit_view(row: InstanceRow) -> v.ExitView | None:
+    if row.exit is None:
+        return None
+    return v.ExitView(
+        code=row.exit["code"],
+        signal=row.exit["signal"],
+        oom=row.exit["oom"],
+        at=rfc3339(row.exit["at"]),
+        reason=row.exit["reason"],
+    )
+
+
+def route_text(route: Route) -> str:
+    methods = "|".join(route.methods)
+    return f"{methods} {route.host or ''}{route.path}".strip()
+
+

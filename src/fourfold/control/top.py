@@ -1,0 +1,44 @@
+"""What instances take right now: CPU since the last look, memory, I/O."""
+
+from __future__ import annotations
+
+from fourfold.control import views as v
+from fourfold.control.goals import SYSTEM
+from fourfold.control.parts import Parts
+from fourfold.control.registry import key_of
+from fourfold.control.status import shown_state
+from fourfold.store.model import InstanceRow
+
+
+def top(parts: Parts, app: str | None) -> list[v.TopRow]:
+    """Of one app, or of all with Fourfold's own gateway."""
+    rows = [row for row in parts.registry.instances.values() if app is None or row.app == app]
+    return [shown for row in sorted(rows, key=lambda row: row.id) if (shown := _row(parts, row)) is not None]
+
+
+def _row(parts: Parts, row: InstanceRow) -> v.TopRow | None:
+    usage = parts.supervisor.usage(row.id) if row.pid is not None and row.state != "exited" else None
+    if usage is None:
+        return None
+    now = parts.clock.now()
+    at, seconds = parts.looked.get(row.id, (row.started_at or now, 0.0))
+    parts.looked[row.id] = (now, usage.cpu_seconds)
+    elapsed = max(now - at, 0.001)
+    limit = None
+    if row.app != SYSTEM:
+        limit = parts.registry.spec(key_of(row), row.release).resources.memory
+    return v.TopRow(
+        app=row.app,
+        service=row.service,
+        instance=row.id,
+        state=shown_state(row),
+        cpu_percent=round(max(0.0, usage.cpu_seconds - seconds) / elapsed * 100, 1),
+        cpu_seconds=round(usage.cpu_seconds, 3),
+        memory_bytes=usage.memory_bytes,
+        memory_limit=limit,
+        processes=usage.processes,
+        threads=usage.threads,
+        descriptors=usage.descriptors,
+        read_bytes=usage.read_bytes,
+        written_bytes=usage.written_bytes,
+    )

@@ -1,0 +1,114 @@
+"""The daemon's composition root: settings, lock, control, API, until it is told to end. `python -m fourfold.daemon`.
+
+It may be killed at any moment: instances, spawner and gateway go on, and the next one converges from the store.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import gc
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from fourfold.api.app import create_app
+from fourfold.api.server import serve
+from fourfold.clock import SystemClock
+from fourfold.control.core import Control
+from fourfold.control.doctor import examine
+from fourfold.control.parts import open_parts
+from fourfold.control.settings import load_settings
+from fourfold.errors import ConflictError, FourfoldError
+from fourfold.paths import Paths
+from fourfold.store import layout
+from fourfold.supervise.powers import probe
+
+log = logging.getLogger("fourfold")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="fourfold daemon")
+    parser.add_argument("--doctor", action="store_true", help="check this host, print one JSON object per line, and end")
+    parser.add_argument("-v", "--verbose", action="store_true")
+    options = parser.parse_args()
+    logging.basicConfig(
+        level=logging.DEBUG if options.verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    paths = Paths.find(os.environ, os.geteuid())
+    try:
+        if options.doctor:
+            doctor(paths)
+            return
+        asyncio.run(run(paths))
+    except FourfoldError as error:
+        print(f"error: {error}", file=sys.stderr)
+        if error.hint:
+            print(f"hint: {error.hint}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+
+
+def doctor(paths: Paths) -> None:
+    for check in examine(paths, probe()):
+        print(json.dumps(check.model_dump()))
+
+
+async def run(paths: Paths) -> None:
+    settings = load_settings(paths.settings, os.environ)
+    layout.create(paths, root=os.geteuid() == 0)
+    with only_one(paths):
+        parts = await open_parts(paths, settings, SystemClock())
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        parts.bus.emit("daemon.started", "the daemon has started", pid=os.getpid())
+        work = asyncio.create_task(parts.run())
+        server = asyncio.create_task(serve(create_app(Control(parts, stop)), paths.socket))
+        gc.collect()
+        gc.freeze()
+        ended = asyncio.create_task(stop.wait())
+        await asyncio.wait({work, server, ended}, return_when=asyncio.FIRST_COMPLETED)
+        parts.bus.close()
+        await _end(server, work, ended)
+        await parts.close()
+
+
+async def _end(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel what still runs; a task that had failed shows its error."""
+    for task in tasks:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+@contextlib.contextmanager
+def only_one(paths: Paths) -> Iterator[None]:
+    """Two daemons on one state would fight. The lock goes with the process, however it ends."""
+    with paths.daemon_lock.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            pid = file.read().strip() or "unknown"
+            raise ConflictError(
+                f"cannot start the daemon: one runs already for {paths.state} (pid {pid})",
+                "use it, or end it with: fourfold daemon stop",
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""The gateway's folder on disk: configuration, maps and certificates, never half-written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fourfold.gateway.render import CONFIG, Rendered
+
+_OURS = re.compile(r"(hosts|wildcards|paths|methods)-[0-9a-f]{12}\.map|cert-[0-9a-f]{24}\.pem")
+
+
+def certificate_name(content: bytes) -> str:
+    """Named by content: a renewed certificate at the same path is a change, and HAProxy keeps its own copy."""
+    return f"cert-{hashlib.sha256(content).hexdigest()[:24]}.pem"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Everything that HAProxy reads, under names that do not change their content, but for `haproxy.cfg` itself."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / CONFIG
+
+    def text(self) -> str | None:
+        try:
+            return self.config.read_text()
+        except FileNotFoundError:
+            return None
+
+    def write(self, rendered: Rendered, certificates: Mapping[str, bytes]) -> None:
+        """What the configuration refers to first, the configuration last: it is good at every moment."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name, content in contents(rendered, certificates).items():
+            target = self.path / name
+            if name != CONFIG and target.exists():
+                continue
+            if name == CONFIG and self.text() == rendered.text:
+                continue
+            _write(target, content)
+
+    def restore(self, text: str) -> None:
+        _write(self.config, text.encode())
+
+    def tidy(self, rendered: Rendered, certificates: Mapping[str, bytes]) -> None:
+        """Remove maps and certificates that no configuration refers to any more (workers read theirs at start only)."""
+        keep = contents(rendered, certificates).keys()
+        for entry in self.path.iterdir():
+            if _OURS.fullmatch(entry.name) and entry.name not in keep:
+                entry.unlink(missing_ok=True)
+
+    @contextmanager
+    def trial(self, rendered: Rendered, certificates: Mapping[str, bytes]) -> Iterator[Path]:
+        """A folder that holds the same files, for `haproxy -c`; gone afterwards."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder = Path(tempfile.mkdtemp(prefix="check-", dir=self.path))
+        try:
+            for name, content in contents(rendered, certificates).items():
+                (folder / name).write_bytes(content)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def contents(rendered: Rendered, certificates: Mapping[str, bytes]) -> dict[str, bytes]:
+    """File name -> content, `haproxy.cfg` last."""
+    maps = {name: text.encode() for name, text in rendered.maps.items()}
+    return {**maps, **certificates, CONFIG: rendered.text.encode()}
+
+
+def _write(target: Path, content: bytes) -> None:
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)  # mode 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

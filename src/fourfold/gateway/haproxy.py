@@ -1,0 +1,246 @@
+"""The gateway as the daemon sees it: `apply` makes a configuration so, with a reload only where nothing less will do.
+
+Nothing is remembered about HAProxy but its counters: what it serves is asked every time, so a death of HAProxy or of
+the daemon needs no handling of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+from fourfold.errors import WorldError
+from fourfold.gateway import certificates, listening, program, runtime
+from fourfold.gateway.counters import Counters
+from fourfold.gateway.files import Folder, certificate_name
+from fourfold.gateway.model import Backend, GatewayConfig, RouteStats
+from fourfold.gateway.render import CONFIG, MASTER_SOCKET, Rendered, addresses, render
+from fourfold.gateway.runtime import Live, Processes
+from fourfold.gateway.socket import NotRunning, ask, lines
+from fourfold.launch.model import Launch, Stop
+from fourfold.paths import Paths
+
+PATIENCE = 30.0
+"""Seconds that HAProxy may take to start a worker."""
+STOP_GRACE = 10.0
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A configuration with everything that it refers to."""
+
+    config: GatewayConfig
+    rendered: Rendered
+    certificates: Mapping[str, bytes]
+
+
+class Gateway:
+    """HAProxy under our supervisor. One object per daemon; all methods may be called at any time, HAProxy up or not."""
+
+    def __init__(self, paths: Paths, binary: str | None = None) -> None:
+        self._folder = Folder(paths.gateway)
+        self._master = paths.gateway / MASTER_SOCKET
+        self._binary = binary
+        self._machine = program.machine()
+        self._lock = asyncio.Lock()
+        self._counters = Counters()
+        self._version: tuple[int, ...] | None = None
+
+    def launch(self, instance: str) -> Launch:
+        """HAProxy in the foreground. `apply` first: it reads the file that `apply` leaves.
+
+        SIGUSR1 ends it when its connections have ended; the supervisor's SIGKILL after that ends the workers too.
+        """
+        self._folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return Launch(
+            instance=instance,
+            argv=(self.binary, "-W", "-db", "-S", f"unix@{MASTER_SOCKET},mode,600", "-f", CONFIG),
+            cwd=str(self._folder.path),
+            stop=Stop(signal="USR1", grace=STOP_GRACE),
+        )
+
+    @property
+    def binary(self) -> str:
+        if self._binary is None:
+            self._binary = program.find()
+        return self._binary
+
+    async def version(self) -> tuple[int, ...]:
+        """(2, 6, 12). UserError when HAProxy is not there or too old."""
+        if self._version is None:
+            self._version = await program.version(self.binary)
+        return self._version
+
+    async def check(self, config: GatewayConfig) -> None:
+        """Raises UserError when `apply` would not work: a bad route, certificate or address, or one that is taken."""
+        await self._check(await self._prepare(config), await self._processes())
+
+    async def apply(self, config: GatewayConfig) -> bool:
+        """Make it so; True when that took a reload. Doing it again changes nothing.
+
+        Raises UserError (nothing changed) or WorldError; after a reload that failed the old configuration is back.
+        When HAProxy does not run the file is left for it to read.
+        """
+        async with self._lock:
+            wanted = await self._prepare(config)
+            processes = await self._processes()
+            live = await self._live(processes) if processes else None
+            before = await asyncio.to_thread(self._folder.text)
+            known = live.fingerprint if live else _fingerprint(before or "")
+            if known != wanted.rendered.fingerprint:
+                await self._check(wanted, processes)
+            await asyncio.to_thread(self._folder.write, wanted.rendered, wanted.certificates)
+            reloaded = False
+            if live and processes:
+                if live.fingerprint != wanted.rendered.fingerprint:
+                    await self._reload(wanted.rendered, processes, before)
+                    reloaded = True
+                await self._set_servers(config.backends)
+            await asyncio.to_thread(self._folder.tidy, wanted.rendered, wanted.certificates)
+            return reloaded
+
+    async def ready(self) -> bool:
+        """Whether a worker serves."""
+        try:
+            processes = await self._processes()
+            return bool(processes and processes.current and await self._ask_worker(processes.current, "show info"))
+        except WorldError:
+            return False
+
+    async def in_flight(self) -> Mapping[str, int]:
+        """Requests in flight per server, over current and old workers. Servers that no worker knows are not in it."""
+        processes = await self._processes()
+        if processes is None:
+            return {}
+        pids = [pid for pid in (processes.current, *processes.old) if pid]
+        line = "; ".join(f"@!{pid}; show servers conn; show info" for pid in pids)
+        try:
+            return runtime.in_flight(await ask(self._master, line), processes)
+        except NotRunning:
+            return {}
+
+    async def stats(self) -> list[RouteStats]:
+        """Counters per backend, since this object was made or the backend came up. HAProxy down: the last ones."""
+        try:
+            processes = await self._processes()
+            if processes and processes.current:
+                await self._read_counters(processes.current)
+        except NotRunning:
+            pass
+        return self._counters.totals()
+
+    # what a configuration needs
+
+    async def _prepare(self, config: GatewayConfig) -> _Ready:
+        await self.version()
+        files: dict[str, str] = {}
+        content: dict[str, bytes] = {}
+        for frontend in config.frontends:
+            if (path := frontend.certificate) and path not in files:
+                where = f"listen {frontend.listen!r}"
+                read = await asyncio.to_thread(certificates.read, path, where)
+                combined = certificates.combine(read, read, where)
+                files[path] = certificate_name(combined)
+                content[files[path]] = combined
+        return _Ready(config, render(config, self._machine, files), content)
+
+    async def _check(self, wanted: _Ready, processes: Processes | None) -> None:
+        ours = processes.pids if processes else frozenset()
+        needed = list(addresses(wanted.config))
+        await asyncio.to_thread(listening.refuse_taken, needed, ours, self._machine.ipv6)
+        with self._folder.trial(wanted.rendered, wanted.certificates) as folder:
+            await program.check(self.binary, folder)
+
+    # what HAProxy is doing
+
+    async def _processes(self) -> Processes | None:
+        """None: it does not run."""
+        try:
+            return runtime.processes(await ask(self._master, "show proc"))
+        except NotRunning:
+            return None
+
+    async def _live(self, processes: Processes) -> Live | None:
+        """What the current worker serves; None when HAProxy went away."""
+        async for _ in _until(PATIENCE):
+            if processes.current:
+                answer = await self._ask_worker(processes.current, "show info", "show servers state")
+                if (live := runtime.live(answer)).fingerprint:
+                    return live
+            found = await self._processes()
+            if found is None:
+                return None
+            processes = found
+        raise WorldError(f"cannot reach the gateway: it has started no worker in {PATIENCE:g} s", "see its log")
+
+    async def _ask_worker(self, pid: int, *commands: str) -> str:
+        return "".join([await ask(self._master, line) for line in lines(commands, f"@!{pid}")])
+
+    async def _read_counters(self, pid: int) -> None:
+        answer = await self._ask_worker(pid, "show info", "show stat -1 2 -1")
+        identity = runtime.worker_identity(answer)
+        if identity[0] == str(pid):
+            self._counters.read(identity, runtime.counters(answer))
+
+    # changing it
+
+    async def _reload(self, rendered: Rendered, before: Processes, text: str | None) -> None:
+        """Seamless: the new worker takes the listening sockets over, the old one ends what it has.
+
+        From HAProxy 2.7 on `reload` answers whether it worked; before, `show proc` counts failures.
+        """
+        if before.current:
+            await self._read_counters(before.current)
+        answer = ""
+        try:
+            answer = await ask(self._master, "reload", timeout=PATIENCE)
+            async for _ in _until(PATIENCE):
+                found = await self._processes()
+                if found is None:
+                    continue  # the master starts itself anew
+                if found.failed > before.failed or "Success=0" in answer:
+                    break
+                if found.current not in (None, before.current):
+                    live = await self._live(found)
+                    if live and live.fingerprint == rendered.fingerprint:
+                        return
+        except NotRunning:
+            pass
+        if text is not None:
+            await asyncio.to_thread(self._folder.restore, text)
+        said = answer.partition("--\n")[2].strip().splitlines()
+        raise WorldError(
+            f"cannot reload the gateway: {said[0] if said else 'HAProxy did not take the new configuration'}",
+            "its log says why; the configuration before is in use",
+        )
+
+    async def _set_servers(self, backends: tuple[Backend, ...]) -> None:
+        said: str | None = None
+        for _ in range(3):
+            processes = await self._processes()
+            live = await self._live(processes) if processes else None
+            if live is None or not processes or not processes.current:
+                return  # HAProxy went away; it will read the file
+            due = runtime.changes(backends, live.servers)
+            if not due or (said is not None and all(map(runtime.is_due_later, due))):
+                return
+            said = await self._ask_worker(processes.current, *due)
+        words = next((line for line in (said or "").splitlines() if line.strip()), "no reason given")
+        raise WorldError(f"cannot change the gateway's servers: HAProxy says {words!r}")
+
+
+def _fingerprint(text: str) -> str:
+    for line in text.splitlines():
+        if line.startswith("  description "):
+            return line.split()[1]
+    return ""
+
+
+async def _until(seconds: float) -> AsyncIterator[None]:
+    """Tries, 20 ms apart: HAProxy tells nobody when a worker is there."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        yield
+        await asyncio.sleep(0.02)

@@ -1,0 +1,180 @@
+"""What HAProxy says about itself, parsed, and the commands that bring its servers to what they should be. Pure.
+
+Formats: HAProxy management guide, sections 9.1 (`show stat`), 9.3 (`show servers state`, `show servers conn`,
+`show info`) and 9.4.2 (`show proc`).
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from fourfold.gateway.model import Backend, RouteStats, Server
+from fourfold.gateway.render import LAST_REQUEST, SERVER_OPTIONS, server_address
+
+_ADMIN_MAINTENANCE = 0x01
+_SERVER_STATE = ("be_id", "be_name", "srv_id", "srv_name", "srv_addr", "srv_op_state", "srv_admin_state")
+_SERVER_PORT = 18
+
+
+@dataclass(frozen=True)
+class Processes:
+    """`show proc`: who serves. Old workers finish what they had when a reload replaced them."""
+
+    master: int = 0
+    failed: int = 0
+    """Reloads that failed."""
+    current: int | None = None
+    old: tuple[int, ...] = ()
+
+    @property
+    def pids(self) -> frozenset[int]:
+        return frozenset(pid for pid in (self.master, self.current, *self.old) if pid)
+
+
+def processes(text: str) -> Processes:
+    master, failed, current, old = 0, 0, None, []
+    in_old = False
+    for line in text.splitlines():
+        words = line.split()
+        if line.startswith("#"):
+            in_old = line.startswith("# old")
+        elif len(words) >= 3 and words[1] == "master":
+            master = int(words[0])
+            found = re.search(r"\[failed: (\d+)\]", line)
+            failed = int(found[1]) if found else 0
+        elif len(words) >= 3 and words[1] == "worker":
+            if in_old:
+                old.append(int(words[0]))
+            else:
+                current = int(words[0])
+    return Processes(master, failed, current, tuple(old))
+
+
+@dataclass(frozen=True)
+class LiveServer:
+    backend: str
+    name: str
+    host: str
+    port: int
+    admin: int
+    """0 is ready; bits as in `show servers state`: 1 maintenance, 8 drain."""
+
+
+@dataclass(frozen=True)
+class Live:
+    """What one worker serves."""
+
+    fingerprint: str
+    servers: tuple[LiveServer, ...]
+
+
+def live(text: str) -> Live:
+    """From `show info; show servers state`."""
+    fingerprint, servers = "", []
+    for line in text.splitlines():
+        words = line.split()
+        if line.startswith("description: "):
+            fingerprint = line.removeprefix("description: ").strip()
+        elif len(words) > _SERVER_PORT and words[0].isdigit():
+            row = dict(zip(_SERVER_STATE, words, strict=False))
+            port, admin = int(words[_SERVER_PORT]), int(row["srv_admin_state"])
+            servers.append(LiveServer(row["be_name"], row["srv_name"], row["srv_addr"], port, admin))
+    return Live(fingerprint, tuple(servers))
+
+
+def changes(backends: Iterable[Backend], present: Iterable[LiveServer]) -> list[str]:
+    """The commands from what is live to what should be: new servers come before old ones go.
+
+    A server with requests in flight cannot be deleted: `del server` stays due until it is idle.
+    """
+    there = {(server.backend, server.name): server for server in present}
+    comes: list[str] = []
+    goes: list[str] = []
+    for backend in backends:
+        for server in backend.servers:
+            here = there.pop((backend.name, server.name), None)
+            (goes if server.draining else comes).extend(_change(f"{backend.name}/{server.name}", server, here))
+    for (name, server_name), here in there.items():
+        if not here.admin & _ADMIN_MAINTENANCE:
+            goes.append(f"set server {name}/{server_name} state maint")
+        goes.append(f"del server {name}/{server_name}")
+    return comes + goes
+
+
+def _change(name: str, server: Server, here: LiveServer | None) -> Iterator[str]:
+    if server.draining:
+        if here and not here.admin:
+            yield f"set server {name} state drain"
+        return
+    if here is None:
+        yield f"add server {name} {server_address(server)} {SERVER_OPTIONS}"
+        yield f"enable server {name}"
+        return
+    if (here.host, here.port) != (server.host, server.port):
+        yield f"set server {name} addr {server.host} port {server.port}"
+    if here.admin:
+        yield f"set server {name} state ready"
+
+
+def is_due_later(command: str) -> bool:
+    return command.startswith("del server ")
+
+
+def in_flight(text: str, processes: Processes) -> dict[str, int]:
+    """Requests in flight per server, over all workers; from `show servers conn; show info` of each, in this order.
+
+    An old worker no longer takes commands, and clients that it left idle may send it one more request each: for
+    LAST_REQUEST seconds (and one, for clocks) after the reload that request counts too, on every server it knows.
+    """
+    counted: dict[str, int] = {}
+    rows: list[str] = []
+    known: dict[int, list[str]] = {}
+    facts: dict[tuple[int, str], int] = {}
+    used = pid = 0
+    for line in text.splitlines():
+        words = line.split()
+        if line.startswith("# ") and "used_cur" in words:
+            used = words.index("used_cur") - 1
+        elif used and len(words) > used and "/" in words[0]:
+            name = words[0].partition("/")[2]
+            rows.append(name)
+            counted[name] = counted.get(name, 0) + int(words[used])
+        elif line.startswith("Pid: "):
+            pid = int(words[1])
+            known[pid], rows = rows, []
+        elif line.startswith(("Uptime_sec: ", "CurrConns: ")):
+            facts[pid, words[0]] = int(words[1])
+    if facts.get((processes.current or 0, "Uptime_sec:"), 0) <= LAST_REQUEST + 1:
+        for old in processes.old:
+            for name in known.get(old, ()) if facts.get((old, "CurrConns:")) else ():
+                counted[name] += 1
+    return counted
+
+
+def worker_identity(text: str) -> tuple[str, str]:
+    """(pid, start time) from `show info`: a worker's counters start at 0 with it."""
+    facts = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+    return facts.get("Pid", ""), facts.get("Start_time_sec", "")
+
+
+def counters(text: str) -> dict[str, RouteStats]:
+    """Per backend, from `show stat -1 2 -1`."""
+    rows = [line for line in text.splitlines() if line.count(",") > 50]
+    found = {}
+    for row in csv.DictReader(rows):
+        number = {key: int(value) if value and value.isdigit() else 0 for key, value in row.items()}
+        name = row["# pxname"]
+        found[name] = RouteStats(
+            backend=name,
+            requests=number["req_tot"],
+            errors_5xx=number["hrsp_5xx"],
+            errors_4xx=number["hrsp_4xx"],
+            in_flight=number["scur"],
+            bytes_in=number["bin"],
+            bytes_out=number["bout"],
+            response_seconds=number["rtime"] / 1000,
+        )
+    return found

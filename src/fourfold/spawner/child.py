@@ -1,0 +1,154 @@
+"""What happens in the child between fork and exec. Nothing here returns: it becomes the program or it ends."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import resource
+import signal
+import termios
+from typing import NoReturn
+
+from fourfold.spawner import kernel, namespace, process
+from fourfold.spawner.namespace import stage
+from fourfold.spawner.request import Failed, Spawn, Started
+
+NOT_STARTED = 125
+"""Exit code of a child that never became its program; nobody sees it but a new spawner after a dead one."""
+MARKER = "FOURFOLD_INSTANCE"
+"""Where there are no cgroups, this variable is how the children of an instance are found."""
+
+_HIGHEST_FD = 1 << 20
+
+
+def become(
+    spawn: Spawn, host: Started | None, go: int, status: int, streams: list[int], descriptors: tuple[int, int]
+) -> NoReturn:
+    """Wait for the go byte, then exec. `descriptors` is the RLIMIT_NOFILE that the spawner itself was started with.
+
+    `host` is the instance to enter. A failure goes to `status` as JSON; the exec itself closes it.
+    """
+    try:
+        _close_all_but({go, status, *streams})
+        if os.read(go, 1) != b"g":
+            os._exit(NOT_STARTED)  # the spawner died before it had written down who we are
+        os.close(go)
+        _prepare(spawn, host, streams, descriptors)
+        _execute(spawn)
+    except Failed as failed:
+        _report(status, failed)
+    except BaseException as error:
+        _report(status, Failed("start", getattr(error, "errno", 0) or 0, repr(error)))
+    finally:
+        os._exit(NOT_STARTED)
+
+
+def _report(status: int, failed: Failed) -> None:
+    """In one write of less than PIPE_BUF, so that it arrives whole."""
+    os.write(status, json.dumps({**failed.as_json(), "detail": failed.detail[:500]}).encode())
+
+
+def _prepare(spawn: Spawn, host: Started | None, streams: list[int], descriptors: tuple[int, int]) -> None:
+    os.setsid()
+    _reset_signals()
+    for group in spawn.cgroups:
+        with stage("cgroup", group), open(f"{group}/cgroup.procs", "wb", buffering=0) as procs:
+            procs.write(b"0")
+    _connect_streams(spawn, streams)
+    if host is not None:
+        _enter(host)
+    else:
+        namespace.unshare(spawn)
+        if spawn.private:
+            namespace.View(spawn).build()
+    resource.setrlimit(resource.RLIMIT_NOFILE, descriptors)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # cores hold secrets
+    os.umask(0o022)
+    if spawn.user is not None:
+        with stage("user", spawn.user.name):
+            os.setgroups([])
+            os.setresgid(spawn.user.gid, spawn.user.gid, spawn.user.gid)
+            os.setresuid(spawn.user.uid, spawn.user.uid, spawn.user.uid)
+    kernel.no_new_privileges()
+    with stage("cwd", spawn.cwd):
+        os.chdir(spawn.cwd)
+
+
+def _close_all_but(kept: set[int]) -> None:
+    low = 3
+    for fd in sorted(kept):
+        os.closerange(low, fd)
+        low = fd + 1
+    os.closerange(low, _HIGHEST_FD)
+
+
+def _reset_signals() -> None:
+    """Handlers are gone with exec, but ignored signals and the mask would be inherited."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _connect_streams(spawn: Spawn, streams: list[int]) -> None:
+    """Either the three that were passed, or /dev/null and the log. Owned, so that /dev/stdout can be opened anew."""
+    if streams:
+        opened = streams
+    else:
+        with stage("log", spawn.log or os.devnull):
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            log = os.open(spawn.log, flags, 0o600) if spawn.log else os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            opened = [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), log, log]
+    if spawn.user is not None and (streams or spawn.log):
+        with stage("log", spawn.log or "streams"):
+            for fd in {*opened[1:], *streams}:
+                os.fchown(fd, spawn.user.uid, spawn.user.gid)
+    for number, fd in enumerate(opened):
+        os.dup2(fd, number)
+    for fd in {*opened}:
+        os.close(fd)
+    if spawn.tty:
+        with stage("tty"):
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def _enter(host: Started) -> None:
+    """Join the namespaces of a running instance. A pidfd, so that no other process can be meant."""
+    flags = kernel.CLONE_NEWNS if host.private else 0
+    flags |= kernel.CLONE_NEWNET if host.network == "none" else 0
+    if not flags:
+        return
+    pidfd = process.open_exactly(host.pid, host.start_time)
+    if pidfd is None:
+        raise Failed("inside", errno.ESRCH, host.instance)
+    with stage("inside", host.instance):
+        kernel.setns(pidfd, flags | (kernel.CLONE_NEWUSER if host.user_namespace else 0))
+    os.close(pidfd)
+
+
+def _execute(spawn: Spawn) -> NoReturn:
+    """execvpe with the PATH that the program is given; says which of the ways to fail it was."""
+    name, env = spawn.argv[0], dict(spawn.env)
+    if not spawn.cgroups:
+        env[MARKER] = spawn.inside or spawn.instance
+    folders = [""] if "/" in name else env.get("PATH", os.defpath).split(os.pathsep)
+    denied = ""
+    for folder in folders:
+        path = os.path.join(folder, name)
+        try:
+            os.execve(path, spawn.argv, env)
+        except (FileNotFoundError, NotADirectoryError):
+            if os.path.isfile(path):
+                raise Failed("interpreter", errno.ENOENT, f"{path}: {_interpreter(path)}") from None
+        except PermissionError:
+            denied = denied or path
+        except OSError as error:
+            raise Failed("exec", error.errno or 0, path) from None
+    raise Failed("exec", errno.EACCES if denied else errno.ENOENT, denied or name)
+
+
+def _interpreter(path: str) -> str:
+    with open(path, "rb") as file:
+        first = file.readline(256)
+    return first[2:].decode(errors="replace").strip() if first.startswith(b"#!") else "its dynamic loader"

@@ -1,0 +1,306 @@
+"""The programs: forked, watched, ended with everything they started, and their exits written down.
+
+An instance is *starting* (forked; not yet exec'ed), *running*, or *ending* (its main process is gone, the rest of its
+tree is being killed). Its exit is journaled and published when the tree is empty, or after ten seconds when the kernel
+holds on to a process (uninterruptible sleep).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import select
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from fourfold.spawner import child, kernel, process
+from fourfold.spawner.journal import Journal
+from fourfold.spawner.logs import Logs
+from fourfold.spawner.loop import Loop
+from fourfold.spawner.process import Stat
+from fourfold.spawner.request import Failed, Spawn, Started
+from fourfold.spawner.tree import Tree
+
+Answer = Callable[[dict[str, Any]], None]
+Publish = Callable[[dict[str, Any]], None]
+
+_DELAYS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, *(0.03,) * 30, *(0.1,) * 90)
+"""Between looks at whether a killed tree is empty: ten seconds in all."""
+
+
+@dataclass
+class Instance:
+    started: Started
+    tree: Tree
+    owner: object | None = None
+    """Connection that holds its streams."""
+    pidfd: int = -1
+    """Only for adopted ones: a child of ours keeps its pid until we have waited for it."""
+    answer: Answer | None = None
+    """Set while starting: who asked."""
+    status: int = -1
+    """Read end of the pipe that the exec closes, while starting."""
+    failure: dict[str, Any] | None = None
+    ending: bool = False
+    guests: list[Instance] = field(default_factory=list)
+
+
+class Instances:
+    def __init__(self, loop: Loop, journal: Journal, logs: Logs, publish: Publish) -> None:
+        self._loop = loop
+        self._journal = journal
+        self._logs = logs
+        self._publish = publish
+        self._boot_id = process.boot_id()
+        self._by_id: dict[str, Instance] = {}
+        self._by_pid: dict[int, Instance] = {}
+        self._descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self._descriptors[1], self._descriptors[1]))
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    @property
+    def settled(self) -> bool:
+        """Nothing is starting or ending."""
+        return not any(instance.ending or instance.answer for instance in self._by_id.values())
+
+    @property
+    def descriptors(self) -> tuple[int, int]:
+        """RLIMIT_NOFILE as it was when the spawner was started."""
+        return self._descriptors
+
+    def use_descriptors(self, limit: tuple[int, int]) -> None:
+        self._descriptors = limit
+
+    def running(self) -> list[dict[str, Any]]:
+        return [instance.started.as_json() for instance in self._by_id.values() if not instance.ending]
+
+    # starting
+
+    def spawn(self, spawn: Spawn, streams: list[int], owner: object, answer: Answer) -> None:
+        """Fork, write down, let go. `answer` gets {"pid", "start_time", "boot_id"} or a failure, once it is known."""
+        if spawn.instance in self._by_id:
+            return answer({"error": Failed("exists", 0, spawn.instance).as_json()})
+        host = self._by_id.get(spawn.inside) if spawn.inside else None
+        if spawn.inside and (host is None or host.ending):
+            return answer({"error": Failed("inside", 0, spawn.inside).as_json()})
+        go_read, go = os.pipe2(os.O_CLOEXEC)
+        status, status_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            pid = os.fork()
+        except OSError as error:
+            for fd in (go_read, go, status, status_write):
+                os.close(fd)
+            return answer({"error": Failed("fork", error.errno or 0).as_json()})
+        if pid == 0:
+            child.become(spawn, host.started if host else None, go_read, status_write, streams, self._descriptors)
+        os.close(go_read)
+        os.close(status_write)
+        stat = Stat.of(pid)
+        instance = self._instance(Started.of(spawn, pid, stat.start_time if stat else 0, self._boot_id))
+        try:
+            self._journal.start(instance.started)
+            os.write(go, b"g")
+        except OSError as error:
+            os.close(status)
+            self._journal.drop(pid)
+            return answer({"error": Failed("journal", error.errno or 0).as_json()})
+        finally:
+            os.close(go)  # without the byte the child ends by itself
+        instance.owner = owner if spawn.held else None
+        instance.answer, instance.status = answer, status
+        self._by_id[spawn.instance] = self._by_pid[pid] = instance
+        if host is not None:
+            host.guests.append(instance)
+        self._loop.watch(status, lambda: self._read_status(instance))
+
+    def _read_status(self, instance: Instance) -> None:
+        """The child tells what went wrong (one write, whole), or its exec closes the pipe."""
+        try:
+            report = os.read(instance.status, 65536)
+        except BlockingIOError:
+            return
+        if report:
+            instance.failure = json.loads(report)
+            return
+        self._close_status(instance)
+        if instance.failure is None:
+            self._is_running(instance)
+
+    def _close_status(self, instance: Instance) -> None:
+        self._loop.unwatch(instance.status)
+        os.close(instance.status)
+        instance.status = -1
+
+    def _is_running(self, instance: Instance) -> None:
+        self._keep_log(instance)
+        answer, instance.answer = instance.answer, None
+        if answer is not None:
+            started = instance.started
+            answer({"ok": {"pid": started.pid, "start_time": started.start_time, "boot_id": started.boot_id}})
+
+    def _keep_log(self, instance: Instance) -> None:
+        if instance.started.log:
+            with suppress(OSError):  # its folder was removed: the program runs on without
+                self._logs.add(instance.started.log, instance.started.log_bytes)
+
+    def _instance(self, started: Started) -> Instance:
+        owned = tuple(started.owned_cgroups)
+        marker = "" if owned or started.inside else f"{child.MARKER}={started.instance}"
+        return Instance(started, Tree(started.pid, started.start_time, owned, marker))
+
+    # ending
+
+    def reap(self) -> None:
+        """Collect every child that has ended: instances, and orphans of instances, which are ours as a subreaper."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if instance := self._by_pid.get(pid):
+                self._main_ended(instance, status)
+
+    def _main_ended(self, instance: Instance, status: int | None) -> None:
+        del self._by_pid[instance.started.pid]
+        if instance.status >= 0:
+            self._read_status(instance)  # it may have ended before its report was read
+        if instance.status >= 0:
+            self._close_status(instance)
+            if instance.failure is None:
+                self._is_running(instance)
+        instance.ending = True
+        self._clear(instance, status, 0)
+
+    def _clear(self, instance: Instance, status: int | None, attempt: int) -> None:
+        """Kill what is left of the tree until nothing is, then tell."""
+        for guest in instance.guests:
+            guest.tree.kill()
+        # What a guest left behind belongs to the instance that it entered, unless nobody holds the guest any more.
+        leave = instance.started.inside is not None and instance.owner is not None
+        if not leave and attempt < len(_DELAYS) and instance.tree.pids():
+            instance.tree.kill()
+            self._loop.after(_DELAYS[attempt], lambda: self._clear(instance, status, attempt + 1))
+            return
+        self._ended(instance, status)
+
+    def _ended(self, instance: Instance, status: int | None) -> None:
+        started = instance.started
+        kills = instance.tree.oom_kills()
+        self._remove_groups(instance.tree, 0)
+        if started.log:
+            self._logs.drop(started.log)
+        del self._by_id[started.instance]
+        host = self._by_id.get(started.inside) if started.inside else None
+        if host is not None and instance in host.guests:
+            host.guests.remove(instance)
+        code = os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None
+        number = os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else None
+        oom = kills > 0 and code != 0
+        if instance.failure is not None:
+            self._journal.drop(started.pid)
+            if instance.answer:
+                instance.answer({"error": instance.failure})
+        elif started.held:
+            self._journal.drop(started.pid)
+            self._publish({"event": "ended", "instance": started.instance, "code": code, "signal": number, "oom": oom})
+        else:
+            self._publish({"event": "exit", **self._journal.end(started.pid, code, number, oom).as_json()})
+
+    def _remove_groups(self, tree: Tree, attempt: int) -> None:
+        """v1 lets go of a group a little after its last process; what stays longer the daemon clears when it opens."""
+        if not tree.remove_groups() and attempt < len(_DELAYS):
+            self._loop.after(_DELAYS[attempt], lambda: self._remove_groups(tree, attempt + 1))
+
+    # asked for
+
+    def signal(self, name: str, number: int) -> bool:
+        """To the main process only. -> whether it was there."""
+        instance = self._by_id.get(name)
+        if instance is None or instance.ending:
+            return False
+        if instance.pidfd < 0:
+            os.kill(instance.started.pid, number)  # our child, not yet waited for: the pid is still its own
+            return True
+        with suppress(OSError):
+            signal.pidfd_send_signal(instance.pidfd, number)
+            return True
+        return False
+
+    def kill(self, name: str) -> bool:
+        """The whole tree. Its exit follows as for any other end. -> whether it was there."""
+        if self.signal(name, signal.SIGKILL):
+            self._by_id[name].tree.kill()
+            return True
+        return name in self._by_id
+
+    def kill_all(self) -> None:
+        for name in list(self._by_id):
+            self.kill(name)
+
+    def release(self, owner: object) -> None:
+        """A connection is gone: what it held ends."""
+        for name, instance in list(self._by_id.items()):
+            if instance.owner is owner:
+                instance.owner = None
+                self.kill(name)
+
+    # after a dead spawner, or a re-executed one
+
+    def adopt(self) -> None:
+        """Take over what the journal says was started: children of ours (re-exec), others by pidfd, or gone."""
+        for started in list(self._journal.started.values()):
+            instance = self._instance(started)
+            self._by_id[started.instance] = instance
+            if self._find(instance):
+                self._by_pid[started.pid] = instance
+                self._keep_log(instance)
+            else:
+                instance.ending = True
+                self._clear(instance, None, 0 if started.boot_id == self._boot_id else len(_DELAYS))
+        for instance in self._by_id.values():
+            if instance.started.inside in self._by_id:
+                self._by_id[instance.started.inside].guests.append(instance)
+        for name, instance in list(self._by_id.items()):
+            if instance.started.held:
+                self.kill(name)
+
+    def _find(self, instance: Instance) -> bool:
+        """-> whether the very process that was started still runs (or is a zombie of ours)."""
+        started = instance.started
+        stat = Stat.of(started.pid)
+        if started.boot_id != self._boot_id or stat is None or stat.start_time != started.start_time:
+            return False
+        if stat.parent == os.getpid():
+            return True
+        pidfd = process.open_exactly(started.pid, started.start_time)
+        if pidfd is None:
+            return False
+        if started.owned_cgroups and started.pid not in instance.tree.pids():
+            os.close(pidfd)
+            return False
+        instance.pidfd = pidfd
+        self._loop.watch(pidfd, lambda: self._adopted_ended(instance, 0))
+        return True
+
+    def _adopted_ended(self, instance: Instance, attempt: int) -> None:
+        """Readable: it is a zombie. Its status is to be had once its new parent has waited for it (POLLHUP)."""
+        if attempt == 0:
+            self._loop.unwatch(instance.pidfd)
+        status = kernel.exit_status(instance.pidfd)
+        poll = select.poll()
+        poll.register(instance.pidfd, 0)
+        reaped = any(events & select.POLLHUP for _, events in poll.poll(0))
+        if status is None and not reaped and attempt < 8:
+            self._loop.after(_DELAYS[attempt], lambda: self._adopted_ended(instance, attempt + 1))
+            return
+        os.close(instance.pidfd)
+        instance.pidfd = -1
+        self._main_ended(instance, status)

@@ -1,0 +1,126 @@
+"""The journal: which programs were started and how they ended, so that a new spawner knows what a dead one knew.
+
+One JSON object per line, appended without fsync: the page cache survives the death of a process, and a reboot voids
+everything in here anyway. Lines: {"seq": n} first, then {"started": …}, {"dropped": pid}, {"ended": …}, {"acked": n}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any
+
+from fourfold.spawner.request import Ended, Started
+
+_COMPACT_AT = 1024 * 1024
+
+
+class Journal:
+    """`started` are those without an end, by pid; `ended` the exits that nobody has acknowledged, by seq."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        # A new journal begins at the present millisecond, so that sequence numbers grow over lost journals too.
+        self._seq = time.time_ns() // 1_000_000
+        self.started: dict[int, Started] = {}
+        self.ended: dict[int, Ended] = {}
+        self._replay()
+        self._fd = -1
+        self._rewrite()
+
+    def start(self, started: Started) -> None:
+        """OSError when it could not be written: then the program must not run."""
+        self.started[started.pid] = started
+        try:
+            self._append({"started": started.as_json()})
+        except OSError:
+            del self.started[started.pid]
+            raise
+
+    def drop(self, pid: int) -> None:
+        """It never ran, or nobody wants to know how it ended."""
+        self.started.pop(pid, None)
+        self._append_later({"dropped": pid})
+
+    def end(self, pid: int, code: int | None, signal: int | None, oom: bool) -> Ended:
+        started = self.started.pop(pid)
+        self._seq += 1
+        ended = Ended(self._seq, started.instance, started.run, code, signal, oom, time.time())
+        self.ended[ended.seq] = ended
+        self._append_later({"ended": {**ended.as_json(), "pid": pid}})
+        return ended
+
+    def acknowledge(self, seq: int) -> None:
+        self.ended = {number: ended for number, ended in self.ended.items() if number > seq}
+        self._append_later({"acked": seq})
+
+    def _append_later(self, entry: dict[str, Any]) -> None:
+        """What happened has happened: when the disk is full it stays in memory until a rewrite succeeds."""
+        try:
+            self._append(entry)
+        except OSError:
+            self._size = _COMPACT_AT
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        if self._size >= _COMPACT_AT:
+            self._rewrite()
+            return
+        line = json.dumps(entry).encode() + b"\n"
+        written = -1
+        try:
+            written = os.write(self._fd, line)
+        finally:
+            if written != len(line):
+                os.ftruncate(self._fd, self._size)  # a torn line would hide those after it
+        if written != len(line):
+            raise OSError(28, os.strerror(28))
+        self._size += written
+
+    def _rewrite(self) -> None:
+        """Write-temp, rename: at every moment there is one whole journal."""
+        lines: list[dict[str, Any]] = [{"seq": self._seq}]
+        lines += [{"started": started.as_json()} for started in self.started.values()]
+        lines += [{"ended": {**ended.as_json(), "pid": 0}} for ended in self.ended.values()]
+        data = "".join(json.dumps(line) + "\n" for line in lines).encode()
+        fd = os.open(f"{self._path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            if os.write(fd, data) != len(data):
+                raise OSError(28, os.strerror(28))
+            os.rename(f"{self._path}.new", self._path)
+        except OSError:
+            os.close(fd)
+            raise
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd, self._size = fd, len(data)
+
+    def _replay(self) -> None:
+        try:
+            with open(self._path, "rb") as file:
+                lines = file.read().splitlines()
+        except FileNotFoundError:
+            return
+        for line in lines:
+            try:
+                entry = json.loads(line)
+                self._apply(entry)
+            except (ValueError, TypeError, KeyError, AttributeError):
+                continue  # torn by a full disk, or written by hand: what can be read still counts
+
+    def _apply(self, entry: dict[str, Any]) -> None:
+        if "seq" in entry:
+            self._seq = int(entry["seq"])
+        elif "started" in entry:
+            started = Started.from_json(entry["started"])
+            self.started[started.pid] = started
+        elif "dropped" in entry:
+            self.started.pop(int(entry["dropped"]), None)
+        elif "ended" in entry:
+            fields = dict(entry["ended"])
+            self.started.pop(int(fields.pop("pid")), None)
+            ended = Ended(**fields)
+            self.ended[ended.seq] = ended
+            self._seq = max(self._seq, ended.seq)
+        elif "acked" in entry:
+            self.ended = {seq: ended for seq, ended in self.ended.items() if seq > int(entry["acked"])}

@@ -1,0 +1,168 @@
+"""Keeps logs bounded while programs write straight into them, and notes when what was written.
+
+Nothing is ever copied, so no line can be lost on the way: when a log has grown past its bound, the blocks of its front
+are given back (hole punching) and the index says at which line border the kept part begins. A line of more than 64 KiB
+may be cut there. The kept part is at least half of `log_bytes`. On a file system that cannot punch holes the newest
+half is copied to the beginning of the truncated file; a line written in that very moment can be lost.
+
+inotify says when anything grows; then logs are looked at every few milliseconds (a flood) up to every 100 ms (a
+trickle), until nothing grows any more. Idle logs cost nothing. Without inotify they are looked at every 250 ms.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+
+from fourfold.spawner import kernel
+from fourfold.spawner.logindex import Index
+
+_SLOWEST, _FASTEST, _FIRST = 0.1, 0.002, 0.005
+_ENTRY_EVERY = 0.25
+_POLL = 0.25
+_LONGEST_LINE = 64 * 1024
+_EVENT = struct.Struct("iIII")
+_OVERFLOW = -1
+
+
+class Log:
+    """One file and what is known of it."""
+
+    def __init__(self, path: str, limit: int) -> None:
+        self.path = path
+        self.limit = max(limit, 32 * 1024)
+        self.index = Index(path)
+        self.size = self.index.offset
+        self.looked = 0.0
+        self.rate = 0.0
+        """Bytes per second between the last two looks."""
+
+    def look(self, last: bool = False) -> bool:
+        """Note growth, trim. -> whether it should be looked at again soon."""
+        try:
+            status = os.stat(self.path)
+        except FileNotFoundError:
+            return False
+        now, tick = time.time(), time.monotonic()
+        if status.st_size < self.size:
+            self.index.reset()
+            self.size = 0
+        grown = status.st_size - self.size
+        self.rate = grown / max(tick - self.looked, 0.001)
+        self.size, self.looked = status.st_size, tick
+        if self.size - self.index.start > self.limit * 3 // 4:
+            self._trim(status.st_blksize)  # first: on a full disk it makes the room that the index needs
+        unnoted = self.size > self.index.offset
+        if unnoted and (last or grown == 0 or now - self.index.time >= _ENTRY_EVERY):
+            self.index.add(self.size, min(status.st_mtime, now))
+            unnoted = False
+        return grown > 0 or unnoted
+
+    def pace(self) -> float:
+        """In how many seconds an eighth of the limit will have been written, at the present rate."""
+        return self.limit / 8 / self.rate if self.rate else _SLOWEST
+
+    def _trim(self, block: int) -> None:
+        fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            cut = self.size - self.limit // 2
+            border = os.pread(fd, _LONGEST_LINE, cut).find(b"\n")
+            start, old = cut + border + 1, self.index.start
+            self.index.move_start(start)
+            first, length = old // block * block, start // block * block - old // block * block
+            try:
+                kernel.punch_hole(fd, first, length)
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.ENOSYS):
+                    raise
+                self._copy_down(fd)
+        finally:
+            os.close(fd)
+
+    def _copy_down(self, fd: int) -> None:
+        tail = os.pread(fd, self.limit, self.index.start)
+        os.ftruncate(fd, 0)
+        os.write(fd, tail)
+        self.index.reset()
+        self.size = 0
+
+
+class Logs:
+    """All logs of running instances. `fd` becomes readable when one grows; `due` says when to call `work`."""
+
+    def __init__(self) -> None:
+        self._logs: dict[str, Log] = {}
+        self._watches: dict[int, str] = {}
+        self._growing: set[str] = set()
+        self._polled: set[str] = set()
+        self._pace = 0.0
+        try:
+            self.fd = kernel.inotify()
+        except OSError:
+            self.fd = -1
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._growing)
+
+    def add(self, path: str, limit: int) -> None:
+        """The file exists. OSError when its index cannot be written."""
+        self._logs[path] = Log(path, limit)
+        try:
+            self._watches[kernel.watch_writes(self.fd, path)] = path
+        except OSError:
+            self._polled.add(path)
+        self._growing.add(path)  # what was written before the watch was there
+
+    def drop(self, path: str) -> None:
+        """Its program has ended: note the last line's time, trim for the last time."""
+        log = self._logs.pop(path, None)
+        if log is None:
+            return
+        self._growing.discard(path)
+        self._polled.discard(path)
+        for watch in [number for number, watched in self._watches.items() if watched == path]:
+            del self._watches[watch]
+            with suppress(OSError):
+                kernel.unwatch(self.fd, watch)
+        with suppress(OSError):
+            log.look(last=True)
+
+    def work(self) -> float | None:
+        """Look at whatever grows. -> seconds until the next call; None: when `fd` becomes readable."""
+        looked_at = self._growing | self._polled | self._events()
+        self._growing = {path for path in looked_at if path in self._logs and _look(self._logs[path])}
+        if not self._growing:
+            self._pace = 0.0
+            return _POLL if self._polled else None
+        self._pace = min(max(self._pace * 2, _FIRST), _SLOWEST)
+        return max(min(self._pace, self._fastest(self._growing)), _FASTEST)
+
+    def _fastest(self, paths: Iterable[str]) -> float:
+        return min((self._logs[path].pace() for path in paths), default=_SLOWEST)
+
+    def _events(self) -> set[str]:
+        """Which logs inotify has named since the last time."""
+        named: set[int] = set()
+        while self.fd >= 0:
+            try:
+                data = os.read(self.fd, 65536)
+            except BlockingIOError:
+                break
+            named.update(watch for watch, *_ in _EVENT.iter_unpack(data))
+            if len(data) < 65536 - _EVENT.size:
+                break
+        if _OVERFLOW in named:
+            return set(self._logs)
+        return {self._watches[watch] for watch in named if watch in self._watches}
+
+
+def _look(log: Log) -> bool:
+    try:
+        return log.look()
+    except OSError:  # the disk is full, or somebody took the file away: the program goes on, and so do we
+        return False

@@ -1,0 +1,74 @@
+"""Tries, in children that vanish, what instances are given here: the very code of a real start, up to the exec."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from fourfold.spawner import namespace
+from fourfold.spawner.request import Failed, Spawn, User
+
+_TRIAL_ID = 65533
+
+
+def probe() -> dict[str, Any]:
+    """-> `users`, `private`: None when it works, else why not; `user_namespace`: whether `private` needs one."""
+    direct = _attempt(lambda: _private(user_namespace=False))
+    nested = None if direct is None else _attempt(lambda: _private(user_namespace=True))
+    return {
+        "users": _attempt(_switch),
+        "private": None if direct is None else nested,
+        "user_namespace": direct is not None and nested is None,
+    }
+
+
+def _attempt(action: Callable[[], None]) -> str | None:
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        reason = b""
+        try:
+            action()
+        except Failed as failed:
+            reason = f"{failed.stage}: {os.strerror(failed.errno)}".encode()
+        except BaseException as error:
+            reason = str(error).encode() or b"unknown"
+        finally:
+            os.write(writer, reason)
+            os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as file:
+        told = file.read().decode(errors="replace")
+    status = os.wait()[1]
+    return told or (None if status == 0 else f"a trial process ended with status {status}")
+
+
+def _switch() -> None:
+    os.setgroups([])
+    os.setresgid(_TRIAL_ID, _TRIAL_ID, _TRIAL_ID)
+    os.setresuid(_TRIAL_ID, _TRIAL_ID, _TRIAL_ID)
+
+
+def _private(user_namespace: bool) -> None:
+    spawn = Spawn(
+        instance="probe",
+        run=0,
+        argv=["true"],
+        env={},
+        cwd="/",
+        user=None if user_namespace else User(_TRIAL_ID, _TRIAL_ID, "probe", "/tmp"),
+        mounts=[("/usr", "/app", True)],
+        files=[("/run/secrets/probe", "")],
+        private=True,
+        user_namespace=user_namespace,
+        network="host",
+        tmp_bytes=1024 * 1024,
+        cgroups=[],
+        log=None,
+        log_bytes=0,
+        held=False,
+        tty=False,
+        inside=None,
+    )
+    namespace.unshare(spawn)
+    namespace.View(spawn).build()

@@ -1,0 +1,134 @@
+"""What the daemon asks for, as values; the other end is `fourfold.supervise.request`. JSON with these very keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+class Failed(Exception):
+    """A start that did not come about: at which `stage`, with which errno, about what (a path, a command)."""
+
+    def __init__(self, stage: str, errno: int, detail: str = "") -> None:
+        super().__init__(stage, errno, detail)
+        self.stage = stage
+        self.errno = errno
+        self.detail = detail
+
+    def as_json(self) -> dict[str, Any]:
+        return {"stage": self.stage, "errno": self.errno, "detail": self.detail}
+
+
+@dataclass(frozen=True)
+class User:
+    uid: int
+    gid: int
+    name: str
+    home: str
+
+
+@dataclass(frozen=True)
+class Spawn:
+    """One program to start."""
+
+    instance: str
+    run: int
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+    user: User | None
+    mounts: list[tuple[str, str, bool]]
+    """(source on the host, target, read-only)"""
+    files: list[tuple[str, str]]
+    """(path under /run/secrets, content)"""
+    private: bool
+    user_namespace: bool
+    """Make the namespaces inside a user namespace: what an ordinary user may do."""
+    network: str
+    tmp_bytes: int
+    cgroups: list[str]
+    """Folders of the groups it joins; with `inside`, those belong to that instance."""
+    log: str | None
+    log_bytes: int
+    held: bool
+    """Its three streams were passed along; it ends when the connection that asked for it does."""
+    tty: bool
+    inside: str | None
+    """Instance whose namespaces it enters."""
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Spawn:
+        """TypeError when keys are missing or unknown: daemon and spawner are of different versions."""
+        user = fields["user"]
+        return cls(**{**fields, "user": User(**user) if user else None})
+
+
+@dataclass(frozen=True)
+class Started:
+    """What the journal holds about a program that was started; nothing secret."""
+
+    instance: str
+    run: int
+    pid: int
+    start_time: int
+    boot_id: str
+    cgroups: list[str]
+    log: str | None
+    log_bytes: int
+    held: bool
+    inside: str | None
+    user: User | None
+    cwd: str
+    private: bool
+    user_namespace: bool
+    network: str
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Started:
+        user = fields["user"]
+        return cls(**{**fields, "user": User(**user) if user else None})
+
+    @classmethod
+    def of(cls, spawn: Spawn, pid: int, start_time: int, boot_id: str) -> Started:
+        return cls(
+            instance=spawn.instance,
+            run=spawn.run,
+            pid=pid,
+            start_time=start_time,
+            boot_id=boot_id,
+            cgroups=spawn.cgroups,
+            log=spawn.log,
+            log_bytes=spawn.log_bytes,
+            held=spawn.held,
+            inside=spawn.inside,
+            user=spawn.user,
+            cwd=spawn.cwd,
+            private=spawn.private,
+            user_namespace=spawn.user_namespace,
+            network=spawn.network,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def owned_cgroups(self) -> list[str]:
+        """Groups that hold this program and its children alone."""
+        return [] if self.inside else self.cgroups
+
+
+@dataclass(frozen=True)
+class Ended:
+    """One exit; `code` and `signal` are both None when nobody could tell."""
+
+    seq: int
+    instance: str
+    run: int
+    code: int | None
+    signal: int | None
+    oom: bool
+    at: float
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)

@@ -1,0 +1,173 @@
+"""What must hold between the parts of an app, beyond each part for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from fourfold.spec.model import App, External, FixedPort, Gateway, Route, Service
+from fourfold.spec.node import Path
+from fourfold.spec.problems import similar
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One contradiction, at a path of the app."""
+
+    path: Path
+    message: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True)
+class Parts:
+    """As much of an app as could be read; `names` are all that were declared, readable or not."""
+
+    app: str | None = None
+    services: Mapping[str, Service] = field(default_factory=dict)
+    partial: frozenset[str] = frozenset()
+    """Services of which some keys could not be read: nothing is said about what they lack."""
+    externals: Mapping[str, External] = field(default_factory=dict)
+    gateway: Gateway | None = None
+    names: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, app: App) -> Parts:
+        names = frozenset(app.services) | frozenset(app.externals)
+        return cls(app.app, app.services, frozenset(), app.externals, app.gateway, names)
+
+
+def check(parts: Parts) -> list[Finding]:
+    """Everything that contradicts something else."""
+    findings = [*_reserved(parts), *_dependencies(parts), *_cycles(parts), *_routes(parts), *_ports(parts)]
+    for name, service in parts.services.items():
+        if name not in parts.partial:
+            findings += _service(("services", name), service)
+    return findings
+
+
+def _reserved(parts: Parts) -> Iterator[Finding]:
+    if parts.app == "fourfold":
+        yield Finding(("app",), "the name fourfold is taken by Fourfold itself", "choose another name")
+    for name in parts.services:
+        if name == "gateway":
+            yield Finding(("services", name), "the name gateway is taken by the gateway itself", "choose another name")
+    for name in parts.externals:
+        if name in parts.services:
+            yield Finding(("externals", name), "a service has this name too", "rename one of them")
+
+
+def _dependencies(parts: Parts) -> Iterator[Finding]:
+    for name, service in parts.services.items():
+        for index, needed in enumerate(service.depends_on):
+            path = ("services", name, "depends_on", index)
+            if needed not in parts.names:
+                hint = similar(needed, parts.names) or "it must be in `services` or `externals`"
+                yield Finding(path, f"there is no service or external `{needed}`", hint)
+            elif needed in service.depends_on[:index]:
+                yield Finding(path, f"`{needed}` is listed twice")
+
+
+def _cycles(parts: Parts) -> Iterator[Finding]:
+    """Each cycle once, named in full, found by a depth-first walk that keeps its own stack."""
+    done: set[str] = set()
+    for start in parts.services:
+        trail: list[str] = []
+        stack: list[tuple[str, Iterator[str]]] = []
+        name: str | None = start
+        while name is not None or stack:
+            if name is not None and name not in done and name in parts.services:
+                trail.append(name)
+                done.add(name)
+                stack.append((name, iter(parts.services[name].depends_on)))
+            name = next(stack[-1][1], None) if stack else None
+            if name is None and stack:
+                stack.pop()
+                trail.pop()
+            elif name in trail:
+                cycle = [*trail[trail.index(name) :], name]
+                path = ("services", cycle[-2], "depends_on", parts.services[cycle[-2]].depends_on.index(name))
+                yield Finding(path, f"depends on itself: {' -> '.join(cycle)}", "leave one of these out")
+
+
+def _routes(parts: Parts) -> Iterator[Finding]:
+    taken: dict[tuple[str | None, str], list[tuple[str, Route]]] = {}
+    for name, service in parts.services.items():
+        for index, route in enumerate(service.route):
+            path = ("services", name, "route", index)
+            place = (route.host, route.path.rstrip("/") or "/")
+            for other, earlier in taken.setdefault(place, []):
+                if not route.methods or not earlier.methods or set(route.methods) & set(earlier.methods):
+                    whose = "this service has it twice" if other == name else f"service `{other}` has it too"
+                    yield Finding(path, f"the route {_shown(route)} is taken: {whose}", "change host, path or method")
+                    break
+            taken[place].append((name, route))
+
+
+def _ports(parts: Parts) -> Iterator[Finding]:
+    taken: dict[int, str] = {}
+    if parts.gateway:
+        taken[int(parts.gateway.listen.rpartition(":")[2])] = "the gateway"
+    for name, service in parts.services.items():
+        if not isinstance(service.port, FixedPort):
+            continue
+        path = ("services", name, "port", "fixed")
+        if owner := taken.get(service.port.fixed):
+            yield Finding(path, f"the port {service.port.fixed} is taken by {owner}", "choose another one")
+        taken.setdefault(service.port.fixed, f"service `{name}`")
+        if service.instances > 1:
+            message = f"{service.instances} instances cannot share one fixed port"
+            yield Finding(("services", name, "instances"), message, "write `port: NUMBER`, and listen on $PORT")
+
+
+def _service(path: Path, service: Service) -> Iterator[Finding]:
+    if service.static and service.run:
+        yield Finding((*path, "static"), "a service either serves files or runs a program: `run` is given too")
+    reachable = service.port is not None or service.static is not None
+    if service.route and not reachable:
+        hint = "add `port: 8080`, and listen on $PORT"
+        yield Finding((*path, "route"), "a route needs a `port` to send requests to", hint)
+    live = service.health and service.health.live
+    for probe, place in ((service.health, (*path, "health")), (live, (*path, "health", "live"))):
+        if probe and not reachable and (probe.path or probe.tcp):
+            yield Finding(place, "asking over the network needs a `port`", "add `port`, or ask with `command`")
+    yield from _environment(path, service)
+    yield from _volumes(path, service)
+
+
+def _environment(path: Path, service: Service) -> Iterator[Finding]:
+    for name in service.env:
+        if name in ("PORT", "HOST"):
+            hint = "use `port`" if name == "PORT" else "a program binds the address it finds there"
+            yield Finding((*path, "env", name), f"{name} is set for every instance", hint)
+    seen: set[str] = set()
+    for index, use in enumerate(service.secrets):
+        place = (*path, "secrets", index)
+        if use.env in ("PORT", "HOST"):
+            yield Finding(place, f"{use.env} is set for every instance", "choose another variable: {NAME: secret}")
+        elif use.env in service.env:
+            yield Finding(place, f"`env` sets {use.env} too", "leave one of them out")
+        elif use.env in seen:
+            yield Finding(place, f"{use.env} is listed twice")
+        seen.add(use.env)
+    files = [use.file for use in service.secrets if use.file]
+    for index, use in enumerate(service.secrets):
+        if use.file and files.count(use.file) > 1:
+            yield Finding((*path, "secrets", index), f"several secrets are written to {use.file}")
+
+
+def _volumes(path: Path, service: Service) -> Iterator[Finding]:
+    names: set[str] = set()
+    paths: set[str] = set()
+    for index, volume in enumerate(service.volumes):
+        place = (*path, "volumes", index)
+        if volume.name in names:
+            yield Finding((*place, "name"), f"two volumes are named `{volume.name}`")
+        if volume.path in paths:
+            yield Finding((*place, "path"), f"two volumes stand at {volume.path}")
+        names.add(volume.name)
+        paths.add(volume.path)
+
+
+def _shown(route: Route) -> str:
+    return f"{'/'.join(route.methods)} {route.host or ''}{route.path}".strip()

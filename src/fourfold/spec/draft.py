@@ -1,0 +1,95 @@
+"""The commented `fourfold.yaml` that `fourfold init` writes. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from fourfold.spec.finds import Found, Listing, find, service_name
+from fourfold.spec.interpolate import escape
+
+_FRONT = ("web", "frontend", "front", "storefront", "ui", "site", "www", "app", "client", "portal")
+_HEAD = """\
+# {app}: what runs and how. All keys: `fourfold schema`.
+#   fourfold validate   says what is wrong in here
+#   fourfold up         brings everything to what it says
+app: {app}
+
+services:
+"""
+_EXAMPLE = """\
+  # Nothing that looks like a service was found here: this one serves the folder. Change it to yours.
+  web:
+    source: .
+    run: python3 -m http.server $PORT --bind $HOST
+    port: 8080                      # it listens on $PORT; no other port of this machine is taken
+    route: {path: /}                # what the gateway sends to it
+"""
+_TAIL = """
+# gateway: {listen: ":8080"}        # where all of it is reached
+"""
+_COMMON = """\
+    # env: {LOG_LEVEL: info}
+    # secrets: [API_KEY]            # set with `fourfold secrets set API_KEY`
+    # resources: {cpu: 0.5, memory: 256Mi}
+"""
+
+
+def draft(listing: Listing) -> str:
+    """A service file for a folder. It always loads."""
+    found = find(listing)
+    text = _HEAD.format(app=service_name(listing.name))
+    if not found:
+        return text + _EXAMPLE + _TAIL
+    front = _front(found)
+    return text + "\n".join(_service(service, service is front) for service in found) + _TAIL
+
+
+def _front(found: list[Found]) -> Found | None:
+    """The service that gets the route `/`: the only one that listens, or the one that is named like it."""
+    listening = [service for service in found if service.port]
+    if len(listening) == 1:
+        return listening[0]
+    return min(
+        (service for service in listening if service.name in _FRONT),
+        key=lambda service: _FRONT.index(service.name),
+        default=None,
+    )
+
+
+def _service(service: Found, front: bool) -> str:
+    lines = [f"  {service.name}:{_comment(2 + len(service.name) + 1, f'found by {service.why}')}"]
+    lines.append(f"    source: {_quoted(service.source)}")
+    if service.build:
+        lines.append(f"    build: {_quoted(service.build)}")
+    if service.static:
+        lines.append(f"    static: {{dir: {_quoted(service.static)}}}")
+    elif service.run:
+        lines.append(f"    run: {_quoted(service.run)}")
+    else:
+        lines.append("    # run: …                        # found by itself; say it to be sure")
+    if service.port is None:
+        lines.append("    # port: 8080                    # when it listens: on $PORT, and the address $HOST")
+    else:
+        port = f"    port: {service.port}"
+        lines.append(port if service.static else port + _comment(len(port), "it must listen on $PORT, at $HOST"))
+        route = "{path: /}" if front else f"{{path: /{service.name}, strip: true}}"
+        lines.append(f"    route: {route}")
+        if not service.static:
+            lines.append("    # health: {path: /healthz}      # no traffic before this answers with 200")
+    return "\n".join(lines) + "\n" + ("" if service.static else _COMMON)
+
+
+def _comment(used: int, text: str) -> str:
+    return " " * max(2, 36 - used) + "# " + re.sub(r"[^ -~]+", "?", text)[:80]
+
+
+def _quoted(text: str) -> str:
+    """Plain where that is safe in YAML (also in braces), else in double quotes; `$` of interpolation escaped."""
+    text = escape(text)
+    if (
+        re.fullmatch(r"[./A-Za-z$][A-Za-z0-9 ./$_=&-]*(?::[A-Za-z0-9$]+[A-Za-z0-9 ./$_=&-]*)*", text)
+        and text == text.strip()
+    ):
+        return text if not text.lower().startswith(("true", "false", "null")) else json.dumps(text)
+    return json.dumps(text, ensure_ascii=True)

@@ -1,0 +1,42 @@
+"""What a release holds of a service, and what differs between two."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fourfold.spec.model import Service
+
+
+def fingerprint(service: Service) -> dict[str, Any]:
+    """The service as JSON, without what a release does not hold: its pattern and its count."""
+    return service.model_dump(mode="json", exclude={"pattern", "instances"})
+
+
+def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """`env.LOG_LEVEL changed`, `health added`, `secrets.API_KEY removed`: dotted keys in order; never values."""
+    return _differences(_named(old), _named(new), "")
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str) -> list[str]:
+    lines = []
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        name = f"{prefix}{key}"
+        if before == after:
+            continue
+        if isinstance(before, dict) and isinstance(after, dict):
+            lines += _differences(before, after, f"{name}.")
+        elif before is None:
+            lines.append(f"{name} added")
+        else:
+            lines.append(f"{name} removed" if after is None else f"{name} changed")
+    return lines
+
+
+def _named(release: dict[str, Any]) -> dict[str, Any]:
+    """Lists whose entries have a name become maps, so that one entry can be told from another."""
+    named = dict(release)
+    for key, by in (("secrets", "env"), ("volumes", "name")):
+        if isinstance(entries := release.get(key), list):
+            named[key] = {entry[by]: entry for entry in entries}
+    return named

@@ -1,0 +1,78 @@
+"""`fourfold init`: look at a folder, with bounds, and write its service file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from fourfold.errors import ConflictError, UserError, WorldError
+from fourfold.spec.draft import draft
+from fourfold.spec.finds import PROGRAMS, READ, Listing
+from fourfold.spec.load import FILE_NAME
+
+MAX_FOLDERS = 200
+MAX_FILES = 2_000
+"""In one folder; more are not looked at."""
+MAX_TEXT = 64 * 1024
+_SKIPPED = frozenset(
+    ("node_modules", "target", "build", "dist", "vendor", "__pycache__", "venv", "env", "tests", "test", "docs-build")
+)
+
+
+def init(folder: Path) -> Path:
+    """Write `fourfold.yaml` into a folder; returns its path. Raises ConflictError when there is one already."""
+    path = folder / FILE_NAME
+    text = draft(gather(folder))
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ConflictError(f"cannot write {path}: it is there already", "change it, or move it away first") from None
+    except OSError as error:
+        raise WorldError(f"cannot write {path}: {error.strerror}") from None
+    return path
+
+
+def gather(folder: Path) -> Listing:
+    """The folder and its direct subfolders as facts. Raises UserError when it is no folder that can be read."""
+    folder = folder.absolute()
+    try:
+        entries = _entries(folder)
+    except OSError as error:
+        raise UserError(f"cannot look into {folder}: {error.strerror}") from None
+    files, texts = set[str](), dict[str, str]()
+    subfolders = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+    for entry in [*entries, *_below(subfolders[:MAX_FOLDERS])]:
+        if not entry.is_file():
+            continue
+        name = entry.relative_to(folder).as_posix()
+        files.add(name)
+        if entry.name in READ or entry.name in PROGRAMS:
+            texts[name] = _text(entry)
+    return Listing(folder.name or "app", frozenset(files), texts)
+
+
+def _below(folders: list[Path]) -> Iterator[Path]:
+    for folder in folders:
+        if folder.name.lower() in _SKIPPED:
+            continue
+        try:
+            yield from _entries(folder)
+        except OSError:
+            continue  # a folder that cannot be read holds no service that could be sent
+
+
+def _entries(folder: Path) -> list[Path]:
+    """At most MAX_FILES entries, in order of their names. Names that are not UTF-8 are passed over."""
+    with os.scandir(folder) as found:
+        names = [entry.name for _, entry in zip(range(MAX_FILES), found, strict=False)]
+    return [folder / name for name in sorted(names) if name.isprintable()]
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_TEXT).decode("utf-8", "replace")
+    except OSError:
+        return ""

@@ -1,0 +1,78 @@
+"""Parts of the file format that this version does not have yet. Each row goes when its part arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fourfold.errors import Problem
+from fourfold.spec.node import Node, Path, dotted, without
+
+
+@dataclass(frozen=True)
+class Later:
+    """A key (`*` is any name), which of its values are meant (none given: all), and what to use until then."""
+
+    path: Path
+    meanwhile: str
+    values: tuple[str, ...] = ()
+    maps: bool = False
+    """Only when the value is a map."""
+
+    def meant(self, node: Node) -> bool:
+        if self.maps:
+            return isinstance(node.value, dict)
+        return not self.values or node.value in self.values
+
+    def name(self, node: Node) -> str:
+        key = self.path[-1]
+        return f"`{key}: {node.value}`" if self.values else f"`{key}` as a map" if self.maps else f"`{key}`"
+
+
+_PROCESS = "leave it out: every service runs as a process"
+_ROWS = (
+    Later(("groups",), "give each service its own process"),
+    Later(("notify",), "follow `fourfold events`"),
+    Later(("services", "*", "pattern"), _PROCESS, values=("container", "shared", "vm", "function")),
+    Later(("services", "*", "container"), _PROCESS),
+    Later(("services", "*", "vm"), _PROCESS),
+    Later(("services", "*", "shared"), _PROCESS),
+    Later(("services", "*", "function"), _PROCESS),
+    Later(("services", "*", "image"), "use `source` and `build`"),
+    Later(("services", "*", "job"), "use `fourfold run SERVICE`, or cron with it"),
+    Later(("services", "*", "triggers"), "use cron with `fourfold run SERVICE`"),
+    Later(("services", "*", "instances"), "give a number, and change it with `fourfold scale`", maps=True),
+    Later(("services", "*", "deploy", "strategy"), "use rolling or recreate", values=("blue-green", "canary")),
+    Later(("services", "*", "deploy", "steps"), "use the strategy rolling with `min_ready`"),
+)
+
+
+def refuse_later(tree: Node) -> tuple[Node, list[Problem]]:
+    """What is not there yet as problems, and the tree without it, so that nothing is said about it twice."""
+    problems = []
+    for row in _ROWS:
+        for path in list(_matches(tree, row.path)):
+            node = tree.get(path)
+            assert node is not None
+            if not row.meant(node):
+                continue
+            message = f"{row.name(node)} is part of the format, but not in this version yet"
+            where = node.place
+            hint = f"meanwhile {row.meanwhile}"
+            problems.append(Problem(dotted(node.path), message, where.file, where.line, where.column, hint))
+            tree = without(tree, path)
+    return tree, problems
+
+
+def _matches(tree: Node, pattern: Path, at: Path = ()) -> Iterator[Path]:
+    """All paths in the tree that a row's path stands for."""
+    if not pattern:
+        yield at
+        return
+    if not isinstance(tree.value, dict):
+        return
+    names = list(tree.value) if pattern[0] == "*" else [pattern[0]]
+    for name in names:
+        child = tree.child(name)
+        if child is not None:
+            yield from _matches(child, pattern[1:], (*at, name))

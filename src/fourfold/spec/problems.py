@@ -1,0 +1,118 @@
+"""What pydantic finds wrong, at its place in the file and in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import ValidationError
+
+from fourfold.errors import Problem, SpecError
+from fourfold.spec import schema
+from fourfold.spec.fields import WORDS
+from fourfold.spec.node import Node, Path, dotted
+from fourfold.spec.units import shown
+
+MOST = 100
+"""More problems than this are counted, not listed."""
+
+
+def translate(error: ValidationError, tree: Node) -> list[Problem]:
+    """One Problem for each thing that is wrong."""
+    return [_translate(item, tree) for item in error.errors(include_url=False)]
+
+
+def at(tree: Node, path: Path, message: str, hint: str | None = None) -> Problem:
+    """A problem with what stands at `path`: a scalar is pointed at itself, anything else at its key."""
+    node, path = nearest(tree, path)
+    where = node.place if isinstance(node.value, dict | list) else node.where
+    return Problem(dotted(node.path or path), message, where.file, where.line or None, where.column or None, hint)
+
+
+def nearest(tree: Node, path: Sequence[str | int]) -> tuple[Node, Path]:
+    """Follow `path` as far as the tree goes. Parts that name no entry (pydantic's union tags) are passed over."""
+    node, followed = tree, []
+    for part in path:
+        if child := node.child(part):
+            node = child
+            followed.append(part)
+    return node, tuple(followed)
+
+
+def similar(name: str, known: Iterable[str]) -> str | None:
+    """`did you mean …?`, when something is near. Of many names only the first are compared: that is slow."""
+    close = get_close_matches(name[:100], list(known)[:500], n=1, cutoff=0.6)
+    return f"did you mean `{close[0]}`?" if close else None
+
+
+def refuse(problems: Iterable[Problem], files: Sequence[str]) -> None:
+    """Raise SpecError with all problems, file by file and line by line; nothing when there are none."""
+    order = {file: index for index, file in enumerate(files)}
+    found = sorted(
+        dict.fromkeys(problems),
+        key=lambda problem: (order.get(problem.file, len(order)), problem.line or 0, problem.column or 0, problem.path),
+    )
+    if len(found) > MOST:
+        found = [*found[:MOST], Problem("", f"and {len(found) - MOST} more problems", found[0].file)]
+    if found:
+        raise SpecError(found)
+
+
+def _translate(item: Any, tree: Node) -> Problem:
+    loc: tuple[str | int, ...] = item["loc"]
+    kind, context = item["type"], item.get("ctx", {})
+    if kind == "extra_forbidden":
+        return _unknown(tree, loc)
+    if kind == "missing":
+        expected = schema.describe(schema.at(loc))
+        return at(tree, loc[:-1], f"`{loc[-1]}` is missing: expected {expected}")
+    if loc and loc[-1] == "[key]":
+        node, path = nearest(tree, loc[:-1])
+        expected = WORDS.get(context.get("pattern", ""), "another key")
+        return _at_key(node, path, f"expected {expected}")
+    if kind == "too_short":
+        return at(tree, loc, "is empty: expected at least one entry")
+    if kind == "value_error":
+        return at(tree, loc, str(context["error"]), _quoting(tree, loc))
+    part = schema.at(loc)
+    expected = schema.describe(part)
+    if "x-is" in part and kind.startswith(("greater", "less")):
+        names = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum"}
+        limits = {names[name]: limit for name, limit in context.items() if name in names}
+        expected += "," + schema.bounds({**limits, "x-unit": part.get("x-unit", "")})
+    node, _ = nearest(tree, loc)
+    return at(tree, loc, f"expected {expected}, got {shown(node.value)}", _quoting(tree, loc))
+
+
+def _unknown(tree: Node, loc: tuple[str | int, ...]) -> Problem:
+    known = schema.keys(schema.at(loc[:-1]))
+    if len(loc) == 1:
+        known.append("defaults")
+    node, path = nearest(tree, loc)
+    return _at_key(node, path, f"unknown key: expected one of {', '.join(known)}", similar(str(loc[-1]), known))
+
+
+def _at_key(node: Node, path: Path, message: str, hint: str | None = None) -> Problem:
+    where = node.place
+    return Problem(dotted(node.path or path), message, where.file, where.line or None, where.column or None, hint)
+
+
+def _quoting(tree: Node, loc: tuple[str | int, ...]) -> str | None:
+    """A hint where YAML has read something else than was meant."""
+    node, _ = nearest(tree, loc)
+    if (
+        node.flow
+        and node.value
+        and isinstance(node.value, dict)
+        and all(child.value is None for child in node.value.values())
+    ):
+        return f'to mean the text, quote it: "{{{", ".join(node.value)}}}"'
+    part = schema.at(loc)
+    if isinstance(node.value, int | float) and part.get("type") == "string":
+        return f'to mean the text, quote it: "{node.text}"'
+    if isinstance(node.value, str) and part.get("type") == "array":
+        return f"write it as a list: [{node.value}]"
+    if isinstance(node.value, str) and "enum" in part:
+        return similar(node.value, part["enum"])
+    return None

@@ -1,0 +1,168 @@
+"""Artifacts: finished trees, each with what it takes to run it. Published by one rename, read-only ever after.
+
+Input-addressed: an artifact's digest is its build key, the SHA-256 over everything that went into it (source, steps,
+dependencies, runtime, libc). Steps run in a sandbox against locked versions, so inputs decide the output, and a build
+can be skipped without having its output. On disk: `artifacts/DIGEST/tree` and `artifacts/DIGEST/artifact.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from fourfold.errors import NotFoundError, WorldError
+from fourfold.paths import Paths
+from fourfold.store import trees
+from fourfold.store.blobs import Kept, require_digest
+from fourfold.store.manifest import is_digest
+from fourfold.store.sources import write_atomically
+
+
+@dataclass(frozen=True)
+class Lock:
+    """The versions that dependencies were resolved to: what the package manager wrote, under its own file name."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a build gave. Paths in `argv` and `env` are as the instance sees them: the tree is at `/app`."""
+
+    digest: str
+    tree: Path
+    argv: tuple[str, ...]
+    """What to run: `run` as given, or what the builder found."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """To add to the service's environment: PATH, PYTHONUNBUFFERED, … ; the service's own `env` wins."""
+    runtime: str | None = None
+    """`python3.11`, `nodejs20`, `java17`, …; None when it needs none."""
+    source: str = ""
+    locks: Mapping[str, Lock] = field(default_factory=dict)
+    """Key of the dependencies -> their lock; a later build of the same dependencies starts from it."""
+    size: int = 0
+    """Bytes on disk."""
+    built_at: float = 0.0
+
+    def located(self, tree: Path) -> Artifact:
+        """The same for a host that cannot mount the tree at /app: paths are those of `tree`."""
+        return replace(
+            self,
+            tree=tree,
+            argv=tuple(relocate(word, tree) for word in self.argv),
+            env={name: relocate(value, tree) for name, value in self.env.items()},
+        )
+
+
+def relocate(text: str, tree: Path) -> str:
+    """`/app` and `/app/…` in a word or a colon-separated list become `tree` and `tree/…`."""
+    parts = text.split(":")
+    return ":".join(f"{tree}{part[4:]}" if part == "/app" or part.startswith("/app/") else part for part in parts)
+
+
+class Artifacts:
+    def __init__(self, paths: Paths) -> None:
+        self._root = paths.artifacts
+
+    def tree(self, digest: str) -> Path:
+        return self._root / require_digest(digest) / "tree"
+
+    def find(self, build_key: str) -> Artifact | None:
+        """The artifact built from these inputs, marked as just used; None when it must be built."""
+        try:
+            artifact = self.get(build_key)
+        except NotFoundError:
+            return None
+        self.use(build_key)
+        return artifact
+
+    def get(self, digest: str) -> Artifact:
+        try:
+            data = json.loads(self._json(digest).read_bytes())
+        except FileNotFoundError:
+            raise NotFoundError(
+                f"cannot find the artifact {digest[:12]}: it is not in the store",
+                "deploy the service again to build it",
+            ) from None
+        return _from_json(data, self.tree(digest))
+
+    def publish(self, artifact: Artifact) -> Artifact:
+        """Take over the sealed folder `artifact.tree` (on the same file system) and make the artifact findable."""
+        folder = self._root / require_digest(artifact.digest)
+        staged = artifact.tree.parent / f"{artifact.digest}.publish"
+        try:
+            staged.mkdir()
+            artifact.tree.chmod(0o755)  # without root, a folder that is not writable cannot be moved
+            artifact.tree.rename(staged / "tree")
+            (staged / "tree").chmod(0o555)
+            write_atomically(staged / "artifact.json", json.dumps(_as_json(artifact), indent=1).encode())
+            self._root.mkdir(parents=True, exist_ok=True)
+            trees.sync(staged)
+            if not folder.exists():
+                staged.rename(folder)
+            else:
+                trees.remove(staged)
+            trees.sync_folder(self._root)
+        except OSError as error:
+            raise WorldError(f"cannot store the artifact: {error.strerror}", "make room on the disk") from error
+        return self.get(artifact.digest)
+
+    def use(self, digest: str) -> None:
+        """Mark it as used now, so that gc leaves it until what asked for it has written a release."""
+        os.utime(self._json(digest))
+
+    def lock(self, key: str) -> Lock | None:
+        """The newest lock of the dependencies `key`."""
+        newest: tuple[float, Lock] | None = None
+        for kept in self.list():
+            artifact = self.get(kept.digest)
+            if key in artifact.locks and (newest is None or artifact.built_at > newest[0]):
+                newest = (artifact.built_at, artifact.locks[key])
+        return newest[1] if newest else None
+
+    def list(self) -> Iterator[Kept]:
+        if self._root.is_dir():
+            for folder in sorted(self._root.iterdir()):
+                record = folder / "artifact.json"
+                if is_digest(folder.name) and record.is_file():
+                    yield Kept(folder.name, self.get(folder.name).size, record.stat().st_mtime)
+
+    def remove(self, digest: str) -> int:
+        """Gives the bytes freed. The record goes first: a removal that breaks off leaves nothing that can be found."""
+        self._json(digest).unlink(missing_ok=True)
+        return trees.remove(self._root / require_digest(digest))
+
+    def _json(self, digest: str) -> Path:
+        return self._root / require_digest(digest) / "artifact.json"
+
+
+def _as_json(artifact: Artifact) -> dict[str, Any]:
+    return {
+        "digest": artifact.digest,
+        "argv": list(artifact.argv),
+        "env": dict(artifact.env),
+        "runtime": artifact.runtime,
+        "source": artifact.source,
+        "locks": {key: {"name": lock.name, "text": lock.text} for key, lock in artifact.locks.items()},
+        "size": artifact.size,
+        "built_at": artifact.built_at,
+    }
+
+
+def _from_json(data: dict[str, Any], tree: Path) -> Artifact:
+    return Artifact(
+        digest=data["digest"],
+        tree=tree,
+        argv=tuple(data["argv"]),
+        env=data["env"],
+        runtime=data["runtime"],
+        source=data["source"],
+        locks={key: Lock(**lock) for key, lock in data["locks"].items()},
+        size=data["size"],
+        built_at=data["built_at"],
+    )

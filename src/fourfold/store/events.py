@@ -1,0 +1,63 @@
+"""Events: what happened, numbered without end, the oldest trimmed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fourfold.clock import Clock
+from fourfold.store.db import Database
+from fourfold.store.model import Event
+from fourfold.store.rows import Table, clean_text
+
+TABLE = Table("events", Event, key=("seq",))
+
+
+class Events:
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def add(
+        self,
+        kind: str,
+        message: str,
+        *,
+        app: str | None = None,
+        service: str | None = None,
+        instance: str | None = None,
+        actor: str | None = None,
+        data: dict[str, Any] | None = None,
+    ) -> Event:
+        """Store an event as of now; returns it with its number. Many at once belong in one transaction."""
+        facts = {name: _clean(fact) for name, fact in (data or {}).items()}
+        row = Event(0, self._clock.now(), app, service, instance, kind, clean_text(message), actor, facts)
+        return TABLE.append(self._database, row)
+
+    def last(self) -> int:
+        """The number of the newest event ever; 0 before the first."""
+        found = self._database.query("SELECT seq FROM sqlite_sequence WHERE name = 'events'")
+        return int(found[0][0]) if found else 0
+
+    def after(self, seq: int, app: str | None = None, limit: int = 1000, operation: str | None = None) -> list[Event]:
+        """The oldest `limit` events with a greater number, of all apps or one, of all operations or one."""
+        return TABLE.select(
+            self._database,
+            "WHERE seq > ?1 AND (?2 IS NULL OR app = ?2)"
+            " AND (?3 IS NULL OR json_extract(data, '$.operation') = ?3) ORDER BY seq LIMIT ?4",
+            seq, app, operation, limit,
+        )  # fmt: skip
+
+    def trim(self, keep: int) -> int:
+        """Forget all but the newest `keep` events; how many went."""
+        return TABLE.delete(
+            self._database, "WHERE seq <= (SELECT seq FROM events ORDER BY seq DESC LIMIT 1 OFFSET ?)", keep
+        )
+
+
+def _clean(fact: Any) -> Any:
+    """As it comes back from JSON, and fit to be sent as UTF-8."""
+    if isinstance(fact, str):
+        return clean_text(fact)
+    if isinstance(fact, list | tuple):
+        return [_clean(part) for part in fact]
+    return {clean_text(name): _clean(part) for name, part in fact.items()} if isinstance(fact, dict) else fact

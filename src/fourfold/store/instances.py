@@ -1,0 +1,34 @@
+"""Instances: every one that was asked for, from before its spawn until it is forgotten."""
+
+from __future__ import annotations
+
+from fourfold.store.db import Database
+from fourfold.store.model import InstanceRow
+from fourfold.store.rows import Table
+
+TABLE = Table("instances", InstanceRow, key=("id",))
+
+
+class Instances:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, row: InstanceRow) -> None:
+        TABLE.put(self._database, row)
+
+    def get(self, id: str) -> InstanceRow | None:
+        return TABLE.get(self._database, id)
+
+    def of(self, app: str, service: str) -> list[InstanceRow]:
+        """Oldest first, dead ones included."""
+        return TABLE.select(self._database, "WHERE app = ? AND service = ? ORDER BY created_at, id", app, service)
+
+    def all(self) -> list[InstanceRow]:
+        return TABLE.select(self._database, "ORDER BY created_at, id")
+
+    def remove(self, id: str) -> bool:
+        return TABLE.remove(self._database, id)
+
+    def remove_app(self, app: str) -> int:
+        """Forget all of an app (`down --purge`); how many that were."""
+        return TABLE.delete(self._database, "WHERE app = ?", app)

@@ -1,0 +1,89 @@
+"""The folders of one Fourfold, made with the right modes and refused when they are somebody else's.
+
+As root, services run under uids of their own. Folders that hold something for them can be traversed (0711) but not
+listed; all others are the daemon's alone (0700).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from fourfold.errors import FourfoldError, UserError, WorldError
+from fourfold.paths import Paths
+from fourfold.store import trees
+
+OURS = 0o700
+TRAVERSED = 0o711
+ELSEWHERE = "set FOURFOLD_HOME to a folder of your own"
+
+
+def create(paths: Paths, root: bool) -> None:
+    """Make all folders; those that are there get their mode again, except the one of the configuration.
+
+    Raises UserError for a folder that belongs to another user or is none, WorldError when the disk refuses.
+    """
+    shared = TRAVERSED if root else OURS
+    modes = {
+        paths.state: shared,
+        paths.blobs: OURS,
+        paths.sources: OURS,
+        paths.artifacts: shared,
+        paths.caches: shared,
+        paths.volumes: shared,
+        paths.logs: OURS,
+        paths.certificates: OURS,
+        paths.work: shared,
+        paths.run: shared,
+        paths.gateway: shared,
+    }
+    try:
+        for folder, mode in modes.items():
+            _make(folder, shared)
+            _set_mode(folder, mode)
+        _make(paths.config, shared)
+    except OSError as error:
+        raise _refused(error) from error
+
+
+def empty_work(paths: Paths) -> None:
+    """Remove what a daemon that died left half made."""
+    for entry in paths.work.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            trees.remove(entry)
+        else:
+            entry.unlink()
+
+
+def _make(folder: Path, mode: int) -> None:
+    for missing in reversed([parent for parent in folder.parents if not parent.exists()]):
+        missing.mkdir()
+        _set_mode(missing, mode)
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        _require_ours(folder)
+    else:
+        _set_mode(folder, mode)
+
+
+def _require_ours(folder: Path) -> None:
+    if not folder.is_dir():
+        raise UserError(f"cannot use {folder}: it is not a folder", f"move it away, or {ELSEWHERE}")
+    for found in (folder.lstat(), folder.stat()):  # a link to a larger disk is fine when both ends are ours
+        if found.st_uid != os.geteuid():
+            raise UserError(
+                f"cannot use {folder}: it belongs to user {found.st_uid}, and this is user {os.geteuid()}",
+                f"run as that user, or {ELSEWHERE}",
+            )
+
+
+def _set_mode(folder: Path, mode: int) -> None:
+    if stat.S_IMODE(folder.stat().st_mode) != mode:
+        folder.chmod(mode)
+
+
+def _refused(error: OSError) -> FourfoldError:
+    kind = UserError if isinstance(error, PermissionError | NotADirectoryError) else WorldError
+    return kind(f"cannot make the folder {error.filename}: {error.strerror}", f"see to its parent, or {ELSEWHERE}")

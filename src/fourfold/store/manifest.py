@@ -1,0 +1,188 @@
+"""The manifest of a source: which files it has, by content. Pure.
+
+As JSON: `{"version": 1, "entries": [{"path", "mode", "size", "sha256"} | {"path", "link"}, …]}`, entries sorted by
+path, modes 420 (0644) or 493 (0755). The source's digest is the SHA-256 of that JSON in canonical form (sorted keys, no
+blanks, UTF-8). Folders are implied by the files in them, as in git.
+
+A manifest comes from whoever may talk to the daemon, and is written to disk by root: `Manifest.parse` refuses whatever
+could reach outside the folder it is written into.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from fourfold.errors import UserError
+
+VERSION = 1
+MODES = (0o644, 0o755)
+MAX_FILES = 100_000
+MAX_BYTES = 512 * 1024 * 1024
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def is_digest(text: object) -> bool:
+    return isinstance(text, str) and _DIGEST.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file (`sha256` set) or one symbolic link (`link` set)."""
+
+    path: str
+    mode: int = 0o644
+    size: int = 0
+    sha256: str = ""
+    link: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        if self.link is not None:
+            return {"path": self.path, "link": self.link}
+        return {"path": self.path, "mode": self.mode, "size": self.size, "sha256": self.sha256}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    entries: tuple[Entry, ...]
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> Manifest:
+        """Sorted and checked. Raises UserError for what `parse` refuses."""
+        ordered = tuple(sorted(entries, key=lambda entry: entry.path.encode("utf-8", "surrogateescape")))
+        _check(ordered)
+        return cls(ordered)
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> Manifest:
+        """From JSON that nobody has checked. Raises UserError."""
+        if data.get("version") != VERSION:
+            raise UserError(
+                f"cannot read the manifest: version {data.get('version')!r} is not {VERSION}",
+                "use the same version of fourfold for the command and the daemon",
+            )
+        listed = data.get("entries")
+        if not isinstance(listed, list) or set(data) != {"version", "entries"}:
+            raise UserError("cannot read the manifest: it must have a version and a list of entries")
+        return cls.of(_entry(item) for item in listed)
+
+    def as_json(self) -> dict[str, Any]:
+        return {"version": VERSION, "entries": [entry.as_json() for entry in self.entries]}
+
+    @cached_property
+    def canonical(self) -> bytes:
+        return json.dumps(self.as_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+    @cached_property
+    def digest(self) -> str:
+        return hashlib.sha256(self.canonical).hexdigest()
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(entry.size for entry in self.entries)
+
+    @property
+    def blobs(self) -> dict[str, int]:
+        """Digest -> size of every file's content, each once."""
+        return {entry.sha256: entry.size for entry in self.entries if entry.link is None}
+
+
+def _entry(item: Any) -> Entry:
+    if not isinstance(item, dict) or not isinstance(item.get("path"), str):
+        raise UserError("cannot read the manifest: an entry is not a map with a path")
+    path = item["path"]
+    if set(item) == {"path", "link"} and isinstance(item["link"], str):
+        return Entry(path=path, link=item["link"])
+    if set(item) != {"path", "mode", "size", "sha256"}:
+        raise UserError(f"cannot accept {path!r}: an entry has path, mode, size and sha256, or path and link")
+    mode, size = item["mode"], item["size"]
+    if type(mode) is not int or mode not in MODES:
+        raise UserError(f"cannot accept {path!r}: its mode must be 0644 or 0755")
+    if type(size) is not int or size < 0:
+        raise UserError(f"cannot accept {path!r}: its size must be a number of bytes")
+    if not is_digest(item["sha256"]):
+        raise UserError(f"cannot accept {path!r}: its digest is not a SHA-256")
+    return Entry(path=path, mode=mode, size=size, sha256=item["sha256"])
+
+
+def _check(entries: tuple[Entry, ...]) -> None:
+    """`entries` are sorted, so a folder's name comes before what is in it."""
+    if len(entries) > MAX_FILES:
+        raise UserError(f"cannot accept a source of {len(entries):,} files: the limit is {MAX_FILES:,}")
+    if (total := sum(entry.size for entry in entries)) > MAX_BYTES:
+        raise UserError(f"cannot accept a source of {total:,} bytes: the limit is {MAX_BYTES:,}")
+    sizes: dict[str, int] = {}
+    names: dict[str, str] = {}
+    leaves: set[str] = set()
+    for entry in entries:
+        _check_path(entry.path)
+        if entry.link is not None:
+            _check_link(entry)
+        elif sizes.setdefault(entry.sha256, entry.size) != entry.size:
+            raise UserError(f"cannot accept {entry.path!r}: one digest cannot have two sizes")
+        if entry.path in leaves:
+            raise UserError(f"cannot accept {entry.path!r}: it is listed twice")
+        leaves.add(entry.path)
+        _check_names(entry.path, names)
+    for entry in entries:
+        above = entry.path
+        while "/" in above:
+            above = above.rpartition("/")[0]
+            if above in leaves:
+                raise UserError(f"cannot accept {entry.path!r}: {above!r} is a file or link, not a folder")
+
+
+def _check_path(path: str) -> None:
+    try:
+        raw = path.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"cannot accept {path!r}: the name is not UTF-8", "rename it") from None
+    parts = path.split("/")
+    if not path or "\0" in path or any(part in ("", ".", "..") for part in parts):
+        raise UserError(f"cannot accept the path {path!r}: it must be relative, without `.`, `..` or empty parts")
+    if len(raw) > 4000 or any(len(part.encode()) > 255 for part in parts):
+        raise UserError(f"cannot accept the path {path[:80]!r}…: it is too long")
+
+
+def _check_names(path: str, names: dict[str, str]) -> None:
+    """Two names that differ only in case or Unicode form are one file on some systems, and trick readers on all."""
+    end = 0
+    while end != -1:
+        end = path.find("/", end + 1)
+        prefix = path if end == -1 else path[:end]
+        folded = prefix.lower() if prefix.isascii() else unicodedata.normalize("NFC", prefix.casefold())
+        if (other := names.setdefault(folded, prefix)) != prefix:
+            raise UserError(f"cannot accept {prefix!r} beside {other!r}: the names differ only in case", "rename one")
+
+
+def _check_link(entry: Entry) -> None:
+    """Inside, whatever other links there are: `..` only at the front, where the folders above are real ones.
+
+    With `..` later in the target, a link on the way could make a path that reads as inside lead out.
+    """
+    target = entry.link or ""
+    why = None
+    if not target or "\0" in target or len(target.encode("utf-8", "surrogateescape")) > 4000:
+        why = "its target is empty or malformed"
+    elif target.startswith("/"):
+        why = f"it points to the absolute path {target}"
+    else:
+        parts = [part for part in target.split("/") if part not in ("", ".")]
+        ups = next((index for index, part in enumerate(parts) if part != ".."), len(parts))
+        if ups > entry.path.count("/"):
+            why = f"it points out of the source, to {target}"
+        elif ".." in parts[ups:]:
+            why = f"its target {target} goes down and up again"
+    try:
+        target.encode()
+    except UnicodeEncodeError:
+        why = "its target is not UTF-8"
+    if why:
+        raise UserError(f"cannot accept the link {entry.path!r}: {why}", "copy the file here, or leave the link out")

@@ -1,0 +1,51 @@
+"""The whole store in one value: what `control` opens at its start and hands around."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fourfold.clock import Clock
+from fourfold.paths import Paths
+from fourfold.store.allocations import Ports, Uids
+from fourfold.store.apps import Apps
+from fourfold.store.db import Database, open_database
+from fourfold.store.deployments import Deployments
+from fourfold.store.events import Events
+from fourfold.store.instances import Instances
+from fourfold.store.meta import Meta
+from fourfold.store.releases import Releases
+from fourfold.store.secrets import Secrets
+from fourfold.store.services import Services
+
+
+@dataclass(frozen=True)
+class Store:
+    database: Database
+    apps: Apps
+    services: Services
+    releases: Releases
+    deployments: Deployments
+    instances: Instances
+    events: Events
+    secrets: Secrets
+    uids: Uids
+    ports: Ports
+    meta: Meta
+
+
+def open_store(paths: Paths, clock: Clock) -> Store:
+    """Open it, or make it; the folders have to be there (`layout.create`). Raises what `open_database` raises."""
+    database = open_database(paths.database)
+    return Store(
+        database=database,
+        apps=Apps(database),
+        services=Services(database),
+        releases=Releases(database),
+        deployments=Deployments(database),
+        instances=Instances(database),
+        events=Events(database, clock),
+        secrets=Secrets(database, paths.secrets_key, clock),
+        uids=Uids(database),
+        ports=Ports(database),
+        meta=Meta(database),
+    )

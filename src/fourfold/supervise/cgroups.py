@@ -1,0 +1,269 @@
+"""Control groups, v2 and v1 (and both at once), behind one small interface.
+
+Each instance has a group `fourfold/<hash of home>/<instance>.<run>` in every hierarchy that we may use: limits are
+written and usage is read there, and its membership is the one list of processes that no program can leave. Sources: the
+kernel's admin-guide/cgroup-v2.rst and admin-guide/cgroup-v1/*.rst.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from fourfold.errors import WorldError
+from fourfold.launch.model import Limits
+
+LIMITS = ("cpu", "memory", "pids", "io")
+_PERIOD = 100_000
+"""Microseconds; the kernel's default CPU period."""
+_SMALLEST_QUOTA = 1000
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """One mounted tree and our folder in it."""
+
+    base: Path
+    version: int
+    controllers: frozenset[str]
+    """Of v1: `cpu cpuacct memory pids blkio freezer`; of v2: those enabled for our groups, `cpu memory pids io`."""
+
+
+@dataclass(frozen=True)
+class Counters:
+    """What the controllers have counted; None where there is no such controller."""
+
+    cpu_seconds: float | None = None
+    memory_bytes: int | None = None
+    read_bytes: int | None = None
+    written_bytes: int | None = None
+
+
+def settings(limits: Limits, hierarchy: Hierarchy, device: str | None) -> list[tuple[str, str]]:
+    """(file, content) to write into a group of `hierarchy`. `device` is `major:minor` of the state's disk."""
+    table = _settings_v2 if hierarchy.version == 2 else _settings_v1
+    return [(name, text) for controller, name, text in table(limits, device) if controller in hierarchy.controllers]
+
+
+def _settings_v2(limits: Limits, device: str | None) -> Iterator[tuple[str, str, str]]:
+    if limits.cpu is not None:
+        yield "cpu", "cpu.max", f"{_quota(limits.cpu)} {_PERIOD}"
+    if limits.memory is not None:
+        yield "memory", "memory.max", str(limits.memory)
+        yield "memory", "memory.swap.max", "0"
+        yield "memory", "memory.oom.group", "1"
+    if limits.pids is not None:
+        yield "pids", "pids.max", str(limits.pids)
+    if device and (limits.read_bps or limits.write_bps):
+        parts = [("rbps", limits.read_bps), ("wbps", limits.write_bps)]
+        yield "io", "io.max", " ".join([device, *(f"{key}={value}" for key, value in parts if value)])
+
+
+def _settings_v1(limits: Limits, device: str | None) -> Iterator[tuple[str, str, str]]:
+    if limits.cpu is not None:
+        yield "cpu", "cpu.cfs_period_us", str(_PERIOD)
+        yield "cpu", "cpu.cfs_quota_us", str(_quota(limits.cpu))
+    if limits.memory is not None:
+        yield "memory", "memory.limit_in_bytes", str(limits.memory)
+        yield "memory", "memory.memsw.limit_in_bytes", str(limits.memory)
+    if limits.pids is not None:
+        yield "pids", "pids.max", str(limits.pids)
+    if device and limits.read_bps:
+        yield "blkio", "blkio.throttle.read_bps_device", f"{device} {limits.read_bps}"
+    if device and limits.write_bps:
+        yield "blkio", "blkio.throttle.write_bps_device", f"{device} {limits.write_bps}"
+
+
+_OPTIONAL = ("memory.swap.max", "memory.memsw.limit_in_bytes", "memory.oom.group")
+"""Files that not every kernel has: no swap accounting, before 4.19."""
+
+
+def _quota(cores: float) -> int:
+    return max(int(cores * _PERIOD), _SMALLEST_QUOTA)
+
+
+class Groups:
+    """The groups of one home. All calls are a few small file operations."""
+
+    def __init__(self, hierarchies: tuple[Hierarchy, ...], device: str | None, missing: Mapping[str, str]) -> None:
+        self.hierarchies = hierarchies
+        self.missing = missing
+        """Limit -> why it cannot be enforced."""
+        self._device = device
+
+    def create(self, name: str, limits: Limits) -> list[str]:
+        """Make the groups of an instance with its limits set. -> their folders. WorldError when the kernel refuses."""
+        folders = []
+        try:
+            for hierarchy in self.hierarchies:
+                folder = hierarchy.base / name
+                folder.mkdir(exist_ok=True)
+                folders.append(str(folder))
+                for file, text in settings(limits, hierarchy, self._device):
+                    _set(folder / file, text)
+        except OSError as error:
+            self.remove(name)
+            why = f"{error.filename or 'cgroup'}: {error.strerror}"
+            raise WorldError(
+                f"cannot limit {name}: {why}", "run `fourfold doctor` to see what this host enforces"
+            ) from error
+        return folders
+
+    def close(self) -> None:
+        """Leave no trace of a home that runs nothing."""
+        for hierarchy in self.hierarchies:
+            with suppress(OSError):  # not empty: instances go on
+                hierarchy.base.rmdir()
+
+    def folders(self, name: str) -> list[str]:
+        return [str(hierarchy.base / name) for hierarchy in self.hierarchies]
+
+    def kill(self, name: str) -> None:
+        """SIGKILL to all members: by cgroup.kill where there is one, else one by one."""
+        for folder in self.folders(name):
+            with suppress(OSError):
+                _set(Path(folder) / "cgroup.kill", "1")
+                return
+        for pid in self.pids(name):
+            with suppress(OSError):
+                fd = os.pidfd_open(pid)
+                try:
+                    if pid in self.pids(name):  # still a member after opening: the pidfd means it, not a later process
+                        signal.pidfd_send_signal(fd, signal.SIGKILL)
+                finally:
+                    os.close(fd)
+
+    async def remove_when_empty(self, name: str, patience: float = 10.0) -> None:
+        """Members need a moment to die; the kernel has no event for it in v1."""
+        deadline = asyncio.get_running_loop().time() + patience
+        while not self.remove(name) and asyncio.get_running_loop().time() < deadline:
+            self.kill(name)
+            await asyncio.sleep(0.01)
+
+    def names(self) -> set[str]:
+        """Groups that are there, of living and dead instances."""
+        found: set[str] = set()
+        for hierarchy in self.hierarchies:
+            with suppress(OSError):
+                found.update(entry.name for entry in hierarchy.base.iterdir() if entry.is_dir())
+        return found
+
+    def pids(self, name: str) -> set[int]:
+        found: set[int] = set()
+        for hierarchy in self.hierarchies:
+            found.update(int(line) for line in _read(hierarchy.base / name / "cgroup.procs").split())
+        return found
+
+    def counters(self, name: str) -> Counters:
+        cpu: float | None = None
+        memory: int | None = None
+        io: tuple[int, int] | None = None
+        for hierarchy in self.hierarchies:
+            readers = _READERS[hierarchy.version]
+            folder = hierarchy.base / name
+            if readers.cpu in hierarchy.controllers or (hierarchy.version == 2 and cpu is None):
+                cpu = readers.read_cpu(folder) if cpu is None else cpu
+            if "memory" in hierarchy.controllers:
+                memory = readers.read_memory(folder)
+            if readers.io in hierarchy.controllers:
+                io = readers.read_io(folder)
+        read, written = io if io is not None else (None, None)
+        return Counters(cpu, memory, read, written)
+
+    def remove(self, name: str) -> bool:
+        """-> whether all of its groups are gone; a group with living processes stays."""
+        gone = True
+        for hierarchy in self.hierarchies:
+            try:
+                (hierarchy.base / name).rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError:
+                gone = False
+        return gone
+
+
+@dataclass(frozen=True)
+class _Readers:
+    cpu: str
+    io: str
+    read_cpu: Callable[[Path], float | None]
+    read_memory: Callable[[Path], int | None]
+    read_io: Callable[[Path], tuple[int, int] | None]
+
+
+def _cpu_v2(folder: Path) -> float | None:
+    usage = _fields(folder / "cpu.stat").get("usage_usec")  # there without the controller too
+    return None if usage is None else usage / 1e6
+
+
+def _cpu_v1(folder: Path) -> float | None:
+    usage = _read(folder / "cpuacct.usage")
+    return int(usage) / 1e9 if usage else None
+
+
+def _memory_v2(folder: Path) -> int | None:
+    return _without_cache(_read(folder / "memory.current"), _fields(folder / "memory.stat").get("inactive_file", 0))
+
+
+def _memory_v1(folder: Path) -> int | None:
+    inactive = _fields(folder / "memory.stat").get("total_inactive_file", 0)
+    return _without_cache(_read(folder / "memory.usage_in_bytes"), inactive)
+
+
+def _without_cache(usage: str, inactive: int) -> int | None:
+    """The working set: page cache that the kernel would drop first is not what the program needs."""
+    return max(int(usage) - inactive, 0) if usage else None
+
+
+def _io_v2(folder: Path) -> tuple[int, int] | None:
+    read = written = 0
+    for line in _read(folder / "io.stat").splitlines():
+        values = dict(pair.split("=", 1) for pair in line.split()[1:] if "=" in pair)
+        read += int(values.get("rbytes", 0))
+        written += int(values.get("wbytes", 0))
+    return read, written
+
+
+def _io_v1(folder: Path) -> tuple[int, int] | None:
+    totals = {"Read": 0, "Write": 0}
+    for line in _read(folder / "blkio.throttle.io_service_bytes").splitlines():
+        words = line.split()
+        if len(words) == 3 and words[1] in totals:
+            totals[words[1]] += int(words[2])
+    return totals["Read"], totals["Write"]
+
+
+_READERS = {
+    1: _Readers("cpuacct", "blkio", _cpu_v1, _memory_v1, _io_v1),
+    2: _Readers("cpu", "io", _cpu_v2, _memory_v2, _io_v2),
+}
+
+
+def _fields(path: Path) -> dict[str, int]:
+    pairs = (line.split() for line in _read(path).splitlines())
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _set(path: Path, text: str) -> None:
+    if path.name in _OPTIONAL and not path.exists():
+        return
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)  # never O_CREAT: a missing file is an error, in a fake tree too
+    try:
+        os.write(fd, text.encode())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        os.close(fd)

@@ -1,0 +1,62 @@
+"""Starts the spawner: a process of its own session that outlives the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from fourfold.errors import WorldError
+from fourfold.paths import Paths
+from fourfold.supervise.powers import SPAWNER_ARGV
+from fourfold.supervise.wire import Client
+
+_LOCKED = 3
+_PATIENCE = 10.0
+
+
+def spawner_argv(paths: Paths) -> list[str]:
+    return [*SPAWNER_ARGV, "--socket", str(paths.spawner_socket), "--journal", str(paths.spawner_journal)]
+
+
+async def connect_or_start(
+    paths: Paths, on_event: Callable[[dict[str, Any]], None], on_end: Callable[[], None]
+) -> Client:
+    """A connection to the spawner of this home, started if none runs. WorldError when neither works."""
+    deadline = asyncio.get_running_loop().time() + _PATIENCE
+    while True:
+        try:
+            return await Client.connect(paths.spawner_socket, on_event, on_end)
+        except OSError:
+            code = await _start(paths)
+        if code not in (0, _LOCKED) or asyncio.get_running_loop().time() > deadline:
+            raise WorldError(f"cannot start the spawner: {_last_words(paths) or f'exit code {code}'}", _hint(paths))
+        if code == _LOCKED:
+            await asyncio.sleep(0.02)  # another one has just started and is about to listen
+
+
+async def _start(paths: Paths) -> int:
+    paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (paths.run / "spawner.log").open("ab") as log:
+        starter = await asyncio.create_subprocess_exec(
+            *spawner_argv(paths),
+            "--detach",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=log,
+            env={"PATH": "/usr/bin:/bin"},
+            start_new_session=True,
+        )
+    return await starter.wait()
+
+
+def _last_words(paths: Paths) -> str:
+    try:
+        lines = (paths.run / "spawner.log").read_text(errors="replace").splitlines()
+    except OSError as error:
+        return str(error)
+    return lines[-1] if lines else ""
+
+
+def _hint(paths: Paths) -> str:
+    return f"{paths.run / 'spawner.log'} has more; `fourfold doctor --offline` looks at the folders"

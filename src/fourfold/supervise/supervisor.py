@@ -1,0 +1,349 @@
+"""The daemon's side of the spawner: start, signal, kill, meter, attach to and hear of instances.
+
+When the spawner dies it is started again and adopts what runs; calls that were under way then fail with WorldError, and
+whether they were done is to be seen from `running`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets as random
+import signal as signals
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from fourfold import __version__
+from fourfold.errors import ConflictError, UserError, WorldError
+from fourfold.launch.model import Launch, Powers
+from fourfold.paths import Paths
+from fourfold.supervise import logs
+from fourfold.supervise.attach import Attached
+from fourfold.supervise.attached import Held, open_streams
+from fourfold.supervise.cgroupfind import find
+from fourfold.supervise.cgroups import Counters, Groups
+from fourfold.supervise.model import Exit, Identity, Usage
+from fourfold.supervise.request import explain, spawn_request
+from fourfold.supervise.starting import connect_or_start, spawner_argv
+from fourfold.supervise.usage import descendants, measure
+from fourfold.supervise.wire import Client, Gone, Refused
+
+log = logging.getLogger(__name__)
+
+_RETRY = (0.05, 0.2, 1.0, 5.0)
+
+
+class Supervisor:
+    """One per daemon. `on_exit` is called for each exit, also for those that happened while no daemon was there.
+
+    An exit is acknowledged once `on_exit` has returned; if that raises, it comes again after the next `open`. It is
+    called after the `start` of that instance has returned, unless the start is awaited by way of another task.
+    """
+
+    def __init__(
+        self,
+        paths: Paths,
+        powers: Powers,
+        on_exit: Callable[[Exit], None],
+        on_lost: Callable[[str], None] = lambda why: None,
+    ) -> None:
+        """`on_lost` hears, as a sentence, when the spawner died and another one took over."""
+        self.powers = powers
+        self._paths = paths
+        self._on_exit = on_exit
+        self._on_lost = on_lost
+        self._groups = Groups((), None, {})
+        self._client: Client | None = None
+        self._connected = asyncio.Event()
+        self._closing = False
+        self._recovery: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._running: dict[str, Identity] = {}
+        self._runs: dict[str, int] = {}
+        self._starting: dict[str, list[Exit]] = {}
+        self._held: dict[str, asyncio.Future[Exit]] = {}
+        self._seq = 0
+        self._faithful = True
+        """No `on_exit` has raised: exits may be acknowledged."""
+
+    async def open(self) -> None:
+        """Connect, starting the spawner if none runs; deliver waiting exits; clear what dead instances left."""
+        self._groups = await asyncio.to_thread(find, self._paths.run, self._paths.state)
+        await self._connect()
+
+    async def close(self) -> None:
+        """Let go of the spawner: it and the instances go on. What is attached ends."""
+        self._closing = True
+        if self._recovery is not None:
+            self._recovery.cancel()
+            await asyncio.gather(self._recovery, return_exceptions=True)
+        if self._client is not None:
+            await self._client.close()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._groups.close()
+
+    async def start(self, launch: Launch, secrets: Mapping[str, str], run: int) -> Identity:
+        """Start one instance; returns when its program has been exec'ed.
+
+        UserError: no such command, not executable, a secret is missing; ConflictError: it runs; else WorldError.
+        """
+        name = launch.instance
+        if name in self._running or name in self._starting:
+            raise ConflictError(f"cannot start {name}: it already runs", "stop it first")
+        self._starting[name] = []
+        try:
+            path = self._make_log(name, run)
+            answer = await self._spawn(launch, secrets, run, str(path), (), tty=False)
+            return _identity(answer)
+        finally:
+            for exit in self._starting.pop(name):
+                asyncio.get_running_loop().call_soon(self._tell, exit)
+
+    async def signal(self, instance: str, name: str) -> None:
+        """Signal its main process; nothing happens if that has ended. UserError: no such signal."""
+        await self._call("signal", instance=instance, number=_signal_number(name))
+
+    async def kill(self, instance: str) -> None:
+        """SIGKILL to its whole process tree; the exit is told as any other."""
+        await self._call("kill", instance=instance)
+
+    def running(self) -> Mapping[str, Identity]:
+        """Instances whose main process runs, without those that are attached."""
+        return dict(self._running)
+
+    def run_of(self, instance: str) -> int | None:
+        """The `run` that a running instance was started with."""
+        return self._runs.get(instance)
+
+    async def acknowledge(self, seq: int) -> None:
+        """Exits up to `seq` need not be told again. Done by itself once `on_exit` has returned."""
+        await self._call("ack", seq=seq)
+
+    def usage(self, instance: str) -> Usage | None:
+        """None when it does not run. Reads a dozen small files."""
+        identity = self._running.get(instance)
+        if identity is None:
+            return None
+        group = _group(instance, self._runs[instance])
+        if self._groups.hierarchies:
+            return measure(self._groups.pids(group), self._groups.counters(group))
+        return measure(descendants(identity.pid), Counters())
+
+    async def attach(self, launch: Launch, secrets: Mapping[str, str], tty: bool) -> Attached:
+        """Run a one-off with held streams. It ends when closed, or with the daemon, and is told to no `on_exit`."""
+
+        async def spawn(streams: Sequence[int]) -> None:
+            await self._spawn(launch, secrets, 0, None, streams, tty)
+
+        return await self._hold(launch.instance, spawn, tty)
+
+    async def enter(self, launch: Launch, secrets: Mapping[str, str], tty: bool) -> Attached:
+        """Run `launch.argv` inside the running instance `launch.instance`: its namespaces, groups and user.
+
+        Everything else of `launch` is as for a start. ConflictError when that instance does not run.
+        """
+        host = launch.instance
+        if host not in self._running:
+            raise ConflictError(f"cannot enter {host}: it does not run", "`fourfold status` shows what runs")
+        name = f"{host}+{random.token_hex(4)}"
+        group = _group(host, self._runs[host])
+        request = spawn_request(
+            launch, secrets, self.powers, run=0, cgroups=self._groups.folders(group), log=None, held=True, tty=tty
+        )
+        request |= {"instance": name, "inside": host, "mounts": [], "files": []}
+
+        async def spawn(streams: Sequence[int]) -> None:
+            await self._request(host, launch.cwd, request, streams)
+
+        return await self._hold(name, spawn, tty)
+
+    # starting
+
+    def _make_log(self, instance: str, run: int) -> os.PathLike[str]:
+        path = logs.path_of(self._paths, instance, run)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WorldError(f"cannot start {instance}: its log {path}: {error.strerror}") from error
+        logs.prune(path.parent, {logs.path_of(self._paths, name, self._runs[name]) for name in self._running})
+        return path
+
+    async def _spawn(
+        self, launch: Launch, secrets: Mapping[str, str], run: int, log: str | None, streams: Sequence[int], tty: bool
+    ) -> dict[str, Any]:
+        """Check, make the groups, ask the spawner; without groups again when it refused."""
+        arguments: dict[str, Any] = {"run": run, "log": log, "held": bool(streams), "tty": tty}
+        request = spawn_request(launch, secrets, self.powers, cgroups=(), **arguments)
+        group = _group(launch.instance, run)
+        request["cgroups"] = self._groups.create(group, launch.limits)
+        try:
+            return await self._request(launch.instance, launch.cwd, request, streams)
+        except BaseException:
+            self._groups.remove(group)
+            raise
+
+    async def _request(
+        self, instance: str, cwd: str, request: dict[str, Any], streams: Sequence[int]
+    ) -> dict[str, Any]:
+        def started(answer: dict[str, Any]) -> None:
+            if not streams:
+                self._running[instance] = _identity(answer)
+                self._runs[instance] = request["run"]
+
+        try:
+            answer: dict[str, Any] = await self._call("spawn", streams, started, spawn=request, passed=len(streams))
+        except Refused as refused:
+            raise explain(instance, cwd, refused) from refused
+        return answer
+
+    async def _hold(self, name: str, spawn: Callable[[Sequence[int]], Any], tty: bool) -> Attached:
+        ended: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+        if name in self._held or name in self._running:
+            raise ConflictError(f"cannot start {name}: it already runs", "stop it first")
+        self._held[name] = ended
+        theirs, input, outputs = open_streams(tty)
+        try:
+            await spawn(theirs)
+        except BaseException:
+            del self._held[name]
+            for fd in {input, *outputs}:
+                os.close(fd)
+            raise
+        finally:
+            for fd in theirs:
+                os.close(fd)
+
+        async def send(signal: str) -> None:
+            with suppress(WorldError):  # the spawner is gone, and what it held ends with it
+                await (self.kill(name) if signal == "KILL" else self.signal(name, signal))
+
+        return Held(input, outputs, ended, send)
+
+    # the connection
+
+    async def _call(
+        self, op: str, fds: Sequence[int] = (), at_once: Callable[[Any], None] | None = None, **arguments: Any
+    ) -> Any:
+        try:
+            async with asyncio.timeout(30):
+                await self._connected.wait()
+                if self._client is None:
+                    raise Gone
+                return await self._client.call(op, fds, at_once, **arguments)
+        except (Gone, TimeoutError) as error:
+            why = "it died" if isinstance(error, Gone) else "no answer in 30 s"
+            raise WorldError(f"cannot reach the spawner: {why}", "it is being started again; try once more") from error
+
+    async def _connect(self) -> None:
+        client = await connect_or_start(self._paths, self._on_event, self._on_end)
+        try:
+            hello = await client.call("hello")
+            if hello["version"] != __version__:
+                await client.call("reexec", argv=spawner_argv(self._paths))
+            exits = await client.call("exits", after=0)
+            listed = await client.call("list")
+        except (Gone, Refused) as error:
+            raise WorldError(f"cannot talk to the spawner: {error or 'it died'}") from error
+        self._client = client
+        missed = self._adopt(listed)
+        for ended in exits:
+            self._on_event(ended)
+        for name in missed - {ended["instance"] for ended in exits}:
+            self._tell(Exit(0, name, None, None, False, at=0.0, run=self._runs.pop(name, 0)))
+        self._clear_leftovers()
+        self._connected.set()
+
+    def _adopt(self, listed: Sequence[Mapping[str, Any]]) -> set[str]:
+        """-> what we thought was running, and the spawner knows nothing of."""
+        known = set(self._running)
+        self._running = {each["instance"]: _identity(each) for each in listed if not each["held"]}
+        self._runs |= {each["instance"]: each["run"] for each in listed}
+        return known - set(self._running)
+
+    def _clear_leftovers(self) -> None:
+        """Groups that no instance has: kill what is in them (ours, by membership) and remove them."""
+        kept = {_group(name, self._runs[name]) for name in self._running}
+        for name in self._groups.names() - kept:
+            if not self._groups.remove(name):
+                self._groups.kill(name)
+                self._soon(self._groups.remove_when_empty(name))
+
+    def _on_end(self) -> None:
+        self._connected.clear()
+        self._client = None
+        for name, ended in self._held.items():
+            if not ended.done():
+                ended.set_result(Exit(0, name, None, signals.SIGKILL, False, at=0.0))
+        self._held.clear()
+        if not self._closing:
+            self._recovery = asyncio.get_running_loop().create_task(self._recover(), name="spawner recovery")
+
+    async def _recover(self) -> None:
+        for attempt in range(1_000_000):
+            try:
+                await self._connect()
+            except WorldError as error:
+                log.error("%s", error)
+                await asyncio.sleep(_RETRY[min(attempt, len(_RETRY) - 1)])
+                continue
+            self._on_lost("the spawner died; another one took over what runs")
+            return
+
+    # events
+
+    def _on_event(self, event: Mapping[str, Any]) -> None:
+        fields = {key: event.get(key) for key in ("instance", "code", "signal", "oom")}
+        if event.get("event") == "ended":
+            ended = self._held.pop(event["instance"], None)
+            if ended is not None and not ended.done():
+                ended.set_result(Exit(seq=0, at=0.0, **fields))  # type: ignore[arg-type]
+        elif "seq" in event:
+            exit = Exit(seq=event["seq"], at=event["at"], run=event["run"], **fields)  # type: ignore[arg-type]
+            if self._runs.get(exit.instance) == exit.run:
+                self._running.pop(exit.instance, None)
+                self._runs.pop(exit.instance, None)
+            if exit.instance in self._starting:
+                self._starting[exit.instance].append(exit)
+            else:
+                self._tell(exit)
+        else:
+            log.error("the spawner reports: %s", dict(event))
+
+    def _tell(self, exit: Exit) -> None:
+        if exit.seq and exit.seq <= self._seq:
+            return  # told before the connection was lost
+        self._seq = max(self._seq, exit.seq)
+        try:
+            self._on_exit(exit)
+        except Exception:
+            self._faithful = False
+            log.exception("cannot take note of the exit of %s", exit.instance)
+        if self._faithful and exit.seq and not self._closing:
+            self._soon(self._acknowledge_quietly(exit.seq))
+
+    async def _acknowledge_quietly(self, seq: int) -> None:
+        with suppress(WorldError):
+            await self.acknowledge(seq)
+
+    def _soon(self, action: Any) -> None:
+        task = asyncio.get_running_loop().create_task(action)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _group(instance: str, run: int) -> str:
+    """The name of its control group; with the run, as the group of a dead run may go after the next one comes."""
+    return f"{instance}.{run}"
+
+
+def _identity(fields: Mapping[str, Any]) -> Identity:
+    return Identity(fields["pid"], fields["start_time"], fields["boot_id"])
+
+
+def _signal_number(name: str) -> int:
+    try:
+        return int(signals.Signals[f"SIG{name.removeprefix('SIG')}"])
+    except KeyError:
+        raise UserError(f"cannot signal: there is no signal {name}", "such as TERM, INT, HUP, QUIT, USR1") from None

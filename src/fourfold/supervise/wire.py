@@ -1,0 +1,132 @@
+"""The daemon's end of the spawner's socket: requests, answers, pushed events. The protocol is in `spawner.server`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+
+class Refused(Exception):
+    """The spawner said no: at which stage, with which errno, about what."""
+
+    def __init__(self, stage: str, errno: int, detail: str) -> None:
+        super().__init__(f"{stage}: {detail or os.strerror(errno)}")
+        self.stage = stage
+        self.errno = errno
+        self.detail = detail
+
+
+class Gone(Exception):
+    """The connection ended before the answer came: whether it was done is not known."""
+
+
+class Client:
+    """One connection. `on_event` is called for each pushed event, `on_end` once when the connection is gone."""
+
+    def __init__(
+        self, sock: socket.socket, on_event: Callable[[dict[str, Any]], None], on_end: Callable[[], None]
+    ) -> None:
+        self._sock = sock
+        self._on_event = on_event
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        self._sending = asyncio.Lock()
+        self._waiting: dict[int, tuple[asyncio.Future[Any], Callable[[Any], None] | None]] = {}
+        self._number = 0
+        self._reader = self._loop.create_task(self._read(), name="spawner connection")
+
+    @classmethod
+    async def connect(
+        cls, path: Path, on_event: Callable[[dict[str, Any]], None], on_end: Callable[[], None]
+    ) -> Client:
+        """OSError when nobody listens."""
+        sock = socket.socket(socket.AF_UNIX)
+        sock.setblocking(False)
+        folder = os.open(path.parent, os.O_PATH | os.O_CLOEXEC)
+        try:  # by way of the folder's descriptor, for a socket's own path may have 107 bytes at most
+            await asyncio.get_running_loop().sock_connect(sock, f"/proc/self/fd/{folder}/{path.name}")
+        except OSError:
+            sock.close()
+            raise
+        finally:
+            os.close(folder)
+        return cls(sock, on_event, on_end)
+
+    async def call(
+        self, op: str, fds: Sequence[int] = (), at_once: Callable[[Any], None] | None = None, **arguments: Any
+    ) -> Any:
+        """The answer's value. `at_once` gets it before any later event is delivered. Refused, Gone."""
+        if self._reader.done():
+            raise Gone
+        self._number += 1
+        number = self._number
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._waiting[number] = future, at_once
+        line = json.dumps({"id": number, "op": op, **arguments}).encode() + b"\n"
+        try:
+            async with self._sending:
+                await self._send(line, fds)
+            return await future
+        except OSError as error:
+            raise Gone from error
+        finally:
+            self._waiting.pop(number, None)
+
+    async def close(self) -> None:
+        self._on_end = lambda: None
+        self._reader.cancel()
+        await asyncio.gather(self._reader, return_exceptions=True)
+
+    async def _send(self, line: bytes, fds: Sequence[int]) -> None:
+        if fds:  # with the first byte: they are there when the line is
+            while True:
+                try:
+                    socket.send_fds(self._sock, [line[:1]], list(fds))
+                    break
+                except BlockingIOError:
+                    await self._writable()
+            line = line[1:]
+        await self._loop.sock_sendall(self._sock, line)
+
+    async def _writable(self) -> None:
+        ready = self._loop.create_future()
+        self._loop.add_writer(self._sock, lambda: None if ready.done() else ready.set_result(None))
+        try:
+            await ready
+        finally:
+            self._loop.remove_writer(self._sock)
+
+    async def _read(self) -> None:
+        unread = b""
+        try:
+            while data := await self._loop.sock_recv(self._sock, 1 << 18):
+                *lines, unread = (unread + data).split(b"\n")
+                for line in lines:
+                    self._take(json.loads(line))
+        except OSError:
+            pass
+        finally:
+            self._sock.close()
+            for future, _ in self._waiting.values():
+                if not future.done():
+                    future.set_exception(Gone())
+            self._on_end()
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "event" in message:
+            self._on_event(message)
+            return
+        future, at_once = self._waiting.get(message["id"], (None, None))
+        if future is None or future.done():
+            return
+        if error := message.get("error"):
+            future.set_exception(Refused(error["stage"], error["errno"], error["detail"]))
+            return
+        if at_once is not None:
+            at_once(message["ok"])
+        future.set_result(message["ok"])

@@ -1,0 +1,305 @@
+"""A control layer that is not there: answers sample values, remembers what it was asked, and fails when told to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from fourfold.control import views as v
+from fourfold.errors import NotFoundError
+from fourfold.supervise.model import LogLine
+
+AT = "2026-11-22T08:00:00Z"
+
+
+def instance(ident: str, release: int, **changes: Any) -> v.InstanceView:
+    values: dict[str, Any] = {
+        "id": ident,
+        "release": release,
+        "state": "ready",
+        "address": "127.0.0.1:41001",
+        "pid": 4242,
+        "host": None,
+        "restarts": 0,
+        "started_at": AT,
+        "ready_after": 0.41,
+        "cpu_seconds": 1.2,
+        "memory_bytes": 31457280,
+        "exit": None,
+    }
+    return v.InstanceView(**(values | changes))
+
+
+def service(name: str, **changes: Any) -> v.ServiceView:
+    values: dict[str, Any] = {
+        "name": name,
+        "pattern": "process",
+        "target": "local",
+        "release": 3,
+        "desired": 2,
+        "ready": 2,
+        "stopped": False,
+        "overrides": {},
+        "deployment": v.DeploymentView(state="done", reason=None),
+        "routes": [f"/{name}"],
+        "urls": [f"http://127.0.0.1:8080/{name}"],
+        "limits_missing": {},
+        "instances": [instance(f"shop.{name}-3-k7f2", 3), instance(f"shop.{name}-3-p0q1", 3, pid=4243)],
+    }
+    return v.ServiceView(**(values | changes))
+
+
+def status(*services: v.ServiceView) -> v.StatusView:
+    return v.StatusView(
+        app="shop",
+        gateway="http://127.0.0.1:8080",
+        daemon=v.DaemonView(pid=811, version="0.1.0"),
+        file="/srv/shop/fourfold.yaml",
+        services=list(services) or [service("catalog")],
+        not_in_file=[],
+    )
+
+
+def event(seq: int, kind: str, message: str, **changes: Any) -> v.EventView:
+    values: dict[str, Any] = {
+        "seq": seq,
+        "at": AT,
+        "app": "shop",
+        "service": None,
+        "instance": None,
+        "kind": kind,
+        "message": message,
+        "actor": None,
+        "data": {},
+    }
+    return v.EventView(**(values | changes))
+
+
+def exited(**changes: Any) -> v.ExitView:
+    return v.ExitView(**({"code": 3, "signal": None, "oom": False, "at": AT, "reason": "exit code 3"} | changes))
+
+
+class FakeProgram:
+    """Echoes its input to standard output until the input ends, then exits with `code`."""
+
+    def __init__(self, code: int = 7) -> None:
+        self.code = code
+        self.closed = False
+        self.sizes: list[tuple[int, int]] = []
+        self.signals: list[str] = []
+        self._pieces: asyncio.Queue[tuple[int, bytes] | None] = asyncio.Queue()
+
+    async def write(self, data: bytes) -> None:
+        await self._pieces.put((1, data))
+
+    async def close_input(self) -> None:
+        await self._pieces.put((2, b"bye\n"))
+        await self._pieces.put(None)
+
+    async def read(self) -> tuple[int, bytes] | None:
+        return await self._pieces.get()
+
+    def resize(self, rows: int, columns: int) -> None:
+        self.sizes.append((rows, columns))
+
+    def signal(self, name: str) -> None:
+        self.signals.append(name)
+        self.code = 128 + 15
+        self._pieces.put_nowait(None)
+
+    async def wait(self) -> int:
+        return self.code
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class FakeFacade:
+    """A `control.facade.Facade`. `fails[method]` is raised by it; `calls` are (method, arguments) of changes."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+        self.fails: dict[str, Exception] = {}
+        self.state = status()
+        self.apps_known = ["shop"]
+        self.happened: list[v.EventView] = []
+        self.lines: list[tuple[str, LogLine]] = []
+        self.after_items: Exception | None = None
+        """Raised by events and logs after their last item."""
+        self.following = 0
+        """Streams that are being followed now."""
+        self.news = asyncio.Event()
+        """Set (on the server's loop) to let followers look again."""
+        self.program = FakeProgram()
+        self.blobs: dict[str, bytes] = {}
+        self.missing: list[str] = []
+        self.changes: list[v.ChangeView] = []
+        self.explained: dict[str, v.ExplainView] = {}
+        self.checks = [v.CheckView(name="haproxy", state="ok", message="HAProxy 2.6.12")]
+        self.rows: list[v.TopRow] = []
+        self.releases: list[v.ReleaseView] = []
+        self.secret_values: dict[str, str] = {}
+        self.waiting_for: str | None = None
+
+    def _asked(self, method: str, *arguments: Any) -> None:
+        self.calls.append((method, arguments))
+        if error := self.fails.get(method):
+            raise error
+
+    def _app(self, app: str) -> None:
+        if app not in self.apps_known:
+            known = ", ".join(self.apps_known) or "none"
+            raise NotFoundError(f"cannot find app {app}: apps here are {known}", "bring it up with: fourfold up")
+
+    def _operation(self, app: str, kind: str, services: Sequence[str]) -> v.OperationView:
+        return v.OperationView(
+            id="op1", app=app, kind=kind, services=list(services), after=0, waiting_for=self.waiting_for
+        )
+
+    async def info(self) -> v.InfoView:
+        self._asked("info")
+        return v.InfoView(
+            version="0.1.0", pid=811, user="root", home="/var/lib/fourfold", apps=self.apps_known, started_at=AT
+        )
+
+    async def apps(self) -> list[v.AppView]:
+        self._asked("apps")
+        return [
+            v.AppView(
+                name=name,
+                services=1,
+                ready=2,
+                desired=2,
+                gateway="http://127.0.0.1:8080",
+                file="/srv/shop/fourfold.yaml",
+                updated_at=AT,
+            )
+            for name in self.apps_known
+        ]
+
+    async def status(self, app: str) -> v.StatusView:
+        self._asked("status", app)
+        self._app(app)
+        return self.state
+
+    async def plan(self, request: v.UpRequest) -> v.PlanView:
+        self._asked("plan", request)
+        return v.PlanView(app=request.spec["app"], changes=self.changes)
+
+    async def up(self, request: v.UpRequest) -> v.OperationView:
+        self._asked("up", request)
+        return self._operation(request.spec["app"], "up", request.services or list(request.spec["services"]))
+
+    async def down(self, app: str, purge: bool, actor: str) -> v.OperationView:
+        self._asked("down", app, purge, actor)
+        self._app(app)
+        return self._operation(app, "down", [])
+
+    async def scale(self, app: str, service: str, instances: int, actor: str) -> v.OperationView:
+        self._asked("scale", app, service, instances, actor)
+        return self._operation(app, "scale", [service])
+
+    async def rollback(self, app: str, service: str, to: int | None, actor: str) -> v.OperationView:
+        self._asked("rollback", app, service, to, actor)
+        return self._operation(app, "rollback", [service])
+
+    async def restart(self, app: str, services: Sequence[str], actor: str) -> v.OperationView:
+        self._asked("restart", app, list(services), actor)
+        return self._operation(app, "restart", services)
+
+    async def stop(self, app: str, services: Sequence[str], actor: str) -> v.OperationView:
+        self._asked("stop", app, list(services), actor)
+        return self._operation(app, "stop", services)
+
+    async def history(self, app: str, service: str | None) -> list[v.ReleaseView]:
+        self._asked("history", app, service)
+        return [release for release in self.releases if service in (None, release.service)]
+
+    async def explain(self, app: str, service: str) -> v.ExplainView:
+        self._asked("explain", app, service)
+        if service not in self.explained:
+            raise NotFoundError(f"cannot find service {service} in {app}: services are catalog")
+        return self.explained[service]
+
+    async def events(
+        self, app: str | None, after: int, follow: bool, operation: str | None = None
+    ) -> AsyncIterator[v.EventView]:
+        self._asked("events", app, after, follow, operation)
+        async for item in self._stream(self.happened, follow):
+            if item.seq > after:
+                yield item
+
+    async def logs(
+        self, app: str, services: Sequence[str], since: float | None, tail: int | None, previous: bool, follow: bool
+    ) -> AsyncIterator[tuple[str, LogLine]]:
+        self._asked("logs", app, list(services), since, tail, previous, follow)
+        async for item in self._stream(self.lines, follow):
+            yield item
+
+    async def _stream(self, items: list[Any], follow: bool) -> AsyncIterator[Any]:
+        self.following += 1
+        try:
+            sent = 0
+            while True:
+                for item in items[sent:]:
+                    sent += 1
+                    yield item
+                if self.after_items:
+                    raise self.after_items
+                if not follow:
+                    return
+                self.news.clear()
+                await self.news.wait()
+        finally:
+            self.following -= 1
+
+    async def top(self, app: str | None) -> list[v.TopRow]:
+        self._asked("top", app)
+        return self.rows
+
+    async def routes(self, app: str) -> list[v.RouteView]:
+        self._asked("routes", app)
+        return [
+            v.RouteView(service="catalog", requests=12, errors_5xx=0, errors_4xx=1, in_flight=0, response_seconds=0.01)
+        ]
+
+    async def exec(
+        self, app: str, service: str, instance: str | None, argv: Sequence[str], tty: bool
+    ) -> FakeProgram:
+        self._asked("exec", app, service, instance, list(argv), tty)
+        return self.program
+
+    async def run(self, app: str, service: str, argv: Sequence[str], tty: bool) -> FakeProgram:
+        self._asked("run", app, service, list(argv), tty)
+        return self.program
+
+    async def secrets(self, app: str) -> list[v.SecretView]:
+        self._asked("secrets", app)
+        return [v.SecretView(name=name, updated_at=AT) for name in sorted(self.secret_values)]
+
+    async def set_secrets(self, app: str, values: dict[str, str], actor: str) -> None:
+        self._asked("set_secrets", app, values, actor)
+        self.secret_values |= values
+
+    async def remove_secret(self, app: str, name: str, actor: str) -> None:
+        self._asked("remove_secret", app, name, actor)
+
+    async def offer_source(self, manifest: dict[str, object]) -> tuple[str, list[str]]:
+        self._asked("offer_source", manifest)
+        return "a" * 64, self.missing
+
+    async def put_blob(self, digest: str, chunks: AsyncIterator[bytes]) -> None:
+        self._asked("put_blob", digest)
+        self.blobs[digest] = b"".join([chunk async for chunk in chunks])
+
+    async def gc(self) -> v.GcView:
+        self._asked("gc")
+        return v.GcView(removed={"releases": 2, "blobs": 40}, freed_bytes=52428800)
+
+    async def doctor(self) -> list[v.CheckView]:
+        self._asked("doctor")
+        return self.checks
+
+    async def shutdown(self) -> None:
+        self._asked("shutdown")

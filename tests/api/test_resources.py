@@ -1,0 +1,86 @@
+"""Each path reaches the right method of the facade with the right arguments, and answers its view."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from fourfold.control.views import UpRequest
+from tests.api.fake import AT
+from tests.api.serving import Serving
+
+UP = {"spec": {"app": "shop", "services": {"catalog": {}}}, "sources": {"catalog": "a" * 64}, "actor": "alice"}
+
+CHANGES: list[tuple[str, str, dict[str, Any] | None, int, tuple[Any, ...]]] = [
+    ("POST", "/v1/apps/shop/plan", UP, 200, ("plan", (UpRequest(**UP),))),
+    ("POST", "/v1/apps/shop/up", UP, 202, ("up", (UpRequest(**UP),))),
+    ("POST", "/v1/apps/shop/down", {"purge": True, "actor": "a"}, 202, ("down", ("shop", True, "a"))),
+    ("POST", "/v1/apps/shop/restart", {"services": ["x"]}, 202, ("restart", ("shop", ["x"], ""))),
+    ("POST", "/v1/apps/shop/stop", {"services": []}, 202, ("stop", ("shop", [], ""))),
+    ("POST", "/v1/apps/shop/services/x/scale", {"instances": 4}, 202, ("scale", ("shop", "x", 4, ""))),
+    ("POST", "/v1/apps/shop/services/x/rollback", {"to": 2}, 202, ("rollback", ("shop", "x", 2, ""))),
+    ("PUT", "/v1/apps/shop/secrets", {"values": {"K": "v"}}, 204, ("set_secrets", ("shop", {"K": "v"}, ""))),
+    ("DELETE", "/v1/apps/shop/secrets/K?actor=a", None, 204, ("remove_secret", ("shop", "K", "a"))),
+    ("POST", "/v1/sources", {"files": []}, 200, ("offer_source", ({"files": []},))),
+    ("POST", "/v1/gc", None, 200, ("gc", ())),
+    ("POST", "/v1/shutdown", None, 202, ("shutdown", ())),
+    ("GET", "/v1/info", None, 200, ("info", ())),
+    ("GET", "/v1/apps", None, 200, ("apps", ())),
+    ("GET", "/v1/apps/shop", None, 200, ("status", ("shop",))),
+    ("GET", "/v1/apps/shop/history?service=x", None, 200, ("history", ("shop", "x"))),
+    ("GET", "/v1/apps/shop/routes", None, 200, ("routes", ("shop",))),
+    ("GET", "/v1/apps/shop/secrets", None, 200, ("secrets", ("shop",))),
+    ("GET", "/v1/top?app=shop", None, 200, ("top", ("shop",))),
+    ("GET", "/v1/doctor", None, 200, ("doctor", ())),
+    ("GET", "/v1/events?app=shop&after=3&operation=o", None, 200, ("events", ("shop", 3, False, "o"))),
+    (
+        "GET",
+        f"/v1/apps/shop/logs?service=x&service=y&since={AT}&tail=5&previous=true",
+        None,
+        200,
+        ("logs", ("shop", ["x", "y"], 1795334400.0, 5, True, False)),
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "code", "call"), CHANGES, ids=[f"{c[0]} {c[1]}" for c in CHANGES])
+def test_reaches_the_facade(
+    http: httpx.Client,
+    server: Serving,
+    method: str,
+    path: str,
+    body: dict[str, Any] | None,
+    code: int,
+    call: tuple[Any, ...],
+) -> None:
+    answer = http.request(method, path, json=body)
+    assert (answer.status_code, server.facade.calls) == (code, [call]), answer.text
+
+
+def test_answers_are_views(http: httpx.Client, server: Serving) -> None:
+    assert http.get("/v1/apps/shop").json() == server.facade.state.model_dump(mode="json")
+    assert http.post("/v1/apps/shop/up", json=UP).json() == {
+        "id": "op1",
+        "app": "shop",
+        "kind": "up",
+        "services": ["catalog"],
+        "after": 0,
+        "waiting_for": None,
+    }
+    server.facade.missing = ["b" * 64]
+    assert http.post("/v1/sources", json={}).json() == {"digest": "a" * 64, "missing": ["b" * 64]}
+
+
+def test_a_blob_arrives_whole(http: httpx.Client, server: Serving) -> None:
+    content = bytes(range(256)) * 8000
+    assert http.put(f"/v1/blobs/{'b' * 64}", content=content).status_code == 204
+    assert server.facade.blobs == {"b" * 64: content}
+
+
+def test_an_up_for_another_app_is_refused(http: httpx.Client, server: Serving) -> None:
+    answer = http.post("/v1/apps/other/up", json=UP)
+    assert answer.status_code == 422
+    assert answer.json()["error"] == "cannot bring up other: the spec is of app shop"
+    assert server.facade.calls == []

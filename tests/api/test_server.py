@@ -1,0 +1,62 @@
+"""The socket: only its owner's, stale ones replaced, living ones left alone."""
+
+from __future__ import annotations
+
+import socket
+import stat
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from fourfold.api.server import listen
+from fourfold.errors import ConflictError, UserError
+from tests.api.serving import Serving, serving
+
+
+@pytest.fixture
+def folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="ff-"))
+
+
+def test_only_its_owner_opens_it(server: Serving) -> None:
+    assert stat.S_IMODE(server.socket.lstat().st_mode) == 0o600
+    assert stat.S_IMODE(server.socket.parent.lstat().st_mode) == 0o700
+
+
+def test_a_stale_one_is_replaced(folder: Path) -> None:
+    path = folder / "s"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    with serving(path) as server:
+        assert server.answers()
+    assert not path.exists()
+
+
+def test_one_that_answers_is_left_alone(server: Serving) -> None:
+    with pytest.raises(ConflictError, match="another daemon answers there"):
+        listen(server.socket)
+    assert server.answers()
+
+
+def test_what_is_not_a_socket_is_left_alone(folder: Path) -> None:
+    path = folder / "s"
+    path.write_text("precious")
+    with pytest.raises(UserError, match="not a socket"):
+        listen(path)
+    assert path.read_text() == "precious"
+
+
+def test_a_path_that_no_socket_can_have(folder: Path) -> None:
+    with pytest.raises(UserError, match="longer than the 107 bytes"):
+        listen(folder / ("x" * 120))
+
+
+def test_the_successors_socket_is_not_removed(folder: Path) -> None:
+    path = folder / "s"
+    with serving(path) as server:
+        path.unlink()
+        with socket.socket(socket.AF_UNIX) as successor:
+            successor.bind(str(path))
+            server.stop()
+            assert path.exists()

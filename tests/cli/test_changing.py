@@ -1,0 +1,388 @@
+"""up, deploy, plan, scale, rollback, restart, stop, down, secrets: what is asked for, shown, and how it ends."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fourfold.control import views as v
+from fourfold.errors import ConflictError, Problem, SpecError, UserError
+from tests.api import fake
+from tests.api.serving import Serving, eventually
+from tests.cli.conftest import Cli
+
+FILE = """\
+app: shop
+services:
+  catalog: {source: ./catalog, run: python app.py, instances: 2}
+  orders: {source: ./catalog, run: python orders.py}
+  docs: {source: ./docs, run: python docs.py}
+"""
+
+
+@pytest.fixture
+def app(home: Path) -> Path:
+    work = home / "work"
+    (work / "fourfold.yaml").write_text(FILE)
+    for name, text in (("catalog", "print(1)"), ("docs", "hello")):
+        (work / name).mkdir()
+        (work / name / "app.py").write_text(text)
+    return work
+
+
+def step(seq: int, kind: str, message: str, service: str | None = None, **data: Any) -> v.EventView:
+    instance = data.pop("instance", None)
+    return fake.event(seq, kind, message, service=service, instance=instance, data=data)
+
+
+GOOD = [
+    step(1, "operation.started", "up of shop begins"),
+    step(2, "build.log", "Collecting flask", "catalog"),
+    step(3, "deploy.started", "deploys release 3", "catalog"),
+    step(4, "deploy.done", "catalog is done in 1.4 s", "catalog"),
+    step(5, "operation.done", "up of shop done in 1.5 s"),
+]
+BAD = [
+    step(1, "deploy.failed", "catalog release 4 failed: exit code 3", "catalog", reason="exit code 3"),
+    step(2, "deploy.rolled-back", "catalog serves release 3 as before", "catalog"),
+    step(3, "operation.failed", "up of shop failed: catalog: exit code 3", failed={"catalog": "exit code 3"}),
+]
+
+
+def asked(server: Serving, method: str) -> list[Any]:
+    return [arguments for name, arguments in server.facade.calls if name == method]
+
+
+def test_up(cli: Cli, server: Serving, app: Path) -> None:
+    server.facade.happened = GOOD
+    result = cli("up", "-m", "new prices")
+    assert result.code == 0, result.err
+    assert result.out == (
+        "shop is up: 1 services, 2 instances ready\n"
+        "  catalog  http://127.0.0.1:8080/catalog\n"
+    )
+    assert result.err == (
+        "catalog, orders: packing\n"
+        "docs: packing\n"
+        "catalog, orders: sent\n"
+        "docs: sent\n"
+        "shop: up of shop begins\n"
+        "catalog | Collecting flask\n"
+        "catalog: deploys release 3\n"
+        "catalog: catalog is done in 1.4 s\n"
+        "shop: up of shop done in 1.5 s\n"
+        "next: fourfold status, fourfold logs -f, fourfold explain SERVICE\n"
+    )
+    [(request,)] = asked(server, "up")
+    assert request.spec["services"]["catalog"]["instances"] == 2
+    assert set(request.sources) == {"catalog", "orders", "docs"}
+    assert request.sources["catalog"] == request.sources["orders"] != request.sources["docs"]
+    assert (request.services, request.file, request.actor) == (None, str(app / "fourfold.yaml"), "alice")
+    assert (request.message, request.prune, request.reset, request.commit) == ("new prices", False, False, None)
+    assert len(asked(server, "offer_source")) == 2, "a source that two services share is packed once"
+
+
+def test_only_missing_blobs_are_sent(cli: Cli, server: Serving, app: Path) -> None:
+    server.facade.happened = GOOD
+    cli("up")
+    assert asked(server, "put_blob") == []
+    [(manifest,), _] = asked(server, "offer_source")
+    server.facade.missing = [entry["sha256"] for entry in manifest["entries"]]
+    (app / "docs/app.py").write_text("print(1)")
+    result = cli("up")
+    assert server.facade.blobs == {server.facade.missing[0]: b"print(1)"}
+    assert "docs: sending 8 B in 1 file\n" in result.err
+
+
+def test_the_service_file_is_no_part_of_a_source(cli: Cli, server: Serving, app: Path) -> None:
+    (app / "other.yaml").write_text("app: shop\nservices: {all: {source: ., run: 'true'}}\n")
+    (app / "other.staging.yaml").write_text("services: {all: {instances: 3}}\n")
+    server.facade.happened = GOOD
+    assert cli("up", "-f", "other.yaml", "-e", "staging").code == 0
+    [(manifest,)] = asked(server, "offer_source")
+    assert {entry["path"] for entry in manifest["entries"]} == {"catalog/app.py", "docs/app.py"}
+    assert asked(server, "up")[0][0].spec["services"]["all"]["instances"] == 3
+
+
+def test_deploy_some(cli: Cli, server: Serving, app: Path) -> None:
+    server.facade.happened = GOOD
+    assert cli("deploy", "docs", "--reset").code == 0
+    [(request,)] = asked(server, "up")
+    assert (request.services, set(request.sources), request.reset) == (["docs"], {"docs"}, True)
+    result = cli("deploy", "nix")
+    assert (result.code, result.out) == (2, "")
+    assert "cannot find nix in" in result.err
+    assert "services are catalog, orders, docs" in result.err
+
+
+def test_commit_and_dirt_are_found(cli: Cli, server: Serving, app: Path) -> None:
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-c", "user.name=A", "-c", "user.email=a@b", *arguments],
+            cwd=app, check=True, capture_output=True, text=True,
+        ).stdout.strip()  # fmt: skip
+
+    server.facade.happened = GOOD
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "one")
+    head = git("rev-parse", "--short=12", "HEAD")
+    cli("up")
+    (app / "docs/app.py").write_text("changed")
+    cli("up")
+    assert [request.commit for (request,) in asked(server, "up")] == [head, f"{head}-dirty"]
+
+
+def test_a_failed_up_says_why(cli: Cli, server: Serving, app: Path) -> None:
+    server.facade.happened = BAD
+    server.facade.explained["catalog"] = v.ExplainView(
+        service="catalog",
+        well=False,
+        summary="catalog is not well",
+        findings=["release 4 ended with exit code 3"],
+        what_to_do=["mend it"],
+        deployment=v.DeploymentView(state="rolled-back", reason="exit code 3"),
+        exits=[],
+        probe_error=None,
+        last_lines=["Traceback", "KeyError: 'x'"],
+    )
+    result = cli("up", "-q")
+    assert (result.code, result.out) == (1, "")
+    assert result.err == (
+        "catalog: rolled back: exit code 3\n"
+        "  release 4 ended with exit code 3\n"
+        "  last lines:\n"
+        "  | Traceback\n"
+        "  | KeyError: 'x'\n"
+        "  do: mend it\n"
+        "error: cannot finish the up of shop: catalog rolled back: exit code 3\n"
+        "hint: see: fourfold explain catalog -a shop\n"
+    )
+    answer = json.loads(cli("up", "-q", "-o", "json").out)
+    assert (answer["state"], answer["failures"][0]["last_lines"][0]) == ("failed", "Traceback")
+    assert answer["status"]["app"] == "shop"
+
+
+def test_a_build_that_fails_shows_its_last_lines(cli: Cli, server: Serving, app: Path) -> None:
+    lines = [step(n, "build.log", f"line {n}", "docs") for n in range(1, 30)]
+    server.facade.happened = [
+        *lines,
+        step(30, "build.failed", "cannot build docs: exit code 1", "docs"),
+        step(31, "operation.failed", "cannot build docs: exit code 1", hint="look at it"),
+    ]
+    result = cli("up", "-q")
+    assert result.code == 1
+    assert "  | line 29\n" in result.err
+    assert "line 14\n" not in result.err
+    assert result.err.endswith("error: cannot build docs: exit code 1\nhint: look at it\n")
+
+
+def test_up_for_programs(cli: Cli, server: Serving, app: Path) -> None:
+    server.facade.happened = GOOD
+    answer = json.loads(cli("up", "-o", "json").out)
+    assert (answer["operation"]["id"], answer["state"], answer["failures"]) == ("op1", "done", [])
+
+
+def test_detached(cli: Cli, server: Serving, app: Path) -> None:
+    result = cli("up", "--detach", "-q")
+    assert (result.code, result.out) == (0, "op1\n")
+    assert asked(server, "events") == []
+
+
+def test_what_it_waits_for_is_said(cli: Cli, server: Serving, app: Path) -> None:
+    server.facade.happened = GOOD
+    server.facade.waiting_for = "up by bob, running for 12 s"
+    assert "waiting for up by bob, running for 12 s\n" in cli("restart").err
+
+
+def test_a_timeout_ends_the_waiting_only(cli: Cli, server: Serving, app: Path) -> None:
+    result = cli("restart", "--timeout", "200ms")
+    assert result.code == 1
+    assert "it takes longer than 0.2 s" in result.err
+    assert "fourfold events -f --operation op1" in result.err
+
+
+def test_a_refused_file(cli: Cli, server: Serving, app: Path) -> None:
+    (app / "fourfold.yaml").write_text("app: shop\nservices: {web: {prot: 1}}\n")
+    result = cli("up")
+    assert (result.code, server.facade.calls) == (2, [])
+    assert result.err.startswith("error: cannot use the service file: 1 problem\n  fourfold.yaml:2:")
+
+
+def test_problems_that_the_daemon_finds(cli: Cli, server: Serving, app: Path) -> None:
+    server.facade.fails["up"] = SpecError([Problem("services.a.route", "is taken", "fourfold.yaml", 3, 1)])
+    result = cli("up", "-q")
+    assert result.code == 2
+    assert result.err.endswith("  fourfold.yaml:3:1: services.a.route: is taken\n")
+
+
+def test_a_file_of_another_app(cli: Cli, server: Serving, app: Path) -> None:
+    result = cli("up", "-a", "other")
+    assert result.code == 2
+    assert "it describes shop" in result.err
+
+
+CHANGES = [
+    change("catalog", "deploy", ["source changed", "env.X changed"])
+    for change in [
+        lambda service, action, reasons: v.ChangeView(
+            service=service, action=action, reasons=reasons, release=3, instances=2, overrides={"instances": 4}
+        )
+    ]
+]
+KEPT = v.ChangeView(service="docs", action="keep", reasons=[], release=1, instances=1, overrides={})
+NEW = v.ChangeView(service="orders", action="create", reasons=[], release=None, instances=1, overrides={})
+
+
+def test_plan(cli: Cli, server: Serving, app: Path) -> None:
+    server.facade.changes = [*CHANGES, KEPT, NEW]
+    result = cli("plan")
+    assert (result.code, result.err) == (0, "")
+    assert result.out == (
+        "   SERVICE  ACTION  WHY\n"
+        "~  catalog  deploy  source changed, env.X changed (release 3 now)\n"
+        "+  orders   create  1 instance\n"
+        "unchanged: docs\n"
+        "catalog keeps what a command set: instances 4 (`fourfold up --reset` forgets)\n"
+    )
+    assert asked(server, "offer_source") == [], "a plan sends nothing"
+    assert asked(server, "plan")[0][0].sources.keys() == {"catalog", "orders", "docs"}
+    assert len(json.loads(cli("plan", "-o", "json").out)["changes"]) == 3
+
+
+def test_detailed_exit_codes(cli: Cli, server: Serving, app: Path) -> None:
+    server.facade.changes = [KEPT]
+    result = cli("plan", "--detailed-exitcode")
+    assert (result.code, result.out) == (0, "nothing to do\nunchanged: docs\n")
+    server.facade.changes = [NEW]
+    assert cli("plan", "--detailed-exitcode").code == 2
+    server.facade.fails["plan"] = UserError("cannot plan: no")
+    result = cli("plan", "--detailed-exitcode")
+    assert (result.code, result.err) == (1, "error: cannot plan: no\n")
+
+
+SIMPLE: list[tuple[list[str], str, Any]] = [
+    (["scale", "catalog=3"], "scale", ("shop", "catalog", 3, "alice")),
+    (["rollback", "catalog"], "rollback", ("shop", "catalog", None, "alice")),
+    (["rollback", "catalog", "--to", "2"], "rollback", ("shop", "catalog", 2, "alice")),
+    (["restart"], "restart", ("shop", [], "alice")),
+    (["restart", "a", "b"], "restart", ("shop", ["a", "b"], "alice")),
+    (["stop", "a"], "stop", ("shop", ["a"], "alice")),
+    (["down", "-y"], "down", ("shop", False, "alice")),
+    (["-y", "down", "--purge"], "down", ("shop", True, "alice")),
+]
+
+
+@pytest.mark.parametrize(("arguments", "method", "call"), SIMPLE, ids=[" ".join(case[0]) for case in SIMPLE])
+def test_simple_changes(cli: Cli, server: Serving, arguments: list[str], method: str, call: Any) -> None:
+    server.facade.happened = GOOD
+    result = cli(*arguments)
+    assert (result.code, result.out) == (0, ""), result.err
+    assert asked(server, method) == [call]
+
+
+def test_several_are_scaled_or_none(cli: Cli, server: Serving) -> None:
+    server.facade.happened = GOOD
+    assert cli("scale", "a=1", "b=0").code == 0
+    assert [call[1:3] for call in asked(server, "scale")] == [("a", 1), ("b", 0)]
+    server.facade.calls.clear()
+    for wrong in ("a", "a=", "=1", "a=-1", "a=1.5", "a=10001", "a=²"):
+        result = cli("scale", "b=1", wrong)
+        assert result.code == 2
+        assert "expected SERVICE=N" in result.err
+    assert server.facade.calls == []
+
+
+def test_down_asks(cli: Cli, server: Serving) -> None:
+    result = cli("down", "--purge")
+    assert (result.code, asked(server, "down")) == (2, [])
+    assert result.err == (
+        'error: cannot ask "Stop catalog of shop and delete its volumes, secrets and history?": this is not a terminal\n'
+        "hint: say yes beforehand with -y\n"
+    )
+
+
+def test_a_conflict(cli: Cli, server: Serving) -> None:
+    server.facade.fails["scale"] = ConflictError("cannot scale: no", "wait")
+    result = cli("scale", "a=1")
+    assert (result.code, result.err) == (2, "error: cannot scale: no\nhint: wait\n")
+
+
+def test_ctrl_c_says_that_it_goes_on(cli: Cli, server: Serving, app: Path) -> None:
+    def interrupt() -> None:
+        eventually(lambda: server.facade.following == 1)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    main = threading.main_thread().ident
+    assert main is not None
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    result = cli("up")
+    thread.join()
+    assert result.code == 130
+    assert result.err.endswith(
+        "interrupted: the up of shop goes on in the daemon\nfollow it: fourfold events -f --operation op1\n"
+    )
+
+
+def test_a_daemon_that_is_replaced_meanwhile(cli: Cli, server: Serving, app: Path) -> None:
+    """The stream ends with the old daemon; the command goes on with the new one, where it was."""
+    from tests.api.serving import Serving as Next
+
+    server.facade.happened = GOOD[:2]
+    successors: list[Next] = []
+
+    def replace() -> None:
+        eventually(lambda: server.facade.following == 1)
+        server.stop()
+        successor = Next(server.socket)
+        successors.append(successor)
+        successor.happen(*GOOD)
+
+    thread = threading.Thread(target=replace)
+    thread.start()
+    try:
+        result = cli("restart")
+    finally:
+        thread.join()
+        successors[0].stop()
+    assert result.code == 0
+    assert result.err.count("Collecting flask") == 1
+    assert "up of shop done" in result.err
+
+
+def test_secrets(cli: Cli, server: Serving, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    def given(text: bytes) -> None:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
+
+    given(b"s3cret with = and spaces \n")
+    result = cli("secrets", "set", "API_KEY")
+    assert (result.code, result.out) == (0, "")
+    assert result.err == "API_KEY is set; services get it with the next `fourfold up`\n"
+    assert asked(server, "set_secrets") == [("shop", {"API_KEY": "s3cret with = and spaces "}, "alice")]
+    given(b"")
+    assert cli("secrets", "set", "EMPTY").code == 2
+    given(b"\xff")
+    assert cli("secrets", "set", "BINARY").code == 2
+    for arguments in (["API_KEY", "s3cret"], ["API_KEY=s3cret"]):
+        result = cli("secrets", "set", *arguments)
+        assert result.code == 2
+        assert "s3cret" not in result.err
+    (home / "work/.env").write_text("# x\nexport A=1\nB='two words'\n")
+    assert cli("secrets", "import", ".env").code == 0
+    assert asked(server, "set_secrets")[-1] == ("shop", {"A": "1", "B": "two words"}, "alice")
+    assert cli("secrets", "list").out == "NAME     SET\nA        1 h ago\nAPI_KEY  1 h ago\nB        1 h ago\n"
+    assert cli("secrets", "rm", "A", "B").code == 0
+    assert asked(server, "remove_secret") == [("shop", "A", "alice"), ("shop", "B", "alice")]
+    (home / "work/.env").write_text("A=1\noops s3cret\nB='open s3cret\n")
+    result = cli("secrets", "import", ".env")
+    assert (result.code, len(asked(server, "set_secrets"))) == (2, 2)
+    assert ".env:2: expected NAME=value" in result.err
+    assert "s3cret" not in result.err

@@ -1,0 +1,274 @@
+"""status, explain, logs, events, history, top, apps, doctor, gc, version: what is printed, exactly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from fourfold.control import views as v
+from fourfold.errors import WorldError
+from fourfold.supervise.model import LogLine
+from tests.api import fake
+from tests.api.serving import Serving
+from tests.cli.conftest import Cli
+
+
+def test_status(cli: Cli, server: Serving) -> None:
+    server.facade.state = fake.status(
+        fake.service("catalog"),
+        fake.service(
+            "orders",
+            release=2,
+            ready=1,
+            deployment=v.DeploymentView(state="rolled-back", reason="exit code 3"),
+            overrides={"instances": 2},
+        ),
+        fake.service("worker", ready=0, stopped=True, routes=[], instances=[], limits_missing={"memory": "not root"}),
+        fake.service(
+            "report", ready=0, instances=[fake.instance("shop.report-3-a", 3, state="crash-loop", exit=fake.exited())]
+        ),
+    )
+    server.facade.state.not_in_file.append("old")
+    result = cli("status")
+    assert (result.code, result.err) == (0, "")
+    assert result.out == (
+        "shop at http://127.0.0.1:8080\n"
+        "\n"
+        "SERVICE  PATTERN  RELEASE  READY  STATE         CPU  MEMORY  RESTARTS  ROUTES\n"
+        "catalog  process        3    2/2  ready       2.4 s  60 MiB         0  /catalog\n"
+        "orders   process        2    1/2  degraded    2.4 s  60 MiB         0  /orders\n"
+        "worker   process        3    0/2  stopped         -       -         0  -\n"
+        "report   process        3    0/2  crash-loop  1.2 s  30 MiB         0  /report\n"
+        "\n"
+        "orders: last deploy failed and was rolled back: exit code 3 (`fourfold explain orders`)\n"
+        "orders: set by a command, not by the file: instances 2 (`fourfold up --reset` forgets)\n"
+        "worker: memory is not limited: not root\n"
+        "report: 0 of 2 ready: exit code 3 (`fourfold explain report`)\n"
+        "\n"
+        "not in the file any more: old (`fourfold up --prune` removes)\n"
+    )
+
+
+def test_status_of_instances(cli: Cli, server: Serving) -> None:
+    result = cli("status", "-v")
+    assert result.out.endswith(
+        "\n"
+        "INSTANCE        STATE  ADDRESS           PID  STARTED  READY AFTER  RESTARTS  LAST EXIT\n"
+        "catalog-3-k7f2  ready  127.0.0.1:41001  4242  1 h ago       0.41 s         0  -\n"
+        "catalog-3-p0q1  ready  127.0.0.1:41001  4243  1 h ago       0.41 s         0  -\n"
+    )
+
+
+def test_status_for_programs_is_what_the_design_promises(cli: Cli, server: Serving) -> None:
+    answer = json.loads(cli("status", "-o", "json").out)
+    assert answer == server.facade.state.model_dump(mode="json")
+    assert {"app", "gateway", "daemon", "services"} <= answer.keys()
+    service = answer["services"][0]
+    promised = "name pattern target release desired ready overrides deployment routes instances"
+    assert set(promised.split()) <= service.keys()
+    promised = (
+        "id release state address pid host restarts started_at ready_after cpu_seconds memory_bytes exit"
+    )
+    assert set(promised.split()) == service["instances"][0].keys()
+
+
+def test_watching_needs_a_terminal(cli: Cli, server: Serving) -> None:
+    result = cli("status", "--watch")
+    assert (result.code, result.out) == (2, "")
+    assert result.err == (
+        "error: cannot watch: standard output is not a terminal\nhint: leave --watch out\n"
+    )
+
+
+EXPLAINED = v.ExplainView(
+    service="orders",
+    well=False,
+    summary="orders is not well: 0 of 1 instances of release 3 ready",
+    findings=["shop.orders-3-a ended: exit code 3 (5 times in a row: a crash loop)"],
+    what_to_do=["read its last lines: fourfold logs --previous orders"],
+    deployment=v.DeploymentView(state="failed", reason="exit code 3"),
+    exits=[fake.exited()],
+    probe_error="connection refused",
+    last_lines=["Traceback", "ModuleNotFoundError: No module named 'flask'"],
+)
+
+
+def test_explain(cli: Cli, server: Serving) -> None:
+    server.facade.explained["orders"] = EXPLAINED
+    result = cli("explain", "orders")
+    assert (result.code, result.err) == (0, "")
+    assert result.out == (
+        "orders is not well: 0 of 1 instances of release 3 ready\n"
+        "  - shop.orders-3-a ended: exit code 3 (5 times in a row: a crash loop)\n"
+        "last deploy: failed: exit code 3\n"
+        "health probe: connection refused\n"
+        "last exits:\n"
+        "  08:00:00  exit code 3\n"
+        "last lines:\n"
+        "  | Traceback\n"
+        "  | ModuleNotFoundError: No module named 'flask'\n"
+        "what to do:\n"
+        "  - read its last lines: fourfold logs --previous orders\n"
+    )
+    assert json.loads(cli("explain", "orders", "-o", "json").out) == EXPLAINED.model_dump(mode="json")
+
+
+def test_explain_what_is_not_there(cli: Cli, server: Serving) -> None:
+    result = cli("explain", "nix")
+    assert (result.code, result.out) == (2, "")
+    assert result.err == "error: cannot find service nix in shop: services are catalog\n"
+
+
+LINES = [
+    ("shop.catalog-3-k7f2", LogLine(1795334400.0, "GET / 200 \u2028 done")),
+    ("shop.orders-1-aaaa", LogLine(1795334401.5, "")),
+]
+
+
+def test_logs(cli: Cli, server: Serving) -> None:
+    server.facade.lines = LINES
+    assert cli("logs").out == "catalog-3-k7f2 | GET / 200 \u2028 done\norders-1-aaaa | \n"
+    assert cli("logs", "-t").out.startswith("catalog-3-k7f2 | 08:00:00 GET")
+    asked = [call for call in server.facade.calls if call[0] == "logs"]
+    assert asked[0] == ("logs", ("shop", [], None, 100, False, False))
+
+
+def test_logs_asked_for_in_detail(cli: Cli, server: Serving) -> None:
+    cli("logs", "a", "gateway", "--tail", "5", "--previous", "--since", "2026-11-22T08:00:00Z")
+    assert server.facade.calls[-1] == ("logs", ("shop", ["a", "gateway"], 1795334400.0, 5, True, False))
+    cli("logs", "--since", "10m")
+    assert server.facade.calls[-1][1][2] > 1700000000
+    result = cli("logs", "--since", "yesterday")
+    assert result.code == 2
+    assert "expected a duration such as 30s" in result.err
+
+
+def test_logs_for_programs(cli: Cli, server: Serving) -> None:
+    server.facade.lines = LINES
+    lines = cli("logs", "-o", "json").out.split("\n")
+    assert json.loads(lines[1]) == {"instance": "shop.orders-1-aaaa", "at": "2026-11-22T08:00:01.500Z", "text": ""}
+
+
+def test_logs_that_break_off(cli: Cli, server: Serving) -> None:
+    server.facade.lines = LINES[:1]
+    server.facade.after_items = WorldError("cannot read on: disk gone", "look")
+    result = cli("logs")
+    assert result.code == 1
+    assert result.out.startswith("catalog-3-k7f2 | GET")
+    assert result.err == "error: cannot read on: disk gone\nhint: look\n"
+
+
+HAPPENED = [
+    fake.event(1, "operation.started", "up of shop begins", actor="alice"),
+    fake.event(2, "deploy.done", "catalog is done in 1.4 s", service="catalog"),
+    fake.event(3, "operation.failed", "up of shop failed", at="2026-11-21T08:00:00Z"),
+]
+
+
+def test_events(cli: Cli, server: Serving) -> None:
+    server.facade.happened = HAPPENED
+    assert cli("events", "-a", "shop").out == (
+        "08:00:00  shop         operation.started  up of shop begins (by alice)\n"
+        "08:00:00  catalog      deploy.done        catalog is done in 1.4 s\n"
+        "2026-11-21 08:00:00  shop         operation.failed   up of shop failed\n"
+    )
+    assert cli("events", "--tail", "1").out.count("\n") == 1
+    assert [item["seq"] for item in json.loads(cli("events", "-o", "json").out)] == [1, 2, 3]
+    assert server.facade.calls[-1] == ("events", (None, 0, False, None))
+
+
+def test_following_an_operation_ends_with_it(cli: Cli, server: Serving) -> None:
+    server.facade.happened = HAPPENED
+    result = cli("events", "-f", "--operation", "op1")
+    assert (result.code, result.out.count("\n")) == (1, 3)
+    server.facade.happened = HAPPENED[:2]
+    server.happen(fake.event(4, "operation.done", "done"))
+    assert cli("events", "-f", "--operation", "op1", "-o", "json").code == 0
+
+
+def test_history(cli: Cli, server: Serving) -> None:
+    release = v.ReleaseView(
+        service="catalog",
+        number=3,
+        current=True,
+        actor="alice",
+        commit="abc123def456-dirty",
+        message="new prices",
+        created_at=fake.AT,
+        source="a" * 64,
+        deployments=["failed: exit code 3", "done"],
+    )
+    older = release.model_copy(update={"number": 2, "current": False, "commit": None, "message": None})
+    server.facade.releases = [release, older]
+    result = cli("history", "catalog")
+    assert result.out == (
+        "SERVICE  RELEASE  WHEN     WHO    COMMIT              RESULT  MESSAGE\n"
+        "catalog  3*       1 h ago  alice  abc123def456-dirty  done    new prices\n"
+        "catalog  2        1 h ago  alice  -                   done\n"
+    )
+    assert "fourfold rollback SERVICE --to RELEASE" in result.err
+    assert server.facade.calls[-1] == ("history", ("shop", "catalog"))
+
+
+def test_top(cli: Cli, server: Serving, home: Path) -> None:
+    row = v.TopRow(
+        app="shop",
+        service="catalog",
+        instance="shop.catalog-3-k7f2",
+        state="ready",
+        cpu_percent=12.34,
+        cpu_seconds=100,
+        memory_bytes=31457280,
+        memory_limit=268435456,
+        processes=1,
+        threads=4,
+        descriptors=12,
+        read_bytes=0,
+        written_bytes=20000,
+    )
+    server.facade.rows = [row.model_copy(update={"instance": "shop.idle-1-a", "cpu_percent": 0.0}), row]
+    assert cli("top").out == (
+        "INSTANCE             STATE  CPU %         CPU  MEMORY    LIMIT  PROCS  THREADS  FILES  READ  WRITTEN\n"
+        "shop.catalog-3-k7f2  ready   12.3  1 min 40 s  30 MiB  256 MiB      1        4     12   0 B   20 KiB\n"
+        "shop.idle-1-a        ready    0.0  1 min 40 s  30 MiB  256 MiB      1        4     12   0 B   20 KiB\n"
+    )
+    assert cli("top", "-a", "shop").out.endswith(
+        "\n"
+        "SERVICE  REQUESTS  5XX  4XX  IN FLIGHT    MEAN\n"
+        "catalog        12    0    1          0  0.01 s\n"
+    )
+
+
+def test_apps(cli: Cli, server: Serving) -> None:
+    assert cli("apps").out == (
+        "APP   SERVICES  READY  GATEWAY                UPDATED  FILE\n"
+        "shop         1    2/2  http://127.0.0.1:8080  1 h ago  /srv/shop/fourfold.yaml\n"
+    )
+    server.facade.apps_known = []
+    assert cli("apps").err.startswith("no apps yet: start one with `fourfold up`")
+
+
+def test_doctor(cli: Cli, server: Serving) -> None:
+    assert cli("doctor").code == 0
+    server.facade.checks.append(v.CheckView(name="bwrap", state="failed", message="is not there", hint="install it"))
+    result = cli("doctor")
+    assert (result.code, result.out) == (
+        1,
+        "CHECK    STATE   FOUND\n"
+        "haproxy  ok      HAProxy 2.6.12\n"
+        "bwrap    failed  is not there\n"
+        "  hint: install it\n",
+    )
+    assert json.loads(cli("doctor", "-o", "json").out)[1]["state"] == "failed"
+
+
+def test_gc_and_version(cli: Cli, server: Serving) -> None:
+    assert cli("gc").out == "removed 2 releases, 40 blobs; freed 50 MiB\n"
+    assert cli("version").out.endswith("daemon 0.1.0 (pid 811)\n")
+    assert json.loads(cli("version", "-o", "json").out)["daemon"] == {"version": "0.1.0", "pid": 811}
+
+
+def test_a_failure_of_the_world(cli: Cli, server: Serving) -> None:
+    server.facade.fails["gc"] = WorldError("cannot clean up: disk gone", "look")
+    result = cli("gc")
+    assert (result.code, result.out, result.err) == (1, "", "error: cannot clean up: disk gone\nhint: look\n")

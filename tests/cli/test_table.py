@@ -1,0 +1,115 @@
+"""The static table, the commands, the design and docs/commands.md agree, both ways."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.core import TyperCommand, TyperGroup
+
+from fourfold.cli.group import build, load
+from fourfold.cli.options import Options
+from fourfold.cli.table import COMMANDS
+
+DESIGNED = """init validate config plan up deploy status explain logs exec run scale rollback history restart stop down
+apps events secrets top gc doctor daemon schema version""".split()
+
+PAGE = (Path(__file__).parents[2] / "docs/commands.md").read_text()
+SECTIONS = dict(re.findall(r"^### `fourfold ([a-z]+)[^\n]*\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL))
+SHARED = PAGE.partition("## For every command")[2].partition("\n## ")[0]
+
+
+def options_of(command: TyperCommand | TyperGroup) -> set[str]:
+    """All option names that its help shows, those of its own commands too."""
+    names = {text for param in command.params for text in (*param.opts, *param.secondary_opts) if text.startswith("-")}
+    for child in command.commands.values() if isinstance(command, TyperGroup) else []:
+        assert isinstance(child, TyperCommand | TyperGroup)
+        names |= options_of(child)
+    return names
+
+
+def documented_options(text: str) -> set[str]:
+    return {word for code in re.findall(r"`([^`]*)`", text) for word in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", code)}
+
+
+def test_commands_are_those_of_the_design() -> None:
+    assert set(COMMANDS) == set(DESIGNED)
+
+
+def test_the_page_has_every_command_and_no_other() -> None:
+    assert set(SECTIONS) == set(COMMANDS)
+    assert list(SECTIONS) == list(COMMANDS), "in the order of the help page"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_summaries_agree(name: str) -> None:
+    command = load(name)
+    assert (command.help or "").split("\n\n")[0].replace("\n", " ") == COMMANDS[name]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_page_has_every_option_and_no_other(name: str) -> None:
+    mine = options_of(load(name))
+    mentioned = documented_options(SECTIONS[name])
+    assert mine <= mentioned
+    elsewhere = set().union(*(options_of(load(other)) for other in COMMANDS)) | options_of(build(Options()))
+    assert mentioned <= elsewhere, "an option that there is not"
+
+
+def test_the_page_has_every_shared_option_and_no_other() -> None:
+    shared = options_of(build(Options())) | {"-h", "--help"}
+    assert shared <= documented_options(SHARED.replace("\\|", "|"))
+
+
+def test_the_page_has_every_variable_and_no_other() -> None:
+    declared = {param.envvar for param in build(Options()).params if param.envvar}
+    assert set(re.findall(r"`(FOURFOLD_\w+)`", SHARED)) == declared | {"FOURFOLD_HOME"}
+
+
+def test_every_subcommand_is_on_the_page() -> None:
+    for name in COMMANDS:
+        command = load(name)
+        if isinstance(command, TyperGroup):
+            told = set(re.findall(rf"`fourfold {name} ([a-z]+)", SECTIONS[name]))
+            assert told == set(command.commands)
+
+
+HEAVY = ("pydantic", "httpx", "fastapi", "uvicorn", "websockets", "ruamel", "rich.console", "rich.live", "asyncio")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], [], ["-h"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys\n"
+        "from fourfold.cli.main import run\n"
+        f"run({arguments!r})\n"
+        f"print('loaded:', [name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "loaded: []"
+
+
+def test_one_command_imports_no_other() -> None:
+    code = "import sys; from fourfold.cli.group import load; load('status'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    prefix = "fourfold.cli.commands."
+    assert [name for name in done.stdout.split() if name.startswith(prefix)] == [f"{prefix}status"]
+
+
+def test_the_help_page(capsys: pytest.CaptureFixture[str]) -> None:
+    from fourfold.cli.main import run
+
+    assert run(["--help"]) == 0
+    page = capsys.readouterr().out
+    assert "status   Show every service, its instances and where to reach it." in page
+    assert max(len(line) for line in page.splitlines()) <= 80
+    for name in COMMANDS:
+        assert re.search(rf"^  {name}  ", page, re.MULTILINE)
+
+
+def test_python_dash_m() -> None:
+    done = subprocess.run([sys.executable, "-m", "fourfold", "--help"], capture_output=True, text=True, check=True)
+    assert "Usage: fourfold [OPTIONS] COMMAND" in done.stdout

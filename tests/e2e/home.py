@@ -1,0 +1,192 @@
+"""A Fourfold of a test's own: its home, its apps, its daemon; everything it started is gone when it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from tests.support.wait import until
+
+WEB = Path(__file__).parents[1] / "support" / "services" / "web.py"
+FOURFOLD = str(Path(sys.executable).with_name("fourfold"))
+
+
+class Home:
+    def __init__(self) -> None:
+        # Short (a socket's path has 107 bytes) and not pytest's folder, which no other user can pass.
+        self.root = Path(tempfile.mkdtemp(prefix="ff-"))
+        self.root.chmod(0o711)
+        self.port = free_port()
+        self.environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("FOURFOLD_")},
+            "FOURFOLD_HOME": str(self.root / "home"),
+            "NO_COLOR": "1",
+            "COLUMNS": "160",
+        }
+        low = 20000 + os.getpid() % 40 * 200
+        self.environ |= {"FOURFOLD_PORTS": f"{low}-{low + 199}"}
+        low = 29000 + os.getpid() % 40 * 50
+        self.environ |= {"FOURFOLD_INTERNAL_PORTS": f"{low}-{low + 49}"}
+
+    # -- files ----------------------------------------------------------------------------------------------------
+
+    def app(self, text: str, name: str = "app") -> Path:
+        """A folder with this service file; `WEB` in it stands for a folder with the test service."""
+        folder = self.root / name
+        folder.mkdir(exist_ok=True)
+        web = folder / "web"
+        web.mkdir(exist_ok=True)
+        shutil.copy(WEB, web / "web.py")
+        file = folder / "fourfold.yaml"
+        file.write_text(textwrap.dedent(text).replace("LISTEN", f"127.0.0.1:{self.port}"))
+        return file
+
+    def web(self, file: Path, **environ: object) -> None:
+        """Rewrite the environment of the one service `web` in a file made by `web_app`."""
+        file.write_text(web_file(self.port, **environ))
+
+    # -- commands -------------------------------------------------------------------------------------------------
+
+    def run(self, *arguments: str, code: int | None = 0, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [FOURFOLD, *arguments], env=self.environ | environ, input=stdin, capture_output=True, text=True, timeout=180
+        )
+        if code is not None and done.returncode != code:
+            raise AssertionError(
+                f"fourfold {' '.join(arguments)} exited with {done.returncode}, not {code}\n"
+                f"{done.stdout}\n{done.stderr}\n{self.daemon_log()[-3000:]}"
+            )
+        return done
+
+    def start(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [FOURFOLD, *arguments],
+            env=self.environ | environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def status(self, app: str = "app") -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self.run("status", "-a", app, "-o", "json").stdout)
+        return answer
+
+    def service(self, name: str = "web", app: str = "app") -> dict[str, Any]:
+        return next(service for service in self.status(app)["services"] if service["name"] == name)
+
+    def instances(self, name: str = "web", app: str = "app") -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.service(name, app)["instances"]
+        return found
+
+    def api(self) -> httpx.Client:
+        transport = httpx.HTTPTransport(uds=str(self.socket))
+        return httpx.Client(transport=transport, base_url="http://fourfold", timeout=60)
+
+    def get(self, path: str = "/", **headers: str) -> httpx.Response:
+        return httpx.get(f"http://127.0.0.1:{self.port}{path}", headers=headers, timeout=15)
+
+    # -- processes ------------------------------------------------------------------------------------------------
+
+    @property
+    def home(self) -> Path:
+        return Path(self.environ["FOURFOLD_HOME"])
+
+    @property
+    def socket(self) -> Path:
+        return self.home / "run" / "fourfold.sock"
+
+    def daemon_log(self) -> str:
+        log = self.home / "state" / "daemon.log"
+        return log.read_text(errors="replace") if log.exists() else ""
+
+    def daemon_pid(self) -> int:
+        with self.api() as api:
+            return int(api.get("/v1/info").json()["pid"])
+
+    def processes(self) -> list[psutil.Process]:
+        """All that belong to this home: by the environment that they were given, or by its folder in their argv."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                told = process.environ().get("FOURFOLD_HOME") == str(self.home)
+                named = any(str(self.home) in word for word in process.cmdline())
+            except psutil.Error:
+                continue
+            if (told or named) and process.pid != os.getpid():
+                found.append(process)
+        return found
+
+    def spawner(self) -> psutil.Process:
+        return next(p for p in self.processes() if any("spawner" in word for word in p.cmdline()))
+
+    def start_daemon(self, **environ: str) -> None:
+        """Start one and wait until it answers."""
+        self.home.joinpath("state").mkdir(parents=True, exist_ok=True)
+        with (self.home / "state" / "daemon.log").open("ab") as log:
+            subprocess.Popen(
+                [sys.executable, "-m", "fourfold.daemon"],
+                env=self.environ | environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        until(self.daemon_pid, 30, "the daemon to answer")
+
+    def kill_daemon(self) -> None:
+        pid = self.daemon_pid()
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 10)
+
+    def close(self) -> None:
+        """End everything by pid, whatever state the test has left."""
+        for _ in range(3):
+            for process in self.processes():
+                try:
+                    instances = [p for p in process.children(recursive=True)]
+                    process.kill()
+                    for each in instances:
+                        each.kill()
+                except psutil.Error:
+                    continue
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+def web_file(port: int, instances: int = 1, extra: str = "", **environ: object) -> str:
+    """A service file with one service `web`, the test service, behind a route at `/`."""
+    env = "".join(f"\n      {name}: {json.dumps(str(value))}" for name, value in environ.items())
+    return f"""\
+app: app
+services:
+  web:
+    source: ./web
+    run: exec /usr/bin/python3 web.py
+    port: 8080
+    route: {{path: /}}
+    health: {{path: /healthz, interval: 1s}}
+    instances: {instances}
+    stop: {{drain: 20s, grace: 5s}}
+    env:
+      UNUSED: "1"{env}
+{textwrap.indent(textwrap.dedent(extra), "    ")}
+gateway: {{listen: "127.0.0.1:{port}"}}
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

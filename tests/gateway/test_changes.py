@@ -1,0 +1,294 @@
+"""Nothing is lost while the gateway changes: load runs through a real HAProxy, and every request is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from dataclasses import replace
+
+import pytest
+
+from fourfold.errors import WorldError
+from fourfold.gateway.files import Folder
+from fourfold.gateway.haproxy import Gateway
+from fourfold.gateway.model import Backend, GatewayConfig, Rule, Server
+from fourfold.gateway.program import machine
+from fourfold.gateway.render import render
+from tests.gateway.rig import Client, Load, Program, Rig, echo, free_port, get, until, websocket, with_rig
+
+
+async def drained(rig: Rig, name: str) -> None:
+    async def idle() -> bool:
+        return not (await rig.gateway.in_flight()).get(name, 0)
+
+    await until(idle)
+
+
+async def counted(rig: Rig, name: str, count: int) -> None:
+    async def reached() -> bool:
+        return (await rig.gateway.in_flight()).get(name, 0) == count
+
+    await until(reached)
+
+
+def draining(server: Server) -> Server:
+    return replace(server, draining=True)
+
+
+@with_rig
+async def test_rolling_over_servers_loses_nothing_and_needs_no_reload(rig: Rig) -> None:
+    old = await rig.program("shop.web-0-a")
+    await rig.start(rig.config([old.server]))
+    async with Load(rig.port).running() as load:
+        for number in range(1, 6):
+            await load.more()
+            new = await rig.program(f"shop.web-{number}-a")
+            assert not await rig.gateway.apply(rig.config([old.server, new.server]))
+            assert not await rig.gateway.apply(rig.config([draining(old.server), new.server]))
+            await drained(rig, old.name)
+            before = old.requests
+            await load.more()
+            assert old.requests == before
+            await old.stop()
+            assert not await rig.gateway.apply(rig.config([new.server]))
+            old = new
+        await load.more()
+    assert load.failures == []
+
+
+@with_rig
+async def test_reloads_lose_nothing(rig: Rig) -> None:
+    web = await rig.program()
+    await rig.start(rig.config([web.server]))
+    async with Load(rig.port).running() as load:
+        for number in range(5):
+            await load.more()
+            rules = [Rule("shop.web"), Rule("shop.web", path=f"/{number}")]
+            assert await rig.gateway.apply(rig.config([web.server], rules))
+        await load.more()
+    assert load.failures == []
+
+
+@with_rig
+async def test_a_roll_right_after_a_reload_loses_nothing(rig: Rig) -> None:
+    """A client that the old worker left idle asks once more, when the server that this worker knows should be gone."""
+    old, new = await rig.program("shop.web-1-a"), await rig.program("shop.web-2-a")
+    await rig.start(rig.config([old.server]))
+    client = Client(rig.port)
+    assert (await client.ask()).seen["instance"] == old.name
+    await rig.gateway.apply(rig.config([old.server], [Rule("shop.web"), Rule("shop.web", "x.test")]))
+    await rig.gateway.apply(rig.config([draining(old.server), new.server]))
+    assert (await rig.gateway.in_flight())[old.name] == 1
+    assert (await client.ask()).seen["instance"] == old.name
+    await drained(rig, old.name)
+    await old.stop()
+    await rig.gateway.apply(rig.config([new.server]))
+    assert (await client.ask()).seen["instance"] == new.name
+    await client.close()
+
+
+@with_rig
+async def test_a_slow_request_outlives_a_reload_and_is_counted_on_the_old_worker(rig: Rig) -> None:
+    web = await rig.program()
+    await rig.start(rig.config([web.server]))
+    slow = asyncio.create_task(get(rig.port, "/held"))
+    await counted(rig, web.name, 1)
+    assert await rig.gateway.apply(rig.config([web.server], [Rule("shop.web"), Rule("shop.web", "x.test")]))
+    assert await rig.gateway.apply(rig.config([web.server]))  # twice: workers of two generations are counted
+    assert (await rig.gateway.in_flight())[web.name] >= 1
+    assert not await rig.gateway.apply(rig.config([draining(web.server)]))
+    assert (await get(rig.port)).status == 503
+    assert (await rig.gateway.in_flight())[web.name] >= 1
+    web.release.set()
+    assert (await slow).status == 200
+    await drained(rig, web.name)
+
+
+@with_rig
+async def test_a_request_of_four_seconds_outlives_a_reload(rig: Rig) -> None:
+    web = await rig.program()
+    await rig.start(rig.config([web.server]))
+    slow = asyncio.create_task(get(rig.port, "/slow/4"))
+    await counted(rig, web.name, 1)
+    await rig.gateway.apply(rig.config([web.server], [Rule("shop.web"), Rule("shop.web", "x.test")]))
+    assert (await slow).status == 200
+
+
+@with_rig
+async def test_a_websocket_outlives_a_reload_until_hard_stop(rig: Rig) -> None:
+    web = await rig.program()
+    await rig.start(rig.config([web.server], hard_stop_after=3))
+    streams = await websocket(rig.port)
+    await counted(rig, web.name, 1)
+    await rig.gateway.apply(rig.config([web.server], [Rule("shop.web"), Rule("shop.web", "x.test")], 3))
+    await rig.gateway.apply(rig.config([draining(web.server)], [Rule("shop.web"), Rule("shop.web", "x.test")], 3))
+    assert (await rig.gateway.in_flight())[web.name] >= 1
+    assert await echo(streams, b"still here") == b"still here"
+    await drained(rig, web.name)
+    assert await asyncio.wait_for(streams[0].read(), 10) == b""
+    streams[1].close()
+
+
+@with_rig
+async def test_a_removed_server_with_requests_in_flight_is_deleted_later(rig: Rig) -> None:
+    web, other = await rig.program("shop.web-1-a"), await rig.program("shop.web-1-b")
+    await rig.start(rig.config([web.server]))
+    slow = asyncio.create_task(get(rig.port, "/held"))
+    await counted(rig, web.name, 1)
+    await rig.gateway.apply(rig.config([other.server]))
+    assert (await get(rig.port)).seen["instance"] == other.name
+    assert (await rig.gateway.in_flight()) == {web.name: 1, other.name: 0}
+    web.release.set()
+    assert (await slow).status == 200
+
+    async def deleted() -> bool:
+        await rig.gateway.apply(rig.config([other.server]))
+        return dict(await rig.gateway.in_flight()) == {other.name: 0}
+
+    await until(deleted)
+
+
+@with_rig
+async def test_a_drained_server_can_come_back_and_move(rig: Rig) -> None:
+    web, other = await rig.program("shop.web-1-a"), await rig.program("shop.web-1-b")
+    await rig.start(rig.config([web.server]))
+    await rig.gateway.apply(rig.config([draining(web.server)]))
+    assert (await get(rig.port)).status == 503
+    await rig.gateway.apply(rig.config([web.server]))
+    assert (await get(rig.port)).seen["instance"] == web.name
+    await rig.gateway.apply(rig.config([replace(web.server, port=other.port)]))
+    assert (await get(rig.port)).seen["instance"] == other.name
+
+
+@with_rig
+async def test_killed_haproxy_serves_again_from_the_file(rig: Rig) -> None:
+    """The file holds the servers that came through the runtime API."""
+    one, two = await rig.program("shop.web-1-a"), await rig.program("shop.web-1-b")
+    await rig.start(rig.config([one.server]))
+    await rig.gateway.apply(rig.config([two.server]))
+    rig.kill()
+    assert not await rig.gateway.ready()
+    assert await rig.gateway.in_flight() == {}
+    with pytest.raises(OSError):
+        await get(rig.port)
+    assert not await rig.gateway.apply(rig.config([one.server, two.server]))  # down: the file is left
+    await rig.launch()
+    assert {str((await get(rig.port)).seen["instance"]) for _ in range(4)} == {one.name, two.name}
+    assert not await rig.gateway.apply(rig.config([one.server]))
+    assert (await get(rig.port)).seen["instance"] == one.name
+
+
+@with_rig
+async def test_a_new_daemon_goes_by_what_is_live(rig: Rig) -> None:
+    one, two = await rig.program("shop.web-1-a"), await rig.program("shop.web-1-b")
+    await rig.start(rig.config([one.server]))
+    rig.gateway = Gateway(rig.paths)
+    assert not await rig.gateway.apply(rig.config([one.server]))
+    assert not await rig.gateway.apply(rig.config([two.server]))
+    assert (await get(rig.port)).seen["instance"] == two.name
+    assert await Gateway(rig.paths).apply(rig.config([two.server], [Rule("shop.web", "only.test")]))
+    assert (await get(rig.port)).status == 404
+
+
+@with_rig
+async def test_what_the_daemon_wrote_but_did_not_apply_is_applied_next(rig: Rig) -> None:
+    """It died between writing the file and the reload: the live fingerprint tells, not the file."""
+    web = await rig.program()
+    await rig.start(rig.config([web.server]))
+    changed = rig.config([web.server], [Rule("shop.web", "only.test")])
+    Folder(rig.paths.gateway).write(render(changed, machine()), {})
+    assert (await get(rig.port)).status == 200
+    assert await rig.gateway.apply(changed)
+    assert (await get(rig.port)).status == 404
+
+
+@with_rig
+async def test_counters_go_on_over_reloads_and_restarts(rig: Rig) -> None:
+    web = await rig.program()
+    await rig.start(rig.config([web.server]))
+
+    async def requests() -> int:
+        return next(stats.requests for stats in await rig.gateway.stats() if stats.backend == "shop.web")
+
+    for _ in range(3):
+        await get(rig.port)
+    assert await requests() == 3
+    await rig.gateway.apply(rig.config([web.server], [Rule("shop.web"), Rule("shop.web", "x.test")]))
+    await get(rig.port)
+    assert await requests() == 4
+    rig.kill()
+    assert await requests() == 4
+    await rig.launch()
+    await get(rig.port)
+    assert await requests() == 5
+    await rig.gateway.apply(rig.config([], [Rule("shop.web"), Rule("shop.web", "x.test")]))
+    await get(rig.port)
+    stats = next(stats for stats in await rig.gateway.stats() if stats.backend == "shop.web")
+    assert (stats.requests, stats.errors_5xx, stats.in_flight) == (6, 1, 0)
+    assert stats.bytes_in > 0
+    assert stats.bytes_out > 0
+
+
+@with_rig
+async def test_five_hundred_servers_in_one_apply(rig: Rig) -> None:
+    web = await rig.program()
+    await rig.start(rig.config([web.server]))
+    many = [web.server, *(Server(f"shop.web-2-{number:03}", "127.0.0.1", free_port()) for number in range(499))]
+    started = time.monotonic()
+    assert not await rig.gateway.apply(rig.config(many))
+    assert len(await rig.gateway.in_flight()) == 500
+    assert not await rig.gateway.apply(rig.config([web.server]))
+    assert list(await rig.gateway.in_flight()) == [web.name]
+    assert time.monotonic() - started < 20  # about 0.6 s; one command after the other takes longer than this
+    assert (await get(rig.port)).status == 200
+
+
+@with_rig
+async def test_applies_at_the_same_time_come_one_after_the_other(rig: Rig) -> None:
+    web = await rig.program()
+    await rig.start(rig.config([web.server]))
+    configs = [rig.config([web.server], [Rule("shop.web", f"h{number}.test")]) for number in range(4)]
+    await asyncio.gather(*map(rig.gateway.apply, configs))
+    assert (await Client(rig.port).ask(headers={"Host": "h3.test"})).status == 200
+    assert not list(rig.paths.gateway.glob("check-*"))
+    assert len(list(rig.paths.gateway.glob("*.map"))) == 2
+
+
+@with_rig
+async def test_a_reload_that_fails_leaves_the_old_configuration_in_use(rig: Rig) -> None:
+    web = await rig.program()
+    await rig.start(rig.config([web.server]))
+    text = (rig.paths.gateway / "haproxy.cfg").read_text()
+    wanted = rig.config([web.server], [Rule("shop.web", "only.test")])
+    thief, port = await Program("thief").start(), 0
+
+    async def check(*_: object) -> None:
+        """Nothing is found; the address is taken afterwards."""
+
+    rig.gateway._check = check  # type: ignore[method-assign]
+    port = thief.port
+    taken = GatewayConfig(wanted.frontends, (*wanted.backends, Backend("shop.new", (), port)))
+    with pytest.raises(WorldError, match="cannot reload the gateway"):
+        await rig.gateway.apply(taken)
+    await thief.stop()
+    assert (rig.paths.gateway / "haproxy.cfg").read_text() == text
+    assert (await get(rig.port)).status == 200
+    del rig.gateway._check
+    assert not await rig.gateway.apply(rig.config([web.server]))
+    assert await rig.gateway.apply(wanted)
+    assert (await get(rig.port)).status == 404
+
+
+@with_rig
+async def test_usr1_ends_it_when_its_requests_have_ended(rig: Rig) -> None:
+    web = await rig.program()
+    await rig.start(rig.config([web.server]))
+    slow = asyncio.create_task(get(rig.port, "/held"))
+    await counted(rig, web.name, 1)
+    assert rig.process
+    rig.process.send_signal(getattr(signal, "SIG" + rig.gateway.launch("g").stop.signal))
+    await asyncio.sleep(0)
+    web.release.set()
+    assert (await slow).status == 200
+    assert await asyncio.to_thread(rig.process.wait, 30) == 0

@@ -1,0 +1,67 @@
+"""Rows to test with: everything has a value, what matters to a test is given by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fourfold.paths import Paths
+from fourfold.store.model import AppRow, Deployment, InstanceRow, Release, ServiceRow
+from fourfold.store.store import Store, open_store
+
+
+class FixedClock:
+    def __init__(self, now: float = 1_000_000.0) -> None:
+        self.time = now
+
+    def now(self) -> float:
+        return self.time
+
+
+def app_row(name: str = "shop", **given: Any) -> AppRow:
+    fields: dict[str, Any] = {"gateway": {}, "externals": {}, "file": "/srv/fourfold.yaml", "updated_at": 1.0}
+    return AppRow(name=name, **(fields | given))
+
+
+def release(service: str = "web", number: int = 1, **given: Any) -> Release:
+    fields: dict[str, Any] = {
+        "app": "shop", "spec": {}, "source": f"source-{service}-{number}", "artifact": f"artifact-{service}-{number}",
+        "argv": ("./run",), "actor": "ann", "commit": None, "message": None, "created_at": 1.0,
+    }  # fmt: skip
+    return Release(service=service, number=number, **(fields | given))
+
+
+def service_row(name: str = "web", **given: Any) -> ServiceRow:
+    fields: dict[str, Any] = {
+        "app": "shop", "release": 1, "pattern": "process", "instances": 1, "depends_on": (), "uid": 790000,
+        "internal_port": None,
+    }  # fmt: skip
+    return ServiceRow(name=name, **(fields | given))
+
+
+def deployment(service: str = "web", **given: Any) -> Deployment:
+    fields: dict[str, Any] = {
+        "id": 0, "app": "shop", "operation": "op", "revision": "r1", "release": 1, "previous": {}, "state": "done",
+        "reason": None, "before_done": False, "actor": "ann", "started_at": 1.0, "progressed_at": 1.0,
+    }  # fmt: skip
+    return Deployment(service=service, **(fields | given))
+
+
+def instance(id: str, service: str = "web", **given: Any) -> InstanceRow:
+    fields: dict[str, Any] = {
+        "app": "shop", "release": 1, "revision": "r1", "role": "serve", "state": "ready", "created_at": 1.0,
+        "changed_at": 1.0,
+    }  # fmt: skip
+    return InstanceRow(id=id, service=service, **(fields | given))
+
+
+def add_service(store: Store, row: ServiceRow) -> None:
+    """With the app and the release that it needs."""
+    with store.database.transaction():
+        store.apps.put(app_row(row.app))
+        if store.releases.get(row.app, row.name, row.release) is None:
+            store.releases.add(release(row.name, row.release, app=row.app))
+        store.services.put(row)
+
+
+def open_in(paths: Paths, clock: FixedClock | None = None) -> Store:
+    return open_store(paths, clock or FixedClock())

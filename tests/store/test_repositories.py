@@ -1,0 +1,158 @@
+"""The repositories: what each one promises beyond storing rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from fourfold.errors import NotFoundError, UserError
+from fourfold.paths import Paths
+from fourfold.store.store import Store
+from tests.store import samples
+from tests.store.samples import FixedClock, add_service, app_row, deployment, instance, release, service_row
+
+
+def test_apps(store: Store) -> None:
+    rows = [app_row("blog"), app_row("shop", gateway={"listen": ":80"})]
+    for row in reversed(rows):
+        store.apps.put(row)
+    assert store.apps.all() == rows
+    assert store.apps.need("shop") == rows[1]
+    assert store.apps.remove("shop") and not store.apps.remove("shop")
+    with pytest.raises(NotFoundError, match="cannot find app shop: there is blog"):
+        store.apps.need("shop")
+    store.apps.remove("blog")
+    with pytest.raises(NotFoundError, match="no app yet"):
+        store.apps.need("shop")
+
+
+def test_services(store: Store) -> None:
+    for row in (service_row("web"), service_row("api", depends_on=("web",)), service_row("web", app="blog")):
+        add_service(store, row)
+    assert [row.name for row in store.services.of("shop")] == ["api", "web"]
+    assert [(row.app, row.name) for row in store.services.all()] == [("blog", "web"), ("shop", "api"), ("shop", "web")]
+    store.services.put(replace(service_row("web"), instances=4, overrides={"instances": 4}))
+    assert store.services.need("shop", "web").overrides == {"instances": 4}
+    assert store.services.remove("shop", "web")
+    with pytest.raises(NotFoundError, match="service web of app shop: its services are api"):
+        store.services.need("shop", "web")
+
+
+def test_releases_are_numbered_per_service(store: Store) -> None:
+    assert store.releases.next_number("shop", "web") == 1
+    for number in (1, 2, 3):
+        store.releases.add(release("web", number))
+    store.releases.add(release("api", 1))
+    assert store.releases.next_number("shop", "web") == 4
+    assert store.releases.latest("shop", "web") == release("web", 3)
+    assert [row.number for row in store.releases.of("shop", "web")] == [3, 2, 1]
+    store.releases.remove("shop", "web", 1)
+    with pytest.raises(NotFoundError, match="release 1 of service web: kept are 3, 2"):
+        store.releases.need("shop", "web", 1)
+    assert store.releases.remove_app("shop") == 3
+    assert store.releases.latest("shop", "web") is None
+
+
+def test_the_release_a_service_is_on_cannot_be_deleted(store: Store) -> None:
+    add_service(store, service_row("web"))
+    with pytest.raises(Exception, match="FOREIGN KEY"):
+        store.releases.remove("shop", "web", 1)
+    assert store.releases.get("shop", "web", 1)
+
+
+def test_deployments(store: Store) -> None:
+    first = store.deployments.add(deployment(state="running", operation="op-1", previous={"release": 2}))
+    second = store.deployments.add(deployment(state="rolling-back", operation="op-2"))
+    other = store.deployments.add(deployment("api", state="failed", operation="op-1"))
+    assert first.id < second.id < other.id
+    assert store.deployments.get(first.id) == first
+    assert store.deployments.latest("shop", "web") == second
+    assert store.deployments.running() == [first, second]
+    assert store.deployments.of_operation("op-1") == [first, other]
+    ended = replace(second, state="rolled-back", reason="exit code 3", finished_at=9.0)
+    store.deployments.update(ended)
+    assert store.deployments.of("shop", "web") == [ended, first]
+    assert store.deployments.running() == [first]
+    assert store.deployments.remove_app("shop") == 3
+
+
+def test_instances(store: Store) -> None:
+    rows = [instance("b", created_at=1.0), instance("a", created_at=2.0), instance("c", "api", created_at=3.0)]
+    for row in reversed(rows):
+        store.instances.put(row)
+    assert store.instances.all() == rows
+    assert store.instances.of("shop", "web") == rows[:2]
+    store.instances.put(replace(rows[0], state="draining"))
+    assert store.instances.get("b") == replace(rows[0], state="draining")
+    assert store.instances.remove("b") and store.instances.get("b") is None
+    store.instances.put(instance("d", app="blog"))
+    assert store.instances.remove_app("shop") == 2
+    assert [row.id for row in store.instances.all()] == ["d"]
+
+
+def test_events_are_read_from_where_one_stopped(store: Store, clock: FixedClock) -> None:
+    started = store.events.add("deploy.started", "web is deployed", app="shop", data={"operation": "op-1"})
+    clock.time += 5
+    other = store.events.add("daemon.started", "the daemon is up")
+    done = store.events.add("deploy.done", "web is up", app="shop", service="web", data={"operation": "op-2"})
+    assert [event.at for event in (started, done)] == [1_000_000.0, 1_000_005.0]
+    assert store.events.after(0) == [started, other, done]
+    assert store.events.after(started.seq, limit=1) == [other]
+    assert store.events.after(0, "shop") == [started, done]
+    assert store.events.after(0, "shop", operation="op-2") == [done]
+    assert store.events.last() == done.seq
+
+
+def test_trimmed_events_do_not_give_their_numbers_away(store: Store) -> None:
+    added = [store.events.add("build.log", str(number)) for number in range(10)]
+    assert store.events.trim(20) == 0
+    assert store.events.trim(3) == 7
+    assert store.events.after(0) == added[7:]
+    assert store.events.trim(0) == 3
+    assert store.events.add("build.log", "next").seq == added[-1].seq + 1
+
+
+def test_an_event_comes_back_as_it_was_added_even_with_bytes_that_are_no_text(store: Store) -> None:
+    added = store.events.add("build.log", "caf\udce9", app="shop", data={"path": "caf\udce9", "argv": ("a", "\udce9")})
+    assert store.events.after(0) == [added]
+    assert added.message == "caf\\udce9"
+    assert added.data == {"path": "caf\\udce9", "argv": ["a", "\\udce9"]}
+
+
+def test_uids_are_kept_for_ever_and_never_shared(store: Store, paths: Paths) -> None:
+    among = range(790000, 790002)
+    web = store.uids.of("shop", "web", among)
+    api = store.uids.of("shop", "api", among)
+    assert {web, api} == {790000, 790001}
+    store.database.close()
+    again = samples.open_in(paths)
+    assert again.uids.of("shop", "web", range(5000, 5001)) == web, "kept though the range is another now"
+    with pytest.raises(UserError, match="all 2 uids of the range are in use") as caught:
+        again.uids.of("blog", "web", among)
+    assert "widen the range" in (caught.value.hint or "")
+    assert again.uids.of("blog", "web", range(790000, 790003)) == 790002
+
+
+def test_ports_avoid_what_others_have_taken(store: Store) -> None:
+    among = range(20000, 20003)
+    taken = {20000}
+    web = store.ports.of("shop", "web", among, taken.__contains__)
+    assert web == 20001
+    taken.add(web)  # by our own gateway
+    assert store.ports.of("shop", "web", among, taken.__contains__) == web
+    assert store.ports.of("shop", "api", among, taken.__contains__) == 20002
+    with pytest.raises(UserError, match="all of 20000 to 20002 are in use"):
+        store.ports.of("shop", "docs", among, taken.__contains__)
+    store.ports.forget("shop", "web")
+    taken.clear()
+    assert store.ports.of("shop", "docs", among, taken.__contains__) == 20000
+
+
+def test_meta(store: Store) -> None:
+    assert store.meta.get("boot") is None
+    store.meta.put("boot", "1")
+    store.meta.put("boot", "2")
+    assert store.meta.get("boot") == "2"
+    store.meta.remove("boot")
+    assert store.meta.get("boot") is None

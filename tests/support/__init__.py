@@ -1,0 +1,1 @@
+"""What tests share: a load generator, waiting for conditions, small services that misbehave on request."""
