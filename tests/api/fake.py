@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from fourfold.control import views as v
@@ -141,6 +141,9 @@ class FakeFacade:
         self.releases: list[v.ReleaseView] = []
         self.secret_values: dict[str, str] = {}
         self.waiting_for: str | None = None
+        self.pid = 811
+        self.ended: Callable[[], object] = lambda: None
+        """Called by shutdown."""
 
     def _asked(self, method: str, *arguments: Any) -> None:
         self.calls.append((method, arguments))
@@ -160,7 +163,7 @@ class FakeFacade:
     async def info(self) -> v.InfoView:
         self._asked("info")
         return v.InfoView(
-            version="0.1.0", pid=811, user="root", home="/var/lib/fourfold", apps=self.apps_known, started_at=AT
+            version="0.1.0", pid=self.pid, user="root", home="/var/lib/fourfold", apps=self.apps_known, started_at=AT
         )
 
     async def apps(self) -> list[v.AppView]:
@@ -303,3 +306,4 @@ class FakeFacade:
 
     async def shutdown(self) -> None:
         self._asked("shutdown")
+        self.ended()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ from tests.api.serving import Serving, serving
 
 
 @pytest.fixture
-def folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="ff-"))
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="ff-") as made:
+        yield Path(made)
 
 
 def test_only_its_owner_opens_it(server: Serving) -> None:

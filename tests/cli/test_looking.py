@@ -228,9 +228,9 @@ def test_top(cli: Cli, server: Serving, home: Path) -> None:
     )
     server.facade.rows = [row.model_copy(update={"instance": "shop.idle-1-a", "cpu_percent": 0.0}), row]
     assert cli("top").out == (
-        "INSTANCE             STATE  CPU %         CPU  MEMORY    LIMIT  PROCS  THREADS  FILES  READ  WRITTEN\n"
-        "shop.catalog-3-k7f2  ready   12.3  1 min 40 s  30 MiB  256 MiB      1        4     12   0 B   20 KiB\n"
-        "shop.idle-1-a        ready    0.0  1 min 40 s  30 MiB  256 MiB      1        4     12   0 B   20 KiB\n"
+        "INSTANCE             STATE  CPU %  MEMORY    LIMIT  PROCS  THREADS  FILES  READ  WRITTEN         CPU\n"
+        "shop.catalog-3-k7f2  ready   12.3  30 MiB  256 MiB      1        4     12   0 B   20 KiB  1 min 40 s\n"
+        "shop.idle-1-a        ready    0.0  30 MiB  256 MiB      1        4     12   0 B   20 KiB  1 min 40 s\n"
     )
     assert cli("top", "-a", "shop").out.endswith(
         "\n"

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +83,9 @@ class Home:
         )
 
     def status(self, app: str = "app") -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads(self.run("status", "-a", app, "-o", "json").stdout)
-        return answer
+        with self.api() as api:
+            answer: dict[str, Any] = api.get(f"/v1/apps/{app}").raise_for_status().json()
+            return answer
 
     def service(self, name: str = "web", app: str = "app") -> dict[str, Any]:
         return next(service for service in self.status(app)["services"] if service["name"] == name)
@@ -117,26 +120,28 @@ class Home:
             return int(api.get("/v1/info").json()["pid"])
 
     def processes(self) -> list[psutil.Process]:
-        """All that belong to this home: by the environment that they were given, or by its folder in their argv."""
+        """Fourfold's own (they know its home) and those of instances (in this home's control groups)."""
+        group = "/fourfold/" + sha256(os.fsencode(self.home / "run")).hexdigest()[:12] + "/"
         found = []
         for process in psutil.process_iter():
             try:
                 told = process.environ().get("FOURFOLD_HOME") == str(self.home)
                 named = any(str(self.home) in word for word in process.cmdline())
-            except psutil.Error:
+                grouped = group in Path(f"/proc/{process.pid}/cgroup").read_text()
+            except (psutil.Error, OSError):
                 continue
-            if (told or named) and process.pid != os.getpid():
+            if (told or named or grouped) and process.pid != os.getpid():
                 found.append(process)
         return found
 
     def spawner(self) -> psutil.Process:
         return next(p for p in self.processes() if any("spawner" in word for word in p.cmdline()))
 
-    def start_daemon(self, **environ: str) -> None:
-        """Start one and wait until it answers."""
+    def start_daemon(self, **environ: str) -> subprocess.Popen[bytes]:
+        """Start one and wait until it answers, or has ended."""
         self.home.joinpath("state").mkdir(parents=True, exist_ok=True)
         with (self.home / "state" / "daemon.log").open("ab") as log:
-            subprocess.Popen(
+            daemon = subprocess.Popen(
                 [sys.executable, "-m", "fourfold.daemon"],
                 env=self.environ | environ,
                 stdin=subprocess.DEVNULL,
@@ -144,7 +149,8 @@ class Home:
                 stderr=log,
                 start_new_session=True,
             )
-        until(self.daemon_pid, 30, "the daemon to answer")
+        until(lambda: daemon.poll() is not None or self.daemon_pid() == daemon.pid, 30, "the daemon to answer")
+        return daemon
 
     def kill_daemon(self) -> None:
         pid = self.daemon_pid()
@@ -153,15 +159,11 @@ class Home:
 
     def close(self) -> None:
         """End everything by pid, whatever state the test has left."""
-        for _ in range(3):
-            for process in self.processes():
-                try:
-                    instances = [p for p in process.children(recursive=True)]
+        while processes := self.processes():
+            for process in processes:
+                with suppress(psutil.Error):
                     process.kill()
-                    for each in instances:
-                        each.kill()
-                except psutil.Error:
-                    continue
+            psutil.wait_procs(processes, 5)
         shutil.rmtree(self.root, ignore_errors=True)
 
 

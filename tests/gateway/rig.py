@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -17,21 +18,28 @@ from pathlib import Path
 
 from fourfold.gateway.haproxy import Gateway
 from fourfold.gateway.model import Backend, Frontend, GatewayConfig, Rule, Server
+from fourfold.launch.model import Launch
 from fourfold.paths import Paths
 
 Headers = dict[str, str]
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Below the range that the kernel gives to connections, so that none of them takes it before we do."""
+    while True:
+        port = random.randrange(12_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("0.0.0.0", port))
+            except OSError:
+                continue
+            return port
 
 
 async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> None:
     """Wait for a condition; a test fails when it does not come true."""
     async with asyncio.timeout(seconds):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110 - there is no event: the condition is HAProxy's
             await asyncio.sleep(0.02)
 
 
@@ -93,18 +101,20 @@ async def get(port: int, target: str = "/", method: str = "GET", body: bytes = b
     """One request on a connection of its own; `x_y="z"` is the header `x-y: z`."""
     client = Client(port)
     try:
-        return await client.ask(target, method, {name.replace("_", "-"): value for name, value in headers.items()}, body)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await client.ask(target, method, named, body)
     finally:
         await client.close()
 
 
 class Program:
-    """A web program: echoes what it saw; `/slow/N` takes N seconds, `/events` streams, `/ws` echoes, `/die` hangs up."""
+    """A web program: tells what it saw; `/slow/N` takes N seconds, `/events` streams, `/ws` echoes, `/die` hangs up."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.port = 0
         self.requests = 0
+        self.connections = 0
         self.release = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
@@ -128,6 +138,7 @@ class Program:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)
+        self.connections += 1
         try:
             while await self._answer(reader, writer):
                 pass
@@ -208,7 +219,8 @@ class Load:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Load]:
         over = asyncio.Event()
-        tasks = [asyncio.create_task(self._client(over, keep=bool(n % 2), post=n % 3 == 0)) for n in range(self.clients)]
+        clients = [self._client(over, keep=bool(n % 2), post=n % 3 == 0) for n in range(self.clients)]
+        tasks = [asyncio.create_task(client) for client in clients]
         try:
             yield self
         finally:
@@ -269,13 +281,15 @@ class Rig:
         await self.launch()
 
     async def launch(self) -> None:
-        launch = self.gateway.launch("fourfold.gateway-1-a")
+        self._spawn(self.gateway.launch("fourfold.gateway-1-a"))
+        await until(self.gateway.ready)
+
+    def _spawn(self, launch: Launch) -> None:
         environment = {name: str(value) for name, value in launch.env.items()}
         with (self.home / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 launch.argv, cwd=launch.cwd, env=environment, stdout=log, stderr=subprocess.STDOUT
             )
-        await until(self.gateway.ready)
 
     def kill(self) -> None:
         assert self.process

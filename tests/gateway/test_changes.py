@@ -261,20 +261,20 @@ async def test_a_reload_that_fails_leaves_the_old_configuration_in_use(rig: Rig)
     await rig.start(rig.config([web.server]))
     text = (rig.paths.gateway / "haproxy.cfg").read_text()
     wanted = rig.config([web.server], [Rule("shop.web", "only.test")])
-    thief, port = await Program("thief").start(), 0
+    thief = await Program("thief").start()
 
     async def check(*_: object) -> None:
         """Nothing is found; the address is taken afterwards."""
 
-    rig.gateway._check = check  # type: ignore[method-assign]
-    port = thief.port
-    taken = GatewayConfig(wanted.frontends, (*wanted.backends, Backend("shop.new", (), port)))
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(rig.gateway, "_check", check)
+    taken = GatewayConfig(wanted.frontends, (*wanted.backends, Backend("shop.new", (), thief.port)))
     with pytest.raises(WorldError, match="cannot reload the gateway"):
         await rig.gateway.apply(taken)
     await thief.stop()
     assert (rig.paths.gateway / "haproxy.cfg").read_text() == text
     assert (await get(rig.port)).status == 200
-    del rig.gateway._check
+    monkeypatch.undo()
     assert not await rig.gateway.apply(rig.config([web.server]))
     assert await rig.gateway.apply(wanted)
     assert (await get(rig.port)).status == 404
@@ -292,3 +292,28 @@ async def test_usr1_ends_it_when_its_requests_have_ended(rig: Rig) -> None:
     web.release.set()
     assert (await slow).status == 200
     assert await asyncio.to_thread(rig.process.wait, 30) == 0
+
+
+@with_rig
+async def test_servers_added_while_running_keep_their_connections(rig: Rig) -> None:
+    """HAProxy gives a server from the runtime API no pool of idle connections unless it is told to."""
+    one, two = await rig.program("shop.web-1-a"), await rig.program("shop.web-1-b")
+    await rig.start(rig.config([one.server]))
+    await rig.gateway.apply(rig.config([two.server]))
+    client = Client(rig.port)
+    for _ in range(20):
+        assert (await client.ask()).seen["instance"] == two.name
+    assert two.connections <= 4  # one for each thread and more, but not one for each request
+    await client.close()
+
+
+@with_rig
+async def test_a_gateway_with_nothing_to_serve_runs_and_takes_its_first_service(rig: Rig) -> None:
+    web = await rig.program()
+    await rig.start(GatewayConfig())
+    assert await rig.gateway.stats() == []
+    assert await rig.gateway.apply(rig.config([web.server]))
+    assert (await get(rig.port)).status == 200
+    assert await rig.gateway.apply(GatewayConfig())
+    assert await rig.gateway.ready()
+    assert await rig.gateway.in_flight() == {}

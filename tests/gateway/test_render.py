@@ -1,6 +1,6 @@
 """Each `cases/NAME.json` (a GatewayConfig) renders to `cases/NAME.cfg`, maps included, and HAProxy accepts it.
 
-A new case is a new .json; `FOURFOLD_WRITE_CASES=1` writes what is rendered today, for a person to read before adding it.
+A new case is a new .json; `FOURFOLD_WRITE_CASES=1` writes what is rendered today, for a person to read and keep.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pydantic import TypeAdapter
 from fourfold.errors import UserError
 from fourfold.gateway import program
 from fourfold.gateway.files import contents
-from fourfold.gateway.model import Backend, Frontend, GatewayConfig, Rule, Server
-from fourfold.gateway.render import Machine, Rendered, render
+from fourfold.gateway.model import Backend, Frontend, GatewayConfig, Machine, Rule, Server
+from fourfold.gateway.render import Rendered, render
 from tests.gateway.pem import self_signed
 
 CASES = Path(__file__).parent / "cases"

@@ -106,7 +106,9 @@ class Builder:
 
     async def isolation(self) -> Mode:
         """How builds are kept apart from the host, for `doctor`."""
-        mode: Mode = self._mode or await asyncio.to_thread(find_mode, os.geteuid())
+        if self._mode is not None:
+            return self._mode
+        mode: Mode = await asyncio.to_thread(find_mode, os.geteuid())
         self._mode = mode
         return mode
 

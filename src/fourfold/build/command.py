@@ -6,7 +6,6 @@ import re
 import shlex
 
 from fourfold.build.model import Listing, Step
-from fourfold.errors import UserError
 
 _OPERATORS = re.compile(r"[;&|\n(){}]")
 _BUILTIN = re.compile(r"\s*(\w+=|(cd|export|set|exec|if|for|while|until|case|\.|source|ulimit|umask|trap)\s|!\s)")
@@ -20,8 +19,6 @@ def run_argv(run: str | list[str]) -> tuple[str, ...]:
 
     With exec the program replaces the shell, so that signals reach it; `a && b`, pipes and assignments forbid it.
     """
-    if not run or not run[0].strip():
-        raise UserError("cannot run an empty command", "say what to start in `run`, or leave `run` out")
     if not isinstance(run, str):
         return tuple(run)
     return ("/bin/sh", "-c", f"exec {run.strip()}" if _is_simple(run) else run.strip())

@@ -9,7 +9,7 @@ from types import ModuleType
 from fourfold.build.builders import go, java, node, python, ruby, static
 from fourfold.build.builders.base import Found
 from fourfold.build.command import build_step, build_text, procfile, run_argv, uses
-from fourfold.build.model import APP, SYSTEM_PATH, BuildPlan, Host, Listing
+from fourfold.build.model import APP, SHIMS, SYSTEM_PATH, BuildPlan, Host, Listing
 from fourfold.errors import UserError
 from fourfold.spec.model import Service, Static
 
@@ -25,12 +25,13 @@ _PROGRAMS = {
 }
 LOOKED_FOR = (
     "a Procfile; a single .jar or executable; a Python package with __main__.py, or app.py or main.py; "
-    "`scripts.start` or `main` in package.json, or server.js or index.js; config.ru or app.rb; pom.xml; go.mod; index.html"
+    "`scripts.start` or `main` in package.json, or server.js or index.js; config.ru or app.rb; pom.xml; go.mod; "
+    "index.html"
 )
 
 
 def detect(listing: Listing, service: Service, host: Host) -> BuildPlan:
-    """Raises UserError when a runtime is missing (naming those there) or nothing to run is found (naming what was sought)."""
+    """Raises UserError if a runtime is missing (naming those there) or nothing to run is found (naming what may be)."""
     if not listing.manifest.entries and service.run is None:
         raise UserError("cannot run an empty source: it has no files", "look at `source` and the ignore files")
     site = service.static or (Static() if service.runtime == "static" else None)
@@ -134,6 +135,10 @@ def _assemble(
     listing: Listing, service: Service, site: Static | None, host: Host, found: list[Found], notes: tuple[str, ...]
 ) -> BuildPlan:
     build_env = {name: value for part in reversed(found) for name, value in part.build_env.items()}
+    shims = {f"{SHIMS}/{name}": text for part in found for name, text in part.shims.items()} if service.build else {}
+    build_env["PATH"] = ":".join(
+        [*([f"{APP}/{SHIMS}"] if shims else []), *(part.path[0] for part in found if part.path)]
+    )
     own = (replace(build_step(service.build), env=build_env),) if service.build else ()
     path = ":".join([*(folder for part in found for folder in part.path), SYSTEM_PATH])
     env = {name: value for part in reversed(found) for name, value in part.env.items()}
@@ -152,7 +157,8 @@ def _assemble(
         ),
         files=files,
         links={name: target for part in found for name, target in part.links.items()},
-        drop=tuple(name for part in found for name in part.drop),
+        shims=shims,
+        drop=(*(name for part in found for name in part.drop), *((SHIMS,) if shims else ())),
         env={**env, "PATH": path},
         argv=argv,
         find_jar=argv is None and any(part.find_jar for part in found),

@@ -45,7 +45,7 @@ class HashCache:
         self._new: dict[str, Known] = {}
         self._changed = False
 
-    def digest(self, path: Path, name: str, status: os.stat_result) -> str:
+    def digest(self, path: str, name: str, status: os.stat_result) -> str:
         """SHA-256 of the file. Raises UserError when it cannot be read or changes meanwhile."""
         marks: Known = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
         known = self._old.get(name)
@@ -85,15 +85,15 @@ class HashCache:
             return {}
 
 
-def _hash(path: Path, expected: os.stat_result) -> str:
+def _hash(path: str, expected: os.stat_result) -> str:
     try:
-        with path.open("rb") as file:
+        with Path(path).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             after = os.fstat(file.fileno())
     except OSError as error:
         raise UserError(
-            f"cannot pack {str(path)!r}: {error.strerror}", "make it readable, or name it in .fourfoldignore"
+            f"cannot pack {path!r}: {error.strerror}", "make it readable, or name it in .fourfoldignore"
         ) from None
     if (after.st_size, after.st_mtime_ns, after.st_ino) != (expected.st_size, expected.st_mtime_ns, expected.st_ino):
-        raise UserError(f"cannot pack {str(path)!r}: it changed while it was read", "run it again when it is written")
+        raise UserError(f"cannot pack {path!r}: it changed while it was read", "run it again when it is written")
     return digest

@@ -8,7 +8,7 @@ Later rules win over earlier ones, as in git: .gitignore from the repository's t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,86 +21,98 @@ ALWAYS = frozenset({".git", ".hg", ".svn", "node_modules", ".venv", "__pycache__
 OWN_FILES = re.compile(r"fourfold(\.[A-Za-z0-9_-]+)?\.ya?ml")
 """The service file and its overlays, at the top of a source."""
 
-_Match = Callable[[str], bool]
-
 
 @dataclass(frozen=True)
-class Rule:
+class Rules:
+    """One ignore file: its patterns in order, and one expression that is quick to say that none of them matches."""
+
     base: str
-    """Folder that the pattern counts from, with a slash at the end; empty for the top."""
-    keep: bool
-    match: _Match
+    """What to take off, or (with `+`) to put before, a path of the source, to have it as the file's folder sees it."""
+    any: re.Pattern[str]
+    patterns: tuple[tuple[re.Pattern[str], bool], ...]
+    """With whether a match ignores (True) or brings back."""
+
+    def verdict(self, name: str) -> bool | None:
+        """Ignored, kept, or None: not spoken of. `name` has a slash at the end if it is a folder."""
+        name = self.base[1:] + name if self.base.startswith("+") else name.removeprefix(self.base)
+        if self.any.match(name) is None:
+            return None
+        return next(ignores for pattern, ignores in reversed(self.patterns) if pattern.match(name))
+
+    @property
+    def keeps(self) -> bool:
+        return not all(ignores for _, ignores in self.patterns)
 
 
 class Ignore:
     """The rules that hold in one folder of a source; folders below add their own."""
 
-    def __init__(self, git: tuple[Rule, ...], over: tuple[Rule, ...]) -> None:
+    def __init__(self, git: tuple[Rules, ...], over: tuple[Rules, ...], ignored: bool = False) -> None:
         self._git = git
         self._over = over
-        self._deep_keeps = any(rule.keep for rule in over)
+        self._ignored = ignored
 
     @classmethod
     def at_top(cls, root: Path) -> Ignore:
         """For the folder `root`, with the .gitignore files of the repository that it lies in."""
-        git: list[Rule] = []
+        git: list[Rules] = []
         above = list(root.parents)
         top = next((index for index, folder in enumerate(above) if (folder / ".git").exists()), None)
         if top is not None and not (root / ".git").exists():
             for folder in reversed(above[: top + 1]):
-                prefix = root.relative_to(folder).as_posix() + "/"
-                git += [Rule("", rule.keep, _below(prefix, rule.match)) for rule in _rules(folder / ".gitignore", "")]
-        docker = _rules(root / ".dockerignore", "", _docker)
-        return cls(tuple(git), (*docker, *_rules(root / ".fourfoldignore", "")))
+                git += _read(folder / ".gitignore", f"+{root.relative_to(folder).as_posix()}/")
+        over = (*_read(root / ".dockerignore", "", _docker), *_read(root / ".fourfoldignore", ""))
+        return cls(tuple(git), over)
 
-    def enter(self, folder: Path, path: str) -> Ignore:
-        """For a folder of the source: `path` is its place below the top, with a slash at the end."""
-        added = _rules(folder / ".gitignore", path)
-        return Ignore((*self._git, *added), self._over) if added else self
+    def enter(self, folder: str, path: str) -> Ignore:
+        """For the rules in a folder of the source: `path` is its place below the top, with a slash at the end."""
+        added = _read(Path(folder, ".gitignore"), path)
+        return Ignore((*self._git, *added), self._over, self._ignored)
+
+    def inside_ignored(self) -> Ignore:
+        """Within an ignored folder: only what a rule of .dockerignore or .fourfoldignore brings back is kept."""
+        return Ignore((), self._over, ignored=True)
 
     def ignores(self, path: str, is_folder: bool) -> bool:
         """`path` below the top of the source, without a slash at the end."""
         name = path + "/" if is_folder else path
-        for rule in reversed(self._over):
-            if rule.match(name):
-                return not rule.keep
-        for rule in reversed(self._git):
-            if rule.match(name.removeprefix(rule.base)):
-                return not rule.keep
-        return False
+        for rules in (*reversed(self._over), *reversed(self._git)):
+            if (verdict := rules.verdict(name)) is not None:
+                return verdict
+        return self._ignored
 
     @property
     def may_keep_below(self) -> bool:
-        """Whether something in an ignored folder may be kept all the same; git never does, .dockerignore may."""
-        return self._deep_keeps
+        """Whether something in an ignored folder may be kept all the same; git never does, the others may."""
+        return any(rules.keeps for rules in self._over)
 
 
-def _below(prefix: str, match: _Match) -> _Match:
-    return lambda name: match(prefix + name)
-
-
-def _rules(file: Path, base: str, translate: Callable[[str], str] = str) -> tuple[Rule, ...]:
+def _read(file: Path, base: str, translate: Callable[[str], str] = str) -> tuple[Rules, ...]:
     try:
         lines = file.read_text().splitlines()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return ()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {file}: {error}", "mend the file, or remove it") from None
-    return tuple(_compile(map(translate, lines), base, file))
+    patterns = tuple(_compile(map(translate, lines), file))
+    if not patterns:
+        return ()
+    joined = "|".join(f"(?:{_GROUP.sub('(?:', pattern.pattern)})" for pattern, _ in patterns)
+    return (Rules(base, re.compile(joined), patterns),)
 
 
-def _compile(lines: Iterable[str], base: str, file: Path) -> Iterable[Rule]:
+_GROUP = re.compile(r"\(\?P<\w+>")
+"""pathspec names groups; a name may stand only once in an expression."""
+
+
+def _compile(lines: Iterable[str], file: Path) -> Iterator[tuple[re.Pattern[str], bool]]:
     for line in lines:
         try:
             pattern = GitIgnoreSpecPattern(line)
         except ValueError as error:
             raise UserError(f"cannot use the pattern {line!r} in {file}: {error}", "mend the line") from None
         if pattern.include is not None and pattern.regex is not None:
-            yield Rule(base, not pattern.include, _matcher(pattern.regex))
-
-
-def _matcher(regex: re.Pattern[str]) -> _Match:
-    return lambda name: regex.match(name) is not None
+            yield pattern.regex, pattern.include
 
 
 def _docker(line: str) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,9 +57,9 @@ class Layers:
         staged = built.parent / "layer"
         (staged / "tree").mkdir(parents=True)
         for name in layer.keep:
-            if (built / name).is_dir():
+            if (made := trees.folder_in(built, name)) is not None:
                 (staged / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.move(built / name, staged / "tree" / name)
+                made.rename(staged / "tree" / name)
         lock = _read_lock(built, layer)
         (staged / "lock.json").write_text(json.dumps({"name": lock.name, "text": lock.text} if lock else None))
         trees.seal(staged / "tree", owner)
@@ -75,10 +74,10 @@ class Layers:
     def put(self, kept: Kept, layer: Layer, into: Path) -> None:
         """Bring the kept folders and the lock into a work tree."""
         for name in layer.keep:
-            if (kept.tree / name).is_dir():
+            if (folder := trees.folder_in(kept.tree, name)) is not None:
                 target = into / name
                 trees.remove(target)
-                trees.copy(kept.tree / name, target, self._link)
+                trees.copy(folder, target, self._link)
         if kept.lock is not None:
             write_lock(kept.lock, into)
 
@@ -97,7 +96,11 @@ def write_lock(lock: Lock, into: Path) -> None:
 
 
 def _read_lock(built: Path, layer: Layer) -> Lock | None:
-    place = built / layer.lock if layer.lock else None
-    if layer.lock is None or place is None or place.is_symlink() or not place.is_file():
+    if layer.lock is None:
+        return None
+    folder, _, name = layer.lock.rpartition("/")
+    parent = trees.folder_in(built, folder) if folder else built
+    place = parent / name if parent else None
+    if place is None or place.is_symlink() or not place.is_file():
         return None
     return Lock(layer.lock, place.read_text(errors="replace"))

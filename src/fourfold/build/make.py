@@ -140,6 +140,7 @@ def _assemble(shop: Workshop, job: Job, layers: Layers, kept: list[Kept], box: B
     write_tree(job.listing.manifest, shop.blobs, box.tree, link=not job.plan.steps)
     for layer, each in zip(job.plan.layers, kept, strict=True):
         layers.put(each, layer, box.tree)
+    result.prepare(box.tree, job.plan)
 
 
 def _publish(shop: Workshop, job: Job, locks: dict[str, Lock], box: Box) -> Artifact:

@@ -16,6 +16,7 @@ from fourfold.store.manifest import Entry, Manifest
 APP = "/app"
 OWN = ".fourfold"
 """Folder in the tree for what the builders add."""
+SHIMS = f"{OWN}/shims"
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -144,10 +145,12 @@ class BuildPlan:
     """Text files to add, executable when they start with `#!`."""
     links: Mapping[str, str] = field(default_factory=dict)
     """Symbolic links to add."""
+    shims: Mapping[str, str] = field(default_factory=dict)
+    """As `files`, but for the steps: there before them."""
     executable: tuple[str, ...] = ()
     """Files of the source to make executable."""
     drop: tuple[str, ...] = ()
-    """What building needed and running does not: removed at the end."""
+    """Folders that building needed and running does not: removed at the end."""
     env: Mapping[str, str] = field(default_factory=dict)
     argv: tuple[str, ...] | None = None
     """What to run; None: to be found in the result (`find_jar`)."""
@@ -169,6 +172,7 @@ class BuildPlan:
             "steps": [_step_identity(step) for step in self.steps],
             "files": dict(self.files),
             "links": dict(self.links),
+            "shims": dict(self.shims),
             "executable": list(self.executable),
             "drop": list(self.drop),
             "env": dict(self.env),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,41 +51,58 @@ def pack(
     except OSError as error:
         raise NotFoundError(f"cannot pack {source}: {error.strerror}", "look at `source` in the service file") from None
     cache = HashCache(cache_folder(os.environ if environ is None else environ), place)
-    walk = _Walk(place, cache, frozenset(Path(os.path.abspath(path)) for path in exclude))  # noqa: PTH100
+    walk = _Walk(place, cache, frozenset(map(os.path.abspath, exclude)))
     if stat.S_ISDIR(status.st_mode):
-        walk.folder(place, "", Ignore.at_top(place))
+        walk.folder(str(place), "", Ignore.at_top(place))
     elif stat.S_ISREG(status.st_mode):
-        walk.file(place, place.name, status)
+        walk.file(str(place), place.name, status)
     else:
         raise UserError(f"cannot pack {source}: it is neither a folder nor a file", "look at `source`")
     _check_limits(source, walk, limits or Limits())
     manifest = walk.manifest()
     cache.save()
-    return Packed(manifest, walk.paths)
+    return Packed(manifest, _Files(walk.paths))
+
+
+class _Files(Mapping[str, Path]):
+    """Paths are made when asked for: most are never, since the daemon has the content already."""
+
+    def __init__(self, paths: dict[str, str]) -> None:
+        self._paths = paths
+
+    def __getitem__(self, digest: str) -> Path:
+        return Path(self._paths[digest])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
 
 
 @dataclass
 class _Walk:
     root: Path
     cache: HashCache
-    exclude: frozenset[Path]
-    found: list[tuple[Path, str, os.stat_result]] = field(default_factory=list)
+    exclude: frozenset[str]
+    found: list[tuple[str, str, os.stat_result]] = field(default_factory=list)
     links: list[Entry] = field(default_factory=list)
-    paths: dict[str, Path] = field(default_factory=dict)
+    paths: dict[str, str] = field(default_factory=dict)
 
-    def folder(self, folder: Path, path: str, ignore: Ignore) -> None:
+    def folder(self, folder: str, path: str, ignore: Ignore) -> None:
         """`path` is the folder's place below the source's top, with a slash at the end; empty for the top."""
-        rules = ignore.enter(folder, path)
         try:
             with os.scandir(folder) as listed:
                 entries = list(listed)
         except OSError as error:
             raise _unreadable(folder, error) from None
+        has_rules = any(entry.name == ".gitignore" for entry in entries)
+        rules = ignore.enter(folder, path) if has_rules else ignore
         for entry in entries:
             if entry.name in ALWAYS or (not path and OWN_FILES.fullmatch(entry.name)):
                 continue
             name = path + entry.name
-            if self.exclude and Path(entry.path) in self.exclude:
+            if entry.path in self.exclude:
                 continue
             self._entry(entry, name, rules)
 
@@ -96,7 +113,7 @@ class _Walk:
             return
         _check_name(entry.path)
         if is_folder:
-            self.folder(Path(entry.path), name + "/", _Inside(rules) if ignored else rules)
+            self.folder(entry.path, name + "/", rules.inside_ignored() if ignored else rules)
             return
         try:
             status = entry.stat(follow_symlinks=False)
@@ -104,15 +121,15 @@ class _Walk:
                 self.links.append(Entry(name, link=str(Path(entry.path).readlink())))
                 return
         except OSError as error:
-            raise _unreadable(Path(entry.path), error) from None
+            raise _unreadable(entry.path, error) from None
         if not stat.S_ISREG(status.st_mode):
             raise UserError(
                 f"cannot pack {entry.path!r}: it is a {_kind(status.st_mode)}",
                 "remove it, or name it in .fourfoldignore",
             )
-        self.file(Path(entry.path), name, status)
+        self.file(entry.path, name, status)
 
-    def file(self, path: Path, name: str, status: os.stat_result) -> None:
+    def file(self, path: str, name: str, status: os.stat_result) -> None:
         self.found.append((path, name, status))
 
     def manifest(self) -> Manifest:
@@ -123,17 +140,6 @@ class _Walk:
             mode = 0o755 if status.st_mode & 0o111 else 0o644
             entries.append(Entry(name, mode, status.st_size, digest))
         return Manifest.of(entries)
-
-
-class _Inside(Ignore):
-    """Within an ignored folder: only what a rule brings back is kept."""
-
-    def __init__(self, outer: Ignore) -> None:
-        super().__init__(outer._git, outer._over)
-
-    def ignores(self, path: str, is_folder: bool) -> bool:
-        name = path + "/" if is_folder else path
-        return next((not rule.keep for rule in reversed(self._over) if rule.match(name)), True)
 
 
 def _check_name(path: str) -> None:
@@ -170,8 +176,8 @@ def _amount(number: int, by_size: bool) -> str:
     return f"{number / _MIB:,.0f} MiB" if by_size else f"{number:,} files"
 
 
-def _unreadable(path: Path, error: OSError) -> UserError:
-    return UserError(f"cannot pack {str(path)!r}: {error.strerror}", "make it readable, or name it in .fourfoldignore")
+def _unreadable(path: str, error: OSError) -> UserError:
+    return UserError(f"cannot pack {path!r}: {error.strerror}", "make it readable, or name it in .fourfoldignore")
 
 
 def _kind(mode: int) -> str:

@@ -1,8 +1,8 @@
 """How this host reaches package registries, so that builds reach them the same way: mirrors, proxies, certificates.
 
 Companies set these for pip and npm in configuration files and the environment. What is known is passed on, as copies,
-to the steps that resolve and download only. uv reads no pip.conf: where only pip is configured, its settings are said again
-in uv's variables (https://docs.astral.sh/uv/reference/environment/).
+to the steps that resolve and download only. uv reads no pip.conf: where only pip is configured, its settings are said
+again in uv's variables (https://docs.astral.sh/uv/reference/environment/).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from fourfold.build.model import APP, BuildPlan
@@ -16,19 +16,34 @@ _SYSTEM = ("/usr/", "/bin/", "/lib/", "/lib64/", "/etc/alternatives/", "/dev/nul
 """Where an absolute link may lead: what every instance sees of the host read-only (an interpreter, say)."""
 
 
+def prepare(tree: Path, plan: BuildPlan) -> None:
+    """What the steps find in a work tree beside the source and its dependencies."""
+    write_files(tree, plan.shims)
+    _write_links(tree, plan.links)
+
+
 def finish(tree: Path, plan: BuildPlan) -> None:
     """Apply the plan's additions and removals to a work tree."""
     for name in plan.drop:
-        target = tree / name
-        trees.remove(target) if target.is_dir() and not target.is_symlink() else target.unlink(missing_ok=True)
-    for name, text in plan.files.items():
+        if (folder := trees.folder_in(tree, name)) is not None:
+            trees.remove(folder)
+    write_files(tree, plan.files)
+    _write_links(tree, plan.links)
+    for name in plan.executable:
+        _make_executable(tree / name)
+
+
+def write_files(tree: Path, files: Mapping[str, str]) -> None:
+    """Text files by their place in the tree; executable if they start with `#!`."""
+    for name, text in files.items():
         place = _clear(tree, name)
         place.write_text(text)
         place.chmod(0o755 if text.startswith("#!") else 0o644)
-    for name, target_text in plan.links.items():
-        _clear(tree, name).symlink_to(target_text)
-    for name in plan.executable:
-        _make_executable(tree / name)
+
+
+def _write_links(tree: Path, links: Mapping[str, str]) -> None:
+    for name, target in links.items():
+        _clear(tree, name).symlink_to(target)
 
 
 def _make_executable(path: Path) -> None:
@@ -69,7 +84,7 @@ def check(tree: Path, limit: int) -> int:
 
 
 def link_stays(name: str, target: str) -> bool:
-    """Whether a link's target, read in an instance where the tree is at /app, is in the tree or the system's own files."""
+    """Whether a link's target, read where the tree is at /app, is in the tree or among the system's own files."""
     if target.startswith("/"):
         normal = os.path.normpath(target)
         return normal == APP or normal.startswith((f"{APP}/", *_SYSTEM))
@@ -90,8 +105,8 @@ def largest(tree: Path, count: int = 3) -> str:
 def jars(tree: Path, folders: tuple[str, ...]) -> Iterator[Path]:
     """JARs that a build may have made, likeliest folder first; not the sources, docs and unshaded ones beside them."""
     for folder in folders:
-        place = tree / folder
-        if place.is_dir() and not place.is_symlink():
+        place = trees.folder_in(tree, folder) if folder else tree
+        if place is not None:
             for path in sorted(place.glob("*.jar")):
                 if (
                     path.is_file()

@@ -93,7 +93,7 @@ def step_argv(step: Step, box: Box) -> list[str]:
 
 
 def step_env(step: Step, box: Box) -> dict[str, str]:
-    """The whole environment of a step: nothing is inherited. Registry settings may hold passwords: network steps only."""
+    """The whole environment of a step: nothing is inherited. Registry settings (passwords!) for network steps only."""
     plain = box.mode == "none"
     app, cache = (str(box.tree), str(box.cache)) if plain else (APP, "/cache")
     path = [

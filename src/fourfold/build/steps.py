@@ -19,8 +19,8 @@ LINE_BYTES = 4096
 LOG_LINES = 10_000
 TAIL = 20
 NO_NETWORK = (
-    "the source's own commands have no network: name dependencies in requirements.txt, package.json or Gemfile, "
-    "which are fetched before"
+    "see what it printed; `build` has no network: name dependencies in requirements.txt, package.json or Gemfile, "
+    "which are fetched before it"
 )
 
 
@@ -48,6 +48,7 @@ async def run_step(step: Step, box: Box, output: Output, seconds: float, size: i
     namespace that it is the first process of.
     """
     output.line(f"$ {step}")
+    output.tail.clear()
     argv = step_argv(step, box)
     try:
         process = await asyncio.create_subprocess_exec(
@@ -139,6 +140,6 @@ async def _watch_size(box: Box, size: int) -> None:
 
 def _failed(step: Step, code: int, output: Output) -> WorldError:
     how = f"ended with exit code {code}" if code >= 0 else f"was killed by signal {-code}"
-    lines = "\n".join(f"  {line}" for line in list(output.tail)[1 if len(output.tail) < TAIL else 0 :])
+    lines = "\n".join(f"  {line}" for line in output.tail)
     hint = NO_NETWORK if step.own else "see the build log"
     return WorldError(f"cannot build: `{step}` {how}\n{lines}".rstrip(), hint)

@@ -63,7 +63,10 @@ def _make(work: Path, cache: Path, host: Host, mode: Mode, owner: tuple[int, int
     folder = Path(tempfile.mkdtemp(dir=work, prefix="build-"))
     _write_files(folder / "files", os.environ, *owner)
     cache.mkdir(parents=True, exist_ok=True)
-    cache.parent.chmod(0o700)
+    # Without mounts, the build's user must get to its folders by their real paths.
+    closed = 0o711 if mode == "none" else 0o700
+    cache.parent.chmod(closed)
+    folder.chmod(closed)
     if os.geteuid() == 0:
         os.chown(cache, *owner)
     return Box(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fourfold.cli import output
+from fourfold.cli.formats import count
 from fourfold.cli.operation import see_through
 from fourfold.cli.progress import Progress
 from fourfold.cli.session import Session
@@ -34,7 +35,7 @@ def bring(session: Session, services: list[str] | None, *, message: str | None, 
 def _reachable(session: Session, view: StatusView) -> None:
     """Where it is served on stdout, what to try next on stderr."""
     ready = sum(service.ready for service in view.services)
-    output.data(f"{view.app} is up: {len(view.services)} services, {ready} instances ready")
+    output.data(f"{view.app} is up: {count(len(view.services), 'service')}, {count(ready, 'instance')} ready")
     width = max((len(service.name) for service in view.services), default=0)
     for service in view.services:
         for url in service.urls:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,8 +41,10 @@ class QuietError(WorldError):
 class Client:
     """Safe to use from several threads. Raises what the daemon answers as the same FourfoldError it was there."""
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, socket: Path, hint: Callable[[], str] | None = None) -> None:
+        """`hint` says what to do when nothing answers on `socket`."""
         self.socket = socket
+        self._hint = hint
         # Changes may wait for others: no limit on the answer's time. Connecting to a local socket is instant or never.
         timeout = httpx.Timeout(None, connect=5)
         transport = httpx.HTTPTransport(uds=str(socket))
@@ -123,12 +125,17 @@ class Client:
             "end it with `fourfold daemon stop` (services keep running) and run `fourfold up`",
         )
 
+    def unreachable(self, error: Exception) -> NoDaemonError:
+        foreign = "ermission" in str(error)
+        why = "it belongs to another user" if foreign else "none runs there"
+        return NoDaemonError(f"cannot reach the daemon at {self.socket}: {why}", self._hint() if self._hint else None)
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise NoDaemonError(_unreachable(self.socket, error)) from error
+            raise self.unreachable(error) from error
         except httpx.ReadTimeout as error:
             raise QuietError("cannot wait longer") from error
         except httpx.TransportError as error:
@@ -150,12 +157,6 @@ def _split(chunks: Iterator[bytes]) -> Iterator[str]:
 
 def _given(params: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in params.items() if value is not None}
-
-
-def _unreachable(socket: Path, error: Exception) -> str:
-    if "ermission" in str(error):
-        return f"cannot reach the daemon at {socket}: it belongs to another user"
-    return f"cannot reach the daemon at {socket}: none runs there"
 
 
 def error_from(text: str) -> FourfoldError:

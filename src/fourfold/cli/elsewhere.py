@@ -18,6 +18,14 @@ def hint_for(paths: Paths, app: str | None) -> str:
     return "; ".join([*found, START]) if found else START
 
 
+def hint_for_missing(paths: Paths, app: str, hint: str | None) -> str | None:
+    """What to do when something was not found: where `app` is, if this daemon does not have it and another has."""
+    here = _apps(paths.socket)
+    if here is None or app in here:
+        return hint
+    return "; ".join(others(paths, app)) or hint
+
+
 def others(paths: Paths, app: str | None) -> Iterator[str]:
     """A sentence for each daemon of another user or home; with `app`, only those that have it or cannot be asked."""
     for socket, how in _candidates():

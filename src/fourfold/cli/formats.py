@@ -6,6 +6,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 
+def count(number: int, what: str) -> str:
+    """`1 service`, `2 services`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def size(count: int | None) -> str:
     """`31457280` -> `30 MiB`."""
     if count is None:

@@ -13,7 +13,8 @@ from typer.exceptions import TyperException
 from fourfold.cli import output
 from fourfold.cli.group import build
 from fourfold.cli.options import Options
-from fourfold.errors import FourfoldError
+from fourfold.errors import FourfoldError, NotFoundError
+from fourfold.paths import Paths
 
 INTERRUPTED = 130
 
@@ -40,6 +41,7 @@ def run(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except FourfoldError as error:
+        _look_elsewhere(error, options)
         output.error(error, options)
         return error.exit_code
     except TyperException as error:
@@ -53,6 +55,14 @@ def run(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         output.unexpected(error, options)
         return 1
+
+
+def _look_elsewhere(error: FourfoldError, options: Options) -> None:
+    """An app that is not here may be with the daemon of another user or home: say which."""
+    if isinstance(error, NotFoundError) and options.app:
+        from fourfold.cli.elsewhere import hint_for_missing
+
+        error.hint = hint_for_missing(Paths.find(os.environ, os.geteuid()), options.app, error.hint)
 
 
 def _usage(error: TyperException, options: Options) -> int:

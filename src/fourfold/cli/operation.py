@@ -166,8 +166,8 @@ def _status(session: Session, app: str) -> StatusView | None:
 def _print_failure(session: Session, step: Step, view: ExplainView | None) -> None:
     """Reason, findings and last lines, on stderr."""
     options = session.options
-    lines = [f"{output.paint(step.name, 'bold', options, sys.stderr)}: {step.text}"]
-    lines += [f"  {finding}" for finding in (view.findings if view else [])]
+    findings = (view.findings if view else []) or [step.text]
+    lines = [f"{output.paint(step.name, 'bold', options, sys.stderr)}:", *(f"  {finding}" for finding in findings)]
     if last := (view.last_lines if view else []) or list(step.build_lines):
         lines += ["  last lines:", *(f"  | {text}" for text in last)]
     do = output.paint("do:", "cyan", options, sys.stderr)

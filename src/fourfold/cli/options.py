@@ -92,6 +92,8 @@ def share(command: TyperCommand | TyperGroup, options: Options) -> None:
 
 def add_to(command: TyperCommand | TyperGroup, root_command: TyperGroup, options: Options) -> None:
     """Let `command` take the shared options too; a letter that it uses itself keeps its own meaning there."""
+    own = {param.name for param in command.params}
+    assert not own & vars(options).keys(), f"{command.name} has a parameter named like a shared option"
     taken = {text for param in command.params for text in (*param.opts, *param.secondary_opts)}
     for param in root_command.params:
         if not isinstance(param, TyperOption) or param.name not in vars(options):

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+from fourfold.cli.formats import count
 from fourfold.cli.options import Options
 from fourfold.errors import FourfoldError, SpecError
 
@@ -67,8 +68,8 @@ def say_error(what: str, hint: str | None, options: Options) -> None:
 def error(problem: FourfoldError, options: Options) -> None:
     """One sentence and what to do; a refused file's problems one per line."""
     if isinstance(problem, SpecError):
-        count = len(problem.problems)
-        say_error(f"cannot use the service file: {count} problem{'s' if count != 1 else ''}", None, options)
+        files = ", ".join(dict.fromkeys(line.file for line in problem.problems if line.file)) or "the service file"
+        say_error(f"cannot use {files}: {count(len(problem.problems), 'problem')}", None, options)
         for line in problem.problems:
             print(f"  {line}", file=sys.stderr)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Self
 
 from fourfold.cli.options import Options
@@ -10,9 +11,11 @@ from fourfold.cli.steps import Step, Steps
 from fourfold.control.views import EventView
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 MARKS = {"waiting": ("·", "dim"), "done": ("✓", "green"), "failed": ("✗", "red")}
+FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+FRAMES_PER_SECOND = 12
 
 
 def progress(steps: Steps, options: Options) -> Progress:
@@ -75,14 +78,12 @@ class Live(Progress):
     def __init__(self, steps: Steps, options: Options) -> None:
         from rich.console import Console
         from rich.live import Live as RichLive
-        from rich.spinner import Spinner
 
         from fourfold.cli.output import colours
 
         super().__init__(steps)
         console = Console(stderr=True, no_color=not colours(options, sys.stderr), highlight=False)
-        self._spinner = Spinner("dots")
-        self._live = RichLive(console=console, get_renderable=self._render, refresh_per_second=12)
+        self._live = RichLive(console=console, get_renderable=self._render, refresh_per_second=FRAMES_PER_SECOND)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -91,17 +92,16 @@ class Live(Progress):
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def _render(self) -> Table:
-        from rich.table import Table
+    def _render(self) -> Group:
+        from rich.console import Group
         from rich.text import Text
 
-        grid = Table.grid(padding=(0, 1))
-        grid.add_column(width=1)
-        grid.add_column(no_wrap=True)
-        grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-        if self.steps.notice:
-            grid.add_row(self._spinner, "", Text(self.steps.notice))
+        turning = FRAMES[int(time.monotonic() * FRAMES_PER_SECOND) % len(FRAMES)]
+        width = max((len(name) for name in self.steps.services), default=0)
+        lines = [Text(f"{turning} {self.steps.notice}")] if self.steps.notice else []
         for step in self.steps.services.values():
-            mark, style = MARKS.get(step.state, ("", ""))
-            grid.add_row(Text(mark, style) if mark else self._spinner, step.name, Text(step.text, style))
-        return grid
+            mark, style = MARKS.get(step.state, (turning, ""))
+            lines.append(Text.assemble((mark, style), f" {step.name:<{width}} ", (step.text, style)))
+        for line in lines:
+            line.no_wrap, line.overflow = True, "ellipsis"
+        return Group(*lines)

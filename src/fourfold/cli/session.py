@@ -31,17 +31,11 @@ class Session:
 
     @cached_property
     def client(self) -> Client:
-        """Talks to the daemon of this user and home. Raises NoDaemonError, saying how to start one, when none runs."""
-        from fourfold.cli.client import Client, NoDaemonError
+        """Talks to the daemon of this user and home. When none runs, its error says who has one."""
+        from fourfold.cli.client import Client
         from fourfold.cli.elsewhere import hint_for
-        from fourfold.control.views import InfoView
 
-        client = Client(self.paths.socket)
-        try:
-            client.get(InfoView, "/v1/info")
-        except NoDaemonError as error:
-            raise NoDaemonError(error.what, hint_for(self.paths, None)) from error
-        return client
+        return Client(self.paths.socket, lambda: hint_for(self.paths, None))
 
     @cached_property
     def started_client(self) -> Client:
@@ -54,10 +48,12 @@ class Session:
     @cached_property
     def app(self) -> str:
         """The app's name: given, from the file here or in a parent folder, or the only one that the daemon has."""
+        self.options.app = self.options.app or self._app()  # `main` looks elsewhere for it when it is not there
+        return self.options.app
+
+    def _app(self) -> str:
         from fourfold.cli.appname import from_file
 
-        if self.options.app:
-            return self.options.app
         if name := from_file(self.options):
             return name
         names = [app.name for app in self._apps()]
@@ -81,12 +77,14 @@ class Session:
         return self.client.get(list[AppView], "/v1/apps")
 
     def confirm(self, question: str) -> None:
-        """Ask, unless --yes. Raises UserError where nobody can be asked, typer.Abort when the answer is no."""
+        """Ask, unless --yes. Raises UserError where nobody can be asked, typer.Exit when the answer is no."""
         if self.options.yes:
             return
         if not sys.stdin.isatty():
             raise UserError(f"cannot ask \"{question}\": this is not a terminal", "say yes beforehand with -y")
-        typer.confirm(question, err=True, abort=True)
+        if not typer.confirm(question, err=True):
+            print("nothing was changed", file=sys.stderr)
+            raise typer.Exit(1)
 
     @cached_property
     def actor(self) -> str:

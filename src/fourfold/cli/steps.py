@@ -37,6 +37,11 @@ class Step:
         elif family == "deploy":
             self._deploy(what, event)
 
+    def settle(self) -> None:
+        """The operation has ended: what nothing was heard of had nothing to do."""
+        if self.began is None and self.state != "failed":
+            self.state, self.text = "done", "unchanged"
+
     def _busy(self, text: str) -> None:
         if self.state != "failed":
             self.state, self.text = "busy", text
@@ -103,6 +108,9 @@ class Steps:
     def _operation(self, event: EventView) -> None:
         what = event.kind.removeprefix("operation.")
         self.notice = event.message if what == "queued" else None
+        if what in ("done", "failed"):
+            for step in self.services.values():
+                step.settle()
         if what == "done":
             self.outcome = "done"
         elif what == "failed":

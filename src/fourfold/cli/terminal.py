@@ -16,7 +16,6 @@ import threading
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import Any
 from urllib.parse import quote
@@ -24,7 +23,7 @@ from urllib.parse import quote
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection, unix_connect
 
-from fourfold.cli.client import LostError, error_from
+from fourfold.cli.client import Client, LostError, error_from
 from fourfold.errors import WorldError
 
 INPUT, END_OF_INPUT, RESIZE, SIGNAL = (bytes([number]) for number in range(4))
@@ -32,7 +31,7 @@ STDOUT, STDERR, EXIT, ERROR = range(1, 5)
 PIECE = 64 * 1024
 
 
-def attach(socket: Path, app: str, service: str, what: str, argv: list[str], instance: str | None) -> int:
+def attach(client: Client, app: str, service: str, what: str, argv: list[str], instance: str | None) -> int:
     """Start `argv` by `what` (`exec` or `run`), be its terminal, return its exit code."""
     raw = os.isatty(0) and os.isatty(1)
     start: dict[str, Any] = {"argv": argv, "tty": raw, "instance": instance}
@@ -40,7 +39,7 @@ def attach(socket: Path, app: str, service: str, what: str, argv: list[str], ins
         start["rows"], start["columns"] = _window()
     uri = f"ws://fourfold/v1/apps/{quote(app, safe='')}/services/{quote(service, safe='')}/{what}"
     try:
-        with unix_connect(str(socket), uri, max_size=None, compression=None) as connection:
+        with unix_connect(str(client.socket), uri, max_size=None, compression=None) as connection:
             connection.send(json.dumps(start))
             with _raw_mode(raw), _Feeder(connection, raw):
                 return _receive(connection)
@@ -48,6 +47,8 @@ def attach(socket: Path, app: str, service: str, what: str, argv: list[str], ins
         raise LostError(
             f"cannot go on: the daemon went away ({error})", "the program has been ended; see `fourfold status`"
         ) from error
+    except (FileNotFoundError, ConnectionRefusedError, PermissionError) as error:
+        raise client.unreachable(error) from error
     except (OSError, InvalidHandshake) as error:
         raise WorldError(f"cannot {what}: {error}", "see `fourfold daemon status`") from error
 

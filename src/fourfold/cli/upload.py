@@ -12,7 +12,7 @@ from threading import Lock
 from fourfold.build.pack import Packed, pack
 from fourfold.cli.appname import need_file
 from fourfold.cli.client import Client
-from fourfold.cli.formats import size
+from fourfold.cli.formats import count, size
 from fourfold.cli.git import commit
 from fourfold.cli.progress import Progress
 from fourfold.cli.session import Session
@@ -90,7 +90,7 @@ def _send(client: Client, source: Source, content: Packed, missing: list[str], v
             sent += sizes[digest]
             view.sending(source.services, f"sending {size(sent)} of {size(total)}")
 
-    view.working(source.services, f"sending {size(total)} in {len(missing)} file{'s' if len(missing) != 1 else ''}")
+    view.working(source.services, f"sending {size(total)} in {count(len(missing), 'file')}")
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for done in [pool.submit(one, digest) for digest in missing]:
             done.result()

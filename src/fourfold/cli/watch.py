@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -23,7 +24,9 @@ def watch(show: Callable[[], list[str]], options: Options) -> None:
     sys.stdout.write(_ENTER)
     try:
         while True:
-            sys.stdout.write(_HOME + "".join(f"{line}{_CLEAR_LINE}\n" for line in lines) + _CLEAR_REST)
+            size = shutil.get_terminal_size()
+            shown = "\n".join(f"{line[: size.columns]}{_CLEAR_LINE}" for line in lines[: size.lines])
+            sys.stdout.write(_HOME + shown + _CLEAR_REST)
             sys.stdout.flush()
             time.sleep(EVERY)
             lines = show()

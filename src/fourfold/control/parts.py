@@ -12,6 +12,7 @@ from fourfold.clock import Clock
 from fourfold.control.bus import Bus
 from fourfold.control.deploy import Deployer
 from fourfold.control.diagnose import Diagnose
+from fourfold.control.faults import Faults
 from fourfold.control.executor import Executor
 from fourfold.control.lifecycle import Lifecycle
 from fourfold.control.logs import Logs
@@ -54,7 +55,7 @@ class Parts:
         self.artifacts = Artifacts(paths)
         limits = BuildLimits(settings.build_timeout, settings.build_bytes, settings.builds)
         self.builder = Builder(paths, clock, uid=settings.uids[1], limits=limits)
-        self.registry = Registry(self.store)
+        self.registry = Registry(self.store, faults=Faults(os.environ))
         self.bus = Bus(self.store.events)
         self.logs = Logs(paths, self.registry)
         self.gateway = Gateway(paths)

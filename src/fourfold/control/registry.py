@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from fourfold.control.faults import Faults
 from fourfold.spec.model import Service
 from fourfold.store.deployments import OPEN
 from fourfold.store.model import AppRow, Deployment, InstanceRow, Release, ServiceRow
@@ -38,6 +39,7 @@ class Registry:
     deployments: dict[str, Deployment] = field(default_factory=dict)
     """The latest of each service."""
     live: dict[str, Live] = field(default_factory=dict)
+    faults: Faults = field(default_factory=lambda: Faults({}))
 
     def __post_init__(self) -> None:
         self._specs: dict[tuple[str, int], tuple[Release, Service]] = {}
@@ -59,6 +61,8 @@ class Registry:
         try:
             with self.store.database.transaction():
                 yield
+                self.faults.committing()
+            self.faults.committed()
         except BaseException:
             self.reload()
             raise

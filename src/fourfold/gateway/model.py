@@ -75,3 +75,13 @@ class RouteStats:
     bytes_out: int
     response_seconds: float
     """Mean over the last 1,024 requests, as HAProxy reports it."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the configuration needs to know of the machine that HAProxy runs on."""
+
+    threads: int = 1
+    user: str | None = None
+    """User and group that workers switch to; None: they stay who they are."""
+    ipv6: bool = False

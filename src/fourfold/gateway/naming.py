@@ -87,9 +87,9 @@ def address(host: str, number: int, what: str) -> str:
 
 def listen(value: str) -> tuple[str, int]:
     """`:8080` -> ("", 8080); `localhost:80` -> ("127.0.0.1", 80); `[::1]:80` -> ("::1", 80). "" is every address."""
-    given, _, number = value.rpartition(":")
+    given, colon, number = value.rpartition(":")
     bare = given[1:-1] if given.startswith("[") and given.endswith("]") else given
-    if not (number.isascii() and number.isdigit()) or (":" in bare and bare == given):
+    if not (colon and number.isascii() and number.isdigit()) or (":" in bare and bare == given):
         hint = "write :8080, 127.0.0.1:8080 or [::1]:8080"
         raise UserError(f"cannot listen on {value!r}: it is not an address", hint)
     port(int(number), f"listening on {value!r}")

@@ -11,7 +11,8 @@ import socket
 from pathlib import Path
 
 from fourfold.errors import UserError, WorldError
-from fourfold.gateway.render import CONFIG, Machine
+from fourfold.gateway.model import Machine
+from fourfold.gateway.render import CONFIG
 
 OLDEST = (2, 6)
 """Dynamic servers (`add server`, `del server`) without an experimental switch."""

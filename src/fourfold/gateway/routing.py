@@ -1,10 +1,9 @@
 """Rules to lookup tables: HAProxy finds a request's rule with a few lookups in trees, however many rules there are.
 
-Precedence (longest path, then host before wildcard before any host, then method before any method) is settled here,
-once: each host gets a table of its own into which the rules of less specific hosts are merged, and each path in it
-carries the rules that it inherits from the paths above. At run time the longest path in the host's table is the answer.
-
-The price is size: hosts times rules without a host. One map entry is some 100 bytes in HAProxy.
+The longest path wins, then a host before a wildcard before any host, then a method before any method. Each host has a
+table of its own, in which every path carries the rules that it inherits from the paths above it: the longest path found
+in a table leads to the best rule of that table. A request is looked up in at most three (its host's, the wildcard's,
+any host's), and the values say how long their rule's path is, so that HAProxy can tell which of the three is best.
 """
 
 from __future__ import annotations
@@ -22,13 +21,16 @@ ANY_HOST = "t0"
 
 @dataclass(frozen=True)
 class Tagged:
-    """A rule with the short name under which backends recognise it (`r3`)."""
+    """A rule with the short name under which backends recognise it (`r3`).
+
+    As text: name, weight (its path's length and one), backend. HAProxy reads no negative numbers, so nothing weighs 0.
+    """
 
     tag: str
     rule: Rule
 
     def __str__(self) -> str:
-        return f"{self.tag}:{self.rule.backend}"
+        return f"{self.tag}:{len(self.rule.path) + 1}:{self.rule.backend}"
 
 
 @dataclass
@@ -40,11 +42,13 @@ class Tables:
     wildcards: dict[str, str] = field(default_factory=dict)
     """`example.com`, from `*.example.com` -> table."""
     paths: dict[str, str] = field(default_factory=dict)
-    """`t1/catalog/` (table, path, slash) -> `r3:shop.catalog`, with `:m7` after it where methods make a difference."""
+    """`t1/catalog/` (table, path, slash) -> `r3:9:shop.catalog`, and `:m7` after it where methods make a difference."""
     methods: dict[str, str] = field(default_factory=dict)
-    """`m7:POST` -> `r4:shop.orders`."""
+    """`m7:POST` -> `r4:9:shop.orders`."""
 
 
+NOTHING = "-:0:"
+"""Where no rule is for any method."""
 Resolution = dict[str, Tagged]
 """Method -> rule; "" is any other method."""
 
@@ -85,37 +89,30 @@ def _refuse_conflicts(rules: Iterable[Rule]) -> None:
 
 def tables(rules: Iterable[Tagged]) -> Tables:
     """`rules` are normal and tagged."""
-    by_host: dict[str | None, list[Tagged]] = defaultdict(list)
+    by_host: dict[str, list[Tagged]] = defaultdict(list)
     for tagged in rules:
-        by_host[tagged.rule.host].append(tagged)
+        by_host[tagged.rule.host or ""].append(tagged)
     made = Tables()
-    _add_table(made, ANY_HOST, [by_host[None]])
-    for number, host in enumerate(sorted(key for key in by_host if key), start=1):
-        chain = [by_host[host], by_host[None]]
+    for number, host in enumerate(["", *sorted(by_host.keys() - {""})]):
+        table = f"t{number}"
         if host.startswith("*."):
-            made.wildcards[host[2:]] = f"t{number}"
-        else:
-            made.hosts[host] = f"t{number}"
-            chain.insert(1, by_host.get("*." + host.partition(".")[2], []))
-        _add_table(made, f"t{number}", chain)
+            made.wildcards[host[2:]] = table
+        elif host:
+            made.hosts[host] = table
+        _add_table(made, table, by_host[host])
     return made
 
 
-def _add_table(made: Tables, table: str, chain: list[list[Tagged]]) -> None:
-    """`chain`: the rules of the host, then of ever less specific ones."""
-    at_path: dict[str, list[Tagged]] = defaultdict(list)
-    for rules in reversed(chain):
-        for tagged in sorted(rules, key=lambda item: bool(item.rule.methods)):
-            at_path[tagged.rule.path].append(tagged)
+def _add_table(made: Tables, table: str, rules: list[Tagged]) -> None:
     resolved: dict[str, Resolution] = {}
-    for path in sorted(at_path, key=len):
-        resolution = dict(_above(resolved, path))
-        for tagged in at_path[path]:
-            if not tagged.rule.methods:
-                resolution.clear()
-            for method in tagged.rule.methods or ("",):
-                resolution[method] = tagged
-        resolved[path] = resolution
+    for tagged in sorted(rules, key=lambda item: (len(item.rule.path), bool(item.rule.methods))):
+        path = tagged.rule.path
+        if not tagged.rule.methods:
+            resolved[path] = {"": tagged}
+            continue
+        resolution = resolved.setdefault(path, dict(_above(resolved, path)))
+        resolution.update(dict.fromkeys(tagged.rule.methods, tagged))
+    for path, resolution in resolved.items():
         made.paths[f"{table}{path}/"] = _value(made, resolution)
 
 
@@ -129,7 +126,7 @@ def _above(resolved: Mapping[str, Resolution], path: str) -> Resolution:
 
 def _value(made: Tables, resolution: Resolution) -> str:
     other = resolution.get("")
-    default = str(other) if other else ":"
+    default = str(other) if other else NOTHING
     special = {method: tagged for method, tagged in resolution.items() if tagged is not other}
     if not special:
         return default

@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from fourfold.gateway.backends import SERVER_OPTIONS, server_address
 from fourfold.gateway.model import Backend, RouteStats, Server
-from fourfold.gateway.render import LAST_REQUEST, SERVER_OPTIONS, server_address
+from fourfold.gateway.render import LAST_REQUEST
 
 _ADMIN_MAINTENANCE = 0x01
 _SERVER_STATE = ("be_id", "be_name", "srv_id", "srv_name", "srv_addr", "srv_op_state", "srv_admin_state")

@@ -110,5 +110,7 @@ class Powers:
     memory: bool = False
     pids: bool = False
     io: bool = False
+    user_namespace: bool = False
+    """`private` works only inside a user namespace: no root, so no users of their own."""
     missing: Mapping[str, str] = field(default_factory=dict)
     """Power -> why it is not there, such as `{"memory": "no cgroup can be made: not root"}`."""

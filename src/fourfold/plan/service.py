@@ -184,17 +184,19 @@ class ServicePlanner:
             self._restart_dead(self.old)
             return
         self._end_before()
-        self._restart_dead(self.current)
-        self._replace_sick((*self.current, *self.old))
         if self.goal.frozen:
-            self._restart_dead(self.old)
+            self._restart_dead([*self.current, *self.old])
             return
         self._shrink_current()
+        self._restart_dead(self.current)
+        self._replace_sick(self.current)
         if self.goal.rollout.strategy == "recreate" and self._leave_room():
             return
         self._start_missing()
         self._release_old()
-        self._restart_dead([i for i in self.old if i.id not in self.released])
+        left = [i for i in self.old if i.id not in self.released]
+        self._restart_dead(left)
+        self._replace_sick(left)
         self._finish()
 
     def _wait_for_dependencies(self) -> bool:
@@ -231,7 +233,7 @@ class ServicePlanner:
             else:
                 self.world.wake(at)
 
-    def _replace_sick(self, instances: tuple[Instance, ...]) -> None:
+    def _replace_sick(self, instances: list[Instance]) -> None:
         """Liveness failed, or a start outside of a deployment takes too long: end it, it is restarted when gone."""
         for instance in instances:
             if instance.state in ("starting", "ready", "unready") and instance.sick is not None:
@@ -284,8 +286,8 @@ class ServicePlanner:
         if not self.old or self.goal.rollout.strategy == "recreate":
             return
         available = self._available()
-        idle = [i for i in self.old if i.state != "ready"]
-        serving = [i for i in self.old if i.state == "ready"]
+        serving = [i for i in self.old if i.state == "ready" and i.sick is None]
+        idle = [i for i in self.old if i not in serving]
         if available >= self._target() - self.goal.rollout.max_unavailable or not self._target():
             spare = len(idle)
         else:  # an old one that is starting may yet be needed, but must not keep the new one from its place

@@ -291,10 +291,11 @@ class Instances:
         return True
 
     def _adopted_ended(self, instance: Instance, attempt: int) -> None:
-        """Readable: it is a zombie. Its status is to be had once its new parent has waited for it (POLLHUP)."""
+        """Readable: it is a zombie, and /proc has its status; once its new parent has waited for it, the pidfd has."""
         if attempt == 0:
             self._loop.unwatch(instance.pidfd)
-        status = kernel.exit_status(instance.pidfd)
+        status = process.status_of_zombie(instance.started.pid, instance.started.start_time)
+        status = kernel.exit_status(instance.pidfd) if status is None else status
         poll = select.poll()
         poll.register(instance.pidfd, 0)
         reaped = any(events & select.POLLHUP for _, events in poll.poll(0))

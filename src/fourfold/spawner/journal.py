@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import suppress
 from typing import Any
 
 from fourfold.spawner.request import Ended, Started
@@ -26,7 +27,7 @@ class Journal:
         self.started: dict[int, Started] = {}
         self.ended: dict[int, Ended] = {}
         self._replay()
-        self._fd = -1
+        self._fd, self._size, self._compact_at = -1, 0, _COMPACT_AT
         self._rewrite()
 
     def start(self, started: Started) -> None:
@@ -60,10 +61,10 @@ class Journal:
         try:
             self._append(entry)
         except OSError:
-            self._size = _COMPACT_AT
+            self._size = self._compact_at
 
     def _append(self, entry: dict[str, Any]) -> None:
-        if self._size >= _COMPACT_AT:
+        if self._size >= self._compact_at:
             self._rewrite()
             return
         line = json.dumps(entry).encode() + b"\n"
@@ -72,7 +73,8 @@ class Journal:
             written = os.write(self._fd, line)
         finally:
             if written != len(line):
-                os.ftruncate(self._fd, self._size)  # a torn line would hide those after it
+                with suppress(OSError):
+                    os.ftruncate(self._fd, self._size)  # a torn line would hide the next
         if written != len(line):
             raise OSError(28, os.strerror(28))
         self._size += written
@@ -94,6 +96,7 @@ class Journal:
         if self._fd >= 0:
             os.close(self._fd)
         self._fd, self._size = fd, len(data)
+        self._compact_at = max(_COMPACT_AT, 2 * len(data))
 
     def _replay(self) -> None:
         try:

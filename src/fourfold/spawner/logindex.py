@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
+from contextlib import suppress
 
 MAGIC = b"FFLOG1\0\0"
 _HEADER = struct.Struct("<8sQ")
@@ -23,9 +24,12 @@ class Index:
         self._count = len(entries)
         self.offset, self.time = entries[-1] if entries else (self.start, 0.0)
         if not entries:
-            self._rewrite([])
+            with suppress(OSError):  # on a full disk a log is bounded all the same
+                self._rewrite([])
 
     def add(self, offset: int, at: float) -> None:
+        if self._count == 0:
+            self._write(_HEADER.pack(MAGIC, self.start), 0)
         self.offset, self.time = offset, max(at, self.time)
         self._write(_ENTRY.pack(self.offset, self.time), _HEADER.size + self._count * _ENTRY.size)
         self._count += 1

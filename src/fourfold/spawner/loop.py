@@ -7,6 +7,7 @@ import itertools
 import os
 import selectors
 import signal
+import sys
 import time
 from collections.abc import Callable
 
@@ -41,10 +42,18 @@ class Loop:
         watched = self._selector.get_map()
         for key, _ in ready:
             if key.fd in watched:  # not if an earlier callback of this round has closed it
-                key.data()
+                _safely(key.data)
         now = time.monotonic()
         while self._timers and self._timers[0][0] <= now:
-            heapq.heappop(self._timers)[2]()
+            _safely(heapq.heappop(self._timers)[2])
+
+
+def _safely(callback: Callback) -> None:
+    """A mistake in one callback must not end the parent of everything: it is told on stderr."""
+    try:
+        callback()
+    except Exception:
+        sys.excepthook(*sys.exc_info())
 
 
 def child_exits() -> int:

@@ -54,6 +54,10 @@ class View:
         self._spawn = spawn
         self._loose = {"/"}
         """Folders on a tmpfs of ours: entries can be made there."""
+        self._sealed = ["/"]
+        """Those of them that the program may not write to."""
+        self._volumes: list[str] = []
+        """Targets that can be written to: entries can be made there too, and are kept."""
 
     def build(self) -> None:
         with stage("root"):
@@ -71,7 +75,8 @@ class View:
         with stage("root"):
             kernel.detach(_HOST)
             os.rmdir(_HOST)
-            kernel.mount("none", "/", None, kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | _PLAIN)
+            for folder in self._sealed:
+                kernel.mount("none", folder, None, kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | _PLAIN)
 
     def _pivot(self) -> None:
         kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_SLAVE)
@@ -107,7 +112,9 @@ class View:
         self._point(target, folder=os.path.isdir(source))
         kernel.mount(source, target, None, kernel.MS_BIND | kernel.MS_REC)
         self._loose.discard(target)
-        if read_only:
+        if not read_only:
+            self._volumes.append(target)
+        else:
             shown = os.statvfs(target).f_flag
             flags = shown & _KEPT_FLAGS | (kernel.MS_RELATIME if shown & _ST_RELATIME else 0)
             kernel.mount("none", target, None, kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | flags)
@@ -130,9 +137,10 @@ class View:
             return
         parent = os.path.dirname(target)
         self._point(parent, folder=True)
-        if parent not in self._loose:
+        if parent not in self._loose and not any(f"{parent}/".startswith(f"{volume}/") for volume in self._volumes):
             _loosen(parent)
             self._loose.add(parent)
+            self._sealed.append(parent)
         if folder:
             os.mkdir(target)
             self._loose.add(target)

@@ -6,6 +6,7 @@ import os
 import signal
 from dataclasses import dataclass
 
+_CAP_SYS_PTRACE = 19
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -30,6 +31,8 @@ class Stat:
     parent: int
     session: int
     start_time: int
+    status: int
+    """Wait status of a zombie; 0 also when we may not know."""
 
     @classmethod
     def of(cls, pid: int) -> Stat | None:
@@ -37,7 +40,28 @@ class Stat:
         if text is None:
             return None
         fields = text[text.rindex(")") + 2 :].split()  # the name may hold spaces and brackets
-        return cls(fields[0], int(fields[1]), int(fields[3]), int(fields[19]))
+        return cls(fields[0], int(fields[1]), int(fields[3]), int(fields[19]), int(fields[49]))
+
+
+def status_of_zombie(pid: int, start_time: int) -> int | None:
+    """How a process that nobody has waited for yet ended, though it is not our child; None when that cannot be told.
+
+    Field 52 of /proc/PID/stat, shown to those who may trace the process: its own user, and whoever has CAP_SYS_PTRACE.
+    """
+    stat = Stat.of(pid)
+    if stat is None or stat.start_time != start_time or stat.state not in "ZX":
+        return None
+    try:
+        ours = os.stat(f"/proc/{pid}").st_uid == os.geteuid()
+    except OSError:
+        return None
+    return stat.status if ours or _may_trace() else None
+
+
+def _may_trace() -> bool:
+    lines = (read_text("/proc/self/status") or "").splitlines()
+    effective = next((line for line in lines if line.startswith("CapEff:")), "CapEff: 0").split()[1]
+    return bool(int(effective, 16) >> _CAP_SYS_PTRACE & 1)
 
 
 def open_exactly(pid: int, start_time: int) -> int | None:

@@ -40,7 +40,7 @@ class Connection:
         self.on_close: Callable[[Connection], None] = lambda connection: None
         self._loop = loop
         self._on_line = on_line
-        self._unread = bytearray()
+        self.unread = bytearray()
         self._unsent = bytearray()
         sock.setblocking(False)
         loop.watch(sock.fileno(), self._ready)
@@ -76,11 +76,11 @@ class Connection:
         for level, kind, payload in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 self.fds += array.array("i", payload[: len(payload) // 4 * 4])
-        self._unread += data
-        if not data or len(self._unread) > _MOST_UNREAD:
+        self.unread += data
+        if not data or len(self.unread) > _MOST_UNREAD:
             return self.close()
-        *lines, rest = self._unread.split(b"\n") if b"\n" in data else [self._unread]
-        self._unread = bytearray(rest)
+        *lines, rest = self.unread.split(b"\n") if b"\n" in data else [self.unread]
+        self.unread = bytearray(rest)
         for line in lines:
             if not self.closed:
                 self._on_line(self, bytes(line))
@@ -126,8 +126,9 @@ class Server:
         self._look_at_logs()
         if inherited is not None:
             self._instances.use_descriptors(tuple(inherited["descriptors"]))
-            for fd, subscribed in inherited["connections"]:
-                self._connect(socket.socket(fileno=fd)).subscribed = subscribed
+            for fd, subscribed, unread in inherited["connections"]:
+                connection = self._connect(socket.socket(fileno=fd))
+                connection.subscribed, connection.unread = subscribed, bytearray.fromhex(unread)
         self._instances.adopt()
         self._instances.reap()
 
@@ -201,8 +202,9 @@ class Server:
     ) -> None:
         streams, connection.fds = connection.fds[:passed], connection.fds[passed:]
         try:
-            if len(streams) != passed or self._then:
-                return answer({"error": Failed("request", 0, "restarting" if self._then else "streams lost").as_json()})
+            if len(streams) != passed or self._then == self._exit_when_empty:
+                why = "streams were lost" if len(streams) != passed else "it is ending"
+                return answer({"error": Failed("request", 0, why).as_json()})
             self._instances.spawn(Spawn.from_json(spawn), streams, connection, answer)
         finally:
             for fd in streams:
@@ -253,7 +255,9 @@ class Server:
         state = {
             "lock": self._lock,
             "listener": self._listener.fileno(),
-            "connections": [(client.sock.fileno(), client.subscribed) for client in self._connections],
+            "connections": [
+                (client.sock.fileno(), client.subscribed, client.unread.hex()) for client in self._connections
+            ],
             "descriptors": self._instances.descriptors,
         }
         memory = os.memfd_create("spawner", 0)

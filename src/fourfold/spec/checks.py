@@ -123,13 +123,12 @@ def _ports(parts: Parts) -> Iterator[Finding]:
 def _service(path: Path, service: Service) -> Iterator[Finding]:
     if service.static and service.run:
         yield Finding((*path, "static"), "a service either serves files or runs a program: `run` is given too")
-    reachable = service.port is not None or service.static is not None
-    if service.route and not reachable:
+    if service.route and service.port is None:
         hint = "add `port: 8080`, and listen on $PORT"
         yield Finding((*path, "route"), "a route needs a `port` to send requests to", hint)
     live = service.health and service.health.live
     for probe, place in ((service.health, (*path, "health")), (live, (*path, "health", "live"))):
-        if probe and not reachable and (probe.path or probe.tcp):
+        if probe and service.port is None and (probe.path or probe.tcp):
             yield Finding(place, "asking over the network needs a `port`", "add `port`, or ask with `command`")
     yield from _environment(path, service)
     yield from _volumes(path, service)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 from fourfold.spec.finds import Found, Listing, find, service_name
@@ -28,6 +27,8 @@ _EXAMPLE = """\
 _TAIL = """
 # gateway: {listen: ":8080"}        # where all of it is reached
 """
+_WORDS = ("true", "false", "null")
+"""What YAML would not take for text."""
 _COMMON = """\
     # env: {LOG_LEVEL: info}
     # secrets: [API_KEY]            # set with `fourfold secrets set API_KEY`
@@ -87,9 +88,14 @@ def _comment(used: int, text: str) -> str:
 def _quoted(text: str) -> str:
     """Plain where that is safe in YAML (also in braces), else in double quotes; `$` of interpolation escaped."""
     text = escape(text)
-    if (
-        re.fullmatch(r"[./A-Za-z$][A-Za-z0-9 ./$_=&-]*(?::[A-Za-z0-9$]+[A-Za-z0-9 ./$_=&-]*)*", text)
-        and text == text.strip()
-    ):
-        return text if not text.lower().startswith(("true", "false", "null")) else json.dumps(text)
-    return json.dumps(text, ensure_ascii=True)
+    if re.fullmatch(r"\.|(\./|[A-Za-z])[A-Za-z0-9 ./_=$-]*[A-Za-z0-9./_=$-]", text) and text.lower() not in _WORDS:
+        return text
+    return '"' + "".join(_double_quoted(character) for character in text) + '"'
+
+
+def _double_quoted(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    if character == "\0" or "\ud800" <= character <= "\udfff":
+        return "?"  # no program could take it
+    return character if character.isprintable() else f"\\U{ord(character):08x}"

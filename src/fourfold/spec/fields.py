@@ -141,6 +141,7 @@ def _units(unit: str, example: str) -> WithJsonSchema:
     )
 
 
+_LISTEN = r"^(([0-9.]+|localhost|\*|\[[0-9A-Fa-f:.]+\])?:)?[0-9]{1,5}$"
 _TEXTS = {"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1}
 Duration = Annotated[float, BeforeValidator(parse_duration), _units("duration", "30s")]
 Size = Annotated[int, BeforeValidator(parse_size), _units("size", "256Mi")]
@@ -208,6 +209,6 @@ Signal = Annotated[str, BeforeValidator(_signal)]
 Listen = Annotated[
     str,
     BeforeValidator(_listen),
-    WithJsonSchema({"type": ["string", "integer"], "pattern": "(^|:)[0-9]{1,5}$", "x-is": "an address such as :8080"}),
+    WithJsonSchema({"type": ["string", "integer"], "pattern": _LISTEN, "x-is": "an address such as :8080"}),
 ]
 OneOrMany = BeforeValidator(_one_or_many)

@@ -31,6 +31,10 @@ _WEB = {
 _LISTENS = re.compile(r"\.listen\(|ListenAndServe|http\.server|HTTPServer|Flask\(|FastAPI\(|Sinatra|\bPORT\b")
 
 
+_AVOIDED = ("gateway", "fourfold", "true", "false", "null")
+"""Names that are taken, or that YAML does not take for text."""
+
+
 @dataclass(frozen=True)
 class Listing:
     """A folder as facts: file names relative to it, and the texts of the small ones that matter."""
@@ -72,6 +76,7 @@ class Found:
 
 def find(listing: Listing) -> list[Found]:
     """The services of a folder: the folder itself, or else those of its direct subfolders."""
+    listing = replace(listing, files=frozenset(name for name in listing.files if name.isprintable()))
     here = _services(listing, ".")
     if here and not _is_workspace(listing):
         return _unique(here)
@@ -82,7 +87,7 @@ def find(listing: Listing) -> list[Found]:
 def service_name(text: str) -> str:
     """Any text as a name of the format: lower-case letters, digits and -, a letter first, at most 40 long."""
     name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-    if not name or not name[0].isalpha() or name in ("gateway", "fourfold") or name.startswith("x-"):
+    if not name or not name[0].isalpha() or name in _AVOIDED or name.startswith("x-"):
         name = f"app-{name}".strip("-")
     return name[:40].rstrip("-")
 

@@ -64,10 +64,10 @@ def _below(folders: list[Path]) -> Iterator[Path]:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """At most MAX_FILES entries, in order of their names. Names that are not UTF-8 are passed over."""
+    """At most MAX_FILES entries, in order of their names."""
     with os.scandir(folder) as found:
         names = [entry.name for _, entry in zip(range(MAX_FILES), found, strict=False)]
-    return [folder / name for name in sorted(names) if name.isprintable()]
+    return [folder / name for name in sorted(names)]
 
 
 def _text(path: Path) -> str:

@@ -200,7 +200,9 @@ class Service(Model):
         default=None, description="Starts it. Text: through the shell; a list: as it is; found in the source"
     )
     static: Static | None = Field(default=None, description="Serve files instead of running a program")
-    port: Port | None = Field(default=None, description="It listens on $PORT; {fixed: 8080} for exactly that one")
+    port: Port | None = Field(
+        default=None, description="It listens on $PORT; {fixed: 8080} for exactly that one; static files need none"
+    )
     route: Annotated[list[Route], f.OneOrMany] = Field(default=[], description="One or a list")
     health: Health | None = Field(default=None, description="When it counts as ready, and as alive")
     instances: f.Whole = Field(default=1, ge=0, le=10_000, description="How many run")
@@ -217,6 +219,14 @@ class Service(Model):
     @classmethod
     def _nothing_is_all_defaults(cls, value: Any) -> Any:
         return {} if value is None else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _served_files_need_a_port(cls, value: Any) -> Any:
+        """The server of static files listens on whatever `$PORT` says: nobody has to choose a number for it."""
+        if not isinstance(value, dict) or value.get("port") is not None:
+            return value
+        return {**value, "port": 8080} if value.get("static") is not None or value.get("runtime") == "static" else value
 
 
 DEFAULT_PORTS = {

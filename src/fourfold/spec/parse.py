@@ -52,14 +52,14 @@ def parse_json(data: Any) -> App:
 
 def _judge(tree: Node, problems: list[Problem], names: list[str]) -> App:
     tree, found = refuse_later(tree)
-    problems += found
+    problems += _elsewhere(found, problems)
     app: App | None = None
     data = plain(tree)
     try:
         app = App.model_validate(data)
         parts = Parts.of(app)
     except ValidationError as error:
-        problems += translate(error, tree)
+        problems += _elsewhere(translate(error, tree), problems)
         parts = _readable_parts(data)
     problems += [at(tree, finding.path, finding.message, finding.hint) for finding in check(parts)]
     refuse(problems, names)
@@ -103,6 +103,12 @@ def _over(defaults: Node, service: Node) -> Node:
         return replace(service, value=defaults.value)
     merged = merge(defaults, service)
     return replace(merged, key=service.key)
+
+
+def _elsewhere(found: list[Problem], told: list[Problem]) -> list[Problem]:
+    """Without those at a place of which something was told already: one cause, one problem."""
+    places = {(problem.file, problem.line, problem.column) for problem in told if problem.line}
+    return [problem for problem in found if (problem.file, problem.line, problem.column) not in places]
 
 
 def _readable_parts(data: dict[str, Any]) -> Parts:

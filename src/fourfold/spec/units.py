@@ -13,7 +13,7 @@ _BYTES = {"": 1, "B": 1} | {
     for prefix in ({letter.lower() + infix, letter + infix} if letter == "K" else {letter + infix})
     for suffix in ("", "B")
 }
-_NUMBER = r"\d{1,15}(?:\.\d{1,9})?"
+_NUMBER = r"\d{1,19}(?:\.\d{1,9})?"
 _DURATION = re.compile(rf"(?:{_NUMBER}(?:ms|s|m|h|d))+")
 _DURATION_PART = re.compile(rf"({_NUMBER})(ms|s|m|h|d)")
 _SIZE = re.compile(rf"({_NUMBER})\s?([A-Za-z]*)")
@@ -23,7 +23,10 @@ MAX_BYTES = 2**60
 
 
 def parse_duration(value: object) -> float:
-    """`1m30s`, `200ms`, `1.5h` or a number of seconds -> seconds. Raises ValueError in plain words."""
+    """`1m30s`, `200ms`, `1.5h` or a number of seconds -> seconds, to the nanosecond.
+
+    Raises ValueError in plain words.
+    """
     expected = f"expected a duration such as 30s, 200ms or 1m30s, got {shown(value)}"
     if isinstance(value, str):
         text = value.strip()
@@ -37,7 +40,7 @@ def parse_duration(value: object) -> float:
         seconds = float(_number(value, expected))
     if seconds > MAX_SECONDS:
         raise ValueError(f"expected at most ten years, got {shown(value)}")
-    return seconds
+    return round(seconds, 9)
 
 
 def parse_size(value: object) -> int:
@@ -72,8 +75,8 @@ def format_duration(seconds: float) -> str:
     """The shortest text that `parse_duration` reads back as the same number: `90.0` -> `1m30s`, `0.2` -> `200ms`."""
     if seconds != int(seconds):
         millis = seconds * 1000
-        text = f"{int(millis)}ms" if millis == int(millis) else f"{seconds:.9f}".rstrip("0") + "s"
-        return text if parse_duration(text) == seconds else repr(seconds)
+        text = f"{int(millis)}ms"
+        return text if parse_duration(text) == seconds else f"{seconds:.9f}".rstrip("0") + "s"
     left, text = int(seconds), ""
     for unit, length in (("h", 3600), ("m", 60), ("s", 1)):
         count, left = divmod(left, length)

@@ -25,6 +25,8 @@ VERSION = 1
 MODES = (0o644, 0o755)
 MAX_FILES = 100_000
 MAX_BYTES = 512 * 1024 * 1024
+_BAD = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)|\0")
+"""An empty part, `.`, `..`, or a zero byte."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -121,6 +123,7 @@ def _check(entries: tuple[Entry, ...]) -> None:
     sizes: dict[str, int] = {}
     names: dict[str, str] = {}
     leaves: set[str] = set()
+    folders: set[str] = set()
     for entry in entries:
         _check_path(entry.path)
         if entry.link is not None:
@@ -130,36 +133,34 @@ def _check(entries: tuple[Entry, ...]) -> None:
         if entry.path in leaves:
             raise UserError(f"cannot accept {entry.path!r}: it is listed twice")
         leaves.add(entry.path)
-        _check_names(entry.path, names)
-    for entry in entries:
-        above = entry.path
-        while "/" in above:
-            above = above.rpartition("/")[0]
-            if above in leaves:
-                raise UserError(f"cannot accept {entry.path!r}: {above!r} is a file or link, not a folder")
+        _check_name(entry.path, names)
+        folder = entry.path.rpartition("/")[0]
+        while folder and folder not in folders:
+            folders.add(folder)
+            _check_name(folder, names)
+            folder = folder.rpartition("/")[0]
+    if both := leaves & folders:
+        raise UserError(f"cannot accept {min(both)!r}: a file or link cannot have files in it")
 
 
 def _check_path(path: str) -> None:
+    if path.isascii() and len(path) <= 255 and not _BAD.search(path):
+        return
     try:
         raw = path.encode()
     except UnicodeEncodeError:
         raise UserError(f"cannot accept {path!r}: the name is not UTF-8", "rename it") from None
-    parts = path.split("/")
-    if not path or "\0" in path or any(part in ("", ".", "..") for part in parts):
+    if _BAD.search(path):
         raise UserError(f"cannot accept the path {path!r}: it must be relative, without `.`, `..` or empty parts")
-    if len(raw) > 4000 or any(len(part.encode()) > 255 for part in parts):
+    if len(raw) > 4000 or any(len(part.encode()) > 255 for part in path.split("/")):
         raise UserError(f"cannot accept the path {path[:80]!r}…: it is too long")
 
 
-def _check_names(path: str, names: dict[str, str]) -> None:
+def _check_name(path: str, names: dict[str, str]) -> None:
     """Two names that differ only in case or Unicode form are one file on some systems, and trick readers on all."""
-    end = 0
-    while end != -1:
-        end = path.find("/", end + 1)
-        prefix = path if end == -1 else path[:end]
-        folded = prefix.lower() if prefix.isascii() else unicodedata.normalize("NFC", prefix.casefold())
-        if (other := names.setdefault(folded, prefix)) != prefix:
-            raise UserError(f"cannot accept {prefix!r} beside {other!r}: the names differ only in case", "rename one")
+    folded = path.lower() if path.isascii() else unicodedata.normalize("NFC", path.casefold())
+    if (other := names.setdefault(folded, path)) != path:
+        raise UserError(f"cannot accept {path!r} beside {other!r}: the names differ only in case", "rename one")
 
 
 def _check_link(entry: Entry) -> None:

@@ -27,7 +27,7 @@ def walk(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
 
 
 def size_of(root: Path) -> int:
-    """Bytes on disk; a file with several links counts once. What vanishes meanwhile counts nothing."""
+    """Bytes on disk; a file with several links counts once. What cannot be read counts nothing."""
     seen: set[int] = set()
     total = 0
     pending = [os.fspath(root)]
@@ -41,7 +41,7 @@ def size_of(root: Path) -> int:
                     if status.st_ino not in seen:
                         seen.add(status.st_ino)
                         total += status.st_blocks * 512
-        except (FileNotFoundError, NotADirectoryError, PermissionError):
+        except OSError:  # gone, not ours to read, or nested deeper than a path can say
             continue
     return total
 
@@ -95,17 +95,24 @@ def give(root: Path, uid: int, gid: int) -> None:
             os.chown(path, uid, gid, follow_symlinks=False)
 
 
+def folder_in(root: Path, name: str) -> Path | None:
+    """The folder `name` below `root`, if it is one all the way: a build may have laid links where folders should be."""
+    place = root
+    for part in name.split("/"):
+        place /= part
+        if place.is_symlink() or not place.is_dir():
+            return None
+    return place
+
+
 def remove(root: Path) -> int:
     """Remove a tree, sealed or not; gives the bytes it took. A tree that is not there is fine."""
     if not root.exists():
         return 0
     freed = size_of(root)
     if os.geteuid() != 0:
-        root.chmod(0o700)
-        for path, status in walk(root):
-            if stat.S_ISDIR(status.st_mode):
-                path.chmod(0o700)
-    # rm, because a hostile build can nest folders deeper than Python can recurse or a path can be long.
+        subprocess.run(["/bin/chmod", "-R", "u+rwX", "--", root], check=True, capture_output=True)
+    # Programs that go by descriptors, because a hostile build can nest folders deeper than a path can be long.
     subprocess.run(["/bin/rm", "-rf", "--", root], check=True, capture_output=True)
     return freed
 

@@ -35,7 +35,7 @@ def probe(paths: Paths | None = None) -> Powers:
     for power in ("users", "private"):
         if reason := tried.get(power):
             missing[power] = f"{_MEANING[power]}: {reason}"
-    run, state = (paths.run, paths.state) if paths else (Path("/nonexistent/fourfold"), Path("/"))
+    run, state = (paths.run / "probe", paths.state) if paths else (Path("/nonexistent"), Path("/"))
     groups = cgroupfind.find(run, state)
     groups.close()
     missing |= groups.missing

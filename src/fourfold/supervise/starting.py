@@ -13,6 +13,7 @@ from fourfold.supervise.wire import Client
 
 _LOCKED = 3
 _PATIENCE = 10.0
+_MOST_LOG = 1024 * 1024
 
 
 def spawner_argv(paths: Paths) -> list[str]:
@@ -38,6 +39,8 @@ async def connect_or_start(
 async def _start(paths: Paths) -> int:
     paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (paths.run / "spawner.log").open("ab") as log:
+        if log.tell() > _MOST_LOG:
+            log.truncate(0)
         starter = await asyncio.create_subprocess_exec(
             *spawner_argv(paths),
             "--detach",

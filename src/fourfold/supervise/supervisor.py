@@ -62,6 +62,7 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._running: dict[str, Identity] = {}
         self._runs: dict[str, int] = {}
+        """Of those that run or are being started."""
         self._starting: dict[str, list[Exit]] = {}
         self._held: dict[str, asyncio.Future[Exit]] = {}
         self._seq = 0
@@ -81,6 +82,7 @@ class Supervisor:
             await asyncio.gather(self._recovery, return_exceptions=True)
         if self._client is not None:
             await self._client.close()
+        self._drop_held()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._groups.close()
 
@@ -93,11 +95,14 @@ class Supervisor:
         if name in self._running or name in self._starting:
             raise ConflictError(f"cannot start {name}: it already runs", "stop it first")
         self._starting[name] = []
+        self._runs[name] = run
         try:
             path = self._make_log(name, run)
             answer = await self._spawn(launch, secrets, run, str(path), (), tty=False)
             return _identity(answer)
         finally:
+            if name not in self._running:
+                self._runs.pop(name, None)
             for exit in self._starting.pop(name):
                 asyncio.get_running_loop().call_soon(self._tell, exit)
 
@@ -167,7 +172,7 @@ class Supervisor:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise WorldError(f"cannot start {instance}: its log {path}: {error.strerror}") from error
-        logs.prune(path.parent, {logs.path_of(self._paths, name, self._runs[name]) for name in self._running})
+        logs.prune(path.parent, {logs.path_of(self._paths, *each) for each in self._runs.items()})
         return path
 
     async def _spawn(
@@ -242,43 +247,48 @@ class Supervisor:
             hello = await client.call("hello")
             if hello["version"] != __version__:
                 await client.call("reexec", argv=spawner_argv(self._paths))
-            exits = await client.call("exits", after=0)
-            listed = await client.call("list")
+            before = set(self._running)
+            await client.call("list", at_once=self._adopt)
+            await client.call("exits", at_once=self._take_exits, after=0)  # from here on, others are pushed
         except (Gone, Refused) as error:
             raise WorldError(f"cannot talk to the spawner: {error or 'it died'}") from error
         self._client = client
-        missed = self._adopt(listed)
-        for ended in exits:
-            self._on_event(ended)
-        for name in missed - {ended["instance"] for ended in exits}:
-            self._tell(Exit(0, name, None, None, False, at=0.0, run=self._runs.pop(name, 0)))
+        for name in sorted((before - set(self._running)) & set(self._runs)):  # it knows nothing of them
+            self._tell(Exit(0, name, None, None, False, at=0.0, run=self._runs.pop(name)))
         self._clear_leftovers()
         self._connected.set()
 
-    def _adopt(self, listed: Sequence[Mapping[str, Any]]) -> set[str]:
-        """-> what we thought was running, and the spawner knows nothing of."""
-        known = set(self._running)
-        self._running = {each["instance"]: _identity(each) for each in listed if not each["held"]}
-        self._runs |= {each["instance"]: each["run"] for each in listed}
-        return known - set(self._running)
+    def _adopt(self, listed: Sequence[Mapping[str, Any]]) -> None:
+        instances = [each for each in listed if not each["held"]]
+        self._running = {each["instance"]: _identity(each) for each in instances}
+        self._runs |= {each["instance"]: each["run"] for each in instances}
+
+    def _take_exits(self, exits: Sequence[Mapping[str, Any]]) -> None:
+        for exit in exits:
+            self._on_event(exit)
 
     def _clear_leftovers(self) -> None:
         """Groups that no instance has: kill what is in them (ours, by membership) and remove them."""
-        kept = {_group(name, self._runs[name]) for name in self._running}
+        kept = {_group(*each) for each in self._runs.items()} | {_group(name, 0) for name in self._held}
         for name in self._groups.names() - kept:
             if not self._groups.remove(name):
                 self._groups.kill(name)
                 self._soon(self._groups.remove_when_empty(name))
 
     def _on_end(self) -> None:
+        if self._client is None:
+            return  # it ended before `_connect` had its answers, which tells by itself
         self._connected.clear()
         self._client = None
+        self._drop_held()
+        if not self._closing:
+            self._recovery = asyncio.get_running_loop().create_task(self._recover(), name="spawner recovery")
+
+    def _drop_held(self) -> None:
         for name, ended in self._held.items():
             if not ended.done():
                 ended.set_result(Exit(0, name, None, signals.SIGKILL, False, at=0.0))
         self._held.clear()
-        if not self._closing:
-            self._recovery = asyncio.get_running_loop().create_task(self._recover(), name="spawner recovery")
 
     async def _recover(self) -> None:
         for attempt in range(1_000_000):

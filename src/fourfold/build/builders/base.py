@@ -21,6 +21,8 @@ class Found:
     """Ahead of the user's `build`."""
     after: tuple[Step, ...] = ()
     """Behind it: drop what only building needed."""
+    shims: Mapping[str, str] = field(default_factory=dict)
+    """Stand-ins for programs in the user's `build`: name -> text."""
     links: Mapping[str, str] = field(default_factory=dict)
     executable: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()

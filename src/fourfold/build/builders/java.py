@@ -35,7 +35,7 @@ def find(listing: Listing, host: Host, wanted: str | None, build: str) -> Found:
             "package it as an executable WAR or JAR",
         )
     if build:
-        return Found(runtime, path=path, env=env, build_env={**env, "PATH": path[0]}, find_jar=True)
+        return Found(runtime, path=path, env=env, build_env=env, find_jar=True)
     if listing.has("pom.xml"):
         need_tool(host, "mvn", "maven", "a folder with a pom.xml")
         # Plugins are code of others that runs while it resolves; the project's own code is compiled without network.

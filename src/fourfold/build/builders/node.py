@@ -17,6 +17,16 @@ from fourfold.build.model import Host, Layer, Listing, Runtime, Step, shell
 from fourfold.errors import UserError
 
 _LOCKS = ("package-lock.json", "npm-shrinkwrap.json")
+_NPM = """#!/bin/sh
+case "$1" in
+  ci|clean-install|install|i)
+    names=
+    for word in "$@"; do case "$word" in "$1"|-*) ;; *) names=yes ;; esac; done
+    if [ -z "$names" ] && [ -d node_modules ]; then echo "npm $1: the packages are installed already"; exit 0; fi ;;
+esac
+exec %s "$@"
+"""
+"""Stands for npm in the user's `build`, which has no network: most begin with `npm ci`, which is done by then."""
 _NPM_ENV = {
     "npm_config_audit": "false",
     "npm_config_fund": "false",
@@ -44,7 +54,7 @@ def find(listing: Listing, host: Host, wanted: str | None, build: str) -> Found:
     bins = ("/app/node_modules/.bin",)
     if not _has_dependencies(package, development=bool(build)):
         return Found(runtime, path=bins, env=env, argv=argv)
-    need_tool(host, "npm", "npm", "a Node.js service with dependencies")
+    npm = need_tool(host, "npm", "npm", "a Node.js service with dependencies")
     layer = _layer(listing, package, runtime, development=bool(build))
     scripts = package.get("scripts", {})
     before = (_npm("run", "postinstall"),) if "postinstall" in scripts else ()
@@ -52,7 +62,17 @@ def find(listing: Listing, host: Host, wanted: str | None, build: str) -> Found:
     notes: tuple[str, ...] = ()
     if not any(listing.has(name) for name in (*_LOCKS, "yarn.lock")):
         notes = ("There is no package-lock.json: versions are resolved now and kept with the artifact.",)
-    return Found(runtime, (layer,), before=before, after=after, path=bins, env=env, argv=argv, notes=notes)
+    return Found(
+        runtime,
+        (layer,),
+        before=before,
+        after=after,
+        shims={"npm": _NPM % npm},
+        path=bins,
+        env=env,
+        argv=argv,
+        notes=notes,
+    )
 
 
 def _package(listing: Listing) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Python: dependencies into a relocatable virtual environment at /app/.venv, made by uv.
 
 Resolving runs first with wheels only: no code of any package is executed then while there is network. Only if that
-fails is it run again with source distributions allowed: their metadata comes from running their build scripts, which may
-download what they need to build, so this cannot be had without network. The project itself is built without.
+fails is it run again with source distributions allowed: their metadata comes from running their build scripts, which
+may download what they need to build, so this cannot be had without network. The project itself is built without.
 """
 
 from __future__ import annotations
@@ -18,6 +18,17 @@ from fourfold.errors import UserError
 
 LOCK = f"{OWN}/requirements.lock"
 BACKEND = f"{OWN}/backend"
+_PIP = """#!/bin/sh
+if [ "$1" = install ]; then
+  for word in "$@"; do
+    case "$word" in -r|-r*|--requirement*) echo "pip install: the packages are installed already"; exit 0 ;; esac
+  done
+  shift
+  exec uv pip install --offline "$@"
+fi
+exec uv pip "$@"
+"""
+"""Stands for pip in the user's `build`, which has no network: many begin by installing what is there already."""
 _UV_ENV = {"UV_PYTHON_DOWNLOADS": "never", "UV_LINK_MODE": "copy", "UV_NO_PROGRESS": "1"}
 _LOOKS_LOCAL = re.compile(r"^(-e\s|--editable[\s=]|\.{0,2}/|\.$|file:|[^@]+@\s*(file:|\.))")
 
@@ -49,7 +60,14 @@ def find(listing: Listing, host: Host, wanted: str | None, build: str) -> Found:
     drop = (BACKEND,) if installed else ()
     env["VIRTUAL_ENV"] = f"{APP}/.venv"
     return Found(
-        runtime, (layer,), before=install, drop=drop, path=(f"{APP}/.venv/bin",), env=env, argv=_with(".venv/bin", argv)
+        runtime,
+        (layer,),
+        before=install,
+        shims={"pip": _PIP, "pip3": _PIP},
+        drop=drop,
+        path=(f"{APP}/.venv/bin",),
+        env=env,
+        argv=_with(".venv/bin", argv),
     )
 
 

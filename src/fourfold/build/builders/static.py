@@ -6,7 +6,6 @@ from pathlib import Path
 
 from fourfold.build.builders.base import choose
 from fourfold.build.model import APP, OWN, Host, Listing, Runtime
-from fourfold.errors import UserError
 from fourfold.spec.model import Static
 
 SERVER = f"{OWN}/static.py"
@@ -18,10 +17,7 @@ def matches(listing: Listing) -> bool:
 
 
 def server(host: Host, static: Static) -> tuple[Runtime, tuple[str, ...]]:
-    """The Python to serve with, and the argv. Raises UserError when `dir` or `fallback` lead out of the source."""
-    for key, value in (("static.dir", static.dir), ("static.fallback", static.fallback or ".")):
-        if value.startswith("/") or ".." in value.split("/"):
-            raise UserError(f"cannot serve {value!r}: {key} must be a path inside the source", "give a relative path")
+    """The Python to serve with, and the argv. Raises UserError when there is no Python."""
     runtime = choose(host, "python", None)
     folder = APP if static.dir in (".", "./") else f"{APP}/{static.dir.strip('/').removeprefix('./')}"
     fallback = ("--fallback", static.fallback) if static.fallback else ()

@@ -62,8 +62,7 @@ def _row(change: ChangeView) -> tuple[str, ...]:
     release = f" (release {change.release} now)" if change.release is not None else ""
     why = ", ".join(change.reasons)
     if change.action == "create":
-        plural = "s" if change.instances != 1 else ""
-        why = why or f"{change.instances} instance{plural}"
+        why = why or formats.count(change.instances, "instance")
     if change.action == "not-in-file":
         why = why or "still runs; `fourfold up --prune` removes it"
     return MARKS[change.action], change.service, change.action, why + release

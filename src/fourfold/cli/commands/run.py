@@ -21,4 +21,4 @@ def command(
     from fourfold.cli.terminal import attach
 
     session = Session.of(ctx)
-    return attach(session.client.socket, session.app, service, "run", argv, None)
+    return attach(session.client, session.app, service, "run", argv, None)

@@ -33,17 +33,17 @@ def set_(
 
 
 @command.command("import")
-def import_(ctx: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE")]) -> None:
+def import_(ctx: typer.Context, path: Annotated[Path, typer.Argument(metavar="FILE")]) -> None:
     """Set all of a .env file (lines NAME=value); all or none."""
     try:
-        text = file.read_text("utf-8-sig")
+        text = path.read_text("utf-8-sig")
     except FileNotFoundError:
-        raise NotFoundError(f"cannot import {file}: it is not there") from None
+        raise NotFoundError(f"cannot import {path}: it is not there") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot import {file}: {error}") from None
-    values = dotenv.parse(text, str(file))
+        raise UserError(f"cannot import {path}: {error}") from None
+    values = dotenv.parse(text, str(path))
     if not values:
-        raise UserError(f"cannot import {file}: no line has the form NAME=value")
+        raise UserError(f"cannot import {path}: no line has the form NAME=value")
     _put(Session.of(ctx), values)
 
 

@@ -41,7 +41,7 @@ def command(ctx: typer.Context) -> None:
 
 def instances(rows: list[TopRow], with_app: bool) -> list[str]:
     """The hungriest first."""
-    header = ("INSTANCE", "STATE", "CPU %", "CPU", "MEMORY", "LIMIT", "PROCS", "THREADS", "FILES", "READ", "WRITTEN")
+    header = ("INSTANCE", "STATE", "CPU %", "MEMORY", "LIMIT", "PROCS", "THREADS", "FILES", "READ", "WRITTEN", "CPU")
     ordered = sorted(rows, key=lambda row: (-row.cpu_percent, -row.memory_bytes, row.instance))
     return formats.table(
         header,
@@ -50,7 +50,6 @@ def instances(rows: list[TopRow], with_app: bool) -> list[str]:
                 row.instance if with_app else row.instance.partition(".")[2] or row.instance,
                 row.state,
                 f"{row.cpu_percent:.1f}",
-                formats.seconds(row.cpu_seconds),
                 formats.size(row.memory_bytes),
                 formats.size(row.memory_limit),
                 str(row.processes),
@@ -58,6 +57,7 @@ def instances(rows: list[TopRow], with_app: bool) -> list[str]:
                 str(row.descriptors),
                 formats.size(row.read_bytes),
                 formats.size(row.written_bytes),
+                formats.seconds(row.cpu_seconds),
             )
             for row in ordered
         ],

@@ -8,6 +8,7 @@ import typer
 
 from fourfold.cli import output
 from fourfold.cli.appname import need_file
+from fourfold.cli.formats import count
 from fourfold.cli.session import Session
 from fourfold.errors import SpecError
 
@@ -31,6 +32,5 @@ def command(ctx: typer.Context) -> int:
     if options.json:
         output.as_json([])
     else:
-        count = len(loaded.app.services)
-        output.data(f"{path} is valid: app {loaded.app.app}, {count} service{'s' if count != 1 else ''}")
+        output.data(f"{path} is valid: app {loaded.app.app}, {count(len(loaded.app.services), 'service')}")
     return 0

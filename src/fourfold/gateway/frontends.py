@@ -1,0 +1,126 @@
+"""Addresses that are listened on, as HAProxy's `frontend`s: who asks, and which rule a request matches."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+
+from fourfold.gateway import naming
+from fourfold.gateway.model import Backend, Frontend, GatewayConfig, Machine
+from fourfold.gateway.routing import ANY_HOST, Tables, Tagged, tables
+
+_ACCESS_LOG = "  log global"  # in frontends only: backends would log every change of a server
+
+
+def frontends(
+    config: GatewayConfig,
+    tagged: Iterable[list[Tagged]],
+    maps: dict[str, str],
+    machine: Machine,
+    certificates: Mapping[str, str],
+) -> Iterator[str]:
+    for frontend, rules in zip(config.frontends, tagged, strict=True):
+        yield from _public(frontend, tables(rules), maps, machine, certificates)
+    for backend in sorted(config.backends, key=lambda backend: backend.name):
+        if backend.internal_port is not None:
+            yield from _internal(backend)
+
+
+def _public(
+    frontend: Frontend, made: Tables, maps: dict[str, str], machine: Machine, certificates: Mapping[str, str]
+) -> Iterator[str]:
+    host, port = naming.listen(frontend.listen)
+    tls = ""
+    if frontend.certificate:
+        tls = f" ssl crt {certificates[frontend.certificate]} alpn h2,http/1.1"
+    yield from ("", f"frontend public-{host or '*'}:{port}".replace("*", "all"))
+    yield from _binds(host, port, tls, machine)
+    yield _ACCESS_LOG
+    yield "  http-request set-var(txn.host) req.hdr(host),host_only,rtrim(.)"
+    yield "  http-request set-var(txn.path) path"
+    yield from _forwarded("https" if tls else "http", port)
+    yield from _lookups(made, maps)
+    nothing = '"no route matches this host, path and method\\n"'
+    unmatched = "unless { var(txn.rule) -m beg r }"
+    yield f"  http-request return status 404 content-type text/plain string {nothing} {unmatched}"
+    yield "  use_backend %[var(txn.rule),field(3,:)]"
+    if frontend.redirect and frontend.certificate:
+        suffix = "" if port == 443 else f":{port}"
+        yield from ("", f"frontend redirect-{host or '*'}:80".replace("*", "all"))
+        yield from _binds(host, 80, "", machine)
+        yield _ACCESS_LOG
+        yield "  http-request set-var(txn.host) req.hdr(host),host_only,rtrim(.)"
+        yield "  http-request set-var(txn.path) path"
+        yield f"  http-request redirect location https://%[req.hdr(host),host_only]{suffix}%[pathq] code 308"
+
+
+def _binds(host: str, port: int, options: str, machine: Machine) -> Iterator[str]:
+    if host:
+        yield f"  bind {naming.address(host, port, 'listen')}{options}"
+        return
+    yield f"  bind 0.0.0.0:{port}{options}"
+    if machine.ipv6:
+        yield f"  bind [::]:{port} v6only{options}"
+
+
+def _forwarded(scheme: str, port: int) -> Iterator[str]:
+    """Who asked, told by us alone: what a client says about it itself goes.
+
+    With it go the spellings that CGI-like servers cannot tell apart (`X_Forwarded_For`), and tokens in `Connection`,
+    which would make a program's own proxy drop our headers (RFC 9110, section 7.6.1).
+    """
+    yield "  http-request del-header ^x[-_]forwarded[-_] -m reg"
+    yield "  http-request del-header ^(forwarded|x[-_]real[-_]ip|proxy)$ -m reg"
+    yield "  http-request del-header connection unless { req.hdr(upgrade) -m found }"
+    yield "  http-request set-header connection upgrade if { req.hdr(upgrade) -m found }"
+    yield "  http-request set-header X-Forwarded-For %[src]"
+    yield "  http-request set-header X-Real-IP %[src]"
+    yield f"  http-request set-header X-Forwarded-Proto {scheme}"
+    yield f"  http-request set-header X-Forwarded-Port {port}"
+    yield "  http-request set-header X-Forwarded-Host %[req.hdr(host)] if { req.hdr(host) -m found }"
+
+
+def _lookups(made: Tables, maps: dict[str, str]) -> Iterator[str]:
+    """The request's rule into txn.rule. A lookup that finds nothing leaves the variable as it was."""
+
+    def written(kind: str, entries: Mapping[str, str]) -> str:
+        text = "".join(f"{key} {value}\n" for key, value in sorted(entries.items()))
+        name = f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.map"
+        maps[name] = text
+        return name
+
+    if not made.paths:
+        return
+    paths = f"concat(,txn.path,/),map_beg({written('paths', made.paths)})"
+    methods = ""
+    if made.methods:
+        methods = f"field(4,:),concat(:,txn.method),map_str({written('methods', made.methods)})"
+        yield "  http-request set-var(txn.method) method"
+
+    def lookup(variable: str, table: str) -> Iterator[str]:
+        yield f"  http-request set-var({variable}) {table},{paths}"
+        if methods:
+            yield f"  http-request set-var({variable}) var({variable}),{methods}"
+
+    yield from lookup("txn.rule", f"str({ANY_HOST})")
+    for kind, key, hosts in (("wildcards", "field(2,.,0),", made.wildcards), ("hosts", "", made.hosts)):
+        if hosts:
+            found = f"map_str({written(kind, hosts)})"
+            yield "  http-request set-var(txn.weight) int(0)"
+            yield "  http-request set-var(txn.weight) var(txn.rule),field(2,:)"
+            yield f"  http-request set-var(txn.table) var(txn.host),{key}{found}"
+            yield from lookup("txn.other", "var(txn.table)")
+            better = "{ var(txn.other),field(2,:),sub(txn.weight) ge 0 }"
+            yield f"  http-request set-var(txn.rule) var(txn.other) if {better}"
+
+
+def _internal(backend: Backend) -> Iterator[str]:
+    """Where services reach each other. What they say about the client is believed: it survives a chain of services."""
+    yield from ("", f"frontend internal-{backend.name}")
+    yield f"  bind 127.0.0.1:{backend.internal_port}"
+    yield _ACCESS_LOG
+    yield "  http-request set-var(txn.host) req.hdr(host),host_only,rtrim(.)"
+    yield "  http-request set-var(txn.path) path"
+    yield "  http-request set-header X-Forwarded-For %[src] unless { req.hdr(x-forwarded-for) -m found }"
+    yield "  http-request set-header X-Forwarded-Proto http unless { req.hdr(x-forwarded-proto) -m found }"
+    yield f"  default_backend {backend.name}"

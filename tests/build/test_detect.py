@@ -1,0 +1,200 @@
+"""How each kind of source is built and run: a table of sources, and what must come of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from fourfold.build.detect import detect
+from fourfold.build.model import BuildPlan, Host
+from fourfold.errors import UserError
+from fourfold.spec.model import Service
+
+from .helpers import HOST, listing
+
+PKG: dict[str, Any] = {"name": "x", "version": "1.0.0"}
+
+
+def node(**keys: Any) -> str:
+    return json.dumps({**PKG, **keys})
+
+
+def plan(files: dict[str, str], main_class: str | None = None, host: Host = HOST, **spec: Any) -> BuildPlan:
+    return detect(listing(files, main_class), Service.model_validate(spec), host)
+
+
+PYPROJECT = (
+    '[project]\nname="shop"\nversion="1"\n[build-system]\nrequires=["hatchling"]\nbuild-backend="hatchling.build"\n'
+)
+
+QUOTED = "a 'b && c' \"${D:-;}\" 2>&1"
+STATIC = ("/usr/bin/python3.11", "-I", "/app/.fourfold/static.py")
+ARGV: list[tuple[str, dict[str, str], dict[str, Any], tuple[str, ...]]] = [
+    ("app.py", {"app.py": ""}, {}, ("/app/.fourfold/bin/python", "app.py")),
+    ("one py file", {"report.py": ""}, {}, ("/app/.fourfold/bin/python", "report.py")),
+    ("requirements", {"requirements.txt": "bottle", "main.py": ""}, {}, ("/app/.venv/bin/python", "main.py")),
+    ("no requirements", {"requirements.txt": "# none\n", "main.py": ""}, {}, ("/app/.fourfold/bin/python", "main.py")),
+    ("package", {"shop/__main__.py": "", "shop/__init__.py": ""}, {}, ("/app/.fourfold/bin/python", "-m", "shop")),
+    ("src package", {"src/shop/__main__.py": ""}, {}, ("/app/.fourfold/bin/python", "-m", "shop")),
+    (
+        "console script",
+        {"pyproject.toml": PYPROJECT + '[project.scripts]\nshopd="shop:main"\n', "shop/__init__.py": ""},
+        {},
+        ("/app/.venv/bin/shopd",),
+    ),
+    ("node start", {"package.json": node(scripts={"start": "node x.js"})}, {}, ("/bin/sh", "-c", "exec node x.js")),
+    ("node main", {"package.json": node(main="lib/a.js"), "lib/a.js": ""}, {}, ("/usr/bin/env", "node", "lib/a.js")),
+    ("server.js", {"server.js": ""}, {}, ("/usr/bin/env", "node", "server.js")),
+    ("ruby", {"app.rb": ""}, {}, ("/usr/bin/ruby3.1", "app.rb")),
+    ("gems", {"Gemfile": "", "app.rb": ""}, {}, ("/usr/bin/env", "bundle", "exec", "/usr/bin/ruby3.1", "app.rb")),
+    ("go", {"go.mod": "module x", "main.go": ""}, {}, ("/app/.fourfold/bin/app",)),
+    ("procfile web", {"Procfile": "web: a $PORT\nworker: b\n"}, {"port": 80}, ("/bin/sh", "-c", "exec a $PORT")),
+    ("procfile worker", {"Procfile": "web: a\nworker: b\n"}, {}, ("/bin/sh", "-c", "exec b")),
+    ("run beats all", {"Procfile": "web: a", "app.py": ""}, {"run": "x y"}, ("/bin/sh", "-c", "exec x y")),
+    ("run list", {"x": ""}, {"run": ["/bin/a b", "c"]}, ("/bin/a b", "c")),
+    ("run compound", {"x": ""}, {"run": "cd a && ./b"}, ("/bin/sh", "-c", "cd a && ./b")),
+    ("run quoted", {"x": ""}, {"run": QUOTED}, ("/bin/sh", "-c", f"exec {QUOTED}")),
+    ("run assignment", {"x": ""}, {"run": "A=1 b"}, ("/bin/sh", "-c", "A=1 b")),
+    ("executable", {"tool": "#!/bin/sh\n"}, {}, ("/app/tool",)),
+    ("elf", {"tool": "\x7fELF\0"}, {}, ("/app/tool",)),
+    ("a page with app.js", {"index.html": "", "app.js": ""}, {}, (*STATIC, "/app")),
+    (
+        "static",
+        {"dist/index.html": ""},
+        {"static": {"dir": "dist", "fallback": "index.html"}},
+        (*STATIC, "/app/dist", "--fallback", "index.html"),
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("files", "spec", "argv"), [case[1:] for case in ARGV], ids=[case[0] for case in ARGV])
+def test_what_is_run(files: dict[str, str], spec: dict[str, Any], argv: tuple[str, ...]) -> None:
+    assert plan(files, **spec).argv == argv
+
+
+def test_a_jar_is_run_by_its_java() -> None:
+    made = plan({"orders.jar": "PK"}, main_class="Main")
+    assert made.argv == ("/usr/lib/jvm/java-17/bin/java", "-jar", "/app/orders.jar")
+    assert made.env["JAVA_HOME"] == "/usr/lib/jvm/java-17"
+    assert not made.steps
+
+
+def test_a_server_that_needs_no_build_has_no_steps() -> None:
+    made = plan({"a.txt": ""}, run="/usr/bin/python3 -m http.server $PORT")
+    assert (made.layers, made.steps, made.files, made.links, made.runtime) == ((), (), {}, {}, None)
+
+
+def test_plain_python_gets_a_python_on_its_path() -> None:
+    made = plan({"shop/__init__.py": ""}, run="python -m shop")
+    assert made.links == {f".fourfold/bin/{name}": "/usr/bin/python3.11" for name in ("python", "python3")}
+    assert made.env["PATH"] == "/app/.fourfold/bin:/usr/local/bin:/usr/bin:/bin"
+
+
+def test_python_dependencies_are_a_layer_of_their_files_alone() -> None:
+    files = {
+        "requirements.txt": "-r more/base.txt\nbottle",
+        "more/base.txt": "-c ../limits.txt",
+        "limits.txt": "",
+        "app.py": "",
+    }
+    (layer,) = plan(files).layers
+    assert layer.files == ("limits.txt", "more/base.txt", "requirements.txt")
+    assert layer.keep == (".venv",)
+    assert [step.network for step in layer.steps] == [False, True, True]
+
+
+@pytest.mark.parametrize("line", ["-e .", "./lib", "shop @ file:./lib", "."])
+def test_local_python_dependencies_depend_on_the_whole_source(line: str) -> None:
+    (layer,) = plan({"requirements.txt": line, "app.py": ""}).layers
+    assert layer.files is None
+
+
+def test_the_project_itself_is_built_without_network() -> None:
+    made = plan({"pyproject.toml": PYPROJECT, "src/shop/__init__.py": ""}, run="shopd")
+    assert [step.network for step in made.steps] == [False]
+    assert made.drop == (".fourfold/backend",)
+
+
+def test_node_dependencies_are_installed_without_scripts_while_there_is_network() -> None:
+    made = plan({"package.json": node(dependencies={"ms": "^2"}), "package-lock.json": "{}", "server.js": ""})
+    (layer,) = made.layers
+    assert layer.files == ("package-lock.json", "package.json")
+    assert [step.network for step in layer.steps] == [True, False]
+    assert "--ignore-scripts" in layer.steps[0].argv[2] and "--omit=dev" in layer.steps[0].argv[2]
+
+
+def test_development_dependencies_are_there_for_the_build_and_pruned_behind_it() -> None:
+    files = {"package.json": node(devDependencies={"vite": "^5"}), "package-lock.json": "{}"}
+    made = plan(files, build="npm ci && npm run build", static={"dir": "dist"})
+    assert "--omit=dev" not in made.layers[0].steps[0].argv[2]
+    assert [str(step) for step in made.steps] == [
+        "npm ci && npm run build",
+        "npm prune --omit=dev --ignore-scripts --offline",
+    ]
+    assert not any(step.network for step in made.steps)
+    assert made.argv is not None and made.argv[-1] == "/app/dist"
+
+
+def test_a_build_may_use_a_second_language() -> None:
+    files = {"package.json": node(devDependencies={"vite": "^5"}), "requirements.txt": "bottle", "app.py": ""}
+    made = plan(files, build="npm run build", run="python app.py")
+    assert [layer.keep for layer in made.layers] == [(".venv",), ("node_modules",)]
+    assert made.runtime is not None and made.runtime.name == "python3.11"
+
+
+def test_package_json_says_more_than_a_lone_script() -> None:
+    made = plan({"package.json": node(scripts={"start": "node a.js"}), "tool.py": ""})
+    assert made.runtime is not None and made.runtime.name == "nodejs20"
+
+
+@pytest.mark.parametrize(
+    ("files", "spec", "name"),
+    [
+        ({"app.py": ""}, {}, "python3.11"),
+        ({"app.py": ""}, {"runtime": "python3.13"}, "python3.13"),
+        ({"app.py": "", ".python-version": "3.13.1\n"}, {}, "python3.13"),
+        ({"server.js": "", ".nvmrc": "v20.3\n"}, {}, "nodejs20"),
+        ({"package.json": node(engines={"node": ">=18 <21"}), "server.js": ""}, {}, "nodejs20"),
+    ],
+)
+def test_the_runtime_is_found_in_the_source(files: dict[str, str], spec: dict[str, Any], name: str) -> None:
+    runtime = plan(files, **spec).runtime
+    assert runtime is not None and runtime.name == name
+
+
+@pytest.mark.parametrize(
+    ("files", "spec", "said"),
+    [
+        ({"app.py": ""}, {"runtime": "python3.9"}, "cannot use python3.9: this host has python3.11, python3.13"),
+        ({"app.py": "", ".python-version": "3.12"}, {}, r"python3.12 \(.python-version asks for it\)"),
+        ({"server.js": "", ".nvmrc": "18"}, {}, r"nodejs18 \(.nvmrc asks for it\): this host has nodejs20"),
+        ({"package.json": node(engines={"node": "^18 || ~19.1"})}, {}, "Node.js \\^18"),
+        ({"README.md": ""}, {}, "README.md; looked for a Procfile"),
+        ({"src/Main.java": ""}, {}, "no JAR with a Main-Class"),
+        ({"shop.war": "PK"}, {}, "servlet container"),
+        ({"package.json": "{"}, {}, "package.json"),
+        ({"package.json": "[]"}, {}, "package.json"),
+        ({"pyproject.toml": "["}, {}, "pyproject.toml"),
+        ({"requirements.txt": "-r gone.txt", "app.py": ""}, {}, "gone.txt"),
+        ({"pyproject.toml": '[tool.poetry.dependencies]\nx="1"', "app.py": ""}, {}, "poetry"),
+        ({"a": ""}, {"static": {"dir": "dist"}}, "no such folder"),
+        ({}, {}, "empty source"),
+    ],
+)
+def test_what_is_refused_and_why(files: dict[str, str], spec: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said) as caught:
+        plan(files, **spec)
+    assert caught.value.hint
+
+
+def test_a_host_without_the_language_says_so() -> None:
+    with pytest.raises(UserError, match="this host has no Ruby at all"):
+        plan({"app.rb": ""}, host=Host())
+
+
+def test_another_run_needs_no_other_artifact_but_another_build_does() -> None:
+    files = {"app.py": "", "requirements.txt": "bottle"}
+    assert plan(files, run="python app.py").identity() == plan(files, run="python app.py --more").identity()
+    assert plan(files, build="true").identity() != plan(files, build="false").identity()

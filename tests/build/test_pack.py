@@ -1,0 +1,176 @@
+"""What the client sends of a source, what it leaves out, and what it refuses."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from fourfold.build import hashcache
+from fourfold.build.pack import Limits, Packed, pack
+from fourfold.errors import NotFoundError, UserError
+
+from .helpers import write
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    return write(tmp_path / "app", {"main.py": "1"})
+
+
+def packed(app: Path, **options: object) -> Packed:
+    return pack(app, environ={"FOURFOLD_HOME": str(app.parent / "home")}, **options)  # type: ignore[arg-type]
+
+
+def names(app: Path) -> list[str]:
+    return [entry.path for entry in packed(app).manifest.entries]
+
+
+def test_a_folder_is_its_files_and_their_modes(app: Path) -> None:
+    write(app, {"bin/run": "#!/bin/sh", "data/empty": ""})
+    (app / "bin/run").chmod(0o4700)
+    (app / "link").symlink_to("data/empty")
+    (app / "hollow").mkdir()
+    made = packed(app)
+    assert [(entry.path, entry.mode, entry.size, entry.link) for entry in made.manifest.entries] == [
+        ("bin/run", 0o755, 9, None),
+        ("data/empty", 0o644, 0, None),
+        ("link", 0o644, 0, "data/empty"),
+        ("main.py", 0o644, 1, None),
+    ]
+    assert {path.name for path in made.files.values()} == {"run", "empty", "main.py"}
+
+
+def test_one_file_is_a_source_too(app: Path) -> None:
+    made = packed(app / "main.py")
+    assert [entry.path for entry in made.manifest.entries] == ["main.py"]
+
+
+@pytest.mark.parametrize(
+    ("ignore", "files", "kept"),
+    [
+        ({".gitignore": "*.log\n!keep.log\n"}, ["a.log", "keep.log", "d/b.log"], ["keep.log"]),
+        ({".gitignore": "/dist/\n"}, ["dist/a", "d/dist/b"], ["d/dist/b"]),
+        ({"d/.gitignore": "x\n"}, ["x", "d/x", "d/e/x"], ["x"]),
+        ({".gitignore": "x\n", "d/.gitignore": "!x\n"}, ["x", "d/x"], ["d/x"]),
+        ({".gitignore": "d/\n", "d/.gitignore": "!x\n"}, ["d/x"], []),
+        ({".dockerignore": "*.md\n"}, ["a.md", "d/b.md"], ["d/b.md"]),
+        ({".dockerignore": "**/*.md\n"}, ["a.md", "d/b.md"], []),
+        ({".dockerignore": "*\n!src\n!a.txt\n"}, ["a.txt", "b.txt", "src/c", "lib/d"], ["a.txt", "src/c"]),
+        ({".dockerignore": "src\n!src/a\n"}, ["src/a", "src/b"], ["src/a"]),
+        ({".gitignore": "dist/\n", ".fourfoldignore": "!dist/\n"}, ["dist/a"], ["dist/a"]),
+        ({".fourfoldignore": "# note\n\nbig\n"}, ["big/a", "small"], ["small"]),
+        ({}, [".git/x", "node_modules/a", "d/node_modules/a", ".venv/b", "d/__pycache__/c", "ok"], ["ok"]),
+        ({}, ["fourfold.yaml", "fourfold.staging.yml", "d/fourfold.yaml"], ["d/fourfold.yaml"]),
+    ],
+)  # fmt: skip
+def test_what_is_left_out(tmp_path: Path, ignore: dict[str, str], files: list[str], kept: list[str]) -> None:
+    app = write(tmp_path / "app", {**ignore, **{name: name for name in files}})
+    assert [name for name in names(app) if not name.endswith("ignore")] == kept
+
+
+def test_rules_of_the_repository_around_it_hold(tmp_path: Path) -> None:
+    write(tmp_path, {".git/HEAD": "", ".gitignore": "*.tmp\n/services/web/out\n/web\n"})
+    app = write(tmp_path / "services/web", {"a.tmp": "", "out/x": "", "web": "", "main.py": ""})
+    assert names(app) == ["main.py", "web"]
+
+
+def test_files_can_be_excluded_by_path(app: Path) -> None:
+    write(app, {"shop.yaml": "app: shop"})
+    assert [entry.path for entry in packed(app, exclude=[app / "shop.yaml"]).manifest.entries] == ["main.py"]
+
+
+def refusal(app: Path, **options: object) -> str:
+    with pytest.raises(UserError) as caught:
+        packed(app, **options)
+    assert caught.value.hint
+    return f"{caught.value.what} ({caught.value.hint})"
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../x", "d/../../x"])
+def test_links_out_are_refused_by_name(app: Path, target: str) -> None:
+    (app / "out").symlink_to(target)
+    assert "'out'" in refusal(app)
+
+
+def test_sockets_and_pipes_are_refused_by_name(app: Path) -> None:
+    os.mkfifo(app / "pipe")
+    assert "pipe" in refusal(app)
+    (app / "pipe").unlink()
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(app / "sock"))
+    server.close()
+    assert "it is a socket" in refusal(app)
+
+
+def test_names_that_are_not_utf8_are_refused(app: Path) -> None:
+    Path(os.fsdecode(os.fsencode(app) + b"/caf\xe9")).write_text("")
+    assert "caf\\xe9" in refusal(app)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_unreadable_files_are_refused(app: Path) -> None:
+    (app / "main.py").chmod(0)
+    assert "Permission denied" in refusal(app)
+
+
+def test_too_large_names_the_largest_folders(app: Path) -> None:
+    write(app, {"data/films/a": "x" * 3_000_000, "data/b": "x" * 1_500_000})
+    text = refusal(app, limits=Limits(size=2_000_000))
+    assert "data/films (3 MiB), data (1 MiB)" in text and ".fourfoldignore" in text
+    assert "has 3 files, the limit is 2 files" in refusal(app, limits=Limits(files=2))
+
+
+def test_a_source_that_is_not_there(app: Path) -> None:
+    with pytest.raises(NotFoundError, match="No such file"):
+        packed(app / "gone")
+
+
+def test_an_ignore_file_in_another_encoding_is_named(app: Path) -> None:
+    (app / ".gitignore").write_bytes(b"\xff\xfe\x00")
+    assert ".gitignore" in refusal(app)
+
+
+def old(folder: Path) -> None:
+    """As if written a minute ago: what changed just now is hashed again (see hashcache)."""
+    for path in folder.rglob("*"):
+        os.utime(path, (time.time() - 60, time.time() - 60))
+
+
+def test_unchanged_files_are_not_read_again(app: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(app, {f"d{index}": str(index) for index in range(50)})
+    old(app)
+    monkeypatch.setattr(hashcache, "_TICK_NS", 0)  # ctime cannot be set back
+    first = packed(app)
+    read: list[str] = []
+    original = hashcache._hash
+
+    def reading(path: str, status: os.stat_result) -> str:
+        read.append(path)
+        return original(path, status)
+
+    monkeypatch.setattr(hashcache, "_hash", reading)
+    assert packed(app).manifest == first.manifest
+    assert read == []
+    (app / "d7").write_text("8")
+    assert packed(app).manifest != first.manifest
+    assert [Path(path).name for path in read] == ["d7"]
+
+
+def test_a_file_changed_within_the_same_tick_is_noticed(app: Path) -> None:
+    for text in ("aa", "bb", "cc"):
+        (app / "main.py").write_text(text)
+        os.utime(app / "main.py", ns=(1, 1))
+        (digest,) = packed(app).files
+        assert packed(app).files[digest].read_text() == text
+        assert digest == packed(app).manifest.entries[0].sha256
+
+
+def test_a_damaged_cache_is_as_if_empty(app: Path) -> None:
+    first = packed(app).manifest
+    for file in (app.parent / "home/cache").iterdir():
+        file.write_bytes(b'{"version": 1, "files": {"main.py": 3}}')
+    assert packed(app).manifest == first

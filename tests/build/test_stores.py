@@ -1,0 +1,123 @@
+"""The content-addressed stores: what is written is whole and what it says it is, or it is not there."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from fourfold.errors import NotFoundError, UserError, WorldError
+from fourfold.paths import Paths
+from fourfold.store import trees
+from fourfold.store.artifacts import Artifact, Artifacts, Lock
+from fourfold.store.blobs import Blobs
+from fourfold.store.manifest import Entry, Manifest
+from fourfold.store.sources import Sources
+
+from .helpers import write
+
+CONTENT = b"hello"
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+KEY = "a" * 64
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return Paths.find({"FOURFOLD_HOME": str(tmp_path)}, 0)
+
+
+async def chunks(*parts: bytes, fail: bool = False) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+    if fail:
+        raise ConnectionResetError("gone")
+
+
+def files(paths: Paths) -> list[Path]:
+    return [path for path in paths.state.rglob("*") if path.is_file()]
+
+
+def test_a_blob_is_kept_under_its_digest(paths: Paths) -> None:
+    blobs = Blobs(paths)
+    assert blobs.missing([DIGEST, DIGEST]) == [DIGEST]
+    asyncio.run(blobs.put(DIGEST, chunks(b"hel", b"lo")))
+    asyncio.run(blobs.put(DIGEST, chunks(CONTENT)))
+    assert blobs.missing([DIGEST]) == []
+    assert blobs.path(DIGEST).read_bytes() == CONTENT
+    assert [(kept.digest, kept.size) for kept in blobs.list()] == [(DIGEST, 5)]
+    assert (blobs.remove(DIGEST), blobs.remove(DIGEST)) == (5, 0)
+
+
+def test_what_is_not_what_it_says_leaves_nothing(paths: Paths) -> None:
+    blobs = Blobs(paths)
+    with pytest.raises(UserError, match="what came has the digest"):
+        asyncio.run(blobs.put(DIGEST, chunks(b"other")))
+    with pytest.raises(UserError, match="longer"):
+        asyncio.run(blobs.put(DIGEST, chunks(CONTENT), limit=4))
+    with pytest.raises(ConnectionResetError):
+        asyncio.run(blobs.put(DIGEST, chunks(b"hel", fail=True)))
+    assert files(paths) == []
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "", DIGEST.upper(), DIGEST + "\n", DIGEST[:63]])
+def test_a_name_that_is_no_digest_touches_no_file(paths: Paths, name: str) -> None:
+    for store in (Blobs(paths).path, Sources(paths, Blobs(paths)).get, Artifacts(paths).get, Artifacts(paths).remove):
+        with pytest.raises(UserError, match="as a digest"):
+            store(name)
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(WorldError, match="No space left on device"):
+        asyncio.run(Blobs(paths).put(DIGEST, chunks(CONTENT)))
+    with pytest.raises(WorldError, match="No space left on device"):
+        Sources(paths, Blobs(paths)).put(Manifest.of([]))
+    assert files(paths) == []
+
+
+def test_a_source_is_written_as_its_manifest_says(paths: Paths, tmp_path: Path) -> None:
+    blobs = Blobs(paths)
+    blobs.add(DIGEST, [CONTENT])
+    sources = Sources(paths, blobs)
+    manifest = Manifest.of([Entry("a/run", 0o755, 5, DIGEST), Entry("b", 0o644, 5, DIGEST), Entry("l", link="a/run")])
+    assert sources.put(manifest) == sources.put(manifest) == manifest.digest
+    sources.materialize(manifest.digest, tmp_path / "copy")
+    sources.materialize(manifest.digest, tmp_path / "link", link=True)
+    for tree, modes in (("copy", (0o755, 0o644)), ("link", (0o755, 0o444))):
+        found = [(tmp_path / tree / name).stat() for name in ("a/run", "b")]
+        assert tuple(status.st_mode & 0o777 for status in found) == modes
+        assert (tmp_path / tree / "l").read_bytes() == CONTENT
+    assert (tmp_path / "link/b").stat().st_ino == blobs.path(DIGEST).stat().st_ino
+    assert (tmp_path / "copy/b").stat().st_ino != blobs.path(DIGEST).stat().st_ino
+    assert [kept.digest for kept in sources.list()] == [manifest.digest]
+    sources.remove(manifest.digest)
+    with pytest.raises(NotFoundError):
+        sources.get(manifest.digest)
+
+
+def test_an_artifact_is_published_whole_found_and_removed(paths: Paths) -> None:
+    artifacts = Artifacts(paths)
+    tree = write(paths.work / "b/tree", {"app/x": "1"})
+    trees.seal(tree)
+    lock = Lock("requirements.lock", "six==1")
+    made = artifacts.publish(Artifact(KEY, tree, ("x",), {"PATH": "/app"}, "python3.11", "s", {"deps": lock}, 1, 2.0))
+    assert not tree.exists()
+    assert artifacts.find(KEY) == made == artifacts.get(KEY)
+    assert artifacts.find("b" * 64) is None
+    assert artifacts.lock("deps") == lock and artifacts.lock("other") is None
+    assert [kept.digest for kept in artifacts.list()] == [KEY]
+    assert artifacts.remove(KEY) > 0 and artifacts.remove(KEY) == 0
+    assert artifacts.find(KEY) is None and files(paths) == []
+
+
+def test_paths_can_be_moved_where_nothing_can_be_mounted() -> None:
+    artifact = Artifact(KEY, Path("/t"), ("/app/.venv/bin/x", "-d", "/apple"), {"PATH": "/app/bin:/usr/bin:/app"})
+    placed = artifact.located(Path("/state/t"))
+    assert placed.argv == ("/state/t/.venv/bin/x", "-d", "/apple")
+    assert placed.env == {"PATH": "/state/t/bin:/usr/bin:/state/t"}

@@ -1,0 +1,204 @@
+"""The shared options, which app a command is about, and how errors are told."""
+
+from __future__ import annotations
+
+import json
+import os
+import socketserver
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+
+from fourfold import __version__
+from fourfold.cli import elsewhere
+from fourfold.cli.appname import from_file
+from fourfold.cli.options import Options
+from fourfold.paths import Paths
+from tests.api.serving import Serving, serving
+from tests.cli.conftest import Cli
+
+
+@pytest.mark.parametrize("line", ["-o json gc", "gc -o json", "gc --output=json", "-o table gc -o json"])
+def test_before_and_after_the_command(cli: Cli, server: Serving, line: str) -> None:
+    assert json.loads(cli(*line.split()).out)["freed_bytes"] == 52428800
+
+
+def test_the_environment_yields_to_flags(cli: Cli, server: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOURFOLD_OUTPUT", "json")
+    monkeypatch.setenv("FOURFOLD_APP", "nix")
+    assert cli("gc").out.startswith("{")
+    assert cli("-o", "table", "gc").out.startswith("removed")
+    assert cli("status").code == 2
+    assert cli("-a", "shop", "status", "-o", "table").code == 0
+    assert cli("secrets", "list", "-a", "shop").code == 0
+    assert server.facade.calls[-1] == ("secrets", ("shop",))
+
+
+def test_a_letter_that_a_command_uses_itself(cli: Cli, server: Serving, home: Path) -> None:
+    (home / "x.yaml").write_text("app: shop\n")
+    server.facade.lines = []
+    assert cli("-f", str(home / "x.yaml"), "logs").code == 0
+    assert cli("logs", "--file", str(home / "x.yaml")).code == 0
+    assert server.facade.calls[-1] == ("logs", ("shop", [], None, 100, False, False))
+
+
+BAD_USAGE = [
+    (["statsu"], "cannot run fourfold: there is no command statsu; did you mean status?", "see: fourfold --help"),
+    (["xyzzy"], "cannot run fourfold: there is no command xyzzy", "see: fourfold --help"),
+    (["--nope"], "cannot run fourfold: no such option: --nope", "see: fourfold --help"),
+    (["stop", "--9"], "cannot run fourfold stop: no such option: --9", "see: fourfold stop --help"),
+    (["explain"], "cannot run fourfold explain: missing argument 'SERVICE'", "see: fourfold explain --help"),
+    (["exec", "web"], "cannot run fourfold exec: missing argument 'CMD'", "see: fourfold exec --help"),
+    (["secrets"], "cannot run fourfold secrets: missing command", "see: fourfold secrets --help"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "what", "hint"), BAD_USAGE, ids=[" ".join(case[0]) for case in BAD_USAGE])
+def test_bad_usage(cli: Cli, arguments: list[str], what: str, hint: str) -> None:
+    result = cli(*arguments)
+    assert (result.code, result.out, result.err) == (2, "", f"error: {what}\nhint: {hint}\n")
+
+
+@pytest.mark.parametrize("arguments", [["-o", "xml", "gc"], ["gc", "--timeout", "soon"]])
+def test_bad_values(cli: Cli, arguments: list[str]) -> None:
+    result = cli(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("error: cannot run fourfold")
+
+
+def test_no_command_is_help(cli: Cli) -> None:
+    result = cli()
+    assert (result.code, result.out) == (2, "")
+    assert "Usage: fourfold [OPTIONS] COMMAND" in result.err
+
+
+def test_an_unexpected_error_shows_no_traceback(
+    cli: Cli, server: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(count: object) -> str:
+        raise KeyError("inner")
+
+    monkeypatch.setattr("fourfold.cli.formats.size", broken)
+    result = cli("gc")
+    assert (result.code, result.out) == (1, "")
+    assert result.err == (
+        "error: cannot go on: unexpected KeyError: 'inner'\n"
+        "hint: please report it with the output of the same command and -v\n"
+    )
+    assert "Traceback" in cli("gc", "-v").err
+
+
+class Older(BaseHTTPRequestHandler):
+    """A daemon of another version, whose shapes differ."""
+
+    def do_GET(self) -> None:
+        body = b'{"version": "0.0.9"}'
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        return None
+
+
+def test_an_answer_of_another_version(cli: Cli, home: Path) -> None:
+    (home / "run").mkdir()
+    with socketserver.ThreadingUnixStreamServer(str(home / "run/fourfold.sock"), Older) as older:
+        thread = threading.Thread(target=older.serve_forever)
+        thread.start()
+        result = cli("apps")
+        older.shutdown()
+        thread.join()
+    assert (result.code, result.out) == (1, "")
+    assert result.err == (
+        f"error: cannot understand the daemon's answer: it is version 0.0.9, this command is {__version__}\n"
+        "hint: end it with `fourfold daemon stop` (services keep running) and run `fourfold up`\n"
+    )
+
+
+def test_no_daemon(cli: Cli, home: Path) -> None:
+    result = cli("status")
+    assert (result.code, result.out) == (1, "")
+    assert result.err == (
+        f"error: cannot reach the daemon at {home}/run/fourfold.sock: none runs there\n"
+        "hint: start one with `fourfold up` in the folder of your app, or `fourfold daemon`\n"
+    )
+
+
+def test_another_daemon_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    with serving(home / "run/fourfold.sock") as server:
+        monkeypatch.setattr(elsewhere, "_candidates", lambda: iter([(server.socket, "use sudo")]))
+        mine = Paths.find({"FOURFOLD_HOME": str(home / "mine")}, 0)
+        said = f"another daemon at {server.socket} has shop: use sudo"
+        assert list(elsewhere.others(mine, "shop")) == [said]
+        assert list(elsewhere.others(mine, None)) == [said]
+        assert list(elsewhere.others(mine, "nix")) == []
+        assert elsewhere.hint_for(mine, "shop").startswith(said)
+        with serving(home / "mine/run/fourfold.sock") as other:
+            other.facade.apps_known = ["else"]
+            assert elsewhere.hint_for_missing(mine, "shop", "old hint") == said
+            assert elsewhere.hint_for_missing(mine, "else", "old hint") == "old hint"
+            assert elsewhere.hint_for_missing(mine, "nix", "old hint") == "old hint"
+        assert list(elsewhere.others(Paths.find({"FOURFOLD_HOME": str(home)}, 0), "shop")) == []
+
+
+def test_the_app_is_found(cli: Cli, server: Serving, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cli("status").code == 0, "the only one"
+    server.facade.apps_known = ["a", "b"]
+    result = cli("status")
+    assert (result.code, result.err) == (
+        2,
+        "error: cannot tell which app: there is no fourfold.yaml here, and this daemon has several\n"
+        "hint: name one with -a: a, b\n",
+    )
+    server.facade.apps_known = []
+    assert "there is no fourfold.yaml here, and this daemon has no app" in cli("status").err
+    server.facade.apps_known = ["here", "b"]
+    below = home / "work/src/deep"
+    below.mkdir(parents=True)
+    (home / "work/fourfold.yaml").write_text("# mine\napp: here   # and now\nservices: {x: {port: ${UNSET}}}\n")
+    monkeypatch.chdir(below)
+    assert cli("status").code == 0
+    assert server.facade.calls[-1] == ("status", ("here",))
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("app: shop\n", "shop"),
+        ('app: "shop"\r\n', "shop"),
+        ("\ufeffapp: 'shop' # x\n", "shop"),
+        ("x-app: no\nservices: {app: {run: x}}\napp: shop\n", "shop"),
+        ("{app: shop, services: {x: {run: y}}}\n", "shop"),
+        ("app: ${NAME}\nservices: {x: {run: y}}\n", "named"),
+    ],
+)
+def test_the_name_in_a_file(home: Path, monkeypatch: pytest.MonkeyPatch, text: str, name: str) -> None:
+    monkeypatch.setenv("NAME", "named")
+    path = home / "work/fourfold.yaml"
+    path.write_text(text)
+    assert from_file(Options()) == name
+
+
+def test_an_overlay_may_rename_the_app(home: Path) -> None:
+    (home / "work/fourfold.yaml").write_text("app: shop\n")
+    (home / "work/fourfold.staging.yaml").write_text("app: shop-staging\n")
+    assert from_file(Options(env="staging")) == "shop-staging"
+
+
+def test_a_reader_that_goes_is_no_error(server: Serving) -> None:
+    command = f"{sys.executable} -m fourfold status -o json | head -c 1"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env=dict(os.environ))
+    assert (done.stdout, done.stderr) == ("{", "")
+
+
+def test_closed_standard_streams(server: Serving) -> None:
+    command = f"exec {sys.executable} -m fourfold gc <&- 2>&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env=dict(os.environ))
+    assert (done.returncode, done.stdout) == (0, "removed 2 releases, 40 blobs; freed 50 MiB\n")

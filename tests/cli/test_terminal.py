@@ -1,0 +1,109 @@
+"""exec and run: pipes, a real terminal, signals, exit codes."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from fourfold.errors import NotFoundError
+from tests.api.serving import Serving, eventually
+from tests.cli.conftest import Cli
+
+COMMAND = [sys.executable, "-m", "fourfold"]
+
+
+def piped(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([*COMMAND, *arguments], input=given, capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize("what", ["exec", "run"])
+def test_pipes_and_the_exit_code(server: Serving, what: str) -> None:
+    content = bytes(range(256)) * 4000
+    done = piped(what, "catalog", "--", "sh", "-c", "exit 7", given=content)
+    assert (done.returncode, done.stdout, done.stderr) == (7, content, b"bye\n")
+    instance = (None,) if what == "exec" else ()
+    assert server.facade.calls[-1] == (what, ("shop", "catalog", *instance, ["sh", "-c", "exit 7"], False))
+
+
+def test_options_of_the_program_are_its_own(server: Serving) -> None:
+    piped("exec", "catalog", "--instance", "shop.catalog-3-a", "-a", "shop", "--", "ls", "-a", "--", "-o")
+    assert server.facade.calls == [("exec", ("shop", "catalog", "shop.catalog-3-a", ["ls", "-a", "--", "-o"], False))]
+
+
+def test_no_standard_input(server: Serving) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"exec {sys.executable} -m fourfold run catalog -- x <&-"], capture_output=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (7, b"", b"bye\n")
+
+
+def test_a_service_that_is_not_there(cli: Cli, server: Serving) -> None:
+    server.facade.fails["exec"] = NotFoundError("cannot find nix", "look")
+    done = piped("exec", "nix", "--", "x")
+    assert (done.returncode, done.stderr) == (2, b"error: cannot find nix\nhint: look\n")
+
+
+def test_no_daemon(cli: Cli) -> None:
+    result = cli("exec", "-a", "shop", "web", "--", "x")
+    assert result.code == 1
+    assert "none runs there" in result.err
+
+
+def test_signals_go_to_the_program(server: Serving) -> None:
+    with subprocess.Popen([*COMMAND, "run", "catalog", "--", "x"], stdin=subprocess.PIPE) as process:
+        eventually(lambda: ("run", ("shop", "catalog", ["x"], False)) in server.facade.calls)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 143
+    assert server.facade.program.signals == ["INT"]
+
+
+def test_a_daemon_that_goes_away(server: Serving) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "run", "catalog", "--", "x"], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        eventually(lambda: bool(server.facade.calls) and server.facade.calls[-1][0] == "run")
+        server.stop()
+        assert process.wait(20) == 1
+        assert process.stderr is not None
+        assert b"error: cannot go on: the daemon went away" in process.stderr.read()
+
+
+@contextmanager
+def on_a_terminal(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], int, int]]:
+    """The process, our end of its terminal, and the terminal itself (to ask for its modes)."""
+    ours, its = pty.openpty()
+    termios.tcsetwinsize(its, (24, 80))
+    process = subprocess.Popen([*COMMAND, *arguments], stdin=its, stdout=its, stderr=its, start_new_session=True)
+    try:
+        yield process, ours, its
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+        os.close(its)
+
+
+def test_a_terminal(server: Serving) -> None:
+    with on_a_terminal("exec", "catalog", "--", "sh") as (process, ours, its):
+        before = termios.tcgetattr(its)
+        eventually(lambda: server.facade.program.sizes == [(24, 80)])
+        assert server.facade.calls[-1][1][-1] is True
+        eventually(lambda: not termios.tcgetattr(its)[3] & termios.ICANON)
+        os.write(ours, b"\x03x")  # Ctrl-C is a key like any other
+        read = b""
+        while not read.endswith(b"\x03x"):
+            read += os.read(ours, 100)
+        termios.tcsetwinsize(its, (50, 132))
+        process.send_signal(signal.SIGWINCH)
+        eventually(lambda: server.facade.program.sizes == [(24, 80), (50, 132)])
+        server.call(lambda: server.facade.program.signal("HUP"))
+        assert process.wait(20) == 143
+        assert termios.tcgetattr(its) == before

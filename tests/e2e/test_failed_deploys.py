@@ -1,0 +1,76 @@
+"""Promise 3: a failed deploy changes nothing for users, exits 1, and says why."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.home import Home, web_file
+from tests.support.load import Load
+
+CAUSES: dict[str, tuple[dict[str, object], str, str]] = {
+    "crashes": ({"EXIT_CODE": 3}, "", "exit code 3"),
+    "dies by a signal": ({}, 'run: [sh, -c, "kill -SEGV $$$$"]', "signal 11"),
+    "never gets ready": ({"NEVER_READY": 1}, "health: {path: /healthz, grace: 2s}", "not ready within 2 s: GET /healthz answered 503"),
+    "listens elsewhere": ({"WRONG_PORT": 1}, "health: {path: /healthz, grace: 3s}", "instead of $PORT"),
+    "takes too much memory": ({"MEMORY_HOG": 200_000_000}, "resources: {memory: 64Mi}", "out of memory"),
+    "fails before": ({}, "deploy: {before: 'echo no such table; exit 4'}", "before: exit code 4"),
+    "has no such command": ({}, "run: [no-such-program, --now]", "no such command 'no-such-program'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_the_old_version_serves_on(home: Home, cause: str) -> None:
+    environ, extra, words = CAUSES[cause]
+    file = home.app(web_file(home.port, VERSION="one"))
+    home.run("up", "-f", str(file))
+    with Load(f"http://127.0.0.1:{home.port}/", connections=2, rps=50) as load:
+        file.write_text(changed(home.port, extra, environ))
+        failed = home.run("up", "-f", str(file), code=1)
+    assert words in failed.stdout + failed.stderr
+    assert not load.report().failures, str(load.report())
+    assert home.get().headers["x-version"] == "one"
+    service = home.service()
+    assert service["release"] == 1 and service["ready"] == 1
+    assert service["deployment"]["state"] == "rolled-back"
+    assert words in service["deployment"]["reason"]
+    assert words in home.run("explain", "-a", "app", "web", code=None).stdout
+
+
+def changed(port: int, extra: str, environ: dict[str, object]) -> str:
+    """The file with `extra` in place of the keys that it has too."""
+    text = web_file(port, extra=extra, VERSION="two", **environ)
+    key = extra.partition(":")[0]
+    lines = text.splitlines()
+    doubled = [n for n, line in enumerate(lines) if key and line.startswith(f"    {key}:")]
+    if len(doubled) > 1:
+        del lines[doubled[0]]
+    return "\n".join(lines) + "\n"
+
+
+def test_a_first_deploy_that_fails_leaves_nothing_running(home: Home) -> None:
+    file = home.app(web_file(home.port, EXIT_CODE=3))
+    failed = home.run("up", "-f", str(file), code=1)
+    assert "exit code 3" in failed.stdout + failed.stderr
+    service = home.service()
+    assert service["deployment"]["state"] == "failed" and service["instances"] == []
+    file.write_text(web_file(home.port, VERSION="mended"))
+    home.run("up", "-f", str(file))
+    assert home.get().headers["x-version"] == "mended"
+
+
+def test_a_dependent_is_not_deployed_when_what_it_needs_failed(home: Home) -> None:
+    text = web_file(home.port, EXIT_CODE=3).replace(
+        "gateway:", "  later:\n    source: ./web\n    run: exec sleep 1000\n    depends_on: [web]\ngateway:"
+    )
+    failed = home.run("up", "-f", str(home.app(text)), code=1)
+    assert "it depends on that" in failed.stdout + failed.stderr
+    assert home.instances("later") == []
+
+
+def test_a_build_that_fails_changes_nothing(home: Home) -> None:
+    file = home.app(web_file(home.port, VERSION="one"))
+    home.run("up", "-f", str(file))
+    file.write_text(web_file(home.port, extra="build: echo cannot compile; exit 7", VERSION="two"))
+    failed = home.run("up", "-f", str(file), code=1)
+    assert "cannot compile" in failed.stdout + failed.stderr
+    assert home.service()["release"] == 1 and home.service()["deployment"]["state"] == "done"

@@ -1,0 +1,198 @@
+"""Promise 2: any of our processes may be killed at any moment; services go on and all converges again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+
+import psutil
+import pytest
+
+from tests.e2e.home import Home, web_file
+from tests.support.load import Load
+from tests.support.wait import until
+
+
+def test_one_of_two_instances_is_killed(home: Home) -> None:
+    """At most the requests that it was answering are lost."""
+    home.run("up", "-f", str(home.app(web_file(home.port, instances=2, VERSION="one"))))
+    victim = home.instances()[0]
+    with Load(f"http://127.0.0.1:{home.port}/", connections=4, rps=200) as load:
+        until(lambda: load.report().ok > 50)
+        os.kill(victim["pid"], signal.SIGKILL)
+        until(lambda: all(i["state"] == "ready" and i["pid"] != victim["pid"] for i in home.instances()), 20)
+        ok = load.report().ok
+        until(lambda: load.report().ok > ok + 50)
+    assert len(load.report().failures) <= 4, str(load.report())
+    restarted = next(i for i in home.instances() if i["id"] == victim["id"])
+    assert restarted["restarts"] == 1 and restarted["exit"]["signal"] == 9
+
+
+def test_the_spawner_is_killed(home: Home) -> None:
+    """Services serve on, are adopted, and the next exits are known again."""
+    home.run("up", "-f", str(home.app(web_file(home.port, instances=2, VERSION="one"))))
+    before = {i["pid"] for i in home.instances()}
+    with Load(f"http://127.0.0.1:{home.port}/", connections=2, rps=100) as load:
+        until(lambda: load.report().ok > 20)
+        old = home.spawner()
+        old.kill()
+        until(lambda: home.spawner().pid != old.pid, 20, "another spawner")
+        ok = load.report().ok
+        until(lambda: load.report().ok > ok + 20)
+    assert not load.report().failures, str(load.report())
+    assert {i["pid"] for i in home.instances()} == before
+    victim = home.instances()[0]
+    os.kill(victim["pid"], signal.SIGKILL)
+    until(lambda: all(i["state"] == "ready" for i in home.instances() if i["pid"] != victim["pid"]), 20)
+    until(lambda: next(i for i in home.instances() if i["id"] == victim["id"])["restarts"] == 1, 20, "its restart")
+    crashed = next(i for i in home.instances() if i["id"] == victim["id"])
+    os.kill(crashed["pid"], signal.SIGTERM)
+    until(lambda: next(i for i in home.instances() if i["id"] == victim["id"])["restarts"] == 2, 20, "the next one")
+    exit = next(i for i in home.instances() if i["id"] == victim["id"])["exit"]
+    assert (exit["code"], exit["signal"]) != (None, None)
+
+
+def test_haproxy_is_killed(home: Home) -> None:
+    home.run("up", "-f", str(home.app(web_file(home.port, VERSION="one"))))
+    masters = [p for p in home.processes() if p.name() == "haproxy"]
+    main = min(masters, key=lambda process: process.create_time())
+    main.kill()
+    until(lambda: home.get().status_code == 200, 20, "the gateway to be back")
+    assert home.service()["ready"] == 1
+
+
+def test_both_daemon_and_spawner_are_killed(home: Home) -> None:
+    """What nobody watches goes on; what died meanwhile is found out."""
+    home.run("up", "-f", str(home.app(web_file(home.port, instances=2, VERSION="one"))))
+    one, two = home.instances()
+    spawner = home.spawner()
+    home.kill_daemon()
+    spawner.kill()
+    spawner.wait(10)
+    os.kill(one["pid"], signal.SIGKILL)
+    assert home.get().status_code == 200
+    home.start_daemon()
+    until(lambda: home.service()["ready"] == 2, 20, "two instances to be ready")
+    pids = {i["id"]: i["pid"] for i in home.instances()}
+    assert pids[two["id"]] == two["pid"] and pids[one["id"]] != one["pid"]
+
+
+def test_after_a_reboot_everything_comes_back_in_order(home: Home) -> None:
+    """Simulated: nothing of ours runs any more, and what is remembered says another boot id. Secrets included."""
+    text = web_file(home.port, extra="secrets: [API_KEY]\ndepends_on: [base]", VERSION="one").replace(
+        "  web:\n", "  base:\n    source: ./web\n    run: exec /usr/bin/python3 web.py\n    port: 8080\n  web:\n"
+    )
+    home.app(text)
+    home.run("secrets", "set", "API_KEY", "-a", "app", stdin="s3cret")
+    home.run("up", "-f", str(home.root / "app" / "fourfold.yaml"))
+    reboot(home)
+    home.start_daemon()
+    until(lambda: home.service()["ready"] == 1 and home.service("base")["ready"] == 1, 30, "all to be back")
+    until(lambda: home.get().status_code == 200, 10, "the gateway to be back")
+    assert home.instances("base")[0]["started_at"] <= home.instances("web")[0]["started_at"]
+    assert home.instances()[0]["restarts"] == 0
+    environ = psutil.Process(home.instances()[0]["pid"]).environ()
+    assert environ["API_KEY"] == "s3cret"
+
+
+def reboot(home: Home) -> None:
+    import sqlite3
+
+    home.kill_daemon()
+    for process in home.processes():
+        process.kill()
+    until(lambda: not home.processes(), 10, "all processes to be gone")
+    database = sqlite3.connect(home.home / "state" / "fourfold.db")
+    with database:
+        database.execute("UPDATE instances SET boot_id = 'the-boot-before'")
+    database.close()
+    for path in sorted((home.home / "run").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+
+
+def test_a_crash_loop_is_named_and_slowed_down(home: Home) -> None:
+    """A deployed service that begins to crash: restarted at once, then ever later, and called what it is."""
+    extra = "restart: {backoff: {min: 1s, max: 2s}}"
+    file = home.app(web_file(home.port, extra=extra, VERSION="one"))
+    home.run("up", "-f", str(file))
+
+    def crash() -> bool:
+        instance = home.instances()[0]
+        if instance["pid"] is not None:
+            os.kill(instance["pid"], signal.SIGKILL)
+        return bool(instance["state"] == "crash-loop")
+
+    until(crash, 60, "the crash loop to be named")
+    assert "crash loop" in home.run("explain", "-a", "app", "web", code=None).stdout
+    assert "instance.crash-loop" in home.run("events", "-a", "app").stdout
+    until(lambda: home.service()["ready"] == 1, 20, "it to recover when it is left alone")
+
+
+def test_two_ups_at_once(home: Home) -> None:
+    """The second waits, says for whom and how long, and then does its work."""
+    file = home.app(web_file(home.port, VERSION="one"))
+    home.run("up", "-f", str(file))
+    with socket.create_server(("127.0.0.1", 0)) as gate:
+        wait = f"import socket; socket.create_connection({gate.getsockname()!r}).recv(1)"
+        extra = f"deploy: {{before: [python3, -c, {json.dumps(wait)}]}}"
+        file.write_text(web_file(home.port, extra=extra, VERSION="two"))
+        first = home.start("up", "-f", str(file))
+        gate.settimeout(20)
+        held, _ = gate.accept()
+        file.write_text(web_file(home.port, VERSION="three"))
+        second = home.start("up", "-f", str(file))
+        until(lambda: "operation.queued" in home.run("events", "-a", "app").stdout, 20, "the second to wait")
+        held.close()
+    output, _ = second.communicate(timeout=60)
+    said, _ = first.communicate(timeout=60)
+    assert first.returncode == 0 and second.returncode == 0, said + output
+    assert "waits for: up by" in output
+    assert home.get().headers["x-version"] == "three"
+
+
+def test_a_foreign_process_is_never_signalled(home: Home) -> None:
+    """The journal and the store name a pid that now belongs to somebody else: it is left alone."""
+    import sqlite3
+    import subprocess
+    import sys
+
+    home.run("up", "-f", str(home.app(web_file(home.port, VERSION="one"))))
+    home.kill_daemon()
+    instance_processes = [p for p in home.processes() if "web.py" in " ".join(p.cmdline())]
+    home.spawner().kill()
+    for process in instance_processes:
+        process.kill()
+    bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+    try:
+        database = sqlite3.connect(home.home / "state" / "fourfold.db")
+        with database:
+            database.execute("UPDATE instances SET pid = ?", (bystander.pid,))
+        database.close()
+        journal = home.home / "run" / "spawner.journal"
+        pids = [process.pid for process in instance_processes]
+        text = journal.read_text()
+        for pid in pids:
+            text = text.replace(f'"pid": {pid},', f'"pid": {bystander.pid},')
+        journal.write_text(text)
+        home.start_daemon()
+        until(lambda: home.service()["ready"] == 1, 20, "the service to be back")
+        home.run("down", "-a", "app", "-y")
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+@pytest.mark.parametrize("policy", ["drained", "killed"])
+def test_stop_honours_drain_and_grace(home: Home, policy: str) -> None:
+    extra = "restart: {policy: always}"
+    text = web_file(home.port, extra=extra, IGNORE_TERM=int(policy == "killed")).replace("grace: 5s", "grace: 1s")
+    home.run("up", "-f", str(home.app(text)))
+    pid = home.instances()[0]["pid"]
+    begun = time.monotonic()
+    home.run("stop", "-a", "app", "web")
+    assert home.instances() == [] and not psutil.pid_exists(pid)
+    assert (time.monotonic() - begun >= 1.0) == (policy == "killed") or policy == "drained"

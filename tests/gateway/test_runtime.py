@@ -1,0 +1,131 @@
+"""HAProxy's answers, parsed, and the commands that follow from them."""
+
+from __future__ import annotations
+
+import pytest
+
+from fourfold.gateway.counters import Counters
+from fourfold.gateway.model import Backend, RouteStats, Server
+from fourfold.gateway.runtime import LiveServer, Processes, changes, counters, in_flight, live, processes
+
+PROC = """#<PID>          <type>          <reloads>       <uptime>        <version>
+1162            master          5 [failed: 2]   0d00h02m07s     2.6.12-1+deb12u4
+# workers
+1271            worker          0               0d00h00m00s     2.6.12-1+deb12u4
+# old workers
+1233            worker          3               0d00h00m43s     2.6.12-1+deb12u4
+1234            worker          1               0d00h00m43s     2.6.12-1+deb12u4
+# programs
+
+"""
+
+
+def test_processes() -> None:
+    assert processes(PROC) == Processes(1162, 2, 1271, (1233, 1234))
+    assert processes(PROC).pids == {1162, 1271, 1233, 1234}
+    assert processes("") == Processes()
+    assert processes("1162 master 0 0d00h00m00s 2.8.0\n# workers\n# programs\n") == Processes(1162)
+
+
+HEAD = "# bkname/svname bkid/svid addr port - purge_delay used_cur used_max need_est idle_per_thr[2]\n"
+
+
+def of_worker(pid: int, used: dict[str, int], uptime: int = 100, connections: int = 0) -> str:
+    rows = "".join(f"a.b/{name} 3/1 127.0.0.1 80 - 1000 {count} 9 9 0 0\n" for name, count in used.items())
+    return f"{HEAD}{rows}\nName: HAProxy\nPid: {pid}\nUptime_sec: {uptime}\nCurrConns: {connections}\n\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "expected"),
+    [
+        (of_worker(1, {"x": 2, "y": 0}), (), {"x": 2, "y": 0}),
+        (of_worker(1, {"x": 2}) + of_worker(2, {"x": 1, "z": 3}), (2,), {"x": 3, "z": 3}),
+        # an old worker whose idle clients may still ask once more
+        (of_worker(1, {"x": 2}, 5) + of_worker(2, {"x": 0, "z": 0}, 99, 4), (2,), {"x": 3, "z": 1}),
+        (of_worker(1, {"x": 2}, 5) + of_worker(2, {"x": 0, "z": 0}, 99, 0), (2,), {"x": 2, "z": 0}),
+        (of_worker(1, {"x": 2}, 12) + of_worker(2, {"x": 0}, 99, 4), (2,), {"x": 2}),
+        # an old worker that ended meanwhile
+        (of_worker(1, {"x": 2}, 5) + "Can't find the target PID matching the prefix\n", (2,), {"x": 2}),
+        # a column more
+        ("# bkname/svname bkid/svid addr port - new used_cur\na.b/x 3/1 127.0.0.1 80 - 7 2\n", (), {"x": 2}),
+        ("", (), {}),
+    ],
+)
+def test_in_flight(text: str, old: tuple[int, ...], expected: dict[str, int]) -> None:
+    assert in_flight(text, Processes(0, 0, 1, old)) == expected
+
+
+def test_live() -> None:
+    text = (
+        "Name: HAProxy\ndescription: abc\n\n1\n# be_id be_name …\n"
+        "3 a.b 1 s1 127.0.0.1 2 8 1 1 22 1 0 2 0 0 0 0 - 18101 - 0 0 - - 0\n\n"
+    )
+    assert live(text).fingerprint == "abc"
+    assert live(text).servers == (LiveServer("a.b", "s1", "127.0.0.1", 18101, 8),)
+
+
+def here(name: str, admin: int = 0, port: int = 80) -> LiveServer:
+    return LiveServer("a.b", name, "127.0.0.1", port, admin)
+
+
+def there(name: str, draining: bool = False, port: int = 80) -> Server:
+    return Server(name, "127.0.0.1", port, draining)
+
+
+OPTIONS = "pool-max-conn -1 pool-purge-delay 1s"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "present", "commands"),
+    [
+        ([], [], []),
+        ([there("x")], [here("x")], []),
+        ([there("x")], [], [f"add server a.b/x 127.0.0.1:80 {OPTIONS}", "enable server a.b/x"]),
+        ([there("x")], [here("x", 1)], ["set server a.b/x state ready"]),
+        ([there("x")], [here("x", 8)], ["set server a.b/x state ready"]),
+        ([there("x", port=81)], [here("x")], ["set server a.b/x addr 127.0.0.1 port 81"]),
+        ([there("x", draining=True)], [here("x")], ["set server a.b/x state drain"]),
+        ([there("x", draining=True)], [here("x", 8)], []),
+        ([there("x", draining=True)], [here("x", 1)], []),
+        ([there("x", draining=True)], [], []),
+        ([], [here("x")], ["set server a.b/x state maint", "del server a.b/x"]),
+        ([], [here("x", 1)], ["del server a.b/x"]),
+        (
+            [there("y", draining=True), there("x")],
+            [here("z"), here("y")],
+            [
+                f"add server a.b/x 127.0.0.1:80 {OPTIONS}",
+                "enable server a.b/x",
+                "set server a.b/y state drain",
+                "set server a.b/z state maint",
+                "del server a.b/z",
+            ],
+        ),
+    ],
+)
+def test_changes(wanted: list[Server], present: list[LiveServer], commands: list[str]) -> None:
+    assert changes([Backend("a.b", tuple(wanted))], present) == commands
+
+
+def test_counters_need_their_columns_only() -> None:
+    filler = [f"f{number}" for number in range(60)]
+    names = ["# pxname", "svname", "scur", "bin", "bout", "hrsp_4xx", "hrsp_5xx", "req_tot", "rtime", *filler]
+    row = ["a.b", "BACKEND", "1", "10", "20", "4", "5", "9", "1500", *("" for _ in filler)]
+    text = "Pid: 1\n\n" + ",".join(names) + "\n" + ",".join(row) + "\n\n"
+    assert counters(text) == {"a.b": RouteStats("a.b", 9, 5, 4, 1, 10, 20, 1.5)}
+
+
+def stats(requests: int, name: str = "a.b") -> dict[str, RouteStats]:
+    return {name: RouteStats(name, requests, 1, 2, 3, 4, 5, 0.5)}
+
+
+def test_counters_add_up_over_workers() -> None:
+    total = Counters()
+    assert total.totals() == []
+    assert total.read(("1", "0"), stats(5))[0].requests == 5
+    assert total.read(("1", "0"), stats(7))[0].requests == 7
+    assert total.read(("2", "9"), stats(1))[0].requests == 8
+    assert total.read(("2", "9"), stats(2)) == [RouteStats("a.b", 9, 2, 4, 3, 8, 10, 0.5)]
+    assert total.read(("2", "30"), stats(1))[0].requests == 10  # the same pid, started anew
+    assert total.read(("3", "31"), stats(4, "c.d"))[0].requests == 4
+    assert total.read(("4", "32"), stats(1))[0].requests == 1  # it was gone: counted from its new start

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fourfold.spec.fingerprint import changes, fingerprint
+from fourfold.spec.model import Service
+
+OLD: dict[str, Any] = {
+    "run": "x",
+    "env": {"A": "1", "B": "2"},
+    "secrets": ["K", {"L": "l"}],
+    "resources": {"memory": "64Mi"},
+    "volumes": [{"name": "v", "path": "/v"}],
+    "port": 80,
+}
+
+
+def made(**given: Any) -> dict[str, Any]:
+    return fingerprint(Service.model_validate({**OLD, **given}))
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, []),
+        ({"instances": 5}, []),
+        ({"env": {"B": "2", "A": "1"}, "secrets": [{"L": "l"}, "K"]}, []),
+        ({"env": {"A": "9", "C": "3"}}, ["env.A changed", "env.B removed", "env.C added"]),
+        ({"secrets": ["K", {"L": "m"}, "M"]}, ["secrets.L.name changed", "secrets.M added"]),
+        ({"health": {"path": "/h"}}, ["health added"]),
+        ({"resources": {"memory": "65Mi", "cpu": 1}}, ["resources.cpu added", "resources.memory changed"]),
+        ({"port": None, "run": ["x"]}, ["port removed", "run changed"]),
+        ({"volumes": [{"name": "v", "path": "/w"}]}, ["volumes.v.path changed"]),
+        ({"restart": {"backoff": {"min": 1}}}, ["restart.backoff.min changed"]),
+    ],
+)
+def test_changes(given: dict[str, Any], told: list[str]) -> None:
+    assert changes(made(), made(**given)) == told
+
+
+def test_a_release_holds_neither_pattern_nor_count_and_reads_back() -> None:
+    assert not {"pattern", "instances"} & made().keys()
+    assert fingerprint(Service.model_validate(made())) == made()
+
+
+@pytest.mark.parametrize("given", [{"static": {}}, {"runtime": "static"}])
+def test_served_files_get_a_port(given: dict[str, Any]) -> None:
+    assert Service.model_validate(given).port == 8080
+    assert Service.model_validate({**given, "port": 80}).port == 80
+    assert Service().port is None

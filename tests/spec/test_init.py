@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fourfold.errors import ConflictError, UserError
+from fourfold.spec.draft import draft
+from fourfold.spec.finds import PROGRAMS, READ, Listing
+from fourfold.spec.init import gather, init
+from fourfold.spec.load import load
+from fourfold.spec.model import App, FixedPort
+from fourfold.spec.parse import parse
+
+
+def drafted(name: str, files: dict[str, str]) -> App:
+    return parse([("fourfold.yaml", draft(Listing(name, frozenset(files), files)))], {})
+
+
+def told(app: App) -> dict[str, tuple[str, object, object]]:
+    """Service -> source, run (or what is static), port."""
+    return {
+        name: (
+            service.source,
+            service.static.dir if service.static else service.run,
+            service.port.fixed if isinstance(service.port, FixedPort) else service.port,
+        )
+        for name, service in app.services.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, {"web": (".", "python3 -m http.server $PORT --bind $HOST", 8080)}),
+        ({"index.html": ""}, {"my-app": (".", ".", 8080)}),
+        ({"go.mod": "", "main.go": "http.ListenAndServe()"}, {"my-app": (".", None, 8080)}),
+        ({"pom.xml": "spring-boot-starter-web"}, {"my-app": (".", None, 8080)}),
+        ({"shop.jar": ""}, {"my-app": ("./shop.jar", None, 8080)}),
+        ({"Gemfile": "gem 'sinatra'"}, {"my-app": (".", None, 8080)}),
+        ({"requirements.txt": "requests", "main.py": "print(1)"}, {"my-app": (".", None, None)}),
+        (
+            {"requirements.txt": "fastapi", "main.py": "api = FastAPI()"},
+            {"my-app": (".", "uvicorn main:api --host $HOST --port $PORT", 8080)},
+        ),
+        (
+            {"pyproject.toml": "flask", "app.py": "app: Flask = Flask(__name__)"},
+            {"my-app": (".", "flask --app app:app run --host $HOST --port $PORT", 8080)},
+        ),
+        (
+            {"requirements.txt": "Django", "manage.py": ""},
+            {"my-app": (".", "python manage.py runserver $HOST:$PORT", 8080)},
+        ),
+        (
+            {"package.json": '{"scripts": {"start": "x"}, "dependencies": {"express": "4"}}'},
+            {"my-app": (".", None, 8080)},
+        ),
+        ({"package.json": '{"scripts": {"build": "vite build"}}'}, {"my-app": (".", "dist", 8080)}),
+        ({"package.json": "not json", "server.js": "s.listen(1)"}, {"my-app": (".", None, 8080)}),
+        (
+            {
+                "Procfile": "web: ./serve $PORT\nworker: ./work: hard\nrelease: ./x\n",
+                "Dockerfile": "FROM x\nexpose 5000\n",
+            },
+            {"my-app": (".", None, 5000), "my-app-worker": (".", "./work: hard", None)},
+        ),
+        (
+            {"api/requirements.txt": "flask", "web/package.json": '{"main": "i.js"}', "web/server.js": ".listen("},
+            {"api": ("./api", None, 8080), "web": ("./web", None, 8080)},
+        ),
+        ({"a_b/index.html": "", "a-b/index.html": ""}, {"a-b": ("./a-b", ".", 8080), "a-b-2": ("./a_b", ".", 8080)}),
+        (
+            {"package.json": '{"workspaces": ["x"], "main": "i.js"}', "x/package.json": '{"main": "i.js"}'},
+            {"x": ("./x", None, None)},
+        ),
+    ],
+)
+def test_what_is_found(files: dict[str, str], expected: dict[str, tuple[str, object, object]]) -> None:
+    assert told(drafted("My App", files)) == expected
+
+
+def test_one_service_gets_the_front_route() -> None:
+    app = drafted("shop", {"api/index.html": "", "storefront/index.html": "", "docs/index.html": ""})
+    routes = {name: service.route[0].path for name, service in app.services.items()}
+    assert routes == {"api": "/api", "docs": "/docs", "storefront": "/"}
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.text(),
+    st.dictionaries(
+        st.tuples(
+            st.text(max_size=12).map(lambda text: text.replace("/", "")), st.sampled_from([*READ, *PROGRAMS, "a.jar"])
+        ).map(lambda parts: "/".join(filter(None, parts))),
+        st.sampled_from(
+            ["", "web: ${X} $$ 'q\" # :\nb: \ud83d", "EXPOSE 99999", '{"scripts": {"build": 1}}', "flask\nfastapi"]
+        ),
+        max_size=6,
+    ),
+)
+def test_a_draft_always_loads(name: str, files: dict[str, str]) -> None:
+    assert drafted(name, files).services
+
+
+def test_init_writes_once_and_it_loads(tmp_path: Path) -> None:
+    (tmp_path / "api").mkdir()
+    (tmp_path / "api" / "requirements.txt").write_text("flask\n")
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules" / "package.json").write_text("{}")
+    path = init(tmp_path)
+    assert list(load(path, env=None, environ={}).app.services) == ["api"]
+    before = path.read_text()
+    with pytest.raises(ConflictError, match="it is there already"):
+        init(tmp_path)
+    assert path.read_text() == before
+
+
+def test_gather_is_bounded_and_reads_only_what_tells_something(tmp_path: Path) -> None:
+    (tmp_path / "package.json").write_text("x" * 100_000)
+    (tmp_path / "secret.txt").write_text("x")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    listing = gather(tmp_path)
+    assert len(listing.texts["package.json"]) == 64 * 1024
+    assert "secret.txt" not in listing.texts
+    with pytest.raises(UserError, match="cannot look into"):
+        gather(tmp_path / "nowhere")

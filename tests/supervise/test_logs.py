@@ -1,0 +1,170 @@
+"""Logs: bounded on disk, no line lost in what is kept, readable while they are written and trimmed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from pathlib import Path
+
+from fourfold.paths import Paths
+from fourfold.supervise import logs
+from fourfold.supervise.model import LogLine
+from tests.supervise.rig import Rig, home, scenario, script, until
+
+MIB = 1 << 20
+
+
+def on_disk(path: Path) -> int:
+    return path.stat().st_blocks * 512
+
+
+def test_400_000_lines_and_none_lost_in_the_kept_part() -> None:
+    async def test(rig: Rig) -> None:
+        count = 400_000
+        text = f"""
+import os
+for first in range(0, {count}, 100):
+    os.write(1, b"".join(b"line %09d of a program that likes to talk\\n" % n for n in range(first, first + 100)))
+"""
+        launch = rig.launch("a.b-1-x", *script(text), log_bytes=MIB)
+        await rig.start(launch, {}, 1)
+        seen = [line.text async for line in follow(rig, "a.b-1-x")]
+        assert (await rig.exit_of("a.b-1-x")).code == 0
+        path = logs.path_of(rig.paths, "a.b-1-x", 1)
+        assert path.stat().st_size > 16 * MIB and on_disk(path) <= MIB
+        kept = rig.lines("a.b-1-x")
+        numbers = [int(line.split()[1]) for line in kept]
+        assert all(line.endswith("likes to talk") and len(line) == 46 for line in kept)
+        assert numbers == list(range(numbers[0], count))
+        assert len(kept) * 47 >= MIB // 2 - 47
+        # A reader that could not keep up jumps, from line to line, and sees nothing torn and nothing twice.
+        followed = [int(line.split()[1]) for line in seen]
+        assert followed[-1] == count - 1 and all(a < b for a, b in pairwise(followed))
+        assert logs.last_lines(rig.paths, "a.b-1-x", 1, 3) == kept[-3:]
+        assert path.with_name(f"{path.name}.idx").stat().st_size < 300_000
+
+    scenario(test)
+
+
+def follow(rig: Rig, instance: str) -> AsyncIterator[LogLine]:
+    return logs.read(rig.paths, instance, 1, follow=True, alive=lambda: instance in rig.running())
+
+
+def test_a_flood_is_bounded_and_touches_no_neighbour() -> None:
+    async def test(rig: Rig) -> None:
+        await rig.start(rig.launch("a.n-1-x", "sh", "-c", "echo quiet; exec sleep 1000"), {}, 1)
+        await rig.start(rig.launch("a.b-1-x", "yes", log_bytes=MIB), {}, 1)
+        path = logs.path_of(rig.paths, "a.b-1-x", 1)
+        await until(lambda: path.stat().st_size > 64 * MIB, "it does not flood")
+        await rig.kill("a.b-1-x")
+        await rig.exit_of("a.b-1-x")
+        assert on_disk(path) <= MIB
+        assert set(rig.lines("a.b-1-x")[1:-1]) == {"y"}
+        assert rig.lines("a.n-1-x") == ["quiet"]
+
+    scenario(test)
+
+
+def test_lines_have_the_time_at_which_they_were_written() -> None:
+    async def test(rig: Rig) -> None:
+        text = "import time\nfor n in range(3):\n    print(time.time(), flush=True)\n    time.sleep(0.6)"
+        await rig.run("a.b-1-x", *script(text))
+        lines = [line async for line in logs.read(rig.paths, "a.b-1-x", 1)]
+        # Never before it was written, and never as late as the next one.
+        assert all(line.at > float(line.text) - 0.05 for line in lines)
+        assert all(line.at < float(later.text) for line, later in pairwise(lines))
+        middle = float(lines[1].text) - 0.3
+        since = [line.text async for line in logs.read(rig.paths, "a.b-1-x", 1, since=middle)]
+        assert since == [line.text for line in lines[1:]]
+        assert [line async for line in logs.read(rig.paths, "a.b-1-x", 1, since=time.time() + 9)] == []
+
+    scenario(test)
+
+
+def test_following_sees_lines_as_they_come_and_ends_with_the_program() -> None:
+    async def test(rig: Rig) -> None:
+        command = "echo one; printf ha; sleep 0.3; echo lf; read x < /dev/zero & sleep 0.3; printf 'no newline'"
+        await rig.start(rig.launch("a.b-1-x", "sh", "-c", command), {}, 1)
+        assert [line.text async for line in follow(rig, "a.b-1-x")] == ["one", "half", "no newline"]
+
+    scenario(test)
+
+
+def write(paths: Paths, data: bytes) -> Path:
+    path = logs.path_of(paths, "a.b-1-x", 1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def texts(paths: Paths, tail: int | None = None) -> list[str]:
+    async def collect() -> list[str]:
+        return [line.text async for line in logs.read(paths, "a.b-1-x", 1, tail=tail)]
+
+    return asyncio.run(collect())
+
+
+def test_garbage_long_lines_and_nothing_at_all() -> None:
+    with home() as paths:
+        assert texts(paths) == [] and logs.last_lines(paths, "a.b-1-x", 1, 5) == []
+        write(paths, b"")
+        assert texts(paths) == [] and logs.last_lines(paths, "a.b-1-x", 1, 5) == []
+        write(paths, b"\xff\x00\xfe\nCRLF\r\n\n" + b"x" * 200_000 + b"\nlast")
+        lines = texts(paths)
+        assert lines[:3] == ["\ufffd\x00\ufffd", "CRLF", ""] and lines[-1] == "last"
+        assert "".join(lines[3:-1]) == "x" * 200_000 and max(map(len, lines)) <= 128 * 1024
+        write(paths, os.urandom(300_000))
+        assert sum(map(len, texts(paths))) > 100_000
+
+
+def test_tails_of_every_length() -> None:
+    for end in ("", "\n"):
+        with home() as paths:
+            lines = [f"{number} " + "x" * (number % 200) for number in range(3000)]
+            write(paths, ("\n".join(lines) + end).encode())
+            for count in (0, 1, 2, 999, 2999, 3000, 5000):
+                assert logs.last_lines(paths, "a.b-1-x", 1, count) == (lines[-count:] if count else []), count
+            assert texts(paths, tail=7) == lines[-7:]
+
+
+def test_old_logs_go_and_those_of_the_living_stay() -> None:
+    with home() as paths:
+        folder = paths.logs / "a" / "b"
+        folder.mkdir(parents=True)
+        for number in range(30):
+            path = logs.path_of(paths, "a.b-1-x", number)
+            path.write_text("x")
+            path.with_name(f"{path.name}.idx").write_text("x")
+            os.utime(path, (number, number))
+        logs.prune(folder, [logs.path_of(paths, "a.b-1-x", 0)], keep=3)
+        left = {file.name for file in folder.iterdir() if file.suffix == ".log"}
+        assert left == {f"a.b-1-x.{number}.log" for number in (0, 27, 28, 29)}
+        assert len(list(folder.iterdir())) == 8
+
+
+def test_a_program_that_truncates_its_log_is_followed() -> None:
+    async def test(rig: Rig) -> None:
+        command = "seq 1000; sleep 0.4; : > /dev/stdout; echo anew; sleep 0.4; echo more"
+        _, lines = await rig.run("a.b-1-x", "sh", "-c", command)
+        assert lines == ["anew", "more"]
+
+    scenario(test)
+
+
+def test_trimming_goes_on_where_a_dead_spawner_left_off() -> None:
+    async def test(rig: Rig) -> None:
+        await rig.start(rig.launch("a.b-1-x", "yes", "a longer line", log_bytes=MIB), {}, 1)
+        path = logs.path_of(rig.paths, "a.b-1-x", 1)
+        await until(lambda: path.exists() and path.stat().st_size > 8 * MIB, "it does not flood")
+        await rig.kill_spawner()
+        size = path.stat().st_size
+        await until(lambda: path.stat().st_size > size + 32 * MIB, "it does not flood any more")
+        await rig.kill("a.b-1-x")
+        await rig.exit_of("a.b-1-x")
+        assert on_disk(path) <= MIB
+        assert set(rig.lines("a.b-1-x")[:-1]) == {"a longer line"}
+
+    scenario(test)
