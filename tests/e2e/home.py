@@ -55,7 +55,7 @@ class Home:
         file.write_text(textwrap.dedent(text).replace("LISTEN", f"127.0.0.1:{self.port}"))
         return file
 
-    def web(self, file: Path, **environ: object) -> None:
+    def web(self, file: Path, **environ: Any) -> None:
         """Rewrite the environment of the one service `web` in a file made by `web_app`."""
         file.write_text(web_file(self.port, **environ))
 
@@ -167,7 +167,7 @@ class Home:
         shutil.rmtree(self.root, ignore_errors=True)
 
 
-def web_file(port: int, instances: int = 1, extra: str = "", **environ: object) -> str:
+def web_file(port: int, instances: int = 1, extra: str = "", **environ: Any) -> str:
     """A service file with one service `web`, the test service, behind a route at `/`."""
     env = "".join(f"\n      {name}: {json.dumps(str(value))}" for name, value in environ.items())
     return f"""\

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.e2e.home import Home, web_file
 from tests.support.load import Load
 
-CAUSES: dict[str, tuple[dict[str, object], str, str]] = {
+CAUSES: dict[str, tuple[dict[str, Any], str, str]] = {
     "crashes": ({"EXIT_CODE": 3}, "", "exit code 3"),
     "dies by a signal": ({}, 'run: [sh, -c, "kill -SEGV $$$$"]', "signal 11"),
     "never gets ready": ({"NEVER_READY": 1}, "health: {path: /healthz, grace: 2s}", "not ready within 2 s: GET /healthz answered 503"),
@@ -36,7 +38,7 @@ def test_the_old_version_serves_on(home: Home, cause: str) -> None:
     assert words in home.run("explain", "-a", "app", "web", code=None).stdout
 
 
-def changed(port: int, extra: str, environ: dict[str, object]) -> str:
+def changed(port: int, extra: str, environ: dict[str, Any]) -> str:
     """The file with `extra` in place of the keys that it has too."""
     text = web_file(port, extra=extra, VERSION="two", **environ)
     key = extra.partition(":")[0]

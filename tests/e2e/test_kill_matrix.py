@@ -44,14 +44,14 @@ def died(home: Home, file: Path, commit: int) -> bool:
     daemon = home.start_daemon(FOURFOLD_FAULT_COMMIT=str(commit))
     up = home.start("up", "-f", str(file)) if daemon.poll() is None else None
     until(lambda: daemon.poll() is not None or (up is not None and up.poll() is not None), 60, "either to end")
-    until(lambda: daemon.poll() is not None or settled(home) is None, 60, "the daemon to come to rest")
+    until(lambda: daemon.poll() is not None or settled(home), 60, "the daemon to come to rest")
     if up is not None:
         up.kill()
         up.communicate()
     return daemon.poll() is not None
 
 
-def settled(home: Home) -> None:
+def settled(home: Home) -> bool:
     """All at rest: two instances ready, each one process, and no other process of the service anywhere."""
 
     def at_rest() -> bool:
@@ -66,5 +66,6 @@ def settled(home: Home) -> None:
         return sorted(p.pid for p in home.processes() if "web.py" in " ".join(p.cmdline()))
 
     until(lambda: processes() == known, 20, f"exactly the processes {known}; there are {processes()}")
+    return True
 
 

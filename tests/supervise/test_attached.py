@@ -92,6 +92,11 @@ def test_what_is_attached_ends_with_the_spawner() -> None:
     scenario(test)
 
 
+def processes(rig: Rig, instance: str) -> int:
+    usage = rig.usage(instance)
+    return usage.processes if usage is not None else 0
+
+
 @pytest.mark.parametrize("tty", [False, True])
 def test_entering_shares_view_user_and_groups(tty: bool) -> None:
     async def test(rig: Rig) -> None:
@@ -102,10 +107,9 @@ def test_entering_shares_view_user_and_groups(tty: bool) -> None:
         out, _, code = await everything(attached)
         uid = SERVICE.uid if rig.powers.users else os.getuid()
         assert (out.split(), code) == ([b"inside", str(uid).encode()], 6)
-        usage = rig.usage("a.b-1-x")
         if rig._groups.hierarchies:
             # What it left behind belongs to the instance; the end of a terminal's session ends its foreground too.
-            assert usage is not None and usage.processes == (1 if tty else 2)
+            await until(lambda: processes(rig, "a.b-1-x") == (1 if tty else 2), "wrong number of processes")
         assert list(rig.running()) == ["a.b-1-x"] and rig.exits == []
         held = await rig.enter(rig.launch("a.b-1-x", "sleep", "1000"), {}, tty)
         await rig.kill("a.b-1-x")

@@ -41,6 +41,7 @@ def test_exits_while_no_daemon_was_there_are_told_to_the_next() -> None:
             third = Rig(paths)
             await third.open()
             assert third.exits == []
+            await third.close()
             await second.open()
 
     with home() as paths:
@@ -64,6 +65,17 @@ def test_an_exit_nobody_could_note_comes_again() -> None:
 
     with home() as paths:
         asyncio.run(test(paths))
+
+
+def test_an_exit_is_told_once_though_the_spawner_tells_it_twice() -> None:
+    async def test(rig: Rig) -> None:
+        rig._faithful = False  # as if the acknowledgement had not got through
+        await rig.run("a.b-1-x", "sh", "-c", "exit 7")
+        await rig.kill_spawner()
+        await rig.run("a.c-1-x", "true")
+        assert [each.instance for each in rig.exits] == ["a.b-1-x", "a.c-1-x"]
+
+    scenario(test)
 
 
 def test_instances_outlive_the_spawner_and_are_adopted() -> None:

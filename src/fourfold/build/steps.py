@@ -50,20 +50,24 @@ async def run_step(step: Step, box: Box, output: Output, seconds: float, size: i
     output.line(f"$ {step}")
     output.tail.clear()
     argv = step_argv(step, box)
+    # A pipe of our own: asyncio's `wait` would also wait until nobody holds its pipe any more.
+    reading, writing = os.pipe()
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,
             env=step_env(step, box),
             cwd=box.tree,
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
+            stdout=writing,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
         )
     except OSError as error:
+        os.close(reading)
         raise WorldError(f"cannot run {argv[0]}: {error.strerror}", "apt install bubblewrap util-linux") from error
-    assert process.stdout is not None
-    reader = asyncio.create_task(_pump(process.stdout, output))
+    finally:
+        os.close(writing)
+    reader = asyncio.create_task(_pump(reading, output))
     watcher = asyncio.create_task(_watch_size(box, size))
     waiter = asyncio.create_task(process.wait())
     try:
@@ -84,7 +88,8 @@ async def run_step(step: Step, box: Box, output: Output, seconds: float, size: i
         await waiter
         if box.mode == "none":
             _kill_session(process.pid)
-        await reader
+        await asyncio.wait({reader}, timeout=5)  # without namespaces, what left its session may still hold the pipe
+        reader.cancel()
     if waiter.result() != 0:
         raise _failed(step, waiter.result(), output)
 
@@ -110,9 +115,12 @@ def _kill_session(session: int) -> None:
             os.close(handle)
 
 
-async def _pump(stream: asyncio.StreamReader, output: Output) -> None:
-    """Lines as they come; longer ones are cut, not kept in memory."""
-    pending = b""
+async def _pump(handle: int, output: Output) -> None:
+    """Lines as they come, until nobody can write more; longer ones are cut, not kept in memory."""
+    stream, pending = asyncio.StreamReader(), b""
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(handle, "rb", buffering=0)
+    )
     while chunk := await stream.read(65536):
         *lines, pending = (pending + chunk).split(b"\n")
         for line in lines:

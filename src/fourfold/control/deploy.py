@@ -73,7 +73,8 @@ class Deployer:
 
     def _app_row(self, app: App, file: str) -> AppRow:
         externals = {name: external.model_dump(mode="json") for name, external in app.externals.items()}
-        return AppRow(app.app, app.gateway.model_dump(mode="json"), externals, file, self._clock.now())
+        gateway = app.gateway.model_dump(mode="json")
+        return AppRow(app.app, gateway, externals, file, tuple(app.services), self._clock.now())
 
     async def _build(self, operation: Operation, app: str, wishes: list[Wish]) -> dict[str, Artifact]:
         async with asyncio.TaskGroup() as group:

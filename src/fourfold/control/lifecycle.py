@@ -6,7 +6,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from functools import partial, wraps
+from typing import Any, ParamSpec, Protocol
 
 from fourfold.clock import Clock
 from fourfold.control.bus import Bus
@@ -14,13 +15,31 @@ from fourfold.control.executor import Effects, Executor
 from fourfold.control.goals import SYSTEM, goal_of
 from fourfold.control.registry import Registry, key_of
 from fourfold.control.starter import Starter
-from fourfold.errors import FourfoldError, UserError
+from fourfold.errors import FourfoldError, UserError, WorldError
 from fourfold.plan.restart import failures_after, is_crash_loop
 from fourfold.store.model import InstanceRow
 from fourfold.supervise.model import Exit, Identity
 from fourfold.supervise.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
+
+
+RETRY_SECONDS = 1.0
+Arguments = ParamSpec("Arguments")
+
+
+def until_stored(tell: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """What has happened has happened: when the store refuses to take note (a full disk), it is told again later."""
+
+    @wraps(tell)
+    def told(*arguments: Arguments.args, **named: Arguments.kwargs) -> None:
+        try:
+            tell(*arguments, **named)
+        except WorldError as error:
+            log.error("%s", error)
+            asyncio.get_running_loop().call_later(RETRY_SECONDS, partial(told, *arguments, **named))
+
+    return told
 
 
 class Watcher(Protocol):
@@ -79,13 +98,16 @@ class Lifecycle:
             self._refused(name, error)
             return None
 
+    @until_stored
     def _refused(self, name: str, error: FourfoldError) -> None:
         row = self._registry.instances[name]
         fatal = isinstance(error, UserError)
         with self._registry.transaction():
             self._executor.ended(name, code=None, reason=str(error), fatal=fatal, failures=row.failures + 1)
         self._emit("instance.exited", row, f"{name}: {error}", reason=str(error))
+        self._wake()
 
+    @until_stored
     def _record_starts(self, started: list[tuple[InstanceRow, Identity]]) -> None:
         now = self._clock.now()
         with self._registry.transaction():
@@ -101,6 +123,7 @@ class Lifecycle:
 
     # -- what probes say ------------------------------------------------------------------------------------------
 
+    @until_stored
     def ready(self, name: str) -> None:
         row = self._registry.instances.get(name)
         if row is None or row.state not in ("starting", "unready"):
@@ -116,6 +139,7 @@ class Lifecycle:
         self._emit("instance.ready", row, f"{name} is ready{after}")
         self._wake()
 
+    @until_stored
     def unready(self, name: str, error: str) -> None:
         row = self._registry.instances.get(name)
         if row is None or row.state != "ready":
@@ -137,6 +161,7 @@ class Lifecycle:
 
     # -- exits ----------------------------------------------------------------------------------------------------
 
+    @until_stored
     def exited(self, exit: Exit) -> None:
         """The supervisor tells of an exit: once each, also those from before this daemon started."""
         row = self._registry.instances.get(exit.instance)

@@ -18,16 +18,18 @@ from fourfold.control.bus import Bus
 from fourfold.control.registry import Registry
 from fourfold.control.traffic import GatewayTraffic
 from fourfold.control.views import OperationView
-from fourfold.errors import FourfoldError
+from fourfold.errors import FourfoldError, WorldError
 from fourfold.store.deployments import OPEN
 from fourfold.store.model import Deployment
 
 log = logging.getLogger(__name__)
 
+RETRY_SECONDS = 1.0
+
 
 @dataclass
 class Operation:
-    """`services`: those it changes, known once it has begun."""
+    """A change in progress, or waiting for its turn."""
 
     id: str
     app: str
@@ -35,6 +37,9 @@ class Operation:
     actor: str
     since: float
     services: list[str] = field(default_factory=list)
+    """Those it changes."""
+    queued: bool = False
+    """It had to wait for another one."""
 
     def tag(self) -> dict[str, Any]:
         return {"app": self.app, "actor": self.actor, "operation": self.id}
@@ -63,10 +68,14 @@ class Operations:
         after = self._bus.last
         before = self._busy.get(app)
         waiting_for = None
+        operation.queued = before is not None
         if before is not None:
             seconds = self._clock.now() - before.since
             waiting_for = f"{before.kind} by {before.actor or 'somebody'}, running for {seconds:.0f} s"
             self._bus.emit("operation.queued", f"{kind} of {app} waits for: {waiting_for}", **operation.tag())
+        else:
+            self._busy[app] = operation
+            self._tell_start(operation)  # at once: a store that cannot be written refuses the request
         self._spawn(self._run(operation, work))
         return OperationView(id=id, app=app, kind=kind, services=services, after=after, waiting_for=waiting_for)
 
@@ -102,23 +111,28 @@ class Operations:
             try:
                 await self._carry_out(operation, work)
             except FourfoldError as error:
-                self._failed(operation, str(error), hint=error.hint)
+                await self._failed(operation, str(error), hint=error.hint)
             except Exception:
                 log.exception("operation %s of %s", operation.kind, operation.app)
-                self._failed(operation, f"cannot {operation.kind} {operation.app}: a fault in Fourfold, see the log")
+                what = f"cannot {operation.kind} {operation.app}: a fault in Fourfold, see the daemon's log"
+                await self._failed(operation, what)
             finally:
                 self._busy.pop(operation.app, None)
 
+    def _tell_start(self, operation: Operation) -> None:
+        self._bus.emit("operation.started", f"{operation.kind} of {operation.app} begins", **operation.tag())
+
     async def _carry_out(self, operation: Operation, work: Work) -> None:
         begun = self._clock.now()
-        self._bus.emit("operation.started", f"{operation.kind} of {operation.app} begins", **operation.tag())
+        if operation.queued:
+            self._tell_start(operation)
         after = self._bus.last
         await work(operation)
         deployments = await self._ended(operation, after)
         bad = {row.service: row.reason or row.state for row in deployments if row.state != "done"}
         if bad:
             what = "; ".join(f"{service}: {reason}" for service, reason in bad.items())
-            self._failed(operation, f"{operation.kind} of {operation.app} failed: {what}", failed=bad)
+            await self._failed(operation, f"{operation.kind} of {operation.app} failed: {what}", failed=bad)
             return
         await self._traffic.settled()
         seconds = self._clock.now() - begun
@@ -127,8 +141,15 @@ class Operations:
             **operation.tag(), services=operation.services, seconds=seconds,
         )  # fmt: skip
 
-    def _failed(self, operation: Operation, message: str, **data: Any) -> None:
-        self._bus.emit("operation.failed", message, **operation.tag(), **data)
+    async def _failed(self, operation: Operation, message: str, **data: Any) -> None:
+        """Told for certain: somebody waits for it, even if the store is why it failed."""
+        while True:
+            try:
+                self._bus.emit("operation.failed", message, **operation.tag(), **data)
+                return
+            except WorldError as error:
+                log.error("%s", error)
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _ended(self, operation: Operation, after: int) -> list[Deployment]:
         """Wait for all deployments of an operation; how they ended."""

@@ -64,6 +64,9 @@ class Reconciler:
             except FourfoldError as error:
                 log.error("%s", error)
                 wake_at = self._clock.now() + RETRY_SECONDS
+            except Exception:  # a mistake of ours must not leave all services without a keeper
+                log.exception("a fault in the reconcile loop")
+                wake_at = self._clock.now() + RETRY_SECONDS
             await self._sleep(wake_at)
 
     async def _sleep(self, until: float | None) -> None:

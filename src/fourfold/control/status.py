@@ -38,7 +38,7 @@ class Status:
             daemon=v.DaemonView(pid=os.getpid(), version=__version__),
             file=row.file,
             services=[self.service(service) for service in self._registry.of_app(name)],
-            not_in_file=[],
+            not_in_file=[each.name for each in self._registry.of_app(name) if each.name not in row.services],
         )
 
     def apps(self) -> list[v.AppView]:

@@ -80,8 +80,14 @@ class GatewayTraffic:
                 await self._count()
             except FourfoldError as error:
                 log.error("%s", error)
-                self._applied = None
-                asyncio.get_running_loop().call_later(RETRY_SECONDS, self.sync)
+                self._retry()
+            except Exception:  # a mistake of ours must not leave the gateway as it is for ever
+                log.exception("a fault in the gateway's loop")
+                self._retry()
+
+    def _retry(self) -> None:
+        self._applied = None
+        asyncio.get_running_loop().call_later(RETRY_SECONDS, self.sync)
 
     async def _bring(self) -> None:
         config = self.config()

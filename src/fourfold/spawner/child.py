@@ -17,10 +17,15 @@ from fourfold.spawner.request import Failed, Spawn, Started
 
 NOT_STARTED = 125
 """Exit code of a child that never became its program; nobody sees it but a new spawner after a dead one."""
-MARKER = "FOURFOLD_INSTANCE"
-"""Where there are no cgroups, this variable is how the children of an instance are found."""
+MARKER = "FOURFOLD_TREE"
+"""Where there are no cgroups, this variable is how children of an instance are found: `<instance>:<pid>:<start>`."""
 
 _HIGHEST_FD = 1 << 20
+
+
+def marker(instance: str, pid: int, start_time: int) -> str:
+    """Of one start on this machine alone: another home may have an instance of the same name."""
+    return f"{instance}:{pid}:{start_time}"
 
 
 def become(
@@ -36,7 +41,7 @@ def become(
             os._exit(NOT_STARTED)  # the spawner died before it had written down who we are
         os.close(go)
         _prepare(spawn, host, streams, descriptors)
-        _execute(spawn)
+        _execute(spawn, host)
     except Failed as failed:
         _report(status, failed)
     except BaseException as error:
@@ -127,11 +132,11 @@ def _enter(host: Started) -> None:
     os.close(pidfd)
 
 
-def _execute(spawn: Spawn) -> NoReturn:
+def _execute(spawn: Spawn, host: Started | None) -> NoReturn:
     """execvpe with the PATH that the program is given; says which of the ways to fail it was."""
     name, env = spawn.argv[0], dict(spawn.env)
     if not spawn.cgroups:
-        env[MARKER] = spawn.inside or spawn.instance
+        env[MARKER] = _own_marker(spawn, host)
     folders = [""] if "/" in name else env.get("PATH", os.defpath).split(os.pathsep)
     denied = ""
     for folder in folders:
@@ -146,6 +151,13 @@ def _execute(spawn: Spawn) -> NoReturn:
         except OSError as error:
             raise Failed("exec", error.errno or 0, path) from None
     raise Failed("exec", errno.EACCES if denied else errno.ENOENT, denied or name)
+
+
+def _own_marker(spawn: Spawn, host: Started | None) -> str:
+    if host is not None:
+        return marker(host.instance, host.pid, host.start_time)
+    stat = process.Stat.of(os.getpid())
+    return marker(spawn.instance, os.getpid(), stat.start_time if stat else 0)
 
 
 def _interpreter(path: str) -> str:

@@ -151,8 +151,8 @@ class Instances:
 
     def _instance(self, started: Started) -> Instance:
         owned = tuple(started.owned_cgroups)
-        marker = "" if owned or started.inside else f"{child.MARKER}={started.instance}"
-        return Instance(started, Tree(started.pid, started.start_time, owned, marker))
+        mark = f"{child.MARKER}={child.marker(started.instance, started.pid, started.start_time)}"
+        return Instance(started, Tree(started.pid, started.start_time, owned, "" if owned or started.inside else mark))
 
     # ending
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from dataclasses import dataclass
 
 _CAP_SYS_PTRACE = 19
@@ -78,20 +77,6 @@ def open_exactly(pid: int, start_time: int) -> int | None:
         return fd
     os.close(fd)
     return None
-
-
-def send(pid: int, start_time: int, number: int) -> bool:
-    """Signal exactly that process. -> whether it was there."""
-    fd = open_exactly(pid, start_time)
-    if fd is None:
-        return False
-    try:
-        signal.pidfd_send_signal(fd, number)
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
-    return True
 
 
 def all_pids() -> list[int]:

@@ -21,7 +21,7 @@ class Tree:
     start_time: int
     cgroups: tuple[str, ...]
     marker: str
-    """`FOURFOLD_INSTANCE=<instance>`; empty: not to be looked for."""
+    """`FOURFOLD_TREE=…` (see `child.marker`); empty: not to be looked for."""
 
     def pids(self) -> set[int]:
         """Whoever is alive; zombies do not count."""

@@ -18,6 +18,8 @@ class AppRow:
     externals: dict[str, Any]
     file: str
     """Where the service file was on the client that last brought it up."""
+    services: tuple[str, ...]
+    """Names of the services that this file had."""
     updated_at: float
 
 

@@ -78,7 +78,6 @@ class Client:
             self._waiting.pop(number, None)
 
     async def close(self) -> None:
-        self._on_end = lambda: None
         self._reader.cancel()
         await asyncio.gather(self._reader, return_exceptions=True)
 
@@ -115,7 +114,7 @@ class Client:
             for future, _ in self._waiting.values():
                 if not future.done():
                     future.set_exception(Gone())
-            self._on_end()
+        self._on_end()  # not when we were cancelled: then it is we who have ended
 
     def _take(self, message: dict[str, Any]) -> None:
         if "event" in message:

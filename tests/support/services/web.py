@@ -91,7 +91,7 @@ def respond(connection: socket.socket, head: str, body: bytes) -> bool:
             time.sleep(0.05)
         return False
     status, content = answer(url.path, query, body)
-    keep = not draining.is_set() and "connection: close" not in head.lower()
+    keep = not draining.is_set() and "connection: close" not in head.lower() and "HTTP/1.1\r\n" in head
     fields = (
         f"X-Version: {VERSION}\r\nContent-Length: {len(content)}\r\nConnection: {'keep-alive' if keep else 'close'}"
     )

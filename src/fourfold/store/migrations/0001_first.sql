@@ -6,6 +6,7 @@ CREATE TABLE apps (
     gateway TEXT NOT NULL,
     externals TEXT NOT NULL,
     file TEXT NOT NULL,
+    services TEXT NOT NULL,
     updated_at REAL NOT NULL
 ) STRICT;
 

@@ -1,0 +1,237 @@
+#!/usr/bin/python3
+"""Make a bare machine ready: install what is missing with apt, and keep `.venv` up to date. Standard library only.
+
+Used by `bin/demo`, `bin/test` and the benches; by hand: `bin/prepare.py [demo|test|bench]`. Safe to run twice and side
+by side. Nothing is installed that is there already, whoever installed it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+STAMP = VENV / "fourfold-stamp.json"
+PYTHON = "/usr/bin/python3"  # services must be able to execute it: not one below somebody's home
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PATIENCE = 1800  # seconds for one command of apt or pip
+APT = ("apt-get", "-q", "-o", "DPkg::Lock::Timeout=300")
+
+
+class CannotPrepareError(Exception):
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(what)
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something a machine must have: how to see that it is there, and the Debian package that brings it."""
+
+    there: Callable[[], bool]
+    package: str
+
+
+def command(name: str) -> Callable[[], bool]:
+    """Root's own folders do not count for root: services run as other users and could not execute what is there."""
+    path = SYSTEM_PATH if os.geteuid() == 0 else f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
+    return lambda: shutil.which(name, path=path) is not None
+
+
+def _can_make_venv() -> bool:
+    return subprocess.run([PYTHON, "-c", "import venv, ensurepip"], capture_output=True).returncode == 0
+
+
+DEMO = (
+    Part(_can_make_venv, "python3-venv"),
+    Part(Path("/etc/ssl/certs/ca-certificates.crt").exists, "ca-certificates"),
+    Part(command("haproxy"), "haproxy"),
+    Part(command("bwrap"), "bubblewrap"),
+    Part(command("node"), "nodejs"),
+    Part(command("npm"), "npm"),
+    Part(command("javac"), "default-jdk-headless"),
+    Part(command("ruby"), "ruby"),
+)
+TEST = (*DEMO, Part(command("bundle"), "ruby-bundler"), Part(command("openssl"), "openssl"))
+BENCH = (*DEMO, Part(command("wrk"), "wrk"))
+WANTED = {"demo": (DEMO, None), "test": (TEST, "dev"), "bench": (BENCH, None)}
+
+
+def prepare(what: str) -> None:
+    """Raises CannotPrepareError. Says nothing when there is nothing to do."""
+    if sys.platform != "linux":
+        raise CannotPrepareError("cannot run here: Fourfold needs Linux", "use a Linux machine, VM or container")
+    parts, group = WANTED[what]
+    with _locked(ROOT):
+        install(parts)
+        make_venv(group)
+
+
+def install(parts: Sequence[Part]) -> None:
+    missing = [part.package for part in parts if not part.there()]
+    if not missing:
+        return
+    packages = " ".join(missing)
+    by_hand = f"apt-get install --no-install-recommends {packages}"
+    if shutil.which("apt-get") is None:
+        raise CannotPrepareError(
+            f"cannot install {packages}: this machine has no apt-get",
+            "install what has these names here, then try again",
+        )
+    if os.geteuid() != 0:
+        raise CannotPrepareError(f"cannot install {packages}: not root", f"as root: {by_hand}")
+    began = _say(f"Installing {packages}")
+    _update_lists()
+    _run([*APT, "install", "-y", "--no-install-recommends", *missing], f"apt-get -y install {packages}", by_hand)
+    _done(began)
+    still = [part.package for part in parts if not part.there()]
+    if still:
+        raise CannotPrepareError(f"{' '.join(still)}: installed, and still not found", f"look at PATH; try: {by_hand}")
+
+
+def _update_lists() -> None:
+    """`apt-get update` does not wait for another one to end, as `install` does."""
+    deadline = time.monotonic() + 300
+    while True:
+        try:
+            return _run([*APT, "update"], "apt-get update", "look at the network and /etc/apt/sources.list.d")
+        except CannotPrepareError as error:
+            if "Could not get lock" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(2)
+
+
+def make_venv(group: str | None) -> None:
+    """`.venv` with this project and one of its dependency groups; skipped when it was made from this pyproject.toml."""
+    version = _system_python()
+    made_from = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + f"{version} {ROOT}".encode()).hexdigest()
+    was_made_from, groups = _read_stamp()
+    if was_made_from == made_from and (group is None or group in groups):
+        return
+    groups = sorted({*groups, *([group] if group else [])})
+    began = _say("Preparing .venv")
+    STAMP.unlink(missing_ok=True)
+    if not _healthy(version):
+        _run([PYTHON, "-m", "venv", "--clear", str(VENV)], "python3 -m venv .venv", "remove .venv and try again")
+    pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    hint = "look at the network, and at the settings that `.venv/bin/pip config list` shows"
+    if groups:
+        _run([*pip, "pip>=25.1"], "pip install pip", hint)  # the first that knows dependency groups
+    _run([*pip, "-e", ".", *(f"--group={name}" for name in groups)], "pip install fourfold", hint)
+    STAMP.write_text(json.dumps({"made_from": made_from, "groups": groups}))
+    _done(began)
+
+
+def _system_python() -> str:
+    code = "import sys; print('%d.%d' % sys.version_info[:2]); sys.exit(sys.version_info < (3, 11))"
+    try:
+        answer = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True)
+    except OSError as error:
+        raise CannotPrepareError(f"cannot run {PYTHON}: {error.strerror}", "as root: apt-get install python3") from None
+    if answer.returncode != 0:
+        raise CannotPrepareError(
+            f"cannot use {PYTHON}: it is Python {answer.stdout.strip()}, and 3.11 or newer is needed",
+            "use Debian 12, Ubuntu 24.04 or newer",
+        )
+    return answer.stdout.strip()
+
+
+def _healthy(version: str) -> bool:
+    """The environment that is there works, belongs to this folder, and is made with the system's own Python."""
+    code = "import sys, pip; print(sys.prefix, sys._base_executable, '%d.%d' % sys.version_info[:2])"
+    try:
+        answer = subprocess.run([VENV / "bin" / "python", "-c", code], capture_output=True, text=True)
+    except OSError:
+        return False
+    prefix, base, found = [*answer.stdout.split(), "", "", ""][:3]
+    return prefix == str(VENV) and found == version and os.path.realpath(base) == os.path.realpath(PYTHON)
+
+
+def _read_stamp() -> tuple[str, list[str]]:
+    """What `.venv` was made from, and with which groups."""
+    try:
+        stamp = json.loads(STAMP.read_text())
+        return str(stamp["made_from"]), [str(name) for name in stamp["groups"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "", []
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One at a time in this checkout; the folder itself is the lock, so that no file is left behind."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("Waiting for another bin/demo or bin/test to prepare this checkout", flush=True)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _run(argv: Sequence[str], name: str, hint: str) -> None:
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+    try:
+        done = subprocess.run(
+            argv,
+            cwd=ROOT,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=PATIENCE,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CannotPrepareError(f"{name} failed: {error}", hint) from None
+    if done.returncode != 0:
+        tail = "\n".join(f"  {line}" for line in done.stdout.splitlines()[-15:])
+        raise CannotPrepareError(f"{name} failed (exit code {done.returncode}):\n{tail}", hint)
+
+
+def _say(text: str) -> float:
+    print(f"{text} …", end="", flush=True)
+    return time.monotonic()
+
+
+def _done(began: float) -> None:
+    print(f" {time.monotonic() - began:.0f} s", flush=True)
+
+
+def main(argv: Sequence[str]) -> int:
+    what = argv[0] if argv else "demo"
+    if what not in WANTED or len(argv) > 1:
+        print(f"usage: bin/prepare.py [{'|'.join(WANTED)}]", file=sys.stderr)
+        return 2
+    return or_explain(lambda: prepare(what))
+
+
+def or_explain(job: Callable[[], None]) -> int:
+    """Run `job`; say what is wrong and what to do as `fourfold` itself does."""
+    try:
+        job()
+    except CannotPrepareError as error:
+        print(f"\nerror: {error}\nhint: {error.hint}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
