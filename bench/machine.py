@@ -40,9 +40,9 @@ def folder() -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def free_ports(count: int, start: int = 20000) -> list[int]:
-    """`count` ports in a row that nobody listens on; below those that the kernel gives to clients."""
-    for first in range(start, 32000 - count, count):
+def free_ports(count: int, start: int = 30000) -> list[int]:
+    """`count` ports in a row that nobody listens on, between those of Fourfold and those that the kernel gives out."""
+    for first in range(start, 32700 - count, count):
         if all(_is_free(port) for port in range(first, first + count)):
             return list(range(first, first + count))
     raise RuntimeError(f"no {count} free ports in a row from {start} on")

@@ -35,7 +35,9 @@ log = logging.getLogger("fourfold")
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="fourfold daemon")
-    parser.add_argument("--doctor", action="store_true", help="check this host, print one JSON object per line, and end")
+    parser.add_argument(
+        "--doctor", action="store_true", help="check this host, print one JSON object per line, and end"
+    )
     parser.add_argument("-v", "--verbose", action="store_true")
     options = parser.parse_args()
     logging.basicConfig(

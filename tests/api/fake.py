@@ -267,9 +267,7 @@ class FakeFacade:
             v.RouteView(service="catalog", requests=12, errors_5xx=0, errors_4xx=1, in_flight=0, response_seconds=0.01)
         ]
 
-    async def exec(
-        self, app: str, service: str, instance: str | None, argv: Sequence[str], tty: bool
-    ) -> FakeProgram:
+    async def exec(self, app: str, service: str, instance: str | None, argv: Sequence[str], tty: bool) -> FakeProgram:
         self._asked("exec", app, service, instance, list(argv), tty)
         return self.program
 

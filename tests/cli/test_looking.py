@@ -66,18 +66,14 @@ def test_status_for_programs_is_what_the_design_promises(cli: Cli, server: Servi
     service = answer["services"][0]
     promised = "name pattern target release desired ready overrides deployment routes instances"
     assert set(promised.split()) <= service.keys()
-    promised = (
-        "id release state address pid host restarts started_at ready_after cpu_seconds memory_bytes exit"
-    )
+    promised = "id release state address pid host restarts started_at ready_after cpu_seconds memory_bytes exit"
     assert set(promised.split()) == service["instances"][0].keys()
 
 
 def test_watching_needs_a_terminal(cli: Cli, server: Serving) -> None:
     result = cli("status", "--watch")
     assert (result.code, result.out) == (2, "")
-    assert result.err == (
-        "error: cannot watch: standard output is not a terminal\nhint: leave --watch out\n"
-    )
+    assert result.err == ("error: cannot watch: standard output is not a terminal\nhint: leave --watch out\n")
 
 
 EXPLAINED = v.ExplainView(
@@ -233,9 +229,7 @@ def test_top(cli: Cli, server: Serving, home: Path) -> None:
         "shop.idle-1-a        ready    0.0  30 MiB  256 MiB      1        4     12   0 B   20 KiB  1 min 40 s\n"
     )
     assert cli("top", "-a", "shop").out.endswith(
-        "\n"
-        "SERVICE  REQUESTS  5XX  4XX  IN FLIGHT    MEAN\n"
-        "catalog        12    0    1          0  0.01 s\n"
+        "\nSERVICE  REQUESTS  5XX  4XX  IN FLIGHT    MEAN\ncatalog        12    0    1          0  0.01 s\n"
     )
 
 
@@ -254,10 +248,7 @@ def test_doctor(cli: Cli, server: Serving) -> None:
     result = cli("doctor")
     assert (result.code, result.out) == (
         1,
-        "CHECK    STATE   FOUND\n"
-        "haproxy  ok      HAProxy 2.6.12\n"
-        "bwrap    failed  is not there\n"
-        "  hint: install it\n",
+        "CHECK    STATE   FOUND\nhaproxy  ok      HAProxy 2.6.12\nbwrap    failed  is not there\n  hint: install it\n",
     )
     assert json.loads(cli("doctor", "-o", "json").out)[1]["state"] == "failed"
 

@@ -76,9 +76,7 @@ def test_no_command_is_help(cli: Cli) -> None:
     assert "Usage: fourfold [OPTIONS] COMMAND" in result.err
 
 
-def test_an_unexpected_error_shows_no_traceback(
-    cli: Cli, server: Serving, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unexpected_error_shows_no_traceback(cli: Cli, server: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(count: object) -> str:
         raise KeyError("inner")
 

@@ -61,7 +61,9 @@ class Home:
 
     # -- commands -------------------------------------------------------------------------------------------------
 
-    def run(self, *arguments: str, code: int | None = 0, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, code: int | None = 0, stdin: str = "", **environ: str
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [FOURFOLD, *arguments], env=self.environ | environ, input=stdin, capture_output=True, text=True, timeout=180
         )
@@ -108,6 +110,11 @@ class Home:
         return Path(self.environ["FOURFOLD_HOME"])
 
     @property
+    def group(self) -> str:
+        """Where supervise.cgroupfind puts this home's instances."""
+        return "fourfold/" + sha256(os.fsencode(self.home / "run")).hexdigest()[:12]
+
+    @property
     def socket(self) -> Path:
         return self.home / "run" / "fourfold.sock"
 
@@ -121,13 +128,12 @@ class Home:
 
     def processes(self) -> list[psutil.Process]:
         """Fourfold's own (they know its home) and those of instances (in this home's control groups)."""
-        group = "/fourfold/" + sha256(os.fsencode(self.home / "run")).hexdigest()[:12] + "/"
         found = []
         for process in psutil.process_iter():
             try:
                 told = process.environ().get("FOURFOLD_HOME") == str(self.home)
                 named = any(str(self.home) in word for word in process.cmdline())
-                grouped = group in Path(f"/proc/{process.pid}/cgroup").read_text()
+                grouped = f"/{self.group}/" in Path(f"/proc/{process.pid}/cgroup").read_text()
             except (psutil.Error, OSError):
                 continue
             if (told or named or grouped) and process.pid != os.getpid():
@@ -164,6 +170,10 @@ class Home:
                 with suppress(psutil.Error):
                     process.kill()
             psutil.wait_procs(processes, 5)
+        for group in Path("/sys/fs/cgroup").glob(f"**/{self.group}"):
+            for folder in (*group.iterdir(), group):
+                with suppress(OSError):  # files; groups that the kernel has not let go yet
+                    folder.rmdir()
         shutil.rmtree(self.root, ignore_errors=True)
 
 

@@ -45,7 +45,9 @@ def test_files(up: Home) -> None:
     refused(up, good.replace("app: app", "app: app\n" + bomb()), "alias")
     refused(up, good.replace("env:", "secrets: [NOT_SET]\n    env:"), "NOT_SET", "fourfold secrets set NOT_SET")
     refused(up, good.replace("env:", "depends_on: [web]\n    env:"), "web -> web")
-    twice = good.replace("gateway:", "  two:\n    source: ./web\n    run: x\n    port: 1\n    route: {path: /}\ngateway:")
+    twice = good.replace(
+        "gateway:", "  two:\n    source: ./web\n    run: x\n    port: 1\n    route: {path: /}\ngateway:"
+    )
     refused(up, twice, "services.two", "route")
     file = up.root / "app" / "fourfold.yaml"
     file.write_bytes(good.encode() + b"# caf\xe9\n")

@@ -5,13 +5,11 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.e2e.home import Home, web_file
 from tests.support.load import Load
 from tests.support.wait import until
-
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -67,5 +65,3 @@ def settled(home: Home) -> bool:
 
     until(lambda: processes() == known, 20, f"exactly the processes {known}; there are {processes()}")
     return True
-
-

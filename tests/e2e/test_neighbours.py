@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import httpx
@@ -101,7 +100,7 @@ def test_a_log_flood_is_bounded(pair: Home) -> None:
         provoke(pair, "/flood?lines=400000")
         until(lambda: "line 399999" in pair.run("logs", "-a", "app", "bad", "--tail", "5").stdout, 60, "the last line")
     logs = pair.home / "state" / "logs" / "app" / "bad"
-    until(lambda: sum(os.stat(path).st_blocks * 512 for path in logs.iterdir()) < 20 * 1024 * 1024, 20, "a small log")
+    until(lambda: sum(path.stat().st_blocks * 512 for path in logs.iterdir()) < 20 * 1024 * 1024, 20, "a small log")
     numbers = [
         int(line.split("line ")[1].split()[0])
         for line in pair.run("logs", "-a", "app", "bad").stdout.splitlines()

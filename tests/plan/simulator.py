@@ -39,7 +39,13 @@ class Simulator:
         self._count += 1
         name = f"{key}-{self._count}"
         self.instances[name] = m.Instance(
-            id=name, key=key, revision=self.goals[key].revision, state="starting", since=self.now, before=before, host=host
+            id=name,
+            key=key,
+            revision=self.goals[key].revision,
+            state="starting",
+            since=self.now,
+            before=before,
+            host=host,
         )
 
     def _to(self, name: str, state: m.State) -> None:

@@ -17,7 +17,9 @@ def goal(key: str = "a.x", revision: str = "2", count: int = 1, **rest: object) 
     return m.Goal(key=key, revision=revision, count=count, **rest)  # type: ignore[arg-type]
 
 
-def inst(name: str, state: m.State = "ready", revision: str = "2", since: float = NOW - 100, **rest: object) -> m.Instance:
+def inst(
+    name: str, state: m.State = "ready", revision: str = "2", since: float = NOW - 100, **rest: object
+) -> m.Instance:
     key = str(rest.pop("key", "a.x"))
     return m.Instance(id=name, key=key, revision=revision, state=state, since=since, **rest)  # type: ignore[arg-type]
 
@@ -149,7 +151,10 @@ def test_one_situation(name: str) -> None:
 
 
 def test_wakes_for_the_next_deadline() -> None:
-    instances = [inst("i1", "draining", revision="1", since=NOW - 1, in_flight=1), inst("i2", "stopping", since=NOW - 1)]
+    instances = [
+        inst("i1", "draining", revision="1", since=NOW - 1, in_flight=1),
+        inst("i2", "stopping", since=NOW - 1),
+    ]
     assert plan({"a.x": goal(count=0)}, instances, NOW).wake_at == NOW + 9
 
 
@@ -170,9 +175,7 @@ def test_dependencies_start_first_and_stop_last() -> None:
 
 def test_a_dependent_of_a_failed_deployment_is_not_begun() -> None:
     deploying = m.Deploying(started_at=NOW, progressed_at=NOW)
-    simulator = Simulator(
-        goal("a.db", deploying=deploying), goal("a.api", depends_on=("a.db",), deploying=deploying)
-    )
+    simulator = Simulator(goal("a.db", deploying=deploying), goal("a.api", depends_on=("a.db",), deploying=deploying))
     simulator.settle(healthy=False)
     assert simulator.failed["a.api"] == "not begun: a.db failed, and it depends on that"
 

@@ -18,7 +18,13 @@ class FixedClock:
 
 
 def app_row(name: str = "shop", **given: Any) -> AppRow:
-    fields: dict[str, Any] = {"gateway": {}, "externals": {}, "file": "/srv/fourfold.yaml", "services": (), "updated_at": 1.0}
+    fields: dict[str, Any] = {
+        "gateway": {},
+        "externals": {},
+        "file": "/srv/fourfold.yaml",
+        "services": (),
+        "updated_at": 1.0,
+    }
     return AppRow(name=name, **(fields | given))
 
 

@@ -29,9 +29,7 @@ def change(session: Session, path: str, body: Mapping[str, Any], services: Itera
     return see_through(session, ask, dict.fromkeys(services))
 
 
-def see_through(
-    session: Session, ask: Callable[[Progress], OperationView], desired: Mapping[str, int | None]
-) -> int:
+def see_through(session: Session, ask: Callable[[Progress], OperationView], desired: Mapping[str, int | None]) -> int:
     """Ask for a change, follow it (unless --detach), print how it ended; the exit code.
 
     `desired` is what is known of each service's number of instances. Raises WorldError when the change failed.

@@ -81,7 +81,7 @@ class Session:
         if self.options.yes:
             return
         if not sys.stdin.isatty():
-            raise UserError(f"cannot ask \"{question}\": this is not a terminal", "say yes beforehand with -y")
+            raise UserError(f'cannot ask "{question}": this is not a terminal', "say yes beforehand with -y")
         if not typer.confirm(question, err=True):
             print("nothing was changed", file=sys.stderr)
             raise typer.Exit(1)
@@ -91,4 +91,3 @@ class Session:
         from fourfold.cli.git import actor
 
         return actor(os.environ)
-

@@ -27,9 +27,7 @@ class Bus:
         actor: str | None = None,
         **data: Any,
     ) -> Event:
-        event = self._events.add(
-            kind, message, app=app, service=service, instance=instance, actor=actor, data=data
-        )
+        event = self._events.add(kind, message, app=app, service=service, instance=instance, actor=actor, data=data)
         for listener in self._listeners:
             listener.set()
         return event

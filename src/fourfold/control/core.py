@@ -31,9 +31,9 @@ from fourfold.gateway.certificates import combine, read
 from fourfold.gateway.model import Backend, Frontend, GatewayConfig
 from fourfold.launch.process import limits, unenforced
 from fourfold.spec.model import App
-from fourfold.store.sources import write_atomically
 from fourfold.store.manifest import Manifest
 from fourfold.store.model import Event, InstanceRow, ServiceRow
+from fourfold.store.sources import write_atomically
 from fourfold.supervise.attach import Attached
 from fourfold.supervise.model import LogLine
 
@@ -85,7 +85,7 @@ class Control:
         app = read_app(request.spec)
         names = chosen(app, request.services)
         check_powers(app, names, parts.supervisor.powers)
-        check_routes(parts.registry, app)
+        check_routes(parts.registry, app, names, request.prune)
         check_fixed_ports(parts.registry, app, names)
         wishes = [self._wish(app, name, request) for name in names]
         await self._check_gateway(app, Path(request.file).parent)
@@ -388,5 +388,3 @@ def event_view(event: Event) -> v.EventView:
         actor=event.actor,
         data=event.data,
     )
-
-

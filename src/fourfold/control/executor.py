@@ -1,4 +1,4 @@
-"""Plan -> new rows, in one transaction, and the effects to have after it. The intent is stored before anything is done."""
+"""Plan -> new rows, in one transaction, and the effects to have after it: intent is stored before it is carried out."""
 
 from __future__ import annotations
 
@@ -42,6 +42,8 @@ class Executor:
 
     def _execute(self, action: m.Action, effects: Effects) -> None:
         match action:
+            case m.BeforeDone() | m.Done() | m.Fail() | m.Retire():
+                self._move_deployment(action)
             case m.Start(key, host):
                 effects.starts.append(self._create(key, "serve", host))
             case m.RunBefore(key):
@@ -64,6 +66,9 @@ class Executor:
                 self._to(name, "gone")
             case m.Lose(name):
                 self.ended(name, code=None, reason="its host ended")
+
+    def _move_deployment(self, action: m.BeforeDone | m.Done | m.Fail | m.Retire) -> None:
+        match action:
             case m.BeforeDone(key):
                 self._deployment(key, before_done=True, progressed_at=self._clock.now())
             case m.Done(key):
@@ -158,7 +163,12 @@ class Executor:
             self._tell("deploy.rolled-back", deployment, f"release {release} serves on as before")
         else:
             self._deployment(key, state="done", finished_at=now)
-            self._tell("deploy.done", deployment, f"release {deployment.release} is deployed, in {seconds:.1f} s", seconds=seconds)
+            self._tell(
+                "deploy.done",
+                deployment,
+                f"release {deployment.release} is deployed, in {seconds:.1f} s",
+                seconds=seconds,
+            )
 
     def _fail(self, key: str, reason: str) -> None:
         deployment = self._registry.running_deployment(key)

@@ -72,7 +72,9 @@ def _deployment(case: Case, findings: list[str], todo: list[str]) -> None:
         "rolled-back": f"release {case.row.release} serves on",
         "rolling-back": f"going back to release {case.row.release}",
     }
-    ended = went.get(deployment.state, "nothing of it was kept" if not deployment.previous else "it was left as it stood")
+    ended = went.get(
+        deployment.state, "nothing of it was kept" if not deployment.previous else "it was left as it stood"
+    )
     findings.append(f"the deployment of release {deployment.release} failed: {deployment.reason}; {ended}")
     todo.append(f"mend the cause, then: fourfold deploy {case.row.name}")
 

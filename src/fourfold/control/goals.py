@@ -33,7 +33,7 @@ def restored(row: ServiceRow, point: dict[str, Any]) -> ServiceRow:
 
 
 def wanted_count(row: ServiceRow, deployment: Deployment | None) -> int:
-    """How many instances: none when stopped, or when its first deployment ever failed (there is nothing to go back to)."""
+    """How many instances: none when stopped, or when its first deployment failed (there is nothing to go back to)."""
     if row.stopped or row.removed:
         return 0
     if deployment is not None and deployment.state == "failed" and not deployment.previous:

@@ -15,7 +15,7 @@ from fourfold.control.executor import Effects, Executor
 from fourfold.control.goals import SYSTEM, goal_of
 from fourfold.control.registry import Registry, key_of
 from fourfold.control.starter import Starter
-from fourfold.errors import FourfoldError, UserError, WorldError
+from fourfold.errors import ConflictError, FourfoldError, UserError, WorldError
 from fourfold.plan.restart import failures_after, is_crash_loop
 from fourfold.store.model import InstanceRow
 from fourfold.supervise.model import Exit, Identity
@@ -94,9 +94,23 @@ class Lifecycle:
             # The port is stored at once: the next one to be prepared must not get it too.
             self._registry.instances[name] = row
             return row, await self._supervisor.start(launch, values, row.run)
+        except ConflictError:
+            return await self._already_runs(name)
         except FourfoldError as error:
+            if name in self._supervisor.running():  # the spawner died after it had started it
+                return await self._already_runs(name)
             self._refused(name, error)
             return None
+
+    async def _already_runs(self, name: str) -> tuple[InstanceRow, Identity] | None:
+        """A start of which we did not hear took place: it is this run, or an older one that has to go."""
+        row = self._registry.instances[name]
+        identity = self._supervisor.running().get(name)
+        if identity is not None and self._supervisor.run_of(name) == row.run:
+            return row, identity
+        await self._supervisor.kill(name)
+        self._refused(name, WorldError(f"an earlier run of {name} was still there and has been killed"))
+        return None
 
     @until_stored
     def _refused(self, name: str, error: FourfoldError) -> None:

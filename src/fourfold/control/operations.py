@@ -156,9 +156,10 @@ class Operations:
         stored = self._registry.store.deployments
         if any(row.state in OPEN for row in stored.of_operation(operation.id)):
             async for event in self._bus.follow(after, operation.app, operation.id):
-                if event.kind.startswith("deploy."):
-                    if not any(row.state in OPEN for row in stored.of_operation(operation.id)):
-                        break
+                if not event.kind.startswith("deploy."):
+                    continue
+                if not any(row.state in OPEN for row in stored.of_operation(operation.id)):
+                    break
         return stored.of_operation(operation.id)
 
 

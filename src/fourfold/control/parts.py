@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from pathlib import Path
 
 from fourfold.build.build import Builder
 from fourfold.build.make import BuildLimits
@@ -12,8 +11,8 @@ from fourfold.clock import Clock
 from fourfold.control.bus import Bus
 from fourfold.control.deploy import Deployer
 from fourfold.control.diagnose import Diagnose
-from fourfold.control.faults import Faults
 from fourfold.control.executor import Executor
+from fourfold.control.faults import Faults
 from fourfold.control.lifecycle import Lifecycle
 from fourfold.control.logs import Logs
 from fourfold.control.operations import Operations
@@ -28,6 +27,7 @@ from fourfold.errors import FourfoldError, NotFoundError, UserError
 from fourfold.gateway.haproxy import Gateway
 from fourfold.launch.model import Powers
 from fourfold.paths import Paths
+from fourfold.spawner import process
 from fourfold.store import layout
 from fourfold.store.artifacts import Artifacts
 from fourfold.store.blobs import Blobs
@@ -35,7 +35,6 @@ from fourfold.store.manifest import Manifest
 from fourfold.store.model import InstanceRow
 from fourfold.store.sources import Sources
 from fourfold.store.store import open_store
-from fourfold.supervise.model import Exit
 from fourfold.supervise.model import Exit
 from fourfold.supervise.powers import probe
 from fourfold.supervise.supervisor import Supervisor
@@ -63,9 +62,7 @@ class Parts:
         self.starter = Starter(paths, settings, self.registry, self.artifacts, self.supervisor, self.gateway.launch)
         self.traffic = GatewayTraffic(self.registry, self.gateway, paths.certificates, self._wake)
         executor = Executor(self.registry, self.bus, clock)
-        self.lifecycle = Lifecycle(
-            self.registry, executor, self.starter, self.supervisor, self.bus, clock, self._wake
-        )
+        self.lifecycle = Lifecycle(self.registry, executor, self.starter, self.supervisor, self.bus, clock, self._wake)
         self.reconciler = Reconciler(self.registry, executor, self.traffic, clock, self.lifecycle.act)
         self.prober = Prober(
             self.registry, self.lifecycle, self.gateway.ready, self._health_command, Diagnose(self._main_pid)
@@ -130,7 +127,7 @@ async def open_parts(paths: Paths, settings: Settings, clock: Clock) -> Parts:
     layout.empty_work(paths)
     parts = Parts(paths, settings, clock, await asyncio.to_thread(probe))
     await parts.supervisor.open()
-    await parts.lifecycle.adopt(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+    await parts.lifecycle.adopt(process.boot_id())
     parts.operations.resume()
     return parts
 
@@ -158,5 +155,3 @@ async def run_inside(parts: Parts, name: str, argv: tuple[str, ...], timeout: fl
         await attached.close()
     said = output.decode(errors="replace").strip().splitlines()
     return None if code == 0 else f"health command exited with {code}" + (f": {said[-1]}" if said else "")
-
-

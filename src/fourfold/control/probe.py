@@ -84,7 +84,7 @@ def _refusal(error: OSError, host: str, port: int) -> str:
 def asker(
     probe: Probe | None, host: str, port: int | None, command: Callable[[tuple[str, ...], float], Awaitable[str | None]]
 ) -> Ask | None:
-    """The question for a probe as the file has it; without one, a connect where there is a port. None: nothing to ask."""
+    """The question for a probe as the file has it; without one, a connect if there is a port. None: nothing to ask."""
     timeout = probe.timeout if probe is not None else 1.0
     if probe is not None and probe.command is not None:
         argv = ("/bin/sh", "-c", probe.command) if isinstance(probe.command, str) else tuple(probe.command)

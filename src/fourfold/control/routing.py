@@ -19,7 +19,7 @@ def gateway_config(registry: Registry, certificates: Path) -> GatewayConfig:
             continue
         backends.append(Backend(key, _servers(registry.of_service(key)), row.internal_port))
         listen = Gateway.model_validate(registry.apps[row.app].gateway).listen
-        routes = registry.spec(key, row.release).route
+        routes = [] if row.removed else registry.spec(key, row.release).route  # another may have its routes already
         rules.setdefault(listen, []).extend(rule(key, route) for route in routes)
     frontends = (_frontend(registry, listen, tuple(found), certificates) for listen, found in sorted(rules.items()))
     return GatewayConfig(frontends=tuple(frontends), backends=tuple(backends))
@@ -55,5 +55,3 @@ def _frontend(registry: Registry, listen: str, rules: tuple[Rule, ...], certific
 def certificate(folder: Path, app: str) -> Path:
     """Where an app's certificate chain and key are kept together, as HAProxy reads them."""
     return folder / f"{app}.pem"
-
-

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from fourfold.store.artifacts import Artifacts
 from fourfold.control.goals import SYSTEM
 from fourfold.control.registry import Registry, key_of
 from fourfold.control.settings import Settings
@@ -17,6 +16,7 @@ from fourfold.launch.model import Launch, User
 from fourfold.launch.process import Facts, launch, url_variable
 from fourfold.paths import Paths
 from fourfold.spec.model import FixedPort, Service
+from fourfold.store.artifacts import Artifacts
 from fourfold.store.model import InstanceRow, ServiceRow
 from fourfold.supervise.supervisor import Supervisor
 
@@ -127,7 +127,7 @@ def _argv(command: str | list[str]) -> tuple[str, ...]:
 
 
 def port_is_free(port: int) -> bool:
-    """Whether a program could listen there now. Another may be quicker: then the instance ends and gets another port."""
+    """Whether a program could listen there now. Another may be quicker: then the instance ends and gets a new port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -194,5 +194,3 @@ def exit_view(row: InstanceRow) -> v.ExitView | None:
 def route_text(route: Route) -> str:
     methods = "|".join(route.methods)
     return f"{methods} {route.host or ''}{route.path}".strip()
-
-

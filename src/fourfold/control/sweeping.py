@@ -60,5 +60,3 @@ def purge(parts: Parts, app: str) -> None:
     for folder in (parts.paths.volumes / app, parts.paths.logs / app):
         if folder.exists():
             remove_tree(folder)
-
-

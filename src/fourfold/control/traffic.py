@@ -10,7 +10,7 @@ from pathlib import Path
 from fourfold.control.goals import GATEWAY, SYSTEM
 from fourfold.control.registry import Registry
 from fourfold.control.routing import gateway_config
-from fourfold.errors import FourfoldError
+from fourfold.errors import FourfoldError, WorldError
 from fourfold.gateway.haproxy import Gateway
 from fourfold.gateway.model import GatewayConfig
 
@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 DRAIN_POLL_SECONDS = 0.05
 RETRY_SECONDS = 0.5
+PATIENCE = 60.0
+"""Seconds that the gateway may take to come up."""
 
 
 class GatewayTraffic:
@@ -31,6 +33,8 @@ class GatewayTraffic:
         self._wanted = asyncio.Event()
         self._applied: GatewayConfig | None = None
         self._settled = asyncio.Condition()
+        self._error: str | None = None
+        """Why the last attempt to bring the gateway there failed."""
         self._serving: list[tuple[str, int]] = []
         self._in_flight: dict[str, int] = {}
         """Of servers that the gateway knows to be draining."""
@@ -51,10 +55,20 @@ class GatewayTraffic:
         return [(row.id, row.run) for row in self._registry.of_service(GATEWAY) if row.state == "ready"]
 
     async def settled(self) -> None:
-        """Wait until the gateway serves what the rows say now."""
+        """Wait until the gateway serves what the rows say now. Raises WorldError when it does not come to that."""
+        self._error = None
         self.sync()
-        async with self._settled:
-            await self._settled.wait_for(lambda: self._applied == self.config() and self._serves_what_it_must())
+
+        def settled() -> bool:
+            return self._error is not None or (self._applied == self.config() and self._serves_what_it_must())
+
+        try:
+            async with asyncio.timeout(PATIENCE), self._settled:
+                await self._settled.wait_for(settled)
+        except TimeoutError:
+            self._error = f"it is not ready after {PATIENCE:g} s"
+        if self._error is not None:
+            raise WorldError(f"the gateway does not serve this yet: {self._error}", "see: fourfold logs gateway")
 
     def _serves_what_it_must(self) -> bool:
         return self._serves() or not self.config().backends
@@ -80,13 +94,15 @@ class GatewayTraffic:
                 await self._count()
             except FourfoldError as error:
                 log.error("%s", error)
-                self._retry()
-            except Exception:  # a mistake of ours must not leave the gateway as it is for ever
+                await self._retry(str(error))
+            except Exception as error:  # a mistake of ours must not leave the gateway as it is for ever
                 log.exception("a fault in the gateway's loop")
-                self._retry()
+                await self._retry(repr(error))
 
-    def _retry(self) -> None:
-        self._applied = None
+    async def _retry(self, error: str) -> None:
+        self._applied, self._error = None, error
+        async with self._settled:
+            self._settled.notify_all()
         asyncio.get_running_loop().call_later(RETRY_SECONDS, self.sync)
 
     async def _bring(self) -> None:
@@ -114,5 +130,3 @@ class GatewayTraffic:
         before, self._in_flight = self._in_flight, {name: counts.get(name, 0) for name in draining}
         if any(count == 0 and before.get(name, 1) != 0 for name, count in self._in_flight.items()):
             self._changed()
-
-

@@ -100,7 +100,7 @@ class Launch:
 
 @dataclass(frozen=True)
 class Powers:
-    """What this host lets us enforce. A power that is missing has its reason in `missing`, for `doctor` and `status`."""
+    """What this host lets us enforce. Why a power is missing stands in `missing`, for `doctor` and `status`."""
 
     users: bool = False
     """Each service under a uid of its own."""

@@ -16,7 +16,7 @@ from fourfold.plan.world import World
 def plan(goals: Mapping[str, Goal], instances: Iterable[Instance], now: float) -> Plan:
     """Actions that may be executed in order, at once."""
     world = World(goals, instances, now)
-    for key in world.keys():
+    for key in world.services():
         goal = goals.get(key)
         if goal is not None and world.at_rest(goal):
             continue

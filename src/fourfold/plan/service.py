@@ -134,9 +134,10 @@ class ServicePlanner:
         if not self.current and not deploying.rolling_back and (reason := self._failed_dependency()):
             return reason
         for instance in self.before:
-            if instance.revision == self.goal.revision and instance.state == "exited" and instance.ended is not None:
-                if instance.ended.code != 0 and not instance.ended.rebooted:
-                    return f"before: {instance.ended.what}"
+            if instance.revision != self.goal.revision or instance.state != "exited" or instance.ended is None:
+                continue
+            if instance.ended.code != 0 and not instance.ended.rebooted:
+                return f"before: {instance.ended.what}"
         if not deploying.rolling_back:
             for instance in self.current:
                 if reason := verdict(instance, self.goal, self.now):

@@ -27,7 +27,7 @@ class World:
             for dependency in goal.depends_on:
                 self._dependents.setdefault(dependency, []).append(goal.key)
 
-    def keys(self) -> list[str]:
+    def services(self) -> list[str]:
         """All services, those to start in the order of their names; the order of dependencies comes from waiting."""
         return sorted(self.goals.keys() | self._by_key.keys())
 

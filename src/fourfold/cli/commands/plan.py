@@ -18,23 +18,24 @@ def command(
     services: Annotated[list[str] | None, typer.Argument(metavar="SERVICE", show_default=False)] = None,
     prune: Annotated[bool, typer.Option("--prune", help="As with `up --prune`.")] = False,
     reset: Annotated[bool, typer.Option("--reset", help="As with `up --reset`.")] = False,
-    detailed: Annotated[
-        bool, typer.Option("--detailed-exitcode", help="0 nothing to do, 1 error, 2 changes.")
-    ] = False,
+    detailed: Annotated[bool, typer.Option("--detailed-exitcode", help="0 nothing to do, 1 error, 2 changes.")] = False,
 ) -> int:
     """Show what `up` would do, and why. Changes nothing."""
     from fourfold.cli.progress import Progress
     from fourfold.cli.steps import Steps
-    from fourfold.cli.upload import load_file, pack_all, request, sources
+    from fourfold.cli.upload import load_file, pack_all, request, send_all, sources
     from fourfold.errors import FourfoldError
 
     session = Session.of(ctx)
     try:
         loaded = load_file(session)
-        packed = pack_all(loaded, sources(loaded, services or None), Progress(Steps({})))
+        client = session.started_client
+        progress = Progress(Steps({}))
+        packed = pack_all(loaded, sources(loaded, services or None), progress)
+        send_all(client, packed, progress)  # whether it can be built is told from its files
         body = request(session, loaded, packed, services or None)
         body = body.model_copy(update={"prune": prune, "reset": reset})
-        view = session.client.post(PlanView, f"/v1/apps/{loaded.app.app}/plan", body.model_dump(mode="json"))
+        view = client.post(PlanView, f"/v1/apps/{loaded.app.app}/plan", body.model_dump(mode="json"))
     except FourfoldError as error:
         if not detailed:
             raise

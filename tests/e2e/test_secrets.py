@@ -1,0 +1,70 @@
+"""Promise 8: a secret reaches the program that may have it, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import psutil
+
+from tests.e2e.home import Home, web_file
+
+VALUE = "correct-horse-battery-staple"
+
+
+def secretive(home: Home) -> str:
+    use = "secrets: [API_KEY, {TLS_KEY: {name: API_KEY, file: /run/secrets/key.pem}}]"
+    return web_file(home.port, extra=use)
+
+
+def test_only_the_instance_has_it(home: Home) -> None:
+    file = home.app(secretive(home))
+    home.run("secrets", "set", "API_KEY", "-a", "app", stdin=VALUE)
+    home.run("up", "-f", str(file))
+    main = psutil.Process(home.instances()[0]["pid"])
+    assert main.environ()["API_KEY"] == VALUE
+    assert main.environ()["TLS_KEY"] == "/run/secrets/key.pem"
+    inside = Path(f"/proc/{main.pid}/root/run/secrets/key.pem")
+    assert inside.read_text() == VALUE and inside.stat().st_mode & 0o777 == 0o600
+    assert inside.stat().st_uid == main.uids().real
+    home.run("exec", "-a", "app", "web", "--", "/bin/true")
+    said = "".join(
+        home.run(*command).stdout
+        for command in (
+            ("status", "-a", "app", "-o", "json"),
+            ("events", "-a", "app", "-o", "json"),
+            ("plan", "-f", str(file), "-o", "json"),
+            ("explain", "-a", "app", "web", "-o", "json"),
+            ("secrets", "list", "-a", "app", "-o", "json"),
+            ("history", "-a", "app", "-o", "json"),
+        )
+    )
+    assert "API_KEY" in said and VALUE not in said
+    assert VALUE not in "".join(" ".join(process.cmdline()) for process in psutil.process_iter() if _readable(process))
+    for path in home.home.rglob("*"):
+        if path.is_file():
+            assert VALUE.encode() not in path.read_bytes(), path
+
+
+def _readable(process: psutil.Process) -> bool:
+    try:
+        return bool(process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def test_a_new_value_is_deployed_by_the_next_up(home: Home) -> None:
+    file = home.app(secretive(home))
+    home.run("secrets", "set", "API_KEY", "-a", "app", stdin="old")
+    home.run("up", "-f", str(file))
+    home.run("secrets", "set", "API_KEY", "-a", "app", stdin="new")
+    assert "secrets changed" in home.run("plan", "-f", str(file)).stdout
+    home.run("up", "-f", str(file))
+    assert psutil.Process(home.instances()[0]["pid"]).environ()["API_KEY"] == "new"
+    assert home.service()["release"] == 1, "a release has the names of secrets, not their values"
+
+
+def test_the_socket_is_its_owners(home: Home) -> None:
+    home.run("up", "-f", str(home.app(web_file(home.port))))
+    assert home.socket.stat().st_mode & 0o777 == 0o600
+    assert isinstance(home.api(), httpx.Client)
