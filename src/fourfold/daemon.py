@@ -15,14 +15,14 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
-from fourfold.api.app import create_app
-from fourfold.api.server import serve
 from fourfold.clock import SystemClock
 from fourfold.control.core import Control
 from fourfold.control.doctor import examine
+from fourfold.control.facade import Facade
 from fourfold.control.parts import open_parts
 from fourfold.control.settings import load_settings
 from fourfold.errors import ConflictError, FourfoldError
@@ -68,14 +68,14 @@ async def run(paths: Paths) -> None:
     settings = load_settings(paths.settings, os.environ)
     layout.create(paths, root=os.geteuid() == 0)
     with only_one(paths):
-        parts = await open_parts(paths, settings, SystemClock())
+        parts, serve = await asyncio.gather(open_parts(paths, settings, SystemClock()), asyncio.to_thread(_load_api))
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         parts.bus.emit("daemon.started", "the daemon has started", pid=os.getpid())
         work = asyncio.create_task(parts.run())
-        server = asyncio.create_task(serve(create_app(Control(parts, stop)), paths.socket))
+        server = asyncio.create_task(serve(Control(parts, stop), paths.socket))
         gc.collect()
         gc.freeze()
         ended = asyncio.create_task(stop.wait())
@@ -83,6 +83,14 @@ async def run(paths: Paths) -> None:
         parts.bus.close()
         await _end(server, work, ended)
         await parts.close()
+
+
+def _load_api() -> Callable[[Facade, Path], Coroutine[Any, Any, None]]:
+    """Importing FastAPI takes a third of a second: meanwhile this host is looked at and the spawner started."""
+    from fourfold.api.app import create_app
+    from fourfold.api.server import serve
+
+    return lambda facade, socket: serve(create_app(facade), socket)
 
 
 async def _end(*tasks: asyncio.Task[Any]) -> None:

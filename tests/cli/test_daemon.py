@@ -48,7 +48,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, *command: str) -> list[subprocess.
 def test_it_is_started_and_waited_for(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started = stand_in(monkeypatch, sys.executable, "-c", ANSWERS, "2")
     paths = Paths.find(os.environ, 0)
-    starter.ensure_daemon(paths, Options(quiet=True))
+    starter.Starting(paths, Options(quiet=True)).wait()
     assert starter.answers(paths.socket)
     assert started[0].wait(20) == 0
     assert paths.daemon_log.read_text() == "told\n"
@@ -61,7 +61,7 @@ def test_one_that_does_not_come_up_shows_its_last_lines(home: Path, monkeypatch:
     paths.daemon_log.write_text("of an earlier day\n")
     stand_in(monkeypatch, "sh", "-c", "echo error: disk full; exit 3")
     with pytest.raises(WorldError) as caught:
-        starter.ensure_daemon(paths, Options(quiet=True))
+        starter.Starting(paths, Options(quiet=True)).wait()
     assert caught.value.what == "cannot start the daemon: it ended with exit code 3\n  error: disk full"
     assert "doctor --offline" in str(caught.value.hint)
 
@@ -74,7 +74,7 @@ def test_another_command_has_started_one_at_the_same_time(home: Path, monkeypatc
     stand_in(monkeypatch, "sh", "-c", "exit 2")
     looks = iter([False, False, False, True])
     monkeypatch.setattr(starter, "answers", lambda path: next(looks))
-    starter.ensure_daemon(paths, Options(quiet=True))
+    starter.Starting(paths, Options(quiet=True)).wait()
     assert next(looks, None) is None
 
 

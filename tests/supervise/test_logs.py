@@ -139,7 +139,7 @@ def test_old_logs_go_and_those_of_the_living_stay() -> None:
             path.write_text("x")
             path.with_name(f"{path.name}.idx").write_text("x")
             os.utime(path, (number, number))
-        logs.prune(folder, [logs.path_of(paths, "a.b-1-x", 0)], keep=3)
+        logs.prune(folder, {"a.b-1-x.0.log"}, keep=3)
         left = {file.name for file in folder.iterdir() if file.suffix == ".log"}
         assert left == {f"a.b-1-x.{number}.log" for number in (0, 27, 28, 29)}
         assert len(list(folder.iterdir())) == 8

@@ -12,7 +12,7 @@ from fourfold.control.views import OperationView, StatusView
 
 
 def bring(session: Session, services: list[str] | None, *, message: str | None, prune: bool, reset: bool) -> int:
-    """The exit code. Everything that can be refused without the daemon is refused before it is even started."""
+    """The exit code. Everything that can be refused without the daemon is refused before it is asked."""
     loaded = load_file(session)
     wanted = sources(loaded, services)
     app = loaded.app

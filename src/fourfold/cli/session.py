@@ -15,6 +15,7 @@ from fourfold.paths import Paths
 
 if TYPE_CHECKING:  # importing it takes longer than all the rest
     from fourfold.cli.client import Client
+    from fourfold.cli.starter import Starting
     from fourfold.control.views import AppView
 
 
@@ -40,10 +41,18 @@ class Session:
     @cached_property
     def started_client(self) -> Client:
         """Like `client`, but starts the daemon if none runs."""
-        from fourfold.cli.starter import ensure_daemon
-
-        ensure_daemon(self.paths, self.options)
+        self._starting.wait()
         return self.client
+
+    def begin_daemon(self) -> None:
+        """It comes up, if none runs, while the command imports, reads and packs; `started_client` waits for it."""
+        assert self._starting
+
+    @cached_property
+    def _starting(self) -> Starting:
+        from fourfold.cli.starter import Starting
+
+        return Starting(self.paths, self.options)
 
     @cached_property
     def app(self) -> str:

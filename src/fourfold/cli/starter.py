@@ -22,18 +22,27 @@ LOOK_EVERY = 20
 LAST_LINES = 15
 
 
-def ensure_daemon(paths: Paths, options: Options) -> None:
-    """Raises WorldError with the last lines of the daemon's log when it does not come up."""
-    if answers(paths.socket):
-        return
-    output.say("starting the daemon", options)
-    begin = _size(paths.daemon_log)
-    process = _spawn(paths)
-    descriptor = os.pidfd_open(process.pid)
-    try:
-        _await(process, descriptor, paths, begin)
-    finally:
-        os.close(descriptor)
+class Starting:
+    """A daemon that comes up, if none did already: begun at once, awaited when it is needed."""
+
+    def __init__(self, paths: Paths, options: Options) -> None:
+        self._paths = paths
+        self._begin = _size(paths.daemon_log)
+        self._process: subprocess.Popen[bytes] | None = None
+        if not answers(paths.socket):
+            output.say("starting the daemon", options)
+            self._process = _spawn(paths)
+
+    def wait(self) -> None:
+        """Raises WorldError with the last lines of the daemon's log when it does not come up."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        descriptor = os.pidfd_open(process.pid)
+        try:
+            _await(process, descriptor, self._paths, self._begin)
+        finally:
+            os.close(descriptor)
 
 
 def answers(path: Path) -> bool:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+from fourfold.errors import WorldError
 from fourfold.store.events import Events
 from fourfold.store.model import Event
 
+log = logging.getLogger(__name__)
+
+
+RETRY_SECONDS = 1.0
+MOST_PENDING = 10_000
+"""While the store refuses them; older ones are dropped then."""
+
 
 class Bus:
+    """Events are stored a moment after `emit`, those of one turn of the event loop together: a commit costs a sync."""
+
     def __init__(self, events: Events) -> None:
         self._events = events
+        self._pending: list[Event] = []
         self._listeners: set[asyncio.Event] = set()
         self._closed = False
 
@@ -26,19 +38,40 @@ class Bus:
         instance: str | None = None,
         actor: str | None = None,
         **data: Any,
-    ) -> Event:
-        event = self._events.add(kind, message, app=app, service=service, instance=instance, actor=actor, data=data)
+    ) -> None:
+        if not self._pending:
+            asyncio.get_running_loop().call_soon(self._flush_quietly)
+        self._pending.append(self._events.make(kind, message, app, service, instance, actor, data))
+
+    def flush(self) -> None:
+        """Store what is pending now. Raises WorldError when the store refuses; it is tried again then."""
+        pending, self._pending = self._pending, []
+        if not pending:
+            return
+        try:
+            self._events.add_all(pending)
+        except BaseException:
+            self._pending = [*pending, *self._pending][-MOST_PENDING:]
+            raise
         for listener in self._listeners:
             listener.set()
-        return event
+
+    def _flush_quietly(self) -> None:
+        try:
+            self.flush()
+        except WorldError as error:
+            log.error("%s", error)
+            asyncio.get_running_loop().call_later(RETRY_SECONDS, self._flush_quietly)
 
     @property
     def last(self) -> int:
         """Number of the newest event."""
+        self.flush()
         return self._events.last()
 
     def since(self, after: int, app: str | None = None, operation: str | None = None) -> Iterator[Event]:
         """All past events with seq > `after`."""
+        self.flush()
         while page := self._events.after(after, app, operation=operation):
             yield from page
             after = page[-1].seq
@@ -59,6 +92,7 @@ class Bus:
 
     def close(self) -> None:
         """End all that follow."""
+        self._flush_quietly()
         self._closed = True
         for listener in self._listeners:
             listener.set()

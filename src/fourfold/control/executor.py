@@ -163,10 +163,12 @@ class Executor:
             self._tell("deploy.rolled-back", deployment, f"release {release} serves on as before")
         else:
             self._deployment(key, state="done", finished_at=now)
+            row = self._registry.services[key]
+            what = "has stopped" if row.stopped or row.removed else f"release {deployment.release} is deployed"
             self._tell(
                 "deploy.done",
                 deployment,
-                f"release {deployment.release} is deployed, in {seconds:.1f} s",
+                f"{what}, in {seconds:.1f} s",
                 seconds=seconds,
             )
 

@@ -68,6 +68,8 @@ class Lifecycle:
         self._clock = clock
         self._wake = wake
         self.watcher: Watcher | None = None
+        self._got_ready: dict[str, float] = {}
+        """Instance -> since when; to be stored."""
 
     # -- effects --------------------------------------------------------------------------------------------------
 
@@ -137,20 +139,28 @@ class Lifecycle:
 
     # -- what probes say ------------------------------------------------------------------------------------------
 
-    @until_stored
     def ready(self, name: str) -> None:
-        row = self._registry.instances.get(name)
-        if row is None or row.state not in ("starting", "unready"):
-            return
-        now = self._clock.now()
-        self._registry.live[name].probe_error = None
+        """Stored together with others that get ready in the same moment."""
+        if not self._got_ready:
+            asyncio.get_running_loop().call_soon(self._store_ready)
+        self._got_ready[name] = self._clock.now()
+
+    @until_stored
+    def _store_ready(self) -> None:
+        rows = [row for name in self._got_ready if (row := self._registry.instances.get(name)) is not None]
+        rows = [row for row in rows if row.state in ("starting", "unready")]
         with self._registry.transaction():
-            first = row.state == "starting"
-            self._registry.put_instance(replace(row, state="ready", changed_at=now, ready_at=now))
-            if deployment := self._registry.running_deployment(key_of(row)):
-                self._registry.put_deployment(replace(deployment, progressed_at=now))
-        after = f" after {now - row.started_at:.2f} s" if first and row.started_at else ""
-        self._emit("instance.ready", row, f"{name} is ready{after}")
+            for row in rows:
+                now = self._got_ready[row.id]
+                self._registry.put_instance(replace(row, state="ready", changed_at=now, ready_at=now))
+                if deployment := self._registry.running_deployment(key_of(row)):
+                    self._registry.put_deployment(replace(deployment, progressed_at=now))
+        for row in rows:
+            self._registry.live[row.id].probe_error = None
+            first = row.state == "starting" and row.started_at is not None
+            after = f" after {self._got_ready[row.id] - (row.started_at or 0):.2f} s" if first else ""
+            self._emit("instance.ready", row, f"{row.id} is ready{after}")
+        self._got_ready.clear()
         self._wake()
 
     @until_stored

@@ -24,8 +24,6 @@ from fourfold.store.model import Deployment
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 1.0
-
 
 @dataclass
 class Operation:
@@ -75,7 +73,13 @@ class Operations:
             self._bus.emit("operation.queued", f"{kind} of {app} waits for: {waiting_for}", **operation.tag())
         else:
             self._busy[app] = operation
-            self._tell_start(operation)  # at once: a store that cannot be written refuses the request
+            self._tell_start(operation)
+        try:
+            self._bus.flush()  # a store that cannot be written refuses the request
+        except WorldError:
+            if self._busy.get(app) is operation:
+                del self._busy[app]
+            raise
         self._spawn(self._run(operation, work))
         return OperationView(id=id, app=app, kind=kind, services=services, after=after, waiting_for=waiting_for)
 
@@ -111,11 +115,11 @@ class Operations:
             try:
                 await self._carry_out(operation, work)
             except FourfoldError as error:
-                await self._failed(operation, str(error), hint=error.hint)
+                self._failed(operation, str(error), hint=error.hint)
             except Exception:
                 log.exception("operation %s of %s", operation.kind, operation.app)
                 what = f"cannot {operation.kind} {operation.app}: a fault in Fourfold, see the daemon's log"
-                await self._failed(operation, what)
+                self._failed(operation, what)
             finally:
                 self._busy.pop(operation.app, None)
 
@@ -132,7 +136,7 @@ class Operations:
         bad = {row.service: row.reason or row.state for row in deployments if row.state != "done"}
         if bad:
             what = "; ".join(f"{service}: {reason}" for service, reason in bad.items())
-            await self._failed(operation, f"{operation.kind} of {operation.app} failed: {what}", failed=bad)
+            self._failed(operation, f"{operation.kind} of {operation.app} failed: {what}", failed=bad)
             return
         await self._traffic.settled()
         seconds = self._clock.now() - begun
@@ -141,26 +145,22 @@ class Operations:
             **operation.tag(), services=operation.services, seconds=seconds,
         )  # fmt: skip
 
-    async def _failed(self, operation: Operation, message: str, **data: Any) -> None:
-        """Told for certain: somebody waits for it, even if the store is why it failed."""
-        while True:
-            try:
-                self._bus.emit("operation.failed", message, **operation.tag(), **data)
-                return
-            except WorldError as error:
-                log.error("%s", error)
-                await asyncio.sleep(RETRY_SECONDS)
+    def _failed(self, operation: Operation, message: str, **data: Any) -> None:
+        self._bus.emit("operation.failed", message, **operation.tag(), **data)
 
     async def _ended(self, operation: Operation, after: int) -> list[Deployment]:
         """Wait for all deployments of an operation; how they ended."""
-        stored = self._registry.store.deployments
-        if any(row.state in OPEN for row in stored.of_operation(operation.id)):
+        if self._is_open(operation):
             async for event in self._bus.follow(after, operation.app, operation.id):
                 if not event.kind.startswith("deploy."):
                     continue
-                if not any(row.state in OPEN for row in stored.of_operation(operation.id)):
+                if not self._is_open(operation):
                     break
-        return stored.of_operation(operation.id)
+        return self._registry.store.deployments.of_operation(operation.id)
+
+    def _is_open(self, operation: Operation) -> bool:
+        latest = self._registry.deployments.values()
+        return any(row.operation == operation.id and row.state in OPEN for row in latest)
 
 
 async def _nothing(operation: Operation) -> None:

@@ -41,7 +41,7 @@ from fourfold.supervise.supervisor import Supervisor
 
 
 class Parts:
-    def __init__(self, paths: Paths, settings: Settings, clock: Clock, powers: Powers) -> None:
+    def __init__(self, paths: Paths, settings: Settings, clock: Clock) -> None:
         self.paths = paths
         self.settings = settings
         self.clock = clock
@@ -58,7 +58,7 @@ class Parts:
         self.bus = Bus(self.store.events)
         self.logs = Logs(paths, self.registry)
         self.gateway = Gateway(paths)
-        self.supervisor = Supervisor(paths, powers, on_exit=self._exited)
+        self.supervisor = Supervisor(paths, Powers(), on_exit=self._exited)
         self.starter = Starter(paths, settings, self.registry, self.artifacts, self.supervisor, self.gateway.launch)
         self.traffic = GatewayTraffic(self.registry, self.gateway, paths.certificates, self._wake)
         executor = Executor(self.registry, self.bus, clock)
@@ -125,8 +125,8 @@ class Parts:
 async def open_parts(paths: Paths, settings: Settings, clock: Clock) -> Parts:
     """Open the store, connect to the spawner (starting it if need be) and take over what runs."""
     layout.empty_work(paths)
-    parts = Parts(paths, settings, clock, await asyncio.to_thread(probe))
-    await parts.supervisor.open()
+    parts = Parts(paths, settings, clock)
+    parts.supervisor.powers, _ = await asyncio.gather(asyncio.to_thread(probe), parts.supervisor.open())
     await parts.lifecycle.adopt(process.boot_id())
     parts.operations.resume()
     return parts

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -49,7 +51,11 @@ async def _connect(host: str, port: int) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     sock.setblocking(False)
     try:
-        await asyncio.get_running_loop().sock_connect(sock, (host, port))
+        failed = sock.connect_ex((host, port))  # on loopback the answer is there at once
+        if failed == errno.EINPROGRESS:
+            await asyncio.get_running_loop().sock_connect(sock, (host, port))
+        elif failed:
+            raise OSError(failed, os.strerror(failed))
     except BaseException:
         sock.close()
         raise

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Protocol
 
 from fourfold.control.diagnose import Diagnose
-from fourfold.control.goals import SYSTEM
+from fourfold.control.goals import SYSTEM, goal_of
 from fourfold.control.probe import Ask, asker
 from fourfold.control.registry import Registry, key_of
 from fourfold.spec.model import Probe, Service
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 FIRST_SECONDS = 0.01
 STARTING_SECONDS = 0.25
 """The longest pause between two probes of an instance that starts."""
+DIAGNOSE_SECONDS = 5.0
+"""Between two looks at where else a program listens: that reads all of /proc."""
 SETTLE_SECONDS = 1.0
 """A service without port and health command is ready once it has run this long (`deploy.min_ready` if that is more)."""
 DEFAULT = Probe()
@@ -108,16 +110,21 @@ class Prober:
                 failures = 0
 
     async def _until_ready(self, row: InstanceRow, ask: Ask) -> None:
+        now = asyncio.get_running_loop().time
         pause = FIRST_SECONDS
-        waited = 0.0
+        look_at = now() + self._grace(row) / 2
+        elsewhere = ""
         while (error := await ask()) is not None:
-            if waited > 1.0 and row.port is not None:
-                error += await self._diagnose.elsewhere(row.id, row.port)
-            self._listener.probe_failed(row.id, error)
+            if row.port is not None and now() >= look_at:
+                elsewhere = await self._diagnose.elsewhere(row.id, row.port)
+                look_at = now() + DIAGNOSE_SECONDS
+            self._listener.probe_failed(row.id, error + elsewhere)
             await asyncio.sleep(pause)
-            waited += pause
             pause = min(pause * 2, STARTING_SECONDS)
         self._listener.ready(row.id)
+
+    def _grace(self, row: InstanceRow) -> float:
+        return goal_of(self._registry, key_of(row)).grace
 
     async def _liveness(self, name: str, ask: Ask, probe: Probe) -> None:
         """Begins once it is ready: a slow start is what `grace` is for."""

@@ -20,7 +20,8 @@ def gateway_config(registry: Registry, certificates: Path) -> GatewayConfig:
         backends.append(Backend(key, _servers(registry.of_service(key)), row.internal_port))
         listen = Gateway.model_validate(registry.apps[row.app].gateway).listen
         routes = [] if row.removed else registry.spec(key, row.release).route  # another may have its routes already
-        rules.setdefault(listen, []).extend(rule(key, route) for route in routes)
+        if routes:
+            rules.setdefault(listen, []).extend(rule(key, route) for route in routes)
     frontends = (_frontend(registry, listen, tuple(found), certificates) for listen, found in sorted(rules.items()))
     return GatewayConfig(frontends=tuple(frontends), backends=tuple(backends))
 

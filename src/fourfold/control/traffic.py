@@ -10,7 +10,7 @@ from pathlib import Path
 from fourfold.control.goals import GATEWAY, SYSTEM
 from fourfold.control.registry import Registry
 from fourfold.control.routing import gateway_config
-from fourfold.errors import FourfoldError, WorldError
+from fourfold.errors import FourfoldError, UserError, WorldError
 from fourfold.gateway.haproxy import Gateway
 from fourfold.gateway.model import GatewayConfig
 
@@ -33,7 +33,7 @@ class GatewayTraffic:
         self._wanted = asyncio.Event()
         self._applied: GatewayConfig | None = None
         self._settled = asyncio.Condition()
-        self._error: str | None = None
+        self._error: Exception | None = None
         """Why the last attempt to bring the gateway there failed."""
         self._serving: list[tuple[str, int]] = []
         self._in_flight: dict[str, int] = {}
@@ -60,13 +60,16 @@ class GatewayTraffic:
         self.sync()
 
         def settled() -> bool:
-            return self._error is not None or (self._applied == self.config() and self._serves_what_it_must())
+            hopeless = isinstance(self._error, UserError)
+            return hopeless or (self._applied == self.config() and self._serves_what_it_must())
 
         try:
             async with asyncio.timeout(PATIENCE), self._settled:
                 await self._settled.wait_for(settled)
         except TimeoutError:
-            self._error = f"it is not ready after {PATIENCE:g} s"
+            self._error = self._error or WorldError(f"it is not ready after {PATIENCE:g} s")
+        else:
+            self._error = self._error if isinstance(self._error, UserError) else None
         if self._error is not None:
             raise WorldError(f"the gateway does not serve this yet: {self._error}", "see: fourfold logs gateway")
 
@@ -94,12 +97,12 @@ class GatewayTraffic:
                 await self._count()
             except FourfoldError as error:
                 log.error("%s", error)
-                await self._retry(str(error))
+                await self._retry(error)
             except Exception as error:  # a mistake of ours must not leave the gateway as it is for ever
                 log.exception("a fault in the gateway's loop")
-                await self._retry(repr(error))
+                await self._retry(error)
 
-    async def _retry(self, error: str) -> None:
+    async def _retry(self, error: Exception) -> None:
         self._applied, self._error = None, error
         async with self._settled:
             self._settled.notify_all()

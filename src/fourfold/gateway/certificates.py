@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
-
 from fourfold.errors import UserError
-
-_PKIX = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def combine(certificate: bytes, key: bytes, where: str = "gateway.tls") -> bytes:
     """Chain and key, as two PEM texts (they may be the same one), into one. Raises UserError when they do not fit."""
+    # Slow to import, and few apps have certificates.
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        PublicFormat,
+        load_pem_private_key,
+    )
+
+    pkix = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     try:
         chain = x509.load_pem_x509_certificates(certificate)
     except ValueError:
@@ -28,7 +28,7 @@ def combine(certificate: bytes, key: bytes, where: str = "gateway.tls") -> bytes
         ) from None
     try:
         private = load_pem_private_key(key, password=None)
-        own = private.public_key().public_bytes(*_PKIX)
+        own = private.public_key().public_bytes(*pkix)
     except TypeError:
         raise UserError(
             f"cannot use the key of {where}: it is encrypted", "remove the passphrase: `openssl pkey -in key -out new`"
@@ -38,8 +38,8 @@ def combine(certificate: bytes, key: bytes, where: str = "gateway.tls") -> bytes
             f"cannot use the key of {where}: there is no private key in PEM in it",
             "give a file with -----BEGIN PRIVATE KEY-----",
         ) from None
-    if chain[0].public_key().public_bytes(*_PKIX) != own:
-        position = next((n for n, one in enumerate(chain) if one.public_key().public_bytes(*_PKIX) == own), None)
+    if chain[0].public_key().public_bytes(*pkix) != own:
+        position = next((n for n, one in enumerate(chain) if one.public_key().public_bytes(*pkix) == own), None)
         hint = "give the key that the certificate was made with"
         if position is not None:
             hint = f"put certificate {position + 1} of the chain first: it is the one that the key belongs to"

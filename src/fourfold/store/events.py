@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from fourfold.clock import Clock
@@ -28,10 +29,28 @@ class Events:
         actor: str | None = None,
         data: dict[str, Any] | None = None,
     ) -> Event:
-        """Store an event as of now; returns it with its number. Many at once belong in one transaction."""
-        facts = {name: _clean(fact) for name, fact in (data or {}).items()}
-        row = Event(0, self._clock.now(), app, service, instance, kind, clean_text(message), actor, facts)
-        return TABLE.append(self._database, row)
+        """Store an event as of now; returns it with its number."""
+        return TABLE.append(self._database, self.make(kind, message, app, service, instance, actor, data or {}))
+
+    def make(
+        self,
+        kind: str,
+        message: str,
+        app: str | None,
+        service: str | None,
+        instance: str | None,
+        actor: str | None,
+        data: dict[str, Any],
+    ) -> Event:
+        """An event as of now, not stored and without a number yet."""
+        facts = {name: _clean(fact) for name, fact in data.items()}
+        return Event(0, self._clock.now(), app, service, instance, kind, clean_text(message), actor, facts)
+
+    def add_all(self, events: Iterable[Event]) -> None:
+        """Store what `make` made, in one transaction."""
+        with self._database.transaction():
+            for event in events:
+                TABLE.append(self._database, event)
 
     def last(self) -> int:
         """The number of the newest event ever; 0 before the first."""

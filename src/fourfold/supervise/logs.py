@@ -6,7 +6,7 @@ import asyncio
 import bisect
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Container, Iterator
 from pathlib import Path
 
 from fourfold.paths import Paths
@@ -27,10 +27,12 @@ def path_of(paths: Paths, instance: str, run: int) -> Path:
     return paths.logs / app / service / f"{instance}.{run}.log"
 
 
-def prune(folder: Path, running: Iterable[Path], keep: int = _KEPT_RUNS) -> None:
-    """Of one service, keep the logs of what runs and of the last `keep` runs: a crash loop must not fill the disk."""
-    alive = set(running)
-    dead = [path for path in folder.glob("*.log") if path not in alive]
+def prune(folder: Path, running: Container[str], keep: int = _KEPT_RUNS) -> None:
+    """Of one service, keep the logs of what runs (file names) and of the last `keep` runs.
+
+    Otherwise a crash loop would fill the disk.
+    """
+    dead = [path for path in folder.glob("*.log") if path.name not in running]
     for path in sorted(dead, key=_changed_at)[: -keep or None]:
         for file in (path, path.with_name(f"{path.name}.idx")):
             file.unlink(missing_ok=True)

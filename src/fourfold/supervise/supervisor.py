@@ -172,7 +172,7 @@ class Supervisor:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise WorldError(f"cannot start {instance}: its log {path}: {error.strerror}") from error
-        logs.prune(path.parent, {logs.path_of(self._paths, *each) for each in self._runs.items()})
+        logs.prune(path.parent, {f"{name}.{run}.log" for name, run in self._runs.items()})
         return path
 
     async def _spawn(

@@ -22,6 +22,11 @@ def command(
     Starts the daemon if none runs, packs and sends the sources, and shows what each service is doing until all are
     ready. A deployment that fails is rolled back and changes nothing for users; the exit code is then 1.
     """
+    from fourfold.cli.appname import need_file
+
+    session = Session.of(ctx)
+    if need_file(session.options).is_file():
+        session.begin_daemon()
     from fourfold.cli.bringing import bring
 
-    return bring(Session.of(ctx), None, message=message, prune=prune, reset=reset)
+    return bring(session, None, message=message, prune=prune, reset=reset)
