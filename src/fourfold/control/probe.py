@@ -34,9 +34,8 @@ async def http(host: str, port: int, path: str, timeout: float) -> str | None:
     try:
         async with asyncio.timeout(timeout):
             sock = await _connect(host, port)
-            request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: fourfold\r\nConnection: close\r\n\r\n"
             loop = asyncio.get_running_loop()
-            await loop.sock_sendall(sock, request.encode())
+            await loop.sock_sendall(sock, _request(path, host, port))
             return _judge(await _first_line(loop, sock), path)
     except TimeoutError:
         return f"GET {path} on {host}:{port} gave no answer within {timeout:g} s"
@@ -45,6 +44,38 @@ async def http(host: str, port: int, path: str, timeout: float) -> str | None:
     finally:
         if sock is not None:
             sock.close()
+
+
+async def speaks(host: str, port: int, timeout: float, http: bool) -> str | None:
+    """For a service that does not say how to ask it: whether a program is behind the port, not only a listening socket.
+
+    A server that listens before its workers have started accepts connections and answers none. So it is sent a request,
+    and any bytes count as an answer. What speaks something else than HTTP may close the connection or be silent: that
+    counts too, unless it must speak `http` because it has a route.
+    """
+    sock = None
+    try:
+        async with asyncio.timeout(timeout):
+            sock = await _connect(host, port)
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(sock, _request("/", host, port))
+            if await loop.sock_recv(sock, 1) or not http:
+                return None
+            return f"{host}:{port} closes connections without an answer"
+    except TimeoutError:
+        if sock is not None and not http:
+            return None
+        return f"{host}:{port} accepts connections and does not answer within {timeout:g} s"
+    except OSError as error:
+        return _refusal(error, host, port)
+    finally:
+        if sock is not None:
+            sock.close()
+
+
+def _request(path: str, host: str, port: int) -> bytes:
+    lines = (f"GET {path} HTTP/1.1", f"Host: {host}:{port}", "User-Agent: fourfold", "Connection: close", "", "")
+    return "\r\n".join(lines).encode()
 
 
 async def _connect(host: str, port: int) -> socket.socket:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from fourfold.control.diagnose import Diagnose
 from fourfold.control.goals import SYSTEM, goal_of
-from fourfold.control.probe import Ask, asker
+from fourfold.control.probe import Ask, asker, speaks
 from fourfold.control.registry import Registry, key_of
 from fourfold.spec.model import Probe, Service
 from fourfold.store.model import InstanceRow
@@ -59,13 +59,15 @@ class Prober:
     def watch(self, row: InstanceRow) -> None:
         self.unwatch(row.id)
         if row.app == SYSTEM:
-            self._tasks[row.id] = [asyncio.create_task(self._readiness(row, self._ask_gateway, DEFAULT))]
+            self._tasks[row.id] = [
+                asyncio.create_task(self._readiness(row, self._ask_gateway, DEFAULT, self._ask_gateway))
+            ]
             return
         service = self._registry.spec(key_of(row), row.release)
         health = service.health
         ask = asker(health, "127.0.0.1", row.port, partial(self._run_command, row.id))
         probe = health or DEFAULT
-        wait = self._readiness(row, ask, probe) if ask else self._settle(row, service)
+        wait = self._readiness(row, ask, probe, self._first(row, service) or ask) if ask else self._settle(row, service)
         self._tasks[row.id] = [asyncio.create_task(wait)]
         if health is not None and health.live is not None:
             ask_live = asker(health.live, "127.0.0.1", row.port, partial(self._run_command, row.id))
@@ -92,9 +94,16 @@ class Prober:
             await asyncio.sleep(max(SETTLE_SECONDS, service.deploy.min_ready))
             self._listener.ready(row.id)
 
-    async def _readiness(self, row: InstanceRow, ask: Ask, probe: Probe) -> None:
+    def _first(self, row: InstanceRow, service: Service) -> Ask | None:
+        """What is asked until it is ready for the first time, when the service does not say how."""
+        health = service.health
+        if row.port is None or (health is not None and (health.path or health.tcp or health.command)):
+            return None
+        return partial(speaks, "127.0.0.1", row.port, 1.0, http=bool(service.route))
+
+    async def _readiness(self, row: InstanceRow, ask: Ask, probe: Probe, first: Ask) -> None:
         if row.state != "ready":
-            await self._until_ready(row, ask)
+            await self._until_ready(row, first)
         failures = 0
         while True:
             await asyncio.sleep(probe.interval)

@@ -1,0 +1,87 @@
+"""Probes against servers that behave in every way they must be told apart by."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from fourfold.control.probe import http, speaks, tcp
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def answering(text: str) -> Handler:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(text.encode())
+        writer.close()
+
+    return handle
+
+
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+    writer.close()
+
+
+async def closing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+
+
+def asked(handler: Handler, ask: Callable[[int], Awaitable[str | None]]) -> str | None:
+    async def run() -> str | None:
+        server = await asyncio.start_server(handler, "127.0.0.1", 0)
+        async with server:
+            return await ask(server.sockets[0].getsockname()[1])
+
+    return asyncio.run(run())
+
+
+HTTP = {
+    "well": (answering("HTTP/1.1 200 OK\r\n\r\n"), None),
+    "a redirect is well": (answering("HTTP/1.1 302 Found\r\n\r\n"), None),
+    "unwell": (answering("HTTP/1.1 503 Not yet\r\n\r\n"), "GET /h answered 503 Not yet"),
+    "not HTTP": (answering("-ERR unknown\r\n"), "GET /h got no HTTP answer: '-ERR unknown'"),
+    "closed": (closing, "GET /h: connection closed unanswered"),
+    "silent": (silent, "gave no answer within 0.2 s"),
+}
+
+
+@pytest.mark.parametrize("name", HTTP)
+def test_http(name: str) -> None:
+    handler, wrong = HTTP[name]
+    answer = asked(handler, lambda port: http("127.0.0.1", port, "/h", 0.2))
+    assert answer is None if wrong is None else answer is not None and wrong in answer
+
+
+SPEAKS = {
+    "HTTP, whatever it says": (answering("HTTP/1.1 404 Not Found\r\n\r\n"), True, True),
+    "something else": (answering("-ERR unknown\r\n"), True, True),
+    "silent, with a route": (silent, False, True),
+    "closes": (closing, False, True),
+}
+
+
+@pytest.mark.parametrize("name", SPEAKS)
+def test_speaks(name: str) -> None:
+    """Whether it is ready with a route, and without one."""
+    handler, with_route, without = SPEAKS[name]
+    for route, well in ((True, with_route), (False, without)):
+        answer = asked(handler, lambda port, route=route: speaks("127.0.0.1", port, 0.2, http=route))  # type: ignore[misc]
+        assert (answer is None) == well, answer
+
+
+def test_nothing_listens() -> None:
+    """On a port that was just free."""
+
+    async def run() -> list[str | None]:
+        server = await asyncio.start_server(silent, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        server.close()
+        await server.wait_closed()
+        return [await tcp("127.0.0.1", port, 1), await http("127.0.0.1", port, "/", 1)]
+
+    assert all(answer is not None and "nothing listens on" in answer for answer in asyncio.run(run()))
