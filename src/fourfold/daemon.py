@@ -46,6 +46,7 @@ def main() -> None:
         stream=sys.stderr,
     )
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # the API has logged it, with the id that it answered
     paths = Paths.find(os.environ, os.geteuid())
     try:
         if options.doctor:

@@ -26,14 +26,21 @@ FOURFOLD = str(Path(sys.executable).with_name("fourfold"))
 
 
 class Home:
-    def __init__(self) -> None:
+    def __init__(self, user: str | None = None) -> None:
+        """`user`: whose Fourfold it is, if not root's."""
+        self._as = (
+            ["setpriv", f"--reuid={user}", "--regid=nogroup", "--clear-groups", "--inh-caps=-all"] if user else []
+        )
         # Short (a socket's path has 107 bytes) and not pytest's folder, which no other user can pass.
         self.root = Path(tempfile.mkdtemp(prefix="ff-"))
         self.root.chmod(0o711)
+        if user:
+            shutil.chown(self.root, user, "nogroup")
         self.port = free_port()
         self.environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("FOURFOLD_")},
             "FOURFOLD_HOME": str(self.root / "home"),
+            "HOME": str(self.root),
             "NO_COLOR": "1",
             "COLUMNS": "160",
         }
@@ -65,7 +72,12 @@ class Home:
         self, *arguments: str, code: int | None = 0, stdin: str = "", **environ: str
     ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [FOURFOLD, *arguments], env=self.environ | environ, input=stdin, capture_output=True, text=True, timeout=180
+            [*self._as, FOURFOLD, *arguments],
+            env=self.environ | environ,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=180,
         )
         if code is not None and done.returncode != code:
             raise AssertionError(

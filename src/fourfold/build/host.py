@@ -76,9 +76,11 @@ def _rubies(folders: list[Path]) -> Iterator[Runtime]:
 def _versioned(folders: list[Path], pattern: re.Pattern[str], name: str) -> Iterator[Runtime]:
     """Interpreters whose file name tells their version, as Debian's do."""
     for folder in folders:
-        if not folder.is_dir():
+        try:
+            there = sorted(folder.iterdir())
+        except OSError:  # a PATH may name what is not there, or somebody else's
             continue
-        for path in sorted(folder.iterdir()):
+        for path in there:
             if (match := pattern.fullmatch(path.name)) and _usable(path):
                 yield Runtime(f"{name}{match[1]}", str(path), match[1])
 

@@ -33,9 +33,9 @@ def explain(case: Case) -> v.ExplainView:
     todo: list[str] = []
     _deployment(case, findings, todo)
     _instances(case, findings, todo)
-    _limits(case, findings, todo)
     ready = sum(row.state == "ready" for row in case.instances)
     well = ready >= case.desired and not findings
+    _limits(case, findings, todo)
     return v.ExplainView(
         service=case.row.name,
         well=well,

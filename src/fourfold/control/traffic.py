@@ -111,7 +111,9 @@ class GatewayTraffic:
     async def _bring(self) -> None:
         config = self.config()
         serving = self._process()
-        if config != self._applied or serving != self._serving:
+        if not config.backends:
+            self._applied = config  # HAProxy is on its way out, or not there
+        elif config != self._applied or serving != self._serving:
             self._serving = serving  # a new HAProxy may have read an older file
             await self._gateway.apply(config)
             self._applied = config
