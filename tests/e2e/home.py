@@ -175,6 +175,11 @@ class Home:
         os.kill(pid, signal.SIGKILL)
         until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 10)
 
+    def _remove_group(self, group: Path) -> None:
+        for folder in (*group.iterdir(), group):
+            with suppress(OSError):  # a file, or a group that the kernel has not let go yet
+                folder.rmdir()
+
     def close(self) -> None:
         """End everything by pid, whatever state the test has left."""
         while processes := self.processes():
@@ -182,10 +187,9 @@ class Home:
                 with suppress(psutil.Error):
                     process.kill()
             psutil.wait_procs(processes, 5)
-        for group in Path("/sys/fs/cgroup").glob(f"**/{self.group}"):
-            for folder in (*group.iterdir(), group):
-                with suppress(OSError):  # files; groups that the kernel has not let go yet
-                    folder.rmdir()
+        for group in [*Path("/sys/fs/cgroup").glob(self.group), *Path("/sys/fs/cgroup").glob(f"*/{self.group}")]:
+            with suppress(OSError):  # gone meanwhile
+                self._remove_group(group)
         shutil.rmtree(self.root, ignore_errors=True)
 
 

@@ -6,8 +6,10 @@ import os
 import socket
 import sqlite3
 import threading
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.e2e.home import Home, web_file
@@ -136,7 +138,8 @@ def test_the_disk_is_full(home: Home, tmp_path: Path) -> None:
         assert home.get().headers["x-version"] == "two"
     finally:
         for process in home.processes():
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         until(lambda: os.system(f"umount -l {home.home}") == 0, 10)
 
 

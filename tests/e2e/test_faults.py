@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -103,7 +104,8 @@ def reboot(home: Home) -> None:
 
     home.kill_daemon()
     for process in home.processes():
-        process.kill()
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     until(lambda: not home.processes(), 10, "all processes to be gone")
     database = sqlite3.connect(home.home / "state" / "fourfold.db")
     with database:
