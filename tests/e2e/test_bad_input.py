@@ -94,6 +94,20 @@ def test_another_app_has_the_route(up: Home) -> None:
     assert "other" not in up.run("apps").stdout
 
 
+def test_an_external_that_is_not_there(up: Home) -> None:
+    """Refused by the world, not by us: exit code 1, and it names which and where."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"postgres://127.0.0.1:{taken.getsockname()[1]}/shop"
+        text = web_file(up.port, extra="depends_on: [db]", VERSION="two").replace(
+            "gateway:", f"externals:\n  db: {{url: '{url}', check: tcp, timeout: 1s}}\ngateway:"
+        )
+        refused(up, text, "external db", url, "1 s", code=1)
+        taken.listen()
+        up.run("up", "-f", str(up.root / "app" / "fourfold.yaml"))
+    assert up.get().headers["x-version"] == "two"
+
+
 def test_a_runtime_that_is_not_here(up: Home) -> None:
     refused(up, web_file(up.port, extra="runtime: python3.4"), "python3.4", "python3.")
 

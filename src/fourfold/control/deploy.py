@@ -11,6 +11,7 @@ from fourfold.build.build import Builder, BuildRequest
 from fourfold.clock import Clock
 from fourfold.control.bus import Bus
 from fourfold.control.changes import Change, Wish
+from fourfold.control.externals import check_externals
 from fourfold.control.goals import revision, rollback_point
 from fourfold.control.operations import Operation
 from fourfold.control.registry import Registry
@@ -62,6 +63,8 @@ class Deployer:
         self.in_use |= sources
         try:
             artifacts = await self._build(operation, app.app, [by_name[c.service] for c in changes if c.build])
+            used = {name for c in changes if c.deploys for name in by_name[c.service].spec.depends_on}
+            await check_externals({name: each for name, each in app.externals.items() if name in used})
             with self._registry.transaction():
                 self._registry.put_app(self._app_row(app, file))
                 for change in changes:
