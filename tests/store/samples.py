@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fourfold.paths import Paths
-from fourfold.store.model import AppRow, Deployment, InstanceRow, Release, ServiceRow
+from fourfold.store.events import Events
+from fourfold.store.model import AppRow, Deployment, Event, InstanceRow, Release, ServiceRow
 from fourfold.store.store import Store, open_store
 
 
@@ -71,3 +72,12 @@ def add_service(store: Store, row: ServiceRow) -> None:
 
 def open_in(paths: Paths, clock: FixedClock | None = None) -> Store:
     return open_store(paths, clock or FixedClock())
+
+
+def add_event(events: Events, kind: str, message: str, **given: Any) -> Event:
+    """Store one event; returns it with its number."""
+    facts: dict[str, Any] = {"app": None, "service": None, "instance": None, "actor": None, "data": {}}
+    before = events.last()
+    events.add_all([events.make(kind, message, **(facts | given))])
+    (added,) = events.after(before)
+    return added

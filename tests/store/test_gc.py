@@ -21,7 +21,7 @@ from fourfold.store.manifest import Entry, Manifest
 from fourfold.store.model import DeploymentState, InstanceRow, InstanceState
 from fourfold.store.sources import Sources
 from fourfold.store.store import Store
-from tests.store.samples import FixedClock, add_service, deployment, instance, release, service_row
+from tests.store.samples import FixedClock, add_event, add_service, deployment, instance, release, service_row
 
 NOW = 100 * 86_400.0
 DAY = 86_400.0
@@ -270,7 +270,7 @@ def test_collect_deletes_the_rows(store: Store, clock: FixedClock, monkeypatch: 
             store.deployments.add(deployment())
         for number in range(7):
             store.instances.put(dead(f"dead-{number}", number))
-            store.events.add("build.log", str(number))
+            add_event(store.events, "build.log", str(number))
     decided, done = collect(store, InUse(sources={"mine"}), NOW)
     assert done.removed == {"releases": 2, "deployments": 2, "instances": 2, "events": 4}
     assert [row.number for row in store.releases.of("shop", "web")] == [8, 7, 6, 5, 4, 1]

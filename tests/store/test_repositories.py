@@ -10,7 +10,7 @@ from fourfold.errors import NotFoundError, UserError
 from fourfold.paths import Paths
 from fourfold.store.store import Store
 from tests.store import samples
-from tests.store.samples import FixedClock, add_service, app_row, deployment, instance, release, service_row
+from tests.store.samples import FixedClock, add_event, add_service, app_row, deployment, instance, release, service_row
 
 
 def test_apps(store: Store) -> None:
@@ -92,10 +92,10 @@ def test_instances(store: Store) -> None:
 
 
 def test_events_are_read_from_where_one_stopped(store: Store, clock: FixedClock) -> None:
-    started = store.events.add("deploy.started", "web is deployed", app="shop", data={"operation": "op-1"})
+    started = add_event(store.events, "deploy.started", "web is deployed", app="shop", data={"operation": "op-1"})
     clock.time += 5
-    other = store.events.add("daemon.started", "the daemon is up")
-    done = store.events.add("deploy.done", "web is up", app="shop", service="web", data={"operation": "op-2"})
+    other = add_event(store.events, "daemon.started", "the daemon is up")
+    done = add_event(store.events, "deploy.done", "web is up", app="shop", service="web", data={"operation": "op-2"})
     assert [event.at for event in (started, done)] == [1_000_000.0, 1_000_005.0]
     assert store.events.after(0) == [started, other, done]
     assert store.events.after(started.seq, limit=1) == [other]
@@ -105,16 +105,18 @@ def test_events_are_read_from_where_one_stopped(store: Store, clock: FixedClock)
 
 
 def test_trimmed_events_do_not_give_their_numbers_away(store: Store) -> None:
-    added = [store.events.add("build.log", str(number)) for number in range(10)]
+    added = [add_event(store.events, "build.log", str(number)) for number in range(10)]
     assert store.events.trim(20) == 0
     assert store.events.trim(3) == 7
     assert store.events.after(0) == added[7:]
     assert store.events.trim(0) == 3
-    assert store.events.add("build.log", "next").seq == added[-1].seq + 1
+    assert add_event(store.events, "build.log", "next").seq == added[-1].seq + 1
 
 
 def test_an_event_comes_back_as_it_was_added_even_with_bytes_that_are_no_text(store: Store) -> None:
-    added = store.events.add("build.log", "caf\udce9", app="shop", data={"path": "caf\udce9", "argv": ("a", "\udce9")})
+    added = add_event(
+        store.events, "build.log", "caf\udce9", app="shop", data={"path": "caf\udce9", "argv": ("a", "\udce9")}
+    )
     assert store.events.after(0) == [added]
     assert added.message == "caf\\udce9"
     assert added.data == {"path": "caf\\udce9", "argv": ["a", "\\udce9"]}

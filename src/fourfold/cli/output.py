@@ -53,10 +53,6 @@ def say(text: str, options: Options) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def warn(text: str, options: Options) -> None:
-    print(paint("warning: ", "yellow", options, sys.stderr) + text, file=sys.stderr, flush=True)
-
-
 def say_error(what: str, hint: str | None, options: Options) -> None:
     sys.stdout.flush()
     print(paint("error: ", "red", options, sys.stderr) + what, file=sys.stderr)

@@ -6,7 +6,8 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from fourfold.spec.model import Probe
 
@@ -14,36 +15,26 @@ Ask = Callable[[], Awaitable[str | None]]
 
 
 async def tcp(host: str, port: int, timeout: float) -> str | None:
-    sock = None
     try:
-        async with asyncio.timeout(timeout):
-            sock = await _connect(host, port)
+        async with asyncio.timeout(timeout), _connected(host, port):
             return None
     except TimeoutError:
         return f"no connection to {host}:{port} within {timeout:g} s"
     except OSError as error:
         return _refusal(error, host, port)
-    finally:
-        if sock is not None:
-            sock.close()
 
 
 async def http(host: str, port: int, path: str, timeout: float) -> str | None:
     """Well is 2xx or 3xx. HTTP/1.1 with `Connection: close`; only the status line is read (RFC 9112, section 4)."""
-    sock = None
+    loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(timeout):
-            sock = await _connect(host, port)
-            loop = asyncio.get_running_loop()
+        async with asyncio.timeout(timeout), _connected(host, port) as sock:
             await loop.sock_sendall(sock, _request(path, host, port))
             return _judge(await _first_line(loop, sock), path)
     except TimeoutError:
         return f"GET {path} on {host}:{port} gave no answer within {timeout:g} s"
     except OSError as error:
         return _refusal(error, host, port)
-    finally:
-        if sock is not None:
-            sock.close()
 
 
 async def speaks(host: str, port: int, timeout: float, http: bool) -> str | None:
@@ -53,24 +44,21 @@ async def speaks(host: str, port: int, timeout: float, http: bool) -> str | None
     and any bytes count as an answer. What speaks something else than HTTP may close the connection or be silent: that
     counts too, unless it must speak `http` because it has a route.
     """
-    sock = None
+    loop = asyncio.get_running_loop()
+    connected = False
     try:
-        async with asyncio.timeout(timeout):
-            sock = await _connect(host, port)
-            loop = asyncio.get_running_loop()
+        async with asyncio.timeout(timeout), _connected(host, port) as sock:
+            connected = True
             await loop.sock_sendall(sock, _request("/", host, port))
             if await loop.sock_recv(sock, 1) or not http:
                 return None
             return f"{host}:{port} closes connections without an answer"
     except TimeoutError:
-        if sock is not None and not http:
+        if connected and not http:
             return None
         return f"{host}:{port} accepts connections and does not answer within {timeout:g} s"
     except OSError as error:
         return _refusal(error, host, port)
-    finally:
-        if sock is not None:
-            sock.close()
 
 
 def _request(path: str, host: str, port: int) -> bytes:
@@ -78,19 +66,16 @@ def _request(path: str, host: str, port: int) -> bytes:
     return "\r\n".join(lines).encode()
 
 
-async def _connect(host: str, port: int) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    sock.setblocking(False)
-    try:
+@asynccontextmanager
+async def _connected(host: str, port: int) -> AsyncIterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+        sock.setblocking(False)
         failed = sock.connect_ex((host, port))  # on loopback the answer is there at once
         if failed == errno.EINPROGRESS:
             await asyncio.get_running_loop().sock_connect(sock, (host, port))
         elif failed:
             raise OSError(failed, os.strerror(failed))
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+        yield sock
 
 
 async def _first_line(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> str:

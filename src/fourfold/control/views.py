@@ -84,13 +84,6 @@ class AppView(View):
     updated_at: str
 
 
-class ServiceInput(View):
-    """One service of an `up`: its spec and the source that the client has packed and sent."""
-
-    spec: dict[str, Any]
-    source: str
-
-
 class UpRequest(View):
     """Bring an app to what its file says. `services` limits it to some (with `deploy`); None is all."""
 

@@ -18,20 +18,6 @@ class Events:
         self._database = database
         self._clock = clock
 
-    def add(
-        self,
-        kind: str,
-        message: str,
-        *,
-        app: str | None = None,
-        service: str | None = None,
-        instance: str | None = None,
-        actor: str | None = None,
-        data: dict[str, Any] | None = None,
-    ) -> Event:
-        """Store an event as of now; returns it with its number."""
-        return TABLE.append(self._database, self.make(kind, message, app, service, instance, actor, data or {}))
-
     def make(
         self,
         kind: str,
