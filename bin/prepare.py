@@ -63,7 +63,12 @@ DEMO = (
     Part(command("javac"), "default-jdk-headless"),
     Part(command("ruby"), "ruby"),
 )
-TEST = (*DEMO, Part(command("bundle"), "ruby-bundler"), Part(command("openssl"), "openssl"))
+TEST = (
+    *DEMO,
+    Part(command("bundle"), "ruby-bundler"),
+    Part(command("openssl"), "openssl"),
+    Part(command("mount"), "mount"),
+)
 BENCH = (*DEMO, Part(command("wrk"), "wrk"))
 WANTED = {"demo": (DEMO, None), "test": (TEST, "dev"), "bench": (BENCH, None)}
 

@@ -63,7 +63,7 @@ class Parts:
         self.traffic = GatewayTraffic(self.registry, self.gateway, paths.certificates, self._wake)
         executor = Executor(self.registry, self.bus, clock)
         self.lifecycle = Lifecycle(self.registry, executor, self.starter, self.supervisor, self.bus, clock, self._wake)
-        self.reconciler = Reconciler(self.registry, executor, self.traffic, clock, self.lifecycle.act)
+        self.reconciler = Reconciler(self.registry, executor, self.traffic, clock, self.lifecycle.act, self._waits)
         self.prober = Prober(
             self.registry, self.lifecycle, self.gateway.ready, self._health_command, Diagnose(self._main_pid)
         )
@@ -79,6 +79,14 @@ class Parts:
 
     def _wake(self) -> None:
         self.reconciler.wake()
+
+    def _waits(self, key: str, what: str) -> None:
+        if (deployment := self.registry.running_deployment(key)) is not None:
+            names = what.replace(f"{deployment.app}.", "")
+            self.bus.emit(
+                "deploy.step", f"waits for {names}", app=deployment.app, service=deployment.service,
+                operation=deployment.operation,
+            )  # fmt: skip
 
     def _main_pid(self, name: str) -> int | None:
         row = self.registry.instances.get(name)

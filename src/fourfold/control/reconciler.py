@@ -43,12 +43,15 @@ class Reconciler:
         traffic: Traffic,
         clock: Clock,
         act: Callable[[Effects], Awaitable[None]],
+        waits: Callable[[str, str], None],
     ) -> None:
+        """`act` has the effects; `waits(service, what for)` hears when a service begins to wait for something else."""
         self._registry = registry
         self._executor = executor
         self._traffic = traffic
         self._clock = clock
         self._act = act
+        self._waits = waits
         self._changed = asyncio.Event()
         self.waiting: dict[str, str] = {}
         """Service -> what it waits for, as of the last plan."""
@@ -82,7 +85,7 @@ class Reconciler:
         self._traffic.sync()
         for _ in range(ROUNDS):
             decided = self._plan()
-            self.waiting = dict(decided.waiting)
+            self._take_note(dict(decided.waiting))
             if not decided.actions:
                 return decided.wake_at
             log.debug("plan: %s", decided.actions)
@@ -91,6 +94,12 @@ class Reconciler:
             await self._act(effects)
         log.error("the plan does not come to rest: %s", decided.actions)
         return self._clock.now() + RETRY_SECONDS
+
+    def _take_note(self, waiting: dict[str, str]) -> None:
+        for key, what in waiting.items():
+            if self.waiting.get(key) != what:
+                self._waits(key, what)
+        self.waiting = waiting
 
     def _plan(self) -> Plan:
         registry = self._registry

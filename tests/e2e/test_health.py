@@ -1,0 +1,57 @@
+"""Readiness takes an instance out of the gateway, liveness starts it again."""
+
+from __future__ import annotations
+
+import httpx
+
+from tests.e2e.home import Home, web_file
+from tests.support.load import Load
+from tests.support.wait import until
+
+
+def spoil(home: Home) -> str:
+    """Tell one instance, past the gateway, to be unwell from now on; its id."""
+    victim = home.instances()[0]
+    httpx.get(f"http://{victim['address']}/unready", timeout=10)
+    return str(victim["id"])
+
+
+def one(home: Home, name: str) -> dict[str, object]:
+    return next(instance for instance in home.instances() if instance["id"] == name)
+
+
+def with_health(home: Home, health: str) -> str:
+    text = web_file(home.port, instances=2, VERSION="one")
+    return text.replace("health: {path: /healthz, interval: 1s}", f"health: {health}")
+
+
+def test_an_unwell_instance_gets_no_requests(home: Home) -> None:
+    home.run("up", "-f", str(home.app(with_health(home, "{path: /healthz, interval: 200ms, failures: 2, grace: 1h}"))))
+    with Load(f"http://127.0.0.1:{home.port}/pid", connections=2, rps=100) as load:
+        name = spoil(home)
+        until(lambda: one(home, name)["state"] == "unready", 20, "it to be taken out")
+        pid = str(one(home, name)["pid"])
+        until(lambda: all(home.get("/pid").text != pid for _ in range(10)), 20, "the other to answer alone")
+    assert not load.report().failures, str(load.report())
+    assert one(home, name)["restarts"] == 0
+    assert "answered 503" in home.run("explain", "-a", "app", "web").stdout
+
+
+def test_a_hung_instance_is_started_again(home: Home) -> None:
+    live = "live: {path: /healthz, interval: 200ms, failures: 2}"
+    home.run("up", "-f", str(home.app(with_health(home, f"{{path: /healthz, interval: 1s, grace: 1h, {live}}}"))))
+    name = spoil(home)
+    until(lambda: one(home, name)["restarts"] == 1 and one(home, name)["state"] == "ready", 30, "it to be well again")
+
+
+def test_a_health_command_is_run_inside(home: Home) -> None:
+    """In the instance's own namespace and environment; a service without a port can have one too."""
+    health = "health: {command: 'test -e /data/ready && test $VERSION = one', interval: 200ms, failures: 1, grace: 1h}"
+    text = web_file(home.port, extra="volumes: [{name: data, path: /data}]", VERSION="one")
+    text = text.replace("health: {path: /healthz, interval: 1s}", health)
+    up = home.start("up", "-f", str(home.app(text)))
+    until(lambda: home.instances() and home.instances()[0]["state"] == "starting", 30, "it to be started")
+    home.run("exec", "-a", "app", "web", "--", "touch", "/data/ready")
+    assert up.wait(60) == 0
+    home.run("exec", "-a", "app", "web", "--", "rm", "/data/ready")
+    until(lambda: home.instances()[0]["state"] == "unready", 20, "it to be unwell")
