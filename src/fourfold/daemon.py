@@ -32,6 +32,9 @@ from fourfold.supervise.powers import probe
 
 log = logging.getLogger("fourfold")
 
+PRIORITY = -10
+"""Nice value of the daemon, and so of the spawner that it starts; instances get 0 (spawner.child)."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="fourfold daemon")
@@ -66,6 +69,7 @@ def doctor(paths: Paths) -> None:
 
 
 async def run(paths: Paths) -> None:
+    _go_before_services()
     settings = load_settings(paths.settings, os.environ)
     layout.create(paths, root=os.geteuid() == 0)
     with only_one(paths):
@@ -100,6 +104,12 @@ async def _end(*tasks: asyncio.Task[Any]) -> None:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+def _go_before_services() -> None:
+    """A service that takes all CPU must not keep us from answering, or from starting again one that has died."""
+    with contextlib.suppress(OSError):  # without root it is as it is
+        os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
 
 
 @contextlib.contextmanager

@@ -87,6 +87,11 @@ def test_the_gateways_port_is_taken(home: Home) -> None:
     assert home.get().status_code == 200
 
 
+def test_the_gateway_must_keep_clear_of_services_ports(up: Home) -> None:
+    low = up.environ["FOURFOLD_INTERNAL_PORTS"].partition("-")[0]
+    refused(up, web_file(int(low), VERSION="two"), f"cannot listen on 127.0.0.1:{low}")
+
+
 def test_another_app_has_the_route(up: Home) -> None:
     other = up.app(web_file(up.port).replace("app: app", "app: other"), "other")
     done = up.run("up", "-f", str(other), code=2)

@@ -8,6 +8,7 @@ import pytest
 
 from tests.e2e.home import Home, web_file
 from tests.support.load import Load
+from tests.support.nobody import as_nobody
 
 
 @pytest.fixture
@@ -19,6 +20,7 @@ def home() -> Iterator[Home]:
         made.close()
 
 
+@as_nobody
 def test_deploys_and_says_what_is_not_enforced(home: Home) -> None:
     extra = "resources: {memory: 64Mi}\nvolumes: [{name: data, path: /data}]"
     file = home.app(web_file(home.port, instances=2, extra=extra, VERSION="one"))

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.supervise.rig import is_root
+from tests.support.nobody import as_nobody
 
 
-@pytest.mark.skipif(not is_root, reason="needs root to become somebody else")
+@as_nobody
 @pytest.mark.parametrize("name", ["test_instances.py", "test_deaths.py", "test_attached.py"])
 def test_as_nobody(name: str) -> None:
     here = Path(__file__)

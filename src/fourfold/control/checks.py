@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fourfold.control.registry import Registry, key_of
+from fourfold.control.settings import Settings
 from fourfold.control.status import route_text
 from fourfold.errors import NotFoundError, UserError
 from fourfold.launch.model import Powers
@@ -76,6 +77,18 @@ def _check_certificates(wanted: Gateway, other: Gateway, owner: str) -> None:
 def _overlap(one: Route, other: Route) -> bool:
     same = (one.host, one.path.rstrip("/")) == (other.host, other.path.rstrip("/"))
     return same and (not one.methods or not other.methods or bool(set(one.methods) & set(other.methods)))
+
+
+def check_listen(app: App, settings: Settings) -> None:
+    """The gateway's address must stay clear of the ports that Fourfold gives out itself."""
+    port = int(app.gateway.listen.rpartition(":")[2])
+    for name in ("ports", "internal_ports"):
+        low, high = getattr(settings, name)
+        if low <= port <= high:
+            raise UserError(
+                f"cannot listen on {app.gateway.listen}: {low} to {high} are for services ({name} in fourfold.toml)",
+                "choose another port for gateway.listen, or another range",
+            )
 
 
 def check_fixed_ports(registry: Registry, app: App, names: list[str]) -> None:

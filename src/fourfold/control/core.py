@@ -16,7 +16,7 @@ from fourfold.build.build import BuildRequest
 from fourfold.clock import rfc3339
 from fourfold.control import views as v
 from fourfold.control.changes import Change, Wish, changes_of, overrides_for
-from fourfold.control.checks import check_fixed_ports, check_powers, check_routes, chosen, read_app
+from fourfold.control.checks import check_fixed_ports, check_listen, check_powers, check_routes, chosen, read_app
 from fourfold.control.deploy import Who
 from fourfold.control.doctor import examine
 from fourfold.control.explain import Case, explain
@@ -36,6 +36,9 @@ from fourfold.store.model import Event, InstanceRow, ServiceRow
 from fourfold.store.sources import write_atomically
 from fourfold.supervise.attach import Attached
 from fourfold.supervise.model import LogLine
+
+
+Considered = tuple[App, list[Wish], list[Change]]
 
 
 class Control:
@@ -79,12 +82,13 @@ class Control:
             overrides=row.overrides if row else {},
         )
 
-    async def _consider(self, request: v.UpRequest) -> tuple[App, list[Wish], list[Change]]:
+    async def _consider(self, request: v.UpRequest) -> Considered:
         """Check everything that can be checked, and tell what would change."""
         parts = self._parts
         app = read_app(request.spec)
         names = chosen(app, request.services)
         check_powers(app, names, parts.supervisor.powers)
+        check_listen(app, parts.settings)
         check_routes(parts.registry, app, names, request.prune)
         check_fixed_ports(parts.registry, app, names)
         wishes = [self._wish(app, name, request) for name in names]
@@ -131,14 +135,16 @@ class Control:
         return combine(chain, key)
 
     async def up(self, request: v.UpRequest) -> v.OperationView:
-        await self._consider(request)  # refused here, it has changed nothing and exits with 2
-        app = read_app(request.spec)
-        names = chosen(app, request.services)
+        considered = await self._consider(request)  # refused here, it has changed nothing and exits with 2
+        app, wishes, _ = considered
         kind = "up" if request.services is None else "deploy"
-        return self._parts.operations.submit(app.app, kind, request.actor, names, partial(self._up, request))
+        work = partial(self._up, request, considered)
+        return self._parts.operations.submit(app.app, kind, request.actor, [wish.name for wish in wishes], work)
 
-    async def _up(self, request: v.UpRequest, operation: Operation) -> None:
-        app, wishes, changes = await self._consider(request)  # anew: another operation may have come between
+    async def _up(self, request: v.UpRequest, considered: Considered, operation: Operation) -> None:
+        if operation.queued:  # the ones before it may have changed what there is to do
+            considered = await self._consider(request)
+        app, wishes, changes = considered
         who = Who(request.actor, request.commit, request.message)
         if content := self._certificate(app, Path(request.file).parent):
             write_atomically(certificate(self._parts.paths.certificates, app.app), content, 0o600)

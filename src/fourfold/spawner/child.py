@@ -57,6 +57,7 @@ def _report(status: int, failed: Failed) -> None:
 
 def _prepare(spawn: Spawn, host: Started | None, streams: list[int], descriptors: tuple[int, int]) -> None:
     os.setsid()
+    os.setpriority(os.PRIO_PROCESS, 0, max(0, os.getpriority(os.PRIO_PROCESS, 0)))  # we may go before programs
     _reset_signals()
     for group in spawn.cgroups:
         with stage("cgroup", group), open(f"{group}/cgroup.procs", "wb", buffering=0) as procs:

@@ -50,7 +50,7 @@ class Probe(Model):
     path: f.UrlPath | None = Field(default=None, description="HTTP path on the instance's port; 2xx or 3xx is well")
     tcp: bool | None = Field(default=None, description="Well when the port takes a connection")
     command: f.Command | None = Field(default=None, description="Well when it exits with 0")
-    interval: f.Duration = Field(default=5.0, gt=0, description="From one question to the next")
+    interval: f.Duration = Field(default=10.0, gt=0, description="From one question to the next")
     timeout: f.Duration = Field(default=1.0, gt=0, description="How long an answer may take")
     failures: f.Whole = Field(default=3, ge=1, description="Failures in a row before it counts as unwell")
 
