@@ -37,7 +37,6 @@ from fourfold.store.sources import write_atomically
 from fourfold.supervise.attach import Attached
 from fourfold.supervise.model import LogLine
 
-
 Considered = tuple[App, list[Wish], list[Change]]
 
 
