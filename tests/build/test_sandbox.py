@@ -20,7 +20,7 @@ BOX = Box(
     uid=799999,
     gid=799999,
     tools={"uv": "/opt/ff/bin/uv"},
-    registry=Registry({"PIP_INDEX_URL": "https://me:pw@mirror/simple"}, ("/opt/wheels",)),
+    registry=Registry({"PIP_INDEX_URL": "https://me:pw@mirror/simple"}, ("/srv/wheels",)),
     bounds=Bounds(processes=100, data=200, file=300),
 )
 OFFLINE, ONLINE = Step(("make", "all")), Step(("uv", "sync"), network=True)
@@ -51,7 +51,7 @@ def test_the_network_is_for_steps_that_fetch_only(step: Step, cut: bool) -> None
     argv = step_argv(step, BOX)
     assert ("--unshare-net" in argv) is cut
     assert ("/etc/resolv.conf" in argv) is not cut
-    assert ("/opt/wheels" in argv) is not cut
+    assert ("/srv/wheels" in argv) is not cut
     assert ("PIP_INDEX_URL" in step_env(step, BOX)) is not cut
     assert not any("pw@mirror" in word for word in argv), "passwords never stand in a command line"
 

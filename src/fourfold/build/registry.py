@@ -137,7 +137,7 @@ def _npm_cafile(home: Path) -> str | None:
 
 
 def _local(word: str) -> str | None:
-    """The path of this host that a setting names: `/opt/wheels`, `file:///opt/pypi/simple`.
+    """The path of this host that a setting names: `/srv/wheels`, `file:///srv/pypi/simple`.
 
     A local index is shown with the folder beside it: its pages link to files there (`../../files/x.whl`).
     """

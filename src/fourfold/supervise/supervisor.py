@@ -75,12 +75,15 @@ class Supervisor:
         await self._connect()
 
     async def close(self) -> None:
-        """Let go of the spawner: it and the instances go on. What is attached ends."""
+        """Let go of the spawner: it and the instances go on; one that has none ends. What is attached ends."""
         self._closing = True
         if self._recovery is not None:
             self._recovery.cancel()
             await asyncio.gather(self._recovery, return_exceptions=True)
         if self._client is not None:
+            if not self._running and self._faithful:
+                with suppress(Gone, Refused):
+                    await self._client.call("shutdown")
             await self._client.close()
         self._drop_held()
         await asyncio.gather(*self._tasks, return_exceptions=True)
