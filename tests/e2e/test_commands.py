@@ -67,6 +67,20 @@ def test_volumes_are_kept_and_prune_removes(home: Home) -> None:
     until(lambda: [service["name"] for service in home.status()["services"]] == ["site"], 20, "the old one to be gone")
 
 
+def test_down_keeps_and_purge_deletes(home: Home) -> None:
+    file = home.app(web_file(home.port, extra="volumes: [{name: data, path: /data}]\nsecrets: [API_KEY]"))
+    home.run("secrets", "set", "API_KEY", "-a", "app", stdin="value")
+    home.run("up", "-f", str(file))
+    home.run("exec", "-a", "app", "web", "--", "touch", "/data/kept")
+    home.run("down", "-a", "app", "-y")
+    home.run("up", "-f", str(file))
+    assert home.run("exec", "-a", "app", "web", "--", "ls", "/data").stdout == "kept\n"
+    home.run("down", "-a", "app", "-y", "--purge")
+    assert json.loads(home.run("secrets", "list", "-a", "app", "-o", "json").stdout) == []
+    assert not list((home.home / "state" / "volumes").rglob("kept"))
+    assert not (home.home / "state" / "logs" / "app").exists()
+
+
 def test_services_find_each_other(home: Home) -> None:
     text = web_file(home.port).replace(
         "gateway:",

@@ -58,7 +58,7 @@ class Parts:
         self.bus = Bus(self.store.events)
         self.logs = Logs(paths, self.registry)
         self.gateway = Gateway(paths)
-        self.supervisor = Supervisor(paths, Powers(), on_exit=self._exited)
+        self.supervisor = Supervisor(paths, Powers(), on_exit=self._exited, on_lost=self._spawner_lost)
         self.starter = Starter(paths, settings, self.registry, self.artifacts, self.supervisor, self.gateway.launch)
         self.traffic = GatewayTraffic(self.registry, self.gateway, paths.certificates, self._wake)
         executor = Executor(self.registry, self.bus, clock)
@@ -76,6 +76,9 @@ class Parts:
 
     def _exited(self, exit: Exit) -> None:
         self.lifecycle.exited(exit)
+
+    def _spawner_lost(self, why: str) -> None:
+        self.bus.emit("daemon.spawner-restarted", why)
 
     def _wake(self) -> None:
         self.reconciler.wake()

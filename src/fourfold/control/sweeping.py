@@ -51,12 +51,18 @@ async def collect_garbage(parts: Parts) -> GcView:
 
 
 def purge(parts: Parts, app: str) -> None:
-    """After `down`: its secrets, volumes, history and logs. What others share (blobs, artifacts) is for gc."""
+    """After `down`: its secrets, volumes, history, caches and logs. What others share (blobs, artifacts) is for gc."""
+    names = {release.service for release in parts.store.releases.all() if release.app == app}
     with parts.store.database.transaction():
         parts.store.secrets.remove_app(app)
         parts.store.deployments.remove_app(app)
         parts.store.instances.remove_app(app)
         parts.store.releases.remove_app(app)
+        for name in names:
+            parts.store.ports.forget(app, name)
+    for name in names:
+        if (parts.paths.caches / f"{app}.{name}").exists():
+            parts.builder.forget(app, name)
     for folder in (parts.paths.volumes / app, parts.paths.logs / app):
         if folder.exists():
             remove_tree(folder)
