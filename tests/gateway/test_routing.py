@@ -52,7 +52,9 @@ def distinct(choices: Iterable[tuple[str | None, str, tuple[str, ...]]]) -> list
 def looked_up(made: Tables, host: str, path: str, method: str) -> str | None:
     """What HAProxy does with the tables."""
     best = NOTHING
-    for table in ("t0", made.wildcards.get(host.partition(".")[2]), made.hosts.get(host)):
+    for table in ("", made.wildcards.get(host.partition(".")[2]), made.hosts.get(host)):
+        if table is None:
+            continue
         key = f"{table}{path.partition('?')[0]}/"
         prefix = max((entry for entry in made.paths if key.startswith(entry)), key=len, default=None)
         value = made.paths[prefix] if prefix else NOTHING

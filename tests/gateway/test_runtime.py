@@ -72,7 +72,7 @@ def there(name: str, draining: bool = False, port: int = 80) -> Server:
     return Server(name, "127.0.0.1", port, draining)
 
 
-OPTIONS = "pool-max-conn -1 pool-purge-delay 1s"
+OPTIONS = "pool-max-conn -1 pool-purge-delay 500ms"
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,8 @@ async def test_forwarded_headers_are_ours_and_cannot_be_spoofed(rig: Rig) -> Non
         "X-Forwarded-Prefix": "/evil",
         "X-Forwarded-User": "root",
         "X-Real-IP": "6.6.6.6",
+        "X-Real_IP": "6.6.6.6",
+        "X_Real_IP": "6.6.6.6",
         "Forwarded": "for=6.6.6.6",
         "Proxy": "http://evil",
         "Connection": "X-Forwarded-For",
@@ -41,7 +43,6 @@ async def test_forwarded_headers_are_ours_and_cannot_be_spoofed(rig: Rig) -> Non
     assert kept == {
         "x-mine": "kept",
         "x-forwarded-for": "127.0.0.1",
-        "x-real-ip": "127.0.0.1",
         "x-forwarded-proto": "http",
         "x-forwarded-port": str(rig.port),
         "x-forwarded-host": f"shop.test:{rig.port}",
@@ -49,6 +50,22 @@ async def test_forwarded_headers_are_ours_and_cannot_be_spoofed(rig: Rig) -> Non
     assert not {"forwarded", "proxy"} & headers.keys()
     assert "forwarded" not in headers.get("connection", "").lower()
     assert answer.seen["target"] == "/a?b=1"
+
+
+@with_rig
+async def test_only_websockets_make_a_tunnel(rig: Rig) -> None:
+    """Any other upgrade, and CONNECT, would carry requests past our routes and headers."""
+    web = await rig.program()
+    await rig.start(rig.config([web.server]))
+    for port in (rig.port, rig.internal):
+        for upgrade in ({"Upgrade": "h2c", "Connection": "Upgrade"}, {"Upgrade": "websocket"}):
+            answer = await Client(port).ask("/", headers={**upgrade, "Host": "shop.test"})
+            assert isinstance(headers := answer.seen["headers"], dict)
+            assert not {"upgrade", "connection"} & headers.keys()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"CONNECT a.test:80 HTTP/1.1\r\nHost: a.test:80\r\n\r\n")
+        assert (await asyncio.wait_for(reader.readline(), 10)).split()[1] == b"405"
+        writer.close()
 
 
 @with_rig
@@ -125,9 +142,6 @@ async def test_no_ready_instance_is_a_503_that_names_the_service(rig: Rig) -> No
     plain = await get(rig.port)
     assert (plain.status, plain.headers["content-type"], plain.headers["retry-after"]) == (503, "text/plain", "2")
     assert b"shop.web is not ready" in plain.body
-    page = await get(rig.port, accept="text/html,application/xhtml+xml")
-    assert (page.status, page.headers["content-type"]) == (503, "text/html")
-    assert b"<h1>shop.web is not ready</h1>" in page.body
 
 
 @with_rig
@@ -171,14 +185,16 @@ async def test_a_server_that_refuses_connections_costs_no_request(rig: Rig) -> N
         assert (await get(rig.port, method="POST", body=b"x")).status == 200
 
 
-@pytest.mark.parametrize(("method", "times"), [("POST", 1), ("DELETE", 1), ("GET", 4)])
-def test_what_may_have_been_done_is_done_once(method: str, times: int) -> None:
+@pytest.mark.parametrize("method", ["POST", "DELETE", "GET"])
+def test_what_may_have_been_done_is_done_once(method: str) -> None:
+    """A request that kills a program would else kill every instance of it, one after the other."""
+
     @with_rig
     async def run(rig: Rig) -> None:
         web = await rig.program()
         await rig.start(rig.config([web.server]))
         assert (await get(rig.port, "/die", method=method)).status == 502
-        assert web.requests == times
+        assert web.requests == 1
 
     run()
 
@@ -194,7 +210,7 @@ async def test_the_access_log_is_one_json_line_for_each_request(rig: Rig) -> Non
 
     await until(logged)
     line = json.loads(next(line for line in rig.log.splitlines() if line.startswith("{")))
-    wanted = {"host": 'lo"g.test', "method": "GET", "path": "/a%22b", "backend": "shop.web", "server": web.name}
+    wanted = {"host": 'lo"g.test:80', "method": "GET", "path": "/a%22b", "backend": "shop.web", "server": web.name}
     assert wanted.items() <= line.items()
     assert line["status"] == 200
     assert line["bytes_out"] > 0

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from fourfold.gateway import naming
 from fourfold.gateway.model import Backend, Frontend, GatewayConfig, Machine
-from fourfold.gateway.routing import ANY_HOST, Tables, Tagged, tables
+from fourfold.gateway.routing import Tables, Tagged, tables
 
-_ACCESS_LOG = "  log global"  # in frontends only: backends would log every change of a server
+NOWHERE = "no-route"
+"""The backend of requests that no rule matches; services' backends have a dot in their names."""
 
 
 def frontends(
@@ -35,23 +36,24 @@ def _public(
         tls = f" ssl crt {certificates[frontend.certificate]} alpn h2,http/1.1"
     yield from ("", f"frontend public-{host or '*'}:{port}".replace("*", "all"))
     yield from _binds(host, port, tls, machine)
-    yield _ACCESS_LOG
-    yield "  http-request set-var(txn.host) req.hdr(host),host_only,rtrim(.)"
-    yield "  http-request set-var(txn.path) path"
+    yield from _logged()
     yield from _forwarded("https" if tls else "http", port)
     yield from _lookups(made, maps)
-    nothing = '"no route matches this host, path and method\\n"'
-    unmatched = "unless { var(txn.rule) -m beg r }"
-    yield f"  http-request return status 404 content-type text/plain string {nothing} {unmatched}"
     yield "  use_backend %[var(txn.rule),field(3,:)]"
+    yield f"  default_backend {NOWHERE}"  # also where a rule is found for other methods only
     if frontend.redirect and frontend.certificate:
         suffix = "" if port == 443 else f":{port}"
         yield from ("", f"frontend redirect-{host or '*'}:80".replace("*", "all"))
         yield from _binds(host, 80, "", machine)
-        yield _ACCESS_LOG
-        yield "  http-request set-var(txn.host) req.hdr(host),host_only,rtrim(.)"
-        yield "  http-request set-var(txn.path) path"
+        yield from _logged()
         yield f"  http-request redirect location https://%[req.hdr(host),host_only]{suffix}%[pathq] code 308"
+
+
+def _logged() -> Iterator[str]:
+    """What the access log tells of a request that is gone by then (render.LOG): slot 0 is its host."""
+    yield "  log global"  # in frontends only: backends would log every change of a server
+    yield "  capture request header Host len 255"
+    yield "  http-request set-var(txn.path) path"
 
 
 def _binds(host: str, port: int, options: str, machine: Machine) -> Iterator[str]:
@@ -66,18 +68,30 @@ def _binds(host: str, port: int, options: str, machine: Machine) -> Iterator[str
 def _forwarded(scheme: str, port: int) -> Iterator[str]:
     """Who asked, told by us alone: what a client says about it itself goes.
 
-    With it go the spellings that CGI-like servers cannot tell apart (`X_Forwarded_For`), and tokens in `Connection`,
-    which would make a program's own proxy drop our headers (RFC 9110, section 7.6.1).
+    With it go the spellings that CGI-like servers cannot tell apart (`X_Forwarded_For`). Prefixes and whole names are
+    compared here, as regular expressions cost several times as much on every header of every request.
     """
-    yield "  http-request del-header ^x[-_]forwarded[-_] -m reg"
-    yield "  http-request del-header ^(forwarded|x[-_]real[-_]ip|proxy)$ -m reg"
-    yield "  http-request del-header connection unless { req.hdr(upgrade) -m found }"
-    yield "  http-request set-header connection upgrade if { req.hdr(upgrade) -m found }"
-    yield "  http-request set-header X-Forwarded-For %[src]"
-    yield "  http-request set-header X-Real-IP %[src]"
-    yield f"  http-request set-header X-Forwarded-Proto {scheme}"
-    yield f"  http-request set-header X-Forwarded-Port {port}"
-    yield "  http-request set-header X-Forwarded-Host %[req.hdr(host)] if { req.hdr(host) -m found }"
+    yield from _no_tunnels()
+    for prefix in ("x-forwarded", "x_forwarded", "x-real-", "x_real_"):
+        yield f"  http-request del-header {prefix} -m beg"
+    for name in ("x-real_ip", "x_real-ip", "forwarded", "proxy"):
+        yield f"  http-request del-header {name}"
+    yield "  option forwardfor"
+    yield f"  http-request add-header X-Forwarded-Proto {scheme}"
+    yield f"  http-request add-header X-Forwarded-Port {port}"
+    yield "  http-request add-header X-Forwarded-Host %[capture.req.hdr(0)]"
+
+
+def _no_tunnels() -> Iterator[str]:
+    """But for WebSockets: what else a program agrees to (CONNECT, h2c) would carry requests past all of our rules.
+
+    Tokens in `Connection` go, which would make a program's own proxy drop our headers (RFC 9110, section 7.6.1).
+    """
+    yield "  http-request return status 405 if METH_CONNECT"
+    websocket = "{ req.fhdr(upgrade) -i websocket } { req.hdr(connection) -i upgrade }"
+    yield f"  http-request del-header upgrade unless {websocket}"
+    yield "  http-request del-header connection unless { req.fhdr(upgrade) -m found }"
+    yield "  http-request set-header connection upgrade if { req.fhdr(upgrade) -m found }"
 
 
 def _lookups(made: Tables, maps: dict[str, str]) -> Iterator[str]:
@@ -91,36 +105,43 @@ def _lookups(made: Tables, maps: dict[str, str]) -> Iterator[str]:
 
     if not made.paths:
         return
-    paths = f"concat(,txn.path,/),map_beg({written('paths', made.paths)})"
+    paths = f"map_beg({written('paths', made.paths)})"
     methods = ""
     if made.methods:
         methods = f"field(4,:),concat(:,txn.method),map_str({written('methods', made.methods)})"
         yield "  http-request set-var(txn.method) method"
 
-    def lookup(variable: str, table: str) -> Iterator[str]:
-        yield f"  http-request set-var({variable}) {table},{paths}"
+    def lookup(variable: str, key: str) -> Iterator[str]:
+        yield f"  http-request set-var({variable}) {key},{paths}"
         if methods:
             yield f"  http-request set-var({variable}) var({variable}),{methods}"
 
-    yield from lookup("txn.rule", f"str({ANY_HOST})")
+    yield from lookup("txn.rule", "var(txn.path),concat(/)")
+    if made.hosts or made.wildcards:
+        yield "  http-request set-var(txn.host) req.hdr(host),host_only,rtrim(.)"
     for kind, key, hosts in (("wildcards", "field(2,.,0),", made.wildcards), ("hosts", "", made.hosts)):
         if hosts:
             found = f"map_str({written(kind, hosts)})"
             yield "  http-request set-var(txn.weight) int(0)"
             yield "  http-request set-var(txn.weight) var(txn.rule),field(2,:)"
             yield f"  http-request set-var(txn.table) var(txn.host),{key}{found}"
-            yield from lookup("txn.other", "var(txn.table)")
+            yield from lookup("txn.other", "var(txn.table),concat(,txn.path,/)")
             better = "{ var(txn.other),field(2,:),sub(txn.weight) ge 0 }"
             yield f"  http-request set-var(txn.rule) var(txn.other) if {better}"
+
+
+def nowhere() -> Iterator[str]:
+    text = '"no route matches this host, path and method\\n"'
+    yield from ("", f"backend {NOWHERE}")
+    yield f"  http-request return status 404 content-type text/plain string {text}"
 
 
 def _internal(backend: Backend) -> Iterator[str]:
     """Where services reach each other. What they say about the client is believed: it survives a chain of services."""
     yield from ("", f"frontend internal-{backend.name}")
     yield f"  bind 127.0.0.1:{backend.internal_port}"
-    yield _ACCESS_LOG
-    yield "  http-request set-var(txn.host) req.hdr(host),host_only,rtrim(.)"
-    yield "  http-request set-var(txn.path) path"
+    yield from _logged()
+    yield from _no_tunnels()
     yield "  http-request set-header X-Forwarded-For %[src] unless { req.hdr(x-forwarded-for) -m found }"
     yield "  http-request set-header X-Forwarded-Proto http unless { req.hdr(x-forwarded-proto) -m found }"
     yield f"  default_backend {backend.name}"

@@ -16,8 +16,6 @@ from fourfold.errors import UserError
 from fourfold.gateway import naming
 from fourfold.gateway.model import Rule
 
-ANY_HOST = "t0"
-
 
 @dataclass(frozen=True)
 class Tagged:
@@ -42,7 +40,8 @@ class Tables:
     wildcards: dict[str, str] = field(default_factory=dict)
     """`example.com`, from `*.example.com` -> table."""
     paths: dict[str, str] = field(default_factory=dict)
-    """`t1/catalog/` (table, path, slash) -> `r3:9:shop.catalog`, and `:m7` after it where methods make a difference."""
+    """`t1/catalog/` (table, path, slash) -> `r3:9:shop.catalog`, and `:m7` after it where methods make a difference.
+    The table of any host has no name: `/catalog/`."""
     methods: dict[str, str] = field(default_factory=dict)
     """`m7:POST` -> `r4:9:shop.orders`."""
 
@@ -94,7 +93,7 @@ def tables(rules: Iterable[Tagged]) -> Tables:
         by_host[tagged.rule.host or ""].append(tagged)
     made = Tables()
     for number, host in enumerate(["", *sorted(by_host.keys() - {""})]):
-        table = f"t{number}"
+        table = f"t{number}" if host else ""
         if host.startswith("*."):
             made.wildcards[host[2:]] = table
         elif host:

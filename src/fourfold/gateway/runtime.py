@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from fourfold.gateway.backends import SERVER_OPTIONS, server_address
+from fourfold.gateway.frontends import NOWHERE
 from fourfold.gateway.model import Backend, RouteStats, Server
 from fourfold.gateway.render import LAST_REQUEST
 
@@ -168,6 +169,8 @@ def counters(text: str) -> dict[str, RouteStats]:
     for row in csv.DictReader(rows):
         number = {key: int(value) if value and value.isdigit() else 0 for key, value in row.items()}
         name = row["# pxname"]
+        if name == NOWHERE:
+            continue
         found[name] = RouteStats(
             backend=name,
             requests=number["req_tot"],
