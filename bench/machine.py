@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
+import selectors
 import shutil
 import signal
 import socket
@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 from tests.support.wait import until
 
@@ -73,33 +74,45 @@ def answers(port: int) -> bool:
 
 
 def seconds_until_all_answer(ports: Sequence[int], began: float, limit: float = 180) -> float:
-    """From `began` (time.monotonic) until each has answered 200 once. All are asked at the same time, every 100 ms."""
+    """From `began` (time.monotonic) until each has answered 200 once. All are asked side by side, every 50 ms.
 
-    async def ask(port: int) -> None:
-        while not await _answers(port):  # noqa: ASYNC110 - what we wait for is another program
-            await asyncio.sleep(0.1)
-
-    async def all_of_them() -> None:
-        async with asyncio.timeout(limit), asyncio.TaskGroup() as group:
-            for port in ports:
-                group.create_task(ask(port))
-
-    asyncio.run(all_of_them())
+    It must take next to nothing, for it shares the cores with what it measures: a refused connection is two calls.
+    """
+    waiting = set(ports)
+    with selectors.DefaultSelector() as asked:
+        while waiting:
+            for port in waiting - {key.data for key in asked.get_map().values()}:
+                if connection := _asked(port):
+                    asked.register(connection, selectors.EVENT_READ, port)
+            for key, _ in asked.select(timeout=0.05):
+                connection = cast(socket.socket, key.fileobj)
+                asked.unregister(connection)
+                if _is_good(connection):
+                    waiting.discard(key.data)
+            if time.monotonic() - began > limit:
+                raise TimeoutError(f"{len(waiting)} of {len(ports)} ports do not answer after {limit:g} s")
     return time.monotonic() - began
 
 
-async def _answers(port: int) -> bool:
+def _asked(port: int) -> socket.socket | None:
+    """A connection on which the question is; None while nobody listens."""
+    connection = socket.socket()
+    connection.setblocking(False)
+    connection.connect_ex(("127.0.0.1", port))  # on loopback it is connected, or refused, at once
     try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        connection.send(_GET)
     except OSError:
-        return False
-    try:
-        writer.write(_GET)
-        return (await reader.read(64)).split(b" ", 2)[1:2] == [b"200"]
-    except OSError:
-        return False
-    finally:
-        writer.close()
+        connection.close()
+        return None
+    return connection
+
+
+def _is_good(connection: socket.socket) -> bool:
+    with connection:
+        try:
+            return connection.recv(64).split(b" ", 2)[1:2] == [b"200"]
+        except OSError:
+            return False
 
 
 def processes_of(home: Path) -> list[int]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-import httpx
-
 from fourfold.errors import WorldError
 from fourfold.spec.model import External
 
@@ -33,7 +31,7 @@ async def _until_there(name: str, external: External) -> str | None:
                 try:
                     await (_tcp(external) if external.check == "tcp" else _http(external))
                     return None
-                except (OSError, httpx.HTTPError) as refused:
+                except (OSError, WorldError) as refused:
                     error = str(refused) or type(refused).__name__
                 await asyncio.sleep(AGAIN_SECONDS)
     except TimeoutError:
@@ -48,7 +46,12 @@ async def _tcp(external: External) -> None:
 
 async def _http(external: External) -> None:
     """Any answer but one of the 5xx: whether one may log in is not our business."""
-    async with httpx.AsyncClient(timeout=external.timeout) as client:
-        answer = await client.get(external.url)
-        if answer.status_code >= 500:
-            raise httpx.HTTPError(f"it answers {answer.status_code}")
+    import httpx  # a tenth of a daemon's start, and few apps ask for it
+
+    try:
+        async with httpx.AsyncClient(timeout=external.timeout) as client:
+            answer = await client.get(external.url)
+    except httpx.HTTPError as error:
+        raise WorldError(str(error) or type(error).__name__) from error
+    if answer.status_code >= 500:
+        raise WorldError(f"it answers {answer.status_code}")
