@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from tests.support.wait import until
+
 from bench.machine import ENV, ROOT, command_line, end, free_ports, processes_of, with_descendants
 
 PEERS = ROOT / ".venv" / "peers"
@@ -31,6 +33,10 @@ class Program:
 class Contender(Protocol):
     name: str
 
+    def prepare(self) -> None:
+        """Start its own daemon, if it has one, as on a machine that has been up for a while."""
+        ...
+
     def start(self, programs: Sequence[Program]) -> None:
         """Return as soon as the command to start them all has been given."""
         ...
@@ -45,6 +51,9 @@ class Bare:
 
     def __init__(self, folder: Path) -> None:
         self._running: list[subprocess.Popen[bytes]] = []
+
+    def prepare(self) -> None:
+        pass
 
     def start(self, programs: Sequence[Program]) -> None:
         for program in programs:
@@ -78,10 +87,20 @@ class Fourfold:
         self._home = folder / "home"
         self._env = {**os.environ, "FOURFOLD_HOME": str(self._home), "NO_COLOR": "1"}
         self._up: subprocess.Popen[bytes] | None = None
+        self._daemon: subprocess.Popen[bytes] | None = None
 
-    def start(self, programs: Sequence[Program]) -> None:
+    def prepare(self) -> None:
+        self._make_folder()
+        with (self.folder / "daemon.log").open("wb") as log:
+            self._daemon = subprocess.Popen([FOURFOLD, "daemon"], env=self._env, stdout=log, stderr=log)
+        until(lambda: self._run("daemon", "status").returncode == 0, what="the daemon to answer")
+
+    def _make_folder(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o711)
+
+    def start(self, programs: Sequence[Program]) -> None:
+        self._make_folder()
         services = {program.name: self._service(program) for program in programs}
         self.start_file({"app": "bench", "services": services})
 
@@ -112,6 +131,8 @@ class Fourfold:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._run("down", "-a", "bench", "--purge", "-y")
             self._run("daemon", "stop")
+        if self._daemon is not None:
+            self._daemon.wait(timeout=60)
         end(processes_of(self._home))
         shutil.rmtree(self._home, ignore_errors=True)
 
@@ -137,6 +158,7 @@ class Supervisord:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.process: subprocess.Popen[bytes] | None = None
+        self._updating: subprocess.Popen[bytes] | None = None
 
     @staticmethod
     def install() -> None:
@@ -145,10 +167,34 @@ class Supervisord:
             pip = str(PEERS / "supervisor" / "bin" / "pip")
             subprocess.run([pip, "install", "-q", "--disable-pip-version-check", "supervisor>=4.3"], check=True)
 
+    def prepare(self) -> None:
+        self._run_with([])
+        until((self.folder / "control.sock").exists, what="supervisord to listen")
+
     def start(self, programs: Sequence[Program]) -> None:
+        if self.process is None:
+            self._run_with(programs)
+            return
+        self._write(programs)
+        update = [str(PEERS / "supervisor" / "bin" / "supervisorctl"), "-c", str(self._config), "update"]
+        self._updating = subprocess.Popen(update, env=ENV, stdout=subprocess.DEVNULL)
+
+    @property
+    def _config(self) -> Path:
+        return self.folder / "supervisord.conf"
+
+    def _run_with(self, programs: Sequence[Program]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._write(programs)
+        binary = PEERS / "supervisor" / "bin" / "supervisord"
+        self.process = subprocess.Popen([str(binary), "-c", str(self._config)], env=ENV, stdout=subprocess.DEVNULL)
+
+    def _write(self, programs: Sequence[Program]) -> None:
         lines = ["[supervisord]", "nodaemon=true", f"logfile={self.folder}/log", f"pidfile={self.folder}/pid"]
         lines += ["user=root"] if os.geteuid() == 0 else []
+        lines += ["[unix_http_server]", f"file={self.folder}/control.sock"]
+        lines += ["[supervisorctl]", f"serverurl=unix://{self.folder}/control.sock", "[rpcinterface:supervisor]"]
+        lines += ["supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface"]
         for program in programs:
             lines += [
                 f"[program:{program.name}]",
@@ -159,12 +205,11 @@ class Supervisord:
                 "redirect_stderr=true",
                 "autorestart=true",
             ]
-        config = self.folder / "supervisord.conf"
-        config.write_text("\n".join(lines))
-        binary = PEERS / "supervisor" / "bin" / "supervisord"
-        self.process = subprocess.Popen([binary, "-c", config], env=ENV, stdout=subprocess.DEVNULL)
+        self._config.write_text("\n".join(lines))
 
     def stop(self) -> None:
+        if self._updating is not None:
+            self._updating.wait(timeout=300)
         if self.process is not None:
             end(with_descendants([self.process.pid]))  # by itself it takes a second for each program
             self.process.wait()
@@ -185,6 +230,10 @@ class Pm2:
         if not (PEERS / "pm2" / "node_modules" / ".bin" / "pm2").exists():
             npm = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(PEERS / "pm2"), "pm2"]
             subprocess.run(npm, check=True)
+
+    def prepare(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run(self._pm2("ping"), env=self._env, stdout=subprocess.DEVNULL, check=True)
 
     def start(self, programs: Sequence[Program]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
