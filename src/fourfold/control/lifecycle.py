@@ -77,9 +77,11 @@ class Lifecycle:
         """Do what the executor has stored. A spawn that fails becomes an instance that ended."""
         for name in effects.signals:
             self._unwatch(name)
-            await self._supervisor.signal(name, self._stop_signal(name))
+            if not await self._supervisor.signal(name, self._stop_signal(name)):
+                self._is_not_there(name)
         for name in effects.kills:
-            await self._supervisor.kill(name)
+            if not await self._supervisor.kill(name):
+                self._is_not_there(name)
         if effects.starts:
             outcomes = await asyncio.gather(*(self._spawn(name) for name in effects.starts))
             self._record_starts([outcome for outcome in outcomes if outcome is not None])
@@ -186,8 +188,13 @@ class Lifecycle:
     # -- exits ----------------------------------------------------------------------------------------------------
 
     @until_stored
+    def _is_not_there(self, name: str) -> None:
+        """What is to stop does not run, and no exit of it will come: however that came about, nobody waits for it."""
+        if row := self._registry.instances.get(name):
+            self.exited(Exit(0, name, None, None, False, at=self._clock.now(), run=row.run))
+
     def exited(self, exit: Exit) -> None:
-        """The supervisor tells of an exit: once each, also those from before this daemon started."""
+        """The supervisor tells of an exit, also of one from before this daemon started. WorldError: tell it again."""
         row = self._registry.instances.get(exit.instance)
         if row is None or row.state == "exited" or exit.run != row.run:
             return  # told before: an exit is repeated until it is acknowledged

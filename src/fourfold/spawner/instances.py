@@ -108,7 +108,7 @@ class Instances:
             os.write(go, b"g")
         except OSError as error:
             os.close(status)
-            self._journal.drop(pid)
+            self._journal.drop(instance.started)
             return answer({"error": Failed("journal", error.errno or 0).as_json()})
         finally:
             os.close(go)  # without the byte the child ends by itself
@@ -169,7 +169,8 @@ class Instances:
                 self._main_ended(instance, status)
 
     def _main_ended(self, instance: Instance, status: int | None) -> None:
-        del self._by_pid[instance.started.pid]
+        if self._by_pid.get(instance.started.pid) is instance:  # an adopted one's pid may be another's by now
+            del self._by_pid[instance.started.pid]
         if instance.status >= 0:
             self._read_status(instance)  # it may have ended before its report was read
         if instance.status >= 0:
@@ -197,7 +198,8 @@ class Instances:
         self._remove_groups(instance.tree, 0)
         if started.log:
             self._logs.drop(started.log)
-        del self._by_id[started.instance]
+        if self._by_id.get(started.instance) is instance:
+            del self._by_id[started.instance]
         host = self._by_id.get(started.inside) if started.inside else None
         if host is not None and instance in host.guests:
             host.guests.remove(instance)
@@ -205,14 +207,14 @@ class Instances:
         number = os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else None
         oom = kills > 0 and code != 0
         if instance.failure is not None:
-            self._journal.drop(started.pid)
+            self._journal.drop(started)
             if instance.answer:
                 instance.answer({"error": instance.failure})
         elif started.held:
-            self._journal.drop(started.pid)
+            self._journal.drop(started)
             self._publish({"event": "ended", "instance": started.instance, "code": code, "signal": number, "oom": oom})
         else:
-            self._publish({"event": "exit", **self._journal.end(started.pid, code, number, oom).as_json()})
+            self._publish({"event": "exit", **self._journal.end(started, code, number, oom).as_json()})
 
     def _remove_groups(self, tree: Tree, attempt: int) -> None:
         """v1 lets go of a group a little after its last process; what stays longer the daemon clears when it opens."""
@@ -222,24 +224,28 @@ class Instances:
     # asked for
 
     def signal(self, name: str, number: int) -> bool:
-        """To the main process only. -> whether it was there."""
+        """To the main process only, if it is still there. -> whether an exit of it is to come."""
         instance = self._by_id.get(name)
-        if instance is None or instance.ending:
+        if instance is None:
             return False
+        if not instance.ending:
+            self._signal_main(instance, number)
+        return True
+
+    def _signal_main(self, instance: Instance, number: int) -> None:
         if instance.pidfd < 0:
             os.kill(instance.started.pid, number)  # our child, not yet waited for: the pid is still its own
-            return True
-        with suppress(OSError):
-            signal.pidfd_send_signal(instance.pidfd, number)
-            return True
-        return False
+        else:
+            with suppress(OSError):
+                signal.pidfd_send_signal(instance.pidfd, number)
 
     def kill(self, name: str) -> bool:
-        """The whole tree. Its exit follows as for any other end. -> whether it was there."""
-        if self.signal(name, signal.SIGKILL):
+        """The whole tree. -> as `signal`."""
+        if not self.signal(name, signal.SIGKILL):
+            return False
+        if not self._by_id[name].ending:
             self._by_id[name].tree.kill()
-            return True
-        return name in self._by_id
+        return True
 
     def kill_all(self) -> None:
         for name in list(self._by_id):

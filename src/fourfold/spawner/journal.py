@@ -1,7 +1,11 @@
 """The journal: which programs were started and how they ended, so that a new spawner knows what a dead one knew.
 
 One JSON object per line, appended without fsync: the page cache survives the death of a process, and a reboot voids
-everything in here anyway. Lines: {"seq": n} first, then {"started": …}, {"dropped": pid}, {"ended": …}, {"acked": n}.
+everything in here anyway. Lines: {"seq": n} first, then {"started": …}, {"dropped": [instance, run]}, {"ended": …},
+{"acked": n}.
+
+An older or newer version may have written it and may read it again: fields that are not known are passed over, and
+lines that cannot be used are kept as they are.
 """
 
 from __future__ import annotations
@@ -12,44 +16,49 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from fourfold.spawner.request import Ended, Started
+from fourfold.spawner.request import Ended, Started, known
 
 _COMPACT_AT = 1024 * 1024
+_MOST_UNUSABLE = 10_000
+
+Key = tuple[str, int]
+"""Instance and run."""
 
 
 class Journal:
-    """`started` are those without an end, by pid; `ended` the exits that nobody has acknowledged, by seq."""
+    """`started` are those without an end, by `Started.key`; `ended` the exits nobody has acknowledged, by seq."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         # A new journal begins at the present millisecond, so that sequence numbers grow over lost journals too.
         self._seq = time.time_ns() // 1_000_000
-        self.started: dict[int, Started] = {}
+        self.started: dict[Key, Started] = {}
         self.ended: dict[int, Ended] = {}
+        self._unusable: list[dict[str, Any]] = []
         self._replay()
         self._fd, self._size, self._compact_at = -1, 0, _COMPACT_AT
         self._rewrite()
 
     def start(self, started: Started) -> None:
         """OSError when it could not be written: then the program must not run."""
-        self.started[started.pid] = started
+        self.started[started.key] = started
         try:
             self._append({"started": started.as_json()})
         except OSError:
-            del self.started[started.pid]
+            del self.started[started.key]
             raise
 
-    def drop(self, pid: int) -> None:
+    def drop(self, started: Started) -> None:
         """It never ran, or nobody wants to know how it ended."""
-        self.started.pop(pid, None)
-        self._append_later({"dropped": pid})
+        self.started.pop(started.key, None)
+        self._append_later({"dropped": started.key})
 
-    def end(self, pid: int, code: int | None, signal: int | None, oom: bool) -> Ended:
-        started = self.started.pop(pid)
+    def end(self, started: Started, code: int | None, signal: int | None, oom: bool) -> Ended:
+        self.started.pop(started.key, None)
         self._seq += 1
         ended = Ended(self._seq, started.instance, started.run, code, signal, oom, time.time())
         self.ended[ended.seq] = ended
-        self._append_later({"ended": {**ended.as_json(), "pid": pid}})
+        self._append_later({"ended": ended.as_json()})
         return ended
 
     def acknowledge(self, seq: int) -> None:
@@ -83,7 +92,8 @@ class Journal:
         """Write-temp, rename: at every moment there is one whole journal."""
         lines: list[dict[str, Any]] = [{"seq": self._seq}]
         lines += [{"started": started.as_json()} for started in self.started.values()]
-        lines += [{"ended": {**ended.as_json(), "pid": 0}} for ended in self.ended.values()]
+        lines += [{"ended": ended.as_json()} for ended in self.ended.values()]
+        lines += self._unusable
         data = "".join(json.dumps(line) + "\n" for line in lines).encode()
         fd = os.open(f"{self._path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
@@ -107,23 +117,29 @@ class Journal:
         for line in lines:
             try:
                 entry = json.loads(line)
+            except ValueError:
+                continue  # torn by a full disk, or written by hand: what can be read still counts
+            try:
                 self._apply(entry)
             except (ValueError, TypeError, KeyError, AttributeError):
-                continue  # torn by a full disk, or written by hand: what can be read still counts
+                if isinstance(entry, dict) and len(self._unusable) < _MOST_UNUSABLE:
+                    self._unusable.append(entry)
 
     def _apply(self, entry: dict[str, Any]) -> None:
         if "seq" in entry:
             self._seq = int(entry["seq"])
         elif "started" in entry:
             started = Started.from_json(entry["started"])
-            self.started[started.pid] = started
+            self.started[started.key] = started
         elif "dropped" in entry:
-            self.started.pop(int(entry["dropped"]), None)
+            instance, run = entry["dropped"]
+            self.started.pop((instance, run), None)
         elif "ended" in entry:
-            fields = dict(entry["ended"])
-            self.started.pop(int(fields.pop("pid")), None)
-            ended = Ended(**fields)
+            ended = known(Ended, entry["ended"])
+            self.started.pop((ended.instance, ended.run), None)
             self.ended[ended.seq] = ended
             self._seq = max(self._seq, ended.seq)
         elif "acked" in entry:
             self.ended = {seq: ended for seq, ended in self.ended.items() if seq > int(entry["acked"])}
+        else:
+            raise ValueError("of another version")

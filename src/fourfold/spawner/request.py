@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, TypeVar
+
+PROTOCOL = 1
+"""Raised when requests or answers change. The journal is read across versions (`known`): it must not need a number."""
+
+T = TypeVar("T")
+
+
+def known(kind: type[T], entries: Mapping[str, Any]) -> T:
+    """A dataclass of those of `entries` that it has: an older or newer version wrote them. TypeError: too few."""
+    names = {each.name for each in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in entries.items() if name in names})
 
 
 class Failed(Exception):
@@ -73,21 +84,26 @@ class Started:
     pid: int
     start_time: int
     boot_id: str
-    cgroups: list[str]
-    log: str | None
-    log_bytes: int
-    held: bool
-    inside: str | None
-    user: User | None
-    cwd: str
-    private: bool
-    user_namespace: bool
-    network: str
+    cgroups: list[str] = field(default_factory=list)
+    log: str | None = None
+    log_bytes: int = 0
+    held: bool = False
+    inside: str | None = None
+    user: User | None = None
+    cwd: str = "/"
+    private: bool = False
+    user_namespace: bool = False
+    network: str = "host"
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """A pid alone is somebody else's as soon as it has been waited for."""
+        return self.instance, self.run
 
     @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Started:
-        user = fields["user"]
-        return cls(**{**fields, "user": User(**user) if user else None})
+    def from_json(cls, entries: Mapping[str, Any]) -> Started:
+        user = entries.get("user")
+        return known(cls, {**entries, "user": known(User, user) if user else None})
 
     @classmethod
     def of(cls, spawn: Spawn, pid: int, start_time: int, boot_id: str) -> Started:

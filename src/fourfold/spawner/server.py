@@ -22,9 +22,8 @@ from fourfold.spawner.instances import Instances
 from fourfold.spawner.journal import Journal
 from fourfold.spawner.logs import Logs
 from fourfold.spawner.loop import Loop, child_exits
-from fourfold.spawner.request import Failed, Spawn
+from fourfold.spawner.request import PROTOCOL, Failed, Spawn
 
-PROTOCOL = 1
 _MOST_UNREAD = 32 * 1024 * 1024
 _MOST_FDS = 16
 

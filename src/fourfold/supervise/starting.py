@@ -31,14 +31,21 @@ async def connect_or_start(
         try:
             return await Client.connect(paths.spawner_socket, on_event, on_end)
         except OSError:
-            code = await asyncio.to_thread(_start, paths)
+            code = await _start(paths)
         if code not in (0, _LOCKED) or asyncio.get_running_loop().time() > deadline:
             raise WorldError(f"cannot start the spawner: {_last_words(paths) or f'exit code {code}'}", _hint(paths))
         if code == _LOCKED:
             await asyncio.sleep(0.02)  # another one has just started and is about to listen
 
 
-def _start(paths: Paths) -> int:
+async def _start(paths: Paths) -> int:
+    try:
+        return await asyncio.to_thread(_run_starter, paths)
+    except OSError as error:  # no memory, no process, no room: that may pass
+        raise WorldError(f"cannot start the spawner: {error}", _hint(paths)) from error
+
+
+def _run_starter(paths: Paths) -> int:
     """-> exit code of the starter, which waits until the spawner listens. About 60 ms."""
     paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (paths.run / "spawner.log").open("ab") as log:

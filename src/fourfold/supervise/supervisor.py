@@ -19,11 +19,13 @@ from fourfold import __version__
 from fourfold.errors import ConflictError, UserError, WorldError
 from fourfold.launch.model import Launch, Powers
 from fourfold.paths import Paths
+from fourfold.spawner.request import PROTOCOL
 from fourfold.supervise import logs
 from fourfold.supervise.attach import Attached
 from fourfold.supervise.attached import Held, open_streams
 from fourfold.supervise.cgroupfind import find
 from fourfold.supervise.cgroups import Counters, Groups
+from fourfold.supervise.exits import Exits
 from fourfold.supervise.model import Exit, Identity, Usage
 from fourfold.supervise.request import explain, spawn_request
 from fourfold.supervise.starting import connect_or_start, spawner_argv
@@ -38,8 +40,8 @@ _RETRY = (0.05, 0.2, 1.0, 5.0)
 class Supervisor:
     """One per daemon. `on_exit` is called for each exit, also for those that happened while no daemon was there.
 
-    An exit is acknowledged once `on_exit` has returned; if that raises, it comes again after the next `open`. It is
-    called after the `start` of that instance has returned, unless the start is awaited by way of another task.
+    An exit is acknowledged once `on_exit` has returned; while that raises, it is called again. It is called after the
+    `start` of that instance has returned, unless the start is awaited by way of another task.
     """
 
     def __init__(
@@ -52,7 +54,6 @@ class Supervisor:
         """`on_lost` hears, as a sentence, when the spawner died and another one took over."""
         self.powers = powers
         self._paths = paths
-        self._on_exit = on_exit
         self._on_lost = on_lost
         self._groups = Groups((), None, {})
         self._client: Client | None = None
@@ -63,11 +64,9 @@ class Supervisor:
         self._running: dict[str, Identity] = {}
         self._runs: dict[str, int] = {}
         """Of those that run or are being started."""
-        self._starting: dict[str, list[Exit]] = {}
+        self._starting: set[str] = set()
         self._held: dict[str, asyncio.Future[Exit]] = {}
-        self._seq = 0
-        self._faithful = True
-        """No `on_exit` has raised: exits may be acknowledged."""
+        self._exits = Exits(on_exit, lambda seq: self._soon(self._acknowledge(seq)))
 
     async def open(self) -> None:
         """Connect, starting the spawner if none runs; deliver waiting exits; clear what dead instances left."""
@@ -81,7 +80,7 @@ class Supervisor:
             self._recovery.cancel()
             await asyncio.gather(self._recovery, return_exceptions=True)
         if self._client is not None:
-            if not self._running and self._faithful:
+            if not self._running and not self._exits:
                 with suppress(Gone, Refused):
                     await self._client.call("shutdown")
             await self._client.close()
@@ -97,7 +96,8 @@ class Supervisor:
         name = launch.instance
         if name in self._running or name in self._starting:
             raise ConflictError(f"cannot start {name}: it already runs", "stop it first")
-        self._starting[name] = []
+        self._starting.add(name)
+        self._exits.hold(name)
         self._runs[name] = run
         try:
             path = self._make_log(name, run)
@@ -106,16 +106,21 @@ class Supervisor:
         finally:
             if name not in self._running:
                 self._runs.pop(name, None)
-            for exit in self._starting.pop(name):
-                asyncio.get_running_loop().call_soon(self._tell, exit)
+            self._starting.discard(name)
+            self._exits.let_go(name)
 
-    async def signal(self, instance: str, name: str) -> None:
-        """Signal its main process; nothing happens if that has ended. UserError: no such signal."""
-        await self._call("signal", instance=instance, number=_signal_number(name))
+    async def signal(self, instance: str, name: str) -> bool:
+        """Signal its main process, if that has not ended. UserError: no such signal.
 
-    async def kill(self, instance: str) -> None:
-        """SIGKILL to its whole process tree; the exit is told as any other."""
-        await self._call("kill", instance=instance)
+        -> whether an exit of it is still to be told; False: nobody knows anything of it.
+        """
+        known = await self._call("signal", instance=instance, number=_signal_number(name))
+        return bool(known) or instance in self._starting or self._exits.are_open(instance)
+
+    async def kill(self, instance: str) -> bool:
+        """SIGKILL to its whole process tree; the exit is told as any other. -> as `signal`."""
+        known = await self._call("kill", instance=instance)
+        return bool(known) or instance in self._starting or self._exits.are_open(instance)
 
     def running(self) -> Mapping[str, Identity]:
         """Instances whose main process runs, without those that are attached."""
@@ -124,10 +129,6 @@ class Supervisor:
     def run_of(self, instance: str) -> int | None:
         """The `run` that a running instance was started with."""
         return self._runs.get(instance)
-
-    async def acknowledge(self, seq: int) -> None:
-        """Exits up to `seq` need not be told again. Done by itself once `on_exit` has returned."""
-        await self._call("ack", seq=seq)
 
     def usage(self, instance: str) -> Usage | None:
         """None when it does not run. Reads a dozen small files."""
@@ -248,16 +249,20 @@ class Supervisor:
         client = await connect_or_start(self._paths, self._on_event, self._on_end)
         try:
             hello = await client.call("hello")
-            if hello["version"] != __version__:
+            if (hello["version"], hello["protocol"]) != (__version__, PROTOCOL):
                 await client.call("reexec", argv=spawner_argv(self._paths))
             before = set(self._running)
             await client.call("list", at_once=self._adopt)
             await client.call("exits", at_once=self._take_exits, after=0)  # from here on, others are pushed
         except (Gone, Refused) as error:
+            await client.close()
             raise WorldError(f"cannot talk to the spawner: {error or 'it died'}") from error
+        except BaseException:
+            await client.close()
+            raise
         self._client = client
         for name in sorted((before - set(self._running)) & set(self._runs)):  # it knows nothing of them
-            self._tell(Exit(0, name, None, None, False, at=0.0, run=self._runs.pop(name)))
+            self._exits.hear(Exit(0, name, None, None, False, at=0.0, run=self._runs.pop(name)))
         self._clear_leftovers()
         self._connected.set()
 
@@ -297,8 +302,8 @@ class Supervisor:
         for attempt in range(1_000_000):
             try:
                 await self._connect()
-            except WorldError as error:
-                log.error("%s", error)
+            except Exception as error:  # whatever it is: without a spawner nothing can be done
+                log.error("%s", error, exc_info=not isinstance(error, WorldError))
                 await asyncio.sleep(_RETRY[min(attempt, len(_RETRY) - 1)])
                 continue
             self._on_lost("the spawner died; another one took over what runs")
@@ -317,28 +322,16 @@ class Supervisor:
             if self._runs.get(exit.instance) == exit.run:
                 self._running.pop(exit.instance, None)
                 self._runs.pop(exit.instance, None)
-            if exit.instance in self._starting:
-                self._starting[exit.instance].append(exit)
-            else:
-                self._tell(exit)
+            self._exits.hear(exit)
         else:
             log.error("the spawner reports: %s", dict(event))
 
-    def _tell(self, exit: Exit) -> None:
-        if exit.seq and exit.seq <= self._seq:
-            return  # told before the connection was lost
-        self._seq = max(self._seq, exit.seq)
-        try:
-            self._on_exit(exit)
-        except Exception:
-            self._faithful = False
-            log.exception("cannot take note of the exit of %s", exit.instance)
-        if self._faithful and exit.seq and not self._closing:
-            self._soon(self._acknowledge_quietly(exit.seq))
-
-    async def _acknowledge_quietly(self, seq: int) -> None:
-        with suppress(WorldError):
-            await self.acknowledge(seq)
+    async def _acknowledge(self, seq: int) -> None:
+        """When it does not get through, the exits come again with the next connection, and so does this."""
+        if not self._closing:
+            with suppress(WorldError):
+                await self._call("ack", seq=seq)
+                self._exits.forgotten(seq)
 
     def _soon(self, action: Any) -> None:
         task = asyncio.get_running_loop().create_task(action)

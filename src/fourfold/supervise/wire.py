@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 
 class Refused(Exception):
@@ -106,7 +109,7 @@ class Client:
             while data := await self._loop.sock_recv(self._sock, 1 << 18):
                 *lines, unread = (unread + data).split(b"\n")
                 for line in lines:
-                    self._take(json.loads(line))
+                    self._take_safely(line)
         except OSError:
             pass
         finally:
@@ -115,6 +118,13 @@ class Client:
                 if not future.done():
                     future.set_exception(Gone())
         self._on_end()  # not when we were cancelled: then it is we who have ended
+
+    def _take_safely(self, line: bytes) -> None:
+        """One message that cannot be taken must not end the connection, nor hide the next."""
+        try:
+            self._take(json.loads(line))
+        except Exception:
+            log.exception("cannot take what the spawner said: %.500r", line)
 
     def _take(self, message: dict[str, Any]) -> None:
         if "event" in message:
@@ -126,6 +136,10 @@ class Client:
         if error := message.get("error"):
             future.set_exception(Refused(error["stage"], error["errno"], error["detail"]))
             return
-        if at_once is not None:
-            at_once(message["ok"])
-        future.set_result(message["ok"])
+        try:
+            if at_once is not None:
+                at_once(message["ok"])
+        except Exception as error:
+            future.set_exception(error)
+        else:
+            future.set_result(message["ok"])
