@@ -36,9 +36,9 @@ def powers() -> Powers:
 
 
 @contextmanager
-def home() -> Iterator[Paths]:
+def home(parent: Path | None = None) -> Iterator[Paths]:
     """Not pytest's tmp_path: that lies below a 0700 folder and is too deep for some."""
-    folder = Path(tempfile.mkdtemp(prefix="ff-test-"))
+    folder = Path(tempfile.mkdtemp(prefix="ff-test-", dir=parent))
     folder.chmod(0o755)
     paths = Paths.find({"FOURFOLD_HOME": str(folder)}, os.geteuid())
     for each in (paths.state, paths.run, paths.config):
@@ -133,14 +133,14 @@ def alive(pid: int) -> bool:
     return False
 
 
-def scenario(test: Callable[[Rig], Any], given: Powers | None = None) -> None:
+def scenario(test: Callable[[Rig], Any], given: Powers | None = None, parent: Path | None = None) -> None:
     """Run an async test with a rig, in a home that goes away."""
 
     async def go(paths: Paths) -> None:
         async with supervising(paths, given) as rig:
             await test(rig)
 
-    with home() as paths:
+    with home(parent) as paths:
         asyncio.run(go(paths))
 
 

@@ -50,12 +50,12 @@ V2 = frozenset({"cpu", "memory", "pids", "io"})
                 ("blkio.throttle.write_bps_device", "8:0 2000"),
             ],
         ),
-        (2, V2, Limits(), "8:0", []),
-        (1, V1, Limits(), "8:0", []),
-        (2, V2, Limits(write_bps=5), "8:0", [("io.max", "8:0 wbps=5")]),
-        (2, V2, Limits(write_bps=5), None, []),
+        (2, V2, Limits(), "8:0", [("pids.max", "4096")]),
+        (1, V1, Limits(), "8:0", [("pids.max", "4096")]),
+        (2, V2, Limits(write_bps=5), "8:0", [("pids.max", "4096"), ("io.max", "8:0 wbps=5")]),
+        (2, V2 - {"pids"}, Limits(write_bps=5), None, []),
         (2, frozenset({"pids"}), ALL, "8:0", [("pids.max", "64")]),
-        (2, V2, Limits(cpu=0.001), None, [("cpu.max", "1000 100000")]),
+        (2, V2, Limits(cpu=0.001), None, [("cpu.max", "1000 100000"), ("pids.max", "4096")]),
     ],
 )
 def test_settings(

@@ -183,17 +183,52 @@ def test_artifact_at_app_below_a_closed_folder_and_volumes_that_stay() -> None:
 
 @needs_private
 def test_tmp_is_private_and_bounded() -> None:
+    folders = [folder for folder in ("/tmp", "/var/tmp", "/dev/shm", "/run/lock") if Path(folder).is_dir()]
+
     async def test(rig: Rig) -> None:
         name = f"ff-private-{os.getpid()}"
-        write = f"for d in /tmp /var/tmp /dev/shm; do echo x > $d/{name}; done; ls /tmp; sleep 1000"
+        write = f"for d in {' '.join(folders)}; do echo x > $d/{name}; done; ls /tmp; sleep 1000"
         await rig.start(rig.launch("a.b-1-x", "sh", "-c", write), {}, 1)
         await until(lambda: rig.lines("a.b-1-x"), "it did not write")
         assert rig.lines("a.b-1-x") == [name]
-        assert not any(name in names(folder) for folder in ("/tmp", "/var/tmp", "/dev/shm"))
+        assert not any(name in names(folder) for folder in folders)
         _, lines = await rig.run("a.b-1-y", "sh", "-c", "ls -A /tmp; df -B1 --output=size /tmp | tail -1")
         assert [int(line) for line in lines] == [1 << 30]
 
     scenario(test)
+
+
+@needs_private
+def test_what_belongs_to_others_is_out_of_sight() -> None:
+    """The home is not below /tmp here, which would hide it anyway."""
+    parent = Path("/opt") if os.access("/opt", os.W_OK) else Path.home()
+
+    async def test(rig: Rig) -> None:
+        for name in ("state", "run", "state/artifacts", "state/artifacts/other", "state/mine"):
+            (rig.paths.state.parent / name).mkdir(exist_ok=True)
+            (rig.paths.state.parent / name).chmod(0o755)
+        (rig.paths.state / "artifacts/other/code").write_text("not for you")
+        (rig.paths.state / "mine/hello").write_text("hello")
+        mounts = (Mount(str(rig.paths.state / "mine"), "/app", read_only=True),)
+        text = f"cat /app/hello; echo; cat {rig.paths.state}/artifacts/other/code; ls -A {rig.paths.run}; echo end"
+        _, lines = await rig.run("a.b-1-x", "sh", "-c", text, mounts=mounts)
+        assert lines[0] == "hello" and lines[-1] == "end" and "not for you" not in lines
+        assert not any("spawner" in line for line in lines)
+
+    scenario(test, parent=parent)
+
+
+@needs_private
+def test_shared_memory_ends_with_its_instance() -> None:
+    before = Path("/proc/sysvipc/shm").read_text()
+
+    async def test(rig: Rig) -> None:
+        text = "import ctypes; print(ctypes.CDLL(None).shmget(0x46464646, 4096, 0o1666) >= 0)"
+        _, lines = await rig.run("a.b-1-x", *script(text))
+        assert lines == ["True"]
+
+    scenario(test)
+    assert Path("/proc/sysvipc/shm").read_text() == before
 
 
 @needs_private

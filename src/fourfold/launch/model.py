@@ -33,6 +33,7 @@ class Limits:
     memory: int | None = None
     """Bytes, page cache and children included."""
     pids: int | None = None
+    """Processes and threads; None is 4096, where the host can."""
     read_bps: int | None = None
     """Bytes per second from block devices."""
     write_bps: int | None = None

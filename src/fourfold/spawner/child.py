@@ -121,7 +121,7 @@ def _connect_streams(spawn: Spawn, streams: list[int]) -> None:
 
 def _enter(host: Started) -> None:
     """Join the namespaces of a running instance. A pidfd, so that no other process can be meant."""
-    flags = kernel.CLONE_NEWNS if host.private else 0
+    flags = namespace.PRIVATE if host.private else 0
     flags |= kernel.CLONE_NEWNET if host.network == "none" else 0
     if not flags:
         return

@@ -89,14 +89,16 @@ class Instances:
         host = self._by_id.get(spawn.inside) if spawn.inside else None
         if spawn.inside and (host is None or host.ending):
             return answer({"error": Failed("inside", 0, spawn.inside).as_json()})
-        go_read, go = os.pipe2(os.O_CLOEXEC)
-        status, status_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        pipes: list[int] = []
         try:
+            pipes += os.pipe2(os.O_CLOEXEC)
+            pipes += os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
             pid = os.fork()
         except OSError as error:
-            for fd in (go_read, go, status, status_write):
+            for fd in pipes:
                 os.close(fd)
             return answer({"error": Failed("fork", error.errno or 0).as_json()})
+        go_read, go, status, status_write = pipes
         if pid == 0:
             child.become(spawn, host.started if host else None, go_read, status_write, streams, self._descriptors)
         os.close(go_read)

@@ -20,6 +20,9 @@ _SECRETS = "/run/secrets"
 _PLAIN = kernel.MS_NOSUID | kernel.MS_NODEV
 _KEPT_FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC | kernel.MS_NOATIME | kernel.MS_NODIRATIME
 _ST_RELATIME = 0x1000
+_SCRATCH = ("/tmp", "/var/tmp", "/dev/shm", "/run/lock")
+"""Where everybody may write."""
+PRIVATE = kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC
 
 
 @contextmanager
@@ -32,8 +35,9 @@ def stage(name: str, detail: str = "") -> Iterator[None]:
 
 
 def unshare(spawn: Spawn) -> None:
-    """Leave the host's mount (and network) namespace."""
-    flags = (kernel.CLONE_NEWNS if spawn.private else 0) | (kernel.CLONE_NEWNET if spawn.network == "none" else 0)
+    """Leave the host's namespaces: mounts and System V IPC (which would outlive the instance), perhaps the network."""
+    flags = PRIVATE if spawn.private else 0
+    flags |= kernel.CLONE_NEWNET if spawn.network == "none" else 0
     if not flags:
         return
     uid, gid = os.getuid(), os.getgid()
@@ -69,6 +73,9 @@ class View:
         for source, target, read_only in sorted(self._spawn.mounts, key=lambda mount: mount[1].count("/")):
             with stage("mount", f"{source} at {target}"):
                 self._bind(_HOST + source, target, read_only)
+        for folder in self._spawn.hidden:
+            with stage("hide", folder):
+                self._hide(folder)
         if self._spawn.files:
             with stage("secrets", _SECRETS):
                 self._put_files()
@@ -89,7 +96,7 @@ class View:
 
     def _private_tmp(self) -> None:
         os.mkdir("/tmp")
-        for path in ("/tmp", "/var/tmp", "/dev/shm"):
+        for path in _SCRATCH:
             if path == "/tmp" or (os.path.isdir(path) and not os.path.islink(path)):
                 options = f"mode=1777,size={self._spawn.tmp_bytes},nr_inodes=100k"
                 kernel.mount("tmpfs", path, "tmpfs", _PLAIN, options)
@@ -118,6 +125,11 @@ class View:
             shown = os.statvfs(target).f_flag
             flags = shown & _KEPT_FLAGS | (kernel.MS_RELATIME if shown & _ST_RELATIME else 0)
             kernel.mount("none", target, None, kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | flags)
+
+    def _hide(self, folder: str) -> None:
+        """After the mounts: what was bound from in there stays visible where it was bound to."""
+        if os.path.isdir(folder):
+            kernel.mount("tmpfs", folder, "tmpfs", _PLAIN | kernel.MS_NOEXEC | kernel.MS_RDONLY, "mode=0,nr_inodes=1")
 
     def _put_files(self) -> None:
         self._point(_SECRETS, folder=True)

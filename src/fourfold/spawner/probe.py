@@ -59,6 +59,7 @@ def _private(user_namespace: bool) -> None:
         user=None if user_namespace else User(_TRIAL_ID, _TRIAL_ID, "probe", "/tmp"),
         mounts=[("/usr", "/app", True)],
         files=[("/run/secrets/probe", "")],
+        hidden=["/usr"],
         private=True,
         user_namespace=user_namespace,
         network="host",

@@ -53,6 +53,8 @@ class Spawn:
     """(source on the host, target, read-only)"""
     files: list[tuple[str, str]]
     """(path under /run/secrets, content)"""
+    hidden: list[str]
+    """Folders of the host that are empty in its view."""
     private: bool
     user_namespace: bool
     """Make the namespaces inside a user namespace: what an ordinary user may do."""

@@ -40,7 +40,7 @@ class Resources(Model):
 
     cpu: f.Number | None = Field(default=None, gt=0, le=1024, description="Cores: 0.5 is half of one")
     memory: f.Size | None = Field(default=None, ge=1024 * 1024, description="Bytes, or 256Mi")
-    pids: f.Whole | None = Field(default=None, ge=1, le=4_000_000, description="Processes and threads")
+    pids: f.Whole | None = Field(default=None, ge=1, le=4_000_000, description="Processes and threads; 4096 without it")
     io: IoLimits | None = Field(default=None, description="Disk traffic")
 
 

@@ -22,6 +22,8 @@ LIMITS = ("cpu", "memory", "pids", "io")
 _PERIOD = 100_000
 """Microseconds; the kernel's default CPU period."""
 _SMALLEST_QUOTA = 1000
+MOST_PROCESSES = 4096
+"""Of an instance without a limit of its own: a fork bomb must not take the machine's pids."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,7 @@ def _settings_v2(limits: Limits, device: str | None) -> Iterator[tuple[str, str,
         yield "memory", "memory.max", str(limits.memory)
         yield "memory", "memory.swap.max", "0"
         yield "memory", "memory.oom.group", "1"
-    if limits.pids is not None:
-        yield "pids", "pids.max", str(limits.pids)
+    yield "pids", "pids.max", str(limits.pids or MOST_PROCESSES)
     if device and (limits.read_bps or limits.write_bps):
         parts = [("rbps", limits.read_bps), ("wbps", limits.write_bps)]
         yield "io", "io.max", " ".join([device, *(f"{key}={value}" for key, value in parts if value)])
@@ -71,8 +72,7 @@ def _settings_v1(limits: Limits, device: str | None) -> Iterator[tuple[str, str,
     if limits.memory is not None:
         yield "memory", "memory.limit_in_bytes", str(limits.memory)
         yield "memory", "memory.memsw.limit_in_bytes", str(limits.memory)
-    if limits.pids is not None:
-        yield "pids", "pids.max", str(limits.pids)
+    yield "pids", "pids.max", str(limits.pids or MOST_PROCESSES)
     if device and limits.read_bps:
         yield "blkio", "blkio.throttle.read_bps_device", f"{device} {limits.read_bps}"
     if device and limits.write_bps:

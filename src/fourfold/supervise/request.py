@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from fourfold.errors import ConflictError, FourfoldError, UserError, WorldError
@@ -21,6 +22,7 @@ def spawn_request(
     powers: Powers,
     *,
     run: int,
+    hidden: Sequence[Path],
     cgroups: Sequence[str],
     log: str | None,
     held: bool,
@@ -39,6 +41,7 @@ def spawn_request(
         "user": {"uid": user.uid, "gid": user.gid, "name": user.name, "home": user.home} if user else None,
         "mounts": [(os.path.realpath(mount.source), mount.target, mount.read_only) for mount in launch.mounts],
         "files": [(file.path, _value(launch, file.content, secrets)) for file in launch.files],
+        "hidden": [os.path.realpath(folder) for folder in hidden],
         "private": launch.private and powers.private,
         "user_namespace": powers.user_namespace,
         "network": launch.network,

@@ -158,8 +158,9 @@ class Supervisor:
             raise ConflictError(f"cannot enter {host}: it does not run", "`fourfold status` shows what runs")
         name = f"{host}+{random.token_hex(4)}"
         group = _group(host, self._runs[host])
+        folders = self._groups.folders(group)
         request = spawn_request(
-            launch, secrets, self.powers, run=0, cgroups=self._groups.folders(group), log=None, held=True, tty=tty
+            launch, secrets, self.powers, run=0, hidden=(), cgroups=folders, log=None, held=True, tty=tty
         )
         request |= {"instance": name, "inside": host, "mounts": [], "files": []}
 
@@ -183,7 +184,9 @@ class Supervisor:
         self, launch: Launch, secrets: Mapping[str, str], run: int, log: str | None, streams: Sequence[int], tty: bool
     ) -> dict[str, Any]:
         """Check, make the groups, ask the spawner; without groups again when it refused."""
-        arguments: dict[str, Any] = {"run": run, "log": log, "held": bool(streams), "tty": tty}
+        # What is in there is not for it, and of others: their artifacts and logs, sockets.
+        hidden = (self._paths.state, self._paths.run)
+        arguments: dict[str, Any] = {"run": run, "hidden": hidden, "log": log, "held": bool(streams), "tty": tty}
         request = spawn_request(launch, secrets, self.powers, cgroups=(), **arguments)
         group = _group(launch.instance, run)
         request["cgroups"] = self._groups.create(group, launch.limits)
