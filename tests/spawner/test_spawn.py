@@ -1,14 +1,17 @@
-"""A start that the system refuses leaves nothing behind in the spawner."""
+"""The spawner's core in this very process: what a refused start leaves behind, and what an end costs."""
 
 from __future__ import annotations
 
 import os
 import resource
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fourfold.spawner import process
 from fourfold.spawner.instances import Instances
 from fourfold.spawner.journal import Journal
 from fourfold.spawner.logs import Logs
@@ -38,11 +41,16 @@ PLAIN = Spawn(
 )
 
 
+def made(tmp_path: Path, loop: Loop, events: list[dict[str, Any]]) -> Instances:
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    instances = Instances(loop, Journal(str(tmp_path / "journal")), Logs(), events.append)
+    resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+    return instances
+
+
 @pytest.mark.parametrize("refused", ["pipe2", "fork"])
 def test_no_descriptor_is_lost(refused: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-    instances = Instances(Loop(), Journal(str(tmp_path / "journal")), Logs(), lambda event: None)
-    resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+    instances = made(tmp_path, Loop(), [])
     real, calls = getattr(os, refused), []
 
     def scarce(*arguments: Any) -> Any:
@@ -57,3 +65,33 @@ def test_no_descriptor_is_lost(refused: str, tmp_path: Path, monkeypatch: pytest
     instances.spawn(PLAIN, [], None, answers.append)
     assert answers == [{"error": {"stage": "fork", "errno": 24, "detail": ""}}]
     assert sorted(Path("/proc/self/fd").iterdir()) == before
+
+
+def test_many_that_end_share_a_look_at_the_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are no cgroups and many processes of others, looking is what a shutdown would spend its time on."""
+    looks: list[float] = []
+    real = process.all_pids
+
+    def slow() -> list[int]:
+        looks.append(time.monotonic())
+        time.sleep(0.05)
+        return real()
+
+    monkeypatch.setattr(process, "all_pids", slow)
+    loop, events, answers = Loop(), list[dict[str, Any]](), list[dict[str, Any]]()
+    instances = made(tmp_path, loop, events)
+    for number in range(20):
+        sleeper = replace(PLAIN, instance=f"a.b-1-{number}", argv=["sh", "-c", "sleep 1000 & exec sleep 1000"])
+        instances.spawn(replace(sleeper, env={"PATH": os.defpath}), [], None, answers.append)
+    while len(answers) < 20:
+        loop.once()
+    pids = [answer["ok"]["pid"] for answer in answers]
+    instances.kill_all()
+    while len(events) < 20:
+        for pid in list(pids):  # in a spawner SIGCHLD asks for it; here other children are nobody's business
+            if (ended := os.waitpid(pid, os.WNOHANG))[0]:
+                pids.remove(pid)
+                instances._main_ended(instances._by_pid[pid], ended[1])
+        loop.after(0.001, lambda: None)
+        loop.once()
+    assert len(looks) <= 10

@@ -13,12 +13,11 @@ from typing import NoReturn
 
 from fourfold.spawner import kernel, namespace, process
 from fourfold.spawner.namespace import stage
+from fourfold.spawner.processes import MARKER
 from fourfold.spawner.request import Failed, Spawn, Started
 
 NOT_STARTED = 125
 """Exit code of a child that never became its program; nobody sees it but a new spawner after a dead one."""
-MARKER = "FOURFOLD_TREE"
-"""Where there are no cgroups, this variable is how children of an instance are found: `<instance>:<pid>:<start>`."""
 
 _HIGHEST_FD = 1 << 20
 

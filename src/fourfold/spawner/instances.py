@@ -12,6 +12,7 @@ import os
 import resource
 import select
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from fourfold.spawner.journal import Journal
 from fourfold.spawner.logs import Logs
 from fourfold.spawner.loop import Loop
 from fourfold.spawner.process import Stat
+from fourfold.spawner.processes import MARKER, Processes
 from fourfold.spawner.request import Failed, Spawn, Started
 from fourfold.spawner.tree import Tree
 
@@ -30,6 +32,9 @@ Publish = Callable[[dict[str, Any]], None]
 
 _DELAYS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, *(0.03,) * 30, *(0.1,) * 90)
 """Between looks at whether a killed tree is empty: ten seconds in all."""
+
+_RECENTLY = 0.25
+"""Seconds. When it is killed, a look of then is good enough: another follows when its main process has ended."""
 
 
 @dataclass
@@ -56,6 +61,7 @@ class Instances:
         self._logs = logs
         self._publish = publish
         self._boot_id = process.boot_id()
+        self._processes = Processes()
         self._by_id: dict[str, Instance] = {}
         self._by_pid: dict[int, Instance] = {}
         self._descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -153,8 +159,9 @@ class Instances:
 
     def _instance(self, started: Started) -> Instance:
         owned = tuple(started.owned_cgroups)
-        mark = f"{child.MARKER}={child.marker(started.instance, started.pid, started.start_time)}"
-        return Instance(started, Tree(started.pid, started.start_time, owned, "" if owned or started.inside else mark))
+        mark = f"{MARKER}={child.marker(started.instance, started.pid, started.start_time)}"
+        mark = "" if owned or started.inside else mark
+        return Instance(started, Tree(started.pid, started.start_time, owned, mark, self._processes))
 
     # ending
 
@@ -180,17 +187,26 @@ class Instances:
             if instance.failure is None:
                 self._is_running(instance)
         instance.ending = True
-        self._clear(instance, status, 0)
+        self._clear_after(instance, status, 0)
 
-    def _clear(self, instance: Instance, status: int | None, attempt: int) -> None:
+    def _clear_after(self, instance: Instance, status: int | None, attempt: int) -> None:
+        """Where looking is costly, a little later: those that end meanwhile share a look."""
+        since, cost = time.monotonic(), instance.tree.cost
+        wait = max(_DELAYS[attempt - 1] if attempt else 0.0, cost)
+        if wait < _DELAYS[0]:
+            self._clear(instance, status, attempt, since)
+        else:
+            self._loop.after(wait, lambda: self._clear(instance, status, attempt, since))
+
+    def _clear(self, instance: Instance, status: int | None, attempt: int, since: float) -> None:
         """Kill what is left of the tree until nothing is, then tell."""
         for guest in instance.guests:
-            guest.tree.kill()
+            guest.tree.kill(since)
         # What a guest left behind belongs to the instance that it entered, unless nobody holds the guest any more.
         leave = instance.started.inside is not None and instance.owner is not None
-        if not leave and attempt < len(_DELAYS) and instance.tree.pids():
-            instance.tree.kill()
-            self._loop.after(_DELAYS[attempt], lambda: self._clear(instance, status, attempt + 1))
+        if not leave and attempt < len(_DELAYS) and instance.tree.pids(since):
+            instance.tree.kill(since)
+            self._clear_after(instance, status, attempt + 1)
             return
         self._ended(instance, status)
 
@@ -246,7 +262,7 @@ class Instances:
         if not self.signal(name, signal.SIGKILL):
             return False
         if not self._by_id[name].ending:
-            self._by_id[name].tree.kill()
+            self._by_id[name].tree.kill(time.monotonic() - _RECENTLY)
         return True
 
     def kill_all(self) -> None:
@@ -264,6 +280,7 @@ class Instances:
 
     def adopt(self) -> None:
         """Take over what the journal says was started: children of ours (re-exec), others by pidfd, or gone."""
+        since = time.monotonic()
         for started in list(self._journal.started.values()):
             instance = self._instance(started)
             self._by_id[started.instance] = instance
@@ -272,7 +289,7 @@ class Instances:
                 self._keep_log(instance)
             else:
                 instance.ending = True
-                self._clear(instance, None, 0 if started.boot_id == self._boot_id else len(_DELAYS))
+                self._clear(instance, None, 0 if started.boot_id == self._boot_id else len(_DELAYS), since)
         for instance in self._by_id.values():
             if instance.started.inside in self._by_id:
                 self._by_id[instance.started.inside].guests.append(instance)
@@ -291,7 +308,7 @@ class Instances:
         pidfd = process.open_exactly(started.pid, started.start_time)
         if pidfd is None:
             return False
-        if started.owned_cgroups and started.pid not in instance.tree.pids():
+        if started.owned_cgroups and started.pid not in instance.tree.pids(0.0):
             os.close(pidfd)
             return False
         instance.pidfd = pidfd

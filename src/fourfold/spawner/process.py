@@ -6,16 +6,26 @@ import os
 from dataclasses import dataclass
 
 _CAP_SYS_PTRACE = 19
+_PIECE = 65536
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 def read_text(path: str) -> str | None:
     """A small file, or None when it is not there (any more) or not ours to read."""
     try:
-        with open(path, "rb") as file:
-            return file.read().decode(errors="replace")
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
+    try:
+        data = piece = os.read(fd, _PIECE)
+        while len(piece) == _PIECE:
+            piece = os.read(fd, _PIECE)
+            data += piece
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    return data.decode(errors="replace")
 
 
 def boot_id() -> str:

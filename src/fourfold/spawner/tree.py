@@ -12,7 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from fourfold.spawner import process
-from fourfold.spawner.process import Stat, read_text
+from fourfold.spawner.process import read_text
+from fourfold.spawner.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -21,18 +22,24 @@ class Tree:
     start_time: int
     cgroups: tuple[str, ...]
     marker: str
-    """`FOURFOLD_TREE=…` (see `child.marker`); empty: not to be looked for."""
+    """`FOURFOLD_TREE=…` (see `processes.MARKER`); empty: not to be looked for."""
+    processes: Processes
 
-    def pids(self) -> set[int]:
-        """Whoever is alive; zombies do not count."""
-        return set().union(*(_members(group) for group in self.cgroups)) if self.cgroups else self._found()
+    @property
+    def cost(self) -> float:
+        """Seconds that `pids` takes, if they matter."""
+        return 0.0 if self.cgroups else self.processes.cost
 
-    def kill(self) -> None:
+    def pids(self, since: float) -> set[int]:
+        """Whoever is alive, seen after `since` (monotonic); zombies do not count."""
+        return set().union(*(_members(group) for group in self.cgroups)) if self.cgroups else self._found(since)
+
+    def kill(self, since: float) -> None:
         """SIGKILL to all of them. Call again until `pids` is empty: without cgroup.kill a fork may slip through."""
         if any(_write(f"{group}/cgroup.kill", "1") for group in self.cgroups):
             return
         freezers = [group for group in self.cgroups if _write(f"{group}/freezer.state", "FROZEN")]
-        self._kill_each()
+        self._kill_each(since)
         for group in freezers:
             _write(f"{group}/freezer.state", "THAWED")
 
@@ -57,50 +64,48 @@ class Tree:
                 gone = False
         return gone
 
-    def _kill_each(self) -> None:
+    def _kill_each(self, since: float) -> None:
+        if not self.cgroups:
+            for pid in self._found(since):
+                _kill_exactly(pid, self.processes.living[pid].start_time)
+            return
         opened: dict[int, int] = {}
-        for pid in self.pids():
+        for pid in self.pids(since):
             try:
                 opened[pid] = os.pidfd_open(pid)
             except OSError:
                 continue
-        still = self.pids()  # whoever is a member after its pidfd was opened is the one that the pidfd means
+        still = self.pids(since)  # whoever is a member after its pidfd was opened is the one that the pidfd means
         for pid, fd in opened.items():
             if pid in still:
                 with suppress(OSError):
                     signal.pidfd_send_signal(fd, signal.SIGKILL)
             os.close(fd)
 
-    def _found(self) -> set[int]:
-        stats = {pid: stat for pid in process.all_pids() if (stat := Stat.of(pid))}
-        stats = {
-            pid: stat for pid, stat in stats.items() if stat.start_time >= self.start_time and stat.state not in "ZX"
-        }
+    def _found(self, since: float) -> set[int]:
+        self.processes.look(since)
+        living = self.processes.living
+        main = living.get(self.main)
         # Only while the pid means the main process are its descendants ours, not those of one that got it later.
-        found = {self.main} if self.main in stats and stats[self.main].start_time == self.start_time else set()
-        found |= {pid for pid, stat in stats.items() if stat.session == self.main and self._is_session_ours(stats)}
-        found |= {pid for pid in stats if self.marker and _has_variable(pid, self.marker)}
-        grown = True
-        while grown:
-            grown = False
-            for pid, stat in stats.items():
-                if stat.parent in found and pid not in found:
-                    found.add(pid)
-                    grown = True
-        return found
+        is_main = main is not None and main.start_time == self.start_time
+        found = [self.main] if is_main else []
+        # A pid in use as a session id is not given to a new process; one that was given away has no such session.
+        found += self.processes.of_session(self.main) if is_main or main is None else []
+        found += self.processes.marked(self.marker, self.start_time) if self.marker else []
+        found = [pid for pid in found if living[pid].start_time >= self.start_time]
+        return self.processes.with_descendants(found)
 
-    def _is_session_ours(self, stats: dict[int, Stat]) -> bool:
-        """A pid in use as a session id is not given to a new process; one that was given away has no such session."""
-        leader = stats.get(self.main)
-        return leader is None or leader.start_time == self.start_time
+
+def _kill_exactly(pid: int, start_time: int) -> None:
+    fd = process.open_exactly(pid, start_time)
+    if fd is not None:
+        with suppress(OSError):
+            signal.pidfd_send_signal(fd, signal.SIGKILL)
+        os.close(fd)
 
 
 def _members(group: str) -> set[int]:
     return {int(line) for line in (read_text(f"{group}/cgroup.procs") or "").split()}
-
-
-def _has_variable(pid: int, variable: str) -> bool:
-    return variable in (read_text(f"/proc/{pid}/environ") or "").split("\0")
 
 
 def _write(path: str, text: str) -> bool:
