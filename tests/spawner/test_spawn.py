@@ -95,3 +95,27 @@ def test_many_that_end_share_a_look_at_the_processes(tmp_path: Path, monkeypatch
         loop.after(0.001, lambda: None)
         loop.once()
     assert len(looks) <= 10
+
+
+def test_a_kill_that_a_program_survived_is_not_why_it_ended(tmp_path: Path) -> None:
+    """Against a group that plays the kernel's: out of memory at some time, then an end of another kind."""
+    for looks, blamed in ((0, True), (1, True), (2, False)):
+        group = tmp_path / f"group-{looks}"
+        group.mkdir()
+        for name, content in (("cgroup.procs", ""), ("memory.events", "oom 1\noom_kill 1\n")):
+            (group / name).write_text(content)
+        loop, events, answers = Loop(), list[dict[str, Any]](), list[dict[str, Any]]()
+        instances = made(tmp_path, loop, events)
+        spawn = replace(PLAIN, argv=["sh", "-c", "read line; exit 3"], cgroups=[str(group)], env={"PATH": os.defpath})
+        stdin, done = os.pipe()
+        instances.spawn(spawn, [stdin, stdin, stdin], None, answers.append)
+        os.close(stdin)
+        while not answers:
+            loop.once()
+        for _ in range(looks):
+            instances.look_at_memory()
+        (group / "cgroup.procs").write_text("")
+        os.close(done)
+        pid = answers[0]["ok"]["pid"]
+        instances._main_ended(instances._by_pid[pid], os.waitpid(pid, 0)[1])
+        assert [(event["code"], event["oom"]) for event in events] == [(3, blamed)]

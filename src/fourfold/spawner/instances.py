@@ -33,6 +33,8 @@ Publish = Callable[[dict[str, Any]], None]
 _DELAYS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, *(0.03,) * 30, *(0.1,) * 90)
 """Between looks at whether a killed tree is empty: ten seconds in all."""
 
+_LOOK_AT_MEMORY = 10.0
+"""Seconds."""
 _RECENTLY = 0.25
 """Seconds. When it is killed, a look of then is good enough: another follows when its main process has ended."""
 
@@ -51,6 +53,8 @@ class Instance:
     """Read end of the pipe that the exec closes, while starting."""
     failure: dict[str, Any] | None = None
     ending: bool = False
+    kills: tuple[int, int] = (0, 0)
+    """Processes of it that the kernel had killed for want of memory, at the last look but one and at the last."""
     guests: list[Instance] = field(default_factory=list)
 
 
@@ -82,6 +86,12 @@ class Instances:
 
     def use_descriptors(self, limit: tuple[int, int]) -> None:
         self._descriptors = limit
+
+    def look_at_memory(self) -> None:
+        """Note by and by who was killed for want of memory: one that a program survived long ago did not end it."""
+        for instance in self._by_id.values():
+            instance.kills = instance.kills[1], instance.tree.oom_kills()
+        self._loop.after(_LOOK_AT_MEMORY, self.look_at_memory)
 
     def running(self) -> list[dict[str, Any]]:
         return [instance.started.as_json() for instance in self._by_id.values() if not instance.ending]
@@ -223,7 +233,7 @@ class Instances:
             host.guests.remove(instance)
         code = os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None
         number = os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else None
-        oom = kills > 0 and code != 0
+        oom = kills > instance.kills[0] and code != 0
         if instance.failure is not None:
             self._journal.drop(started)
             if instance.answer:
@@ -286,6 +296,7 @@ class Instances:
             self._by_id[started.instance] = instance
             if self._find(instance):
                 self._by_pid[started.pid] = instance
+                instance.kills = (instance.tree.oom_kills(),) * 2
                 self._keep_log(instance)
             else:
                 instance.ending = True

@@ -123,6 +123,7 @@ class Server:
         self._loop.watch(self._listener.fileno(), self._accept)
         self._logs_paced = True
         self._look_at_logs()
+        self._instances.look_at_memory()
         if inherited is not None:
             self._instances.use_descriptors(tuple(inherited["descriptors"]))
             for fd, subscribed, unread in inherited["connections"]:
