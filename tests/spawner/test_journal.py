@@ -32,8 +32,6 @@ def started(pid: int, run: int = 2) -> Started:
         log_bytes=1,
         held=False,
         inside=None,
-        user=None,
-        cwd="/app",
         private=True,
         user_namespace=False,
         network="host",
@@ -98,7 +96,7 @@ def test_a_pid_is_free_before_the_end_of_its_program_is_told(path: str) -> None:
 
 
 def test_a_journal_of_another_version_is_read_and_handed_on(path: str) -> None:
-    newer = {**started(1).as_json(), "colour": "red", "user": {"uid": 1, "gid": 1, "name": "n", "home": "/", "x": 1}}
+    newer = {**started(1).as_json(), "colour": "red"}
     older = {key: newer[key] for key in ("instance", "run", "pid", "start_time", "boot_id")} | {"instance": "a.o-1-x"}
     ended = {"seq": 9, "instance": "a.e-1-x", "run": 1, "code": 3, "signal": None, "oom": False, "at": 1.0, "why": "?"}
     foreign = [{"began": {"instance": "a.z-1-x"}}, {"started": {"name": "a.y-1-x"}}]

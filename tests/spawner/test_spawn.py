@@ -102,8 +102,9 @@ def test_a_kill_that_a_program_survived_is_not_why_it_ended(tmp_path: Path) -> N
     for looks, blamed in ((0, True), (1, True), (2, False)):
         group = tmp_path / f"group-{looks}"
         group.mkdir()
-        for name, content in (("cgroup.procs", ""), ("memory.events", "oom 1\noom_kill 1\n")):
-            (group / name).write_text(content)
+        (group / "cgroup.procs").touch()
+        for folder in (tmp_path, group):
+            (folder / "memory.events").write_text("oom 1\noom_kill 1\n")
         loop, events, answers = Loop(), list[dict[str, Any]](), list[dict[str, Any]]()
         instances = made(tmp_path, loop, events)
         spawn = replace(PLAIN, argv=["sh", "-c", "read line; exit 3"], cgroups=[str(group)], env={"PATH": os.defpath})

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -207,3 +208,24 @@ def test_counters_of_v2(tmp_path: Path) -> None:
     assert groups.pids("a") == {1, 2} and groups.names() == {"a"}
     nothing = groups.counters("gone")
     assert (nothing.cpu_seconds, nothing.memory_bytes, nothing.read_bytes) == (None, None, 0)
+
+
+def test_only_what_counts_or_limits_is_made(tmp_path: Path) -> None:
+    """Hybrid: v1 controllers, and a v2 tree that can kill."""
+    bases = [tmp_path / name for name in ("cpu", "cpuacct", "memory", "pids", "blkio", "freezer", "unified")]
+    for base in bases:
+        base.mkdir()
+    hierarchies = tuple(Hierarchy(base, 1, frozenset({base.name})) for base in bases[:-1])
+    groups = Groups((*hierarchies, Hierarchy(bases[-1], 2, frozenset())), None, {})
+
+    def needed(**limits: Any) -> set[str]:
+        return {each.base.name for each in groups._needed(Limits(**limits))}
+
+    assert needed() == {"cpuacct", "memory", "pids", "unified", "freezer"}
+    (bases[-1] / "cgroup.kill").touch()
+    assert needed() == {"cpuacct", "memory", "pids", "unified"}
+    assert needed(cpu=1.0) == needed() | {"cpu"} and needed(write_bps=1) == needed() | {"blkio"}
+    (bases[1] / "a").mkdir()
+    (bases[1] / "a/cgroup.procs").write_text("5\n")
+    assert groups.folders("a") == [str(bases[1] / "a")] and groups.pids("a") == {5}
+    assert groups.counters("a").read_bytes is None

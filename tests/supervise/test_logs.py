@@ -9,7 +9,12 @@ from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 from fourfold.paths import Paths
+from fourfold.spawner import kernel
+from fourfold.spawner.logindex import Index
+from fourfold.spawner.logs import Log
 from fourfold.supervise import logs
 from fourfold.supervise.model import LogLine
 from tests.supervise.rig import Rig, home, scenario, script, until
@@ -118,6 +123,39 @@ def test_garbage_long_lines_and_nothing_at_all() -> None:
         assert "".join(lines[3:-1]) == "x" * 200_000 and max(map(len, lines)) <= 128 * 1024
         write(paths, os.urandom(300_000))
         assert sum(map(len, texts(paths))) > 100_000
+
+
+def test_holes_that_the_index_does_not_know_are_passed_over() -> None:
+    """As after a loss of power: what was punched is gone, what the index said about it is not there yet."""
+    with home() as paths:
+        lines = [f"line {number:06d} of a log" for number in range(20_000)]
+        path = write(paths, ("\n".join(lines) + "\n").encode())
+        with path.open("r+b") as file:
+            kernel.punch_hole(file.fileno(), 0, 131072)
+        first = 131072 // len(f"{lines[0]}\n") + 1
+        assert texts(paths) == lines[first:]
+        with path.open("r+b") as file:
+            kernel.punch_hole(file.fileno(), 0, 2 * path.stat().st_size)
+        assert texts(paths) == []
+
+
+def test_a_full_disk_bounds_a_log_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    with home() as paths:
+        path = write(paths, b"")
+        log, full = Log(str(path), MIB), [True]
+        real = Index._write
+
+        def scarce(index: Index, data: bytes, offset: int) -> None:
+            if full and full.pop():
+                raise OSError(28, "No space left on device")
+            real(index, data, offset)
+
+        monkeypatch.setattr(Index, "_write", scarce)
+        with path.open("ab") as file:
+            file.write(b"a line like any other\n" * 200_000)
+        log.look()
+        assert on_disk(path) <= MIB and not full
+        assert set(texts(paths)) == {"a line like any other"}
 
 
 def test_tails_of_every_length() -> None:

@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import termios
+from dataclasses import dataclass
 from typing import NoReturn
 
 from fourfold.spawner import kernel, namespace, process
@@ -22,15 +23,30 @@ NOT_STARTED = 125
 _HIGHEST_FD = 1 << 20
 
 
+@dataclass(frozen=True)
+class Inherited:
+    """What a child has from the spawner and its program must not have."""
+
+    descriptors: tuple[int, int]
+    """RLIMIT_NOFILE as the spawner itself was started with."""
+    ignored: tuple[int, ...]
+    """Signals. Handlers are gone with exec, these would stay."""
+
+    @classmethod
+    def now(cls) -> Inherited:
+        ignored = (number for number in range(1, signal.NSIG) if signal.getsignal(number) == signal.SIG_IGN)
+        return cls(resource.getrlimit(resource.RLIMIT_NOFILE), tuple(ignored))
+
+
 def marker(instance: str, pid: int, start_time: int) -> str:
     """Of one start on this machine alone: another home may have an instance of the same name."""
     return f"{instance}:{pid}:{start_time}"
 
 
 def become(
-    spawn: Spawn, host: Started | None, go: int, status: int, streams: list[int], descriptors: tuple[int, int]
+    spawn: Spawn, host: Started | None, go: int, status: int, streams: list[int], inherited: Inherited
 ) -> NoReturn:
-    """Wait for the go byte, then exec. `descriptors` is the RLIMIT_NOFILE that the spawner itself was started with.
+    """Wait for the go byte, then exec.
 
     `host` is the instance to enter. A failure goes to `status` as JSON; the exec itself closes it.
     """
@@ -39,7 +55,7 @@ def become(
         if os.read(go, 1) != b"g":
             os._exit(NOT_STARTED)  # the spawner died before it had written down who we are
         os.close(go)
-        _prepare(spawn, host, streams, descriptors)
+        _prepare(spawn, host, streams, inherited)
         _execute(spawn, host)
     except Failed as failed:
         _report(status, failed)
@@ -54,13 +70,15 @@ def _report(status: int, failed: Failed) -> None:
     os.write(status, json.dumps({**failed.as_json(), "detail": failed.detail[:500]}).encode())
 
 
-def _prepare(spawn: Spawn, host: Started | None, streams: list[int], descriptors: tuple[int, int]) -> None:
+def _prepare(spawn: Spawn, host: Started | None, streams: list[int], inherited: Inherited) -> None:
     os.setsid()
     os.setpriority(os.PRIO_PROCESS, 0, max(0, os.getpriority(os.PRIO_PROCESS, 0)))  # we may go before programs
-    _reset_signals()
+    for number in inherited.ignored:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for group in spawn.cgroups:
-        with stage("cgroup", group), open(f"{group}/cgroup.procs", "wb", buffering=0) as procs:
-            procs.write(b"0")
+        with stage("cgroup", group):
+            _join(group)
     _connect_streams(spawn, streams)
     if host is not None:
         _enter(host)
@@ -68,7 +86,7 @@ def _prepare(spawn: Spawn, host: Started | None, streams: list[int], descriptors
         namespace.unshare(spawn)
         if spawn.private:
             namespace.View(spawn).build()
-    resource.setrlimit(resource.RLIMIT_NOFILE, descriptors)
+    resource.setrlimit(resource.RLIMIT_NOFILE, inherited.descriptors)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # cores hold secrets
     os.umask(0o022)
     if spawn.user is not None:
@@ -89,11 +107,14 @@ def _close_all_but(kept: set[int]) -> None:
     os.closerange(low, _HIGHEST_FD)
 
 
-def _reset_signals() -> None:
-    """Handlers are gone with exec, but ignored signals and the mask would be inherited."""
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+def _join(group: str) -> None:
+    """v1: by `tasks`, for we are a single thread; `cgroup.procs` would wait for every CPU. v2 has no such file."""
+    try:
+        fd = os.open(f"{group}/tasks", os.O_WRONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        fd = os.open(f"{group}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+    os.write(fd, b"0")
+    os.close(fd)
 
 
 def _connect_streams(spawn: Spawn, streams: list[int]) -> None:

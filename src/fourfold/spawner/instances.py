@@ -15,7 +15,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fourfold.spawner import child, kernel, process
@@ -68,8 +68,8 @@ class Instances:
         self._processes = Processes()
         self._by_id: dict[str, Instance] = {}
         self._by_pid: dict[int, Instance] = {}
-        self._descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (self._descriptors[1], self._descriptors[1]))
+        self._inherited = child.Inherited.now()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptors[1], self.descriptors[1]))
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -82,10 +82,10 @@ class Instances:
     @property
     def descriptors(self) -> tuple[int, int]:
         """RLIMIT_NOFILE as it was when the spawner was started."""
-        return self._descriptors
+        return self._inherited.descriptors
 
     def use_descriptors(self, limit: tuple[int, int]) -> None:
-        self._descriptors = limit
+        self._inherited = replace(self._inherited, descriptors=limit)
 
     def look_at_memory(self) -> None:
         """Note by and by who was killed for want of memory: one that a program survived long ago did not end it."""
@@ -116,7 +116,7 @@ class Instances:
             return answer({"error": Failed("fork", error.errno or 0).as_json()})
         go_read, go, status, status_write = pipes
         if pid == 0:
-            child.become(spawn, host.started if host else None, go_read, status_write, streams, self._descriptors)
+            child.become(spawn, host.started if host else None, go_read, status_write, streams, self._inherited)
         os.close(go_read)
         os.close(status_write)
         stat = Stat.of(pid)

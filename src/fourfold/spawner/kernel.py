@@ -23,6 +23,8 @@ _PIDFD_GET_INFO, _PIDFD_INFO_EXIT = 0xC040FF0B, 1 << 3
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 
 _libc = ctypes.CDLL(None, use_errno=True)
+for _name in ("mount", "umount2", "unshare", "setns", "syscall", "prctl"):
+    getattr(_libc, _name)  # looked up once and kept, or each child would do it again
 
 
 def _call(name: str, *arguments: object) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import struct
-from contextlib import suppress
 
 MAGIC = b"FFLOG1\0\0"
 _HEADER = struct.Struct("<8sQ")
@@ -23,15 +22,14 @@ class Index:
         self.start, entries = read(self._path)
         self._count = len(entries)
         self.offset, self.time = entries[-1] if entries else (self.start, 0.0)
-        if not entries:
-            with suppress(OSError):  # on a full disk a log is bounded all the same
-                self._rewrite([])
 
     def add(self, offset: int, at: float) -> None:
-        if self._count == 0:
-            self._write(_HEADER.pack(MAGIC, self.start), 0)
         self.offset, self.time = offset, max(at, self.time)
-        self._write(_ENTRY.pack(self.offset, self.time), _HEADER.size + self._count * _ENTRY.size)
+        entry = _ENTRY.pack(self.offset, self.time)
+        if self._count == 0:
+            self._write(_HEADER.pack(MAGIC, self.start) + entry, 0)
+        else:
+            self._write(entry, _HEADER.size + self._count * _ENTRY.size)
         self._count += 1
         if self._count >= _MOST_ENTRIES:
             kept = [entry for entry in read(self._path)[1] if entry[0] > self.start]
@@ -49,7 +47,8 @@ class Index:
         self._rewrite([])
 
     def _write(self, data: bytes, offset: int) -> None:
-        fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        anew = 0 if self._count else os.O_TRUNC
+        fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | anew, 0o600)
         try:
             os.pwrite(fd, data, offset)
         finally:

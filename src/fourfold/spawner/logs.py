@@ -72,7 +72,7 @@ class Log:
             cut = self.size - self.limit // 2
             border = os.pread(fd, _LONGEST_LINE, cut).find(b"\n")
             start, old = cut + border + 1, self.index.start
-            self.index.move_start(start)
+            noted = self._note(start)
             first, length = old // block * block, start // block * block - old // block * block
             try:
                 kernel.punch_hole(fd, first, length)
@@ -80,8 +80,19 @@ class Log:
                 if error.errno not in (errno.EOPNOTSUPP, errno.ENOSYS):
                     raise
                 self._copy_down(fd)
+                return
+            if not noted:
+                self.index.move_start(start)
         finally:
             os.close(fd)
+
+    def _note(self, start: int) -> bool:
+        """-> whether there was room for it; there will be, once the hole is punched."""
+        try:
+            self.index.move_start(start)
+        except OSError:
+            return False
+        return True
 
     def _copy_down(self, fd: int) -> None:
         tail = os.pread(fd, self.limit, self.index.start)

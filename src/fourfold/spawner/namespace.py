@@ -110,8 +110,9 @@ class View:
         }
         for path, (number, entry) in entries.items():
             lines = [line for line in (read_text(path) or "").splitlines() if not _names(line, user.name, number)]
-            _write("/.names", "\n".join([*lines, entry, ""]), 0o644)
-            self._bind("/.names", path, read_only=True)
+            _write("/.names", "\n".join([*lines, entry, ""]), 0o644)  # root's, so that the user cannot write to it
+            self._point(path, folder=False)
+            kernel.mount("/.names", path, None, kernel.MS_BIND)
             os.unlink("/.names")
 
     def _bind(self, source: str, target: str, read_only: bool) -> None:

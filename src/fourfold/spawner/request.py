@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 PROTOCOL = 1
@@ -91,8 +91,6 @@ class Started:
     log_bytes: int = 0
     held: bool = False
     inside: str | None = None
-    user: User | None = None
-    cwd: str = "/"
     private: bool = False
     user_namespace: bool = False
     network: str = "host"
@@ -104,8 +102,7 @@ class Started:
 
     @classmethod
     def from_json(cls, entries: Mapping[str, Any]) -> Started:
-        user = entries.get("user")
-        return known(cls, {**entries, "user": known(User, user) if user else None})
+        return known(cls, entries)
 
     @classmethod
     def of(cls, spawn: Spawn, pid: int, start_time: int, boot_id: str) -> Started:
@@ -120,15 +117,13 @@ class Started:
             log_bytes=spawn.log_bytes,
             held=spawn.held,
             inside=spawn.inside,
-            user=spawn.user,
-            cwd=spawn.cwd,
             private=spawn.private,
             user_namespace=spawn.user_namespace,
             network=spawn.network,
         )
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**vars(self)}
 
     @property
     def owned_cgroups(self) -> list[str]:
@@ -149,4 +144,4 @@ class Ended:
     at: float
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**vars(self)}

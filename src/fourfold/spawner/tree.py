@@ -10,6 +10,7 @@ import os
 import signal
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 
 from fourfold.spawner import process
 from fourfold.spawner.process import read_text
@@ -31,8 +32,8 @@ class Tree:
         return 0.0 if self.cgroups else self.processes.cost
 
     def pids(self, since: float) -> set[int]:
-        """Whoever is alive, seen after `since` (monotonic); zombies do not count."""
-        return set().union(*(_members(group) for group in self.cgroups)) if self.cgroups else self._found(since)
+        """Whoever is alive, seen after `since` (monotonic); zombies do not count. All groups have the same members."""
+        return _members(self.cgroups[0]) if self.cgroups else self._found(since)
 
     def kill(self, since: float) -> None:
         """SIGKILL to all of them. Call again until `pids` is empty: without cgroup.kill a fork may slip through."""
@@ -46,7 +47,7 @@ class Tree:
     def oom_kills(self) -> int:
         """How many processes the kernel has killed for want of memory under this instance's limit."""
         for group in self.cgroups:
-            for name in ("memory.events", "memory.oom_control"):  # v2, v1
+            if name := _memory_file(os.path.dirname(group)):
                 for line in (read_text(f"{group}/{name}") or "").splitlines():
                     if line.startswith("oom_kill "):
                         return int(line.split()[1])
@@ -102,6 +103,13 @@ def _kill_exactly(pid: int, start_time: int) -> None:
         with suppress(OSError):
             signal.pidfd_send_signal(fd, signal.SIGKILL)
         os.close(fd)
+
+
+@cache
+def _memory_file(base: str) -> str:
+    """Which file of groups in there counts who was killed; empty: none does."""
+    names = ("memory.events", "memory.oom_control")  # v2, v1
+    return next((name for name in names if os.path.exists(f"{base}/{name}")), "")
 
 
 def _members(group: str) -> set[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+import errno
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Container, Iterator
@@ -108,14 +109,7 @@ class _File:
         index = bisect.bisect_left([at for _, at in self._entries], since)
         if index == 0:
             return
-        offset = max(self._entries[index - 1][0] - 1, self._position)
-        while True:
-            piece = self._pread(offset, _CHUNK)
-            border = piece.find(b"\n")
-            if border >= 0 or not piece:
-                self._position = offset + border + 1 if border >= 0 else offset
-                return
-            offset += len(piece)
+        self._position = self._line_after(max(self._entries[index - 1][0] - 1, self._position))
 
     def lines(self, final: bool) -> Iterator[tuple[int, str]]:
         """(offset, text) of what is there from here on; with `final` also of a last line without an end."""
@@ -124,6 +118,7 @@ class _File:
             self._entries = entries
             if self._position < start or self._position > self._size():  # trimmed, or truncated by its program
                 self._position, self._partial = start, b""
+            self._skip_hole()
             data = self._pread(self._position, _CHUNK)
             if not data or logindex.read(f"{self._path}.idx")[0] > self._position:
                 if data:
@@ -133,6 +128,27 @@ class _File:
         if final and self._partial:
             yield self._position - len(self._partial), _text(self._partial)
             self._partial = b""
+
+    def _line_after(self, offset: int) -> int:
+        """Where the first line begins after `offset`, or the end."""
+        while True:
+            piece = self._pread(offset, _CHUNK)
+            border = piece.find(b"\n")
+            if border >= 0 or not piece:
+                return offset + border + 1 if border >= 0 else offset
+            offset += len(piece)
+
+    def _skip_hole(self) -> None:
+        """A machine that lost its power may have kept the hole and not the index that says where it ends."""
+        try:
+            with self._path.open("rb", buffering=0) as file:
+                begin = os.lseek(file.fileno(), self._position, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # nothing but a hole up to the end
+                self._position = max(self._position, self._size())
+            return
+        if begin > self._position:
+            self._position, self._partial = self._line_after(begin), b""
 
     def _split(self, data: bytes) -> Iterator[tuple[int, str]]:
         offset = self._position - len(self._partial)
