@@ -27,6 +27,7 @@ _POLL = 0.25
 _LONGEST_LINE = 64 * 1024
 _EVENT = struct.Struct("iIII")
 _OVERFLOW = -1
+TRUNCATED = b"fourfold: the program has emptied its own log; `> /dev/stderr` does that, `>&2` does not\n"
 
 
 class Log:
@@ -51,6 +52,7 @@ class Log:
         if status.st_size < self.size:
             self.index.reset()
             self.size = 0
+            status = self._tell_truncated()
         grown = status.st_size - self.size
         self.rate = grown / max(tick - self.looked, 0.001)
         self.size, self.looked = status.st_size, tick
@@ -61,6 +63,15 @@ class Log:
             self.index.add(self.size, min(status.st_mtime, now))
             unnoted = False
         return grown > 0 or unnoted
+
+    def _tell_truncated(self) -> os.stat_result:
+        """Into the log itself: whoever looks for the missing lines looks there."""
+        fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            os.write(fd, TRUNCATED)
+            return os.fstat(fd)
+        finally:
+            os.close(fd)
 
     def pace(self) -> float:
         """In how many seconds an eighth of the limit will have been written, at the present rate."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from fourfold.spawner import kernel
 from fourfold.spawner.process import read_text
@@ -61,7 +61,7 @@ class View:
         self._sealed = ["/"]
         """Those of them that the program may not write to."""
         self._volumes: list[str] = []
-        """Targets that can be written to: entries can be made there too, and are kept."""
+        """Targets that can be written to: entries can be made there too, and are kept. Outer ones come first."""
 
     def build(self) -> None:
         with stage("root"):
@@ -146,11 +146,14 @@ class View:
 
     def _point(self, target: str, folder: bool) -> None:
         """Make sure that there is something to mount on."""
+        volume = next((each for each in self._volumes if target.startswith(f"{each}/")), None)
+        if volume is not None:
+            return _make_below(volume, target[len(volume) + 1 :].split("/"), folder)
         if os.path.lexists(target):
             return
         parent = os.path.dirname(target)
         self._point(parent, folder=True)
-        if parent not in self._loose and not any(f"{parent}/".startswith(f"{volume}/") for volume in self._volumes):
+        if parent not in self._loose:
             _loosen(parent)
             self._loose.add(parent)
             self._sealed.append(parent)
@@ -159,6 +162,23 @@ class View:
             self._loose.add(target)
         else:
             _write(target, "", 0o644)
+
+
+def _make_below(volume: str, names: list[str], folder: bool) -> None:
+    """Without following a link: others may write to the volume at this very moment, and we are in sight of the host."""
+    below = os.open(volume, os.O_PATH | os.O_DIRECTORY)
+    try:
+        for name in names if folder else names[:-1]:
+            with suppress(FileExistsError):
+                os.mkdir(name, dir_fd=below)
+            inner = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=below)
+            os.close(below)
+            below = inner
+        if not folder:
+            with suppress(FileExistsError):
+                os.close(os.open(names[-1], os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=below))
+    finally:
+        os.close(below)
 
 
 def _loosen(folder: str) -> None:
