@@ -97,6 +97,33 @@ def test_python_with_a_dependency(home: Home, source: Path) -> None:
     assert home.lines == [], "an edit of the source alone installs nothing"
 
 
+BACKEND = '[build-system]\nrequires=["hatchling"]\nbuild-backend="hatchling.build"\n'
+LIB = {"lib1/pyproject.toml": f'[project]\nname="lib1"\nversion="7"\n{BACKEND}', "lib1/lib1/__init__.py": "X = 'lib'"}
+
+
+def test_python_dependencies_in_the_source_itself(home: Home, source: Path) -> None:
+    write(source, {**LIB, "requirements.txt": "./lib1\nsix\n", "app.py": "import lib1, six; print(lib1.X)"})
+    assert run(build(home, source)) == "lib"
+
+
+def test_a_uv_lock_with_a_dependency_in_the_source(home: Home, source: Path) -> None:
+    project = '[project]\nname="x"\nversion="1"\nrequires-python=">=3.11"\ndependencies=["lib1", "six"]\n'
+    project += '[tool.uv.sources]\nlib1={path="lib1", editable=true}\n'
+    write(source, {**LIB, "pyproject.toml": project, "app.py": "import lib1, six; print(lib1.X, lib1.__file__)"})
+    uv = Path(sys.executable).with_name("uv")
+    subprocess.run([uv, "lock", "-q", "--python", "/usr/bin/python3"], cwd=source, check=True)
+    said = run(build(home, source))
+    assert said.startswith("lib /app/.venv/"), "not a link into the build's own folders"
+
+
+def test_a_version_from_history_is_not_needed(home: Home, source: Path) -> None:
+    scm = '[project]\nname="my-shop"\ndynamic=["version"]\n[build-system]\nrequires=["setuptools", "setuptools-scm"]\n'
+    scm += 'build-backend="setuptools.build_meta"\n[tool.setuptools_scm]\n[tool.setuptools]\npy-modules=["shop"]\n'
+    write(source, {"pyproject.toml": scm, "shop.py": ""})
+    artifact = build(home, source, run=["python", "-c", "import shop; print('up')"])
+    assert run(artifact, "/app/.venv/bin/python", "-c", "import shop; print('up')") == "up"
+
+
 def test_a_lost_layer_is_made_anew_from_its_lock(home: Home, source: Path) -> None:
     write(source, {"requirements.txt": "six\n", "app.py": "import six; print(six.__version__)"})
     newest = run(build(home, source))

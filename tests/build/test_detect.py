@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fourfold.build.build import BuildRequest
 from fourfold.build.detect import detect
 from fourfold.build.model import BuildPlan, Host
 from fourfold.errors import UserError
 from fourfold.spec.model import Service
 
-from .helpers import HOST, listing
+from .helpers import HOST, Home, listing, write
 
 PKG: dict[str, Any] = {"name": "x", "version": "1.0.0"}
 
@@ -105,10 +108,102 @@ def test_python_dependencies_are_a_layer_of_their_files_alone() -> None:
     assert [step.network for step in layer.steps] == [False, True, True]
 
 
-@pytest.mark.parametrize("line", ["-e .", "./lib", "shop @ file:./lib", "."])
+@pytest.mark.parametrize(
+    "line", ["-e .", "./lib", "lib/", "wheels/x-1-py3-none-any.whl", "-f ./wheels", "shop @ file:./lib", "."]
+)
 def test_local_python_dependencies_depend_on_the_whole_source(line: str) -> None:
     (layer,) = plan({"requirements.txt": line, "app.py": ""}).layers
     assert layer.files is None
+
+
+LOCKED = """
+version = 1
+[[package]]
+name = "shop"
+[package.metadata]
+requires-dist = [
+    {name = "bottle", specifier = ">=0.12,<1"},
+    {name = "lib", directory = "lib"},
+    {name = "six", marker = "extra == 'more'"},
+]
+"""
+ASKS = '[project]\nname="shop"\nversion="1"\ndependencies=['
+
+
+@pytest.mark.parametrize(
+    ("asked", "stale"),
+    [
+        ('"Bottle<1.0, >=0.12", "lib"', None),
+        ('"bottle>=0.12,<1", "lib", "Flask"', "flask"),
+        ('"bottle>=0.12,<1"', "lib"),
+        ('"bottle>=0.13,<1", "lib"', "bottle"),
+    ],
+)
+def test_a_uv_lock_must_fit_the_project(asked: str, stale: str | None) -> None:
+    files = {"pyproject.toml": f"{ASKS}{asked}]\n", "uv.lock": LOCKED, "app.py": ""}
+    if stale is None:
+        assert plan(files).layers[0].files == ("pyproject.toml", "uv.lock")
+        return
+    with pytest.raises(UserError) as caught:
+        plan(files)
+    assert caught.value.what == f"cannot use uv.lock: it does not fit pyproject.toml ({stale})"
+
+
+def test_requirements_without_any_leave_it_to_the_project() -> None:
+    files = {"pyproject.toml": ASKS + '"bottle"]\n', "requirements.txt": "# see pyproject.toml\n", "app.py": ""}
+    assert plan(files).layers[0].files == ("pyproject.toml",)
+
+
+@pytest.mark.parametrize("name", ["poetry.lock", "Pipfile.lock", "pdm.lock", "pylock.toml"])
+def test_locks_that_are_not_used_are_told(name: str) -> None:
+    told = plan({"requirements.txt": "bottle", "app.py": "", name: ""}).notes
+    assert f"{name} is not used: the versions come from requirements.txt" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "spec", "runtime"),
+    [
+        (">=3.11", {}, "python3.11"),
+        (">=3.11.4", {}, "python3.11"),
+        (">=3.12", {}, "python3.13"),
+        ("==3.13.*", {"runtime": "python3.13"}, "python3.13"),
+        (">=3.12", {"runtime": "python3.11"}, None),
+        (">=3.14", {}, None),
+        ("new", {}, None),
+    ],
+)
+def test_requires_python_is_kept(asked: str, spec: dict[str, Any], runtime: str | None) -> None:
+    files = {"pyproject.toml": f'[project]\nname="shop"\nversion="1"\nrequires-python="{asked}"\n', "app.py": ""}
+    if runtime is not None:
+        made = plan(files, **spec).runtime
+        assert made is not None and made.name == runtime
+        return
+    with pytest.raises(UserError, match="requires-python"):
+        plan(files, **spec)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [("bottle\n".encode("utf-16"), "it is not UTF-8"), (b"#" * (4 * 1024**2 + 1), "larger than 4 MiB")],
+)
+def test_a_file_that_decides_and_cannot_be_read_is_refused(home: Home, source: Path, content: bytes, why: str) -> None:
+    write(source, {"app.py": ""})
+    (source / "requirements.txt").write_bytes(content)
+    with pytest.raises(UserError, match=rf"web: cannot read requirements.txt: .*{why}"):
+        asyncio.run(home.builder.plan(BuildRequest("shop", "web", Service(), home.send(source))))
+
+
+def test_a_linked_file_that_decides_is_refused(home: Home, source: Path) -> None:
+    write(source, {"app.py": "", "base.txt": "bottle"})
+    (source / "requirements.txt").symlink_to("base.txt")
+    with pytest.raises(UserError, match=r"requirements\.txt: it is a link"):
+        asyncio.run(home.builder.plan(BuildRequest("shop", "web", Service(), home.send(source))))
+
+
+def test_a_large_lock_with_hashes_is_read(home: Home, source: Path) -> None:
+    write(source, {"app.py": "", "requirements.txt": "bottle\n" + "# hash\n" * 60_000})
+    made = asyncio.run(home.builder.plan(BuildRequest("shop", "web", Service(), home.send(source))))
+    assert made.layers[0].files == ("requirements.txt",)
 
 
 def test_the_project_itself_is_built_without_network() -> None:

@@ -8,17 +8,25 @@ import zlib
 from pathlib import Path
 
 from fourfold.build.model import Listing
+from fourfold.errors import NotFoundError
 from fourfold.store.blobs import Blobs
 from fourfold.store.manifest import Entry, Manifest
 
-READ_BYTES = 256 * 1024
-LOCK_BYTES = 4 * 1024 * 1024
+READ_BYTES = 4 * 1024 * 1024
+"""Locks with hashes are the largest files that builders read: some hundred bytes per wheel."""
 
 
 def listing_of(manifest: Manifest, blobs: Blobs) -> Listing:
     def read(entry: Entry) -> bytes | None:
-        path = blobs.path(entry.sha256)
-        return path.read_bytes() if entry.size <= READ_BYTES and path.is_file() else None
+        if entry.size > READ_BYTES:
+            return None
+        try:
+            return blobs.path(entry.sha256).read_bytes()
+        except FileNotFoundError:
+            raise NotFoundError(
+                f"cannot read {entry.path!r}: its content was never sent",
+                "run the command again: it sends what is missing",
+            ) from None
 
     def head(entry: Entry) -> bytes:
         path = blobs.path(entry.sha256)

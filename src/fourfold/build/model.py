@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from fourfold.errors import UserError
 from fourfold.store.manifest import Entry, Manifest
 
 APP = "/app"
@@ -59,7 +60,7 @@ class Listing:
 
     manifest: Manifest
     read: Callable[[Entry], bytes | None]
-    """Content of a file, or None when it is too large to be one that a builder reads (256 KiB)."""
+    """Content of a file, or None when it is too large to be one that a builder reads (4 MiB)."""
     head: Callable[[Entry], bytes] = lambda entry: b""
     """The first bytes of a file."""
     main_class: Callable[[Entry], str | None] = lambda entry: None
@@ -83,13 +84,19 @@ class Listing:
         return path in self.entries
 
     def text(self, path: str) -> str | None:
-        """A file as text; None when it is missing, a link, too large or not UTF-8."""
+        """A file as text; None when it is missing. Raises UserError for one that is there and cannot be read."""
         entry = self.entries.get(path)
-        content = self.read(entry) if entry and entry.link is None else None
-        try:
-            return None if content is None else content.decode("utf-8-sig")
-        except UnicodeDecodeError:
+        if entry is None:
             return None
+        if entry.link is not None:
+            raise UserError(f"cannot read {path}: it is a link", "put the file itself there")
+        content = self.read(entry)
+        if content is None:
+            raise UserError(f"cannot read {path}: it is larger than 4 MiB", "look at what it holds")
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise UserError(f"cannot read {path}: it is not UTF-8", "save it as UTF-8") from None
 
     def ending(self, *suffixes: str) -> list[str]:
         """Top-level files with one of the suffixes."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 import shlex
-import tomllib
+from collections.abc import Mapping
 from typing import Any
 
-from fourfold.build.builders.base import Found, choose, need_tool
-from fourfold.build.model import APP, OWN, Host, Layer, Listing, Runtime, Step, join, shell
-from fourfold.errors import UserError
+from fourfold.build.builders import python_files as files
+from fourfold.build.builders.base import Found, need_tool
+from fourfold.build.model import APP, OWN, Host, Layer, Listing, Runtime, Step, shell
 
 LOCK = f"{OWN}/requirements.lock"
 BACKEND = f"{OWN}/backend"
@@ -29,45 +29,57 @@ fi
 exec uv pip "$@"
 """
 """Stands for pip in the user's `build`, which has no network: many begin by installing what is there already."""
-_UV_ENV = {"UV_PYTHON_DOWNLOADS": "never", "UV_LINK_MODE": "copy", "UV_NO_PROGRESS": "1"}
-_LOOKS_LOCAL = re.compile(r"^(-e\s|--editable[\s=]|\.{0,2}/|\.$|file:|[^@]+@\s*(file:|\.))")
-
+_UV_ENV = {
+    "UV_PYTHON_DOWNLOADS": "never",
+    "UV_LINK_MODE": "copy",
+    "UV_NO_PROGRESS": "1",
+    "PYC_INVALIDATION_MODE": "CHECKED_HASH",  # no times in the bytes, and a `build` that patches a package still counts
+}
+_NO_VERSION = "0.0.0"
+_NO_GIT = {
+    "SETUPTOOLS_SCM_PRETEND_VERSION": _NO_VERSION,
+    "PDM_BUILD_SCM_VERSION": _NO_VERSION,
+    "PBR_VERSION": _NO_VERSION,
+    "POETRY_DYNAMIC_VERSIONING_BYPASS": _NO_VERSION,
+}
+"""A source has no history, which these backends (and hatch-vcs, by the first) otherwise take a version from."""
 
 MARKERS = ("requirements.txt", "pyproject.toml", "setup.py", "Pipfile", "uv.lock")
 
 
 def matches(listing: Listing) -> bool:
-    return any(map(listing.has, MARKERS)) or bool(listing.ending(".py")) or _package(listing) is not None
+    return any(map(listing.has, MARKERS)) or bool(listing.ending(".py")) or files.package(listing) is not None
 
 
 def find(listing: Listing, host: Host, wanted: str | None, build: str) -> Found:
     """Raises UserError when the interpreter or uv is missing, or the dependency files cannot be read."""
-    runtime = choose(host, "python", *_version(listing, wanted))
-    project = _project(listing)
-    argv = _entry(listing, project)
+    project = files.project(listing)
+    runtime = files.interpreter(listing, project, host, wanted)
+    argv = files.entry(listing, project)
     env = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    source = _dependencies(listing, project)
-    installed = _is_package(listing, project)
+    source = files.dependencies(listing, project)
+    installed = files.is_package(listing, project)
+    notes = files.unused_locks(listing, source)
     if "src" in listing.folders and not installed:
         env["PYTHONPATH"] = f"{APP}/src"
     if source is None and not installed:
         bin_folder = f"{OWN}/bin"  # Debian has no plain `python`, and a start without any build should know it
         links = {f"{bin_folder}/{name}": runtime.path for name in ("python", "python3")}
-        return Found(runtime, links=links, path=(f"{APP}/{bin_folder}",), env=env, argv=_with(bin_folder, argv))
+        path = (f"{APP}/{bin_folder}",)
+        return Found(runtime, links=links, path=path, env=env, argv=_with(bin_folder, argv), notes=notes)
     need_tool(host, "uv", "pipx, then `pipx install uv`,", "a Python service with dependencies")
-    layer = _layer(listing, runtime, source, project if installed else None)
-    install = (_install_project(),) if installed else ()
-    drop = (BACKEND,) if installed else ()
     env["VIRTUAL_ENV"] = f"{APP}/.venv"
     return Found(
         runtime,
-        (layer,),
-        before=install,
+        (_layer(listing, project, runtime, source, installed),),
+        before=(_install_project(),) if installed else (),
         shims={"pip": _PIP, "pip3": _PIP},
-        drop=drop,
+        drop=(BACKEND,) if installed else (),
         path=(f"{APP}/.venv/bin",),
         env=env,
+        build_env=_NO_GIT if installed else {},
         argv=_with(".venv/bin", argv),
+        notes=notes,
     )
 
 
@@ -75,85 +87,48 @@ def _with(folder: str, argv: tuple[str, ...] | None) -> tuple[str, ...] | None:
     return argv and (f"{APP}/{folder}/{argv[0]}", *argv[1:])
 
 
-def _version(listing: Listing, wanted: str | None) -> tuple[str | None, str]:
-    if wanted not in (None, "python", "python3"):
-        return wanted, "runtime"
-    line = next(iter((listing.text(".python-version") or "").split()), "")
-    match = re.fullmatch(r"(?:cpython-)?(3\.\d+)(\.\d+)?", line)
-    return (f"python{match[1]}", ".python-version") if match else (None, "runtime")
-
-
-def _project(listing: Listing) -> dict[str, Any]:
-    text = listing.text("pyproject.toml")
-    if text is None:
-        return {}
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"cannot read pyproject.toml: {error}", "mend the file") from None
-
-
-def _is_package(listing: Listing, project: dict[str, Any]) -> bool:
-    """PEP 517: a pyproject.toml with a build system, or a setup.py, is something to install."""
-    return ("build-system" in project and ("project" in project or listing.has("setup.cfg"))) or listing.has("setup.py")
-
-
-def _dependencies(listing: Listing, project: dict[str, Any]) -> str | None:
-    """The file to resolve from: uv.lock, requirements.txt, pyproject.toml or setup.py, in this order."""
-    if listing.has("uv.lock") and "project" in project:
-        return "uv.lock"
-    if (text := listing.text("requirements.txt")) is not None:
-        return "requirements.txt" if _requirement_lines(text) else None
-    table = project.get("project", {})
-    poetry = project.get("tool", {}).get("poetry", {})
-    if not table and poetry.get("dependencies"):
-        raise UserError(
-            "cannot read the dependencies in [tool.poetry] of pyproject.toml",
-            "run `poetry export -o requirements.txt`, or list them under [project]",
-        )
-    if listing.has("Pipfile") and not table:
-        raise UserError("cannot read the Pipfile", "run `pipenv requirements > requirements.txt`")
-    if table.get("dependencies") or "dependencies" in table.get("dynamic", ()):
-        return "pyproject.toml"
-    return "setup.py" if listing.has("setup.py") and not table else None
-
-
-def _requirement_lines(text: str) -> list[str]:
-    joined = text.replace("\\\n", " ")
-    return [line for raw in joined.splitlines() if (line := re.sub(r"(^|\s)#.*", "", raw).strip())]
-
-
-def _layer(listing: Listing, runtime: Runtime, source: str | None, project: dict[str, Any] | None) -> Layer:
-    files = _files(listing, source)
+def _layer(listing: Listing, project: dict[str, Any], runtime: Runtime, source: str | None, installed: bool) -> Layer:
     steps = [Step(("uv", "venv", "-q", "--relocatable", "--python", runtime.path, ".venv"), env=_UV_ENV)]
     if source is not None:
-        steps += [_resolve(source), _install()]
-    if project is not None:
+        env = {**_UV_ENV, **_version_of(project)}
+        steps += [_resolve(source, env), _install(env)]
+    if installed:
         steps.append(_backend(project))
-    keep = (".venv",) if project is None else (".venv", BACKEND)
-    return Layer(files, tuple(steps), keep, LOCK if source else None)
+    keep = (".venv", BACKEND) if installed else (".venv",)
+    return Layer(files.layer_files(listing, project, source), tuple(steps), keep, LOCK if source else None)
 
 
-def _resolve(source: str) -> Step:
+def _version_of(project: dict[str, Any]) -> dict[str, str]:
+    """For a project that is built while resolving: of this one alone, packages from an index have their own."""
+    name = project.get("project", {}).get("name")
+    if not isinstance(name, str):
+        return {}
+    return {f"SETUPTOOLS_SCM_PRETEND_VERSION_FOR_{re.sub(r'[-_.]+', '_', name).upper()}": _NO_VERSION}
+
+
+def _resolve(source: str, env: Mapping[str, str]) -> Step:
     """Write LOCK. uv takes the versions that a LOCK already there has, wherever they still fit."""
     title = f"resolve {source}"
     if source == "uv.lock":
-        export = "uv export -q --frozen --no-dev --no-emit-project --format requirements-txt"
-        return shell(f"mkdir -p {OWN}; {export} -o {LOCK} >/dev/null", _UV_ENV, network=True, title=title)
+        export = "uv export -q --frozen --no-dev --no-emit-project --no-editable --format requirements-txt"
+        return shell(f"mkdir -p {OWN}; {export} -o {LOCK} >/dev/null", env, network=True, title=title)
     resolve = f"uv pip compile -q --no-header --generate-hashes --python .venv/bin/python -o {LOCK} {source} >/dev/null"
-    return shell(f"mkdir -p {OWN}; {_wheels_first(resolve)}", _UV_ENV, network=True, title=title)
+    return shell(f"mkdir -p {OWN}; {_wheels_first(resolve)}", env, network=True, title=title)
 
 
-def _install() -> Step:
+def _install(env: Mapping[str, str]) -> Step:
     install = f"uv pip install --no-deps --compile-bytecode --python .venv/bin/python -r {LOCK}"
-    return shell(_wheels_first(install), _UV_ENV, network=True, title="install Python packages")
+    return shell(_wheels_first(install), env, network=True, title="install Python packages")
 
 
 def _wheels_first(command: str) -> str:
-    """Once with wheels only; again with everything if that was why it failed (uv's message names the option then)."""
+    """Once with wheels only; again with everything if that was why it failed.
+
+    uv then names the option (resolving), or says that source distributions are disabled (folders of the source).
+    """
     return (
         f"errors=$(mktemp); if {command} --no-build 2>$errors; then cat $errors >&2; exit 0; fi; "
-        "grep -q -e --no-build $errors || { cat $errors >&2; exit 1; }; "
+        "grep -q -e --no-build -e 'distributions is disabled' $errors || { cat $errors >&2; exit 1; }; "
         f"echo 'not every package has a wheel: building some from source'; {command}"
     )
 
@@ -178,65 +153,4 @@ def _install_project() -> Step:
         ".venv/bin/python",
         ".",
     )
-    return Step(argv, title="install the project", env={**_UV_ENV, "PYTHONPATH": f"{APP}/{BACKEND}"})
-
-
-def _files(listing: Listing, source: str | None) -> tuple[str, ...] | None:
-    """The files that decide the dependencies; None when some lie in the source itself (`-e .`, `./lib`)."""
-    files = [name for name in ("pyproject.toml", "setup.py", "setup.cfg", ".python-version") if listing.has(name)]
-    if source in ("uv.lock", "pyproject.toml"):
-        dynamic = "dynamic" in _project(listing).get("project", {})
-        sources = _project(listing).get("tool", {}).get("uv", {}).get("sources", {})
-        local = dynamic or any(
-            isinstance(entry, dict) and {"path", "workspace"} & set(entry) for entry in sources.values()
-        )
-        return None if local else tuple(sorted({*files, source}))
-    if source is None:
-        return tuple(sorted(files))
-    if source == "setup.py":
-        return None  # it is a program, and may read any file beside it
-    return _included(listing, source)
-
-
-def _included(listing: Listing, first: str) -> tuple[str, ...] | None:
-    """A requirements file and all that it names with -r and -c."""
-    seen: set[str] = set()
-    pending = [first]
-    while pending:
-        name = pending.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        text = listing.text(name)
-        if text is None:
-            raise UserError(f"cannot read {name!r}, which {first} names", "add the file, or take the line out")
-        for line in _requirement_lines(text):
-            if match := re.match(r"(?:-r|-c|--requirement|--constraint)[\s=]*(\S+)", line):
-                if "://" not in match[1]:
-                    pending.append(join(name.rpartition("/")[0], match[1]))
-            elif _LOOKS_LOCAL.match(line):
-                return None
-    return tuple(sorted(seen))
-
-
-def _package(listing: Listing) -> str | None:
-    """The one package with a __main__.py, at the top or under src/."""
-    found = {path.removesuffix("/__main__.py") for path in listing.entries if path.endswith("/__main__.py")}
-    named = {path.removeprefix("src/") for path in found}
-    tops = {name for name in named if "/" not in name and name.isidentifier()}
-    return tops.pop() if len(tops) == 1 else None
-
-
-def _entry(listing: Listing, project: dict[str, Any]) -> tuple[str, ...] | None:
-    """A program of the virtual environment and its arguments."""
-    scripts = project.get("project", {}).get("scripts", {})
-    if len(scripts) == 1 and _is_package(listing, project):
-        return (next(iter(scripts)),)
-    if package := _package(listing):
-        return ("python", "-m", package)
-    if listing.only and listing.only.path.endswith(".py"):
-        return ("python", listing.only.path)
-    for name in ("app.py", "main.py", "server.py", "__main__.py"):
-        if listing.has(name):
-            return ("python", name)
-    return None
+    return Step(argv, title="install the project", env={**_UV_ENV, **_NO_GIT, "PYTHONPATH": f"{APP}/{BACKEND}"})
