@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fourfold.build.build import Builder, BuildRequest
+from fourfold.build.build import Builder, BuildRequest, Confine, unconfined
 from fourfold.build.make import BuildLimits
 from fourfold.build.model import Host, Listing, Runtime
 from fourfold.build.pack import pack
@@ -67,13 +67,14 @@ class Home:
     root: Path
     limits: BuildLimits = field(default_factory=BuildLimits)
     lines: list[str] = field(default_factory=list)
+    confine: Confine = unconfined
 
     def __post_init__(self) -> None:
         self.environ = {"FOURFOLD_HOME": str(self.root)}
         self.paths = Paths.find(self.environ, os.geteuid())
         self.blobs = Blobs(self.paths)
         self.sources = Sources(self.paths, self.blobs)
-        self.builder = Builder(self.paths, SystemClock(), limits=self.limits)
+        self.builder = Builder(self.paths, SystemClock(), limits=self.limits, confine=self.confine)
 
     def send(self, source: Path) -> str:
         """Pack a source and store it, as client and API do."""

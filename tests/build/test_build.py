@@ -20,9 +20,12 @@ import pytest
 from fourfold.build.build import BuildRequest
 from fourfold.build.make import BuildLimits
 from fourfold.errors import NotFoundError, UserError, WorldError
+from fourfold.launch.model import Limits, Powers
 from fourfold.spec.model import Service
 from fourfold.store import trees
 from fourfold.store.artifacts import Artifact
+from fourfold.supervise.cgroupfind import find
+from fourfold.supervise.supervisor import Supervisor
 
 from .helpers import Home, environment, write
 
@@ -361,6 +364,28 @@ def test_a_fork_bomb_meets_a_limit_and_is_ended(home: Home, source: Path) -> Non
     asyncio.run(watch())
     assert most < 1100
     assert gone("43213")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs control groups of its own")
+def test_a_build_is_bounded_as_a_whole(home: Home, source: Path) -> None:
+    """By files in /tmp, say, which are memory: no process is over a limit of its own."""
+    write(source, {"a": ""})
+    supervisor = Supervisor(home.paths, Powers(), on_exit=print)
+    supervisor._groups = find(home.paths.run, home.paths.state)
+    if "memory" in supervisor._groups.missing:
+        pytest.skip(supervisor._groups.missing["memory"])
+    home = Home(home.root, BuildLimits(seconds=60), confine=lambda: supervisor.pen(Limits(memory=96 * 1024**2)))
+    error = failure(
+        home, source, build="for n in $(seq 12); do head -c 16000000 /dev/zero > /tmp/$n; done; false", run="x"
+    )
+    assert "ran out of memory" in error.what and "build_memory" in (error.hint or "")
+    build(home, source, build="cat /proc/self/cgroup > groups; nice > nice", run="x")
+    (artifact,) = list(home.builder._artifacts.list())
+    tree = home.builder._artifacts.tree(artifact.digest)
+    assert "/pen-" in (tree / "groups").read_text()
+    assert (tree / "nice").read_text().strip() == str(min(19, 10 + os.getpriority(os.PRIO_PROCESS, 0)))
+    assert supervisor._groups.names() == set(), "nothing is left of it"
+    supervisor._groups.close()
 
 
 def test_a_result_over_its_size_is_refused_with_its_largest_folders(home: Home, source: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from fourfold.build.model import Step
 from fourfold.build.registry import copy_home, find_registry
 from fourfold.build.result import link_stays
-from fourfold.build.sandbox import Bounds, Box, Registry, step_argv, step_env
+from fourfold.build.sandbox import _AFTER_OTHERS, Bounds, Box, Mode, Registry, step_argv, step_env
 
 BOX = Box(
     mode="root",
@@ -35,6 +35,7 @@ def test_root_becomes_the_builds_user_inside() -> None:
     inside = argv[argv.index("--") + 1 :]
     assert inside == [
         "/usr/bin/setpriv", "--reuid=799999", "--regid=799999", "--clear-groups", "--no-new-privs",
+        "/bin/sh", "-c", _AFTER_OTHERS, "sh",
         "/usr/bin/prlimit", "--nproc=100", "--data=200", "--fsize=300", "--core=0", "--", "make", "all",
     ]  # fmt: skip
     assert "--unshare-user" not in argv
@@ -66,6 +67,22 @@ def test_only_the_tree_the_cache_and_the_builds_own_home_can_be_written() -> Non
         assert not [path for path in shown if path.startswith(("/home", "/root", "/var", "/run", "/state"))]
         assert shown["/tools/uv"] == "/opt/ff/bin/uv"
         assert {"--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts"} <= set(argv)
+
+
+@pytest.mark.parametrize("step", [OFFLINE, ONLINE])
+def test_what_is_memory_inside_is_bounded(step: Step) -> None:
+    argv = step_argv(step, replace(BOX, bounds=Bounds(scratch=7000, shared=500)))
+    places = [argv[index - 4 : index + 2] for index, word in enumerate(argv) if word == "--tmpfs"]
+    sizes = {place[-1]: place[-3] for place in places if place[-4] == "--size"}
+    assert len(sizes) == len(places)
+    assert sizes == {"/tmp": "7000", "/dev/shm": "500", **({} if step.network else {"/home/build": "7000"})}
+
+
+@pytest.mark.parametrize("mode", ["root", "user", "none"])
+def test_control_groups_are_joined_before_anything_else(mode: Mode) -> None:
+    argv = step_argv(OFFLINE, replace(BOX, mode=mode, groups=("/cg/memory/x", "/cg/cpu/x")))
+    assert argv[:2] == ["/bin/sh", "-c"] and argv[3:7] == ["sh", "/cg/memory/x", "/cg/cpu/x", "--"]
+    assert argv[7:] == step_argv(OFFLINE, replace(BOX, mode=mode))
 
 
 def test_without_any_namespace_places_are_real_ones() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
+from pathlib import Path
 
 import pytest
 
-from fourfold.launch.model import Mount
+from fourfold.launch.model import Limits, Mount
 from tests.supervise.rig import Rig, alive, limited, powers, scenario, script, until
 
 MIB = 1 << 20
@@ -39,6 +41,28 @@ def test_a_hog_below_the_main_process_counts_too() -> None:
         assert exit.oom
 
     scenario(test)
+
+
+@needs("memory")
+def test_whoever_is_left_in_a_pen_is_killed_with_it() -> None:
+    async def test(rig: Rig) -> None:
+        async with rig.pen(Limits(memory=32 * MIB)) as folders:
+            left = await asyncio.create_subprocess_exec("sleep", "600")
+            for folder in map(Path, folders):
+                (folder / "cgroup.procs").write_text(str(left.pid))
+            rig._clear_leftovers()
+            assert not rig._tasks, "after a new spawner, groups of builds are no leftovers"
+            shares = [read(f"{folder}/{name}") for folder in folders for name in ("cpu.weight", "cpu.shares")]
+            assert [share for share in shares if share] in (["20"], ["204"])
+            killed = asyncio.create_task(left.wait())
+        assert await killed == -9
+        assert not any(map(os.path.exists, folders))
+
+    scenario(test)
+
+
+def read(file: str) -> str:
+    return Path(file).read_text().strip() if Path(file).exists() else ""
 
 
 @needs("memory")

@@ -8,7 +8,7 @@ import json
 import os
 import weakref
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,6 +36,13 @@ FORMAT = 1
 BUILD_UID = 799_999
 """Whom builds run as under root: the last of the default range, where no service is put."""
 
+Confine = Callable[[], AbstractAsyncContextManager[tuple[str, ...]]]
+"""Makes control groups for one build and gives their folders; at the end nobody is left in them."""
+
+
+def unconfined() -> AbstractAsyncContextManager[tuple[str, ...]]:
+    return nullcontext(())
+
 
 @dataclass(frozen=True)
 class BuildRequest:
@@ -61,6 +68,7 @@ class Builder:
         host: Host | None = None,
         uid: int = BUILD_UID,
         limits: BuildLimits | None = None,
+        confine: Confine = unconfined,
     ) -> None:
         self._paths = paths
         self._clock = clock
@@ -70,6 +78,7 @@ class Builder:
         self._host = host
         self._mode: Mode | None = None
         self._limits = limits or BuildLimits()
+        self._confine = confine
         self._root = os.geteuid() == 0
         self._owner = (uid, uid) if self._root else (os.getuid(), os.getgid())
         self._slots = asyncio.Semaphore(self._limits.at_once)
@@ -94,9 +103,11 @@ class Builder:
                 return replace(found, argv=plan.argv or found.argv)
             for note in plan.notes:
                 log(note)
+            groups: tuple[str, ...] = ()
             if plan.layers or plan.steps:
                 await held.enter_async_context(self._slots)
-            shop = await self._workshop(host, request, isolate=bool(plan.layers or plan.steps))
+                groups = await held.enter_async_context(self._confine())
+            shop = await self._workshop(host, request, groups, isolate=bool(plan.layers or plan.steps))
             return await make(shop, Job(request.service, request.source, listing, plan, tuple(layers), key), log)
 
     async def plan(self, request: BuildRequest) -> BuildPlan:
@@ -132,7 +143,7 @@ class Builder:
         except UserError as error:
             raise type(error)(f"{request.service}: {error.what}", error.hint) from None
 
-    async def _workshop(self, host: Host, request: BuildRequest, isolate: bool) -> Workshop:
+    async def _workshop(self, host: Host, request: BuildRequest, groups: tuple[str, ...], isolate: bool) -> Workshop:
         folder = self._paths.caches / request.scope
         return Workshop(
             work=self._paths.work,
@@ -141,6 +152,7 @@ class Builder:
             host=host,
             mode=await self.isolation() if isolate else "none",
             owner=self._owner,
+            groups=groups,
             registry=find_registry(os.environ, Path(os.environ.get("HOME", "/nonexistent"))),
             limits=self._limits,
             blobs=self._blobs,

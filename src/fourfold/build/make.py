@@ -44,6 +44,8 @@ class Workshop:
     mode: Mode
     owner: tuple[int, int]
     """uid and gid of the build's user."""
+    groups: tuple[str, ...]
+    """Folders of the control groups that bound it."""
     registry: Registry
     limits: BuildLimits
     blobs: Blobs
@@ -71,7 +73,8 @@ async def make(shop: Workshop, job: Job, log: Callable[[str], None]) -> Artifact
         log("warning: this host lets no namespaces be made, so this build is not kept apart from it")
     steps = _Steps(shop, Output(log))
     try:
-        async with workspace(shop.work, shop.cache, shop.host, shop.mode, shop.owner, shop.registry) as box:
+        async with workspace(shop.work, shop.cache, shop.host, shop.mode, shop.owner, shop.registry) as made:
+            box = replace(made, groups=shop.groups)
             layers = Layers(shop.layers, link=os.geteuid() == 0 or not plan.steps)
             kept = [
                 await _layer(shop, job, layers, layer, key, box, steps)

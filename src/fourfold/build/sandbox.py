@@ -37,6 +37,10 @@ class Bounds:
     data: int = 4 * 1024**3
     """Private writable memory of one process."""
     file: int = 2 * 1024**3
+    scratch: int = 1024**3
+    """Of /tmp and of the home of steps without network: both are memory."""
+    shared: int = 64 * 1024**2
+    """Of /dev/shm: what Docker gives."""
 
 
 @dataclass(frozen=True)
@@ -65,20 +69,36 @@ class Box:
     """Folders outside /usr that interpreters live in."""
     registry: Registry = Registry()
     bounds: Bounds = Bounds()
+    groups: tuple[str, ...] = ()
+    """Folders of the control groups that bound a build as a whole; none where this host lets none be made."""
 
+
+_JOIN = 'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 125; shift; done; shift; exec "$@"'
+_AFTER_OTHERS = '{ echo 10 > /proc/self/autogroup; } 2>/dev/null; exec /usr/bin/nice -n 10 "$@"'
+"""Builds yield the CPU to services. Where the kernel groups processes by session, niceness counts within a session,
+and the session has a niceness of its own: sched(7), "The autogroup feature"."""
 
 # Helper programs by full path: PATH starts with folders of the work tree, and setpriv is still started as root.
 
 
 def step_argv(step: Step, box: Box) -> list[str]:
     """The whole command line that runs `step` in `box`; its environment is `step_env`."""
+    join = ["/bin/sh", "-c", _JOIN, "sh", *box.groups, "--"] if box.groups else []
     if box.mode == "none":
-        return [*_as_user(box), *_bounded(step, box)]
-    argv = ["/usr/bin/bwrap", "--die-with-parent", "--new-session", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
+        return [*join, *_as_user(box), *_bounded(step, box)]
+    argv = [
+        *join,
+        "/usr/bin/bwrap",
+        "--die-with-parent",
+        "--new-session",
+        "--unshare-pid",
+        "--unshare-ipc",
+        "--unshare-uts",
+    ]
     argv += ["--unshare-user"] if box.mode == "user" else []
     argv += [] if step.network else ["--unshare-net"]
     argv += ["--hostname", "build", "--proc", "/proc", "--dev", "/dev", *_usr(), *_etc(step, box)]
-    argv += ["--perms", "1777", "--tmpfs", "/tmp", "--perms", "1777", "--tmpfs", "/dev/shm"]
+    argv += [*_memory("/tmp", box.bounds.scratch), *_memory("/dev/shm", box.bounds.shared)]
     argv += _folder(TOOLS) + [
         word for name, path in box.tools.items() for word in ("--ro-bind", path, f"{TOOLS}/{name}")
     ]
@@ -87,7 +107,7 @@ def step_argv(step: Step, box: Box) -> list[str]:
         argv += [word for path in box.registry.binds for word in _shown(path)]
         argv += [*_folder("/home"), "--bind", str(box.files / "home"), HOME]
     else:
-        argv += [*_folder("/home"), "--perms", "1777", "--tmpfs", HOME]
+        argv += [*_folder("/home"), *_memory(HOME, box.bounds.scratch)]
     argv += ["--bind", str(box.tree), APP, "--bind", str(box.cache), "/cache", "--chdir", APP, "--"]
     return argv + (_as_user(box) if box.mode == "root" else []) + _bounded(step, box)
 
@@ -151,6 +171,10 @@ def _folder(path: str) -> list[str]:
     return ["--perms", "0755", "--dir", path]
 
 
+def _memory(path: str, size: int) -> list[str]:
+    return ["--perms", "1777", "--size", str(size), "--tmpfs", path]
+
+
 def _shown(path: str) -> list[str]:
     if path.startswith(("/usr/", "/etc/")):
         return []
@@ -168,4 +192,4 @@ def _bounded(step: Step, box: Box) -> list[str]:
     bounds = box.bounds
     limits = [f"--nproc={bounds.processes}", f"--data={bounds.data}", f"--fsize={bounds.file}", "--core=0"]
     argv = [_placed(word, box) for word in step.argv] if box.mode == "none" else list(step.argv)
-    return ["/usr/bin/prlimit", *limits, "--", *argv]
+    return ["/bin/sh", "-c", _AFTER_OTHERS, "sh", "/usr/bin/prlimit", *limits, "--", *argv]

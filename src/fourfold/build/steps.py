@@ -13,6 +13,7 @@ from pathlib import Path
 from fourfold.build.model import Step
 from fourfold.build.sandbox import Box, step_argv, step_env
 from fourfold.errors import WorldError
+from fourfold.spawner.tree import oom_kills
 from fourfold.store import trees
 
 LINE_BYTES = 4096
@@ -50,6 +51,7 @@ async def run_step(step: Step, box: Box, output: Output, seconds: float, size: i
     output.line(f"$ {step}")
     output.tail.clear()
     argv = step_argv(step, box)
+    killed_before = oom_kills(box.groups)
     # A pipe of our own: asyncio's `wait` would also wait until nobody holds its pipe any more.
     reading, writing = os.pipe()
     try:
@@ -91,7 +93,7 @@ async def run_step(step: Step, box: Box, output: Output, seconds: float, size: i
         await asyncio.wait({reader}, timeout=5)  # without namespaces, what left its session may still hold the pipe
         reader.cancel()
     if waiter.result() != 0:
-        raise _failed(step, waiter.result(), output)
+        raise _failed(step, waiter.result(), output, oom_kills(box.groups) > killed_before)
 
 
 def _kill_session(session: int) -> None:
@@ -136,18 +138,20 @@ def _text(line: bytes) -> str:
 
 
 async def _watch_size(box: Box, size: int) -> None:
-    """Returns once the tree or the cache is too large; looks less often the longer looking takes."""
+    """Returns once the tree, the cache or the home is too large; looks less often the longer looking takes."""
     loop = asyncio.get_running_loop()
     while True:
         began = loop.time()
-        for folder in (box.tree, box.cache):
+        for folder in (box.tree, box.cache, box.files):
             if await asyncio.to_thread(trees.size_of, folder) > 2 * size:
                 return
         await asyncio.sleep(max(1.0, 20 * (loop.time() - began)))
 
 
-def _failed(step: Step, code: int, output: Output) -> WorldError:
+def _failed(step: Step, code: int, output: Output, out_of_memory: bool) -> WorldError:
     how = f"ended with exit code {code}" if code >= 0 else f"was killed by signal {-code}"
-    lines = "\n".join(f"  {line}" for line in output.tail)
     hint = NO_NETWORK if step.own else "see the build log"
+    if out_of_memory:
+        how, hint = "ran out of memory", "let it do less at once, or raise `build_memory` in fourfold.toml"
+    lines = "\n".join(f"  {line}" for line in output.tail)
     return WorldError(f"cannot build: `{step}` {how}\n{lines}".rstrip(), hint)

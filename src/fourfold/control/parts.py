@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 
+import psutil
+
 from fourfold.build.build import Builder
 from fourfold.build.make import BuildLimits
 from fourfold.clock import Clock
@@ -25,7 +27,7 @@ from fourfold.control.status import Status
 from fourfold.control.traffic import GatewayTraffic
 from fourfold.errors import FourfoldError, NotFoundError, UserError
 from fourfold.gateway.haproxy import Gateway
-from fourfold.launch.model import Powers
+from fourfold.launch.model import Limits, Powers
 from fourfold.paths import Paths
 from fourfold.spawner import process
 from fourfold.store import layout
@@ -53,7 +55,14 @@ class Parts:
         self.sources = Sources(paths, self.blobs)
         self.artifacts = Artifacts(paths)
         limits = BuildLimits(settings.build_timeout, settings.build_bytes, settings.builds)
-        self.builder = Builder(paths, clock, uid=settings.uids[1], limits=limits)
+        memory = settings.build_memory or psutil.virtual_memory().total * 3 // 4 // max(settings.builds, 1)
+        self.builder = Builder(
+            paths,
+            clock,
+            uid=settings.uids[1],
+            limits=limits,
+            confine=lambda: self.supervisor.pen(Limits(memory=memory)),
+        )
         self.registry = Registry(self.store, faults=Faults(os.environ))
         self.bus = Bus(self.store.events)
         self.logs = Logs(paths, self.registry)

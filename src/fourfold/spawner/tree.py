@@ -45,13 +45,7 @@ class Tree:
             _write(f"{group}/freezer.state", "THAWED")
 
     def oom_kills(self) -> int:
-        """How many processes the kernel has killed for want of memory under this instance's limit."""
-        for group in self.cgroups:
-            if name := _memory_file(os.path.dirname(group)):
-                for line in (read_text(f"{group}/{name}") or "").splitlines():
-                    if line.startswith("oom_kill "):
-                        return int(line.split()[1])
-        return 0
+        return oom_kills(self.cgroups)
 
     def remove_groups(self) -> bool:
         """-> whether all are gone."""
@@ -110,6 +104,16 @@ def _memory_file(base: str) -> str:
     """Which file of groups in there counts who was killed; empty: none does."""
     names = ("memory.events", "memory.oom_control")  # v2, v1
     return next((name for name in names if os.path.exists(f"{base}/{name}")), "")
+
+
+def oom_kills(cgroups: tuple[str, ...]) -> int:
+    """How many processes the kernel has killed for want of memory under the limit of these groups."""
+    for group in cgroups:
+        if name := _memory_file(os.path.dirname(group)):
+            for line in (read_text(f"{group}/{name}") or "").splitlines():
+                if line.startswith("oom_kill "):
+                    return int(line.split()[1])
+    return 0
 
 
 def _members(group: str) -> set[int]:

@@ -11,13 +11,13 @@ import logging
 import os
 import secrets as random
 import signal as signals
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from fourfold import __version__
 from fourfold.errors import ConflictError, UserError, WorldError
-from fourfold.launch.model import Launch, Powers
+from fourfold.launch.model import Launch, Limits, Powers
 from fourfold.paths import Paths
 from fourfold.spawner.request import PROTOCOL
 from fourfold.supervise import logs
@@ -67,6 +67,7 @@ class Supervisor:
         self._starting: set[str] = set()
         self._held: dict[str, asyncio.Future[Exit]] = {}
         self._exits = Exits(on_exit, lambda seq: self._soon(self._acknowledge(seq)))
+        self._pens: set[str] = set()
 
     async def open(self) -> None:
         """Connect, starting the spawner if none runs; deliver waiting exits; clear what dead instances left."""
@@ -168,6 +169,24 @@ class Supervisor:
             await self._request(host, launch.cwd, request, streams)
 
         return await self._hold(name, spawn, tty)
+
+    @asynccontextmanager
+    async def pen(self, limits: Limits) -> AsyncIterator[tuple[str, ...]]:
+        """Groups for programs that are no instances (builds), as folders; whoever is left in them in the end is killed.
+
+        They get a fifth of the CPU time that an instance gets when there is not enough. No folder where no group can be
+        made. WorldError when the kernel refuses the limits.
+        """
+        name = f"pen-{random.token_hex(4)}"
+        self._pens.add(name)
+        try:
+            folders = self._groups.create(name, limits)
+            self._groups.yield_cpu(name)
+            yield tuple(folders)
+        finally:
+            self._groups.kill(name)
+            await self._groups.remove_when_empty(name)
+            self._pens.discard(name)
 
     # starting
 
@@ -280,7 +299,7 @@ class Supervisor:
 
     def _clear_leftovers(self) -> None:
         """Groups that no instance has: kill what is in them (ours, by membership) and remove them."""
-        kept = {_group(*each) for each in self._runs.items()} | {_group(name, 0) for name in self._held}
+        kept = {_group(*each) for each in self._runs.items()} | {_group(name, 0) for name in self._held} | self._pens
         for name in self._groups.names() - kept:
             if not self._groups.remove(name):
                 self._groups.kill(name)
