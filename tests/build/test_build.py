@@ -224,6 +224,7 @@ def zipped(source: Path, members: dict[str, str], link: str | None = None) -> Pa
 def test_a_zip_is_unpacked(home: Home, source: Path) -> None:
     archive = zipped(source, {"shop-1.0/app.py": "print('zip')", "__MACOSX/x": ""})
     assert run(build(home, archive)) == "zip"
+    assert len(list(home.sources.list())) == 2, "gc keeps what was in it as long as the zip"
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
+import os
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -114,6 +117,72 @@ def test_an_artifact_is_published_whole_found_and_removed(paths: Paths) -> None:
     assert [kept.digest for kept in artifacts.list()] == [KEY]
     assert artifacts.remove(KEY) > 0 and artifacts.remove(KEY) == 0
     assert artifacts.find(KEY) is None and files(paths) == []
+
+
+def test_a_removal_that_broke_off_keeps_nothing_from_being_built_again(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifacts = Artifacts(paths)
+
+    def publish() -> Artifact:
+        tree = write(paths.work / "b/tree", {"x": "1"})
+        trees.seal(tree)
+        return artifacts.publish(Artifact(KEY, tree, ("x",)))
+
+    def dies(root: Path) -> int:
+        raise KeyboardInterrupt
+
+    publish()
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(trees, "remove", dies)
+        artifacts.remove(KEY)
+    assert artifacts.find(KEY) is None and artifacts.lock("deps") is None
+    assert [kept.digest for kept in artifacts.list()] == [KEY], "gc sees it"
+    assert (publish().tree / "x").read_text() == "1"
+    (artifacts.tree(KEY).parent / "artifact.json").unlink()
+    assert artifacts.remove(KEY) > 0
+    assert list(paths.artifacts.iterdir()) == []
+
+
+def test_a_source_that_is_offered_again_touches_no_file_of_running_trees(paths: Paths, tmp_path: Path) -> None:
+    blobs = Blobs(paths)
+    blobs.add(DIGEST, [CONTENT])
+    sources = Sources(paths, blobs)
+    manifest = Manifest.of([Entry("a", 0o644, 5, DIGEST)])
+    sources.offer(manifest)
+    sources.materialize(manifest.digest, tmp_path / "tree", link=True)
+    os.utime(tmp_path / "tree/a", (1000, 1000))
+    before = (tmp_path / "tree/a").stat()
+    assert sources.offer(manifest) == (manifest.digest, [])
+    after = (tmp_path / "tree/a").stat()
+    assert (after.st_mtime_ns, after.st_ctime_ns) == (before.st_mtime_ns, before.st_ctime_ns)
+
+
+def test_whoever_offers_a_source_waits_for_blobs_that_are_being_removed(paths: Paths) -> None:
+    """Else it could be told that a blob is there which the collector, who knew nothing of the source, then removes."""
+    blobs = Blobs(paths)
+    blobs.add(DIGEST, [CONTENT])
+    manifest = Manifest.of([Entry("a", 0o644, 5, DIGEST)])
+    with ThreadPoolExecutor(1) as pool:
+        with blobs.lock:
+            offer = pool.submit(Sources(paths, blobs).offer, manifest)
+            blobs.remove(DIGEST)
+        assert offer.result() == (manifest.digest, [DIGEST])
+
+
+def test_a_file_with_as_many_links_as_can_be_is_copied(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: Path, target: Path) -> None:
+        raise OSError(errno.EMLINK, "Too many links")
+
+    blobs = Blobs(paths)
+    blobs.add(DIGEST, [CONTENT])
+    monkeypatch.setattr("os.link", full)
+    sources = Sources(paths, blobs)
+    sources.materialize(sources.put(Manifest.of([Entry("a", 0o644, 5, DIGEST)])), tmp_path / "tree", link=True)
+    trees.copy(tmp_path / "tree", tmp_path / "copy", link=True)
+    assert (tmp_path / "tree/a").read_bytes() == (tmp_path / "copy/a").read_bytes() == CONTENT
 
 
 def test_paths_can_be_moved_where_nothing_can_be_mounted() -> None:

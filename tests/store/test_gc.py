@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import Any, get_args
 
 import pytest
@@ -180,6 +181,8 @@ def test_a_second_collection_finds_nothing(history: History) -> None:
 
 @dataclass
 class FakeShelf:
+    lock = Lock()
+
     """Files by name, with when they were last used; a size of 10 each, unless removing says otherwise."""
 
     used_at: dict[str, float]

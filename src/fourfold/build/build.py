@@ -137,6 +137,7 @@ class Builder:
         if len(manifest.entries) == 1 and manifest.entries[0].path.lower().endswith(".zip"):
             entry = manifest.entries[0]
             manifest = unpack(self._blobs.path(entry.sha256), entry.path, self._blobs)
+            self._sources.put(manifest)  # gc then leaves what was unpacked until it is built
         listing = listing_of(manifest, self._blobs)
         try:
             return listing, detect(listing, request.spec, host)

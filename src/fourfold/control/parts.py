@@ -111,8 +111,7 @@ class Parts:
 
     def offer(self, manifest: Manifest) -> tuple[str, list[str]]:
         """Keep a manifest; its digest, and the blobs that must still be sent."""
-        missing = self.blobs.missing(entry.sha256 for entry in manifest.entries if entry.sha256)
-        return self.sources.put(manifest), missing
+        return self.sources.offer(manifest)
 
     def check_source(self, digest: str) -> None:
         """Raises UserError if any of it has not arrived."""
@@ -120,8 +119,7 @@ class Parts:
             manifest = self.sources.get(digest)
         except NotFoundError as error:
             raise UserError(str(error), error.hint) from error
-        missing = self.blobs.missing(entry.sha256 for entry in manifest.entries if entry.sha256)
-        if missing:
+        if missing := self.blobs.missing(manifest.blobs):
             raise UserError(f"cannot use source {digest[:12]}: {len(missing)} of its files have not arrived")
 
     async def last_lines(self, row: InstanceRow | None, count: int = 20) -> list[str]:

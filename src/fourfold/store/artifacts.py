@@ -103,10 +103,11 @@ class Artifacts:
             write_atomically(staged / "artifact.json", json.dumps(_as_json(artifact), indent=1).encode())
             self._root.mkdir(parents=True, exist_ok=True)
             trees.sync(staged)
-            if not folder.exists():
-                staged.rename(folder)
-            else:
+            if self._json(artifact.digest).exists():
                 trees.remove(staged)
+            else:
+                trees.remove(folder)  # what a removal that broke off has left
+                staged.rename(folder)
             trees.sync_folder(self._root)
         except OSError as error:
             raise WorldError(f"cannot store the artifact: {error.strerror}", "make room on the disk") from error
@@ -120,17 +121,23 @@ class Artifacts:
         """The newest lock of the dependencies `key`."""
         newest: tuple[float, Lock] | None = None
         for kept in self.list():
-            artifact = self.get(kept.digest)
+            try:
+                artifact = self.get(kept.digest)
+            except NotFoundError:  # half removed
+                continue
             if key in artifact.locks and (newest is None or artifact.built_at > newest[0]):
                 newest = (artifact.built_at, artifact.locks[key])
         return newest[1] if newest else None
 
     def list(self) -> Iterator[Kept]:
+        """Also what a removal that broke off has left."""
         if self._root.is_dir():
             for folder in sorted(self._root.iterdir()):
                 record = folder / "artifact.json"
                 if is_digest(folder.name) and record.is_file():
                     yield Kept(folder.name, self.get(folder.name).size, record.stat().st_mtime)
+                elif is_digest(folder.name):
+                    yield Kept(folder.name, 0, folder.stat().st_mtime)
 
     def remove(self, digest: str) -> int:
         """Gives the bytes freed. The record goes first: a removal that breaks off leaves nothing that can be found."""

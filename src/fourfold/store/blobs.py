@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import IO
 
@@ -25,7 +26,7 @@ class Kept:
     digest: str
     size: int
     used_at: float
-    """When it was written or last asked for; what is young may be about to be used."""
+    """When it was written or last asked for (of a blob: written); what is young may be about to be used."""
 
 
 def require_digest(text: str) -> str:
@@ -36,8 +37,12 @@ def require_digest(text: str) -> str:
 
 
 class Blobs:
+    """Never touched once written: trees that run are hard links of them, and programs go by files' times."""
+
     def __init__(self, paths: Paths) -> None:
         self._root = paths.blobs
+        self.lock = Lock()
+        """Held while somebody is told which are there, and while those that no source names are removed."""
 
     def path(self, digest: str) -> Path:
         """Where the content is (or would be): a file with mode 0444."""
@@ -47,14 +52,8 @@ class Blobs:
         return self.path(digest).is_file()
 
     def missing(self, digests: Iterable[str]) -> list[str]:
-        """Those not there yet, sorted. The others count as just used, so that gc leaves them until the build."""
-        missing = []
-        for digest in sorted(set(digests)):
-            try:
-                os.utime(self.path(digest))
-            except FileNotFoundError:
-                missing.append(digest)
-        return missing
+        """Those not there yet, sorted."""
+        return [digest for digest in sorted(set(digests)) if not self.has(digest)]
 
     async def put(self, digest: str, chunks: AsyncIterator[bytes], limit: int = MAX_BYTES) -> None:
         """Store what `chunks` give. Raises UserError if it is not `digest` or longer than `limit` bytes.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -85,6 +86,13 @@ class SourceShelf(Shelf, Protocol):
     def get(self, digest: str) -> Manifest: ...
 
 
+class BlobShelf(Shelf, Protocol):
+    @property
+    def lock(self) -> AbstractContextManager[Any]:
+        """While it is held, nobody is told that a blob is there."""
+        ...
+
+
 def collect(store: Store, in_use: InUse, now: float) -> tuple[Garbage, Collected]:
     """Decide over the rows and delete those that may go. What is left to do is `sweep`."""
     with store.database.transaction():
@@ -135,15 +143,16 @@ def decide(history: History, in_use: InUse, now: float) -> Garbage:
     )
 
 
-def sweep(garbage: Garbage, *, artifacts: Shelf, sources: SourceShelf, blobs: Shelf, logs: Shelf) -> Collected:
+def sweep(garbage: Garbage, *, artifacts: Shelf, sources: SourceShelf, blobs: BlobShelf, logs: Shelf) -> Collected:
     """Remove the files that nothing kept names. Blobs last: they belong to the sources that are still there."""
     counts = {
         "artifacts": _sweep(artifacts, garbage.keep_artifacts, garbage.used_before),
         "sources": _sweep(sources, garbage.keep_sources, garbage.used_before),
         "logs": _sweep(logs, garbage.keep_logs, garbage.used_before),
     }
-    needed = {blob for source in sources.list() for blob in sources.get(source.digest).blobs}
-    counts["blobs"] = _sweep(blobs, needed, garbage.used_before)
+    with blobs.lock:
+        needed = {blob for source in sources.list() for blob in sources.get(source.digest).blobs}
+        counts["blobs"] = _sweep(blobs, needed, garbage.used_before)
     return Collected({kind: count for kind, (count, _) in counts.items()}, sum(freed for _, freed in counts.values()))
 
 

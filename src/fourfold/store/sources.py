@@ -49,6 +49,11 @@ class Sources:
             write_atomically(path, manifest.canonical)
         return manifest.digest
 
+    def offer(self, manifest: Manifest) -> tuple[str, list[str]]:
+        """Keep a manifest; its digest, and the blobs that must still come. Those there stay as long as it does."""
+        with self._blobs.lock:
+            return self.put(manifest), self._blobs.missing(manifest.blobs)
+
     def get(self, digest: str) -> Manifest:
         try:
             data = json.loads(self._path(digest).read_bytes())
@@ -96,9 +101,7 @@ def write_tree(manifest: Manifest, blobs: Blobs, into: Path, link: bool) -> None
             place.symlink_to(entry.link)
             continue
         try:
-            if link and entry.mode == 0o644:
-                os.link(blobs.path(entry.sha256), place)
-            else:
+            if not (link and entry.mode == 0o644 and trees.linked(blobs.path(entry.sha256), place)):
                 shutil.copyfile(blobs.path(entry.sha256), place)
                 place.chmod(entry.mode)
         except FileNotFoundError:

@@ -5,6 +5,7 @@ Every function takes a folder that only this daemon writes to; none follows a li
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -80,11 +81,20 @@ def copy(source: Path, target: Path, link: bool) -> None:
             place.mkdir()
         elif stat.S_ISLNK(status.st_mode):
             place.symlink_to(path.readlink())
-        elif link:
-            os.link(path, place)
-        else:
+        elif not (link and linked(path, place)):
             shutil.copyfile(path, place)
             place.chmod(0o755 if status.st_mode & 0o100 else 0o644)
+
+
+def linked(source: Path, place: Path) -> bool:
+    """Make `place` a hard link to `source`; False where that has as many as the file system allows (ext4: 65,000)."""
+    try:
+        os.link(source, place)
+    except OSError as error:
+        if error.errno != errno.EMLINK:
+            raise
+        return False
+    return True
 
 
 def give(root: Path, uid: int, gid: int) -> None:
