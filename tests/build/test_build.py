@@ -6,18 +6,24 @@ import asyncio
 import io
 import json
 import os
+import shlex
 import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fourfold.build.build import BuildRequest
+from fourfold.build.host import find_host
 from fourfold.build.make import BuildLimits
 from fourfold.errors import NotFoundError, UserError, WorldError
 from fourfold.launch.model import Limits, Powers
@@ -477,6 +483,16 @@ print(one.tree, asyncio.run(home.builder.isolation()), (two.tree / "id").read_te
 """
 
 
+@contextmanager
+def reachable(checkout: Path) -> Iterator[tuple[list[str], Path]]:
+    """The start of a command line, and where the checkout is for it: it may lie in /root, where no one else can go."""
+    place = Path(tempfile.mkdtemp(prefix="fourfold-checkout-"))
+    place.chmod(0o755)
+    mount = f'mount --bind {shlex.quote(str(checkout))} {place} && cd {place} && exec "$@"'
+    yield ["unshare", "--mount", "--propagation", "private", "sh", "-c", mount, "sh"], place
+    place.rmdir()
+
+
 def test_without_root_builds_work_the_same(home: Home, source: Path) -> None:
     """The same in a process of another user: `user` mode where the kernel lets user namespaces be made."""
     if os.geteuid() != 0:
@@ -484,18 +500,32 @@ def test_without_root_builds_work_the_same(home: Home, source: Path) -> None:
     write(source, {"requirements.txt": "six\n", "app.py": "import six; print(six.__name__)"})
     for folder in (home.root, source.parent):
         subprocess.run(["chown", "-R", "65534:65534", folder], check=True)
-    other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable, "-c", WITHOUT_ROOT]
-    done = subprocess.run(
-        [*other, home.root, source],
-        capture_output=True,
-        text=True,
-        env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"},
-        cwd=Path(__file__).parents[2],
-    )
+    other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    with reachable(Path(__file__).parents[2]) as (inside, checkout):
+        done = subprocess.run(
+            [*inside, *other, checkout / ".venv/bin/python", "-c", WITHOUT_ROOT, home.root, source],
+            capture_output=True,
+            text=True,
+            env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "PYTHONPATH": f"{checkout}/src:{checkout}"},
+        )
     assert done.returncode == 0, done.stdout + done.stderr
     tree, mode, uid, left = done.stdout.split("|")
     assert (mode, uid.strip(), left.strip()) == ("user", "65534", "[]")
     assert run(Artifact("", Path(tree), ("/app/.venv/bin/python", "app.py"))) == "six"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="without root, builds run as this user")
+def test_a_uv_that_only_root_can_reach_is_used_all_the_same(
+    home: Home, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fourfold.build.build.find_mode", lambda uid: "none")
+    home.root.chmod(0o755)
+    source.parent.chmod(0o700)
+    host = find_host(os.environ)
+    shutil.copy(host.tools["uv"], source.parent / "uv")
+    home.builder._host = replace(host, tools={**host.tools, "uv": str(source.parent / "uv")})
+    write(source, {"requirements.txt": "six\n", "app.py": "import six; print(six.__name__)"})
+    assert run(build(home, source)) == "six"
 
 
 def test_where_no_namespaces_can_be_made_builds_still_work_and_say_so(

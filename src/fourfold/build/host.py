@@ -50,11 +50,11 @@ def _folders(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _which(name: str, folders: list[Path]) -> str | None:
-    return next((str(folder / name) for folder in folders if _usable(folder / name)), None)
+    return next((str(folder / name) for folder in folders if usable(folder / name)), None)
 
 
 @lru_cache(maxsize=1024)
-def _usable(path: Path) -> bool:
+def usable(path: Path) -> bool:
     """Executable by this user, or, for root, by everyone: services run under other users."""
     try:
         real = path.resolve(strict=True)
@@ -81,7 +81,7 @@ def _versioned(folders: list[Path], pattern: re.Pattern[str], name: str) -> Iter
         except OSError:  # a PATH may name what is not there, or somebody else's
             continue
         for path in there:
-            if (match := pattern.fullmatch(path.name)) and _usable(path):
+            if (match := pattern.fullmatch(path.name)) and usable(path):
                 yield Runtime(f"{name}{match[1]}", str(path), match[1])
 
 
@@ -90,7 +90,7 @@ def _javas() -> Iterator[Runtime]:
     homes = Path("/usr/lib/jvm")
     for home in sorted(homes.iterdir()) if homes.is_dir() else ():
         program = home / "bin/java"
-        if home.is_symlink() or not _usable(program):
+        if home.is_symlink() or not usable(program):
             continue
         try:
             text = (home / "release").read_text(errors="replace")
@@ -102,7 +102,7 @@ def _javas() -> Iterator[Runtime]:
 
 def _asked(folders: list[Path]) -> Iterator[Runtime]:
     for folder in folders:
-        if _usable(folder / "node") and (match := _ask([str(folder / "node"), "--version"], r"v(\d+)(\.[\d.]+)")):
+        if usable(folder / "node") and (match := _ask([str(folder / "node"), "--version"], r"v(\d+)(\.[\d.]+)")):
             yield Runtime(f"nodejs{match[1]}", str(folder / "node"), match[1] + match[2])
     go = _which("go", [*folders, Path("/usr/local/go/bin"), Path("/usr/lib/go/bin")])
     if go and (match := _ask([go, "version"], r"go(\d+\.[\d.]+)")):

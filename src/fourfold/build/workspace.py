@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from fourfold.build.host import usable
 from fourfold.build.model import Host
 from fourfold.build.registry import copy_home
 from fourfold.build.sandbox import Bounds, Box, Mode, Registry
@@ -67,8 +68,11 @@ def _make(work: Path, cache: Path, host: Host, mode: Mode, owner: tuple[int, int
     closed = 0o711 if mode == "none" else 0o700
     cache.parent.chmod(closed)
     folder.chmod(closed)
+    tools = {name: path for name, path in host.tools.items() if not path.startswith(("/usr/", "/bin/"))}
     if os.geteuid() == 0:
         os.chown(cache, *owner)
+        if mode == "none":
+            tools = {name: _within_reach(path, folder / "files/tools" / name) for name, path in tools.items()}
     return Box(
         mode=mode,
         tree=folder / "tree",
@@ -76,11 +80,23 @@ def _make(work: Path, cache: Path, host: Host, mode: Mode, owner: tuple[int, int
         files=folder / "files",
         uid=owner[0] if os.geteuid() == 0 else 0,
         gid=owner[1],
-        tools={name: path for name, path in host.tools.items() if not path.startswith(("/usr/", "/bin/"))},
+        tools=tools,
         show=_show(host),
         registry=registry,
         bounds=Bounds(processes=_in_use(owner[0]) + Bounds.processes),
     )
+
+
+def _within_reach(tool: str, place: Path) -> str:
+    """The tool, or a copy of one that lies where only root can go (uv beside a checkout in /root)."""
+    if usable(Path(tool)):
+        return tool
+    place.parent.mkdir(exist_ok=True)
+    try:
+        os.link(Path(tool).resolve(), place)
+    except OSError:  # another file system
+        shutil.copy(tool, place)
+    return str(place)
 
 
 def hand_over(box: Box) -> None:
