@@ -523,7 +523,7 @@ def test_a_uv_that_only_root_can_reach_is_used_all_the_same(
     source.parent.chmod(0o700)
     host = find_host(os.environ)
     shutil.copy(host.tools["uv"], source.parent / "uv")
-    home.builder._host = replace(host, tools={**host.tools, "uv": str(source.parent / "uv")})
+    home.builder._given = replace(host, tools={**host.tools, "uv": str(source.parent / "uv")})
     write(source, {"requirements.txt": "six\n", "app.py": "import six; print(six.__name__)"})
     assert run(build(home, source)) == "six"
 

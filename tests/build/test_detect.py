@@ -193,6 +193,29 @@ def test_a_file_that_decides_and_cannot_be_read_is_refused(home: Home, source: P
         asyncio.run(home.builder.plan(BuildRequest("shop", "web", Service(), home.send(source))))
 
 
+def test_a_runtime_that_was_installed_meanwhile_is_found(
+    home: Home, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.root.chmod(0o755)
+    (home.root / "bin").mkdir()
+    monkeypatch.setattr("fourfold.build.host._SYSTEM", (str(home.root / "bin"), "/usr/bin"))
+    write(source, {"app.py": ""})
+    request = BuildRequest("shop", "web", Service(runtime="python3.99"), home.send(source))
+
+    async def install() -> None:
+        with pytest.raises(UserError, match=r"cannot use python3\.99"):
+            await home.builder.plan(request)
+        program = home.root / "bin/python3.99"
+        program.touch()
+        program.chmod(0o755)
+        made = await home.builder.plan(request)
+        assert made.runtime is not None and made.runtime.path == str(program)
+        monkeypatch.setattr("fourfold.build.build.find_host", None)
+        await home.builder.plan(request)
+
+    asyncio.run(install())
+
+
 def test_a_linked_file_that_decides_is_refused(home: Home, source: Path) -> None:
     write(source, {"app.py": "", "base.txt": "bottle"})
     (source / "requirements.txt").symlink_to("base.txt")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fourfold.build.detect import detect
-from fourfold.build.host import find_host
+from fourfold.build.host import find_host, stamp
 from fourfold.build.inspect import listing_of
 from fourfold.build.layers import layer_key
 from fourfold.build.make import BuildLimits, Job, Workshop, make
@@ -75,7 +75,8 @@ class Builder:
         self._blobs = Blobs(paths)
         self._sources = Sources(paths, self._blobs)
         self._artifacts = Artifacts(paths)
-        self._host = host
+        self._given = host
+        self._found: tuple[tuple[int, ...], Host] | None = None
         self._mode: Mode | None = None
         self._limits = limits or BuildLimits()
         self._confine = confine
@@ -128,9 +129,13 @@ class Builder:
         return trees.remove(self._paths.caches / f"{app}.{service}")
 
     async def _find_host(self) -> Host:
-        if self._host is None:
-            self._host = await asyncio.to_thread(find_host, os.environ)
-        return self._host
+        """Looked for again when something was installed meanwhile."""
+        if self._given is not None:
+            return self._given
+        now = stamp(os.environ)
+        if self._found is None or self._found[0] != now:
+            self._found = (now, await asyncio.to_thread(find_host, os.environ))
+        return self._found[1]
 
     def _plan(self, request: BuildRequest, host: Host) -> tuple[Listing, BuildPlan]:
         manifest = self._sources.get(request.source)

@@ -15,11 +15,15 @@ from pathlib import Path
 from fourfold.build.model import Host, Runtime
 
 _SYSTEM = ("/usr/local/bin", "/usr/bin", "/bin")
+_GO = ("/usr/local/go/bin", "/usr/lib/go/bin")
+_JVM = "/usr/lib/jvm"
 _TOOLS = ("npm", "mvn", "bundle", "javac", "ruby", "bwrap", "setpriv", "prlimit")
 
 
 def find_host(environ: Mapping[str, str]) -> Host:
-    """Look around. Takes some tens of milliseconds (Node and Go must be asked for their versions): keep the answer."""
+    """Look around. Takes some tens of milliseconds (Node and Go must be asked for their versions): keep the answer for
+    as long as `stamp` stays the same."""
+    usable.cache_clear()
     folders = [Path(folder) for folder in _folders(environ)]
     runtimes: dict[str, Runtime] = {}
     for runtime in (*_pythons(folders), *_rubies(folders), *_javas(), *_asked(folders)):
@@ -31,6 +35,18 @@ def find_host(environ: Mapping[str, str]) -> Host:
     return Host(
         runtimes=runtimes, defaults=_defaults(runtimes, folders), tools=tools, abi=f"{platform.machine()} {libc}"
     )
+
+
+def stamp(environ: Mapping[str, str]) -> tuple[int, ...]:
+    """Another one once something was installed, upgraded or removed: the times of all folders that are looked into."""
+    return tuple(_changed(folder) for folder in (*_folders(environ), *_GO, _JVM, os.path.dirname(sys.executable)))  # noqa: PTH120
+
+
+def _changed(folder: str) -> int:
+    try:
+        return os.stat(folder).st_mtime_ns  # noqa: PTH116
+    except OSError:
+        return 0
 
 
 def _defaults(runtimes: Mapping[str, Runtime], folders: list[Path]) -> dict[str, str]:
@@ -87,7 +103,7 @@ def _versioned(folders: list[Path], pattern: re.Pattern[str], name: str) -> Iter
 
 def _javas() -> Iterator[Runtime]:
     """JDKs and JREs in /usr/lib/jvm; each has a `release` file with JAVA_VERSION="17.0.9"."""
-    homes = Path("/usr/lib/jvm")
+    homes = Path(_JVM)
     for home in sorted(homes.iterdir()) if homes.is_dir() else ():
         program = home / "bin/java"
         if home.is_symlink() or not usable(program):
@@ -104,7 +120,7 @@ def _asked(folders: list[Path]) -> Iterator[Runtime]:
     for folder in folders:
         if usable(folder / "node") and (match := _ask([str(folder / "node"), "--version"], r"v(\d+)(\.[\d.]+)")):
             yield Runtime(f"nodejs{match[1]}", str(folder / "node"), match[1] + match[2])
-    go = _which("go", [*folders, Path("/usr/local/go/bin"), Path("/usr/lib/go/bin")])
+    go = _which("go", [*folders, *map(Path, _GO)])
     if go and (match := _ask([go, "version"], r"go(\d+\.[\d.]+)")):
         yield Runtime("go", go, match[1])
 
