@@ -188,6 +188,17 @@ def test_node_with_a_package(home: Home, source: Path) -> None:
     assert run(built) == "86400000 production"
 
 
+def test_a_package_lock_that_does_not_fit_is_told_in_npms_own_words(home: Home, source: Path) -> None:
+    package = {"name": "x", "version": "1.0.0", "dependencies": {"ms": "2.1.3"}}
+    write(source, {"package.json": json.dumps(package), "server.js": ""})
+    subprocess.run(["npm", "install", "-s", "--package-lock-only"], cwd=source, check=True)
+    write(source, {"package.json": json.dumps({**package, "dependencies": {"isarray": "2.0.5"}})})
+    error = failure(home, source)
+    assert error.what.startswith("cannot build web: `install npm packages` ended with exit code 1\n")
+    assert "Missing: isarray@2.0.5 from lock file" in error.what
+    assert "--legacy-peer-deps" not in error.what, "not npm's manual"
+
+
 @pytest.mark.skipif(shutil.which("bundle") is None, reason="no Bundler here")
 def test_ruby_with_a_gemfile(home: Home, source: Path) -> None:
     write(source, {"Gemfile": 'source "https://rubygems.org"\n', "app.rb": "puts RUBY_ENGINE"})
@@ -303,8 +314,9 @@ print(json.dumps({
 
 def test_a_failing_step_is_named_with_its_last_lines(home: Home, source: Path) -> None:
     write(source, {"a": ""})
-    error = failure(home, source, build="seq 1 100; echo broken >&2; exit 7", run="x")
-    assert error.what.startswith("cannot build web: `seq 1 100; echo broken >&2; exit 7` ended with exit code 7\n")
+    colours = r"printf '\033[1;31mbro\033[0mken\033]0;title\007\n' >&2"
+    error = failure(home, source, build=f"seq 1 100; {colours}; exit 7", run="x")
+    assert error.what.startswith(f"cannot build web: `seq 1 100; {colours}; exit 7` ended with exit code 7\n")
     assert error.what.endswith("  100\n  broken")
     assert "  1\n" not in error.what
     assert "no network" in (error.hint or "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,44 @@ def test_the_project_itself_is_built_without_network() -> None:
     made = plan({"pyproject.toml": PYPROJECT, "src/shop/__init__.py": ""}, run="shopd")
     assert [step.network for step in made.steps] == [False]
     assert made.drop == (".fourfold/backend",)
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({"pnpm-lock.yaml": ""}, "pnpm-lock.yaml is not used: npm resolves"),
+        ({"yarn.lock": "__metadata:\n  version: 8\n"}, "yarn.lock is not used: npm resolves"),
+        ({"bun.lock": "", "package-lock.json": "{}"}, "bun.lock is not used: versions come from package-lock.json"),
+        ({"yarn.lock": "# yarn lockfile v1\n"}, None),
+    ],
+)
+def test_locks_of_other_package_managers_are_told(files: dict[str, str], told: str | None) -> None:
+    made = plan({"package.json": node(dependencies={"ms": "2.1.3"}), "server.js": "", **files})
+    assert [note for note in made.notes if "not used" in note and str(told) in note] == list(
+        made.notes[: told is not None]
+    )
+    assert ("yarn.lock" in (made.layers[0].files or ())) is (told is None)
+
+
+@pytest.mark.parametrize(
+    ("build", "package", "refused"),
+    [
+        ("yarn build", {}, "cannot run `yarn` in `build`"),
+        ("npm ci && NODE_ENV=x pnpm run build", {}, "cannot run `pnpm` in `build`"),
+        ("yarn build", {"devDependencies": {"yarn": "1.22.22"}}, None),
+        ("echo yarn", {}, None),
+        ("npm run build", {"dependencies": {"lib": "workspace:*"}}, "cannot install lib@workspace:*"),
+    ],
+)
+def test_other_package_managers_are_refused_with_a_way_out(
+    build: str, package: dict[str, Any], refused: str | None
+) -> None:
+    files = {"package.json": node(**package), "server.js": ""}
+    if refused is None:
+        assert plan(files, build=build).steps
+        return
+    with pytest.raises(UserError, match=re.escape(refused)):
+        plan(files, build=build)
 
 
 def test_node_dependencies_are_installed_without_scripts_while_there_is_network() -> None:

@@ -17,7 +17,7 @@ from fourfold.build.model import Host, Runtime
 _SYSTEM = ("/usr/local/bin", "/usr/bin", "/bin")
 _GO = ("/usr/local/go/bin", "/usr/lib/go/bin")
 _JVM = "/usr/lib/jvm"
-_TOOLS = ("npm", "mvn", "bundle", "javac", "ruby", "bwrap", "setpriv", "prlimit")
+_TOOLS = ("npm", "yarn", "pnpm", "bun", "mvn", "bundle", "javac", "ruby", "bwrap", "setpriv", "prlimit")
 
 
 def find_host(environ: Mapping[str, str]) -> Host:

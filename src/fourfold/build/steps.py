@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from collections import deque
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from fourfold.store import trees
 LINE_BYTES = 4096
 LOG_LINES = 10_000
 TAIL = 20
+_CONTROLS = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
+"""Colours, cursor movements and titles (ECMA-48: CSI, OSC and other escape sequences): tools write them in vain."""
 NO_NETWORK = (
     "see what it printed; `build` has no network: name dependencies in requirements.txt, package.json or Gemfile, "
     "which are fetched before it"
@@ -134,7 +137,7 @@ async def _pump(handle: int, output: Output) -> None:
 
 
 def _text(line: bytes) -> str:
-    return line[:LINE_BYTES].decode(errors="replace").rstrip("\r").rpartition("\r")[2]
+    return _CONTROLS.sub("", line[:LINE_BYTES].decode(errors="replace")).rstrip("\r").rpartition("\r")[2]
 
 
 async def _watch_size(box: Box, size: int) -> None:

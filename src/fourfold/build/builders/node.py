@@ -17,6 +17,9 @@ from fourfold.build.model import Host, Layer, Listing, Runtime, Step, shell
 from fourfold.errors import UserError
 
 _LOCKS = ("package-lock.json", "npm-shrinkwrap.json")
+_NOT_NPM = ("workspace:", "catalog:", "portal:", "patch:")
+_COMMAND = re.compile(r"(?:^|[;&|(\n])\s*(?:[A-Z_]+=\S*\s+)*(yarn|pnpm|bun)\b")
+"""Other package managers where a shell expects a command."""
 _NPM = """#!/bin/sh
 case "$1" in
   ci|clean-install|install|i)
@@ -48,20 +51,21 @@ def matches(listing: Listing) -> bool:
 def find(listing: Listing, host: Host, wanted: str | None, build: str) -> Found:
     """Raises UserError when Node or npm is missing or package.json cannot be read."""
     package = _package(listing)
+    _check_managers(package, host, build)
     runtime = choose(host, "nodejs", *_version(listing, package, wanted, host))
     env = {"NODE_ENV": "production"}
     argv = _entry(listing, package)
     bins = ("/app/node_modules/.bin",)
+    notes = _unused_locks(listing)
     if not _has_dependencies(package, development=bool(build)):
-        return Found(runtime, path=bins, env=env, argv=argv)
+        return Found(runtime, path=bins, env=env, argv=argv, notes=notes)
     npm = need_tool(host, "npm", "npm", "a Node.js service with dependencies")
     layer = _layer(listing, package, runtime, development=bool(build))
     scripts = package.get("scripts", {})
     before = (_npm("run", "postinstall"),) if "postinstall" in scripts else ()
     after = (_npm("prune", "--omit=dev", "--ignore-scripts", "--offline"),) if build else ()
-    notes: tuple[str, ...] = ()
-    if not any(listing.has(name) for name in (*_LOCKS, "yarn.lock")):
-        notes = ("There is no package-lock.json: versions are resolved now and kept with the artifact.",)
+    if not any(listing.has(name) for name in _LOCKS) and not _has_classic_yarn_lock(listing):
+        notes = (*notes, "There is no package-lock.json: versions are resolved now and kept with the artifact.")
     return Found(
         runtime,
         (layer,),
@@ -86,6 +90,41 @@ def _package(listing: Listing) -> dict[str, Any]:
     return package
 
 
+def _has_classic_yarn_lock(listing: Listing) -> bool:
+    """npm takes versions from Yarn's first format; later ones are YAML that begins with `__metadata`."""
+    return "__metadata:" not in (listing.text("yarn.lock") or "__metadata:")
+
+
+def _unused_locks(listing: Listing) -> tuple[str, ...]:
+    names = ["pnpm-lock.yaml", "bun.lock", "bun.lockb", *([] if _has_classic_yarn_lock(listing) else ["yarn.lock"])]
+    lock = next((name for name in _LOCKS if listing.has(name)), None)
+    why = f"versions come from {lock}" if lock else "npm resolves the versions, and may find others"
+    advice = "" if lock else " `npm install --package-lock-only` makes a lock that is used."
+    return tuple(f"warning: {name} is not used: {why}.{advice}" for name in names if listing.has(name))
+
+
+def _check_managers(package: Mapping[str, Any], host: Host, build: str) -> None:
+    """Raises UserError for what needs another package manager than npm."""
+    wanted = _dependency_versions(package)
+    for name, version in wanted.items():
+        if version.startswith(_NOT_NPM):
+            raise UserError(
+                f"cannot install {name}@{version}: npm installs dependencies, and knows no such versions",
+                "name a version or a `file:` path in package.json",
+            )
+    for match in _COMMAND.finditer(build):
+        if match[1] not in host.tools and match[1] not in wanted:
+            raise UserError(
+                f"cannot run `{match[1]}` in `build`: this host has none that builds can use",
+                f"call npm instead (dependencies are installed by then), or `npm install --save-dev {match[1]}`",
+            )
+
+
+def _dependency_versions(package: Mapping[str, Any]) -> dict[str, str]:
+    kinds = ("dependencies", "devDependencies", "optionalDependencies")
+    return {name: str(version) for kind in kinds for name, version in (package.get(kind) or {}).items()}
+
+
 def _has_dependencies(package: Mapping[str, Any], development: bool) -> bool:
     kinds = ("dependencies", "optionalDependencies", "workspaces", *(("devDependencies",) if development else ()))
     return any(package.get(kind) for kind in kinds)
@@ -97,10 +136,12 @@ def _layer(listing: Listing, package: Mapping[str, Any], runtime: Runtime, devel
     # `npm ci` where a lock is there (the source's, or the one kept from the first build), else resolve and write one.
     install = " ".join(("--ignore-scripts --no-progress", *omit))
     steps = (
-        Step(
-            ("/bin/sh", "-c", f"if [ -f {lock} ]; then npm ci {install}; else npm install {install}; fi"),
-            True,
+        shell(
+            f"[ -f {lock} ] || exec npm install {install}; errors=$(mktemp); npm ci {install} 2>$errors; code=$?; "
+            "sed '/Clean install a project$/,$d' $errors >&2; exit $code",  # from there on, npm prints its manual
             _NPM_ENV,
+            network=True,
+            title="install npm packages",
         ),
         # Most packages have no install scripts, and `npm rebuild` takes half a second to find that out.
         shell(
@@ -109,16 +150,15 @@ def _layer(listing: Listing, package: Mapping[str, Any], runtime: Runtime, devel
             title="run the install scripts of npm packages",
         ),
     )
-    files = tuple(sorted(name for name in ("package.json", ".npmrc", "yarn.lock", *_LOCKS) if listing.has(name)))
+    yarn = ("yarn.lock",) if _has_classic_yarn_lock(listing) else ()
+    files = tuple(sorted(name for name in ("package.json", ".npmrc", *yarn, *_LOCKS) if listing.has(name)))
     return Layer(None if _is_local(package) else files, steps, ("node_modules",), lock)
 
 
 def _is_local(package: Mapping[str, Any]) -> bool:
     """Whether dependencies lie in the source itself: workspaces, `file:` and relative paths."""
-    kinds = ("dependencies", "devDependencies", "optionalDependencies")
-    versions = [version for kind in kinds for version in (package.get(kind) or {}).values()]
     return bool(package.get("workspaces")) or any(
-        str(version).startswith(("file:", "link:", "./", "../", "/")) for version in versions
+        version.startswith(("file:", "link:", "./", "../", "/")) for version in _dependency_versions(package).values()
     )
 
 
