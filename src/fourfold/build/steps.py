@@ -8,8 +8,11 @@ import re
 import signal
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import psutil
 
 from fourfold.build.model import Step
 from fourfold.build.sandbox import Box, step_argv, step_env
@@ -57,16 +60,13 @@ async def run_step(step: Step, box: Box, output: Output, seconds: float, size: i
     killed_before = oom_kills(box.groups)
     # A pipe of our own: asyncio's `wait` would also wait until nobody holds its pipe any more.
     reading, writing = os.pipe()
+    starting = asyncio.ensure_future(_start(argv, step, box, writing))
     try:
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            env=step_env(step, box),
-            cwd=box.tree,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=writing,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        os.close(reading)
+        await asyncio.to_thread(_end, (await starting).pid)
+        raise
     except OSError as error:
         os.close(reading)
         raise WorldError(f"cannot run {argv[0]}: {error.strerror}", "apt install bubblewrap util-linux") from error
@@ -88,7 +88,7 @@ async def run_step(step: Step, box: Box, output: Output, seconds: float, size: i
             )
     finally:
         if process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            await asyncio.shield(asyncio.to_thread(_end, process.pid))
         watcher.cancel()
         await waiter
         if box.mode == "none":
@@ -97,6 +97,33 @@ async def run_step(step: Step, box: Box, output: Output, seconds: float, size: i
         reader.cancel()
     if waiter.result() != 0:
         raise _failed(step, waiter.result(), output, oom_kills(box.groups) > killed_before)
+
+
+async def _start(argv: list[str], step: Step, box: Box, output: int) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *argv,
+        env=step_env(step, box),
+        cwd=box.tree,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=output,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def _end(pid: int) -> None:
+    """SIGKILL to a step and to all that it has started.
+
+    It is stopped first, so that nobody is born meanwhile: a child that bubblewrap has just made leaves our session, and
+    has not yet asked to die with its parent.
+    """
+    with suppress(ProcessLookupError, ChildProcessError, psutil.NoSuchProcess):  # it has ended by itself just now
+        os.killpg(pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        for child in psutil.Process(pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _kill_session(session: int) -> None:
