@@ -349,19 +349,21 @@ def test_a_build_over_its_time_is_ended_with_all_its_processes(home: Home, sourc
 
 
 def test_a_cancelled_build_leaves_nothing(home: Home, source: Path) -> None:
+    mark = f"43212{os.getpid()}"
     write(source, {"a": ""})
 
     async def cancelled() -> None:
-        task = asyncio.create_task(home.build(source, build="sleep 43212", run="x"))
-        while not processes_with("43212"):
+        task = asyncio.create_task(home.build(source, build=f"sleep {mark}", run="x"))
+        while not processes_with(mark):
             assert not task.done(), task
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    asyncio.run(cancelled())
-    assert gone("43212")
+    for _ in range(20):  # the earlier it comes, the less there is that bubblewrap has set up
+        asyncio.run(cancelled())
+        assert gone(mark)
     assert home.left_over == []
 
 
@@ -491,6 +493,13 @@ one = build()
 tamper = "f=$(echo .venv/lib/python3*/site-packages/six.py); chmod u+w $f; echo boom > $f; id -u > id"
 two = build(build=tamper, run="x")
 build(build="true")
+app = Path(sys.argv[2]) / "app.py"
+app.write_text("import sys; print(sys.argv[0])")
+requirements = app.with_name("requirements.txt").rename(app.with_name("other.txt"))
+plain = build(runtime="python3.98")
+requirements.rename(app.with_name("requirements.txt"))
+own = build(runtime="python3.98")
+print(plain.tree, own.tree)
 print(one.tree, asyncio.run(home.builder.isolation()), (two.tree / "id").read_text().strip(), home.left_over, sep="|")
 """
 
@@ -510,6 +519,9 @@ def test_without_root_builds_work_the_same(home: Home, source: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("this run is without root already")
     write(source, {"requirements.txt": "six\n", "app.py": "import six; print(six.__name__)"})
+    mine = home.root / "mine/bin/python3.98"  # as pyenv's and uv's are: outside of /usr
+    mine.parent.mkdir(parents=True)
+    shutil.copy("/usr/bin/python3", mine)
     for folder in (home.root, source.parent):
         subprocess.run(["chown", "-R", "65534:65534", folder], check=True)
     other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
@@ -518,10 +530,17 @@ def test_without_root_builds_work_the_same(home: Home, source: Path) -> None:
             [*inside, *other, checkout / ".venv/bin/python", "-c", WITHOUT_ROOT, home.root, source],
             capture_output=True,
             text=True,
-            env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "PYTHONPATH": f"{checkout}/src:{checkout}"},
+            env={
+                "PATH": f"{mine.parent}:/usr/bin:/bin",
+                "HOME": "/nonexistent",
+                "PYTHONPATH": f"{checkout}/src:{checkout}",
+            },
         )
     assert done.returncode == 0, done.stdout + done.stderr
-    tree, mode, uid, left = done.stdout.split("|")
+    others, rest = done.stdout.splitlines()
+    plain, own = map(Path, others.split())
+    assert (plain / ".fourfold/bin/python").readlink() == (own / ".venv/bin/python").readlink() == mine
+    tree, mode, uid, left = rest.split("|")
     assert (mode, uid.strip(), left.strip()) == ("user", "65534", "[]")
     assert run(Artifact("", Path(tree), ("/app/.venv/bin/python", "app.py"))) == "six"
 

@@ -12,7 +12,7 @@ import pytest
 
 from fourfold.build.build import BuildRequest
 from fourfold.build.detect import detect
-from fourfold.build.model import BuildPlan, Host
+from fourfold.build.model import BuildPlan, Host, Runtime
 from fourfold.errors import UserError
 from fourfold.spec.model import Service
 
@@ -251,6 +251,17 @@ def test_locks_of_other_package_managers_are_told(files: dict[str, str], told: s
         made.notes[: told is not None]
     )
     assert ("yarn.lock" in (made.layers[0].files or ())) is (told is None)
+
+
+def test_a_node_below_somebodys_home_is_on_the_path() -> None:
+    own = Host(runtimes={"nodejs22": Runtime("nodejs22", "/home/me/.nvm/v22/bin/node", "22.1.0")})
+    made = plan({"server.js": ""}, host=own)
+    assert made.env["PATH"] == "/app/node_modules/.bin:/home/me/.nvm/v22/bin:/usr/local/bin:/usr/bin:/bin"
+
+
+def test_a_build_without_any_language_has_no_empty_folder_on_its_path() -> None:
+    (step,) = plan({"a": ""}, build="make", run="./a").steps
+    assert "PATH" not in step.env
 
 
 @pytest.mark.parametrize(

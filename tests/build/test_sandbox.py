@@ -92,6 +92,12 @@ def test_without_any_namespace_places_are_real_ones() -> None:
     assert step_env(step, box)["GEMS"] == "/state/work/b/tree/vendor:/state/caches/shop.web/downloads/y:/apple"
 
 
+def test_the_builds_own_runtime_comes_before_the_systems() -> None:
+    path = step_env(OFFLINE, replace(BOX, path=("/home/me/.nvm/v22/bin",)))["PATH"].split(":")
+    assert path.index("/home/me/.nvm/v22/bin") < path.index("/usr/bin")
+    assert "" not in path
+
+
 def test_what_pip_is_told_is_said_to_uv(tmp_path: Path) -> None:
     wheels, index = tmp_path / "wheels", tmp_path / "mirror/simple"
     wheels.mkdir()
@@ -142,7 +148,14 @@ def test_configuration_that_one_user_may_read_is_copied(tmp_path: Path) -> None:
         ("d/a", "../../b", False),
         ("d/a", "x/../../../b", False),
         ("a", "/apple", False),
+        ("a", "/app", True),
+        ("a", "/dev/null", True),
+        ("a", "b/s/../..", False),
+        ("a", "/app/b/s/../../etc", False),
+        ("a", "/home/me/.pyenv/versions/3.12/bin/python3.12", True),
+        ("a", "/home/me/.pyenv/versions/3.12/bin/../../../../.ssh/id", False),
+        ("a", "/home/me/.ssh/id", False),
     ],
 )
 def test_links_of_a_result_stay_inside(name: str, target: str, stays: bool) -> None:
-    assert link_stays(name, target) is stays
+    assert link_stays(name, target, {"/home/me/.pyenv/versions/3.12/bin"}) is stays

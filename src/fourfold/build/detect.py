@@ -136,9 +136,9 @@ def _assemble(
 ) -> BuildPlan:
     build_env = {name: value for part in reversed(found) for name, value in part.build_env.items()}
     shims = {f"{SHIMS}/{name}": text for part in found for name, text in part.shims.items()} if service.build else {}
-    build_env["PATH"] = ":".join(
-        [*([f"{APP}/{SHIMS}"] if shims else []), *(part.path[0] for part in found if part.path)]
-    )
+    front = [*([f"{APP}/{SHIMS}"] if shims else []), *(folder for part in found for folder in part.path)]
+    if front:  # an empty PATH would be the current folder
+        build_env["PATH"] = ":".join(front)
     own = (replace(build_step(service.build), env=build_env),) if service.build else ()
     path = ":".join([*(folder for part in found for folder in part.path), SYSTEM_PATH])
     env = {name: value for part in reversed(found) for name, value in part.env.items()}

@@ -74,7 +74,7 @@ async def make(shop: Workshop, job: Job, log: Callable[[str], None]) -> Artifact
     steps = _Steps(shop, Output(log))
     try:
         async with workspace(shop.work, shop.cache, shop.host, shop.mode, shop.owner, shop.registry) as made:
-            box = replace(made, groups=shop.groups)
+            box = replace(made, groups=shop.groups, path=plan.runtime.folders if plan.runtime else ())
             layers = Layers(shop.layers, link=os.geteuid() == 0 or not plan.steps)
             kept = [
                 await _layer(shop, job, layers, layer, key, box, steps)
@@ -123,7 +123,7 @@ async def _layer(shop: Workshop, job: Job, layers: Layers, layer: Layer, key: st
     if lock is not None:
         steps.note("Dependencies have not changed: using the versions of the last build.")
     await steps.run(layer.steps, own)
-    await asyncio.to_thread(result.check, own.tree, shop.limits.size)
+    await asyncio.to_thread(result.check, own.tree, shop.limits.size, job.plan.runtime)
     kept = await asyncio.to_thread(layers.keep, key, layer, own.tree, _store_owner())
     await asyncio.to_thread(trees.remove, own.tree)
     return kept
@@ -148,7 +148,7 @@ def _assemble(shop: Workshop, job: Job, layers: Layers, kept: list[Kept], box: B
 
 def _publish(shop: Workshop, job: Job, locks: dict[str, Lock], box: Box) -> Artifact:
     result.finish(box.tree, job.plan)
-    size = result.check(box.tree, shop.limits.size)
+    size = result.check(box.tree, shop.limits.size, job.plan.runtime)
     argv = job.plan.argv or _jar_argv(job, box.tree)
     trees.seal(box.tree, _store_owner())
     return shop.artifacts.publish(

@@ -29,6 +29,12 @@ class Runtime:
     path: str
     version: str
 
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """What PATH needs for it beside the system's folders: without root it may be below this user's home."""
+        folder = posixpath.dirname(self.path)
+        return () if folder in SYSTEM_PATH.split(":") else (folder,)
+
 
 @dataclass(frozen=True)
 class Host:

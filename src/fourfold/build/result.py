@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from fourfold.build.model import APP, BuildPlan
+from fourfold.build.model import APP, BuildPlan, Runtime
 from fourfold.errors import WorldError
 from fourfold.store import trees
 
-_SYSTEM = ("/usr/", "/bin/", "/lib/", "/lib64/", "/etc/alternatives/", "/dev/null")
+_SYSTEM = ("/usr/", "/bin/", "/lib/", "/lib64/", "/etc/alternatives/", "/dev/null/")
 """Where an absolute link may lead: what every instance sees of the host read-only (an interpreter, say)."""
 
 
@@ -54,18 +55,20 @@ def _make_executable(path: Path) -> None:
     copy.replace(path)
 
 
-def check(tree: Path, limit: int) -> int:
+def check(tree: Path, limit: int, runtime: Runtime | None) -> int:
     """Bytes of the tree. Raises WorldError for links out, devices, sockets, and more than `limit` bytes.
 
+    Links to the programs of `runtime` are none out: without root it may be anywhere on this user's PATH.
     Set-user-id bits are taken away by sealing (no mode but 0555 and 0444 is left), and named here all the same.
     """
     total = 0
+    programs = {str(path.parent) for path in (Path(runtime.path), Path(runtime.path).resolve())} if runtime else ()
     try:
         for path, status in trees.walk(tree):
             total += status.st_size
             name = path.relative_to(tree)
             if stat.S_ISLNK(status.st_mode):
-                if not link_stays(name.as_posix(), os.fsdecode(path.readlink())):
+                if not link_stays(name.as_posix(), os.fsdecode(path.readlink()), programs):
                     raise WorldError(f"cannot use what was built: the link {name} points out, to {path.readlink()}")
             elif not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
                 raise WorldError(
@@ -83,17 +86,20 @@ def check(tree: Path, limit: int) -> int:
     return total
 
 
-def link_stays(name: str, target: str) -> bool:
-    """Whether a link's target, read where the tree is at /app, is in the tree or among the system's own files."""
+def link_stays(name: str, target: str, programs: Collection[str] = ()) -> bool:
+    """Whether a link's target, read where the tree is at /app, is in the tree, of the system, or in one of `programs`.
+
+    `..` may stand at the front of a relative target only, where the folders above are real ones: behind the name of a
+    link it would start from wherever that leads.
+    """
+    parts = [part for part in target.split("/") if part not in ("", ".")]
+    ups = next((index for index, part in enumerate(parts) if part != ".."), len(parts))
+    if ".." in parts[ups:]:
+        return False
     if target.startswith("/"):
-        normal = os.path.normpath(target)
-        return normal == APP or normal.startswith((f"{APP}/", *_SYSTEM))
-    depth = len(PurePosixPath(name).parts) - 1
-    for part in target.split("/"):
-        depth += {"": 0, ".": 0, "..": -1}.get(part, 1)
-        if depth < 0:
-            return False
-    return True
+        place = "/" + "/".join(parts)
+        return not ups and (f"{place}/".startswith((f"{APP}/", *_SYSTEM)) or posixpath.dirname(place) in programs)
+    return ups < len(PurePosixPath(name).parts)
 
 
 def largest(tree: Path, count: int = 3) -> str:

@@ -67,6 +67,8 @@ class Box:
     """Programs outside /usr, by name, bound into the sandbox."""
     show: tuple[str, ...] = ()
     """Folders outside /usr that interpreters live in."""
+    path: tuple[str, ...] = ()
+    """Folders of the build's own runtime, for PATH."""
     registry: Registry = Registry()
     bounds: Bounds = Bounds()
     groups: tuple[str, ...] = ()
@@ -120,6 +122,7 @@ def step_env(step: Step, box: Box) -> dict[str, str]:
         f"{app}/.venv/bin",
         f"{app}/node_modules/.bin",
         f"{app}/{OWN}/bin",
+        *box.path,
         *([] if plain else [TOOLS]),
         SYSTEM_PATH,
     ]

@@ -117,10 +117,11 @@ def _write_files(files: Path, environ: Mapping[str, str], uid: int, gid: int) ->
 
 
 def _show(host: Host) -> tuple[str, ...]:
-    """Homes of interpreters outside /usr, and the configuration that Debian's Java has in /etc."""
+    """Homes of interpreters outside /usr, not this user's own, and the configuration that Debian's Java has in /etc."""
     programs = [runtime.path for runtime in host.runtimes.values()]
     programs += [host.tools[name] for name in ("npm", "mvn", "bundle") if name in host.tools]
     homes = {Path(program).resolve().parents[1] for program in programs}
+    homes.discard(Path.home())
     outside = {str(home) for home in homes if not str(home).startswith("/usr") and len(home.parents) > 1}
     return (*sorted(outside), *sorted(str(path) for path in Path("/etc").glob("java*")))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from fourfold.build.builders.base import Found, choose, need_tool
 from fourfold.build.command import run_argv
-from fourfold.build.model import Host, Layer, Listing, Runtime, Step, shell
+from fourfold.build.model import APP, Host, Layer, Listing, Runtime, Step, shell
 from fourfold.errors import UserError
 
 _LOCKS = ("package-lock.json", "npm-shrinkwrap.json")
@@ -55,7 +55,7 @@ def find(listing: Listing, host: Host, wanted: str | None, build: str) -> Found:
     runtime = choose(host, "nodejs", *_version(listing, package, wanted, host))
     env = {"NODE_ENV": "production"}
     argv = _entry(listing, package)
-    bins = ("/app/node_modules/.bin",)
+    bins = (f"{APP}/node_modules/.bin", *runtime.folders)
     notes = _unused_locks(listing)
     if not _has_dependencies(package, development=bool(build)):
         return Found(runtime, path=bins, env=env, argv=argv, notes=notes)

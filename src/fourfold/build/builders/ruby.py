@@ -27,7 +27,7 @@ def find(listing: Listing, host: Host, wanted: str | None, build: str) -> Found:
     runtime = choose(host, "ruby", *_version(listing, wanted))
     argv = _entry(listing, runtime.path)
     if not listing.has("Gemfile"):
-        return Found(runtime, argv=argv)
+        return Found(runtime, path=runtime.folders, argv=argv)
     need_tool(host, "bundle", "bundler", "a Gemfile")
     files = ["Gemfile", *(name for name in ("Gemfile.lock", ".ruby-version") if listing.has(name))]
     local = re.search(r"\bpath:|:path\s*=>|^\s*(gemspec|eval_gemfile)\b", listing.text("Gemfile") or "", re.MULTILINE)
@@ -44,7 +44,8 @@ def find(listing: Listing, host: Host, wanted: str | None, build: str) -> Found:
         None if local else tuple(sorted(files)), (resolve, install), ("vendor/bundle", ".bundle"), "Gemfile.lock"
     )
     env = {**_ENV, "BUNDLE_GEMFILE": f"{APP}/Gemfile", "BUNDLE_FROZEN": "true", "RACK_ENV": "production"}
-    return Found(runtime, (layer,), env=env, build_env=_ENV, argv=argv and ("/usr/bin/env", "bundle", "exec", *argv))
+    argv = argv and ("/usr/bin/env", "bundle", "exec", *argv)
+    return Found(runtime, (layer,), path=runtime.folders, env=env, build_env=_ENV, argv=argv)
 
 
 def _entry(listing: Listing, ruby: str) -> tuple[str, ...] | None:
