@@ -68,13 +68,16 @@ class Home:
     limits: BuildLimits = field(default_factory=BuildLimits)
     lines: list[str] = field(default_factory=list)
     confine: Confine = unconfined
+    unisolated: bool = False
 
     def __post_init__(self) -> None:
         self.environ = {"FOURFOLD_HOME": str(self.root)}
         self.paths = Paths.find(self.environ, os.geteuid())
         self.blobs = Blobs(self.paths)
         self.sources = Sources(self.paths, self.blobs)
-        self.builder = Builder(self.paths, SystemClock(), limits=self.limits, confine=self.confine)
+        self.builder = Builder(
+            self.paths, SystemClock(), limits=self.limits, confine=self.confine, unisolated=self.unisolated
+        )
 
     def send(self, source: Path) -> str:
         """Pack a source and store it, as client and API do."""

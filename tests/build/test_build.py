@@ -550,6 +550,7 @@ def test_a_uv_that_only_root_can_reach_is_used_all_the_same(
     home: Home, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fourfold.build.build.find_mode", lambda uid: "none")
+    home = Home(home.root, unisolated=True)
     home.root.chmod(0o755)
     source.parent.chmod(0o700)
     host = find_host(os.environ)
@@ -559,14 +560,33 @@ def test_a_uv_that_only_root_can_reach_is_used_all_the_same(
     assert run(build(home, source)) == "six"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="what is refused to root")
+@pytest.mark.parametrize(("bwrap", "why"), [("/nonexistent", "is not installed"), ("/usr/bin/true", "cannot make")])
+def test_as_root_nothing_is_built_on_the_bare_host(
+    home: Home, source: Path, monkeypatch: pytest.MonkeyPatch, bwrap: str, why: str
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("fourfold.build.build.find_mode", lambda uid: "none")
+        patched.setattr("fourfold.build.workspace.BWRAP", bwrap)
+        write(source, {"a": ""})
+        request = BuildRequest("shop", "web", Service(build="true", run="x"), home.send(source))
+        for ask in (home.builder.plan(request), home.builder.build(request, print)):
+            with pytest.raises(UserError, match=f"cannot build web apart from this host: bubblewrap {why}") as caught:
+                asyncio.run(ask)
+            assert "unisolated_builds" in (caught.value.hint or "")
+        assert build(home, source, run="x").argv, "what needs no build runs nothing"
+    assert build(home, source, build="true", run="x"), "bubblewrap was installed meanwhile"
+
+
 def test_where_no_namespaces_can_be_made_builds_still_work_and_say_so(
     home: Home, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fourfold.build.build.find_mode", lambda uid: "none")
+    home = Home(home.root, unisolated=True)
     home.root.chmod(0o755)
     write(source, {"requirements.txt": "six\n", "app.py": "import six; print(six.__name__)"})
     artifact = build(home, source, build="sleep 43214 & id -u > id; pwd > cwd")
-    assert "not kept apart" in home.lines[0]
+    assert home.lines[0].startswith("WARNING: this build is not kept apart from this host")
     assert gone("43214"), "what a step leaves in the background ends with it"
     assert (artifact.tree / "id").read_text().strip() == ("799999" if os.geteuid() == 0 else str(os.geteuid()))
     assert run(artifact) == "six", "paths are those of /app all the same"

@@ -21,7 +21,7 @@ from fourfold.build.model import BuildPlan, Host, Listing
 from fourfold.build.registry import find_registry
 from fourfold.build.sandbox import Mode
 from fourfold.build.unpack import unpack
-from fourfold.build.workspace import find_mode
+from fourfold.build.workspace import find_mode, no_isolation
 from fourfold.clock import Clock
 from fourfold.errors import UserError
 from fourfold.paths import Paths
@@ -69,7 +69,9 @@ class Builder:
         uid: int = BUILD_UID,
         limits: BuildLimits | None = None,
         confine: Confine = unconfined,
+        unisolated: bool = False,
     ) -> None:
+        """`unisolated`: as root, build even where builds cannot be kept apart from the host."""
         self._paths = paths
         self._clock = clock
         self._blobs = Blobs(paths)
@@ -77,9 +79,10 @@ class Builder:
         self._artifacts = Artifacts(paths)
         self._given = host
         self._found: tuple[tuple[int, ...], Host] | None = None
-        self._mode: Mode | None = None
+        self._mode: Mode = "none"
         self._limits = limits or BuildLimits()
         self._confine = confine
+        self._unisolated = unisolated
         self._root = os.geteuid() == 0
         self._owner = (uid, uid) if self._root else (os.getuid(), os.getgid())
         self._slots = asyncio.Semaphore(self._limits.at_once)
@@ -102,6 +105,7 @@ class Builder:
             found = await asyncio.to_thread(self._artifacts.find, key)
             if found is not None:
                 return replace(found, argv=plan.argv or found.argv)
+            await self._require_isolation(request, plan)
             for note in plan.notes:
                 log(note)
             groups: tuple[str, ...] = ()
@@ -114,15 +118,24 @@ class Builder:
     async def plan(self, request: BuildRequest) -> BuildPlan:
         """How it would be built, without building: for `fourfold plan` and `validate`. Raises UserError as `build`."""
         host = await self._find_host()
-        return (await asyncio.to_thread(self._plan, request, host))[1]
+        _, plan = await asyncio.to_thread(self._plan, request, host)
+        await self._require_isolation(request, plan)
+        return plan
 
     async def isolation(self) -> Mode:
-        """How builds are kept apart from the host, for `doctor`."""
-        if self._mode is not None:
-            return self._mode
-        mode: Mode = await asyncio.to_thread(find_mode, os.geteuid())
-        self._mode = mode
-        return mode
+        """How builds are kept apart from the host; asked again while they are not, since that can be mended."""
+        if self._mode == "none":
+            self._mode = await asyncio.to_thread(find_mode, os.geteuid())
+        return self._mode
+
+    async def _require_isolation(self, request: BuildRequest, plan: BuildPlan) -> None:
+        """As root, code of others would run on the bare host. A user's builds run with what is that user's anyway."""
+        if not (plan.layers or plan.steps) or not self._root or self._unisolated:
+            return
+        if await self.isolation() == "none":
+            why, hint = no_isolation()
+            hint += ", or set `unisolated_builds = true` in fourfold.toml to build all the same"
+            raise UserError(f"cannot build {request.service} apart from this host: {why}", hint)
 
     def forget(self, app: str, service: str) -> int:
         """Remove the caches of a service that is gone; gives the bytes freed."""

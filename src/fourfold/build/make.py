@@ -15,7 +15,7 @@ from fourfold.build.layers import Kept, Layers, write_lock
 from fourfold.build.model import APP, BuildPlan, Host, Layer, Listing, Step
 from fourfold.build.sandbox import Box, Mode, Registry
 from fourfold.build.steps import Output, run_step
-from fourfold.build.workspace import hand_over, trim_cache, workspace
+from fourfold.build.workspace import hand_over, no_isolation, trim_cache, workspace
 from fourfold.clock import Clock
 from fourfold.errors import WorldError
 from fourfold.store import trees
@@ -70,7 +70,9 @@ async def make(shop: Workshop, job: Job, log: Callable[[str], None]) -> Artifact
     """Build and publish. Raises WorldError naming the service; a build that fails or is cancelled leaves nothing."""
     plan = job.plan
     if (plan.layers or plan.steps) and shop.mode == "none":
-        log("warning: this host lets no namespaces be made, so this build is not kept apart from it")
+        why, hint = no_isolation()
+        log(f"WARNING: this build is not kept apart from this host: {why} ({hint}).")
+        log("WARNING: what it runs, packages' own code too, can read and change what its user can.")
     steps = _Steps(shop, Output(log))
     try:
         async with workspace(shop.work, shop.cache, shop.host, shop.mode, shop.owner, shop.registry) as made:

@@ -19,6 +19,7 @@ Mode = Literal["root", "user", "none"]
 """`none`: this host has no way to make namespaces; steps run as they are (under the build's user if we are root)."""
 HOME = "/home/build"
 TOOLS = "/tools"
+BWRAP = "/usr/bin/bwrap"
 
 _ETC = (
     "alternatives", "ca-certificates", "ca-certificates.conf", "gemrc", "host.conf", "ld.so.cache", "ld.so.conf",
@@ -90,7 +91,7 @@ def step_argv(step: Step, box: Box) -> list[str]:
         return [*join, *_as_user(box), *_bounded(step, box)]
     argv = [
         *join,
-        "/usr/bin/bwrap",
+        BWRAP,
         "--die-with-parent",
         "--new-session",
         "--unshare-pid",

@@ -14,7 +14,7 @@ from pathlib import Path
 from fourfold.build.host import usable
 from fourfold.build.model import Host
 from fourfold.build.registry import copy_home
-from fourfold.build.sandbox import Bounds, Box, Mode, Registry
+from fourfold.build.sandbox import BWRAP, Bounds, Box, Mode, Registry
 from fourfold.store import trees
 
 
@@ -32,9 +32,9 @@ def find_mode(uid: int) -> Mode:
         "--unshare-net",
         "/usr/bin/true",
     ]
-    modes: list[tuple[Mode, list[str]]] = [("user", ["/usr/bin/bwrap", "--unshare-user"])]
+    modes: list[tuple[Mode, list[str]]] = [("user", [BWRAP, "--unshare-user"])]
     if uid == 0:
-        modes.insert(0, ("root", ["/usr/bin/bwrap"]))
+        modes.insert(0, ("root", [BWRAP]))
     for mode, start in modes:
         try:
             subprocess.run([*start, *probe], check=True, capture_output=True, timeout=20)
@@ -42,6 +42,13 @@ def find_mode(uid: int) -> Mode:
         except (OSError, subprocess.SubprocessError):
             continue
     return "none"
+
+
+def no_isolation() -> tuple[str, str]:
+    """Why there is none, and what to do."""
+    if not Path(BWRAP).exists():
+        return "bubblewrap is not installed", "apt-get install bubblewrap"
+    return "bubblewrap cannot make namespaces here", "let the kernel make them (in a container: run it privileged)"
 
 
 @asynccontextmanager

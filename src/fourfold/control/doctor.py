@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fourfold.build.host import find_host
+from fourfold.build.workspace import find_mode, no_isolation
 from fourfold.control.views import CheckView
 from fourfold.errors import FourfoldError
 from fourfold.launch.model import Powers
@@ -27,7 +28,7 @@ POWERS = {
 
 
 def examine(paths: Paths, powers: Powers) -> list[CheckView]:
-    return [_disk(paths), _store(paths), _haproxy(), _bubblewrap(), *_powers(powers), *_runtimes()]
+    return [_disk(paths), _store(paths), _haproxy(), _builds(), *_powers(powers), *_runtimes()]
 
 
 def _disk(paths: Paths) -> CheckView:
@@ -58,8 +59,15 @@ def _haproxy() -> CheckView:
     return _program("gateway", "haproxy", "-v", "apt-get install haproxy")
 
 
-def _bubblewrap() -> CheckView:
-    return _program("builds", "bwrap", "--version", "apt-get install bubblewrap")
+def _builds() -> CheckView:
+    if find_mode(os.geteuid()) != "none":
+        return CheckView(name="builds", state="ok", message="kept apart from this host by bubblewrap")
+    why, hint = no_isolation()
+    if os.geteuid() == 0:
+        message = f"refused unless `unisolated_builds` is set in fourfold.toml: {why}"
+        return CheckView(name="builds", state="failed", message=message, hint=hint)
+    message = f"not kept apart from this user's files: {why}"
+    return CheckView(name="builds", state="warning", message=message, hint=hint)
 
 
 def _program(name: str, program: str, flag: str, install: str) -> CheckView:

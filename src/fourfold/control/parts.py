@@ -62,6 +62,7 @@ class Parts:
             uid=settings.uids[1],
             limits=limits,
             confine=lambda: self.supervisor.pen(Limits(memory=memory)),
+            unisolated=settings.unisolated_builds,
         )
         self.registry = Registry(self.store, faults=Faults(os.environ))
         self.bus = Bus(self.store.events)

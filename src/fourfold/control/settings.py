@@ -34,6 +34,8 @@ class Settings(BaseModel):
     build_bytes: int = 2 * 1024**3
     builds: int = 2
     """Builds at once."""
+    unisolated_builds: bool = False
+    """As root, build also where bubblewrap cannot keep builds apart from the host."""
     build_memory: int = 0
     """Bytes for all processes of one build; 0 divides three quarters of the machine's memory among `builds`."""
     log_bytes: int = 16 * 1024 * 1024
