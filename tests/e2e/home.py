@@ -63,7 +63,7 @@ class Home:
         return file
 
     def web(self, file: Path, **environ: Any) -> None:
-        """Rewrite the environment of the one service `web` in a file made by `web_app`."""
+        """Rewrite a file made by `web_file`."""
         file.write_text(web_file(self.port, **environ))
 
     # -- commands -------------------------------------------------------------------------------------------------
@@ -193,7 +193,13 @@ class Home:
         shutil.rmtree(self.root, ignore_errors=True)
 
 
-def web_file(port: int, instances: int = 1, extra: str = "", **environ: Any) -> str:
+STOP = "{drain: 20s, grace: 5s}"
+UNKIND = {"stop": "{signal: KILL, drain: 20s}", "STARTUP_DELAY": 0.3, "WARM_UP": 0.3}
+"""Of a program that does nothing for its clients: it listens before it can answer, and goes without a word. That no
+request is lost is then Fourfold's doing alone."""
+
+
+def web_file(port: int, instances: int = 1, extra: str = "", stop: str = STOP, **environ: Any) -> str:
     """A service file with one service `web`, the test service, behind a route at `/`."""
     env = "".join(f"\n      {name}: {json.dumps(str(value))}" for name, value in environ.items())
     return f"""\
@@ -206,7 +212,7 @@ services:
     route: {{path: /}}
     health: {{path: /healthz, interval: 1s}}
     instances: {instances}
-    stop: {{drain: 20s, grace: 5s}}
+    stop: {stop}
     env:
       UNUSED: "1"{env}
 {textwrap.indent(textwrap.dedent(extra), "    ")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 FAILURES_KEPT = 1000
@@ -31,6 +32,21 @@ class Report:
     last_ok: float = 0.0
     longest_gap: float = 0.0
     """The longest time without a single good answer."""
+
+    @classmethod
+    def of_all(cls, reports: Iterable[Report]) -> Report:
+        """What several loads at the same time saw together; the gap is the longest that one of them had."""
+        total = cls()
+        for each in reports:
+            total.ok += each.ok
+            total.failed += each.failed
+            total.seconds = max(total.seconds, each.seconds)
+            total.kinds += each.kinds
+            total.versions += each.versions
+            total.failures += each.failures
+            total.latencies += each.latencies
+            total.longest_gap = max(total.longest_gap, each.longest_gap)
+        return total
 
     def add_success(self, began: float, ended: float, version: str | None) -> None:
         self.ok += 1

@@ -2,7 +2,8 @@
 """A web service that behaves, or misbehaves, as its environment and its requests ask. Standard library, starts fast.
 
 At start: EXIT_CODE (exit with it at once), STARTUP_DELAY (seconds), MEMORY_HOG (bytes to take), CRASH_AFTER (seconds,
-then exit 3), WRONG_PORT, LOOPBACK_ONLY, NEVER_READY (/healthz says 503), IGNORE_TERM, VERSION (sent as X-Version).
+then exit 3), WARM_UP (seconds for which it listens but answers everything with 503), WRONG_PORT, LOOPBACK_ONLY,
+NEVER_READY (/healthz says 503), IGNORE_TERM, VERSION (sent as X-Version).
 Requests: those of ACTS. On SIGTERM the requests in flight are answered, then it exits 0.
 """
 
@@ -20,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 env = os.environ
 VERSION = env.get("VERSION", "unversioned")
 draining = threading.Event()
+warm = threading.Event()
 idle: set[socket.socket] = set()  # connections that wait for their next request
 hoard: list[bytearray] = []
 Query = dict[str, str]
@@ -71,6 +73,8 @@ ACTS: dict[str, Callable[[Query], str | None]] = {
 
 
 def answer(path: str, query: Query, body: bytes) -> tuple[int, bytes]:
+    if not warm.is_set():
+        return 503, b"warming up\n"
     if path == "/healthz":
         return (503, b"not ready\n") if "NEVER_READY" in env else (200, b"ok\n")
     if path == "/echo":
@@ -144,6 +148,7 @@ def main() -> int:
         signal.setitimer(signal.ITIMER_REAL, float(env["CRASH_AFTER"]))
     host = "127.0.0.1" if "LOOPBACK_ONLY" in env else env.get("HOST", "127.0.0.1")
     listener = socket.create_server((host, int(env.get("PORT", "8080")) + ("WRONG_PORT" in env)), backlog=1024)
+    threading.Timer(float(env.get("WARM_UP", "0")), warm.set).start()
     print(f"web {VERSION}: listening on {listener.getsockname()}", flush=True)
     accept(listener)
     listener.close()
