@@ -115,6 +115,11 @@ class Home:
     def get(self, path: str = "/", **headers: str) -> httpx.Response:
         return httpx.get(f"http://127.0.0.1:{self.port}{path}", headers=headers, timeout=15)
 
+    def provoke(self, path: str) -> None:
+        """The answer does not matter: the program may die of it."""
+        with suppress(httpx.HTTPError):
+            self.get(path)
+
     # -- processes ------------------------------------------------------------------------------------------------
 
     @property
@@ -194,7 +199,7 @@ class Home:
 
 
 STOP = "{drain: 20s, grace: 5s}"
-UNKIND = {"stop": "{signal: KILL, drain: 20s}", "STARTUP_DELAY": 0.3, "WARM_UP": 0.3}
+UNKIND: dict[str, Any] = {"stop": "{signal: KILL, drain: 20s}", "STARTUP_DELAY": 0.3, "WARM_UP": 0.3}
 """Of a program that does nothing for its clients: it listens before it can answer, and goes without a word. That no
 request is lost is then Fourfold's doing alone."""
 

@@ -46,7 +46,7 @@ class Traffic:
     def flow(self) -> None:
         """Until some more of each kind have been answered."""
         goals = [(load, load.report().ok + 15) for load in self._loads]
-        until(lambda: all(load.report().ok >= goal for load, goal in goals), 30, "requests of every kind to be answered")
+        until(lambda: all(load.report().ok >= goal for load, goal in goals), 30, "answers of every kind")
 
     def report(self) -> Report:
         """Of all together; complete once the `with` has been left."""
