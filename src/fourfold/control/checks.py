@@ -9,6 +9,7 @@ from fourfold.control.registry import Registry, key_of
 from fourfold.control.settings import Settings
 from fourfold.control.status import route_text
 from fourfold.errors import NotFoundError, UserError
+from fourfold.gateway.listening import refuse_taken
 from fourfold.launch.model import Powers
 from fourfold.launch.process import refuse_impossible
 from fourfold.spec.model import App, Gateway, Route
@@ -92,7 +93,8 @@ def check_listen(app: App, settings: Settings) -> None:
 
 
 def check_fixed_ports(registry: Registry, app: App, names: list[str]) -> None:
-    """A fixed port belongs to one service of this host."""
+    """A fixed port belongs to one service of this host, and to no other program of it."""
+    ours = {row.port for row in registry.instances.values()}
     taken = {}
     for key, row in registry.services.items():
         port = registry.spec(key, row.release).port
@@ -104,3 +106,5 @@ def check_fixed_ports(registry: Registry, app: App, names: list[str]) -> None:
             owner = taken.get(port.fixed)
             if owner is not None and owner != f"{app.app}.{name}":
                 raise UserError(f"cannot give {name} the port {port.fixed}: {owner} has it", "choose another port")
+            if owner is None and port.fixed not in ours:
+                refuse_taken([(name, "127.0.0.1", port.fixed)], frozenset(), ipv6=False)
