@@ -101,12 +101,21 @@ class Home:
             answer: dict[str, Any] = api.get(f"/v1/apps/{app}").raise_for_status().json()
             return answer
 
+    def has_app(self, app: str = "app") -> bool:
+        with self.api() as api:
+            return api.get(f"/v1/apps/{app}").status_code == 200
+
     def service(self, name: str = "web", app: str = "app") -> dict[str, Any]:
         return next(service for service in self.status(app)["services"] if service["name"] == name)
 
     def instances(self, name: str = "web", app: str = "app") -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.service(name, app)["instances"]
         return found
+
+    def events(self, app: str = "app") -> list[dict[str, Any]]:
+        with self.api() as api:
+            answer: list[dict[str, Any]] = api.get("/v1/events", params={"app": app}).raise_for_status().json()
+            return answer
 
     def api(self) -> httpx.Client:
         transport = httpx.HTTPTransport(uds=str(self.socket))
@@ -144,18 +153,37 @@ class Home:
             return int(api.get("/v1/info").json()["pid"])
 
     def processes(self) -> list[psutil.Process]:
-        """Fourfold's own (they know its home) and those of instances (in this home's control groups)."""
+        """Fourfold's own, which know their home, and those of instances."""
         found = []
         for process in psutil.process_iter():
             try:
                 told = process.environ().get("FOURFOLD_HOME") == str(self.home)
                 named = any(str(self.home) in word for word in process.cmdline())
-                grouped = f"/{self.group}/" in Path(f"/proc/{process.pid}/cgroup").read_text()
+                mine = told or named or self._is_of_instance(process)
             except (psutil.Error, OSError):
                 continue
-            if (told or named or grouped) and process.pid != os.getpid():
+            if mine and process.pid != os.getpid():
                 found.append(process)
         return found
+
+    def of_instances(self) -> list[psutil.Process]:
+        """Every process of an instance, the gateway's apart: also those that nobody knows any more."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                if self._is_of_instance(process) and process.name() != "haproxy":
+                    found.append(process)
+        return found
+
+    def _is_of_instance(self, process: psutil.Process) -> bool:
+        """In a control group of this home; where there are none, with mounts or a scratch folder from it."""
+        if f"/{self.group}/" in Path(f"/proc/{process.pid}/cgroup").read_text():
+            return True
+        environ = process.environ()
+        if "FOURFOLD_TREE" not in environ:
+            return False
+        mounts = Path(f"/proc/{process.pid}/mountinfo").read_text()
+        return f"{self.home}/" in mounts or environ.get("TMPDIR", "").startswith(f"{self.home}/")
 
     def spawner(self) -> psutil.Process:
         return next(p for p in self.processes() if any("spawner" in word for word in p.cmdline()))

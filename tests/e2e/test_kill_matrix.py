@@ -1,67 +1,144 @@
-"""Promise 2, step by step: the daemon is killed before and after every commit of a deploy, and all converges."""
+"""Promise 2, step by step: the daemon is killed before and after every commit of every change, and all converges."""
 
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
+import httpx
 import pytest
 
-from tests.e2e.home import Home, web_file
-from tests.support.load import Load
+from tests.e2e import flows
+from tests.e2e.home import WEB, Home, free_port
+from tests.e2e.traffic import Traffic
 from tests.support.wait import until
 
+OTHERS = (flows.First, flows.Before, flows.Failing, flows.Scale, flows.Rollback, flows.Recreate, flows.Down)
+POINTS = 12
+"""Every change has more commits than that, those of events and of the daemon's start included."""
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "when" in metafunc.fixturenames:
-        metafunc.parametrize("when", ["before", "after"])
+
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("sign", [-1, 1], ids=["before", "after"])
+def test_every_step_of_a_rolling_deploy(home: Home, sign: int) -> None:
+    last = survive(flows.Flow(home), (sign * step for step in itertools.count(1)))
+    assert last > 2 * POINTS, "a deploy has more steps than that: the fault did not work"
 
 
-def test_a_rolling_deploy(home: Home, when: str) -> None:
-    """Under load that loses nothing; each death is followed by a new daemon and a deploy of the next version."""
-    file = home.app(web_file(home.port, instances=2, VERSION="v0"))
-    home.run("up", "-f", str(file))
-    with Load(f"http://127.0.0.1:{home.port}/", connections=2, rps=40) as load:
-        for step in itertools.count(1):
-            version = f"v{step}"
-            home.web(file, instances=2, VERSION=version)
-            if not died(home, file, step if when == "after" else -step):
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("kind", OTHERS)
+def test_some_steps_of(home: Home, kind: type[flows.Flow]) -> None:
+    """Others in each run, before or after; FOURFOLD_TEST_SEED repeats one."""
+    seed = os.environ.get("FOURFOLD_TEST_SEED") or str(random.randrange(1_000_000))
+    print(f"FOURFOLD_TEST_SEED={seed}")
+    last = survive(kind(home), some_steps(random.Random(seed)))
+    assert last > POINTS, "it has more steps than that: the fault did not work"
+
+
+def some_steps(chance: random.Random) -> Iterator[int]:
+    step = 0
+    while True:
+        step += chance.randint(1, 6)
+        yield chance.choice((-1, 1)) * step
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("sign", [-1, 1], ids=["before", "after"])
+@pytest.mark.parametrize("kind", OTHERS)
+def test_every_step_of(home: Home, kind: type[flows.Flow], sign: int) -> None:
+    survive(kind(home), (sign * step for step in itertools.count(1)))
+
+
+def survive(flow: flows.Flow, steps: Iterator[int]) -> int:
+    """Make the change over and over, with a daemon that dies at these steps, until one does not. -> the last step.
+
+    After each death a new daemon converges: to what was before or to what was asked for, and nothing else. Then the
+    change is made again, and must work.
+    """
+    home = flow.home
+    home.start_daemon()
+    with ExitStack() as around:
+        bystander = around.enter_context(stranger())
+        served = flow.begin()
+        traffic = around.enter_context(Traffic(home.port, rps=15)) if flow.lossless else None
+        for time, step in enumerate(steps, 1):
+            served = flow.reset(time) or served
+            wanted = flow.outcome(time)
+            died = dies_at(flow, time, step)
+            if died:
+                home.start_daemon()
+                served = at_rest(home, step, served, wanted)
+                if served != flows.NOTHING or wanted != flows.NOTHING:
+                    home.run(*flow.command(time), code=flow.code)
+            served = at_rest(home, step, wanted)
+            assert bystander.poll() is None, f"step {step}: somebody else's process was signalled"
+            print(f"step {step}: {served}")
+            if not died:
                 break
-            home.start_daemon()
-            settled(home)
-            home.run("up", "-f", str(file))
-            assert home.get().headers["x-version"] == version
-            settled(home)
-    assert step > 8, "a deploy has more steps than that: the fault did not work"
-    assert not load.report().failures, str(load.report())
+    if traffic is not None:
+        traffic.unharmed()
+    flow.finish()
+    return abs(step)
 
 
-def died(home: Home, file: Path, commit: int) -> bool:
-    """Deploy with a daemon that dies at this commit; False if it got to the end."""
+def dies_at(flow: flows.Flow, time: int, step: int) -> bool:
+    """Make the change with a daemon that dies at this commit; False if it got to the end."""
+    home = flow.home
     home.kill_daemon()
-    daemon = home.start_daemon(FOURFOLD_FAULT_COMMIT=str(commit))
-    up = home.start("up", "-f", str(file)) if daemon.poll() is None else None
-    until(lambda: daemon.poll() is not None or (up is not None and up.poll() is not None), 60, "either to end")
-    until(lambda: daemon.poll() is not None or settled(home), 60, "the daemon to come to rest")
-    if up is not None:
-        up.kill()
-        up.communicate()
-    return daemon.poll() is not None
-
-
-def settled(home: Home) -> bool:
-    """All at rest: two instances ready, each one process, and no other process of the service anywhere."""
-
-    def at_rest() -> bool:
-        service = home.service()
-        states = [instance["state"] for instance in service["instances"]]
-        return service["deployment"]["state"] != "running" and states == ["ready", "ready"]
-
-    until(at_rest, 60, "the service to be at rest")
-    known = sorted(instance["pid"] for instance in home.instances())
-
-    def processes() -> list[int]:
-        return sorted(p.pid for p in home.processes() if "web.py" in " ".join(p.cmdline()))
-
-    until(lambda: processes() == known, 20, f"exactly the processes {known}; there are {processes()}")
+    daemon = home.start_daemon(FOURFOLD_FAULT_COMMIT=str(step))
+    if daemon.poll() is None:
+        client = home.start(*flow.command(time))
+        until(lambda: daemon.poll() is not None or client.poll() is not None, 60, f"step {step}: either to end")
+        client.kill()
+        client.communicate()
+        until(lambda: daemon.poll() is not None or rests(home), 60, f"step {step}: the daemon to die or to rest")
+        with suppress(httpx.HTTPError):
+            home.events()  # stores what is still to be stored, which may be what it dies of
+            return False
+        daemon.wait(10)
     return True
+
+
+def at_rest(home: Home, step: int, *may: flows.Outcome) -> flows.Outcome:
+    """Wait for rest. Then one of these outcomes is served, by instances of one release, with no process beside them."""
+    until(lambda: rests(home), 60, f"step {step}: the app to be at rest")
+    service = home.service() if home.has_app() else {"instances": [], "release": None}
+    pids = sorted(instance["pid"] for instance in service["instances"])
+    assert {instance["release"] for instance in service["instances"]} <= {service["release"]}
+    found = flows.Outcome(version_served(home, step), len(pids)) if pids else flows.NOTHING
+    assert found in may, f"step {step}: {found}, not {' or '.join(map(str, may))}"
+    until(lambda: sorted(p.pid for p in home.of_instances()) == pids, 20, f"step {step}: exactly the processes {pids}")
+    return found
+
+
+def version_served(home: Home, step: int) -> str:
+    """Of the very first deploy the gateway may be behind: no command has said that it is through."""
+    until(lambda: "x-version" in home.get().headers, 30, f"step {step}: the gateway to serve")
+    return str(home.get().headers["x-version"])
+
+
+def rests(home: Home) -> bool:
+    if not home.has_app():
+        return True
+    service = home.service()
+    ready = [instance["state"] for instance in service["instances"]] == ["ready"] * service["desired"]
+    return ready and service["deployment"]["state"] not in ("running", "rolling-back")
+
+
+@contextmanager
+def stranger() -> Iterator[subprocess.Popen[bytes]]:
+    """The same program as the service's, started by somebody else."""
+    process = subprocess.Popen(
+        [sys.executable, str(WEB)], env={**os.environ, "PORT": str(free_port())}, stdout=subprocess.DEVNULL
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()

@@ -27,6 +27,7 @@ class Traffic:
                 connections=connections,
                 rps=rps,
                 version=r"(?i)x-version: (\w+)",
+                max_seconds=3600,
             )
             for method, path, connections in (("GET", "/", 1), ("POST", "/slow?seconds=0.05", 3))
             for keep_alive in (0.0, 1.0)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+from fourfold.control.faults import Faults
 from fourfold.errors import WorldError
 from fourfold.store.events import Events
 from fourfold.store.model import Event
@@ -22,8 +23,9 @@ MOST_PENDING = 10_000
 class Bus:
     """Events are stored a moment after `emit`, those of one turn of the event loop together: a commit costs a sync."""
 
-    def __init__(self, events: Events) -> None:
+    def __init__(self, events: Events, faults: Faults) -> None:
         self._events = events
+        self._faults = faults
         self._pending: list[Event] = []
         self._listeners: set[asyncio.Event] = set()
         self._closed = False
@@ -49,7 +51,9 @@ class Bus:
         if not pending:
             return
         try:
+            self._faults.committing()
             self._events.add_all(pending)
+            self._faults.committed()
         except BaseException:
             self._pending = [*pending, *self._pending][-MOST_PENDING:]
             raise

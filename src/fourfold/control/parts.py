@@ -64,8 +64,9 @@ class Parts:
             confine=lambda: self.supervisor.pen(Limits(memory=memory)),
             unisolated=settings.unisolated_builds,
         )
-        self.registry = Registry(self.store, faults=Faults(os.environ))
-        self.bus = Bus(self.store.events)
+        faults = Faults(os.environ)
+        self.registry = Registry(self.store, faults=faults)
+        self.bus = Bus(self.store.events, faults)
         self.logs = Logs(paths, self.registry)
         self.gateway = Gateway(paths)
         self.supervisor = Supervisor(paths, Powers(), on_exit=self._exited, on_lost=self._spawner_lost)
