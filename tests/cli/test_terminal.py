@@ -10,6 +10,7 @@ import sys
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -24,9 +25,13 @@ def piped(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[by
     return subprocess.run([*COMMAND, *arguments], input=given, capture_output=True, timeout=60)
 
 
+def runs(server: Serving) -> bool:
+    return bool(server.facade.calls) and server.facade.calls[-1][0] == "run"
+
+
 @pytest.mark.parametrize("what", ["exec", "run"])
 def test_pipes_and_the_exit_code(server: Serving, what: str) -> None:
-    content = bytes(range(256)) * 4000
+    content = bytes(range(256)) * 12_000  # far more than all buffers between them hold
     done = piped(what, "catalog", "--", "sh", "-c", "exit 7", given=content)
     assert (done.returncode, done.stdout, done.stderr) == (7, content, b"bye\n")
     instance = (None,) if what == "exec" else ()
@@ -65,11 +70,60 @@ def test_signals_go_to_the_program(server: Serving) -> None:
     assert server.facade.program.signals == ["INT"]
 
 
+def test_signals_pass_input_that_is_not_read(server: Serving) -> None:
+    server.facade.program.reads = False
+    with (
+        Path("/dev/zero").open("rb") as endless,
+        subprocess.Popen([*COMMAND, "run", "catalog", "x"], stdin=endless) as process,
+    ):
+        eventually(lambda: runs(server))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 143
+
+
+def test_signals_pass_output_that_is_not_read(server: Serving) -> None:
+    with (
+        Path("/dev/zero").open("rb") as endless,
+        subprocess.Popen([*COMMAND, "run", "catalog", "x"], stdin=endless, stdout=subprocess.PIPE) as process,
+    ):
+        assert process.stdout is not None
+        process.stdout.read(1)
+        process.send_signal(signal.SIGINT)
+        eventually(lambda: server.facade.program.signals == ["INT"])
+        process.stdout.close()
+        process.wait(20)
+
+
+def test_a_second_interrupt_ends_the_session(server: Serving) -> None:
+    server.facade.program.stubborn = True
+    with subprocess.Popen([*COMMAND, "run", "catalog", "--", "x"], stdin=subprocess.PIPE) as process:
+        eventually(lambda: runs(server))
+        process.send_signal(signal.SIGINT)
+        eventually(lambda: server.facade.program.signals == ["INT"])
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+    eventually(lambda: server.facade.program.closed)
+
+
+def test_a_reader_that_goes_is_no_error(server: Serving) -> None:
+    command = f"{sys.executable} -m fourfold run catalog -- x </dev/zero | head -c 1"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=60)
+    assert (done.stdout, done.stderr) == (b"\0", b"")
+
+
+def test_a_file_as_standard_input(server: Serving, tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(b"content")
+    with (tmp_path / "in").open("rb") as file, (tmp_path / "out").open("wb") as out:
+        subprocess.run([*COMMAND, "run", "catalog", "x"], stdin=file, stdout=out, stderr=out, timeout=60)
+    assert (tmp_path / "out").read_bytes() == b"contentbye\n"
+
+
 def test_a_daemon_that_goes_away(server: Serving) -> None:
     with subprocess.Popen(
         [*COMMAND, "run", "catalog", "--", "x"], stdin=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
-        eventually(lambda: bool(server.facade.calls) and server.facade.calls[-1][0] == "run")
+        eventually(lambda: runs(server))
         server.stop()
         assert process.wait(20) == 1
         assert process.stderr is not None

@@ -37,12 +37,17 @@ After that all messages are binary, and the first byte says what the rest is.
 | 2 | bytes of its standard error |
 | 3 | its exit code, signed 32-bit integer, big-endian (128 + number for a signal); the last message |
 | 4 | an ErrorBody as JSON: it could not be started or was lost; the last message |
+| 5 | room: so many more bytes of standard input may be sent, unsigned 32-bit integer, big-endian |
+
+A client may send 262,144 bytes of standard input at first, and more as it is given room for, which is when the program
+takes what was sent. So its other messages always get through, however full the program's input is.
 
 A client that goes away ends the program.
 """
 
 INPUT, END_OF_INPUT, RESIZE, SIGNAL = range(4)
-STDOUT, STDERR, EXIT, ERROR = range(1, 5)
+STDOUT, STDERR, EXIT, ERROR, ROOM = range(1, 6)
+WINDOW = 256 * 1024
 
 
 @router.websocket("/v1/apps/{app}/services/{service}/exec")
@@ -74,16 +79,18 @@ async def _session(socket: WebSocket, start_program: Callable[[Start], Awaitable
     try:
         if start.rows and start.columns:
             program.resize(start.rows, start.columns)
-        incoming = asyncio.create_task(_incoming(socket, program))
+        input = _Input(socket, program)
+        incoming = asyncio.create_task(_incoming(socket, program, input))
         outgoing = asyncio.create_task(_outgoing(socket, program))
+        tasks = (incoming, outgoing, asyncio.create_task(input.run()))
         try:
             await asyncio.wait({incoming, outgoing}, return_when=asyncio.FIRST_COMPLETED)
             # Whichever ended first says how the session ends: the program with its code, or the client by going away.
             await (outgoing if outgoing.done() else incoming)
         finally:
-            incoming.cancel()
-            outgoing.cancel()
-            await asyncio.gather(incoming, outgoing, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
     finally:
         await program.close()
 
@@ -98,13 +105,39 @@ async def _first(socket: WebSocket) -> Start:
         raise UserError(f"cannot start: the first message is not as documented: {error.errors()[0]['msg']}") from None
 
 
-async def _incoming(socket: WebSocket, program: Attached) -> None:
+class _Input:
+    """Standard input on its way to the program: what waits is bounded, and nothing waits for it."""
+
+    def __init__(self, socket: WebSocket, program: Attached) -> None:
+        self._socket = socket
+        self._program = program
+        self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._waiting = 0
+
+    def put(self, piece: bytes) -> None:
+        self._waiting += len(piece)
+        if self._waiting > WINDOW:
+            raise UserError("cannot go on: more input than there was room for", "see /openapi.json, WebSockets")
+        self._pieces.put_nowait(piece)
+
+    def end(self) -> None:
+        self._pieces.put_nowait(None)
+
+    async def run(self) -> None:
+        while (piece := await self._pieces.get()) is not None:
+            await self._program.write(piece)
+            self._waiting -= len(piece)
+            await self._socket.send_bytes(bytes([ROOM]) + struct.pack(">I", len(piece)))
+        await self._program.close_input()
+
+
+async def _incoming(socket: WebSocket, program: Attached, input: _Input) -> None:
     while True:
         frame = await _frame(socket)
         if frame[:1] == bytes([INPUT]):
-            await program.write(frame[1:])
+            input.put(frame[1:])
         elif frame == bytes([END_OF_INPUT]):
-            await program.close_input()
+            input.end()
         elif frame[:1] == bytes([RESIZE]) and len(frame) == 5:
             rows, columns = struct.unpack(">HH", frame[1:])
             program.resize(rows, columns)

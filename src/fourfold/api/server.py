@@ -36,6 +36,7 @@ async def serve(app: FastAPI, socket_path: Path) -> None:
         lifespan="off",
         timeout_graceful_shutdown=ENDING,
         server_header=False,
+        ws_ping_interval=None,  # a client whose output is not read (`exec … | less`) does not answer, and is well
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))

@@ -1,34 +1,40 @@
 """The client's end of exec and run: this terminal's bytes to a program in the daemon's hands, and back.
 
-The protocol is described by the API (`fourfold schema --api`, section WebSockets).
+The protocol is described by the API (`fourfold schema --api`, section WebSockets). One event loop does all of it, and
+never waits for one side only: while our output is full or the program does not read, signals still get through.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-import select
+import selectors
 import signal
 import struct
 import sys
 import termios
-import threading
 import tty
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import quote
 
+from websockets.asyncio.client import ClientConnection, unix_connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
-from websockets.sync.client import ClientConnection, unix_connect
 
 from fourfold.cli.client import Client, LostError, error_from
 from fourfold.errors import WorldError
 
 INPUT, END_OF_INPUT, RESIZE, SIGNAL = (bytes([number]) for number in range(4))
-STDOUT, STDERR, EXIT, ERROR = range(1, 5)
+STDOUT, STDERR, EXIT, ERROR, ROOM = range(1, 6)
+WINDOW = 256 * 1024
+"""Bytes of input that may be on their way to the program; as the API says."""
 PIECE = 64 * 1024
+WRITTEN = 4096
+"""Bytes that a pipe which is writable takes without waiting (pipe(7): PIPE_BUF)."""
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+INTERRUPTED = 130
 
 
 def attach(client: Client, app: str, service: str, what: str, argv: list[str], instance: str | None) -> int:
@@ -38,36 +44,105 @@ def attach(client: Client, app: str, service: str, what: str, argv: list[str], i
     if raw:
         start["rows"], start["columns"] = _window()
     uri = f"ws://fourfold/v1/apps/{quote(app, safe='')}/services/{quote(service, safe='')}/{what}"
+    sys.stdout.flush()
     try:
-        with unix_connect(str(client.socket), uri, max_size=None, compression=None) as connection:
-            connection.send(json.dumps(start))
-            with _raw_mode(raw), _Feeder(connection, raw):
-                return _receive(connection)
+        # select(2), because epoll refuses files, and standard input may be one.
+        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
+            return runner.run(_session(str(client.socket), uri, start, raw))
     except ConnectionClosed as error:
         raise LostError(
             f"cannot go on: the daemon went away ({error})", "the program has been ended; see `fourfold status`"
         ) from error
     except (FileNotFoundError, ConnectionRefusedError, PermissionError) as error:
         raise client.unreachable(error) from error
+    except BrokenPipeError:
+        raise  # whoever read our output has gone
     except (OSError, InvalidHandshake) as error:
         raise WorldError(f"cannot {what}: {error}", "see `fourfold daemon status`") from error
 
 
-def _receive(connection: ClientConnection) -> int:
+async def _session(socket: str, uri: str, start: dict[str, Any], raw: bool) -> int:
+    """The exit code."""
+    # Pings would say nothing of a local socket, and end a session whose output is not read (`| less`).
+    connecting = unix_connect(socket, uri, max_size=None, compression=None, ping_interval=None, close_timeout=1)
+    async with connecting as connection:
+        room = _Room()
+        receiving = asyncio.create_task(_receive(connection, room))
+        with _raw_mode(raw), _signals(connection, raw, give_up=receiving.cancel):
+            await connection.send(json.dumps(start))
+            feeding = asyncio.create_task(_feed(connection, room))
+            await asyncio.wait({receiving})
+            feeding.cancel()
+            await asyncio.gather(feeding, return_exceptions=True)
+        return INTERRUPTED if receiving.cancelled() else receiving.result()
+
+
+class _Room:
+    """How much input the daemon takes now."""
+
+    def __init__(self) -> None:
+        self._bytes = WINDOW
+        self._some = asyncio.Event()
+
+    def add(self, count: int) -> None:
+        self._bytes += count
+        self._some.set()
+
+    def take(self, count: int) -> None:
+        self._bytes -= count
+
+    async def some(self) -> int:
+        while not self._bytes:
+            self._some.clear()
+            await self._some.wait()
+        return self._bytes
+
+
+async def _receive(connection: ClientConnection, room: _Room) -> int:
     while True:
-        frame = connection.recv(decode=False)
+        frame = await connection.recv(decode=False)
         kind, rest = frame[0], bytes(frame[1:])
         if kind == EXIT:
             return int(struct.unpack(">i", rest)[0])
         if kind == ERROR:
             raise error_from(rest.decode())
-        _write(STDOUT if kind == STDOUT else STDERR, rest)
+        if kind == ROOM:
+            room.add(struct.unpack(">I", rest)[0])
+        else:
+            await _write(STDOUT if kind == STDOUT else STDERR, rest)
 
 
-def _write(descriptor: int, content: bytes) -> None:
-    (sys.stdout if descriptor == STDOUT else sys.stderr).flush()
+async def _feed(connection: ClientConnection, room: _Room) -> None:
+    """Standard input to its end, never more than there is room for."""
+    loop = asyncio.get_running_loop()
+    while True:
+        count = min(PIECE, await room.some())
+        await _ready(0, loop.add_reader, loop.remove_reader)
+        try:
+            piece = os.read(0, count)
+        except OSError:  # a closed standard input is an empty one
+            piece = b""
+        if not piece:
+            await connection.send(END_OF_INPUT)
+            return
+        room.take(len(piece))
+        await connection.send(INPUT + piece)
+
+
+async def _write(descriptor: int, content: bytes) -> None:
+    loop = asyncio.get_running_loop()
     while content:
-        content = content[os.write(descriptor, content) :]
+        await _ready(descriptor, loop.add_writer, loop.remove_writer)
+        content = content[os.write(descriptor, content[:WRITTEN]) :]
+
+
+async def _ready(fd: int, add: Callable[[int, Callable[[], None]], None], remove: Callable[[int], bool]) -> None:
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    add(fd, lambda: None if future.done() else future.set_result(None))
+    try:
+        await future
+    finally:
+        remove(fd)
 
 
 def _window() -> tuple[int, int]:
@@ -89,64 +164,36 @@ def _raw_mode(wanted: bool) -> Iterator[None]:
         termios.tcsetattr(0, termios.TCSADRAIN, before)
 
 
-class _Feeder:
-    """A thread that sends standard input, and what the signal handlers put into a pipe: all sending is in one place."""
+@contextmanager
+def _signals(connection: ClientConnection, raw: bool, give_up: Callable[[], object]) -> Iterator[None]:
+    """Signals go to the program. A second one that asks for an end ends the session, and with it the program."""
+    loop = asyncio.get_running_loop()
+    sending: set[asyncio.Task[None]] = set()
+    asked = False
 
-    def __init__(self, connection: ClientConnection, raw: bool) -> None:
-        self._connection = connection
-        self._raw = raw
-        self._wake, self._waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._before: dict[int, Any] = {}
+    def send(frame: bytes) -> None:
+        task = asyncio.create_task(_send_quietly(connection, frame))
+        sending.add(task)
+        task.add_done_callback(sending.discard)
 
-    def __enter__(self) -> _Feeder:
-        numbers = [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT]
-        for number in [*numbers, signal.SIGWINCH]:
-            self._before[number] = signal.signal(number, self._signalled)
-        self._thread.start()
-        return self
+    def ask(number: signal.Signals) -> None:
+        nonlocal asked
+        if asked:
+            give_up()
+        asked = True
+        send(SIGNAL + number.name.removeprefix("SIG").encode())
 
-    def __exit__(self, *_: object) -> None:
-        os.write(self._waker, b"\0")
-        self._thread.join()
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        os.close(self._wake)
-        os.close(self._waker)
+    for number in ENDING:
+        loop.add_signal_handler(number, ask, number)
+    if raw:
+        loop.add_signal_handler(signal.SIGWINCH, lambda: send(RESIZE + struct.pack(">HH", *_window())))
+    try:
+        yield
+    finally:
+        for number in (*ENDING, signal.SIGWINCH):
+            loop.remove_signal_handler(number)
 
-    def _signalled(self, number: int, frame: FrameType | None) -> None:
-        os.write(self._waker, bytes([number]))
 
-    def _run(self) -> None:
-        sources = [self._wake, 0]
-        try:
-            while True:
-                ready, _, _ = select.select(sources, [], [])
-                if self._wake in ready and self._signals():
-                    return
-                if 0 in ready and not self._input():
-                    sources.remove(0)
-        except ConnectionClosed:
-            return  # the receiving side says what happened
-
-    def _input(self) -> bool:
-        """False at the end of it."""
-        try:
-            piece = os.read(0, PIECE)
-        except OSError:  # a closed standard input is an empty one
-            piece = b""
-        self._connection.send(INPUT + piece if piece else END_OF_INPUT)
-        return bool(piece)
-
-    def _signals(self) -> bool:
-        """True when the session has ended."""
-        for number in os.read(self._wake, 512):
-            if number == 0:
-                return True
-            if number == signal.SIGWINCH:
-                if self._raw:
-                    self._connection.send(RESIZE + struct.pack(">HH", *_window()))
-            else:
-                name = signal.Signals(number).name.removeprefix("SIG")
-                self._connection.send(SIGNAL + name.encode())
-        return False
+async def _send_quietly(connection: ClientConnection, frame: bytes) -> None:
+    with suppress(ConnectionClosed):  # the receiving side says what happened
+        await connection.send(frame)
