@@ -38,9 +38,18 @@ def test_pipes_and_the_exit_code(server: Serving, what: str) -> None:
     assert server.facade.calls[-1] == (what, ("shop", "catalog", *instance, ["sh", "-c", "exit 7"], False))
 
 
-def test_options_of_the_program_are_its_own(server: Serving) -> None:
-    piped("exec", "catalog", "--instance", "shop.catalog-3-a", "-a", "shop", "--", "ls", "-a", "--", "-o")
-    assert server.facade.calls == [("exec", ("shop", "catalog", "shop.catalog-3-a", ["ls", "-a", "--", "-o"], False))]
+@pytest.mark.parametrize(
+    ("line", "argv"),
+    [
+        ("exec catalog --instance i -a shop -- ls -a -- -o", ["ls", "-a", "--", "-o"]),
+        ("exec -a shop catalog --instance i ls -la", ["ls", "-la"]),
+        ("-a shop exec --instance=i catalog grep -v -a foo -y", ["grep", "-v", "-a", "foo", "-y"]),
+        ("exec -ashop --instance i -- catalog echo -q --instance j -h", ["echo", "-q", "--instance", "j", "-h"]),
+    ],
+)
+def test_options_of_the_program_are_its_own(cli: Cli, server: Serving, line: str, argv: list[str]) -> None:
+    piped(*line.split())
+    assert server.facade.calls == [("exec", ("shop", "catalog", "i", argv, False))]
 
 
 def test_no_standard_input(server: Serving) -> None:

@@ -44,13 +44,14 @@ class LazyGroup(TyperGroup):
 
 def load(name: str) -> TyperCommand | TyperGroup:
     """Import the command's module and make it a Click command, without the shared options."""
-    given: Callable[..., Any] | typer.Typer = importlib.import_module(f"fourfold.cli.commands.{name}").command
+    module = importlib.import_module(f"fourfold.cli.commands.{name}")
+    given: Callable[..., Any] | typer.Typer = module.command
     if isinstance(given, typer.Typer):
         group = given
         group.info.name = name
     else:
         group = typer.Typer(add_completion=False, rich_markup_mode=None)
-        group.command(name, epilog=EPILOG)(given)
+        group.command(name, cls=getattr(module, "kind", TyperCommand), epilog=EPILOG)(given)
     command = typer.main.get_command(group)
     assert isinstance(command, TyperCommand | TyperGroup)
     command.name = name

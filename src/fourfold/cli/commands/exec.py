@@ -6,13 +6,16 @@ from typing import Annotated
 
 import typer
 
+from fourfold.cli.program import ProgramCommand
 from fourfold.cli.session import Session
+
+kind = ProgramCommand
 
 
 def command(
     ctx: typer.Context,
     service: Annotated[str, typer.Argument(metavar="SERVICE")],
-    argv: Annotated[list[str], typer.Argument(metavar="CMD", help="With `--` before it.")],
+    argv: Annotated[list[str], typer.Argument(metavar="CMD", help="With its own options, as it is.")],
     instance: Annotated[
         str | None, typer.Option("--instance", metavar="ID", help="Which one (`status -v`); else any that is ready.")
     ] = None,
