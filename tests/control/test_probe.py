@@ -26,6 +26,13 @@ async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     writer.close()
 
 
+async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    await reader.read()
+    writer.close()
+
+
 async def closing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.readuntil(b"\r\n\r\n")
     writer.close()
@@ -46,6 +53,7 @@ HTTP = {
     "unwell": (answering("HTTP/1.1 503 Not yet\r\n\r\n"), "GET /h answered 503 Not yet"),
     "not HTTP": (answering("-ERR unknown\r\n"), "GET /h got no HTTP answer: '-ERR unknown'"),
     "closed": (closing, "GET /h: connection closed unanswered"),
+    "an answer without an end": (endless, None),
     "silent": (silent, "gave no answer within 0.2 s"),
 }
 
@@ -59,6 +67,7 @@ def test_http(name: str) -> None:
 
 SPEAKS = {
     "HTTP, whatever it says": (answering("HTTP/1.1 404 Not Found\r\n\r\n"), True, True),
+    "an answer without an end": (endless, True, True),
     "something else": (answering("-ERR unknown\r\n"), True, True),
     "silent, with a route": (silent, False, True),
     "closes": (closing, False, True),
@@ -72,6 +81,36 @@ def test_speaks(name: str) -> None:
     for route, well in ((True, with_route), (False, without)):
         answer = asked(handler, lambda port, route=route: speaks("127.0.0.1", port, 0.2, http=route))  # type: ignore[misc]
         assert (answer is None) == well, answer
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda port: http("127.0.0.1", port, "/h", 5), lambda port: speaks("127.0.0.1", port, 5, True)]
+)
+def test_an_answer_is_read_to_its_end(ask: Callable[[int], Awaitable[str | None]]) -> None:
+    """Else the connection would be reset under a program that is still writing."""
+    reset: list[Exception] = []
+    ended = asyncio.Event()
+
+    async def in_pieces(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        try:
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            await writer.drain()
+            writer.write(bytes(300_000))
+            await writer.drain()
+            writer.write_eof()
+            assert await reader.read() == b""  # raises when it was reset
+        except OSError as error:
+            reset.append(error)
+        writer.close()
+        ended.set()
+
+    async def ask_and_wait(port: int) -> str | None:
+        answer = await ask(port)
+        await ended.wait()
+        return answer
+
+    assert (asked(in_pieces, ask_and_wait), reset) == (None, [])
 
 
 def test_nothing_listens() -> None:

@@ -7,11 +7,15 @@ import errno
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from fourfold.spec.model import Probe
 
 Ask = Callable[[], Awaitable[str | None]]
+
+REST_SECONDS = 0.25
+REST_BYTES = 1024 * 1024
+"""How much of an answer is read after it is clear that there is one."""
 
 
 async def tcp(host: str, port: int, timeout: float) -> str | None:
@@ -25,12 +29,14 @@ async def tcp(host: str, port: int, timeout: float) -> str | None:
 
 
 async def http(host: str, port: int, path: str, timeout: float) -> str | None:
-    """Well is 2xx or 3xx. HTTP/1.1 with `Connection: close`; only the status line is read (RFC 9112, section 4)."""
+    """Well is 2xx or 3xx. HTTP/1.1 with `Connection: close`; the status line says it (RFC 9112, section 4)."""
     loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(timeout), _connected(host, port) as sock:
+        async with asyncio.timeout(timeout) as limit, _connected(host, port) as sock:
             await loop.sock_sendall(sock, _request(path, host, port))
-            return _judge(await _first_line(loop, sock), path)
+            line = await _first_line(loop, sock)
+            await _read_rest(loop, sock, limit)
+            return _judge(line, path)
     except TimeoutError:
         return f"GET {path} on {host}:{port} gave no answer within {timeout:g} s"
     except OSError as error:
@@ -47,12 +53,14 @@ async def speaks(host: str, port: int, timeout: float, http: bool) -> str | None
     loop = asyncio.get_running_loop()
     connected = False
     try:
-        async with asyncio.timeout(timeout), _connected(host, port) as sock:
+        async with asyncio.timeout(timeout) as limit, _connected(host, port) as sock:
             connected = True
             await loop.sock_sendall(sock, _request("/", host, port))
-            if await loop.sock_recv(sock, 1) or not http:
-                return None
-            return f"{host}:{port} closes connections without an answer"
+            if await loop.sock_recv(sock, 4096):
+                await _read_rest(loop, sock, limit)
+            elif http:
+                return f"{host}:{port} closes connections without an answer"
+            return None
     except TimeoutError:
         if connected and not http:
             return None
@@ -86,6 +94,19 @@ async def _first_line(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> s
             break
         received += chunk
     return received.split(b"\n", 1)[0].decode("latin-1").strip()
+
+
+async def _read_rest(loop: asyncio.AbstractEventLoop, sock: socket.socket, limit: asyncio.Timeout) -> None:
+    """Closing a connection with something unread resets it, and the program would tell of that in its log.
+
+    That there is an answer is known: `limit`, on the time until then, ends.
+    """
+    limit.reschedule(None)
+    left = REST_BYTES
+    with suppress(TimeoutError, OSError):
+        async with asyncio.timeout(REST_SECONDS):
+            while left > 0 and (chunk := await loop.sock_recv(sock, 65536)):
+                left -= len(chunk)
 
 
 def _judge(line: str, path: str) -> str | None:
