@@ -195,6 +195,43 @@ def test_waiting_on_a_slow_dependency_is_not_a_lack_of_progress() -> None:
     assert not simulator.failed and sorted(simulator.done) == ["a.api", "a.db"]
 
 
+SLOW = m.Rollout(timeout=1000)
+
+
+@pytest.mark.parametrize("removed", [True, False])
+def test_what_gives_requests_away_stays_until_its_successor_is_there(removed: bool) -> None:
+    deploying = m.Deploying(started_at=NOW, progressed_at=NOW)
+    simulator = Simulator(
+        goal("a.old", "3", count=int(not removed), removed=removed, successors=("a.new",), deploying=deploying),
+        goal("a.new", deploying=deploying, rollout=SLOW, grace=1000),
+    )
+    simulator.instances["old"] = inst("old", key="a.old")
+    decided = simulator.step()
+    assert decided.actions == (m.Start("a.new"),)
+    assert decided.waiting == (("a.old", "a.new"),)
+    simulator.end("old")
+    assert simulator.step().actions == (m.Restart("old"),)
+    simulator.now += 500  # no lack of progress of its own
+    simulator.become_ready("a.new-1")
+    simulator._to("old", "ready")
+    assert simulator.step().actions == (m.Done("a.new"),)
+    assert simulator.step().actions == ((m.Drain("old"),) if removed else (m.Start("a.old"),))
+    simulator.settle()
+    assert not simulator.failed
+    assert "old" not in simulator.instances
+
+
+def test_what_gives_requests_away_stays_for_good_if_its_successor_fails() -> None:
+    deploying = m.Deploying(started_at=NOW, progressed_at=NOW)
+    simulator = Simulator(
+        goal("a.old", count=0, removed=True, successors=("a.new",), deploying=deploying),
+        goal("a.new", deploying=deploying),
+    )
+    simulator.instances["old"] = inst("old", key="a.old")
+    simulator._fail(m.Fail("a.new", "it did not stay up"))
+    assert simulator.step().actions == (m.Fail("a.old", "not begun: a.new failed, and it takes over from this"),)
+
+
 def test_after_a_reboot_everything_starts_in_order() -> None:
     rebooted = m.Ended(what="the machine restarted", rebooted=True)
     simulator = Simulator(goal("a.api", depends_on=("a.db",)), goal("a.db"))

@@ -126,7 +126,7 @@ class Deployer:
             instances=wish.spec.instances,
             depends_on=tuple(name for name in wish.spec.depends_on),
             uid=self._uid(app, wish.name),
-            internal_port=self._internal_port(app, wish) if wish.spec.port is not None else None,
+            internal_port=self._internal_port(app, wish.name) if wish.spec.port is not None else None,
             restart_nonce=row.restart_nonce if row else 0,
             secrets_digest=wish.secrets_digest,
             overrides=wish.overrides,
@@ -168,10 +168,10 @@ class Deployer:
         low, high = self._settings.uids
         return self._registry.store.uids.of(app, service, range(low, high))  # the last one is the builds'
 
-    def _internal_port(self, app: str, wish: Wish) -> int:
+    def _internal_port(self, app: str, service: str) -> int:
         low, high = self._settings.internal_ports
         taken: Callable[[int], bool] = lambda port: not port_is_free(port)  # noqa: E731
-        return self._registry.store.ports.of(app, wish.name, range(low, high + 1), taken)
+        return self._registry.store.ports.of(app, service, range(low, high + 1), taken)
 
     # -- the others -----------------------------------------------------------------------------------------------
 
@@ -187,9 +187,9 @@ class Deployer:
         number = self.rollback_target(row, to)
         spec = self._registry.spec(key, number)
         digest = self._registry.store.secrets.digest(row.app, {use.name for use in spec.secrets})
-        port = row.internal_port
+        port = self._internal_port(row.app, row.name) if spec.port is not None else None
         new = replace(row, release=number, secrets_digest=digest, stopped=False, depends_on=tuple(spec.depends_on))
-        self._commit(operation, [(row, replace(new, internal_port=port if spec.port is not None else None))])
+        self._commit(operation, [(row, replace(new, internal_port=port))])
 
     def rollback_target(self, row: ServiceRow, to: int | None) -> int:
         """The release asked for, or the newest other one that once was deployed well. Raises NotFoundError."""
@@ -231,7 +231,7 @@ class Deployer:
 
     # -- rows -----------------------------------------------------------------------------------------------------
 
-    def _commit(self, operation: Operation, rows: list[tuple[ServiceRow, ServiceRow]]) -> None:
+    def _commit(self, operation: Operation, rows: Sequence[tuple[ServiceRow | None, ServiceRow]]) -> None:
         with self._registry.transaction():
             for old, new in rows:
                 self._change(operation, old, new, operation.actor)
@@ -253,7 +253,7 @@ class Deployer:
                 operation=operation.id,
                 revision=revision(new),
                 release=new.release,
-                previous=self._way_back(old) if old is not None and not new.removed else {},
+                previous={} if old is None or operation.kind == "down" else self._way_back(old),
                 state="running",
                 reason=None,
                 before_done=self._before_ran(new),
@@ -271,10 +271,8 @@ class Deployer:
         """What a failure goes back to; nothing when the old state never worked either."""
         key = f"{old.app}.{old.name}"
         last = self._registry.deployments.get(key)
-        if last is not None and last.state == "superseded":
+        if last is not None and last.state in ("superseded", "failed"):
             return last.previous
-        if last is not None and last.state == "failed" and not last.previous:
-            return {}
         return rollback_point(old)
 
     def _before_ran(self, new: ServiceRow) -> bool:

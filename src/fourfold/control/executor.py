@@ -180,7 +180,7 @@ class Executor:
         if deployment.state == "rolling-back":
             self._deployment(key, state="failed", reason=f"{deployment.reason}; going back failed too: {reason}")
             self._deployment_ended(key, now)
-        elif deployment.previous and spec.deploy.rollback == "auto":
+        elif deployment.previous and (spec.deploy.rollback == "auto" or self._registry.services[key].removed):
             self._deployment(key, state="rolling-back", reason=reason, progressed_at=now)
             self._registry.put_service(restored(self._registry.services[key], deployment.previous))
         else:

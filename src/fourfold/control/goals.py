@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from fourfold.control.claims import successors
 from fourfold.control.registry import Live, Registry, key_of
 from fourfold.plan import model as m
 from fourfold.spec.model import Service
@@ -13,6 +14,8 @@ from fourfold.store.model import Deployment, InstanceRow, ServiceRow
 SYSTEM = "fourfold"
 """The app that Fourfold's own services belong to; users' apps cannot have this name."""
 GATEWAY = f"{SYSTEM}.gateway"
+GATEWAY_RESTARTS = m.Restarting(backoff_min=0.1, backoff_max=0.5)
+"""However often it dies, it is back within a second: all apps need it."""
 
 
 def revision(row: ServiceRow) -> str:
@@ -20,7 +23,10 @@ def revision(row: ServiceRow) -> str:
     return f"{row.release}.{row.pattern}.{row.restart_nonce}.{row.secrets_digest[:12]}"
 
 
-RESTORED = ("release", "pattern", "instances", "stopped", "restart_nonce", "secrets_digest", "depends_on", "overrides")
+RESTORED = (
+    "release", "pattern", "instances", "stopped", "removed", "restart_nonce", "secrets_digest", "depends_on",
+    "overrides", "internal_port",
+)  # fmt: skip
 
 
 def rollback_point(row: ServiceRow) -> dict[str, Any]:
@@ -46,13 +52,26 @@ def desired(row: ServiceRow) -> int:
 
 
 def goals(registry: Registry) -> dict[str, m.Goal]:
-    return {key: goal_of(registry, key) for key in (*registry.services, GATEWAY)}
+    found = {key: goal_of(registry, key) for key in (*registry.services, GATEWAY)}
+    for key, heirs in successors(registry).items():
+        found[key] = replace(found[key], successors=heirs)
+    return found
+
+
+def internal_port(row: ServiceRow, deployment: Deployment | None) -> int | None:
+    """Where others reach it; a release that has no port any more leaves the one before it reachable until it is there.
+
+    None: it has no port, and nothing of it is for the gateway.
+    """
+    if row.internal_port is None and deployment is not None and deployment.state in ("running", "failed"):
+        return deployment.previous.get("internal_port")
+    return row.internal_port
 
 
 def goal_of(registry: Registry, key: str) -> m.Goal:
     if key == GATEWAY:  # it runs while any app has something to reach
-        wanted = any(row.internal_port is not None for row in registry.services.values())
-        return m.Goal(key=GATEWAY, revision="haproxy", count=int(wanted))
+        wanted = any(internal_port(row, registry.deployments.get(key)) for key, row in registry.services.items())
+        return m.Goal(key=GATEWAY, revision="haproxy", count=int(wanted), restarting=GATEWAY_RESTARTS)
     row = registry.services[key]
     return goal(row, registry.spec(key, row.release), registry.deployments.get(key))
 

@@ -2,28 +2,83 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from fourfold.control.registry import Registry
+from fourfold.control.claims import served, wanted
+from fourfold.control.goals import internal_port
+from fourfold.control.registry import Registry, key_of
+from fourfold.gateway import naming
 from fourfold.gateway.model import Backend, Frontend, GatewayConfig, Rule, Server
 from fourfold.spec.model import Gateway, Route
 from fourfold.store.model import InstanceRow
 
 
-def gateway_config(registry: Registry, certificates: Path) -> GatewayConfig:
-    """All apps together. Apps that listen on the same address share a frontend."""
-    rules: dict[str, list[Rule]] = {}
+@dataclass(frozen=True)
+class Exposed:
+    """An app as the gateway sees it."""
+
+    name: str
+    gateway: Gateway
+    certificate: Path
+    """Chain and key; read only if its gateway has TLS."""
+    routes: Mapping[str, list[Route]]
+    """By service."""
+
+
+def gateway_config(registry: Registry, certificates: Path, left_out: Collection[str] = ()) -> GatewayConfig:
+    """All apps together, as they are now; without the routes of those `left_out`."""
     backends = []
     for key, row in sorted(registry.services.items()):
-        if row.internal_port is None:
-            continue
-        backends.append(Backend(key, _servers(registry.of_service(key)), row.internal_port))
-        listen = Gateway.model_validate(registry.apps[row.app].gateway).listen
-        routes = [] if row.removed else registry.spec(key, row.release).route  # another may have its routes already
-        if routes:
-            rules.setdefault(listen, []).extend(rule(key, route) for route in routes)
-    frontends = (_frontend(registry, listen, tuple(found), certificates) for listen, found in sorted(rules.items()))
-    return GatewayConfig(frontends=tuple(frontends), backends=tuple(backends))
+        if port := internal_port(row, registry.deployments.get(key)):
+            backends.append(Backend(key, _servers(registry.of_service(key)), port))
+    routes, names = served(registry), {backend.name for backend in backends}
+    apps = []
+    for name in registry.apps.keys() - set(left_out):
+        own = {row.name: routes.get(key_of(row), []) for row in registry.of_app(name) if key_of(row) in names}
+        apps.append(_exposed(registry, certificates, name, own))
+    return GatewayConfig(frontends=_frontends(apps), backends=tuple(backends))
+
+
+def planned_config(registry: Registry, certificates: Path, change: Exposed | None, app: str) -> GatewayConfig:
+    """All apps together once everything that goes on is done and `change` is too; None: without `app`."""
+    apps = [] if change is None else [change]
+    for name in registry.apps.keys() - {app}:
+        routes = {row.name: wanted(registry, row) for row in registry.of_app(name)}
+        apps.append(_exposed(registry, certificates, name, routes))
+    ports = {key: row.internal_port for key, row in registry.services.items() if row.internal_port}
+    names = {f"{each.name}.{service}" for each in apps for service, found in each.routes.items() if found}
+    return GatewayConfig(_frontends(apps), tuple(Backend(name, (), ports.get(name)) for name in sorted(names)))
+
+
+def _exposed(registry: Registry, certificates: Path, name: str, routes: Mapping[str, list[Route]]) -> Exposed:
+    gateway = Gateway.model_validate(registry.apps[name].gateway)
+    return Exposed(name, gateway, certificate(certificates, name), routes)
+
+
+def alone(app: Exposed) -> GatewayConfig:
+    return GatewayConfig(_frontends([app]), tuple(Backend(f"{app.name}.{name}") for name in sorted(app.routes)))
+
+
+def _frontends(apps: Iterable[Exposed]) -> tuple[Frontend, ...]:
+    """Apps that listen on the same address share a frontend."""
+    together: dict[tuple[str, int], list[Exposed]] = {}
+    for app in sorted(apps, key=lambda app: app.name):
+        if any(app.routes.values()):
+            together.setdefault(naming.listen(app.gateway.listen), []).append(app)
+    return tuple(_frontend(each) for _, each in sorted(together.items()))
+
+
+def _frontend(apps: list[Exposed]) -> Frontend:
+    named = [(f"{app.name}.{name}", routes) for app in apps for name, routes in sorted(app.routes.items())]
+    secure = next((app for app in apps if app.gateway.tls is not None), None)
+    return Frontend(
+        listen=apps[0].gateway.listen,
+        rules=tuple(rule(key, route) for key, routes in named for route in routes),
+        certificate=str(secure.certificate) if secure else None,
+        redirect=any(app.gateway.redirect for app in apps),
+    )
 
 
 def rule(backend: str, route: Route) -> Rule:
@@ -43,14 +98,6 @@ def _servers(rows: list[InstanceRow]) -> tuple[Server, ...]:
         for row in rows
         if row.state in ("ready", "draining") and row.port is not None and row.role == "serve"
     )
-
-
-def _frontend(registry: Registry, listen: str, rules: tuple[Rule, ...], certificates: Path) -> Frontend:
-    for app in sorted(registry.apps):
-        gateway = Gateway.model_validate(registry.apps[app].gateway)
-        if gateway.listen == listen and gateway.tls is not None:
-            return Frontend(listen, rules, certificate=str(certificate(certificates, app)), redirect=gateway.redirect)
-    return Frontend(listen, rules)
 
 
 def certificate(folder: Path, app: str) -> Path:

@@ -60,6 +60,8 @@ class Goal:
     removed: bool = False
     """Count is 0 for good: retire it once nothing is left."""
     depends_on: tuple[str, ...] = ()
+    successors: tuple[str, ...] = ()
+    """Services that take over requests of this one: it stays as it is until their deployments are done."""
     host: str | None = None
     """Key of the service whose instances carry this one's: one guest on each host, and `count` is not used."""
     grace: float = 30.0

@@ -45,6 +45,8 @@ class ServicePlanner:
         self.advance_leaving()
         if lost:
             return  # decided anew once they are marked
+        if self.goal.successors and self._wait_for_successors():
+            return
         if self.goal.count == 0 and self.goal.host is None:
             self.go_down()
         elif reason := self.failure():
@@ -100,6 +102,22 @@ class ServicePlanner:
         host = self.world.instance(instance.host)
         return host is None or host.state in LEAVING or host.state == "exited"
 
+    def _wait_for_successors(self) -> bool:
+        """What gives requests away goes on as it is until those are there that get them; if they fail, for good."""
+        if self.goal.deploying is None or self.goal.deploying.rolling_back:
+            return False
+        left = [goal for key in self.goal.successors if (goal := self.world.goals.get(key)) is not None]
+        for goal in left:
+            if goal.failed and goal.deploying is None:
+                self.world.add(Fail(self.goal.key, f"not begun: {goal.key} failed, and it takes over from this"))
+                return True
+        waits = [goal.key for goal in left if goal.deploying is not None]
+        if waits:
+            self.world.waiting.append((self.goal.key, ", ".join(waits)))
+            self._restart_dead([*self.current, *self.old])
+            self._replace_sick([*self.current, *self.old])
+        return bool(waits)
+
     # -- down -----------------------------------------------------------------------------------------------------
 
     def go_down(self) -> None:
@@ -145,7 +163,8 @@ class ServicePlanner:
         return self._out_of_patience(deploying)
 
     def _out_of_patience(self, deploying: Deploying) -> str | None:
-        needed = [goal for key in self.goal.depends_on if (goal := self.world.goals.get(key))]
+        others = (*self.goal.depends_on, *self.goal.successors)
+        needed = [goal for key in others if (goal := self.world.goals.get(key))]
         if not self.current and any(goal.deploying for goal in needed):
             return None  # it has not begun, and what it waits for has a timeout of its own
         begun = max([deploying.progressed_at, *(goal.settled_at for goal in needed)])
