@@ -8,7 +8,6 @@ import secrets as random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from fourfold import __version__
@@ -16,19 +15,18 @@ from fourfold.build.build import BuildRequest
 from fourfold.clock import rfc3339
 from fourfold.control import views as v
 from fourfold.control.changes import Change, Wish, changes_of, overrides_for
-from fourfold.control.checks import check_fixed_ports, check_listen, check_powers, check_routes, chosen, read_app
+from fourfold.control.checks import check_fixed_ports, check_listen, check_powers, chosen, read_app
 from fourfold.control.deploy import Who
 from fourfold.control.doctor import examine
 from fourfold.control.explain import Case, explain
 from fourfold.control.goals import GATEWAY
 from fourfold.control.operations import Operation
 from fourfold.control.parts import Parts
-from fourfold.control.routing import certificate, rule
+from fourfold.control.routing import certificate
+from fourfold.control.sharing import app_certificate, check_rollback, check_up
 from fourfold.control.sweeping import collect_garbage, purge
 from fourfold.control.top import top
 from fourfold.errors import NotFoundError, UserError
-from fourfold.gateway.certificates import combine, read
-from fourfold.gateway.model import Backend, Frontend, GatewayConfig
 from fourfold.launch.process import limits, unenforced
 from fourfold.spec.model import App
 from fourfold.store.manifest import Manifest
@@ -88,10 +86,9 @@ class Control:
         names = chosen(app, request.services)
         check_powers(app, names, parts.supervisor.powers)
         check_listen(app, parts.settings)
-        check_routes(parts.registry, app, names, request.prune)
         check_fixed_ports(parts.registry, app, names)
         wishes = [self._wish(app, name, request) for name in names]
-        await self._check_gateway(app, Path(request.file).parent)
+        await check_up(parts, app, names, request)
         changes = changes_of(parts.registry, app, wishes, request.services is None, request.prune)
         by_name = {wish.name: wish for wish in wishes}
         for change in changes:
@@ -111,28 +108,6 @@ class Control:
         overrides = overrides_for(row, request.overrides.get(name, {}), request.reset)
         return Wish(name, spec, request.sources[name], digest, overrides)
 
-    async def _check_gateway(self, app: App, folder: Path) -> None:
-        """With the certificate in a place of its own: the one in use stays until the app is brought up."""
-        rules = tuple(
-            rule(f"{app.app}.{name}", route) for name, service in app.services.items() for route in service.route
-        )
-        if not rules:
-            return
-        pem = None
-        if content := self._certificate(app, folder):
-            pem = certificate(self._parts.paths.work, app.app)
-            write_atomically(pem, content, 0o600)
-        backends = tuple(Backend(name) for name in sorted({each.backend for each in rules}))
-        frontend = Frontend(app.gateway.listen, rules, str(pem) if pem else None, app.gateway.redirect)
-        await self._parts.gateway.check(GatewayConfig((frontend,), backends))
-
-    def _certificate(self, app: App, folder: Path) -> bytes | None:
-        tls = app.gateway.tls
-        if tls is None:
-            return None
-        chain, key = (read(str(folder / name), "gateway.tls") for name in (tls.cert, tls.key))
-        return combine(chain, key)
-
     async def up(self, request: v.UpRequest) -> v.OperationView:
         considered = await self._consider(request)  # refused here, it has changed nothing and exits with 2
         app, wishes, _ = considered
@@ -145,7 +120,7 @@ class Control:
             considered = await self._consider(request)
         app, wishes, changes = considered
         who = Who(request.actor, request.commit, request.message)
-        if content := self._certificate(app, Path(request.file).parent):
+        if content := app_certificate(app, request.file):
             write_atomically(certificate(self._parts.paths.certificates, app.app), content, 0o600)
             self._parts.traffic.refresh()
         operation.services = [change.service for change in changes if change.kind not in ("keep", "not-in-file")]
@@ -176,9 +151,16 @@ class Control:
         return self._parts.operations.submit(app, "scale", actor, [service], work)
 
     async def rollback(self, app: str, service: str, to: int | None, actor: str) -> v.OperationView:
-        self._parts.deployer.rollback_target(self._need(app, service), to)
-        work = partial(self._parts.deployer.rollback, f"{app}.{service}", to)
+        row = self._need(app, service)
+        await check_rollback(self._parts, row, self._parts.deployer.rollback_target(row, to))
+        work = partial(self._rollback, app, service, to)
         return self._parts.operations.submit(app, "rollback", actor, [service], work)
+
+    async def _rollback(self, app: str, service: str, to: int | None, operation: Operation) -> None:
+        if operation.queued:
+            row = self._need(app, service)
+            await check_rollback(self._parts, row, self._parts.deployer.rollback_target(row, to))
+        await self._parts.deployer.rollback(f"{app}.{service}", to, operation)
 
     async def restart(self, app: str, services: Sequence[str], actor: str) -> v.OperationView:
         names = self._names(app, services)

@@ -100,7 +100,7 @@ def addresses(config: GatewayConfig) -> Iterator[tuple[str, str, int]]:
     """(what for, host, port) of every address that the gateway listens on; host "" is every address."""
     for frontend in config.frontends:
         host, port = naming.listen(frontend.listen)
-        yield "the gateway", host, port
+        yield f"the gateway on {frontend.listen}", host, port
         if frontend.redirect and frontend.certificate:
             yield f"the redirect to https on port {port}", host, 80
     for backend in config.backends:

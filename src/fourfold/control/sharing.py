@@ -1,0 +1,129 @@
+"""All apps share one gateway: what an app may not have because others have it. Raises UserError (exit code 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from os.path import normpath
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from fourfold.control.claims import among, before, wanted
+from fourfold.control.parts import Parts
+from fourfold.control.registry import Registry
+from fourfold.control.routing import Exposed, alone, certificate, planned_config
+from fourfold.control.status import route_text
+from fourfold.control.views import UpRequest
+from fourfold.errors import UserError
+from fourfold.gateway import naming
+from fourfold.gateway.certificates import combine, read
+from fourfold.spec.model import App, Gateway, Route
+from fourfold.store.model import AppRow, ServiceRow
+
+
+async def check_up(parts: Parts, app: App, names: list[str], request: UpRequest) -> None:
+    """With the certificate in a place of its own: the one in use stays until the app is brought up."""
+    registry = parts.registry
+    mine = {name: app.services[name].route for name in names}
+    rows = registry.of_app(app.app)
+    leaving = {row.name for row in rows if request.prune and row.name not in app.services}
+    refuse_taken(registry, Claimant(app.app, app.gateway, request.file, mine, leaving | mine.keys()))
+    stays = {row.name: wanted(registry, row) for row in rows if row.name not in leaving}
+    with NamedTemporaryFile(dir=parts.paths.work, suffix=".pem") as pem:  # mode 0600
+        pem.write(app_certificate(app, request.file) or b"")
+        pem.flush()
+        await _check_together(parts, Exposed(app.app, app.gateway, Path(pem.name), stays | mine))
+
+
+async def check_rollback(parts: Parts, row: ServiceRow, release: int) -> None:
+    """An older release may have had routes that are another service's now."""
+    registry, app = parts.registry, parts.registry.apps[row.app]
+    mine = {row.name: registry.spec(f"{row.app}.{row.name}", release).route}
+    gateway = Gateway.model_validate(app.gateway)
+    refuse_taken(registry, Claimant(row.app, gateway, app.file, mine, mine.keys()))
+    stays = {each.name: wanted(registry, each) for each in registry.of_app(row.app)}
+    pem = certificate(parts.paths.certificates, row.app)
+    await _check_together(parts, Exposed(row.app, gateway, pem, stays | mine))
+
+
+async def _check_together(parts: Parts, change: Exposed) -> None:
+    """What HAProxy would be told once all that goes on is done, and this too."""
+    if not any(change.routes.values()):
+        return
+    check, certificates = parts.gateway.check, parts.paths.certificates
+    try:
+        await check(planned_config(parts.registry, certificates, change, change.name))
+    except UserError:
+        try:
+            await check(planned_config(parts.registry, certificates, None, change.name))
+        except UserError:  # the others do not work by themselves either: no fault of this one
+            await check(alone(change))
+        else:
+            raise
+
+
+def app_certificate(app: App, file: str) -> bytes | None:
+    """Chain and key of an app whose gateway has TLS."""
+    tls = app.gateway.tls
+    if tls is None:
+        return None
+    chain, key = (read(str(Path(file).parent / name), "gateway.tls") for name in (tls.cert, tls.key))
+    return combine(chain, key)
+
+
+@dataclass(frozen=True)
+class Claimant:
+    """An app that asks for routes. `free`: those of its services that will not have theirs any more."""
+
+    app: str
+    gateway: Gateway
+    file: str
+    routes: Mapping[str, list[Route]]
+    free: Collection[str]
+
+
+def refuse_taken(registry: Registry, claimant: Claimant) -> None:
+    """Routes that others have, are to have, or would have again if the deployment that takes them away fails."""
+    address = naming.listen(claimant.gateway.listen)
+    for key, row in registry.services.items():
+        own = row.app == claimant.app
+        gateway = claimant.gateway if own else Gateway.model_validate(registry.apps[row.app].gateway)
+        if (own and row.name in claimant.free) or naming.listen(gateway.listen) != address:
+            continue
+        theirs = [*wanted(registry, row), *(before(registry, key) if registry.running_deployment(key) else ())]
+        if not own and theirs and any(claimant.routes.values()):
+            _check_certificates(claimant, gateway, registry.apps[row.app])
+        for name, routes in claimant.routes.items():
+            for route in routes:
+                if among(route, theirs):
+                    raise UserError(
+                        f"cannot route {route_text(route)} to {name}: {key} has it on {gateway.listen}",
+                        _way_out(claimant, row),
+                    )
+
+
+def _way_out(claimant: Claimant, row: ServiceRow) -> str:
+    if row.app != claimant.app:
+        return "give one of them another host, path or method, or this app another gateway.listen"
+    return (
+        f"deploy {row.name} too, or give one of them another path; `fourfold up --prune` removes it if not in the file"
+    )
+
+
+def _check_certificates(claimant: Claimant, other: Gateway, owner: AppRow) -> None:
+    """One address has one certificate: a file, however often it is renewed."""
+    mine, theirs = claimant.gateway.tls, other.tls
+    if (mine is None) != (theirs is None):
+        without, having = (claimant.app, owner.name) if mine is None else (owner.name, claimant.app)
+        raise UserError(
+            f"cannot listen on {claimant.gateway.listen}: app {having} has TLS there and app {without} has not",
+            "give this app another gateway.listen, or the same gateway.tls",
+        )
+    if mine is None or theirs is None:
+        return
+    files = [normpath(Path(claimant.file).parent / name) for name in (mine.cert, mine.key)]
+    if files != [normpath(Path(owner.file).parent / name) for name in (theirs.cert, theirs.key)]:
+        raise UserError(
+            f"cannot listen on {claimant.gateway.listen} with this certificate: app {owner.name} uses another there",
+            "give this app another gateway.listen",
+        )
