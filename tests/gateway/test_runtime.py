@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fourfold.errors import WorldError
 from fourfold.gateway.counters import Counters
 from fourfold.gateway.model import Backend, RouteStats, Server
 from fourfold.gateway.runtime import LiveServer, Processes, changes, counters, in_flight, live, processes
@@ -44,15 +45,21 @@ def of_worker(pid: int, used: dict[str, int], uptime: int = 100, connections: in
         (of_worker(1, {"x": 2}, 5) + of_worker(2, {"x": 0, "z": 0}, 99, 4), (2,), {"x": 3, "z": 1}),
         (of_worker(1, {"x": 2}, 5) + of_worker(2, {"x": 0, "z": 0}, 99, 0), (2,), {"x": 2, "z": 0}),
         (of_worker(1, {"x": 2}, 12) + of_worker(2, {"x": 0}, 99, 4), (2,), {"x": 2}),
-        # an old worker that ended meanwhile
-        (of_worker(1, {"x": 2}, 5) + "Can't find the target PID matching the prefix\n", (2,), {"x": 2}),
         # a column more
-        ("# bkname/svname bkid/svid addr port - new used_cur\na.b/x 3/1 127.0.0.1 80 - 7 2\n", (), {"x": 2}),
-        ("", (), {}),
+        ("# bkname/svname bkid/svid addr port - new used_cur\na.b/x 3/1 127.0.0.1 80 - 7 2\nPid: 1\n", (), {"x": 2}),
     ],
 )
 def test_in_flight(text: str, old: tuple[int, ...], expected: dict[str, int]) -> None:
     assert in_flight(text, Processes(0, 0, 1, old)) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", of_worker(2, {"x": 1}), of_worker(1, {"x": 2}) + "Can't find the target PID matching the prefix\n"],
+)
+def test_without_every_answer_nobody_knows(text: str) -> None:
+    with pytest.raises(WorldError, match="no answer from worker"):
+        in_flight(text, Processes(0, 0, 1, (2,)))
 
 
 def test_live() -> None:

@@ -138,7 +138,7 @@ class Operations:
             what = "; ".join(f"{service}: {reason}" for service, reason in bad.items())
             self._failed(operation, f"{operation.kind} of {operation.app} failed: {what}", failed=bad)
             return
-        await self._traffic.settled()
+        await self._traffic.settled(operation.app)
         seconds = self._clock.now() - begun
         self._bus.emit(
             "operation.done", f"{operation.kind} of {operation.app} done in {seconds:.1f} s",

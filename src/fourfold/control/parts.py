@@ -71,7 +71,7 @@ class Parts:
         self.gateway = Gateway(paths)
         self.supervisor = Supervisor(paths, Powers(), on_exit=self._exited, on_lost=self._spawner_lost)
         self.starter = Starter(paths, settings, self.registry, self.artifacts, self.supervisor, self.gateway.launch)
-        self.traffic = GatewayTraffic(self.registry, self.gateway, paths.certificates, self._wake)
+        self.traffic = GatewayTraffic(self.registry, self.gateway, paths.certificates, self._wake, self._left_out)
         executor = Executor(self.registry, self.bus, clock)
         self.lifecycle = Lifecycle(self.registry, executor, self.starter, self.supervisor, self.bus, clock, self._wake)
         self.reconciler = Reconciler(self.registry, executor, self.traffic, clock, self.lifecycle.act, self._waits)
@@ -81,7 +81,9 @@ class Parts:
         self.lifecycle.watcher = self.prober
         self.operations = Operations(self.registry, self.bus, clock, self.traffic)
         self.deployer = Deployer(self.registry, self.builder, self.bus, clock, settings, self._wake)
-        self.status = Status(self.registry, lambda: self.supervisor.powers, self.supervisor.usage)
+        self.status = Status(
+            self.registry, lambda: self.supervisor.powers, self.supervisor.usage, lambda: self.traffic.left_out
+        )
 
     # -- callbacks of parts that know nothing of each other ---------------------------------------------------------
 
@@ -93,6 +95,9 @@ class Parts:
 
     def _wake(self) -> None:
         self.reconciler.wake()
+
+    def _left_out(self, app: str, what: str) -> None:
+        self.bus.emit("gateway.routes", what, app=app)
 
     def _waits(self, key: str, what: str) -> None:
         if (deployment := self.registry.running_deployment(key)) is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from fourfold import __version__
 from fourfold.clock import rfc3339
@@ -22,7 +22,15 @@ UsageOf = Callable[[str], Usage | None]
 
 
 class Status:
-    def __init__(self, registry: Registry, powers: Callable[[], Powers], usage: UsageOf) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        powers: Callable[[], Powers],
+        usage: UsageOf,
+        left_out: Callable[[], Mapping[str, str]],
+    ) -> None:
+        """`left_out`: app -> why the gateway does not serve its routes."""
+        self._left_out = left_out
         self._registry = registry
         self._powers = powers
         self._usage = usage
@@ -35,6 +43,7 @@ class Status:
         return v.StatusView(
             app=name,
             gateway=self.gateway_url(name),
+            gateway_problem=self._left_out().get(name),
             daemon=v.DaemonView(pid=os.getpid(), version=__version__),
             file=row.file,
             services=[self.service(service) for service in self._registry.of_app(name)],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from fourfold.control.goals import GATEWAY, SYSTEM
@@ -18,70 +18,86 @@ log = logging.getLogger(__name__)
 
 DRAIN_POLL_SECONDS = 0.05
 RETRY_SECONDS = 0.5
+RETRY_MOST_SECONDS = 30.0
 PATIENCE = 60.0
 """Seconds that the gateway may take to come up."""
 
 
 class GatewayTraffic:
-    """`changed()` is called when a draining instance has no request left."""
+    """`changed()` is called when a draining instance has no request left; `tell(app, what)` of routes left out."""
 
-    def __init__(self, registry: Registry, gateway: Gateway, certificates: Path, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        gateway: Gateway,
+        certificates: Path,
+        changed: Callable[[], None],
+        tell: Callable[[str, str], None],
+    ) -> None:
         self._registry = registry
         self._gateway = gateway
         self._certificates = certificates
         self._changed = changed
+        self._tell = tell
         self._wanted = asyncio.Event()
+        self._tried: GatewayConfig | None = None
         self._applied: GatewayConfig | None = None
         self._settled = asyncio.Condition()
-        self._error: Exception | None = None
+        self._error: FourfoldError | None = None
         """Why the last attempt to bring the gateway there failed."""
+        self.left_out: dict[str, str] = {}
+        """Apps whose routes the gateway cannot have beside the others', and why."""
+        self._delay = RETRY_SECONDS
+        self._again: asyncio.TimerHandle | None = None
         self._serving: list[tuple[str, int]] = []
+        self._told: set[str] = set()
+        """Servers that the gateway knows to be draining."""
         self._in_flight: dict[str, int] = {}
-        """Of servers that the gateway knows to be draining."""
 
     def sync(self) -> None:
         self._wanted.set()
 
-    def config(self) -> GatewayConfig:
-        return gateway_config(self._registry, self._certificates)
+    def config(self, left_out: Collection[str] = ()) -> GatewayConfig:
+        return gateway_config(self._registry, self._certificates, left_out)
 
     def in_flight(self, name: str) -> int:
-        row = self._registry.instances[name]
-        if row.port is None or not self._serves():
+        """1 while it is not known: the gateway has not been told yet, or does not answer."""
+        runs = any(row.state != "exited" for row in self._registry.of_service(GATEWAY))
+        if self._registry.instances[name].port is None or not runs:
             return 0
         return self._in_flight.get(name, 1)
 
     def _process(self) -> list[tuple[str, int]]:
         return [(row.id, row.run) for row in self._registry.of_service(GATEWAY) if row.state == "ready"]
 
-    async def settled(self) -> None:
+    async def settled(self, app: str) -> None:
         """Wait until the gateway serves what the rows say now. Raises WorldError when it does not come to that."""
-        self._error = None
+        if self._error is not None or self.left_out:
+            self.refresh()
+            self._error = None
         self.sync()
 
         def settled() -> bool:
             hopeless = isinstance(self._error, UserError)
             return hopeless or (self._applied == self.config() and self._serves_what_it_must())
 
+        error: FourfoldError | None = None
         try:
             async with asyncio.timeout(PATIENCE), self._settled:
                 await self._settled.wait_for(settled)
         except TimeoutError:
-            self._error = self._error or WorldError(f"it is not ready after {PATIENCE:g} s")
+            error = self._error or WorldError(f"it is not ready after {PATIENCE:g} s")
         else:
-            self._error = self._error if isinstance(self._error, UserError) else None
-        if self._error is not None:
-            raise WorldError(f"the gateway does not serve this yet: {self._error}", "see: fourfold logs gateway")
+            error = self._error if isinstance(self._error, UserError) else None
+        if why := error or self.left_out.get(app):
+            raise WorldError(f"the gateway does not serve this yet: {why}", "see: fourfold logs gateway")
 
     def _serves_what_it_must(self) -> bool:
-        return self._serves() or not self.config().backends
-
-    def _serves(self) -> bool:
-        return bool(self._process())
+        return bool(self._process()) or not self.config().backends
 
     def refresh(self) -> None:
-        """Something that the configuration names has changed behind its name (a certificate)."""
-        self._applied = None
+        """Try again: something that the configuration names has changed behind its name (a certificate, a port)."""
+        self._tried = self._applied = None
         self.sync()
 
     async def run(self) -> None:
@@ -91,47 +107,105 @@ class GatewayTraffic:
                     await self._wanted.wait()
             except TimeoutError:
                 pass
-            self._wanted.clear()
-            try:
+            if self._wanted.is_set():
+                self._wanted.clear()
                 await self._bring()
-                await self._count()
-            except FourfoldError as error:
-                log.error("%s", error)
-                await self._retry(error)
-            except Exception as error:  # a mistake of ours must not leave the gateway as it is for ever
-                log.exception("a fault in the gateway's loop")
-                await self._retry(error)
-
-    async def _retry(self, error: Exception) -> None:
-        self._applied, self._error = None, error
-        async with self._settled:
-            self._settled.notify_all()
-        asyncio.get_running_loop().call_later(RETRY_SECONDS, self.sync)
+            await self._count()
 
     async def _bring(self) -> None:
-        config = self.config()
-        serving = self._process()
-        if not config.backends:
-            self._applied = config  # HAProxy is on its way out, or not there
-        elif config != self._applied or serving != self._serving:
-            self._serving = serving  # a new HAProxy may have read an older file
-            await self._gateway.apply(config)
-            self._applied = config
+        config, serving = self.config(), self._process()
+        if serving != self._serving:  # a new HAProxy may have read an older file
+            self._serving, self._tried, self._told = serving, None, set()
+        if config != self._tried:
+            self._tried = config
+            try:
+                left_out = await self._apply(config)
+            except FourfoldError as error:
+                await self._failed(config, error)
+            except Exception as error:  # a mistake of ours must not leave the gateway as it is for ever
+                log.exception("a fault in the gateway's loop")
+                await self._failed(config, WorldError(repr(error)))
+            else:
+                self._succeeded(config, left_out)
         async with self._settled:
             self._settled.notify_all()
+
+    async def _apply(self, config: GatewayConfig) -> dict[str, str]:
+        """Make it so, but for the apps that do not fit in beside the others; which, and why."""
+        if not config.backends:
+            return {}  # HAProxy is on its way out, or not there
+        try:
+            await self._gateway.apply(config)
+        except UserError:
+            left_out = await self._misfits()
+            await self._gateway.apply(self.config(left_out))
+            return left_out
+        return {}
+
+    async def _misfits(self) -> dict[str, str]:
+        """Who was there before stays: apps are tried in the order in which they were last brought up."""
+        out = {row.name: "" for row in sorted(self._registry.apps.values(), key=lambda row: row.updated_at)}
+        for name in list(out):
+            del out[name]
+            try:
+                await self._gateway.check(self.config(out))
+            except UserError as error:
+                out[name] = str(error)
+        return out
+
+    def _succeeded(self, config: GatewayConfig, left_out: dict[str, str]) -> None:
+        for name, why in left_out.items():
+            if self.left_out.get(name) != why:
+                log.error("the routes of %s are left out: %s", name, why)
+                self._tell(name, f"the gateway does not serve {name}: {why}")
+        for name in self.left_out.keys() - left_out.keys():
+            self._tell(name, f"the gateway serves {name} again")
+        self.left_out, self._applied, self._error = left_out, config, None
+        self._told = _draining_in(config)
+        if left_out:
+            self._retry()
+        else:
+            self._delay = RETRY_SECONDS
+
+    async def _failed(self, config: GatewayConfig, error: FourfoldError) -> None:
+        """What needs no reload is done all the same: no request may go to an instance that is about to stop."""
+        if str(error) != str(self._error):
+            log.error("%s", error)
+        self._applied, self._error = None, error
+        try:
+            if await self._gateway.set_servers(config.backends):
+                self._told = _draining_in(config)
+        except FourfoldError as again:
+            log.debug("%s", again)
+        self._retry()
+
+    def _retry(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
+        self._again = asyncio.get_running_loop().call_later(self._delay, self.refresh)
+        self._delay = min(2 * self._delay, RETRY_MOST_SECONDS)
 
     def _draining(self) -> set[str]:
         rows = self._registry.instances.values()
         return {row.id for row in rows if row.state == "draining" and row.port is not None and row.app != SYSTEM}
 
     async def _count(self) -> None:
-        applied = self._applied.backends if self._applied else ()
-        known = {server.name for backend in applied for server in backend.servers if server.draining}
-        draining = self._draining() & known
+        draining = self._draining() & self._told
         if not draining:
             self._in_flight = {}
             return
-        counts = await self._gateway.in_flight() if self._serves() else {}
+        try:
+            counts: Mapping[str, int] = await self._gateway.in_flight()
+        except FourfoldError as error:
+            log.debug("%s", error)  # not known: the last counts stand
+            return
+        except Exception:
+            log.exception("a fault while requests in flight were counted")
+            return
         before, self._in_flight = self._in_flight, {name: counts.get(name, 0) for name in draining}
         if any(count == 0 and before.get(name, 1) != 0 for name, count in self._in_flight.items()):
             self._changed()
+
+
+def _draining_in(config: GatewayConfig) -> set[str]:
+    return {server.name for backend in config.backends for server in backend.servers if server.draining}

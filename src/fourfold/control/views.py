@@ -67,6 +67,8 @@ class DaemonView(View):
 class StatusView(View):
     app: str
     gateway: str | None
+    gateway_problem: str | None = None
+    """Why the gateway does not serve this app's routes."""
     daemon: DaemonView
     file: str
     services: list[ServiceView]

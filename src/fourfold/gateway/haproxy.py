@@ -49,11 +49,12 @@ class Gateway:
         self._version: tuple[int, ...] | None = None
 
     def launch(self, instance: str) -> Launch:
-        """HAProxy in the foreground. `apply` first: it reads the file that `apply` leaves.
+        """HAProxy in the foreground. It reads the file that `apply` left, or begins with nothing to serve.
 
         SIGUSR1 ends it when its connections have ended; the supervisor's SIGKILL after that ends the workers too.
         """
-        self._folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self._folder.text() is None:
+            self._folder.write(render(GatewayConfig(), self._machine), {})
         return Launch(
             instance=instance,
             argv=(self.binary, "-W", "-db", "-S", f"unix@{MASTER_SOCKET},mode,600", "-f", CONFIG),
@@ -101,6 +102,16 @@ class Gateway:
             await asyncio.to_thread(self._folder.tidy, wanted.rendered, wanted.certificates)
             return reloaded
 
+    async def set_servers(self, backends: tuple[Backend, ...]) -> bool:
+        """What needs no reload of `apply`, for the services that HAProxy knows; False when it does not run."""
+        async with self._lock:
+            processes = await self._processes()
+            if processes is None or processes.current is None:
+                return False
+            known = (await self._ask_worker(processes.current, "show backend")).splitlines()
+            await self._set_servers(tuple(backend for backend in backends if backend.name in known))
+            return True
+
     async def ready(self) -> bool:
         """Whether a worker serves."""
         try:
@@ -110,16 +121,17 @@ class Gateway:
             return False
 
     async def in_flight(self) -> Mapping[str, int]:
-        """Requests in flight per server, over current and old workers. Servers that no worker knows are not in it."""
+        """Requests in flight per server, over current and old workers. Servers that no worker knows are not in it.
+
+        Raises WorldError unless every worker has answered: one that has not may have any number of them.
+        """
         processes = await self._processes()
-        if processes is None:
-            return {}
-        pids = [pid for pid in (processes.current, *processes.old) if pid]
-        line = "; ".join(f"@!{pid}; show servers conn; show info" for pid in pids)
-        try:
-            return runtime.in_flight(await ask(self._master, line), processes)
-        except NotRunning:
-            return {}
+        if processes is None or processes.current is None:
+            raise NotRunning("cannot count requests in flight: no worker of the gateway runs")
+        pids = [processes.current, *processes.old]
+        # One exchange each: a worker that ended meanwhile would end the answer to all that follows in its line.
+        answers = await asyncio.gather(*(self._ask_worker(pid, "show servers conn", "show info") for pid in pids))
+        return runtime.in_flight("".join(answers), processes)
 
     async def stats(self) -> list[RouteStats]:
         """Counters per backend, since this object was made or the backend came up. HAProxy down: the last ones."""

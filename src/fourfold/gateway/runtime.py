@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from fourfold.errors import WorldError
 from fourfold.gateway.backends import SERVER_OPTIONS, server_address
 from fourfold.gateway.frontends import NOWHERE
 from fourfold.gateway.model import Backend, RouteStats, Server
@@ -128,6 +129,8 @@ def is_due_later(command: str) -> bool:
 def in_flight(text: str, processes: Processes) -> dict[str, int]:
     """Requests in flight per server, over all workers; from `show servers conn; show info` of each, in this order.
 
+    Raises WorldError when one of them has not answered.
+
     An old worker no longer takes commands, and clients that it left idle may send it one more request each: for
     LAST_REQUEST seconds (and one, for clocks) after the reload that request counts too, on every server it knows.
     """
@@ -149,6 +152,8 @@ def in_flight(text: str, processes: Processes) -> dict[str, int]:
             known[pid], rows = rows, []
         elif line.startswith(("Uptime_sec: ", "CurrConns: ")):
             facts[pid, words[0]] = int(words[1])
+    if silent := {processes.current, *processes.old} - known.keys():
+        raise WorldError(f"cannot count requests in flight: no answer from worker {', '.join(map(str, silent))}")
     if facts.get((processes.current or 0, "Uptime_sec:"), 0) <= LAST_REQUEST + 1:
         for old in processes.old:
             for name in known.get(old, ()) if facts.get((old, "CurrConns:")) else ():

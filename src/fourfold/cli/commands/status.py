@@ -53,6 +53,8 @@ def page(view: StatusView, verbose: bool) -> list[str]:
     ]
     where = f" at {view.gateway}" if view.gateway else ""
     lines = [f"{view.app}{where}", ""]
+    if view.gateway_problem:
+        lines[1:1] = [f"the gateway does not serve it: {view.gateway_problem}"]
     lines += formats.table(header, rows, frozenset({"RELEASE", "READY", "CPU", "MEMORY", "RESTARTS"}))
     if notes := [note for service in view.services for note in _notes(service)]:
         lines += ["", *notes]
