@@ -49,6 +49,9 @@ class FakeGateway:
             raise WorldError("no answer")
         return self.flying
 
+    async def clear(self) -> None:
+        self.config, self.servers = GatewayConfig(), ()
+
     def routes(self) -> set[str]:
         return {f"{rule.backend}{rule.path}" for frontend in self.config.frontends for rule in frontend.rules}
 
@@ -198,3 +201,12 @@ async def test_what_the_gateway_has_not_been_told_is_not_drained(scene: Scene) -
     await scene.rounds()
     assert scene.traffic.in_flight(name) == 1
     assert not scene.woken
+
+
+@played
+async def test_when_all_apps_are_gone_nothing_is_left(scene: Scene) -> None:
+    for app in ("old", "young"):
+        scene.life.up(Want("web", removed=True), app=app, kind="down")
+    scene.life.settle()
+    await scene.traffic.settled("old")
+    assert scene.gateway.config == GatewayConfig()

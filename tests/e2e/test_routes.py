@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.e2e.home import Home
+from tests.gateway.pem import self_signed
 from tests.support.load import Load
 from tests.support.wait import until
 
@@ -76,3 +79,19 @@ def test_an_app_that_does_not_fit_is_refused_and_harms_nobody(home: Home) -> Non
         flowing(running)
     unharmed(running)
     assert home.run("apps", "-o", "json").stdout.count('"name"') == 1
+
+
+def test_purge_leaves_no_private_key(home: Home) -> None:
+    text = file(service("web", "/shop"))
+    path = home.app(text.replace("LISTEN'}", "LISTEN', tls: {cert: c.pem, key: c.pem}}"))
+    path.with_name("c.pem").write_bytes(self_signed())
+    home.run("up", "-f", str(path))
+    home.run("plan", "-f", str(path))
+    assert len(keys(home)) == 2  # the one given, and the one that HAProxy reads
+    home.run("down", "-a", "app", "-y", "--purge")
+    assert keys(home) == []
+
+
+def keys(home: Home) -> list[Path]:
+    files = (path for path in home.home.rglob("*") if path.is_file() and path.stat().st_size < 100_000)
+    return [path for path in files if b"PRIVATE KEY" in path.read_bytes()]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fourfold.control.parts import Parts
+from fourfold.control.routing import certificate
 from fourfold.control.views import GcView
 from fourfold.store import gc
 from fourfold.store.blobs import Kept
@@ -51,7 +52,7 @@ async def collect_garbage(parts: Parts) -> GcView:
 
 
 def purge(parts: Parts, app: str) -> None:
-    """After `down`: its secrets, volumes, history, caches and logs. What others share (blobs, artifacts) is for gc."""
+    """After `down`: its secrets, certificate, volumes, history, caches and logs. What others share is for gc."""
     names = {release.service for release in parts.store.releases.all() if release.app == app}
     with parts.store.database.transaction():
         parts.store.secrets.remove_app(app)
@@ -63,6 +64,7 @@ def purge(parts: Parts, app: str) -> None:
     for name in names:
         if (parts.paths.caches / f"{app}.{name}").exists():
             parts.builder.forget(app, name)
+    certificate(parts.paths.certificates, app).unlink(missing_ok=True)
     for folder in (parts.paths.volumes / app, parts.paths.logs / app):
         if folder.exists():
             remove_tree(folder)

@@ -133,7 +133,8 @@ class GatewayTraffic:
     async def _apply(self, config: GatewayConfig) -> dict[str, str]:
         """Make it so, but for the apps that do not fit in beside the others; which, and why."""
         if not config.backends:
-            return {}  # HAProxy is on its way out, or not there
+            await self._gateway.clear()  # HAProxy is on its way out, or not there
+            return {}
         try:
             await self._gateway.apply(config)
         except UserError:

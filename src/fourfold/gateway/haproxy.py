@@ -102,6 +102,13 @@ class Gateway:
             await asyncio.to_thread(self._folder.tidy, wanted.rendered, wanted.certificates)
             return reloaded
 
+    async def clear(self) -> None:
+        """Nothing is to be served: no key or name of what was stays on disk. HAProxy is left to others."""
+        async with self._lock:
+            nothing = render(GatewayConfig(), self._machine)
+            await asyncio.to_thread(self._folder.write, nothing, {})
+            await asyncio.to_thread(self._folder.tidy, nothing, {})
+
     async def set_servers(self, backends: tuple[Backend, ...]) -> bool:
         """What needs no reload of `apply`, for the services that HAProxy knows; False when it does not run."""
         async with self._lock:
