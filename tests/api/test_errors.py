@@ -80,3 +80,9 @@ def test_nonsense(
     answer = http.request(method, path, content=body, headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()["error"]) == (status, error)
     assert server.facade.calls == []
+
+
+def test_a_wrong_method_is_told_the_right_ones(http: httpx.Client) -> None:
+    """RFC 9110, section 15.5.6."""
+    answer = http.patch("/v1/apps")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")

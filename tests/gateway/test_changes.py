@@ -225,6 +225,7 @@ async def test_servers_follow_even_if_the_rest_cannot_be_applied(rig: Rig) -> No
 @with_rig
 async def test_the_first_start_finds_a_file(rig: Rig) -> None:
     await rig.launch()
+    assert (rig.gateway.launch("g").limits.cpu_weight or 0) > 100  # before services that take all the CPU there is
     assert await rig.gateway.apply(rig.config([(await rig.program()).server]))
     assert (await get(rig.port)).status == 200
 

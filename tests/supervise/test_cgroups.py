@@ -56,6 +56,8 @@ V2 = frozenset({"cpu", "memory", "pids", "io"})
         (2, V2, Limits(write_bps=5), "8:0", [("pids.max", "4096"), ("io.max", "8:0 wbps=5")]),
         (2, V2 - {"pids"}, Limits(write_bps=5), None, []),
         (2, frozenset({"pids"}), ALL, "8:0", [("pids.max", "64")]),
+        (2, V2, Limits(cpu_weight=1000), None, [("cpu.weight", "1000"), ("pids.max", "4096")]),
+        (1, V1, Limits(cpu_weight=1000), None, [("cpu.shares", "10240"), ("pids.max", "4096")]),
         (2, V2, Limits(cpu=0.001), None, [("cpu.max", "1000 100000"), ("pids.max", "4096")]),
     ],
 )

@@ -61,7 +61,8 @@ def _complaints(errors: Sequence[Any]) -> str:
 
 async def _answer(request: Request, error: Exception) -> JSONResponse:
     body = describe(error)
-    return JSONResponse(body.model_dump(mode="json"), status_code=body.status)
+    headers = error.headers if isinstance(error, HTTPException) else None  # 405 has Allow
+    return JSONResponse(body.model_dump(mode="json"), status_code=body.status, headers=headers)
 
 
 def as_line(error: BaseException) -> str:

@@ -19,12 +19,14 @@ from fourfold.gateway.model import Backend, GatewayConfig, RouteStats
 from fourfold.gateway.render import CONFIG, MASTER_SOCKET, Rendered, addresses, render
 from fourfold.gateway.runtime import Live, Processes
 from fourfold.gateway.socket import NotRunning, ask, lines
-from fourfold.launch.model import Launch, Stop
+from fourfold.launch.model import Launch, Limits, Stop
 from fourfold.paths import Paths
 
 PATIENCE = 30.0
 """Seconds that HAProxy may take to start a worker."""
 STOP_GRACE = 10.0
+CPU_WEIGHT = 1000
+"""Ten times a service's: one that takes every cycle it gets must not slow down the requests of all others."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Gateway:
             instance=instance,
             argv=(self.binary, "-W", "-db", "-S", f"unix@{MASTER_SOCKET},mode,600", "-f", CONFIG),
             cwd=str(self._folder.path),
+            limits=Limits(cpu_weight=CPU_WEIGHT),
             stop=Stop(signal="USR1", grace=STOP_GRACE),
         )
 

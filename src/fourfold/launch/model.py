@@ -30,6 +30,8 @@ class Limits:
 
     cpu: float | None = None
     """Cores."""
+    cpu_weight: int | None = None
+    """Its share where cores are contended, relative to the others' (100 each): a weight, not a bound."""
     memory: int | None = None
     """Bytes, page cache and children included."""
     pids: int | None = None

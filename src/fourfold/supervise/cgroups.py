@@ -55,6 +55,8 @@ def settings(limits: Limits, hierarchy: Hierarchy, device: str | None) -> list[t
 def _settings_v2(limits: Limits, device: str | None) -> Iterator[tuple[str, str, str]]:
     if limits.cpu is not None:
         yield "cpu", "cpu.max", f"{_quota(limits.cpu)} {_PERIOD}"
+    if limits.cpu_weight is not None:
+        yield "cpu", "cpu.weight", str(limits.cpu_weight)
     if limits.memory is not None:
         yield "memory", "memory.max", str(limits.memory)
         yield "memory", "memory.swap.max", "0"
@@ -69,6 +71,8 @@ def _settings_v1(limits: Limits, device: str | None) -> Iterator[tuple[str, str,
     if limits.cpu is not None:
         yield "cpu", "cpu.cfs_period_us", str(_PERIOD)
         yield "cpu", "cpu.cfs_quota_us", str(_quota(limits.cpu))
+    if limits.cpu_weight is not None:
+        yield "cpu", "cpu.shares", str(limits.cpu_weight * 1024 // 100)
     if limits.memory is not None:
         yield "memory", "memory.limit_in_bytes", str(limits.memory)
         yield "memory", "memory.memsw.limit_in_bytes", str(limits.memory)
