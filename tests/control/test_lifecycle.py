@@ -1,57 +1,154 @@
-"""Instances in the world and their rows: whatever went wrong, they come to agree."""
+"""What the world does to instances, whatever fails in between: no start is lost, nobody waits for what is not there."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+import asyncio
 
 import pytest
 
-from fourfold.clock import SystemClock
-from fourfold.control.bus import Bus
-from fourfold.control.executor import Effects, Executor
-from fourfold.control.goals import SYSTEM
-from fourfold.control.lifecycle import Lifecycle
-from fourfold.control.registry import Registry
-from fourfold.errors import WorldError
+from fourfold.control.executor import Effects
+from fourfold.errors import UserError, WorldError
+from fourfold.plan.model import Drain
 from fourfold.store.model import InstanceRow
-from fourfold.store.store import open_store
-from fourfold.supervise.model import Exit
-from tests.supervise.rig import Rig, scenario
+from fourfold.supervise.model import Identity
+from tests.control.rig import Rig, rigged
 
 
-def made(rig: Rig, state: Any) -> tuple[Lifecycle, Registry]:
-    clock = SystemClock()
-    store = open_store(rig.paths, clock)
-    registry, bus = Registry(store), Bus(store.events)
-    row = InstanceRow("fourfold.gateway-0-x", SYSTEM, "gateway", 0, "", "serve", state, 1.0, 1.0, pid=4, run=3)
-    with registry.transaction():
-        registry.put_instance(row)
-    executor = Executor(registry, bus, clock)
-    return Lifecycle(registry, executor, cast(Any, None), rig, bus, clock, lambda: None), registry
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the store refuses is told it again at once."""
+    monkeypatch.setattr("fourfold.control.lifecycle.RETRY_SECONDS", 0.01)
 
 
-@pytest.mark.parametrize("state", ["stopping", "killing"])
-def test_what_is_to_stop_and_is_not_there_has_ended(state: str) -> None:
-    async def test(rig: Rig) -> None:
-        lifecycle, registry = made(rig, state)
-        (name,) = registry.instances
-        await lifecycle.act(Effects(signals=[name]) if state == "stopping" else Effects(kills=[name]))
-        row = registry.instances[name]
-        assert row.state == "exited" and row.exit is not None and row.exit["reason"] == "exit status unknown"
+@rigged
+async def test_the_port_is_stored_before_the_spawn(rig: Rig) -> None:
+    """A daemon that dies right after the spawn leaves a row that says where to ask, also of an instance run again."""
+    rig.add("a", "b")
+    rig.add("again", port=20999, run=2)
+    seen: dict[str, int | None] = {}
+    rig.supervisor.before_start = lambda name: seen.update({name: rig.stored(name).port})
+    await rig.lifecycle.act(Effects(starts=["a", "b", "again"]))
+    assert seen == {"a": 20000, "b": 20001, "again": 20002}
 
-    scenario(test)
+    watched: list[InstanceRow] = []
+    rig.registry.reload()
+    rig.lifecycle.watcher = Watcher(watched)
+    await rig.lifecycle.adopt("boot")
+    assert {row.id: row.port for row in watched} == seen
 
 
-def test_an_exit_that_cannot_be_stored_is_not_taken() -> None:
-    async def test(rig: Rig) -> None:
-        lifecycle, registry = made(rig, "stopping")
-        (name,) = registry.instances
-        exit = Exit(7, name, 0, None, False, at=1.0, run=3)
-        registry.store.database.query("PRAGMA query_only = 1")
-        with pytest.raises(WorldError):
-            lifecycle.exited(exit)
-        registry.store.database.query("PRAGMA query_only = 0")
-        lifecycle.exited(exit)
-        assert registry.instances[name].state == "exited"
+class Watcher:
+    def __init__(self, watched: list[InstanceRow]) -> None:
+        self._watched = watched
 
-    scenario(test)
+    def watch(self, row: InstanceRow) -> None:
+        self._watched.append(row)
+
+    def unwatch(self, name: str) -> None:
+        pass
+
+
+@rigged
+async def test_a_batch_of_starts_costs_two_commits(rig: Rig) -> None:
+    rig.add("a", "b", "c")
+    commits = 0
+
+    def committed() -> None:
+        nonlocal commits
+        commits += 1
+
+    rig.registry.faults.committed = committed  # type: ignore[method-assign]
+    await rig.lifecycle.act(Effects(starts=["a", "b", "c"]))
+    assert commits == 2
+
+
+@rigged
+async def test_a_start_that_fails_takes_no_other_with_it(rig: Rig) -> None:
+    """Whatever it fails with, before or at the spawn."""
+    rig.add("world", "user", "fault", "spawn", "fine")
+    rig.starter.fails = {
+        "world": WorldError("cannot make the volume"),
+        "user": UserError("cannot find the secret"),
+        "fault": KeyError("x"),
+    }
+    rig.supervisor.fails = {"spawn": OSError("no")}
+    await rig.lifecycle.act(Effects(starts=["world", "user", "fault", "spawn", "fine"]))
+    assert rig.stored("fine").pid is not None and rig.state("fine") == "starting"
+    exits = {name: rig.stored(name).exit or {} for name in ("world", "user", "fault", "spawn")}
+    assert {name: (rig.state(name), exit.get("fatal")) for name, exit in exits.items()} == {
+        "world": ("exited", False), "user": ("exited", True), "fault": ("exited", False), "spawn": ("exited", False),
+    }  # fmt: skip
+    assert exits["world"]["reason"] == "cannot make the volume"
+    assert exits["fault"]["reason"] == "cannot start fault: a fault in Fourfold, see the daemon's log"
+
+
+@rigged
+async def test_a_signal_that_fails_takes_no_other_with_it(rig: Rig) -> None:
+    """What is not there any more has ended; what still runs is told again by the planner."""
+    rig.add("gone", "there", "other", state="stopping")
+    rig.add("killed", state="killing")
+    rig.add("new")
+    rig.supervisor.alive = {name: Identity(1, 1, "boot") for name in ("there", "other")}
+    rig.supervisor.fails = {name: WorldError("it died") for name in ("gone", "there", "killed")}
+    await rig.lifecycle.act(Effects(signals=["gone", "there", "other"], kills=["killed"], starts=["new"]))
+    states = {name: rig.state(name) for name in ("gone", "there", "other", "killed", "new")}
+    assert states == {
+        "gone": "exited", "there": "stopping", "other": "stopping", "killed": "exited", "new": "starting",
+    }  # fmt: skip
+    assert rig.supervisor.told == ["other"] and rig.stored("new").pid is not None
+
+
+@rigged
+async def test_a_start_of_an_older_run_is_replaced(rig: Rig) -> None:
+    rig.add("a", run=2)
+    rig.supervisor.alive["a"] = Identity(7, 1, "boot")
+    rig.supervisor.runs["a"] = 1
+    rig.supervisor.before_start = refuse
+    await rig.lifecycle.act(Effects(starts=["a"]))
+    assert rig.supervisor.told == ["a"] and rig.state("a") == "exited"
+
+
+def refuse(name: str) -> None:
+    raise WorldError("it already runs")
+
+
+@rigged
+async def test_starts_that_the_store_refuses_are_not_lost(rig: Rig) -> None:
+    """They end, as soon as that can be stored, and so are tried again."""
+    rig.add("a")
+    end = rig.refuse_commits()
+    await rig.lifecycle.act(Effects(starts=["a"]))
+    assert not rig.supervisor.alive and rig.state("a") == "starting"
+    end()
+    await asyncio.wait_for(rig.bus.until(lambda: rig.state("a") == "exited"), 10)
+
+
+@rigged
+async def test_ready_counts_for_its_own_run_only(rig: Rig) -> None:
+    """Told while the store refused, and stored when the instance had ended and was started again."""
+    rig.add("a")
+    end = rig.refuse_commits()
+    rig.lifecycle.ready("a")
+    await asyncio.sleep(0)
+    end()
+    rig.add("a", run=2)
+    rig.add("b")
+    rig.lifecycle.ready("b")
+    await asyncio.wait_for(rig.bus.until(lambda: rig.state("b") == "ready"), 10)
+    assert rig.state("a") == "starting"
+
+
+@rigged
+async def test_what_fails_is_not_told(rig: Rig) -> None:
+    """Events of a transaction whose commit is refused: it is tried again, and told then."""
+    rig.add("a", state="ready")
+    rig.registry.faults.committing = full_disk  # type: ignore[method-assign]
+    with pytest.raises(WorldError):
+        rig.executor.execute([Drain("a")])
+    del rig.registry.faults.committing
+    rig.executor.execute([Drain("a")])
+    assert [event.kind for event in rig.bus.since(0)] == ["instance.draining"]
+
+
+def full_disk() -> None:
+    raise WorldError("cannot write the store: its disk is full")

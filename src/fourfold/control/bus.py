@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from fourfold.control.faults import Faults
@@ -44,6 +45,16 @@ class Bus:
         if not self._pending:
             asyncio.get_running_loop().call_soon(self._flush_quietly)
         self._pending.append(self._events.make(kind, message, app, service, instance, actor, data))
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """What is emitted inside is told only if all of it succeeds: around a transaction, which may be tried again."""
+        before = len(self._pending)
+        try:
+            yield
+        except BaseException:
+            del self._pending[before:]
+            raise
 
     def flush(self) -> None:
         """Store what is pending now. Raises WorldError when the store refuses; it is tried again then."""
@@ -87,9 +98,22 @@ class Bus:
         try:
             while not self._closed:
                 news.clear()
+                newest = self.last
                 for event in self.since(after, app, operation):
                     after = event.seq
                     yield event
+                after = max(after, newest)  # the others need not be looked at again
+                await news.wait()
+        finally:
+            self._listeners.discard(news)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something holds that is told by events; a daemon that ends leaves it to the next one."""
+        news = asyncio.Event()
+        self._listeners.add(news)
+        try:
+            while not holds():
+                news.clear()
                 await news.wait()
         finally:
             self._listeners.discard(news)

@@ -65,7 +65,7 @@ class Deployer:
             artifacts = await self._build(operation, app.app, [by_name[c.service] for c in changes if c.build])
             used = {name for c in changes if c.deploys for name in by_name[c.service].spec.depends_on}
             await check_externals({name: each for name, each in app.externals.items() if name in used})
-            with self._registry.transaction():
+            with self._bus.whole(), self._registry.transaction():
                 self._registry.put_app(self._app_row(app, file))
                 for change in changes:
                     wish = by_name.get(change.service)
@@ -232,7 +232,7 @@ class Deployer:
     # -- rows -----------------------------------------------------------------------------------------------------
 
     def _commit(self, operation: Operation, rows: Sequence[tuple[ServiceRow | None, ServiceRow]]) -> None:
-        with self._registry.transaction():
+        with self._bus.whole(), self._registry.transaction():
             for old, new in rows:
                 self._change(operation, old, new, operation.actor)
         self._wake()

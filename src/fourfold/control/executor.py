@@ -35,7 +35,7 @@ class Executor:
 
     def execute(self, actions: Sequence[m.Action]) -> Effects:
         effects = Effects()
-        with self._registry.transaction():
+        with self._bus.whole(), self._registry.transaction():
             for action in actions:
                 self._execute(action, effects)
         return effects

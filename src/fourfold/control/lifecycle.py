@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial, wraps
 from typing import Any, ParamSpec, Protocol
@@ -15,7 +16,8 @@ from fourfold.control.executor import Effects, Executor
 from fourfold.control.goals import SYSTEM, goal_of
 from fourfold.control.registry import Registry, key_of
 from fourfold.control.starter import Starter
-from fourfold.errors import ConflictError, FourfoldError, UserError, WorldError
+from fourfold.errors import FourfoldError, UserError, WorldError
+from fourfold.launch.model import Launch
 from fourfold.plan.restart import failures_after, is_crash_loop
 from fourfold.store.model import InstanceRow
 from fourfold.supervise.model import Exit, Identity
@@ -26,6 +28,9 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
 Arguments = ParamSpec("Arguments")
+Prepared = tuple[InstanceRow, Launch, dict[str, str]]
+"""What is to be spawned, and the values of its secrets."""
+Started = tuple[InstanceRow, Identity]
 
 
 def until_stored(tell: Callable[Arguments, None]) -> Callable[Arguments, None]:
@@ -68,23 +73,35 @@ class Lifecycle:
         self._clock = clock
         self._wake = wake
         self.watcher: Watcher | None = None
-        self._got_ready: dict[str, float] = {}
-        """Instance -> since when; to be stored."""
+        self._got_ready: dict[str, tuple[int, float]] = {}
+        """Instance -> (run, since when); to be stored."""
 
     # -- effects --------------------------------------------------------------------------------------------------
 
     async def act(self, effects: Effects) -> None:
-        """Do what the executor has stored. A spawn that fails becomes an instance that ended."""
+        """Do what the executor has stored. What fails for one instance keeps no other from what it is due."""
         for name in effects.signals:
             self._unwatch(name)
-            if not await self._supervisor.signal(name, self._stop_signal(name)):
-                self._is_not_there(name)
+            with self._alone(name):
+                if not await self._supervisor.signal(name, self._stop_signal(name)):
+                    self._is_not_there(name)
         for name in effects.kills:
-            if not await self._supervisor.kill(name):
-                self._is_not_there(name)
+            with self._alone(name):
+                if not await self._supervisor.kill(name):
+                    self._is_not_there(name)
         if effects.starts:
-            outcomes = await asyncio.gather(*(self._spawn(name) for name in effects.starts))
+            outcomes = await asyncio.gather(*(self._spawn(*each) for each in self._prepare(effects.starts)))
             self._record_starts([outcome for outcome in outcomes if outcome is not None])
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        """Around a signal: the planner follows one that had no effect by another, unless nothing is there any more."""
+        try:
+            yield
+        except Exception as error:
+            log.error("cannot signal %s: %s", name, error, exc_info=not isinstance(error, FourfoldError))
+            if name not in self._supervisor.running():
+                self._is_not_there(name)
 
     def _stop_signal(self, name: str) -> str:
         row = self._registry.instances[name]
@@ -92,81 +109,105 @@ class Lifecycle:
             return "USR1"
         return self._registry.spec(key_of(row), row.release).stop.signal
 
-    async def _spawn(self, name: str) -> tuple[InstanceRow, Identity] | None:
+    def _prepare(self, names: Sequence[str]) -> list[Prepared]:
+        """Ports are stored before anything can listen there: whoever adopts an instance must know where to ask it."""
+        prepared: list[Prepared] = []
+        refused: dict[str, Exception] = {}
         try:
-            row, launch, values = self._starter.prepare(self._registry.instances[name])
-            # The port is stored at once: the next one to be prepared must not get it too.
-            self._registry.instances[name] = row
-            return row, await self._supervisor.start(launch, values, row.run)
-        except ConflictError:
-            return await self._already_runs(name)
-        except FourfoldError as error:
-            if name in self._supervisor.running():  # the spawner died after it had started it
-                return await self._already_runs(name)
-            self._refused(name, error)
-            return None
+            with self._registry.transaction():
+                for name in names:
+                    try:
+                        row, launch, values = self._starter.prepare(self._registry.instances[name])
+                    except Exception as error:
+                        refused[name] = error
+                        continue
+                    self._registry.put_instance(row)
+                    prepared.append((row, launch, values))
+        except Exception as error:
+            prepared, refused = [], dict.fromkeys(names, error)
+        for name, why in refused.items():
+            self._refused(name, why)
+        return prepared
 
-    async def _already_runs(self, name: str) -> tuple[InstanceRow, Identity] | None:
-        """A start of which we did not hear took place: it is this run, or an older one that has to go."""
-        row = self._registry.instances[name]
-        identity = self._supervisor.running().get(name)
-        if identity is not None and self._supervisor.run_of(name) == row.run:
+    async def _spawn(self, row: InstanceRow, launch: Launch, values: dict[str, str]) -> Started | None:
+        name = row.id
+        try:
+            return row, await self._supervisor.start(launch, values, row.run)
+        except Exception as error:
+            identity = self._supervisor.running().get(name)
+            if identity is None:
+                self._refused(name, error)
+                return None
+        # A start of which we did not hear took place: it is this run, or an older one that has to go.
+        if self._supervisor.run_of(name) == row.run:
             return row, identity
-        await self._supervisor.kill(name)
+        with self._alone(name):
+            await self._supervisor.kill(name)
         self._refused(name, WorldError(f"an earlier run of {name} was still there and has been killed"))
         return None
 
     @until_stored
-    def _refused(self, name: str, error: FourfoldError) -> None:
+    def _refused(self, name: str, error: Exception) -> None:
+        """A start that fails becomes an instance that ended: the planner tries again, or gives up."""
         row = self._registry.instances[name]
+        reason = str(error)
+        if not isinstance(error, FourfoldError):
+            log.error("cannot start %s", name, exc_info=error)
+            reason = f"cannot start {name}: a fault in Fourfold, see the daemon's log"
         fatal = isinstance(error, UserError)
         with self._registry.transaction():
-            self._executor.ended(name, code=None, reason=str(error), fatal=fatal, failures=row.failures + 1)
-        self._emit("instance.exited", row, f"{name}: {error}", reason=str(error))
+            self._executor.ended(name, code=None, reason=reason, fatal=fatal, failures=row.failures + 1)
+        self._emit("instance.exited", row, f"{name}: {reason}", reason=reason)
         self._wake()
 
     @until_stored
-    def _record_starts(self, started: list[tuple[InstanceRow, Identity]]) -> None:
+    def _record_starts(self, started: list[Started]) -> None:
         now = self._clock.now()
+        recorded = []
         with self._registry.transaction():
             for row, identity in started:
                 known = self._registry.instances.get(row.id)
-                if known is None or known.state == "exited":
+                if known is None or known.state == "exited" or known.run != row.run:
                     continue  # it has ended already, and its exit was quicker than we
-                self._registry.put_instance(_identified(replace(known, port=row.port, started_at=now), identity))
-        for row, _ in started:
-            if (stored := self._registry.instances.get(row.id)) and stored.state == "starting":
-                self._emit("instance.started", stored, f"{stored.id} started")
-                self._watch(stored)
+                recorded.append(_identified(replace(known, started_at=now), identity))
+                self._registry.put_instance(recorded[-1])
+        for row in recorded:
+            if row.state == "starting":
+                self._emit("instance.started", row, f"{row.id} started")
+                self._watch(row)
 
     # -- what probes say ------------------------------------------------------------------------------------------
 
     def ready(self, name: str) -> None:
         """Stored together with others that get ready in the same moment."""
+        if (row := self._registry.instances.get(name)) is None:
+            return
         if not self._got_ready:
             asyncio.get_running_loop().call_soon(self._store_ready)
-        self._got_ready[name] = self._clock.now()
+        self._got_ready[name] = (row.run, self._clock.now())
 
     @until_stored
     def _store_ready(self) -> None:
-        rows = [row for name in self._got_ready if (row := self._registry.instances.get(name)) is not None]
+        known = self._registry.instances
+        rows = [known[name] for name, (run, _) in self._got_ready.items() if name in known and known[name].run == run]
         rows = [row for row in rows if row.state in ("starting", "unready")]
         with self._registry.transaction():
             for row in rows:
-                now = self._got_ready[row.id]
+                _, now = self._got_ready[row.id]
                 self._registry.put_instance(replace(row, state="ready", changed_at=now, ready_at=now))
                 if deployment := self._registry.running_deployment(key_of(row)):
                     self._registry.put_deployment(replace(deployment, progressed_at=now))
         for row in rows:
             self._registry.live[row.id].probe_error = None
             first = row.state == "starting" and row.started_at is not None
-            after = f" after {self._got_ready[row.id] - (row.started_at or 0):.2f} s" if first else ""
+            after = f" after {self._got_ready[row.id][1] - (row.started_at or 0):.2f} s" if first else ""
             self._emit("instance.ready", row, f"{row.id} is ready{after}")
         self._got_ready.clear()
         self._wake()
 
     @until_stored
     def unready(self, name: str, error: str) -> None:
+        self._got_ready.pop(name, None)
         row = self._registry.instances.get(name)
         if row is None or row.state != "ready":
             return
@@ -232,7 +273,8 @@ class Lifecycle:
         running = self._supervisor.running()
         for name in running.keys() - self._registry.instances.keys():
             log.warning("%s runs, but nobody asked for it: killed", name)
-            await self._supervisor.kill(name)
+            with self._alone(name):
+                await self._supervisor.kill(name)
         unstarted = []
         with self._registry.transaction():
             for row in list(self._registry.instances.values()):

@@ -20,7 +20,6 @@ from fourfold.control.traffic import GatewayTraffic
 from fourfold.control.views import OperationView
 from fourfold.errors import FourfoldError, WorldError
 from fourfold.store.deployments import OPEN
-from fourfold.store.model import Deployment
 
 log = logging.getLogger(__name__)
 
@@ -130,9 +129,9 @@ class Operations:
         begun = self._clock.now()
         if operation.queued:
             self._tell_start(operation)
-        after = self._bus.last
         await work(operation)
-        deployments = await self._ended(operation, after)
+        await self._bus.until(lambda: not self._is_open(operation))
+        deployments = self._registry.store.deployments.of_operation(operation.id)
         bad = {row.service: row.reason or row.state for row in deployments if row.state != "done"}
         if bad:
             what = "; ".join(f"{service}: {reason}" for service, reason in bad.items())
@@ -147,16 +146,6 @@ class Operations:
 
     def _failed(self, operation: Operation, message: str, **data: Any) -> None:
         self._bus.emit("operation.failed", message, **operation.tag(), **data)
-
-    async def _ended(self, operation: Operation, after: int) -> list[Deployment]:
-        """Wait for all deployments of an operation; how they ended."""
-        if self._is_open(operation):
-            async for event in self._bus.follow(after, operation.app, operation.id):
-                if not event.kind.startswith("deploy."):
-                    continue
-                if not self._is_open(operation):
-                    break
-        return self._registry.store.deployments.of_operation(operation.id)
 
     def _is_open(self, operation: Operation) -> bool:
         latest = self._registry.deployments.values()

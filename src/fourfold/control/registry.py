@@ -5,7 +5,7 @@ Every change goes through `transaction()`: either disk and memory both have it, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -42,13 +42,13 @@ class Registry:
     faults: Faults = field(default_factory=lambda: Faults({}))
 
     def __post_init__(self) -> None:
-        self._specs: dict[tuple[str, int], tuple[Release, Service]] = {}
         self.reload()
 
     def reload(self) -> None:
+        self._specs: dict[tuple[str, int], tuple[Release, Service]] = {}
         self.apps = {row.name: row for row in self.store.apps.all()}
         self.services = {key_of(row): row for row in self.store.services.all()}
-        self.instances = {row.id: row for row in self.store.instances.all() if row.state != "gone"}
+        self.instances = {row.id: row for row in self.store.instances.alive()}
         self._by_service: dict[str, set[str]] = {}
         for row in self.instances.values():
             self._by_service.setdefault(key_of(row), set()).add(row.id)
@@ -115,6 +115,11 @@ class Registry:
 
     def add_release(self, release: Release) -> None:
         self.store.releases.add(release)
+
+    def forget_releases(self, gone: Iterable[tuple[str, str, int]]) -> None:
+        """After they were removed from the store (app, service, number): numbers of a purged app are given again."""
+        for app, service, number in gone:
+            self._specs.pop((f"{app}.{service}", number), None)
 
     def add_deployment(self, row: Deployment) -> Deployment:
         stored = self.store.deployments.add(row)

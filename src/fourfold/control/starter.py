@@ -40,7 +40,8 @@ class Starter:
         self._next_port = settings.ports[0] + os.getpid() * 97 % (settings.ports[1] - settings.ports[0] + 1)
 
     def prepare(self, row: InstanceRow) -> tuple[InstanceRow, Launch, dict[str, str]]:
-        """The row with its port, its Launch, and the values of its secrets. Raises UserError or WorldError."""
+        """The row with its port (the next one to be prepared must not get it too: put it into the registry), its
+        Launch, and the values of its secrets. Raises UserError or WorldError."""
         if row.app == SYSTEM:
             return row, self._gateway_launch(row.id), {}
         key = key_of(row)
@@ -107,12 +108,22 @@ class Starter:
         raise WorldError(f"cannot find a free port: {low} to {high} are all in use", "widen `ports` in fourfold.toml")
 
     def _volume(self, service: ServiceRow, name: str) -> Path:
+        """Made beside and renamed: a daemon that dies meanwhile must not leave one that its service cannot write."""
         folder = self._paths.volumes / service.app / service.name / name
-        if not folder.exists():
-            folder.mkdir(parents=True)
-            folder.chmod(0o700)
+        if folder.exists():
+            return folder
+        staged = folder.with_name(f".{name}.new")
+        try:
+            staged.mkdir(parents=True, exist_ok=True)
+            staged.chmod(0o700)
             if self._supervisor.powers.users:
-                os.chown(folder, service.uid, service.uid)
+                os.chown(staged, service.uid, service.uid)
+            staged.rename(folder)
+        except OSError as error:
+            raise WorldError(
+                f"cannot make the volume {name} of {service.name}: {error.strerror} ({error.filename})",
+                f"see that the disk of {self._paths.volumes} is there and has room",
+            ) from error
         return folder
 
     def _scratch(self, row: InstanceRow) -> Path:

@@ -23,6 +23,10 @@ class Instances:
         """Oldest first, dead ones included."""
         return TABLE.select(self._database, "WHERE app = ? AND service = ? ORDER BY created_at, id", app, service)
 
+    def alive(self) -> list[InstanceRow]:
+        """All but those that are gone for good."""
+        return TABLE.select(self._database, "WHERE state != 'gone' ORDER BY created_at, id")
+
     def all(self) -> list[InstanceRow]:
         return TABLE.select(self._database, "ORDER BY created_at, id")
 
