@@ -228,6 +228,9 @@ class FakeFacade:
         self._asked("stop", app, list(services), actor)
         return self._operation(app, "stop", services)
 
+    async def cancel(self, operation: str, actor: str) -> None:
+        self._asked("cancel", operation, actor)
+
     async def history(self, app: str, service: str | None) -> list[v.ReleaseView]:
         self._asked("history", app, service)
         return [release for release in self.releases if service in (None, release.service)]

@@ -313,7 +313,23 @@ def test_a_conflict(cli: Cli, server: Serving) -> None:
     assert (result.code, result.err) == (2, "error: cannot scale: no\nhint: wait\n")
 
 
-def test_ctrl_c_says_that_it_goes_on(cli: Cli, server: Serving, app: Path) -> None:
+@pytest.mark.parametrize(
+    ("refused", "said"),
+    [
+        (None, "interrupted: nothing was changed\n"),
+        (
+            ConflictError("cannot cancel the up of shop: it is being deployed already"),
+            "interrupted: the up of shop goes on in the daemon\nfollow it: fourfold events -f --operation op1\n",
+        ),
+    ],
+    ids=["it builds", "it deploys"],
+)
+def test_ctrl_c_cancels_what_has_changed_nothing(
+    cli: Cli, server: Serving, app: Path, refused: ConflictError | None, said: str
+) -> None:
+    if refused is not None:
+        server.facade.fails["cancel"] = refused
+
     def interrupt() -> None:
         eventually(lambda: server.facade.following == 1)
         signal.pthread_kill(main, signal.SIGINT)
@@ -324,9 +340,8 @@ def test_ctrl_c_says_that_it_goes_on(cli: Cli, server: Serving, app: Path) -> No
     result = cli("up")
     thread.join()
     assert result.code == 130
-    assert result.err.endswith(
-        "interrupted: the up of shop goes on in the daemon\nfollow it: fourfold events -f --operation op1\n"
-    )
+    assert result.err.endswith(said)
+    assert asked(server, "cancel") == [("op1", "alice")]
 
 
 def test_a_daemon_that_is_replaced_meanwhile(cli: Cli, server: Serving, app: Path) -> None:

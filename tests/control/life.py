@@ -12,6 +12,7 @@ from fourfold.build.build import Builder
 from fourfold.control.bus import Bus
 from fourfold.control.deploy import Deployer
 from fourfold.control.executor import Executor
+from fourfold.control.faults import Faults
 from fourfold.control.goals import GATEWAY, SYSTEM, goals, instance
 from fourfold.control.operations import Operation
 from fourfold.control.registry import Registry, key_of
@@ -46,7 +47,7 @@ class Life:
         layout.create(paths, root=False)
         self.clock = FixedClock()
         self.registry = Registry(open_in(paths, self.clock))
-        self.bus = Bus(self.registry.store.events)
+        self.bus = Bus(self.registry.store.events, Faults({}))
         self.executor = Executor(self.registry, self.bus, self.clock)
         settings = Settings()
         self.deployer = Deployer(self.registry, cast(Builder, None), self.bus, self.clock, settings, lambda: None)

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from fourfold.control.bus import Bus
 from fourfold.control.executor import Executor
+from fourfold.control.faults import Faults
 from fourfold.control.lifecycle import Lifecycle
 from fourfold.control.registry import Registry
 from fourfold.control.starter import Starter
@@ -89,7 +90,7 @@ class Rig:
         self.store.releases.add(release("web", 1, spec=SPEC))
         add_service(self.store, service_row("web", internal_port=19000))
         self.registry = Registry(self.store)
-        self.bus = Bus(self.store.events)
+        self.bus = Bus(self.store.events, Faults({}))
         self.executor = Executor(self.registry, self.bus, self.clock)
         self.starter = FakeStarter(self.registry)
         self.supervisor = FakeSupervisor()

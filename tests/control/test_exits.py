@@ -9,6 +9,7 @@ import pytest
 from fourfold.clock import SystemClock
 from fourfold.control.bus import Bus
 from fourfold.control.executor import Effects, Executor
+from fourfold.control.faults import Faults
 from fourfold.control.goals import SYSTEM
 from fourfold.control.lifecycle import Lifecycle
 from fourfold.control.registry import Registry
@@ -22,7 +23,7 @@ from tests.supervise.rig import Rig, scenario
 def made(rig: Rig, state: Any) -> tuple[Lifecycle, Registry]:
     clock = SystemClock()
     store = open_store(rig.paths, clock)
-    registry, bus = Registry(store), Bus(store.events)
+    registry, bus = Registry(store), Bus(store.events, Faults({}))
     row = InstanceRow("fourfold.gateway-0-x", SYSTEM, "gateway", 0, "", "serve", state, 1.0, 1.0, pid=4, run=3)
     with registry.transaction():
         registry.put_instance(row)

@@ -104,12 +104,21 @@ def _detached(session: Session, operation: OperationView) -> int:
 
 def _interrupted(session: Session, operation: OperationView | None) -> int:
     print(file=sys.stderr)  # after the terminal's ^C
-    if operation is None:
+    if operation is None or _cancelled(session, operation):
         output.say("interrupted: nothing was changed", session.options)
     else:
         output.say(f"interrupted: the {operation.kind} of {operation.app} goes on in the daemon", session.options)
         output.say(f"follow it: {_following(operation)}", session.options)
     return 130
+
+
+def _cancelled(session: Session, operation: OperationView) -> bool:
+    """Whether it waited or built, and does so no more. What has changed something goes on to its end."""
+    try:
+        session.client.send("POST", f"/v1/operations/{operation.id}/cancel", {"actor": session.actor})
+    except FourfoldError:
+        return False
+    return True
 
 
 def _ended(session: Session, operation: OperationView, steps: Steps) -> int:

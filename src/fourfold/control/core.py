@@ -24,7 +24,7 @@ from fourfold.control.operations import Operation
 from fourfold.control.parts import Parts
 from fourfold.control.routing import certificate
 from fourfold.control.sharing import app_certificate, check_rollback, check_up
-from fourfold.control.sweeping import collect_garbage, purge
+from fourfold.control.sweeping import collect_garbage
 from fourfold.control.top import top
 from fourfold.errors import NotFoundError, UserError
 from fourfold.launch.process import limits, unenforced
@@ -127,18 +127,11 @@ class Control:
         await self._parts.deployer.up(app, request.file, wishes, changes, who, operation)
 
     async def down(self, app: str, purge: bool, actor: str) -> v.OperationView:
-        self._parts.status.need_app(app)
-        names = [row.name for row in self._parts.registry.of_app(app)]
-        return self._parts.operations.submit(app, "down", actor, names, partial(self._down, app, purge))
-
-    async def _down(self, app: str, everything: bool, operation: Operation) -> None:
-        after = self._parts.bus.last
-        await self._parts.deployer.down(app, operation)
-        async for event in self._parts.bus.follow(after, app):
-            if event.kind == "app.removed":
-                break
-        if everything:
-            purge(self._parts, app)
+        parts = self._parts
+        if not (purge and parts.down.leaves(app)):
+            parts.status.need_app(app)
+        names = [row.name for row in parts.registry.of_app(app)]
+        return parts.operations.submit(app, "down", actor, names, partial(parts.down.run, app, purge))
 
     # -- services -------------------------------------------------------------------------------------------------
 
@@ -181,6 +174,9 @@ class Control:
     def _need(self, app: str, service: str) -> ServiceRow:
         self._parts.status.need_app(app)
         return self._parts.deployer.need(f"{app}.{service}")
+
+    async def cancel(self, operation: str, actor: str) -> None:
+        await self._parts.operations.cancel(operation, actor)
 
     async def history(self, app: str, service: str | None) -> list[v.ReleaseView]:
         return self._parts.status.history(app, service)

@@ -23,6 +23,9 @@ from fourfold.spec.model import App
 from fourfold.store.artifacts import Artifact
 from fourfold.store.model import AppRow, Deployment, Release, ServiceRow
 
+PURGE = "purge."
+"""And an app: the name in `meta` of an operation that is to delete what `down` keeps of it."""
+
 
 @dataclass(frozen=True)
 class Who:
@@ -66,6 +69,7 @@ class Deployer:
             used = {name for c in changes if c.deploys for name in by_name[c.service].spec.depends_on}
             await check_externals({name: each for name, each in app.externals.items() if name in used})
             with self._bus.whole(), self._registry.transaction():
+                self._registry.store.meta.remove(PURGE + app.app)  # of one that failed: this app is another one
                 self._registry.put_app(self._app_row(app, file))
                 for change in changes:
                     wish = by_name.get(change.service)
@@ -217,9 +221,10 @@ class Deployer:
         rows = [row for row in map(self.need, keys) if not row.stopped]
         self._commit(operation, [(row, replace(row, stopped=True)) for row in rows])
 
-    async def down(self, app: str, operation: Operation) -> None:
-        rows = self._registry.of_app(app)
-        self._commit(operation, [(row, replace(row, removed=True)) for row in rows])
+    def remove(self, app: str, operation: Operation) -> None:
+        """All of an app; inside a transaction."""
+        for row in self._registry.of_app(app):
+            self._change(operation, row, replace(row, removed=True), operation.actor)
 
     def need(self, key: str) -> ServiceRow:
         row = self._registry.services.get(key)
@@ -243,6 +248,7 @@ class Deployer:
         if (before := self._registry.running_deployment(key)) is not None:
             ended = replace(before, state="superseded", finished_at=self._clock.now())
             self._registry.put_deployment(ended)
+        operation.firm = True
         now = self._clock.now()
         self._registry.put_service(new)
         self._registry.add_deployment(

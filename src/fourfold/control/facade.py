@@ -30,6 +30,10 @@ class Facade(Protocol):
     async def history(self, app: str, service: str | None) -> list[v.ReleaseView]: ...
     async def explain(self, app: str, service: str) -> v.ExplainView: ...
 
+    async def cancel(self, operation: str, actor: str) -> None:
+        """End one that waits or builds. Raises NotFoundError, or ConflictError for one that has changed something."""
+        ...
+
     # what happened and happens
     def events(
         self, app: str | None, after: int, follow: bool, operation: str | None = None

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from fourfold.control.bus import Bus
 from fourfold.control.registry import Registry
 from fourfold.control.traffic import GatewayTraffic
 from fourfold.control.views import OperationView
-from fourfold.errors import FourfoldError, WorldError
+from fourfold.errors import ConflictError, FourfoldError, NotFoundError
 from fourfold.store.deployments import OPEN
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,10 @@ class Operation:
     """Those it changes."""
     queued: bool = False
     """It had to wait for another one."""
+    firm: bool = False
+    """It has changed something, and goes on to its end."""
+    cancelled: str | None = None
+    """By whom."""
 
     def tag(self) -> dict[str, Any]:
         return {"app": self.app, "actor": self.actor, "operation": self.id}
@@ -53,9 +57,12 @@ class Operations:
         self._clock = clock
         self._traffic = traffic
         self._locks: dict[str, asyncio.Lock] = {}
-        self._busy: dict[str, Operation] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._queues: dict[str, list[Operation]] = {}
+        """Of each app, the one at work first."""
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._known: set[str] = set()
+        self.ended = asyncio.Event()
+        """Set whenever one has ended; for whoever tidies up after them."""
 
     def submit(self, app: str, kind: str, actor: str, services: list[str], work: Work) -> OperationView:
         """Begin `work` once the operations before it on this app have ended."""
@@ -63,54 +70,83 @@ class Operations:
         operation = Operation(id, app, kind, actor, self._clock.now(), services)
         self._known.add(id)
         after = self._bus.last
-        before = self._busy.get(app)
+        queue = self._queues.get(app, [])
         waiting_for = None
-        operation.queued = before is not None
-        if before is not None:
+        operation.queued = bool(queue)
+        if queue:
+            before = queue[0]
             seconds = self._clock.now() - before.since
             waiting_for = f"{before.kind} by {before.actor or 'somebody'}, running for {seconds:.0f} s"
             self._bus.emit("operation.queued", f"{kind} of {app} waits for: {waiting_for}", **operation.tag())
         else:
-            self._busy[app] = operation
             self._tell_start(operation)
-        try:
-            self._bus.flush()  # a store that cannot be written refuses the request
-        except WorldError:
-            if self._busy.get(app) is operation:
-                del self._busy[app]
-            raise
-        self._spawn(self._run(operation, work))
+        self._bus.flush()  # a store that cannot be written refuses the request
+        self._spawn(operation, work)
         return OperationView(id=id, app=app, kind=kind, services=services, after=after, waiting_for=waiting_for)
 
     def knows(self, id: str) -> bool:
         return id in self._known or bool(self._registry.store.deployments.of_operation(id))
 
-    def resume(self) -> None:
-        """Go on waiting for the deployments that a daemon before this one began."""
-        for deployment in self._registry.store.deployments.running():
-            if deployment.operation not in self._known:
-                self._known.add(deployment.operation)
-                operation = Operation(
-                    deployment.operation, deployment.app, "deployment", deployment.actor, deployment.started_at
-                )
-                self._spawn(self._run(operation, _nothing))
+    def busy(self, app: str) -> bool:
+        return app in self._queues
+
+    async def cancel(self, id: str, actor: str) -> None:
+        """End one that waits or builds: it has changed nothing yet. Raises ConflictError for one that has."""
+        operation = next((each for queue in self._queues.values() for each in queue if each.id == id), None)
+        if operation is None:
+            if self.knows(id):
+                raise ConflictError(f"cannot cancel operation {id}: it has ended")
+            raise NotFoundError(f"cannot cancel operation {id}: it is not known")
+        if operation.firm:
+            raise ConflictError(
+                f"cannot cancel the {operation.kind} of {operation.app}: it is being deployed already",
+                "see it through, then go back with `fourfold rollback`",
+            )
+        operation.cancelled = actor or "somebody"
+        self._tasks[id].cancel()
+        await asyncio.wait({self._tasks[id]})
+
+    def resume(self, unfinished: Sequence[tuple[Operation, Work]]) -> None:
+        """Go on with what a daemon before this one began: `unfinished`, and to wait for all other deployments."""
+        for operation, work in unfinished:
+            self._resume(operation, work)
+        for row in self._registry.store.deployments.running():
+            self._resume(Operation(row.operation, row.app, "deployment", row.actor, row.started_at), _nothing)
+
+    def _resume(self, operation: Operation, work: Work) -> None:
+        if operation.id not in self._known:
+            self._known.add(operation.id)
+            operation.firm = True
+            self._spawn(operation, work)
 
     async def close(self) -> None:
-        for task in self._tasks:
+        tasks = list(self._tasks.values())
+        for task in tasks:
             task.cancel()
-        for task in list(self._tasks):
+        for task in tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _spawn(self, operation: Operation, work: Work) -> None:
+        self._queues.setdefault(operation.app, []).append(operation)
+        task = asyncio.create_task(self._run(operation, work))
+        self._tasks[operation.id] = task
+        task.add_done_callback(lambda _: self._leave(operation))
+
+    def _leave(self, operation: Operation) -> None:
+        del self._tasks[operation.id]
+        queue = self._queues[operation.app]
+        queue.remove(operation)
+        if not queue:
+            del self._queues[operation.app], self._locks[operation.app]
+        if operation.cancelled:
+            what = f"{operation.kind} of {operation.app} was cancelled by {operation.cancelled}: nothing was changed"
+            self._failed(operation, what)
+        self.ended.set()
 
     async def _run(self, operation: Operation, work: Work) -> None:
         async with self._locks.setdefault(operation.app, asyncio.Lock()):
             operation.since = self._clock.now()
-            self._busy[operation.app] = operation
             try:
                 await self._carry_out(operation, work)
             except FourfoldError as error:
@@ -119,8 +155,6 @@ class Operations:
                 log.exception("operation %s of %s", operation.kind, operation.app)
                 what = f"cannot {operation.kind} {operation.app}: a fault in Fourfold, see the daemon's log"
                 self._failed(operation, what)
-            finally:
-                self._busy.pop(operation.app, None)
 
     def _tell_start(self, operation: Operation) -> None:
         self._bus.emit("operation.started", f"{operation.kind} of {operation.app} begins", **operation.tag())
@@ -130,6 +164,7 @@ class Operations:
         if operation.queued:
             self._tell_start(operation)
         await work(operation)
+        operation.firm = True
         await self._bus.until(lambda: not self._is_open(operation))
         deployments = self._registry.store.deployments.of_operation(operation.id)
         bad = {row.service: row.reason or row.state for row in deployments if row.state != "done"}

@@ -13,6 +13,7 @@ from fourfold.clock import Clock
 from fourfold.control.bus import Bus
 from fourfold.control.deploy import Deployer
 from fourfold.control.diagnose import Diagnose
+from fourfold.control.down import Down
 from fourfold.control.executor import Executor
 from fourfold.control.faults import Faults
 from fourfold.control.lifecycle import Lifecycle
@@ -81,6 +82,7 @@ class Parts:
         self.lifecycle.watcher = self.prober
         self.operations = Operations(self.registry, self.bus, clock, self.traffic)
         self.deployer = Deployer(self.registry, self.builder, self.bus, clock, settings, self._wake)
+        self.down = Down(paths, self.registry, self.deployer, self.bus, self._wake)
         self.status = Status(
             self.registry, lambda: self.supervisor.powers, self.supervisor.usage, lambda: self.traffic.left_out
         )
@@ -153,7 +155,7 @@ async def open_parts(paths: Paths, settings: Settings, clock: Clock) -> Parts:
     parts = Parts(paths, settings, clock)
     parts.supervisor.powers, _ = await asyncio.gather(asyncio.to_thread(probe), parts.supervisor.open())
     await parts.lifecycle.adopt(process.boot_id())
-    parts.operations.resume()
+    parts.operations.resume(parts.down.unfinished())
     return parts
 
 

@@ -142,9 +142,10 @@ class Status:
     # -- history --------------------------------------------------------------------------------------------------
 
     def history(self, app: str, service: str | None) -> list[v.ReleaseView]:
-        self.need_app(app)
         store = self._registry.store
-        known = {release.service for release in store.releases.all() if release.app == app}
+        known = {release.service for release in store.releases.of_app(app)}
+        if not known:  # `down` keeps history, so an app that is not there may have one
+            self.need_app(app)
         if service is not None and service not in known:
             raise NotFoundError(
                 f"cannot show the history of {service}: app {app} has {', '.join(sorted(known)) or 'no releases'}"

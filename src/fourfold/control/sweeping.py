@@ -1,4 +1,4 @@
-"""`gc` and `down --purge`: the stores' files behind the collector's small protocol."""
+"""`gc`: the stores' files behind the collector's small protocol."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fourfold.control.parts import Parts
-from fourfold.control.routing import certificate
 from fourfold.control.views import GcView
 from fourfold.store import gc
 from fourfold.store.blobs import Kept
-from fourfold.store.trees import remove as remove_tree
 
 
 class _Logs:
@@ -49,22 +47,3 @@ async def collect_garbage(parts: Parts) -> GcView:
         logs=_Logs(parts.paths.logs),
     )
     return GcView(removed=rows.removed | files.removed, freed_bytes=files.freed_bytes)
-
-
-def purge(parts: Parts, app: str) -> None:
-    """After `down`: its secrets, certificate, volumes, history, caches and logs. What others share is for gc."""
-    names = {release.service for release in parts.store.releases.all() if release.app == app}
-    with parts.store.database.transaction():
-        parts.store.secrets.remove_app(app)
-        parts.store.deployments.remove_app(app)
-        parts.store.instances.remove_app(app)
-        parts.store.releases.remove_app(app)
-        for name in names:
-            parts.store.ports.forget(app, name)
-    for name in names:
-        if (parts.paths.caches / f"{app}.{name}").exists():
-            parts.builder.forget(app, name)
-    certificate(parts.paths.certificates, app).unlink(missing_ok=True)
-    for folder in (parts.paths.volumes / app, parts.paths.logs / app):
-        if folder.exists():
-            remove_tree(folder)

@@ -42,6 +42,9 @@ class Releases:
         """Newest first."""
         return TABLE.select(self._database, "WHERE app = ? AND service = ? ORDER BY number DESC", app, service)
 
+    def of_app(self, app: str) -> list[Release]:
+        return TABLE.select(self._database, "WHERE app = ? ORDER BY service, number DESC", app)
+
     def all(self) -> list[Release]:
         return TABLE.select(self._database, "ORDER BY app, service, number DESC")
 

@@ -1,0 +1,142 @@
+"""One change of an app at a time, in order; who waits knows it, and may be cancelled; so may a build."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from fourfold.control.operations import Operation, Operations, Work
+from fourfold.control.traffic import GatewayTraffic
+from fourfold.errors import ConflictError, NotFoundError
+from tests.control.rig import Rig, rigged
+
+
+class Traffic:
+    """`ending` is called when an operation is about to end."""
+
+    def __init__(self, ending: Callable[[], object]) -> None:
+        self._ending = ending
+
+    async def settled(self, *app: str) -> None:
+        self._ending()
+
+
+def operations(rig: Rig, ending: Callable[[], object] = lambda: None) -> Operations:
+    return Operations(rig.registry, rig.bus, rig.clock, cast(GatewayTraffic, Traffic(ending)))
+
+
+class Gate:
+    """Work that goes on until it is let through; `queued` as it was told."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.open = asyncio.Event()
+        self.queued: bool | None = None
+
+    async def work(self, operation: Operation) -> None:
+        self.queued = operation.queued
+        self.begun.set()
+        await self.open.wait()
+
+
+def kinds(rig: Rig, id: str) -> list[str]:
+    return [event.kind for event in rig.bus.since(0, operation=id)]
+
+
+async def ended(rig: Rig, id: str) -> None:
+    last = ("operation.done", "operation.failed")
+    await asyncio.wait_for(rig.bus.until(lambda: any(kind in last for kind in kinds(rig, id))), 10)
+
+
+def submit(each: Operations, work: Work, app: str = "shop") -> str:
+    return each.submit(app, "up", "ann", ["web"], work).id
+
+
+@rigged
+async def test_whoever_comes_between_two_waits_too(rig: Rig) -> None:
+    """What was found out before is not to be relied on, not even in the moment when one has ended and none begun."""
+    made = operations(rig, lambda: asyncio.get_running_loop().call_soon(between))
+    first, second, third = Gate(), Gate(), Gate()
+    late: list[str] = []
+
+    def between() -> None:
+        if not late:
+            late.append(submit(made, third.work))
+
+    submit(made, first.work)
+    two = submit(made, second.work)
+    for gate in (first, second, third):
+        gate.open.set()
+    await ended(rig, two)
+    await ended(rig, late[0])
+    assert (first.queued, second.queued, third.queued) == (False, True, True)
+    assert kinds(rig, two) == kinds(rig, late[0]) == ["operation.queued", "operation.started", "operation.done"]
+
+
+@rigged
+async def test_apps_do_not_wait_for_each_other(rig: Rig) -> None:
+    made = operations(rig)
+    one, other = Gate(), Gate()
+    submit(made, one.work)
+    other.open.set()
+    await ended(rig, submit(made, other.work, "blog"))
+    assert other.queued is False and made.busy("shop") and not made.busy("blog")
+    await made.close()
+
+
+@rigged
+async def test_what_builds_or_waits_is_cancelled(rig: Rig) -> None:
+    made = operations(rig)
+    first, second, third = Gate(), Gate(), Gate()
+    one, two, three = (submit(made, gate.work) for gate in (first, second, third))
+    await first.begun.wait()
+    await made.cancel(two, "bob")
+    await made.cancel(one, "bob")
+    third.open.set()
+    await ended(rig, three)
+    assert third.queued and not second.begun.is_set()
+    for id in (one, two):
+        (last,) = [event for event in rig.bus.since(0, operation=id) if event.kind == "operation.failed"]
+        assert last.message == "up of shop was cancelled by bob: nothing was changed"
+
+
+@rigged
+async def test_what_has_changed_something_is_not_cancelled(rig: Rig) -> None:
+    made = operations(rig)
+    gate = Gate()
+
+    async def work(operation: Operation) -> None:
+        operation.firm = True
+        await gate.work(operation)
+
+    id = submit(made, work)
+    await gate.begun.wait()
+    with pytest.raises(ConflictError, match="it is being deployed already"):
+        await made.cancel(id, "bob")
+    gate.open.set()
+    await ended(rig, id)
+    await made.ended.wait()
+    assert not made.busy("shop")
+    with pytest.raises(ConflictError, match="it has ended"):
+        await made.cancel(id, "bob")
+    with pytest.raises(NotFoundError):
+        await made.cancel("nothing", "bob")
+
+
+@rigged
+async def test_what_was_begun_before_is_gone_on_with(rig: Rig) -> None:
+    """Once each, before whatever is asked for now."""
+    made = operations(rig)
+    done: list[Any] = []
+
+    async def work(operation: Operation) -> None:
+        done.append(operation.id)
+
+    made.resume([(Operation("old", "shop", "down", "ann", 1.0), work)])
+    new = submit(made, work)
+    await ended(rig, new)
+    assert done == ["old", new] and kinds(rig, "old") == ["operation.done"]
+    assert kinds(rig, new)[0] == "operation.queued"
