@@ -46,7 +46,7 @@ def test_a_hog_below_the_main_process_counts_too() -> None:
 @needs("memory")
 def test_whoever_is_left_in_a_pen_is_killed_with_it() -> None:
     async def test(rig: Rig) -> None:
-        async with rig.pen(Limits(memory=32 * MIB)) as folders:
+        async with rig.pen(Limits(memory=32 * MIB, cpu_weight=20)) as folders:
             left = await asyncio.create_subprocess_exec("sleep", "600")
             for folder in map(Path, folders):
                 (folder / "cgroup.procs").write_text(str(left.pid))

@@ -62,7 +62,7 @@ class Parts:
             clock,
             uid=settings.uids[1],
             limits=limits,
-            confine=lambda: self.supervisor.pen(Limits(memory=memory)),
+            confine=lambda: self.supervisor.pen(Limits(memory=memory, cpu_weight=20)),
             unisolated=settings.unisolated_builds,
         )
         faults = Faults(os.environ)

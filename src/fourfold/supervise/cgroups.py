@@ -134,13 +134,6 @@ class Groups:
         """Whether a whole group can be killed at once (Linux 5.14), so that none has to be frozen for it."""
         return any((each.base / "cgroup.kill").exists() for each in self.hierarchies if each.version == 2)
 
-    def yield_cpu(self, name: str) -> None:
-        """A fifth of the CPU time that other groups get, when there is not enough for all."""
-        for folder in self.folders(name):
-            for file, text in (("cpu.weight", "20"), ("cpu.shares", "204")):  # v2, v1; defaults are 100 and 1024
-                with suppress(OSError):  # of one version, and of the CPU controller only
-                    _set(Path(folder) / file, text)
-
     def close(self) -> None:
         """Leave no trace of a home that runs nothing."""
         for hierarchy in self.hierarchies:

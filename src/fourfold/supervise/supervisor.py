@@ -174,14 +174,12 @@ class Supervisor:
     async def pen(self, limits: Limits) -> AsyncIterator[tuple[str, ...]]:
         """Groups for programs that are no instances (builds), as folders; whoever is left in them in the end is killed.
 
-        They get a fifth of the CPU time that an instance gets when there is not enough. No folder where no group can be
-        made. WorldError when the kernel refuses the limits.
+        No folder where no group can be made. WorldError when the kernel refuses the limits.
         """
         name = f"pen-{random.token_hex(4)}"
         self._pens.add(name)
         try:
             folders = self._groups.create(name, limits)
-            self._groups.yield_cpu(name)
             yield tuple(folders)
         finally:
             self._groups.kill(name)
