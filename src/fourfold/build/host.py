@@ -59,10 +59,15 @@ def _defaults(runtimes: Mapping[str, Runtime], folders: list[Path]) -> dict[str,
     return defaults
 
 
-def _folders(environ: Mapping[str, str]) -> Iterator[str]:
-    yield from _SYSTEM
+def _folders(environ: Mapping[str, str]) -> list[str]:
+    """Each once: today's /bin is /usr/bin, and what is in there need not be asked twice."""
+    folders = [*_SYSTEM]
     if os.geteuid() != 0:  # without root, services run as this user, who can execute what is on its PATH
-        yield from (folder for folder in environ.get("PATH", "").split(":") if folder.startswith("/"))
+        folders += [folder for folder in environ.get("PATH", "").split(":") if folder.startswith("/")]
+    found: dict[str, str] = {}
+    for folder in folders:
+        found.setdefault(os.path.realpath(folder), folder)
+    return list(found.values())
 
 
 def _which(name: str, folders: list[Path]) -> str | None:
