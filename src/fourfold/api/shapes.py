@@ -67,7 +67,7 @@ class Offer(Shape):
     digest: str
     """Of the manifest: names the source."""
     missing: list[str]
-    """Digests of the blobs to send with `PUT /v1/blobs/{digest}`."""
+    """Digests of the blobs to send with `POST /v1/blobs`."""
 
 
 class LogLineBody(Shape):

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from fourfold.api.deps import TheFacade
-from fourfold.api.shapes import Digest, Offer
+from fourfold.api.shapes import Offer
 
 router = APIRouter(tags=["sources"])
 
@@ -19,8 +19,8 @@ async def offer_source(facade: TheFacade, manifest: dict[str, Any]) -> Offer:
     return Offer(digest=digest, missing=missing)
 
 
-@router.put(
-    "/v1/blobs/{digest}",
+@router.post(
+    "/v1/blobs",
     status_code=204,
     openapi_extra={
         "requestBody": {
@@ -29,6 +29,6 @@ async def offer_source(facade: TheFacade, manifest: dict[str, Any]) -> Offer:
         }
     },
 )
-async def put_blob(facade: TheFacade, request: Request, digest: Digest) -> None:
-    """Send one file's bytes. Refused when they do not have this SHA-256."""
-    await facade.put_blob(digest, request.stream())
+async def send_blobs(facade: TheFacade, request: Request) -> None:
+    """Send contents: for each a line `SHA256 SIZE`, then that many bytes. Refused when they have another SHA-256."""
+    await facade.receive_blobs(request.stream())

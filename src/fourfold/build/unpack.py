@@ -16,6 +16,7 @@ from pathlib import Path
 
 from fourfold.errors import UserError
 from fourfold.store.blobs import Blobs
+from fourfold.store.incoming import Incoming
 from fourfold.store.manifest import MAX_BYTES, MAX_FILES, Entry, Manifest
 
 _CHUNK = 1024 * 1024
@@ -25,7 +26,7 @@ _LINK_BYTES = 4096
 def unpack(archive: Path, name: str, blobs: Blobs) -> Manifest:
     """Raises UserError for what is not a zip, is encrypted, leads out, or is larger than a source may be."""
     try:
-        with zipfile.ZipFile(archive) as opened:
+        with zipfile.ZipFile(archive) as opened, blobs.incoming() as incoming:
             members = [
                 info for info in opened.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX/")
             ]
@@ -34,13 +35,14 @@ def unpack(archive: Path, name: str, blobs: Blobs) -> Manifest:
                 raise UserError(
                     f"cannot unpack {name!r}: it holds more than a source may (512 MiB, {MAX_FILES:,} files)"
                 )
-            checked = Manifest.of(_entry(opened, info, blobs) for info in members)
+            checked = Manifest.of(_entry(opened, info, blobs, incoming) for info in members)
+            incoming.commit()
             return Manifest.of(_strip(checked.entries))
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise UserError(f"cannot unpack {name!r}: {error}", "make the zip anew, without a password") from error
 
 
-def _entry(opened: zipfile.ZipFile, info: zipfile.ZipInfo, blobs: Blobs) -> Entry:
+def _entry(opened: zipfile.ZipFile, info: zipfile.ZipInfo, blobs: Blobs, incoming: Incoming) -> Entry:
     mode = info.external_attr >> 16
     if stat.S_ISLNK(mode):
         target = b"".join(_read(opened, info, _LINK_BYTES))
@@ -53,7 +55,7 @@ def _entry(opened: zipfile.ZipFile, info: zipfile.ZipInfo, blobs: Blobs) -> Entr
         size += len(chunk)
     sha256 = digest.hexdigest()
     if not blobs.has(sha256):
-        blobs.add(sha256, _read(opened, info, MAX_BYTES))
+        incoming.add(sha256, _read(opened, info, MAX_BYTES))
     return Entry(info.filename, 0o755 if mode & 0o111 else 0o644, size, sha256)
 
 

@@ -60,8 +60,8 @@ class Client:
         """A request whose answer says nothing but that it was done."""
         self._send(method, path, json=body, params=_given(params))
 
-    def put_blob(self, digest: str, content: Iterator[bytes]) -> None:
-        self._send("PUT", f"/v1/blobs/{digest}", content=content)
+    def send_blobs(self, content: Iterator[bytes]) -> None:
+        self._send("POST", "/v1/blobs", content=content)
 
     def events(
         self,

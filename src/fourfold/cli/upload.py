@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 
 from fourfold.build.pack import Packed, pack
 from fourfold.cli.appname import need_file
@@ -20,8 +18,6 @@ from fourfold.control.views import UpRequest
 from fourfold.errors import NotFoundError, UserError, WorldError
 from fourfold.spec.load import Loaded, load
 
-AT_ONCE = 4
-"""Uploads at the same time."""
 PIECE = 256 * 1024
 
 
@@ -66,7 +62,7 @@ def pack_all(loaded: Loaded, wanted: list[Source], view: Progress) -> list[tuple
 
 
 def send_all(client: Client, packed: list[tuple[Source, Packed]], view: Progress) -> None:
-    """Offer each manifest, then send the blobs that are missing, several at once."""
+    """Offer each manifest, then send the blobs that are missing."""
     for source, content in packed:
         answer = client.post(dict[str, object], "/v1/sources", content.manifest.as_json())
         missing = answer.get("missing")
@@ -78,31 +74,51 @@ def send_all(client: Client, packed: list[tuple[Source, Packed]], view: Progress
 
 
 def _send(client: Client, source: Source, content: Packed, missing: list[str], view: Progress) -> None:
-    sizes = content.manifest.blobs
-    total = sum(sizes[digest] for digest in missing)
-    sent = 0
-    lock = Lock()
+    total = size(sum(content.manifest.blobs[digest] for digest in missing))
+    view.working(source.services, f"sending {total} in {count(len(missing), 'file')}")
 
-    def one(digest: str) -> None:
-        nonlocal sent
-        client.put_blob(digest, _read(content.files[digest]))
-        with lock:
-            sent += sizes[digest]
-            view.sending(source.services, f"sending {size(sent)} of {size(total)}")
+    def shown() -> Iterator[bytes]:
+        sent = 0
+        for piece in _gathered(_frames(content, missing)):
+            yield piece
+            sent += len(piece)
+            view.sending(source.services, f"sending {size(sent)} of {total}")
 
-    view.working(source.services, f"sending {size(total)} in {count(len(missing), 'file')}")
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for done in [pool.submit(one, digest) for digest in missing]:
-            done.result()
+    client.send_blobs(shown())
 
 
-def _read(path: Path) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as file:
-            while piece := file.read(PIECE):
-                yield piece
-    except OSError as error:
-        raise UserError(f"cannot send {path}: {error.strerror}", "it changed while it was sent: do it again") from None
+def _frames(content: Packed, missing: list[str]) -> Iterator[bytes]:
+    """For each blob a line `SHA256 SIZE`, then its bytes."""
+    for digest in missing:
+        left = content.manifest.blobs[digest]
+        yield f"{digest} {left}\n".encode()
+        path = content.files[digest]
+        try:
+            with path.open("rb") as file:
+                while left and (piece := file.read(min(PIECE, left))):
+                    left -= len(piece)
+                    yield piece
+        except OSError as error:
+            raise _changed(path, error.strerror) from error
+        if left:
+            raise _changed(path, "it became shorter")
+
+
+def _changed(path: Path, why: str | None) -> UserError:
+    return UserError(f"cannot send {path}: {why}", "it changed while it was sent: do it again")
+
+
+def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Small pieces together: each that is sent costs system calls on both sides."""
+    pending: list[bytes] = []
+    waiting = 0
+    for piece in pieces:
+        pending.append(piece)
+        waiting += len(piece)
+        if waiting >= PIECE:
+            yield b"".join(pending)
+            pending, waiting = [], 0
+    yield b"".join(pending)
 
 
 def request(

@@ -346,8 +346,8 @@ class Control:
         parsed = Manifest.parse(manifest)
         return await asyncio.to_thread(self._parts.offer, parsed)
 
-    async def put_blob(self, digest: str, chunks: AsyncIterator[bytes]) -> None:
-        await self._parts.blobs.put(digest, chunks)
+    async def receive_blobs(self, pieces: AsyncIterator[bytes]) -> None:
+        await self._parts.blobs.receive(pieces)
 
     async def gc(self) -> v.GcView:
         return await collect_garbage(self._parts)

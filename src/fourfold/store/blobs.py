@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import os
-import tempfile
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
-from typing import IO
 
-from fourfold.errors import UserError, WorldError
+from fourfold.errors import UserError
 from fourfold.paths import Paths
-from fourfold.store import trees
-from fourfold.store.manifest import MAX_BYTES, is_digest
+from fourfold.store.incoming import Frames, Incoming
+from fourfold.store.manifest import is_digest
 
 
 @dataclass(frozen=True)
@@ -41,6 +36,7 @@ class Blobs:
 
     def __init__(self, paths: Paths) -> None:
         self._root = paths.blobs
+        self._work = paths.work
         self.lock = Lock()
         """Held while somebody is told which are there, and while those that no source names are removed."""
 
@@ -55,22 +51,25 @@ class Blobs:
         """Those not there yet, sorted."""
         return [digest for digest in sorted(set(digests)) if not self.has(digest)]
 
-    async def put(self, digest: str, chunks: AsyncIterator[bytes], limit: int = MAX_BYTES) -> None:
-        """Store what `chunks` give. Raises UserError if it is not `digest` or longer than `limit` bytes.
+    async def receive(self, pieces: AsyncIterator[bytes]) -> None:
+        """Store a stream of blobs (see `incoming.Frames`). Raises UserError for what is not as it says.
 
-        Nothing is kept of a stream that fails or breaks off. Writing what is there already changes nothing.
+        Of a stream that fails or breaks off, whole batches may stay; never a part of a blob.
         """
-        with self._writer(digest, limit) as writer:
-            async for chunk in chunks:
-                writer.write(chunk)
-            await asyncio.to_thread(writer.commit)
+        with self.incoming() as incoming:
+            frames = Frames(incoming)
+            async for piece in pieces:
+                await asyncio.to_thread(frames.feed, piece)
+            await asyncio.to_thread(frames.finish)
 
-    def add(self, digest: str, chunks: Iterable[bytes], limit: int = MAX_BYTES) -> None:
-        """As `put`, for what is on this machine already."""
-        with self._writer(digest, limit) as writer:
-            for chunk in chunks:
-                writer.write(chunk)
-            writer.commit()
+    def add(self, digest: str, chunks: Iterable[bytes]) -> None:
+        """One blob that is on this machine already. Raises UserError if it is not `digest`."""
+        with self.incoming() as incoming:
+            incoming.add(require_digest(digest), chunks)
+            incoming.commit()
+
+    def incoming(self) -> Incoming:
+        return Incoming(self._work, self.path)
 
     def list(self) -> Iterator[Kept]:
         if self._root.is_dir():
@@ -88,63 +87,3 @@ class Blobs:
         except FileNotFoundError:
             return 0
         return size
-
-    def _writer(self, digest: str, limit: int) -> _Writer:
-        return _Writer(self.path(digest), limit)
-
-
-class _Writer:
-    """A file under a temporary name beside its place; renamed when its digest is right, else removed."""
-
-    def __init__(self, target: Path, limit: int) -> None:
-        self._target = target
-        self._left = limit
-        self._hash = hashlib.sha256()
-
-    def __enter__(self) -> _Writer:
-        try:
-            self._target.parent.mkdir(parents=True, exist_ok=True)
-            self._file: IO[bytes] = tempfile.NamedTemporaryFile(dir=self._target.parent, prefix=".new-", delete=False)
-        except OSError as error:
-            raise _cannot_store(self._target.name, error) from error
-        return self
-
-    def write(self, chunk: bytes) -> None:
-        self._left -= len(chunk)
-        if self._left < 0:
-            raise UserError(f"cannot store {self._target.name[:12]}: it is longer than said or allowed")
-        self._hash.update(chunk)
-        try:
-            self._file.write(chunk)
-        except OSError as error:
-            raise _cannot_store(self._target.name, error) from error
-
-    def commit(self) -> None:
-        if (actual := self._hash.hexdigest()) != self._target.name:
-            raise UserError(
-                f"cannot store {self._target.name[:12]}: what came has the digest {actual[:12]}",
-                "the file changed while it was sent; run the command again",
-            )
-        try:
-            self._file.flush()
-            os.fchmod(self._file.fileno(), 0o444)
-            os.fsync(self._file.fileno())
-            Path(self._file.name).replace(self._target)
-            trees.sync_folder(self._target.parent)
-        except OSError as error:
-            raise _cannot_store(self._target.name, error) from error
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self._file.close()
-        except OSError:  # a full disk, met again while flushing: the first error is the one to tell
-            if kind is None:
-                raise
-        finally:
-            Path(self._file.name).unlink(missing_ok=True)
-
-
-def _cannot_store(name: str, error: OSError) -> WorldError:
-    return WorldError(f"cannot store {name[:12]}: {error.strerror}", "make room on the disk, then run it again")
