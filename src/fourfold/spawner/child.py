@@ -9,7 +9,9 @@ import os
 import resource
 import signal
 import termios
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import NoReturn
 
 from fourfold.spawner import kernel, namespace, process
@@ -31,6 +33,8 @@ class Inherited:
     """RLIMIT_NOFILE as the spawner itself was started with."""
     ignored: tuple[int, ...]
     """Signals. Handlers are gone with exec, these would stay."""
+    group: str | None = None
+    """Of its groups, the one that it was born in."""
 
     @classmethod
     def now(cls) -> Inherited:
@@ -77,6 +81,8 @@ def _prepare(spawn: Spawn, host: Started | None, streams: list[int], inherited: 
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for group in spawn.cgroups:
+        if group == inherited.group:
+            continue
         with stage("cgroup", group):
             _join(group)
     _connect_streams(spawn, streams)
@@ -105,6 +111,24 @@ def _close_all_but(kept: set[int]) -> None:
         os.closerange(low, fd)
         low = fd + 1
     os.closerange(low, _HIGHEST_FD)
+
+
+def fork(groups: list[str]) -> tuple[int, str | None]:
+    """-> (pid or 0, the group that the child is already in)."""
+    group = next((each for each in groups if _is_v2(os.path.dirname(each))), None)
+    if group is not None:
+        with suppress(OSError):  # then it is forked the other way, and joins by itself or says why it cannot
+            folder = os.open(group, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                return kernel.fork_into(folder), group
+            finally:
+                os.close(folder)
+    return os.fork(), None
+
+
+@cache
+def _is_v2(base: str) -> bool:
+    return os.path.exists(f"{base}/cgroup.controllers")
 
 
 def _join(group: str) -> None:

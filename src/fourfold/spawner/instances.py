@@ -109,14 +109,15 @@ class Instances:
         try:
             pipes += os.pipe2(os.O_CLOEXEC)
             pipes += os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-            pid = os.fork()
+            pid, group = child.fork(spawn.cgroups)
         except OSError as error:
             for fd in pipes:
                 os.close(fd)
             return answer({"error": Failed("fork", error.errno or 0).as_json()})
         go_read, go, status, status_write = pipes
         if pid == 0:
-            child.become(spawn, host.started if host else None, go_read, status_write, streams, self._inherited)
+            inherited = replace(self._inherited, group=group)
+            child.become(spawn, host.started if host else None, go_read, status_write, streams, inherited)
         os.close(go_read)
         os.close(status_write)
         stat = Stat.of(pid)
