@@ -51,6 +51,11 @@ class Paths:
         return self.state / "sources"
 
     @property
+    def route_counters(self) -> Path:
+        """What the gateway has counted per route."""
+        return self.state / "route-counters.json"
+
+    @property
     def artifacts(self) -> Path:
         return self.state / "artifacts"
 

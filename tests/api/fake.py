@@ -280,7 +280,15 @@ class FakeFacade:
     async def routes(self, app: str) -> list[v.RouteView]:
         self._asked("routes", app)
         return [
-            v.RouteView(service="catalog", requests=12, errors_5xx=0, errors_4xx=1, in_flight=0, response_seconds=0.01)
+            v.RouteView(
+                service="catalog",
+                route="/catalog",
+                requests=12,
+                errors_5xx=0,
+                errors_4xx=1,
+                in_flight=0,
+                response_seconds=0.01,
+            )
         ]
 
     async def exec(self, app: str, service: str, instance: str | None, argv: Sequence[str], tty: bool) -> FakeProgram:

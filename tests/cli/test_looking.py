@@ -229,7 +229,8 @@ def test_top(cli: Cli, server: Serving, home: Path) -> None:
         "shop.idle-1-a        ready    0.0  30 MiB  256 MiB      1        4     12   0 B   20 KiB  1 min 40 s\n"
     )
     assert cli("top", "-a", "shop").out.endswith(
-        "\nSERVICE  REQUESTS  5XX  4XX  IN FLIGHT    MEAN\ncatalog        12    0    1          0  0.01 s\n"
+        "\nSERVICE  ROUTE     REQUESTS  5XX  4XX  IN FLIGHT    MEAN\n"
+        "catalog  /catalog        12    0    1          0  0.01 s\n"
     )
 
 

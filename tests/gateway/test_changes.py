@@ -260,7 +260,7 @@ async def test_counters_go_on_over_reloads_and_restarts(rig: Rig) -> None:
     await rig.start(rig.config([web.server]))
 
     async def requests() -> int:
-        return next(stats.requests for stats in await rig.gateway.stats() if stats.backend == "shop.web")
+        return next(stats.requests for stats in await rig.gateway.stats() if stats.route == "/")
 
     for _ in range(3):
         await get(rig.port)
@@ -275,10 +275,44 @@ async def test_counters_go_on_over_reloads_and_restarts(rig: Rig) -> None:
     assert await requests() == 5
     await rig.gateway.apply(rig.config([], [Rule("shop.web"), Rule("shop.web", "x.test")]))
     await get(rig.port)
-    stats = next(stats for stats in await rig.gateway.stats() if stats.backend == "shop.web")
+    stats = next(stats for stats in await rig.gateway.stats() if stats.route == "/")
     assert (stats.requests, stats.errors_5xx, stats.in_flight) == (6, 1, 0)
     assert stats.bytes_in > 0
     assert stats.bytes_out > 0
+
+
+@with_rig
+async def test_every_route_is_counted_by_itself_and_by_the_next_daemon_too(rig: Rig) -> None:
+    web = await rig.program()
+    rules = [Rule("shop.web"), Rule("shop.web", path="/api", methods=("GET", "POST"), strip=True)]
+    await rig.start(rig.config([web.server], rules))
+
+    async def counted() -> dict[str, int]:
+        return {stats.route: stats.requests for stats in await rig.gateway.stats()}
+
+    for target in ("/", "/api/x", "/api/y"):
+        assert (await get(rig.port, target)).status == 200
+    for _ in range(4):
+        assert (await get(rig.internal)).status == 200
+    assert await counted() == {"/": 1, "GET|POST /api": 2, "": 4}
+    await rig.gateway.keep_stats()
+    rig.gateway = Gateway(rig.paths)  # another daemon
+    assert await counted() == {"/": 1, "GET|POST /api": 2, "": 4}
+    await get(rig.port, "/api")
+    rig.kill()
+    await rig.launch()
+    await get(rig.port, "/api")
+    assert await counted() == {"/": 1, "GET|POST /api": 3, "": 4}  # one came after the last reading
+    rules.insert(0, Rule("shop.web", "a.test", "/a"))  # its backends have other names now
+    assert await rig.gateway.apply(rig.config([web.server], rules))
+    await get(rig.port)
+    assert await counted() == {"/": 2, "GET|POST /api": 3, "": 4, "a.test/a": 0}
+    await rig.gateway.apply(rig.config([draining(web.server)], rules))
+    assert {(await get(rig.port, target)).status for target in ("/", "/api")} == {503}
+    assert (await get(rig.internal)).status == 503
+    await rig.gateway.keep_stats()
+    await rig.gateway.clear()
+    assert await Gateway(rig.paths).stats() == []
 
 
 @with_rig

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fourfold.errors import WorldError
-from fourfold.gateway.counters import Counters
+from fourfold.gateway.counters import Counters, stored_counters
 from fourfold.gateway.model import Backend, RouteStats, Server
 from fourfold.gateway.runtime import LiveServer, Processes, changes, counters, in_flight, live, processes
 
@@ -68,6 +68,7 @@ def test_live() -> None:
         "3 a.b 1 s1 127.0.0.1 2 8 1 1 22 1 0 2 0 0 0 0 - 18101 - 0 0 - - 0\n\n"
     )
     assert live(text).fingerprint == "abc"
+    assert live(f"{text}# name\na.b\na.b.2\n\n").backends == ("a.b", "a.b.2")
     assert live(text).servers == (LiveServer("a.b", "s1", "127.0.0.1", 18101, 8),)
 
 
@@ -119,11 +120,12 @@ def test_counters_need_their_columns_only() -> None:
     names = ["# pxname", "svname", "scur", "bin", "bout", "hrsp_4xx", "hrsp_5xx", "req_tot", "rtime", *filler]
     row = ["a.b", "BACKEND", "1", "10", "20", "4", "5", "9", "1500", *("" for _ in filler)]
     text = "Pid: 1\n\n" + ",".join(names) + "\n" + ",".join(row) + "\n\n"
-    assert counters(text) == {"a.b": RouteStats("a.b", 9, 5, 4, 1, 10, 20, 1.5)}
+    assert counters(text, {"a.b": ("a.b", "/x")}) == [RouteStats("a.b", "/x", 9, 5, 4, 1, 10, 20, 1.5)]
+    assert counters(text, {}) == []
 
 
-def stats(requests: int, name: str = "a.b") -> dict[str, RouteStats]:
-    return {name: RouteStats(name, requests, 1, 2, 3, 4, 5, 0.5)}
+def stats(requests: int, route: str = "/x") -> list[RouteStats]:
+    return [RouteStats("a.b", route, requests, 1, 2, 3, 4, 5, 0.5)]
 
 
 def test_counters_add_up_over_workers() -> None:
@@ -132,7 +134,20 @@ def test_counters_add_up_over_workers() -> None:
     assert total.read(("1", "0"), stats(5))[0].requests == 5
     assert total.read(("1", "0"), stats(7))[0].requests == 7
     assert total.read(("2", "9"), stats(1))[0].requests == 8
-    assert total.read(("2", "9"), stats(2)) == [RouteStats("a.b", 9, 2, 4, 3, 8, 10, 0.5)]
+    assert total.read(("2", "9"), stats(2)) == [RouteStats("a.b", "/x", 9, 2, 4, 3, 8, 10, 0.5)]
     assert total.read(("2", "30"), stats(1))[0].requests == 10  # the same pid, started anew
-    assert total.read(("3", "31"), stats(4, "c.d"))[0].requests == 4
+    assert total.read(("3", "31"), stats(4, "/y"))[0].requests == 4
     assert total.read(("4", "32"), stats(1))[0].requests == 1  # it was gone: counted from its new start
+
+
+def test_counters_go_on_in_another_daemon() -> None:
+    total = Counters()
+    total.serves("f1", {"a.b": ("a.b", "/x")})
+    total.read(("1", "0"), stats(5))
+    total.read(("2", "9"), stats(3))
+    again = stored_counters(total.text())
+    assert (again.fingerprint, again.routes) == ("f1", {"a.b": ("a.b", "/x")})
+    assert again.totals() == total.totals()
+    assert again.read(("2", "9"), stats(4))[0].requests == 9
+    assert again.read(("3", "12"), stats(1))[0].requests == 10
+    assert stored_counters('{"last": [{"other": 1}]}').totals() == []

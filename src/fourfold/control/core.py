@@ -27,6 +27,7 @@ from fourfold.control.sharing import app_certificate, check_rollback, check_up
 from fourfold.control.sweeping import collect_garbage
 from fourfold.control.top import top
 from fourfold.errors import NotFoundError, UserError
+from fourfold.gateway.model import RouteStats
 from fourfold.launch.process import limits, unenforced
 from fourfold.spec.model import App
 from fourfold.store.manifest import Manifest
@@ -258,21 +259,8 @@ class Control:
 
     async def routes(self, app: str) -> list[v.RouteView]:
         self._parts.status.need_app(app)
-        shown = []
-        for each in await self._parts.gateway.stats():
-            owner, _, service = each.backend.partition(".")
-            if owner == app:
-                shown.append(
-                    v.RouteView(
-                        service=service,
-                        requests=each.requests,
-                        errors_5xx=each.errors_5xx,
-                        errors_4xx=each.errors_4xx,
-                        in_flight=each.in_flight,
-                        response_seconds=each.response_seconds,
-                    )
-                )
-        return shown
+        found = await self._parts.gateway.stats()
+        return [route_view(each) for each in found if each.service.partition(".")[0] == app]
 
     # -- exec and run ---------------------------------------------------------------------------------------------
 
@@ -370,4 +358,16 @@ def event_view(event: Event) -> v.EventView:
         message=event.message,
         actor=event.actor,
         data=event.data,
+    )
+
+
+def route_view(stats: RouteStats) -> v.RouteView:
+    return v.RouteView(
+        service=stats.service.partition(".")[2],
+        route=stats.route,
+        requests=stats.requests,
+        errors_5xx=stats.errors_5xx,
+        errors_4xx=stats.errors_4xx,
+        in_flight=stats.in_flight,
+        response_seconds=stats.response_seconds,
     )

@@ -138,6 +138,7 @@ class Parts:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.traffic.run())
+            group.create_task(self.traffic.keep_stats())
             group.create_task(self.reconciler.run())
 
     async def close(self) -> None:

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 DRAIN_POLL_SECONDS = 0.05
 RETRY_SECONDS = 0.5
 RETRY_MOST_SECONDS = 30.0
+STATS_SECONDS = 5.0
 PATIENCE = 60.0
 """Seconds that the gateway may take to come up."""
 
@@ -111,6 +112,18 @@ class GatewayTraffic:
                 self._wanted.clear()
                 await self._bring()
             await self._count()
+
+    async def keep_stats(self) -> None:
+        """Read the gateway's counters now and then: what is not read is lost when it is killed."""
+        while True:
+            await asyncio.sleep(STATS_SECONDS)
+            if self._process():
+                try:
+                    await self._gateway.keep_stats()
+                except FourfoldError as error:
+                    log.debug("%s", error)
+                except Exception:
+                    log.exception("a fault while the gateway's counters were read")
 
     async def _bring(self) -> None:
         config, serving = self.config(), self._process()

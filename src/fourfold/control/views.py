@@ -200,6 +200,8 @@ class TopRow(View):
 
 class RouteView(View):
     service: str
+    route: str
+    """As in `status`; empty: calls from other services."""
     requests: int
     errors_5xx: int
     errors_4xx: int

@@ -1,4 +1,4 @@
-"""One service as HAProxy's `backend`: its servers, what its routes ask for, what is said when it is not there."""
+"""A route of a service as HAProxy's `backend`: its servers, what it asks for, what is said when nobody is there."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Iterator
 
 from fourfold.gateway import naming
 from fourfold.gateway.model import Backend, Server
-from fourfold.gateway.routing import Tagged
+from fourfold.gateway.spread import Section
 
 SERVER_OPTIONS = "pool-max-conn -1 pool-purge-delay 500ms"
 """A dynamic server has no pool of idle connections unless it is given, so that these stand on every server. Half of
 the connections that are not needed go every 500 ms, before programs (Node and uvicorn: 5 s, gunicorn: 2 s) close them
 from their side while a request is on its way."""
-DEFAULT_TIMEOUT = 60.0
 
 
 def server_address(server: Server) -> str:
@@ -28,27 +27,21 @@ def servers(backend: Backend) -> Iterator[str]:
             yield line
 
 
-def section(backend: Backend, rules: list[Tagged]) -> Iterator[str]:
-    longest = max((item.rule.timeout for item in rules), default=DEFAULT_TIMEOUT)
-    yield from ("", f"backend {backend.name}", "  balance roundrobin")
-    yield f"  timeout server {naming.seconds(longest, f'the timeout of {backend.name}')}"
-    yield from _errors(backend.name)
-    for item in rules:
-        yield from _on_route(item, longest)
+def section(part: Section) -> Iterator[str]:
+    yield from ("", f"backend {part.backend.name}", "  balance roundrobin")
+    yield f"  timeout server {naming.seconds(part.timeout, f'the timeout of {part.service}')}"
+    yield from _errors(part.service)
+    if part.rule is not None and part.rule.strip and part.rule.path:
+        yield from _strip(part.rule.path)
     # A stream of events may be silent for longer than an answer may take to begin.
     yield "  http-request set-timeout server 1h if { req.fhdr(accept) -m beg text/event-stream }"
 
 
-def _on_route(item: Tagged, longest: float) -> Iterator[str]:
-    matched = f"if {{ var(txn.rule) -m beg {item.tag}: }}"
-    rule = item.rule
-    if rule.timeout != longest:
-        yield f"  http-request set-timeout server {naming.seconds(rule.timeout, 'a timeout')} {matched}"
-    if rule.strip and rule.path:
-        prefix, pattern = rule.path.replace("%", "%%"), re.sub(r"([.+*$()])", r"\\\1", rule.path)
-        yield f"  http-request set-header X-Forwarded-Prefix '{prefix}' {matched}"
-        # All slashes after the prefix become one: a program that redirects to `//evil.example` leads off the site.
-        yield f"  http-request replace-path '^{pattern}/*(.*)$' '/\\1' {matched}"
+def _strip(path: str) -> Iterator[str]:
+    prefix, pattern = path.replace("%", "%%"), re.sub(r"([.+*$()])", r"\\\1", path)
+    yield f"  http-request set-header X-Forwarded-Prefix '{prefix}'"
+    # All slashes after the prefix become one: a program that redirects to `//evil.example` leads off the site.
+    yield f"  http-request replace-path '^{pattern}/*(.*)$' '/\\1'"
 
 
 def _errors(name: str) -> Iterator[str]:

@@ -10,18 +10,22 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from fourfold.errors import WorldError
 from fourfold.gateway import certificates, listening, program, runtime
-from fourfold.gateway.counters import Counters
+from fourfold.gateway.counters import Counters, stored_counters
 from fourfold.gateway.files import Folder, certificate_name
 from fourfold.gateway.model import Backend, GatewayConfig, RouteStats
 from fourfold.gateway.render import CONFIG, MASTER_SOCKET, Rendered, addresses, render
 from fourfold.gateway.runtime import Live, Processes
 from fourfold.gateway.socket import NotRunning, ask, lines
+from fourfold.gateway.spread import of_live
 from fourfold.launch.model import Launch, Limits, Stop
 from fourfold.paths import Paths
+from fourfold.store.sources import write_atomically
 
+LIVE = ("show info", "show servers state", "show backend")
 PATIENCE = 30.0
 """Seconds that HAProxy may take to start a worker."""
 STOP_GRACE = 10.0
@@ -47,7 +51,9 @@ class Gateway:
         self._binary = binary
         self._machine = program.machine()
         self._lock = asyncio.Lock()
-        self._counters = Counters()
+        self._kept = paths.route_counters
+        self._stored = _text(self._kept)
+        self._counters = stored_counters(self._stored)
         self._version: tuple[int, ...] | None = None
 
     def launch(self, instance: str) -> Launch:
@@ -102,12 +108,15 @@ class Gateway:
                     await self._reload(wanted.rendered, processes, before)
                     reloaded = True
                 await self._set_servers(config.backends)
+            self._counters.serves(wanted.rendered.fingerprint, wanted.rendered.routes)
             await asyncio.to_thread(self._folder.tidy, wanted.rendered, wanted.certificates)
             return reloaded
 
     async def clear(self) -> None:
-        """Nothing is to be served: no key or name of what was stays on disk. HAProxy is left to others."""
+        """Nothing is to be served: no key, name or count of what was stays on disk. HAProxy is left to others."""
         async with self._lock:
+            self._stored, self._counters = "", Counters()
+            self._kept.unlink(missing_ok=True)
             nothing = render(GatewayConfig(), self._machine)
             await asyncio.to_thread(self._folder.write, nothing, {})
             await asyncio.to_thread(self._folder.tidy, nothing, {})
@@ -118,8 +127,7 @@ class Gateway:
             processes = await self._processes()
             if processes is None or processes.current is None:
                 return False
-            known = (await self._ask_worker(processes.current, "show backend")).splitlines()
-            await self._set_servers(tuple(backend for backend in backends if backend.name in known))
+            await self._set_servers(backends)
             return True
 
     async def ready(self) -> bool:
@@ -144,7 +152,7 @@ class Gateway:
         return runtime.in_flight("".join(answers), processes)
 
     async def stats(self) -> list[RouteStats]:
-        """Counters per backend, since this object was made or the backend came up. HAProxy down: the last ones."""
+        """Counters per route since it came up. HAProxy down: the last ones."""
         try:
             processes = await self._processes()
             if processes and processes.current:
@@ -152,6 +160,13 @@ class Gateway:
         except NotRunning:
             pass
         return self._counters.totals()
+
+    async def keep_stats(self) -> None:
+        """Read the counters, and store them so that neither a death of HAProxy nor one of the daemon begins at 0."""
+        await self.stats()
+        if (text := self._counters.text()) != self._stored:
+            await asyncio.to_thread(write_atomically, self._kept, text.encode())
+            self._stored = text
 
     # what a configuration needs
 
@@ -188,7 +203,7 @@ class Gateway:
         """What the current worker serves; None when HAProxy went away."""
         async for _ in _until(PATIENCE):
             if processes.current:
-                answer = await self._ask_worker(processes.current, "show info", "show servers state")
+                answer = await self._ask_worker(processes.current, *LIVE)
                 if (live := runtime.live(answer)).fingerprint:
                     return live
             found = await self._processes()
@@ -203,8 +218,8 @@ class Gateway:
     async def _read_counters(self, pid: int) -> None:
         answer = await self._ask_worker(pid, "show info", "show stat -1 2 -1")
         identity = runtime.worker_identity(answer)
-        if identity[0] == str(pid):
-            self._counters.read(identity, runtime.counters(answer))
+        if identity[0] == str(pid) and runtime.live(answer).fingerprint == self._counters.fingerprint:
+            self._counters.read(identity, runtime.counters(answer, self._counters.routes))
 
     # changing it
 
@@ -239,18 +254,26 @@ class Gateway:
         )
 
     async def _set_servers(self, backends: tuple[Backend, ...]) -> None:
+        """Of the services that HAProxy knows."""
         said: str | None = None
         for _ in range(3):
             processes = await self._processes()
             live = await self._live(processes) if processes else None
             if live is None or not processes or not processes.current:
                 return  # HAProxy went away; it will read the file
-            due = runtime.changes(backends, live.servers)
+            due = runtime.changes(of_live(backends, live.backends), live.servers)
             if not due or (said is not None and all(map(runtime.is_due_later, due))):
                 return
             said = await self._ask_worker(processes.current, *due)
         words = next((line for line in (said or "").splitlines() if line.strip()), "no reason given")
         raise WorldError(f"cannot change the gateway's servers: HAProxy says {words!r}")
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except FileNotFoundError:
+        return ""
 
 
 def _fingerprint(text: str) -> str:

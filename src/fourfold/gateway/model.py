@@ -40,6 +40,9 @@ class Rule:
     strip: bool = False
     timeout: float = 60.0
 
+    def __str__(self) -> str:
+        return f"{'|'.join(self.methods)} {self.host or ''}{self.path or '/'}".strip()
+
 
 @dataclass(frozen=True)
 class Frontend:
@@ -64,9 +67,11 @@ class GatewayConfig:
 
 @dataclass(frozen=True)
 class RouteStats:
-    """Counters of one backend since its app came up; reloads do not reset them."""
+    """Counters of one route of a service since it came up; reloads and restarts do not reset them."""
 
-    backend: str
+    service: str
+    route: str
+    """`POST shop.example.com/orders`; empty: calls from other services."""
     requests: int
     errors_5xx: int
     errors_4xx: int

@@ -13,6 +13,7 @@ from pathlib import Path
 from fourfold.errors import UserError, WorldError
 from fourfold.gateway.model import Machine
 from fourfold.gateway.render import CONFIG
+from fourfold.gateway.spread import service_of
 
 OLDEST = (2, 6)
 """Dynamic servers (`add server`, `del server`) without an experimental switch."""
@@ -89,10 +90,10 @@ def _section(text: str, line: int) -> str:
     for above in reversed(text.splitlines()[:line]):
         kind, _, name = above.partition(" ")
         if kind == "backend":
-            return f"service {name}"
+            return f"service {service_of(name)}"
         if kind == "frontend":
             purpose, _, address = name.partition("-")
-            return f"internal address of {address}" if purpose == "internal" else f"listen {address}"
+            return f"internal address of {service_of(address)}" if purpose == "internal" else f"listen {address}"
         if kind in ("global", "defaults"):
             return kind
     return "configuration"

@@ -14,16 +14,16 @@ Directives are those of HAProxy 2.6's configuration manual. What is not obvious:
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fourfold.errors import UserError
 from fourfold.gateway import naming
-from fourfold.gateway.backends import DEFAULT_TIMEOUT, section, servers
+from fourfold.gateway.backends import section, servers
 from fourfold.gateway.frontends import frontends, nowhere
 from fourfold.gateway.model import GatewayConfig, Machine
 from fourfold.gateway.routing import Tagged, normal
+from fourfold.gateway.spread import DEFAULT_TIMEOUT, spread
 
 CONFIG = "haproxy.cfg"
 MASTER_SOCKET = "master.sock"
@@ -46,6 +46,8 @@ class Rendered:
     """File name -> content; named by content, so that old and new workers can both read theirs."""
     fingerprint: str
     """Of everything but the servers: what a reload is needed for. `show info` tells it as the description."""
+    routes: Mapping[str, tuple[str, str]]
+    """HAProxy's backend -> (service, route); the route is empty for calls from other services."""
 
 
 def render(
@@ -59,21 +61,20 @@ def render(
     _refuse_doubles(config)
     rules = [normal(frontend.rules) for frontend in config.frontends]
     numbered = iter(range(sum(map(len, rules))))
-    tagged = [[Tagged(f"r{next(numbered)}", rule) for rule in each] for each in rules]
+    parts = spread(config.backends, (rule for each in rules for rule in each))
+    own = {(part.service, part.route): part.rule for part in parts if part.rule}
+    tagged = [[Tagged(f"r{next(numbered)}", own[rule.backend, str(rule)]) for rule in each] for each in rules]
     maps: dict[str, str] = {}
-    lines = [*frontends(config, tagged, maps, machine, certificates or {}), *nowhere()]
-    by_backend = defaultdict(list)
-    for item in (item for each in tagged for item in each):
-        by_backend[item.rule.backend].append(item)
+    named = replace(config, backends=tuple(part.backend for part in parts))
+    lines = [*frontends(named, tagged, maps, machine, certificates or {}), *nowhere()]
     head = _global(config, machine, tls=any(frontend.certificate for frontend in config.frontends))
-    backends = sorted(config.backends, key=lambda backend: backend.name)
-    sections = ["\n".join(section(backend, by_backend[backend.name])) for backend in backends]
-    present = ["".join(servers(backend)) for backend in backends]
+    sections = ["\n".join(section(part)) for part in parts]
+    present = ["".join(servers(part.backend)) for part in parts]
     body = [*_defaults(), *lines]
     fingerprint = hashlib.sha256("\n".join([*head, *body, *sections]).encode()).hexdigest()[:24]
     body += map("".join, zip(sections, present, strict=True))
     text = "\n".join([*head, f"  description {fingerprint}", *body, ""])
-    return Rendered(text, maps, fingerprint)
+    return Rendered(text, maps, fingerprint, {part.backend.name: (part.service, part.route) for part in parts})
 
 
 def _refuse_doubles(config: GatewayConfig) -> None:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from fourfold.errors import WorldError
 from fourfold.gateway.backends import SERVER_OPTIONS, server_address
-from fourfold.gateway.frontends import NOWHERE
 from fourfold.gateway.model import Backend, RouteStats, Server
 from fourfold.gateway.render import LAST_REQUEST
 
@@ -72,20 +71,25 @@ class Live:
 
     fingerprint: str
     servers: tuple[LiveServer, ...]
+    backends: tuple[str, ...] = ()
 
 
 def live(text: str) -> Live:
-    """From `show info; show servers state`."""
-    fingerprint, servers = "", []
+    """From `show info; show servers state; show backend`."""
+    fingerprint, servers, backends, named = "", [], [], False
     for line in text.splitlines():
         words = line.split()
+        if named and words:
+            backends += words
+            continue
+        named = line == "# name"
         if line.startswith("description: "):
             fingerprint = line.removeprefix("description: ").strip()
         elif len(words) > _SERVER_PORT and words[0].isdigit():
             row = dict(zip(_SERVER_STATE, words, strict=False))
             port, admin = int(words[_SERVER_PORT]), int(row["srv_admin_state"])
             servers.append(LiveServer(row["be_name"], row["srv_name"], row["srv_addr"], port, admin))
-    return Live(fingerprint, tuple(servers))
+    return Live(fingerprint, tuple(servers), tuple(backends))
 
 
 def changes(backends: Iterable[Backend], present: Iterable[LiveServer]) -> list[str]:
@@ -156,7 +160,7 @@ def in_flight(text: str, processes: Processes) -> dict[str, int]:
         raise WorldError(f"cannot count requests in flight: no answer from worker {', '.join(map(str, silent))}")
     if facts.get((processes.current or 0, "Uptime_sec:"), 0) <= LAST_REQUEST + 1:
         for old in processes.old:
-            for name in known.get(old, ()) if facts.get((old, "CurrConns:")) else ():
+            for name in set(known.get(old, ())) if facts.get((old, "CurrConns:")) else ():
                 counted[name] += 1
     return counted
 
@@ -167,23 +171,25 @@ def worker_identity(text: str) -> tuple[str, str]:
     return facts.get("Pid", ""), facts.get("Start_time_sec", "")
 
 
-def counters(text: str) -> dict[str, RouteStats]:
-    """Per backend, from `show stat -1 2 -1`."""
-    rows = [line for line in text.splitlines() if line.count(",") > 50]
-    found = {}
-    for row in csv.DictReader(rows):
-        number = {key: int(value) if value and value.isdigit() else 0 for key, value in row.items()}
-        name = row["# pxname"]
-        if name == NOWHERE:
-            continue
-        found[name] = RouteStats(
-            backend=name,
-            requests=number["req_tot"],
-            errors_5xx=number["hrsp_5xx"],
-            errors_4xx=number["hrsp_4xx"],
-            in_flight=number["scur"],
-            bytes_in=number["bin"],
-            bytes_out=number["bout"],
-            response_seconds=number["rtime"] / 1000,
+def counters(text: str, routes: Mapping[str, tuple[str, str]]) -> list[RouteStats]:
+    """From `show stat -1 2 -1`; `routes`: backend -> (service, route)."""
+    rows = csv.reader(line for line in text.splitlines() if line.count(",") > 50)
+    places = {name: place for place, name in enumerate(next(rows, []))}
+
+    def number(row: list[str], column: str) -> int:
+        return int(row[places[column]] or 0)
+
+    return [
+        RouteStats(
+            *routes[row[places["# pxname"]]],
+            requests=number(row, "req_tot"),
+            errors_5xx=number(row, "hrsp_5xx"),
+            errors_4xx=number(row, "hrsp_4xx"),
+            in_flight=number(row, "scur"),
+            bytes_in=number(row, "bin"),
+            bytes_out=number(row, "bout"),
+            response_seconds=number(row, "rtime") / 1000,
         )
-    return found
+        for row in rows
+        if row[places["# pxname"]] in routes
+    ]

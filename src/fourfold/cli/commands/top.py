@@ -66,12 +66,13 @@ def instances(rows: list[TopRow], with_app: bool) -> list[str]:
 
 
 def routes(rows: list[RouteView]) -> list[str]:
-    header = ("SERVICE", "REQUESTS", "5XX", "4XX", "IN FLIGHT", "MEAN")
+    header = ("SERVICE", "ROUTE", "REQUESTS", "5XX", "4XX", "IN FLIGHT", "MEAN")
     return formats.table(
         header,
         [
             (
                 row.service,
+                row.route or "(internal)",
                 str(row.requests),
                 str(row.errors_5xx),
                 str(row.errors_4xx),
