@@ -39,6 +39,7 @@ class Want:
     removed: bool = False
     depends_on: tuple[str, ...] = ()
     rollback: str = "auto"
+    internal_port: int | None = None
 
 
 class Life:
@@ -82,7 +83,7 @@ class Life:
         with self.registry.transaction():
             self.registry.add_release(release(want.name, number, app=app, spec=spec))
         self._ports += 1
-        port = 19000 + self._ports if want.port is not None else None
+        port = (want.internal_port or 19000 + self._ports) if want.port is not None else None
         known = old.internal_port if old is not None and port is not None and old.internal_port else port
         row = service_row(
             want.name, app=app, release=number, internal_port=known, depends_on=want.depends_on,

@@ -12,7 +12,7 @@ from fourfold.clock import Clock
 from fourfold.control.bus import Bus
 from fourfold.control.changes import Change, Wish
 from fourfold.control.externals import check_externals
-from fourfold.control.goals import revision, rollback_point
+from fourfold.control.goals import internal_port, revision, rollback_point
 from fourfold.control.operations import Operation
 from fourfold.control.registry import Registry
 from fourfold.control.settings import Settings
@@ -173,9 +173,33 @@ class Deployer:
         return self._registry.store.uids.of(app, service, range(low, high))  # the last one is the builds'
 
     def _internal_port(self, app: str, service: str) -> int:
+        """The one it has; one that it had, if nobody took it since; else a new one."""
+        key = f"{app}.{service}"
+        row = self._registry.services.get(key)
+        if row is not None and (port := internal_port(row, self._registry.deployments.get(key))):
+            return port
+        port = self._given_port(app, service)
+        if not port_is_free(port):
+            self._registry.store.ports.forget(app, service)
+            port = self._given_port(app, service)
+        return port
+
+    def _given_port(self, app: str, service: str) -> int:
         low, high = self._settings.internal_ports
         taken: Callable[[int], bool] = lambda port: not port_is_free(port)  # noqa: E731
         return self._registry.store.ports.of(app, service, range(low, high + 1), taken)
+
+    def leave_taken_ports(self) -> None:
+        """While no gateway runs (after a reboot): a port that a stranger took would keep all of it from starting."""
+        for row in list(self._registry.services.values()):
+            if row.internal_port is None or port_is_free(row.internal_port):
+                continue
+            with self._registry.transaction():
+                self._registry.store.ports.forget(row.app, row.name)
+                port = self._given_port(row.app, row.name)
+                self._registry.put_service(replace(row, internal_port=port))
+            what = f"another program has port {row.internal_port}: {row.name} is called at port {port} from now on"
+            self._bus.emit("gateway.port", what, app=row.app, service=row.name)
 
     # -- the others -----------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from fourfold.control.diagnose import Diagnose
 from fourfold.control.down import Down
 from fourfold.control.executor import Executor
 from fourfold.control.faults import Faults
+from fourfold.control.goals import GATEWAY
 from fourfold.control.lifecycle import Lifecycle
 from fourfold.control.logs import Logs
 from fourfold.control.operations import Operations
@@ -155,6 +156,8 @@ async def open_parts(paths: Paths, settings: Settings, clock: Clock) -> Parts:
     layout.empty_work(paths)
     parts = Parts(paths, settings, clock)
     parts.supervisor.powers, _ = await asyncio.gather(asyncio.to_thread(probe), parts.supervisor.open())
+    if not {row.id for row in parts.registry.of_service(GATEWAY)} & parts.supervisor.running().keys():
+        parts.deployer.leave_taken_ports()
     await parts.lifecycle.adopt(process.boot_id())
     parts.operations.resume(parts.down.unfinished())
     return parts
