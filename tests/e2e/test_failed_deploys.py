@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.home import Home, web_file
+from tests.supervise.rig import needs
 from tests.support.load import Load
 
 CAUSES: dict[str, tuple[dict[str, Any], str, str]] = {
@@ -27,7 +28,10 @@ LAST_LINES = {
 }
 
 
-@pytest.mark.parametrize("cause", CAUSES)
+NEEDS = {"takes too much memory": needs("memory")}
+
+
+@pytest.mark.parametrize("cause", [pytest.param(cause, marks=NEEDS.get(cause, ())) for cause in CAUSES])
 def test_the_old_version_serves_on(home: Home, cause: str) -> None:
     environ, extra, words = CAUSES[cause]
     file = home.app(web_file(home.port, VERSION="one"))

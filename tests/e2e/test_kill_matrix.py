@@ -110,6 +110,7 @@ def at_rest(home: Home, step: int, *may: flows.Outcome) -> flows.Outcome:
     until(lambda: rests(home), 60, f"step {step}: the app to be at rest")
     service = home.service() if home.has_app() else {"instances": [], "release": None}
     pids = sorted(instance["pid"] for instance in service["instances"])
+    assert not any(instance["restarts"] for instance in service["instances"]), f"step {step}: one was started twice"
     assert {instance["release"] for instance in service["instances"]} <= {service["release"]}
     found = flows.Outcome(version_served(home, step), len(pids)) if pids else flows.NOTHING
     assert found in may, f"step {step}: {found}, not {' or '.join(map(str, may))}"

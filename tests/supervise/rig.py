@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from fourfold.launch.model import Launch, Limits, Powers, User
 from fourfold.paths import Paths
 from fourfold.supervise import logs
@@ -33,6 +35,11 @@ def powers() -> Powers:
     if not _powers:
         _powers.append(probe())
     return _powers[0]
+
+
+def needs(power: str) -> pytest.MarkDecorator:
+    reason = powers().missing.get(power, f"this host cannot limit {power}")
+    return pytest.mark.skipif(not getattr(powers(), power), reason=reason)
 
 
 @contextmanager

@@ -10,13 +10,9 @@ from pathlib import Path
 import pytest
 
 from fourfold.launch.model import Limits, Mount
-from tests.supervise.rig import Rig, alive, limited, powers, scenario, script, until
+from tests.supervise.rig import Rig, alive, limited, needs, scenario, script, until
 
 MIB = 1 << 20
-
-
-def needs(power: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(not getattr(powers(), power), reason=f"cannot limit {power} here")
 
 
 @needs("memory")

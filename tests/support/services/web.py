@@ -35,20 +35,29 @@ def hog(size: int) -> None:
 
 
 def spin(query: Query) -> None:
+    """Take all CPU there is, in so many `processes`."""
     end = time.monotonic() + float(query.get("seconds", "1"))
+    for _ in range(int(query.get("processes", "1")) - 1):
+        if os.fork() == 0:
+            while time.monotonic() < end:
+                pass
+            os._exit(0)
     while time.monotonic() < end:
         pass
 
 
 def fork_bomb(query: Query) -> str:
-    """Fork until it is refused, at most 10,000 times; each child sleeps."""
-    made = 0
-    with contextlib.suppress(OSError):
-        while made < 10_000:
+    """Fork whenever it is possible for so many `seconds`, 200 times at most; each child sleeps."""
+    made, end = 0, time.monotonic() + float(query.get("seconds", "0"))
+    while made < 200:
+        try:
             if os.fork() == 0:
                 time.sleep(600)
                 os._exit(0)
             made += 1
+        except OSError:
+            if time.monotonic() > end:
+                break
     return f"{made} forks\n"
 
 
