@@ -69,7 +69,7 @@ class Home:
     # -- commands -------------------------------------------------------------------------------------------------
 
     def run(
-        self, *arguments: str, code: int | None = 0, stdin: str = "", **environ: str
+        self, *arguments: str, code: int | None = 0, stdin: str = "", patience: float = 180, **environ: str
     ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [*self._as, FOURFOLD, *arguments],
@@ -77,7 +77,7 @@ class Home:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=patience,
         )
         if code is not None and done.returncode != code:
             raise AssertionError(
@@ -123,6 +123,9 @@ class Home:
 
     def get(self, path: str = "/", **headers: str) -> httpx.Response:
         return httpx.get(f"http://127.0.0.1:{self.port}{path}", headers=headers, timeout=15)
+
+    def post(self, path: str, form: dict[str, str]) -> httpx.Response:
+        return httpx.post(f"http://127.0.0.1:{self.port}{path}", data=form, timeout=15)
 
     def provoke(self, path: str) -> None:
         """The answer does not matter: the program may die of it."""
