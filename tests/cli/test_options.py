@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import socketserver
 import subprocess
 import sys
@@ -130,20 +131,47 @@ def test_no_daemon(cli: Cli, home: Path) -> None:
 
 def test_another_daemon_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
+
+    def told(paths: Paths, app: str) -> list[str]:
+        """This machine may have daemons that are not the test's."""
+        return [text for text in elsewhere.others(paths, app) if str(home) in text]
+
     with serving(home / "run/fourfold.sock") as server:
-        monkeypatch.setattr(elsewhere, "_candidates", lambda: iter([(server.socket, "use sudo")]))
+        server.facade.apps_known = [only := f"app-{home.name}"]
         mine = Paths.find({"FOURFOLD_HOME": str(home / "mine")}, 0)
-        said = f"another daemon at {server.socket} has shop: use sudo"
-        assert list(elsewhere.others(mine, "shop")) == [said]
-        assert list(elsewhere.others(mine, None)) == [said]
-        assert list(elsewhere.others(mine, "nix")) == []
-        assert elsewhere.hint_for(mine, "shop").startswith(said)
+        said = f"another daemon at {server.socket} has {only}: set FOURFOLD_HOME={home} to use it"
+        assert told(mine, only) == [said]
+        assert said in list(elsewhere.others(mine, None))
+        assert told(mine, "nix-" + only) == []
+        assert said in elsewhere.hint_for(mine, only)
         with serving(home / "mine/run/fourfold.sock") as other:
             other.facade.apps_known = ["else"]
-            assert elsewhere.hint_for_missing(mine, "shop", "old hint") == said
+            assert said in (elsewhere.hint_for_missing(mine, only, "old hint") or "")
             assert elsewhere.hint_for_missing(mine, "else", "old hint") == "old hint"
-            assert elsewhere.hint_for_missing(mine, "nix", "old hint") == "old hint"
-        assert list(elsewhere.others(Paths.find({"FOURFOLD_HOME": str(home)}, 0), "shop")) == []
+        assert told(Paths.find({"FOURFOLD_HOME": str(home)}, 0), only) == []
+
+
+def test_whose_daemon_it_is(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(home / "xdg"))
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    socket = home / "run/fourfold.sock"
+    socket.parent.mkdir()
+    me = "it is root's, use sudo" if os.getuid() == 0 else f"it belongs to {pwd.getpwuid(os.getuid()).pw_name}"
+    assert elsewhere._how(socket) == f"{me}, with FOURFOLD_HOME={home}", "by its folder: the socket cannot be seen"
+    assert elsewhere._how(home / "xdg/fourfold/fourfold.sock") == "unset FOURFOLD_HOME to use it"
+
+
+def test_sockets_of_daemons() -> None:
+    table = (
+        "Num       RefCount Protocol Flags    Type St Inode Path\n"
+        "0000000000000000: 00000002 00000000 00010000 0001 01 21 /a b/run/fourfold.sock\n"
+        "0000000000000000: 00000003 00000000 00000000 0001 03 22 /a b/run/fourfold.sock\n"
+        "0000000000000000: 00000003 00000000 00000000 0001 03 23\n"
+        "0000000000000000: 00000002 00000000 00010000 0001 01 24 @/x/fourfold.sock\n"
+        "0000000000000000: 00000002 00000000 00010000 0001 01 25 /run/spawner.sock\n"
+    )
+    assert elsewhere.bound(table) == [Path("/a b/run/fourfold.sock")]
 
 
 def test_the_app_is_found(cli: Cli, server: Serving, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,12 +41,12 @@ class QuietError(WorldError):
 class Client:
     """Safe to use from several threads. Raises what the daemon answers as the same FourfoldError it was there."""
 
-    def __init__(self, socket: Path, hint: Callable[[], str] | None = None) -> None:
-        """`hint` says what to do when nothing answers on `socket`."""
+    def __init__(self, socket: Path, hint: Callable[[], str] | None = None, *, patience: float | None = None) -> None:
+        """`hint` says what to do when nothing answers on `socket`; an answer may take `patience` seconds to begin."""
         self.socket = socket
         self._hint = hint
         # Changes may wait for others: no limit on the answer's time. Connecting to a local socket is instant or never.
-        timeout = httpx.Timeout(None, connect=5)
+        timeout = httpx.Timeout(patience, connect=5)
         transport = httpx.HTTPTransport(uds=str(socket))
         self._http = httpx.Client(transport=transport, base_url="http://fourfold", timeout=timeout)
 

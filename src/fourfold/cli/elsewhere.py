@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from fourfold.paths import Paths
 
+PATIENCE = 3.0
+"""Seconds that another daemon may take to answer; one that is stopped never does."""
+_UNIX = Path("/proc/net/unix")
 START = "start one with `fourfold up` in the folder of your app, or `fourfold daemon`"
 
 
@@ -28,10 +33,10 @@ def hint_for_missing(paths: Paths, app: str, hint: str | None) -> str | None:
 
 def others(paths: Paths, app: str | None) -> Iterator[str]:
     """A sentence for each daemon of another user or home; with `app`, only those that have it or cannot be asked."""
-    for socket, how in _candidates():
-        if socket == paths.socket or not _is_there(socket):
+    for socket in bound(_UNIX.read_text(errors="surrogateescape")):
+        if socket == paths.socket or _is_gone(socket):
             continue
-        apps = _apps(socket)
+        apps, how = _apps(socket), _how(socket)
         if apps is None:
             yield f"another daemon runs at {socket}: {how}"
         elif app is None or app in apps:
@@ -39,19 +44,40 @@ def others(paths: Paths, app: str | None) -> Iterator[str]:
             yield f"another daemon at {socket} has {names}: {how}"
 
 
-def _candidates() -> Iterator[tuple[Path, str]]:
-    mine = Paths.find({name: text for name, text in os.environ.items() if name != "FOURFOLD_HOME"}, os.getuid())
-    yield mine.socket, "unset FOURFOLD_HOME to use it"
-    if os.getuid() != 0:
-        yield Path("/run/fourfold/fourfold.sock"), "it is root's, use sudo"
-    for folder in Path("/run/user").glob("*/fourfold"):
-        if folder.parent.name.isdigit() and int(folder.parent.name) != os.getuid():
-            yield folder / "fourfold.sock", f"it belongs to {_user(int(folder.parent.name))}"
+def bound(table: str) -> list[Path]:
+    """The daemons' sockets in what /proc/net/unix says: whose process has ended is not there (proc(5))."""
+    rows = [line.split(None, 7) for line in table.splitlines()]
+    found = {Path(row[7]) for row in rows if len(row) == 8 and row[7].startswith("/")}
+    return sorted(path for path in found if path.name == Paths.find({}, 0).socket.name)
 
 
-def _is_there(socket: Path) -> bool:
-    """Also true when only its folder can be seen: then it is another user's."""
-    return os.path.lexists(socket) or (socket.parent.is_dir() and not os.access(socket.parent, os.X_OK))
+def _is_gone(socket: Path) -> bool:
+    """Its folder was deleted under the daemon. Not when it cannot be seen: then it is another user's."""
+    try:
+        socket.lstat()
+    except OSError as error:
+        return error.errno == errno.ENOENT
+    return False
+
+
+def _how(socket: Path) -> str:
+    """Whose it is, or how to use it."""
+    owner = _owner(socket)
+    if socket == Paths.find({**os.environ, "FOURFOLD_HOME": ""}, os.geteuid()).socket:
+        return "unset FOURFOLD_HOME to use it"
+    setting = {"run": f"FOURFOLD_HOME={socket.parent.parent}", "fourfold": f"XDG_RUNTIME_DIR={socket.parent.parent}"}
+    if owner == os.geteuid():
+        return f"set {setting.get(socket.parent.name, 'FOURFOLD_HOME')} to use it"
+    extra = f", with {setting['run']}" if socket.parent.name == "run" else ""
+    return f"it is root's, use sudo{extra}" if owner == 0 else f"it belongs to {_user(owner)}{extra}"
+
+
+def _owner(socket: Path) -> int:
+    """Of the socket, or of the innermost folder that can be seen."""
+    for path in (socket, *socket.parents):
+        with suppress(OSError):
+            return path.stat().st_uid
+    return 0
 
 
 def _apps(socket: Path) -> list[str] | None:
@@ -61,7 +87,7 @@ def _apps(socket: Path) -> list[str] | None:
     from fourfold.errors import FourfoldError
 
     try:
-        return [app.name for app in Client(socket).get(list[AppView], "/v1/apps")]
+        return [app.name for app in Client(socket, patience=PATIENCE).get(list[AppView], "/v1/apps")]
     except FourfoldError:
         return None
 
