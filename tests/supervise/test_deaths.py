@@ -304,3 +304,22 @@ def test_many_start_at_once() -> None:
         assert len({each.seq for each in rig.exits}) == 40
 
     scenario(test)
+
+
+def test_a_spawner_that_ends_before_its_answer_is_taken() -> None:
+    async def test(paths: Paths) -> None:
+        rig = Rig(paths)
+        await rig.open()
+        client = rig._client
+        assert client is not None
+        call = client.call
+
+        async def slowly(op: str) -> None:
+            await call(op)
+            await until(lambda: rig._client is None, "it did not end")
+
+        client.call = slowly  # type: ignore[method-assign,assignment]
+        await rig.close()
+
+    with home() as paths:
+        asyncio.run(test(paths))

@@ -80,11 +80,11 @@ class Supervisor:
         if self._recovery is not None:
             self._recovery.cancel()
             await asyncio.gather(self._recovery, return_exceptions=True)
-        if self._client is not None:
+        if (client := self._client) is not None:  # `_on_end` forgets it
             if not self._running and not self._exits:
                 with suppress(Gone, Refused):
-                    await self._client.call("shutdown")
-            await self._client.close()
+                    await client.call("shutdown")
+            await client.close()
         self._drop_held()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._groups.close()
