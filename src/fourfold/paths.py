@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+LONGEST_SOCKET = 107
+"""Bytes of a Unix socket's path: sockaddr_un.sun_path without its terminating zero (unix(7))."""
+
 
 @dataclass(frozen=True)
 class Paths:

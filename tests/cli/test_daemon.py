@@ -66,6 +66,15 @@ def test_one_that_does_not_come_up_shows_its_last_lines(home: Path, monkeypatch:
     assert "doctor --offline" in str(caught.value.hint)
 
 
+def test_one_that_refuses_its_settings(cli: Cli, home: Path) -> None:
+    (home / "work/fourfold.yaml").write_text("app: shop\nservices: {a: {run: x}}\n")
+    (home / "config").mkdir()
+    (home / "config/fourfold.toml").write_text("builds = 0\n")
+    result = cli("up")
+    assert result.code == 2
+    assert "cannot use settings" in result.err
+
+
 def test_another_command_has_started_one_at_the_same_time(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ours ends because the lock is held; the one that holds it answers a little later."""
     paths = Paths.find(os.environ, 0)

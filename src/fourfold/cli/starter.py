@@ -88,7 +88,8 @@ def _await(process: subprocess.Popen[bytes], descriptor: int, paths: Paths, begi
             if _has_holder(paths.daemon_lock):  # another command has started one at the same time: wait for that one
                 ended.unregister(descriptor)
                 continue
-            raise WorldError(
+            kind = UserError if code == UserError.exit_code else WorldError
+            raise kind(
                 f"cannot start the daemon: it ended with exit code {code}\n{_last_lines(paths.daemon_log, begin)}",
                 "`fourfold doctor --offline` looks for the cause",
             )

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 from fourfold.build.host import find_host
 from fourfold.build.workspace import find_mode, no_isolation
+from fourfold.clock import SystemClock
+from fourfold.control.settings import load_settings
 from fourfold.control.views import CheckView
 from fourfold.errors import FourfoldError
 from fourfold.launch.model import Powers
-from fourfold.paths import Paths
+from fourfold.paths import LONGEST_SOCKET, Paths
+from fourfold.store import keyfile
 from fourfold.store.db import open_database
+from fourfold.store.secrets import Secrets
 
 LOW_DISK_BYTES = 1024**3
 POWERS = {
@@ -28,7 +33,67 @@ POWERS = {
 
 
 def examine(paths: Paths, powers: Powers) -> list[CheckView]:
-    return [_disk(paths), _store(paths), _haproxy(), _builds(), *_powers(powers), *_runtimes()]
+    return [
+        _settings(paths),
+        _folders(paths),
+        _daemon(paths),
+        _disk(paths),
+        _store(paths),
+        _secrets(paths),
+        _haproxy(),
+        _builds(),
+        *_powers(powers),
+        *_runtimes(),
+    ]
+
+
+def _settings(paths: Paths) -> CheckView:
+    try:
+        load_settings(paths.settings, os.environ)
+    except FourfoldError as error:
+        return _failed("settings", error)
+    there = paths.settings.exists()
+    return CheckView(name="settings", state="ok", message=f"{paths.settings}" if there else "defaults and environment")
+
+
+def _folders(paths: Paths) -> CheckView:
+    """Whether the daemon could make and use them; makes none."""
+    wrong = [why for folder in (paths.state, paths.run, paths.config) if (why := _unusable(folder))]
+    if len(os.fsencode(paths.socket)) > LONGEST_SOCKET:
+        wrong.append(f"{paths.socket} is longer than the {LONGEST_SOCKET} bytes that a socket's path may have")
+    if wrong:
+        hint = "set FOURFOLD_HOME to a folder of your own, with a short path"
+        return CheckView(name="folders", state="failed", message="; ".join(wrong), hint=hint)
+    return CheckView(name="folders", state="ok", message=f"{paths.state}, {paths.run}, {paths.config}")
+
+
+def _unusable(folder: Path) -> str | None:
+    there = next(each for each in (folder, *folder.parents) if os.access(each, os.F_OK))
+    if not there.is_dir():
+        return f"{there} is not a folder"
+    if there == folder and there.stat().st_uid != os.geteuid():
+        return f"{there} belongs to user {there.stat().st_uid}, and this is user {os.geteuid()}"
+    return None if os.access(there, os.W_OK | os.X_OK) else f"{there} cannot be written to"
+
+
+def _daemon(paths: Paths) -> CheckView:
+    """By the kernel's list of locks: trying the lock could keep a daemon that starts from taking it."""
+    try:
+        inode = paths.daemon_lock.stat().st_ino
+        pid = paths.daemon_lock.read_text().strip() or "unknown"
+    except OSError:
+        return CheckView(name="daemon", state="ok", message="none runs here")
+    if f":{inode} " not in Path("/proc/locks").read_text():
+        return CheckView(name="daemon", state="ok", message="none runs here")
+    with socket.socket(socket.AF_UNIX) as probe:
+        if probe.connect_ex(str(paths.socket)) == 0:
+            return CheckView(name="daemon", state="ok", message=f"runs, pid {pid}")
+    said = f"pid {pid} holds {paths.daemon_lock} and does not answer at {paths.socket}"
+    return CheckView(name="daemon", state="failed", message=said, hint=f"see {paths.daemon_log}; end it: kill {pid}")
+
+
+def _failed(name: str, error: FourfoldError) -> CheckView:
+    return CheckView(name=name, state="failed", message=error.what, hint=error.hint)
 
 
 def _disk(paths: Paths) -> CheckView:
@@ -47,12 +112,26 @@ def _store(paths: Paths) -> CheckView:
         with open_database(paths.database) as database:
             wrong = database.check()
     except FourfoldError as error:
-        return CheckView(name="store", state="failed", message=str(error), hint=error.hint)
+        return _failed("store", error)
     if wrong:
         return CheckView(
             name="store", state="failed", message=f"{paths.database}: {wrong[0]}", hint="restore it from a backup"
         )
     return CheckView(name="store", state="ok", message=f"sound: {paths.database}")
+
+
+def _secrets(paths: Paths) -> CheckView:
+    """Whether what is stored can be read with the key that is there."""
+    try:
+        keyfile.read(paths.secrets_key)
+        if paths.database.exists():
+            with open_database(paths.database) as database:
+                for app, name in database.query("SELECT app, min(name) FROM secrets GROUP BY app"):
+                    Secrets(database, paths.secrets_key, SystemClock()).resolve(app, [name])
+    except FourfoldError as error:
+        return _failed("secrets", error)
+    there = f"key {paths.secrets_key}" if paths.secrets_key.exists() else f"no key yet: {paths.secrets_key}"
+    return CheckView(name="secrets", state="ok", message=there)
 
 
 def _haproxy() -> CheckView:

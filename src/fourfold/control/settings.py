@@ -7,38 +7,42 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from fourfold.errors import UserError
 
 
 def _ordered(span: tuple[int, int]) -> tuple[int, int]:
-    if not 0 < span[0] <= span[1]:
+    if span[0] > span[1]:
         raise ValueError("must be two numbers, the smaller one first")
     return span
 
 
-Span = Annotated[tuple[int, int], AfterValidator(_ordered)]
+User = Annotated[int, Field(ge=1, lt=2**32 - 1)]
+Port = Annotated[int, Field(ge=1, le=65_535)]
+Users = Annotated[tuple[User, User], AfterValidator(_ordered)]
+Ports = Annotated[tuple[Port, Port], AfterValidator(_ordered)]
+SPANS = ("uids", "ports", "internal_ports")
 
 
 class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    uids: Span = (790_000, 799_999)
+    uids: Users = (790_000, 799_999)
     """Users of services, when the daemon is root. Each service keeps its own for life."""
-    ports: Span = (20_000, 29_999)
+    ports: Ports = (20_000, 29_999)
     """Where process instances listen: below the kernel's ephemeral range, so that outgoing connections stay clear."""
-    internal_ports: Span = (19_000, 19_999)
+    internal_ports: Ports = (19_000, 19_999)
     """Where the gateway listens for calls between services."""
-    build_timeout: float = 900.0
-    build_bytes: int = 2 * 1024**3
-    builds: int = 2
+    build_timeout: float = Field(default=900.0, gt=0, allow_inf_nan=False)
+    build_bytes: int = Field(default=2 * 1024**3, ge=1024**2)
+    builds: int = Field(default=2, ge=1)
     """Builds at once."""
+    build_memory: int = Field(default=0, ge=0)
+    """Bytes for all processes of one build; 0 divides three quarters of the machine's memory among `builds`."""
     unisolated_builds: bool = False
     """As root, build also where bubblewrap cannot keep builds apart from the host."""
-    build_memory: int = 0
-    """Bytes for all processes of one build; 0 divides three quarters of the machine's memory among `builds`."""
-    log_bytes: int = 16 * 1024 * 1024
+    log_bytes: int = Field(default=16 * 1024**2, ge=64 * 1024)
     """Kept of each run of an instance."""
 
 
@@ -52,7 +56,7 @@ def load_settings(file: Path, environ: Mapping[str, str]) -> Settings:
         raise UserError(f"cannot read settings in {file}: {error}") from error
     for name in Settings.model_fields:
         if (text := environ.get(f"FOURFOLD_{name.upper()}")) is not None:
-            values[name] = text.split("-") if name in ("uids", "ports", "internal_ports") else text
+            values[name] = text.split("-") if name in SPANS else text
     try:
         return Settings.model_validate(values)
     except ValidationError as error:

@@ -1,0 +1,78 @@
+"""Doctor without a daemon: what would keep one from starting."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from fourfold.clock import SystemClock
+from fourfold.control import doctor
+from fourfold.control.views import CheckView
+from fourfold.launch.model import Powers
+from fourfold.paths import Paths
+from fourfold.store import layout
+from fourfold.store.db import open_database
+from fourfold.store.secrets import Secrets
+
+
+@pytest.fixture
+def paths() -> Iterator[Paths]:
+    with TemporaryDirectory(prefix="ff-") as folder:
+        yield Paths.find({"FOURFOLD_HOME": folder}, os.geteuid())
+
+
+def check(paths: Paths, name: str) -> CheckView:
+    powers = Powers(users=True, private=True, cpu=True, memory=True, pids=True, io=True, missing={})
+    return next(each for each in doctor.examine(paths, powers) if each.name == name)
+
+
+def test_nothing_is_there_yet(paths: Paths) -> None:
+    for name in ("settings", "folders", "daemon", "store", "secrets"):
+        assert check(paths, name).state == "ok", name
+    assert not paths.state.exists()
+
+
+def test_bad_settings(paths: Paths) -> None:
+    paths.config.mkdir()
+    paths.settings.write_text("builds = 0\n")
+    found = check(paths, "settings")
+    assert found.state == "failed"
+    assert "builds" in found.message
+
+
+def test_folders(paths: Paths) -> None:
+    paths.run.write_text("")
+    assert check(paths, "folders").message == f"{paths.run} is not a folder"
+    long = Paths.find({"FOURFOLD_HOME": "/tmp/" + "x" * 100}, os.geteuid())
+    assert "longer than the 107 bytes" in check(long, "folders").message
+
+
+def test_a_lock_that_is_held(paths: Paths) -> None:
+    paths.run.mkdir()
+    with paths.daemon_lock.open("w") as lock:
+        lock.write("123")
+        lock.flush()
+        assert check(paths, "daemon").message == "none runs here"
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = check(paths, "daemon")
+        assert (found.state, found.hint) == ("failed", f"see {paths.daemon_log}; end it: kill 123")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(paths.socket))
+            listener.listen()
+            assert check(paths, "daemon").message == "runs, pid 123"
+
+
+def test_the_key_of_secrets(paths: Paths) -> None:
+    layout.create(paths, root=False)
+    with open_database(paths.database) as database:
+        Secrets(database, paths.secrets_key, SystemClock()).set_many("a", {"B": "c"})
+    assert check(paths, "secrets").state == "ok"
+    paths.secrets_key.chmod(0o644)
+    assert "others can read it" in check(paths, "secrets").message
+    paths.secrets_key.unlink()
+    assert "is missing" in check(paths, "secrets").message

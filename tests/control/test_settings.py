@@ -1,0 +1,42 @@
+"""Settings: what wins, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fourfold.control.settings import load_settings
+from fourfold.errors import UserError
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "fourfold.toml"
+    file.write_text("builds = 3\nlog_bytes = 100000\nports = [21000, 21999]\n")
+    found = load_settings(file, {"FOURFOLD_BUILDS": "4", "FOURFOLD_UIDS": "5-9"})
+    assert (found.builds, found.log_bytes, found.ports, found.uids) == (4, 100_000, (21_000, 21_999), (5, 9))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "builds = 0",
+        "log_bytes = -5",
+        "build_timeout = -1",
+        "build_timeout = inf",
+        "build_bytes = 0",
+        "ports = [9, 70000]",
+        "ports = [9, 8]",
+        "ports = [9]",
+        "uids = [0, 5]",
+        "build = 3",
+        "builds =",
+    ],
+)
+def test_what_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "fourfold.toml"
+    file.write_text(text)
+    with pytest.raises(UserError) as caught:
+        load_settings(file, {})
+    assert str(file) in caught.value.what
+    assert text.split()[0] in caught.value.what or text == "builds ="
