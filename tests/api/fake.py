@@ -314,9 +314,13 @@ class FakeFacade:
         self._asked("offer_source", manifest)
         return "a" * 64, self.missing
 
-    async def put_blob(self, digest: str, chunks: AsyncIterator[bytes]) -> None:
-        self._asked("put_blob", digest)
-        self.blobs[digest] = b"".join([chunk async for chunk in chunks])
+    async def receive_blobs(self, pieces: AsyncIterator[bytes]) -> None:
+        self._asked("receive_blobs")
+        rest = b"".join([piece async for piece in pieces])
+        while rest:
+            header, _, rest = rest.partition(b"\n")
+            digest, size = header.decode().split()
+            self.blobs[digest], rest = rest[: int(size)], rest[int(size) :]
 
     async def gc(self) -> v.GcView:
         self._asked("gc")

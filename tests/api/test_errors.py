@@ -65,13 +65,6 @@ def test_unexpected_ones_are_logged_and_not_told(
             422,
             "cannot read the request: body.pruge: Extra inputs are not permitted",
         ),
-        (
-            "PUT",
-            "/v1/blobs/..%2f..%2fetc",
-            None,
-            404,
-            "cannot answer: not found",
-        ),
     ],
 )
 def test_nonsense(

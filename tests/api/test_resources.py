@@ -74,10 +74,11 @@ def test_answers_are_views(http: httpx.Client, server: Serving) -> None:
     assert http.post("/v1/sources", json={}).json() == {"digest": "a" * 64, "missing": ["b" * 64]}
 
 
-def test_a_blob_arrives_whole(http: httpx.Client, server: Serving) -> None:
+def test_blobs_arrive_whole(http: httpx.Client, server: Serving) -> None:
     content = bytes(range(256)) * 8000
-    assert http.put(f"/v1/blobs/{'b' * 64}", content=content).status_code == 204
-    assert server.facade.blobs == {"b" * 64: content}
+    stream = f"{'b' * 64} {len(content)}\n".encode() + content + f"{'c' * 64} 0\n".encode()
+    assert http.post("/v1/blobs", content=stream).status_code == 204
+    assert server.facade.blobs == {"b" * 64: content, "c" * 64: b""}
 
 
 def test_an_up_for_another_app_is_refused(http: httpx.Client, server: Serving) -> None:

@@ -6,7 +6,8 @@ import asyncio
 import errno
 import hashlib
 import os
-from collections.abc import AsyncIterator
+import stat
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -32,11 +33,22 @@ def paths(tmp_path: Path) -> Paths:
     return Paths.find({"FOURFOLD_HOME": str(tmp_path)}, 0)
 
 
-async def chunks(*parts: bytes, fail: bool = False) -> AsyncIterator[bytes]:
-    for part in parts:
-        yield part
-    if fail:
-        raise ConnectionResetError("gone")
+def digest_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def frame(content: bytes, digest: str | None = None) -> bytes:
+    return f"{digest or digest_of(content)} {len(content)}\n".encode() + content
+
+
+def receive(blobs: Blobs, stream: bytes, cut: int = 1 << 16, fail: bool = False) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(stream), cut):
+            yield stream[start : start + cut]
+        if fail:
+            raise ConnectionResetError("gone")
+
+    asyncio.run(blobs.receive(pieces()))
 
 
 def files(paths: Paths) -> list[Path]:
@@ -46,8 +58,8 @@ def files(paths: Paths) -> list[Path]:
 def test_a_blob_is_kept_under_its_digest(paths: Paths) -> None:
     blobs = Blobs(paths)
     assert blobs.missing([DIGEST, DIGEST]) == [DIGEST]
-    asyncio.run(blobs.put(DIGEST, chunks(b"hel", b"lo")))
-    asyncio.run(blobs.put(DIGEST, chunks(CONTENT)))
+    receive(blobs, frame(CONTENT))
+    receive(blobs, frame(CONTENT))
     assert blobs.missing([DIGEST]) == []
     assert blobs.path(DIGEST).read_bytes() == CONTENT
     assert [(kept.digest, kept.size) for kept in blobs.list()] == [(DIGEST, 5)]
@@ -57,12 +69,46 @@ def test_a_blob_is_kept_under_its_digest(paths: Paths) -> None:
 def test_what_is_not_what_it_says_leaves_nothing(paths: Paths) -> None:
     blobs = Blobs(paths)
     with pytest.raises(UserError, match="what came has the digest"):
-        asyncio.run(blobs.put(DIGEST, chunks(b"other")))
-    with pytest.raises(UserError, match="longer"):
-        asyncio.run(blobs.put(DIGEST, chunks(CONTENT), limit=4))
+        receive(blobs, frame(b"other", DIGEST))
+    with pytest.raises(UserError, match="longer than a source may be"):
+        blobs.add(DIGEST, [b"x" * (1 << 24)] * 33)
     with pytest.raises(ConnectionResetError):
-        asyncio.run(blobs.put(DIGEST, chunks(b"hel", fail=True)))
+        receive(blobs, frame(CONTENT) + frame(b"second")[:-1], fail=True)
+    with pytest.raises(UserError, match="ended in the middle"):
+        receive(blobs, frame(CONTENT)[:-1])
+    for header in (b"../../etc/passwd 1\n", b"x" * 500, f"{DIGEST} -1\n".encode(), f"{DIGEST} 999999999999\n".encode()):
+        with pytest.raises(UserError, match="no digest and size"):
+            receive(blobs, header)
     assert files(paths) == []
+
+
+@pytest.mark.parametrize("cut", [1, 7, 64, 1 << 16])
+def test_a_stream_of_blobs_may_be_cut_anywhere(paths: Paths, cut: int) -> None:
+    blobs = Blobs(paths)
+    contents = [b"", b"\n", CONTENT, CONTENT, bytes(range(256)) * 3]
+    receive(blobs, b"".join(map(frame, contents)), cut)
+    assert {blobs.path(digest_of(content)).read_bytes() for content in contents} == set(contents)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files(paths)} == {0o444}
+    assert list(paths.work.iterdir()) == []
+
+
+def test_many_blobs_are_flushed_together_before_they_get_their_names(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that has its name before its content is on disk can be empty after a power cut."""
+    blobs = Blobs(paths)
+    flushed: list[tuple[int, int]] = []
+    real = trees.flush
+
+    def flush(what: Sequence[Path]) -> None:
+        flushed.append((len(list(what)), len(list(blobs.list()))))
+        real(what)
+
+    monkeypatch.setattr(trees, "flush", flush)
+    monkeypatch.setattr("fourfold.store.incoming.BATCH_FILES", 200)
+    receive(blobs, b"".join(frame(str(number).encode()) for number in range(300)))
+    folders = [count for count, _ in flushed[1::2]]
+    assert flushed == [(200, 0), (folders[0], 200), (100, 200), (folders[1], 300)]
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "", DIGEST.upper(), DIGEST + "\n", DIGEST[:63]])
@@ -78,7 +124,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(paths: Paths, monkeypatch: pytes
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(WorldError, match="No space left on device"):
-        asyncio.run(Blobs(paths).put(DIGEST, chunks(CONTENT)))
+        receive(Blobs(paths), frame(CONTENT))
     with pytest.raises(WorldError, match="No space left on device"):
         Sources(paths, Blobs(paths)).put(Manifest.of([]))
     assert files(paths) == []

@@ -89,7 +89,7 @@ def test_up(cli: Cli, server: Serving, app: Path) -> None:
 def test_only_missing_blobs_are_sent(cli: Cli, server: Serving, app: Path) -> None:
     server.facade.happened = GOOD
     cli("up")
-    assert asked(server, "put_blob") == []
+    assert asked(server, "receive_blobs") == []
     [(manifest,), _] = asked(server, "offer_source")
     server.facade.missing = [entry["sha256"] for entry in manifest["entries"]]
     (app / "docs/app.py").write_text("print(1)")
