@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fourfold.errors import ConflictError, UserError
+from fourfold.errors import ConflictError, SpecError, UserError
 from fourfold.spec.draft import draft
-from fourfold.spec.finds import PROGRAMS, READ, Listing
+from fourfold.spec.finds import PROGRAMS, READ, Listing, find
 from fourfold.spec.init import gather, init
 from fourfold.spec.load import load
 from fourfold.spec.model import App, FixedPort
@@ -34,7 +36,6 @@ def told(app: App) -> dict[str, tuple[str, object, object]]:
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
-        ({}, {"web": (".", "python3 -m http.server $PORT --bind $HOST", 8080)}),
         ({"index.html": ""}, {"my-app": (".", ".", 8080)}),
         ({"go.mod": "", "main.go": "http.ListenAndServe()"}, {"my-app": (".", None, 8080)}),
         ({"pom.xml": "spring-boot-starter-web"}, {"my-app": (".", None, 8080)}),
@@ -72,13 +73,66 @@ def told(app: App) -> dict[str, tuple[str, object, object]]:
         ),
         ({"a_b/index.html": "", "a-b/index.html": ""}, {"a-b": ("./a-b", ".", 8080), "a-b-2": ("./a_b", ".", 8080)}),
         (
-            {"package.json": '{"workspaces": ["x"], "main": "i.js"}', "x/package.json": '{"main": "i.js"}'},
-            {"x": ("./x", None, None)},
+            {
+                "package.json": '{"workspaces": ["./packages/*", "site"], "main": "i.js"}',
+                "packages/api/package.json": '{"scripts": {"start": "node ."}, "dependencies": {"koa": "2"}}',
+                "packages/job/package.json": '{"scripts": {"start": "A=1 node j.js"}}',
+                "packages/lib/package.json": '{"main": "index.js"}',
+                "packages/old/package.json": '{"main": "m.js", "dependencies": {"express": "4"}}',
+                "site/package.json": '{"scripts": {"build": "vite build"}}',
+                "other/package.json": '{"scripts": {"start": "x"}}',
+            },
+            {
+                "api": (".", "cd packages/api && exec node .", 8080),
+                "job": (".", "cd packages/job && A=1 node j.js", None),
+                "old": (".", "cd packages/old && exec node m.js", 8080),
+                "site": (".", "site/dist", 8080),
+            },
         ),
+        ({"package.json": '{"workspaces": ["x"], "main": "i.js"}'}, {"my-app": (".", None, None)}),
+        (
+            {"services/a/go.mod": "", "services/b/worker.py": "", "services/c/d/e/go.mod": ""},
+            {"a": ("./services/a", None, None), "b": ("./services/b", "python worker.py", None)},
+        ),
+        ({"Dockerfile": "EXPOSE 80", "a/go.mod": ""}, {"a": ("./a", None, None)}),
     ],
 )
 def test_what_is_found(files: dict[str, str], expected: dict[str, tuple[str, object, object]]) -> None:
     assert told(drafted("My App", files)) == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "shown"),
+    [
+        ({}, ["# web:", "#   source: ./web"]),
+        ({"Dockerfile": "EXPOSE 5000"}, ["# my-app:    ", "found by Dockerfile", "#   source: .\n", "#   port: 5000"]),
+        ({"shop.war": ""}, ["# my-app:    ", "shop.war, which needs a server"]),
+        ({"a/src/Main.java": ""}, ["# a:    ", "#   source: ./a", "javac", "#   run: java -cp classes Main"]),
+    ],
+)
+def test_what_cannot_be_started_as_it_is_is_shown(files: dict[str, str], shown: list[str]) -> None:
+    text = draft(Listing("my-app", frozenset(files), files))
+    with pytest.raises(SpecError) as caught:
+        parse([("fourfold.yaml", text)], {})
+    assert [problem.message for problem in caught.value.problems] == ["`services` is missing: expected a map"]
+    assert all(part in text for part in shown), text
+    told = re.sub("(?m)^  # (?!Nothing)", "  ", text[text.index("services:") : text.index("\n# gateway")])
+    parse([("fourfold.yaml", "app: a\n" + told)], {})
+
+
+def test_what_is_unsure_stands_beside_what_is_found() -> None:
+    files = {"a/go.mod": "", "orders/src/Orders.java": ""}
+    assert told(drafted("x", files)) == {"a": ("./a", None, None)}
+    assert "  # orders:" in draft(Listing("x", frozenset(files), files))
+
+
+def test_the_example_shop(tmp_path: Path) -> None:
+    """Without its file: all but the JAR, which no description says how to build."""
+    shop = tmp_path / "shop"
+    shutil.copytree(Path(__file__).parents[2] / "examples/shop", shop, ignore=shutil.ignore_patterns("*.yaml"))
+    text = init(shop).read_text()
+    assert set(parse([("fourfold.yaml", text)], {}).services) == {"catalog", "docs", "storefront", "worker"}
+    assert "  # orders:" in text
 
 
 def test_one_service_gets_the_front_route() -> None:
@@ -100,8 +154,14 @@ def test_one_service_gets_the_front_route() -> None:
         max_size=6,
     ),
 )
-def test_a_draft_always_loads(name: str, files: dict[str, str]) -> None:
-    assert drafted(name, files).services
+def test_a_draft_loads_when_something_was_found(name: str, files: dict[str, str]) -> None:
+    listing = Listing(name, frozenset(files), files)
+    if any(found.sure for found in find(listing)):
+        assert drafted(name, files).services
+        return
+    with pytest.raises(SpecError) as caught:
+        drafted(name, files)
+    assert ["`services` is missing" in problem.message for problem in caught.value.problems] == [True]
 
 
 def test_init_writes_once_and_it_loads(tmp_path: Path) -> None:
@@ -109,6 +169,7 @@ def test_init_writes_once_and_it_loads(tmp_path: Path) -> None:
     (tmp_path / "api" / "requirements.txt").write_text("flask\n")
     (tmp_path / "node_modules").mkdir()
     (tmp_path / "node_modules" / "package.json").write_text("{}")
+    (tmp_path / "again").symlink_to(tmp_path / "api")
     path = init(tmp_path)
     assert list(load(path, env=None, environ={}).app.services) == ["api"]
     before = path.read_text()

@@ -17,12 +17,13 @@ app: {app}
 services:
 """
 _EXAMPLE = """\
-  # Nothing that looks like a service was found here: this one serves the folder. Change it to yours.
-  web:
-    source: .
-    run: python3 -m http.server $PORT --bind $HOST
-    port: 8080                      # it listens on $PORT; no other port of this machine is taken
-    route: {path: /}                # what the gateway sends to it
+  # Nothing that can be started as it is was found here. Describe your services like this one:
+  # web:
+  #   source: ./web                 # its folder
+  #   build: npm run build          # only if it needs more than its dependencies
+  #   run: python3 server.py        # it must listen on $PORT, at $HOST
+  #   port: 8080
+  #   route: {path: /}              # what the gateway sends to it
 """
 _TAIL = """
 # gateway: {listen: ":8080"}        # where all of it is reached
@@ -37,13 +38,17 @@ _COMMON = """\
 
 
 def draft(listing: Listing) -> str:
-    """A service file for a folder. It always loads."""
+    """A service file for a folder: it loads if something was found that can be started, else it shows how to say it."""
     found = find(listing)
-    text = _HEAD.format(app=service_name(listing.name))
-    if not found:
-        return text + _EXAMPLE + _TAIL
-    front = _front(found)
-    return text + "\n".join(_service(service, service is front) for service in found) + _TAIL
+    sure, unsure = ([each for each in found if each.sure is wanted] for wanted in (True, False))
+    front = _front(sure)
+    parts = [_service(service, service is front) for service in sure] or [_EXAMPLE]
+    parts += [_commented(_service(service, False)) for service in unsure]
+    return _HEAD.format(app=service_name(listing.name)) + "\n".join(parts) + _TAIL
+
+
+def _commented(text: str) -> str:
+    return "".join(f"  # {line[2:]}" if line[4:5] != "#" else "" for line in text.splitlines(keepends=True))
 
 
 def _front(found: list[Found]) -> Found | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 READ = ("package.json", "requirements.txt", "pyproject.toml", "Procfile", "Dockerfile", "Gemfile", "pom.xml")
@@ -19,8 +21,12 @@ PROGRAMS = (
     "server.js",
     "index.js",
     "app.js",
+    "main.js",
     "main.go",
     "app.rb",
+    "worker.py",
+    "worker.js",
+    "worker.rb",
 )
 _WEB = {
     "python": r"(?im)\b(flask|fastapi|django|starlette|uvicorn|gunicorn|aiohttp|tornado|bottle|sanic|quart|falcon)\b",
@@ -31,6 +37,10 @@ _WEB = {
 _LISTENS = re.compile(r"\.listen\(|ListenAndServe|http\.server|HTTPServer|Flask\(|FastAPI\(|Sinatra|\bPORT\b")
 
 
+DEPTH = 2
+"""How far below a folder its services may be: `services/orders`."""
+_COMPOUND = r"[;&|\n(){}]|^\s*(\w+=|cd\s)"
+"""What no `exec` can stand before."""
 _AVOIDED = ("gateway", "fourfold", "true", "false", "null")
 """Names that are taken, or that YAML does not take for text."""
 
@@ -48,7 +58,7 @@ class Listing:
         prefix = f"{folder}/"
         files = frozenset(name.removeprefix(prefix) for name in self.files if name.startswith(prefix))
         texts = {name.removeprefix(prefix): text for name, text in self.texts.items() if name.startswith(prefix)}
-        return Listing(folder, files, texts)
+        return Listing(folder.rpartition("/")[2], files, texts)
 
     def text(self, *names: str) -> str:
         return "\n".join(self.texts.get(name, "") for name in names)
@@ -72,16 +82,74 @@ class Found:
     static: str | None = None
     port: int | None = None
     """A hint: what it listens on elsewhere; None: it does not seem to listen."""
+    sure: bool = True
+    """False: it is only shown, as a comment."""
 
 
 def find(listing: Listing) -> list[Found]:
-    """The services of a folder: the folder itself, or else those of its direct subfolders."""
+    """The services of a folder: the folder itself, or else those of folders below it."""
     listing = replace(listing, files=frozenset(name for name in listing.files if name.isprintable()))
-    here = _services(listing, ".")
-    if here and not _is_workspace(listing):
-        return _unique(here)
-    below = [found for folder in listing.folders for found in _services(listing.below(folder), f"./{folder}")]
-    return _unique(below or here)
+    return _unique(_find(listing, ".", DEPTH))
+
+
+def _find(listing: Listing, source: str, depth: int) -> list[Found]:
+    here = _services(listing, source) or _unsure(listing, source)
+    if source == "." and (members := _members(listing)):
+        return members
+    if here and here[0].sure:
+        return here
+    folders = listing.folders if depth else []
+    below = [found for name in folders for found in _find(listing.below(name), f"{source}/{name}", depth - 1)]
+    return below if any(found.sure for found in below) else here or below
+
+
+def _members(listing: Listing) -> list[Found]:
+    """The packages of an npm workspace that can be started. All are built from its root, where their lock is."""
+    workspaces = _json(listing.text("package.json")).get("workspaces")
+    patterns = workspaces.get("packages") if isinstance(workspaces, dict) else workspaces
+    packages = sorted(name.removesuffix("/package.json") for name in listing.files if name.endswith("/package.json"))
+    given = (
+        [str(pattern).removeprefix("./").rstrip("/") for pattern in patterns if pattern]
+        if isinstance(patterns, list)
+        else []
+    )
+    members = [name for name in packages if any(fnmatchcase(name, pattern) for pattern in given)]
+    found = [(name, _node(listing.below(name)), listing.below(name)) for name in members]
+    return [
+        _member(name, package, below)
+        for name, package, below in found
+        if package and (package.port or "start" in _map(_json(below.text("package.json")), "scripts"))
+    ]
+
+
+def _member(folder: str, found: Found, listing: Listing) -> Found:
+    package = _json(listing.text("package.json"))
+    start = _map(package, "scripts").get("start")
+    entries = [package.get("main"), *(name for name in ("server.js", "index.js", "app.js") if name in listing.files)]
+    command = start if isinstance(start, str) else f"node {next(filter(None, entries), 'index.js')}"
+    in_its_folder = f"cd {shlex.quote(folder)} && {'' if re.search(_COMPOUND, command) else 'exec '}{command}"
+    return replace(
+        found,
+        name=service_name(listing.name),
+        source=".",
+        why=f"{folder}/package.json",
+        run=None if found.static else in_its_folder,
+        build=found.build and f"npm run build --workspace={shlex.quote(folder)}",
+        static=found.static and f"{folder}/{found.static}",
+    )
+
+
+def _unsure(listing: Listing, source: str) -> list[Found]:
+    """What tells that there is a service, and not how to start it."""
+    wars = sorted(name for name in listing.files if name.endswith(".war") and "/" not in name)
+    java = [name for name in listing.files if name.endswith(".java") and re.match(r"(src/|[^/]+$)", name)]
+    base = Found(service_name(listing.name), source, "Dockerfile", port=_exposed(listing) or 8080, sure=False)
+    if java:
+        build = "mkdir -p classes && javac -d classes $(find . -name '*.java')"
+        return [replace(base, why="Java sources", build=build, run="java -cp classes Main")]
+    if wars:
+        return [replace(base, why=f"{wars[0]}, which needs a server to run in")]
+    return [base] if "Dockerfile" in listing.files else []
 
 
 def service_name(text: str) -> str:
@@ -106,9 +174,7 @@ def _processes(listing: Listing, base: Found) -> list[Found]:
     """A Procfile names several programs of one source; the builder finds `web` (or the only one) by itself."""
     lines = re.findall(r"(?m)^([A-Za-z0-9_-]+):[ \t]*(\S.*)$", listing.text("Procfile"))
     programs = {name: run.strip() for name, run in lines if name != "release"}
-    exposed = re.search(r"(?im)^\s*EXPOSE\s+(\d{1,5})", listing.text("Dockerfile"))
-    port = int(exposed[1]) if exposed and 0 < int(exposed[1]) < 65536 else None
-    web = replace(base, port=port or (8080 if "web" in programs else base.port))
+    web = replace(base, port=_exposed(listing) or (8080 if "web" in programs else base.port))
     if programs:
         web = replace(web, why="Procfile", run=None, build=base.build)
     others = [name for name in programs if name != "web"] if len(programs) > 1 else []
@@ -117,6 +183,11 @@ def _processes(listing: Listing, base: Found) -> list[Found]:
         replace(base, name=service_name(f"{base.name}-{name}"), why="Procfile", run=programs[name], port=None)
         for name in others
     ]
+
+
+def _exposed(listing: Listing) -> int | None:
+    exposed = re.search(r"(?im)^\s*EXPOSE\s+(\d{1,5})", listing.text("Dockerfile"))
+    return int(exposed[1]) if exposed and 0 < int(exposed[1]) < 65536 else None
 
 
 def _procfile(listing: Listing) -> Found | None:
@@ -205,10 +276,6 @@ _KINDS: tuple[Callable[[Listing], Found | None], ...] = (
     _single_script,
     _procfile,
 )
-
-
-def _is_workspace(listing: Listing) -> bool:
-    return "workspaces" in _json(listing.text("package.json"))
 
 
 def _unique(found: list[Found]) -> list[Found]:

@@ -11,7 +11,10 @@ from fourfold.spec.draft import draft
 from fourfold.spec.finds import PROGRAMS, READ, Listing
 from fourfold.spec.load import FILE_NAME
 
+DEPTH = 3
+"""Folders deep: `services/orders/src`."""
 MAX_FOLDERS = 200
+"""At one depth."""
 MAX_FILES = 2_000
 """In one folder; more are not looked at."""
 MAX_TEXT = 64 * 1024
@@ -35,32 +38,38 @@ def init(folder: Path) -> Path:
 
 
 def gather(folder: Path) -> Listing:
-    """The folder and its direct subfolders as facts. Raises UserError when it is no folder that can be read."""
+    """The folder and what is below it as facts. Raises UserError when it is no folder that can be read."""
     folder = folder.absolute()
     try:
-        entries = _entries(folder)
+        level = _entries(folder)
     except OSError as error:
         raise UserError(f"cannot look into {folder}: {error.strerror}") from None
     files, texts = set[str](), dict[str, str]()
-    subfolders = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
-    for entry in [*entries, *_below(subfolders[:MAX_FOLDERS])]:
-        if not entry.is_file():
-            continue
-        name = entry.relative_to(folder).as_posix()
-        files.add(name)
-        if entry.name in READ or entry.name in PROGRAMS:
-            texts[name] = _text(entry)
+    for depth in range(DEPTH + 1):
+        for entry in level:
+            if entry.is_file():
+                name = entry.relative_to(folder).as_posix()
+                files.add(name)
+                if entry.name in READ or entry.name in PROGRAMS:
+                    texts[name] = _text(entry)
+        level = list(_below(level)) if depth < DEPTH else []
     return Listing(folder.name or "app", frozenset(files), texts)
 
 
-def _below(folders: list[Path]) -> Iterator[Path]:
-    for folder in folders:
-        if folder.name.lower() in _SKIPPED:
-            continue
+def _below(level: list[Path]) -> Iterator[Path]:
+    """What is in the folders among them; no links, which may lead anywhere."""
+    looked_into = [
+        entry for entry in level if not _is_skipped(entry.name) and not entry.is_symlink() and entry.is_dir()
+    ]
+    for folder in looked_into[:MAX_FOLDERS]:
         try:
             yield from _entries(folder)
         except OSError:
             continue  # a folder that cannot be read holds no service that could be sent
+
+
+def _is_skipped(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _SKIPPED
 
 
 def _entries(folder: Path) -> list[Path]:
