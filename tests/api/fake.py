@@ -212,8 +212,8 @@ class FakeFacade:
         self._app(app)
         return self._operation(app, "down", [])
 
-    async def scale(self, app: str, service: str, instances: int, actor: str) -> v.OperationView:
-        self._asked("scale", app, service, instances, actor)
+    async def scale(self, app: str, service: str, instances: int, in_file: bool, actor: str) -> v.OperationView:
+        self._asked("scale", app, service, instances, in_file, actor)
         return self._operation(app, "scale", [service])
 
     async def rollback(self, app: str, service: str, to: int | None, actor: str) -> v.OperationView:

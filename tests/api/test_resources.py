@@ -19,7 +19,7 @@ CHANGES: list[tuple[str, str, dict[str, Any] | None, int, tuple[Any, ...]]] = [
     ("POST", "/v1/apps/shop/down", {"purge": True, "actor": "a"}, 202, ("down", ("shop", True, "a"))),
     ("POST", "/v1/apps/shop/restart", {"services": ["x"]}, 202, ("restart", ("shop", ["x"], ""))),
     ("POST", "/v1/apps/shop/stop", {"services": []}, 202, ("stop", ("shop", [], ""))),
-    ("POST", "/v1/apps/shop/services/x/scale", {"instances": 4}, 202, ("scale", ("shop", "x", 4, ""))),
+    ("POST", "/v1/apps/shop/services/x/scale", {"instances": 4}, 202, ("scale", ("shop", "x", 4, False, ""))),
     ("POST", "/v1/apps/shop/services/x/rollback", {"to": 2}, 202, ("rollback", ("shop", "x", 2, ""))),
     ("POST", "/v1/operations/op1/cancel", {"actor": "a"}, 204, ("cancel", ("op1", "a"))),
     ("PUT", "/v1/apps/shop/secrets", {"values": {"K": "v"}}, 204, ("set_secrets", ("shop", {"K": "v"}, ""))),

@@ -266,7 +266,7 @@ def test_detailed_exit_codes(cli: Cli, server: Serving, app: Path) -> None:
 
 
 SIMPLE: list[tuple[list[str], str, Any]] = [
-    (["scale", "catalog=3"], "scale", ("shop", "catalog", 3, "alice")),
+    (["scale", "catalog=3"], "scale", ("shop", "catalog", 3, False, "alice")),
     (["rollback", "catalog"], "rollback", ("shop", "catalog", None, "alice")),
     (["rollback", "catalog", "--to", "2"], "rollback", ("shop", "catalog", 2, "alice")),
     (["restart"], "restart", ("shop", [], "alice")),
@@ -295,6 +295,38 @@ def test_several_are_scaled_or_none(cli: Cli, server: Serving) -> None:
         assert result.code == 2
         assert "expected SERVICE=N" in result.err
     assert server.facade.calls == []
+
+
+def test_scale_save(cli: Cli, server: Serving, app: Path) -> None:
+    """Only once it is done, and not a character besides."""
+    server.facade.happened = GOOD
+    file = app / "fourfold.yaml"
+    file.chmod(0o640)
+    result = cli("scale", "catalog=3", "orders=4", "--save")
+    assert result.code == 0, result.err
+    assert result.err.splitlines()[-1] == "wrote services.orders.instances: 4 into fourfold.yaml"
+    assert file.read_text() == FILE.replace("instances: 2", "instances: 3").replace(
+        "orders.py}", "orders.py, instances: 4}"
+    )
+    assert file.stat().st_mode & 0o777 == 0o640 and not list(app.glob(".new*"))
+    assert asked(server, "scale")[0] == ("shop", "catalog", 3, True, "alice")
+    assert cli("scale", "catalog=3", "--save").err.endswith("fourfold.yaml has services.catalog.instances: 3 already\n")
+
+    server.facade.happened = BAD
+    assert cli("scale", "catalog=5", "--save").code == 1
+    assert "instances: 3" in file.read_text()
+
+
+def test_scale_save_is_refused_before_anything_is_asked(cli: Cli, server: Serving, app: Path) -> None:
+    (app / "fourfold.staging.yaml").write_text("services:\n  catalog:\n    instances: 1\n")
+    result = cli("-e", "staging", "scale", "orders=2", "catalog=3", "--save")
+    assert (result.code, result.err) == (
+        2,
+        "error: cannot save services.catalog.instances in fourfold.yaml: fourfold.staging.yaml has it too, "
+        "and wins\nhint: change it in fourfold.staging.yaml, line 3\n",
+    )
+    assert "cannot save services.nothing.instances" in cli("scale", "nothing=3", "--save").err
+    assert asked(server, "scale") == [] and (app / "fourfold.yaml").read_text() == FILE
 
 
 def test_down_asks(cli: Cli, server: Serving) -> None:

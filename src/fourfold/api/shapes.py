@@ -43,6 +43,7 @@ class Acted(Shape):
 
 class ScaleBody(Acted):
     instances: int = Field(ge=0, le=10_000)
+    in_file: bool = Field(default=False, description="The service file says so too: no override")
 
 
 class RollbackBody(Acted):

@@ -136,12 +136,12 @@ class Control:
 
     # -- services -------------------------------------------------------------------------------------------------
 
-    async def scale(self, app: str, service: str, instances: int, actor: str) -> v.OperationView:
+    async def scale(self, app: str, service: str, instances: int, in_file: bool, actor: str) -> v.OperationView:
         row = self._need(app, service)
         spec = self._parts.registry.spec(f"{app}.{service}", row.release)
         if instances > 1 and spec.port is not None and not isinstance(spec.port, int):
             raise UserError(f"cannot scale {service} to {instances}: its port is fixed", "drop `fixed` from its port")
-        work = partial(self._parts.deployer.scale, f"{app}.{service}", instances)
+        work = partial(self._parts.deployer.scale, f"{app}.{service}", instances, in_file)
         return self._parts.operations.submit(app, "scale", actor, [service], work)
 
     async def rollback(self, app: str, service: str, to: int | None, actor: str) -> v.OperationView:

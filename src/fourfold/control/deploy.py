@@ -203,12 +203,14 @@ class Deployer:
 
     # -- the others -----------------------------------------------------------------------------------------------
 
-    async def scale(self, key: str, instances: int, operation: Operation) -> None:
+    async def scale(self, key: str, instances: int, in_file: bool, operation: Operation) -> None:
+        """`in_file`: the service file says so from now on, so that it is no override."""
         row = self.need(key)
+        said = instances if in_file else row.instances
         overrides = dict(row.overrides) | {"instances": instances}
-        if instances == row.instances:
+        if instances == said:
             overrides.pop("instances")
-        self._commit(operation, [(row, replace(row, overrides=overrides, stopped=False))])
+        self._commit(operation, [(row, replace(row, instances=said, overrides=overrides, stopped=False))])
 
     async def rollback(self, key: str, to: int | None, operation: Operation) -> None:
         row = self.need(key)

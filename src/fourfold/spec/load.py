@@ -31,7 +31,7 @@ def load(path: Path, *, env: str | None, environ: Mapping[str, str]) -> Loaded:
     Raises SpecError with everything that is wrong in the files, or UserError when one cannot be read.
     """
     files = [path] if env is None else [path, overlay(path, env)]
-    texts = [(_name(file), yaml.decode(_read(file), _name(file))) for file in files]
+    texts = [(shown(file), yaml.decode(_read(file), shown(file))) for file in files]
     return Loaded(parse(texts, environ), path, tuple(files))
 
 
@@ -72,7 +72,7 @@ def _read(path: Path) -> bytes:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
 
 
-def _name(path: Path) -> str:
+def shown(path: Path) -> str:
     """As messages name it: as it was given, relative to the current folder where it lies below."""
     try:
         return str(path.relative_to(Path.cwd())) if path.is_absolute() else str(path)

@@ -44,7 +44,7 @@ def read(text: str, name: str) -> Node:
     """A file's text -> its tree, whose root is a map. Raises SpecError with all that is wrong with it as YAML."""
     if len(text) > MAX_BYTES:
         raise SpecError([Problem("", f"is {len(text):,} characters long; at most {MAX_BYTES:,} are read", name)])
-    root = _compose(text.removeprefix("\ufeff"), name)
+    root = compose(text.removeprefix("\ufeff"), name)
     if not isinstance(root, MappingNode):
         found = "is empty" if root is None or root.tag == _TAG + "null" else "is not a map of keys and values"
         raise SpecError([Problem("", found, name, 1, 1, "it starts with `app: NAME` and has `services:`")])
@@ -55,7 +55,8 @@ def read(text: str, name: str) -> Node:
     return tree
 
 
-def _compose(text: str, name: str) -> Any:
+def compose(text: str, name: str) -> Any:
+    """ruamel's nodes, which know where everything stands. Raises SpecError."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a reused anchor is allowed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -11,10 +12,15 @@ from fourfold.cli.session import Session
 MOST = 10_000
 
 
-def command(ctx: typer.Context, counts: Annotated[list[str], typer.Argument(metavar="SERVICE=N")]) -> int:
+def command(
+    ctx: typer.Context,
+    counts: Annotated[list[str], typer.Argument(metavar="SERVICE=N")],
+    save: Annotated[bool, typer.Option("--save", help="Write it into the service file too.")] = False,
+) -> int:
     """Set how many instances services have.
 
     It is kept over `fourfold up` until `fourfold up --reset`; `status` shows that it is not what the file says.
+    With --save the file says it from then on.
     """
     from fourfold.cli.operation import see_through
     from fourfold.cli.progress import Progress
@@ -22,15 +28,25 @@ def command(ctx: typer.Context, counts: Annotated[list[str], typer.Argument(meta
 
     wanted = dict(_parse(text) for text in counts)  # all are checked before the first is asked for
     session = Session.of(ctx)
+    saves = {service: _saving(session, service, count) for service, count in wanted.items()} if save else {}
     for service, count in wanted.items():
 
         def ask(view: Progress, service: str = service, count: int = count) -> OperationView:
             path = f"/v1/apps/{session.app}/services/{service}/scale"
-            return session.client.post(OperationView, path, {"instances": count, "actor": session.actor})
+            body = {"instances": count, "in_file": save, "actor": session.actor}
+            return session.client.post(OperationView, path, body)
 
         if code := see_through(session, ask, {service: count}):
             return code
+        if save:
+            saves[service]()
     return 0
+
+
+def _saving(session: Session, service: str, count: int) -> Callable[[], None]:
+    from fourfold.cli.saving import saving
+
+    return saving(session, service, "instances", count)
 
 
 def _parse(text: str) -> tuple[str, int]:
