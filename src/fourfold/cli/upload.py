@@ -74,7 +74,8 @@ def send_all(client: Client, packed: list[tuple[Source, Packed]], view: Progress
 
 
 def _send(client: Client, source: Source, content: Packed, missing: list[str], view: Progress) -> None:
-    total = size(sum(content.manifest.blobs[digest] for digest in missing))
+    sizes = content.manifest.blobs
+    total = size(sum(sizes[digest] for digest in missing))
     view.working(source.services, f"sending {total} in {count(len(missing), 'file')}")
 
     def shown() -> Iterator[bytes]:
@@ -89,8 +90,9 @@ def _send(client: Client, source: Source, content: Packed, missing: list[str], v
 
 def _frames(content: Packed, missing: list[str]) -> Iterator[bytes]:
     """For each blob a line `SHA256 SIZE`, then its bytes."""
+    sizes = content.manifest.blobs
     for digest in missing:
-        left = content.manifest.blobs[digest]
+        left = sizes[digest]
         yield f"{digest} {left}\n".encode()
         path = content.files[digest]
         try:
