@@ -8,7 +8,7 @@ import json
 import os
 import weakref
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,12 +23,13 @@ from fourfold.build.sandbox import Mode
 from fourfold.build.unpack import unpack
 from fourfold.build.workspace import find_mode, no_isolation
 from fourfold.clock import Clock
-from fourfold.errors import UserError
+from fourfold.errors import NotFoundError, UserError
 from fourfold.paths import Paths
 from fourfold.spec.model import Service
 from fourfold.store import trees
 from fourfold.store.artifacts import Artifact, Artifacts
 from fourfold.store.blobs import Blobs
+from fourfold.store.manifest import Entry, Manifest
 from fourfold.store.sources import Sources
 
 FORMAT = 1
@@ -77,6 +78,8 @@ class Builder:
         self._blobs = Blobs(paths)
         self._sources = Sources(paths, self._blobs)
         self._artifacts = Artifacts(paths)
+        self._zips: dict[str, str] = {}
+        """Digest of a zip -> of the source in it."""
         self._given = host
         self._found: tuple[tuple[int, ...], Host] | None = None
         self._mode: Mode = "none"
@@ -153,14 +156,23 @@ class Builder:
     def _plan(self, request: BuildRequest, host: Host) -> tuple[Listing, BuildPlan]:
         manifest = self._sources.get(request.source)
         if len(manifest.entries) == 1 and manifest.entries[0].path.lower().endswith(".zip"):
-            entry = manifest.entries[0]
-            manifest = unpack(self._blobs.path(entry.sha256), entry.path, self._blobs)
-            self._sources.put(manifest)  # gc then leaves what was unpacked until it is built
+            manifest = self._unpacked(manifest.entries[0])
         listing = listing_of(manifest, self._blobs)
         try:
             return listing, detect(listing, request.spec, host)
         except UserError as error:
             raise type(error)(f"{request.service}: {error.what}", error.hint) from None
+
+    def _unpacked(self, entry: Entry) -> Manifest:
+        """What is in a zip; unpacked once. It is kept as a source, so that gc leaves it until it is built."""
+        if (known := self._zips.get(entry.sha256)) is not None:
+            with suppress(NotFoundError):
+                manifest = self._sources.get(known)
+                if not self._sources.offer(manifest)[1]:
+                    return manifest
+        manifest = unpack(self._blobs.path(entry.sha256), entry.path, self._blobs)
+        self._zips[entry.sha256] = self._sources.put(manifest)
+        return manifest
 
     async def _workshop(self, host: Host, request: BuildRequest, groups: tuple[str, ...], isolate: bool) -> Workshop:
         folder = self._paths.caches / request.scope
