@@ -91,14 +91,22 @@ class Failing(Flow):
         return Outcome("v0", self.instances)
 
 
-class Scale(Flow):
-    """Up and down in turn."""
+class ScaleUp(Flow):
+    before, after = 1, 3
+
+    def reset(self, time: int) -> Outcome:
+        self.home.run("scale", "-a", "app", f"web={self.before}")
+        return Outcome("v0", self.before)
 
     def command(self, time: int) -> tuple[str, ...]:
-        return ("scale", "-a", "app", f"web={self.outcome(time).instances}")
+        return ("scale", "-a", "app", f"web={self.after}")
 
     def outcome(self, time: int) -> Outcome:
-        return Outcome("v0", 3 if time % 2 else 1)
+        return Outcome("v0", self.after)
+
+
+class ScaleDown(ScaleUp):
+    before, after = 3, 1
 
 
 class Rollback(Flow):

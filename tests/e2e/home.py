@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 import psutil
 
+from tests.support.nobody import AS_NOBODY, reachable_checkout
 from tests.support.wait import until
 
 WEB = Path(__file__).parents[1] / "support" / "services" / "web.py"
@@ -26,16 +27,14 @@ FOURFOLD = str(Path(sys.executable).with_name("fourfold"))
 
 
 class Home:
-    def __init__(self, user: str | None = None) -> None:
-        """`user`: whose Fourfold it is, if not root's."""
-        self._as = (
-            ["setpriv", f"--reuid={user}", "--regid=nogroup", "--clear-groups", "--inh-caps=-all"] if user else []
-        )
+    def __init__(self, nobody: bool = False) -> None:
+        """`nobody`: a Fourfold of that ordinary user, if not root's."""
+        self._fourfold = [*AS_NOBODY, reachable_checkout().python, "-m", "fourfold"] if nobody else [FOURFOLD]
         # Short (a socket's path has 107 bytes) and not pytest's folder, which no other user can pass.
         self.root = Path(tempfile.mkdtemp(prefix="ff-"))
         self.root.chmod(0o711)
-        if user:
-            shutil.chown(self.root, user, "nogroup")
+        self._nobody = nobody
+        self._hand_over(self.root)
         self.port = free_port()
         self.environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("FOURFOLD_")},
@@ -60,7 +59,12 @@ class Home:
         shutil.copy(WEB, web / "web.py")
         file = folder / "fourfold.yaml"
         file.write_text(textwrap.dedent(text).replace("LISTEN", f"127.0.0.1:{self.port}"))
+        self._hand_over(folder, *folder.rglob("*"))
         return file
+
+    def _hand_over(self, *paths: Path) -> None:
+        for path in paths if self._nobody else ():
+            shutil.chown(path, "nobody", "nogroup")
 
     def web(self, file: Path, **environ: Any) -> None:
         """Rewrite a file made by `web_file`."""
@@ -72,7 +76,7 @@ class Home:
         self, *arguments: str, code: int | None = 0, stdin: str = "", patience: float = 180, **environ: str
     ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [*self._as, FOURFOLD, *arguments],
+            [*self._fourfold, *arguments],
             env=self.environ | environ,
             input=stdin,
             capture_output=True,
@@ -88,7 +92,7 @@ class Home:
 
     def start(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [FOURFOLD, *arguments],
+            [*self._fourfold, *arguments],
             env=self.environ | environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -13,8 +13,8 @@ from tests.support.load import Load
 CAUSES: dict[str, tuple[dict[str, Any], str, str]] = {
     "crashes": ({"EXIT_CODE": 3}, "", "exit code 3"),
     "dies by a signal": ({}, 'run: [sh, -c, "kill -SEGV $$$$"]', "signal 11"),
-    "never gets ready": ({"NEVER_READY": 1}, "health: {path: /healthz, grace: 2s}", "GET /healthz answered 503"),
-    "listens elsewhere": ({"WRONG_PORT": 1}, "health: {path: /healthz, grace: 3s}", "instead of $PORT"),
+    "never gets ready": ({"NEVER_READY": 1}, "health: {path: /healthz, grace: 6s}", "GET /healthz answered 503"),
+    "listens elsewhere": ({"WRONG_PORT": 1}, "health: {path: /healthz, grace: 6s}", "instead of $PORT"),
     "takes too much memory": ({"MEMORY_HOG": 200_000_000}, "resources: {memory: 64Mi}", "out of memory"),
     "fails before": ({}, "deploy: {before: 'echo no such table; exit 4'}", "before: exit code 4"),
     "has no such command": ({}, "run: [no-such-program, --now]", "no such command 'no-such-program'"),

@@ -18,8 +18,17 @@ from tests.e2e.home import WEB, Home, free_port
 from tests.e2e.traffic import Traffic
 from tests.support.wait import until
 
-OTHERS = (flows.First, flows.Before, flows.Failing, flows.Scale, flows.Rollback, flows.Recreate, flows.Down)
-POINTS = 12
+OTHERS = (
+    flows.First,
+    flows.Before,
+    flows.Failing,
+    flows.ScaleUp,
+    flows.ScaleDown,
+    flows.Rollback,
+    flows.Recreate,
+    flows.Down,
+)
+POINTS = 10
 """Every change has more commits than that, those of events and of the daemon's start included."""
 
 

@@ -13,7 +13,7 @@ from tests.support.nobody import as_nobody
 
 @pytest.fixture
 def home() -> Iterator[Home]:
-    made = Home(user="nobody")
+    made = Home(nobody=True)
     try:
         yield made
     finally:

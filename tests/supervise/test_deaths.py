@@ -21,6 +21,7 @@ from fourfold.supervise.starting import spawner_argv
 from fourfold.supervise.wire import Client, Gone, Refused
 from tests.supervise.rig import Rig, alive, end, home, scenario, supervising, until
 
+EXITS_7_ON_TERM = ("sh", "-c", "trap 'exit 7' TERM; echo up; while :; do sleep 0.05; done")
 CODES_OF_ADOPTED = tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2]) >= (6, 15)
 
 
@@ -28,11 +29,13 @@ def test_exits_while_no_daemon_was_there_are_told_to_the_next() -> None:
     async def test(paths: Paths) -> None:
         first = Rig(paths)
         await first.open()
-        await first.start(first.launch("a.b-1-x", "sh", "-c", "sleep 0.2; exit 7"), {}, 3)
+        pid = (await first.start(first.launch("a.b-1-x", *EXITS_7_ON_TERM), {}, 3)).pid
+        await until(lambda: first.lines("a.b-1-x", 3) == ["up"], "it did not start")
         await first.sleeper("a.c-1-x")
         running = first.running()
         await first.close()
-        await asyncio.sleep(0.5)
+        os.kill(pid, signal.SIGTERM)
+        await until(lambda: not alive(pid), "it did not end")
         async with supervising(paths) as second:
             assert [(each.instance, each.code, each.run) for each in second.exits] == [("a.b-1-x", 7, 3)]
             assert second.running() == {"a.c-1-x": running["a.c-1-x"]}
@@ -50,14 +53,16 @@ def test_exits_while_no_daemon_was_there_are_told_to_the_next() -> None:
 
 def test_an_exit_nobody_could_note_comes_again() -> None:
     async def test(paths: Paths) -> None:
+        refused: list[Exit] = []
+
         def full_disk(exit: Exit) -> None:
+            refused.append(exit)
             raise OSError(28, "No space left on device")
 
         first = Rig(paths, on_exit=full_disk)
         await first.open()
         await first.start(first.launch("a.b-1-x", "sh", "-c", "exit 7"), {}, 1)
-        await until(lambda: not first.running(), "it did not end")
-        await asyncio.sleep(0.05)
+        await until(lambda: refused, "it did not end")
         await first.close()
         async with supervising(paths) as second:
             assert [each.code for each in second.exits] == [7]
@@ -242,13 +247,15 @@ def test_a_recycled_pid_is_never_signalled(forged: str) -> None:
 
 def test_reexec_keeps_children_exits_and_connections() -> None:
     async def test(rig: Rig) -> None:
-        await rig.start(rig.launch("a.b-1-x", "sh", "-c", "sleep 0.6; exit 7"), {}, 1)
+        await rig.start(rig.launch("a.b-1-x", *EXITS_7_ON_TERM), {}, 1)
+        await until(lambda: rig.lines("a.b-1-x") == ["up"], "it did not start")
         pid = await rig.spawner_pid()
         attached = await rig.attach(rig.launch("a.r-run", "cat"), {}, False)
         await rig._call("reexec", argv=spawner_argv(rig.paths))
         await until(lambda: b"--state" in Path(f"/proc/{pid}/cmdline").read_bytes(), "it did not re-exec")
         assert await rig.spawner_pid() == pid and rig.lost == []
         assert list(rig.running()) == ["a.b-1-x"]
+        await rig.signal("a.b-1-x", "TERM")
         assert (await rig.exit_of("a.b-1-x")).code == 7
         _, lines = await rig.run("a.c-1-x", "sh", "-c", "echo hi")
         assert lines[-1] == "hi"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from fourfold.paths import Paths
-from fourfold.spawner import kernel
+from fourfold.spawner import kernel, logindex
 from fourfold.spawner.logindex import Index, read
 from fourfold.spawner.logs import TRUNCATED, Log
 from fourfold.supervise import logs
@@ -73,16 +73,42 @@ def test_a_flood_is_bounded_and_touches_no_neighbour() -> None:
     scenario(test)
 
 
+def noted(rig: Rig, instance: str, count: int) -> Callable[[], bool]:
+    """Whether so many lines are in the log, and the spawner has noted when the last one was written."""
+    path = logs.path_of(rig.paths, instance, 1)
+
+    def answer() -> bool:
+        entries = logindex.read(f"{path}.idx")[1]
+        written = path.read_bytes()
+        return written.count(b"\n") == count and bool(entries) and entries[-1][0] == len(written)
+
+    return answer
+
+
+IN_STEPS = """
+import os, signal, time
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+def step(text):
+    print(text, flush=True)
+    signal.sigwait({signal.SIGUSR1})
+"""
+"""A program that waits for SIGUSR1 after each `step`."""
+
+
 def test_lines_have_the_time_at_which_they_were_written() -> None:
     async def test(rig: Rig) -> None:
-        text = "import time\nfor n in range(3):\n    print(time.time(), flush=True)\n    time.sleep(0.6)"
-        await rig.run("a.b-1-x", *script(text))
+        text = IN_STEPS + "for n in range(3): step(time.time())"
+        await rig.start(rig.launch("a.b-1-x", *script(text)), {}, 1)
+        for number in (1, 2, 3):
+            await until(noted(rig, "a.b-1-x", number), f"line {number} was not noted")
+            await rig.signal("a.b-1-x", "USR1")
+        await rig.exit_of("a.b-1-x")
         lines = [line async for line in logs.read(rig.paths, "a.b-1-x", 1)]
-        # Never before it was written, and never as late as the next one.
+        # Never before it was written, and never as late as the next one. (A file's time is some milliseconds coarse.)
         assert all(line.at > float(line.text) - 0.05 for line in lines)
         assert all(line.at < float(later.text) for line, later in pairwise(lines))
-        middle = float(lines[1].text) - 0.3
-        since = [line.text async for line in logs.read(rig.paths, "a.b-1-x", 1, since=middle)]
+        between = (lines[0].at + float(lines[1].text)) / 2
+        since = [line.text async for line in logs.read(rig.paths, "a.b-1-x", 1, since=between)]
         assert since == [line.text for line in lines[1:]]
         assert [line async for line in logs.read(rig.paths, "a.b-1-x", 1, since=time.time() + 9)] == []
 
@@ -187,10 +213,14 @@ def test_old_logs_go_and_those_of_the_living_stay() -> None:
 
 def test_a_program_that_truncates_its_log_is_followed() -> None:
     async def test(rig: Rig) -> None:
-        command = "seq 1000; sleep 0.4; : > /dev/stdout; echo anew; sleep 0.4; echo more"
-        _, lines = await rig.run("a.b-1-x", "sh", "-c", command)
-        notice = TRUNCATED.decode().strip()
-        assert sorted(lines) == sorted(["anew", "more", notice]) and lines[-1] == "more"
+        text = IN_STEPS + "step('x\\n' * 1000)\nos.ftruncate(1, 0)\nstep('anew')\nprint('more')"
+        await rig.start(rig.launch("a.b-1-x", *script(text)), {}, 1)
+        for count in (1001, 2):
+            await until(noted(rig, "a.b-1-x", count), f"{count} lines were not noted")
+            await rig.signal("a.b-1-x", "USR1")
+        await rig.exit_of("a.b-1-x")
+        lines = rig.lines("a.b-1-x")
+        assert sorted(lines) == sorted(["anew", "more", TRUNCATED.decode().strip()]) and lines[-1] == "more"
 
     scenario(test)
 

@@ -5,26 +5,24 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
-from pathlib import Path
 
 import pytest
 
-from tests.support.nobody import as_nobody
+from tests.support.nobody import AS_NOBODY, as_nobody, reachable_checkout
 
 
 @as_nobody
 @pytest.mark.parametrize("name", ["test_instances.py", "test_deaths.py", "test_attached.py"])
 def test_as_nobody(name: str) -> None:
-    here = Path(__file__)
+    checkout = reachable_checkout()
     folder = tempfile.mkdtemp(prefix="ff-nobody-", dir="/var/tmp")
     shutil.chown(folder, "nobody", "nogroup")
-    argv = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]
+    pytest_of_it = [checkout.python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     try:
         done = subprocess.run(
-            [*argv, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(here.with_name(name))],
-            cwd=here.parents[2],
+            [*AS_NOBODY, "--bounding-set=-all", *pytest_of_it, str(checkout.root / "tests" / "supervise" / name)],
+            cwd=checkout.root,
             env={"PATH": os.defpath, "HOME": folder, "TMPDIR": folder, "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,
