@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
+import pytest
+
+from fourfold.cli import following
 from fourfold.control import views as v
 from fourfold.errors import WorldError
 from fourfold.supervise.model import LogLine
 from tests.api import fake
-from tests.api.serving import Serving
+from tests.api.serving import Serving, eventually, serving
 from tests.cli.conftest import Cli
 
 
@@ -154,6 +161,40 @@ def test_logs_that_break_off(cli: Cli, server: Serving) -> None:
     assert result.err == "error: cannot read on: disk gone\nhint: look\n"
 
 
+def test_following_goes_on_over_a_restart(home: Path) -> None:
+    """Each line once, those that were written meanwhile too."""
+    late, same, new = (LogLine(1795334500.25, text) for text in ("late", "again", "new"))
+    with serving(home / "run/fourfold.sock") as first:
+        first.facade.lines = [("shop.a-1-x", LogLine(1795334400.0, "old")), ("shop.a-1-x", late), ("shop.b-1-x", same)]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fourfold", "logs", "-f", "-a", "shop"], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        assert [process.stdout.readline() for _ in range(3)] == ["a-1-x | old\n", "a-1-x | late\n", "b-1-x | again\n"]
+    with process, serving(home / "run/fourfold.sock") as second:
+        second.call(lambda: second.facade.lines.extend([("shop.a-1-x", late), ("shop.b-1-x", same)]))
+        second.call(lambda: second.facade.lines.extend([("shop.b-1-x", same), ("shop.a-1-x", new)]))
+        second.call(second.facade.news.set)
+        assert [process.stdout.readline() for _ in range(2)] == ["b-1-x | again\n", "a-1-x | new\n"]
+        assert second.facade.calls[-1] == ("logs", ("shop", [], 1795334499.25, None, False, True))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+
+
+def test_following_what_does_not_come_back(cli: Cli, server: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "BACK_WITHIN", 0.0)
+
+    def end() -> None:
+        eventually(lambda: server.facade.following == 1)
+        server.stop()
+
+    threading.Thread(target=end).start()
+    result = cli("logs", "-f", "-a", "shop")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("error: cannot go on: the daemon went away and is not back\n")
+    assert "none runs there" in cli("logs", "-f", "-a", "shop").err
+
+
 HAPPENED = [
     fake.event(1, "operation.started", "up of shop begins", actor="alice"),
     fake.event(2, "deploy.done", "catalog is done in 1.4 s", service="catalog"),
@@ -180,6 +221,22 @@ def test_following_an_operation_ends_with_it(cli: Cli, server: Serving) -> None:
     server.facade.happened = HAPPENED[:2]
     server.happen(fake.event(4, "operation.done", "done"))
     assert cli("events", "-f", "--operation", "op1", "-o", "json").code == 0
+
+
+def test_events_are_followed_over_a_restart(home: Path) -> None:
+    with serving(home / "run/fourfold.sock") as first:
+        first.facade.happened = HAPPENED[:1]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fourfold", "events", "-f", "-a", "shop"], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        assert "operation.started" in process.stdout.readline()
+        eventually(lambda: first.facade.calls[-1] == ("events", ("shop", 1, True, None)))
+    with process, serving(home / "run/fourfold.sock") as second:
+        second.happen(*HAPPENED[:2])
+        assert "deploy.done" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
 
 
 def test_history(cli: Cli, server: Serving) -> None:

@@ -9,15 +9,12 @@ from typing import Any
 
 from fourfold.cli import output
 from fourfold.cli.client import Client, LostError, NoDaemonError, QuietError
+from fourfold.cli.following import until_back
 from fourfold.cli.progress import Progress, progress
 from fourfold.cli.session import Session
-from fourfold.cli.starter import answers
 from fourfold.cli.steps import Step, Steps
 from fourfold.control.views import EventView, ExplainView, OperationView, StatusView
 from fourfold.errors import FourfoldError, WorldError
-
-BACK_WITHIN = 15.0
-"""Seconds that a daemon which went away while it was followed may take to be back (an upgrade, a service manager)."""
 
 
 def change(session: Session, path: str, body: Mapping[str, Any], services: Iterable[str] = ()) -> int:
@@ -68,25 +65,14 @@ def follow(client: Client, operation: OperationView, timeout: float | None) -> I
                     return
                 if deadline is not None and time.monotonic() > deadline:
                     raise QuietError("cannot wait longer")
-            _until_back(client)  # the stream has ended and the operation has not: the daemon is ending
+            until_back(client)  # the stream has ended and the operation has not: the daemon is ending
         except QuietError:
             raise WorldError(
                 f"cannot see the {operation.kind} of {operation.app} end: it takes longer than {timeout:g} s",
                 f"it goes on; follow it: {_following(operation)}",
             ) from None
         except (LostError, NoDaemonError):
-            _until_back(client)
-
-
-def _until_back(client: Client) -> None:
-    deadline = time.monotonic() + BACK_WITHIN
-    while not answers(client.socket):
-        if time.monotonic() > deadline:
-            raise LostError(
-                "cannot see how it ends: the daemon went away and is not back",
-                "services keep running; see `fourfold doctor --offline`, then run `fourfold up` again",
-            )
-        time.sleep(0.1)
+            until_back(client)
 
 
 def _following(operation: OperationView) -> str:

@@ -38,11 +38,12 @@ def command(
     for event in past:
         if operation and event.kind in ENDS:
             return ENDS[event.kind]
-    for event in session.client.events(app=app, operation=operation, after=last):
+    from fourfold.cli.following import events
+
+    for event in events(session.client, last, app=app, operation=operation):
         _show([event], session)
         if operation and event.kind in ENDS:
             return ENDS[event.kind]
-    output.say("the daemon has ended", session.options)
     return 1
 
 

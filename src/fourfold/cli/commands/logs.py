@@ -19,12 +19,13 @@ USUAL_TAIL = 100
 def command(
     ctx: typer.Context,
     services: Annotated[list[str] | None, typer.Argument(metavar="SERVICE", show_default=False)] = None,
-    following: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines until Ctrl-C.")] = False,
+    follows: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines until Ctrl-C.")] = False,
     since: Annotated[
         str | None, typer.Option(metavar="TIME", help="Only newer: 10m, 2h, or 2026-11-22T08:00:00Z.")
     ] = None,
     tail: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help=f"Only the newest N lines; {USUAL_TAIL} without --since.")
+        int | None,
+        typer.Option(min=0, metavar="N", help=f"Of each instance the newest N; {USUAL_TAIL} without --since."),
     ] = None,
     previous: Annotated[bool, typer.Option("--previous", help="Of the run before the last restart.")] = False,
     times: Annotated[bool, typer.Option("--timestamps", "-t", help="With the time of each line.")] = False,
@@ -33,26 +34,28 @@ def command(
 
     Without SERVICE all services of the app; `gateway` is the gateway's access log.
     """
+    from fourfold.cli.following import logs as follow
+
     session = Session.of(ctx)
     if tail is None and since is None:
         tail = USUAL_TAIL
-    lines = session.client.logs(
-        session.app,
-        service=services or [],
-        since=_since(since) if since else None,
-        tail=tail,
-        previous=str(previous).lower(),
-        follow=str(following).lower(),
-    )
+    which = {
+        "service": services or [],
+        "since": _since(since) if since else None,
+        "tail": tail,
+        "previous": str(previous).lower(),
+    }
+    ends = previous or not follows  # what ran before has nothing new to tell
+    lines = session.client.logs(session.app, **which) if ends else follow(session.client, session.app, **which)
     colours: dict[str, str] = {}
     for line in lines:
         if session.options.json:
-            print(json.dumps(line, ensure_ascii=False), flush=following)
+            print(json.dumps(line, ensure_ascii=False), flush=follows)
             continue
         name = line["instance"].partition(".")[2] or line["instance"]
         colour = colours.setdefault(name, output.INSTANCE_COLOURS[len(colours) % len(output.INSTANCE_COLOURS)])
         stamp = f"{formats.clock(line['at'], formats.utc_now())} " if times else ""
-        print(f"{output.paint(name, colour, session.options)} | {stamp}{line['text']}", flush=following)
+        print(f"{output.paint(name, colour, session.options)} | {stamp}{line['text']}", flush=follows)
 
 
 def _since(text: str) -> str:
