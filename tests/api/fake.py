@@ -309,6 +309,7 @@ class FakeFacade:
 
     async def remove_secret(self, app: str, name: str, actor: str) -> None:
         self._asked("remove_secret", app, name, actor)
+        self.secret_values.pop(name, None)
 
     async def offer_source(self, manifest: dict[str, object]) -> tuple[str, list[str]]:
         self._asked("offer_source", manifest)

@@ -256,6 +256,8 @@ def test_plan(cli: Cli, server: Serving, app: Path) -> None:
 
 def test_detailed_exit_codes(cli: Cli, server: Serving, app: Path) -> None:
     server.facade.changes = [KEPT]
+    assert cli("plan", "--detailed-exitcode", "--bogus").code == 1
+    assert cli("plan", "--bogus").code == 2
     result = cli("plan", "--detailed-exitcode")
     assert (result.code, result.out) == (0, "nothing to do\nunchanged: docs\n")
     server.facade.changes = [NEW]
@@ -426,7 +428,19 @@ def test_secrets(cli: Cli, server: Serving, monkeypatch: pytest.MonkeyPatch, hom
     assert cli("secrets", "rm", "A", "B").code == 0
     assert asked(server, "remove_secret") == [("shop", "A", "alice"), ("shop", "B", "alice")]
     (home / "work/.env").write_text("A=1\noops s3cret\nB='open s3cret\n")
+    result = cli("secrets", "rm", "API_KEY", "NOPE", "B")
+    assert (result.code, len(asked(server, "remove_secret"))) == (2, 2)
+    assert result.err.startswith("error: cannot remove NOPE, B of shop: not set; nothing was removed\n")
     result = cli("secrets", "import", ".env")
     assert (result.code, len(asked(server, "set_secrets"))) == (2, 2)
     assert ".env:2: expected NAME=value" in result.err
     assert "s3cret" not in result.err
+
+
+def test_secrets_of_an_app_that_is_not_there(cli: Cli, server: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cli("secrets", "list", "-a", "nix").err.startswith("error: cannot find app nix: apps here are shop\n")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"x")))
+    result = cli("secrets", "set", "A", "-a", "nix")
+    assert result.code == 0
+    assert result.err.endswith("there is no app nix here yet: kept until it comes up\n")
+    assert cli("secrets", "list", "-a", "nix").code == 0

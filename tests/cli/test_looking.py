@@ -214,6 +214,12 @@ def test_events(cli: Cli, server: Serving) -> None:
     assert server.facade.calls[-1] == ("events", (None, 0, False, None))
 
 
+def test_events_of_an_app_that_is_not_there(cli: Cli, server: Serving) -> None:
+    result = cli("events", "-a", "nix")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("error: cannot find app nix: apps here are shop\n")
+
+
 def test_following_an_operation_ends_with_it(cli: Cli, server: Serving) -> None:
     server.facade.happened = HAPPENED
     result = cli("events", "-f", "--operation", "op1")

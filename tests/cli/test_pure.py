@@ -64,6 +64,9 @@ def test_tables() -> None:
         ('A="a\\nb\\"c\\$d\\e"\n', {"A": 'a\nb"c$d\\e'}),
         ('KEY="-----BEGIN\nabc\n-----END"\nB=2', {"KEY": "-----BEGIN\nabc\n-----END", "B": "2"}),
         ("A=1\r\nA=2\r\n", {"A": "2"}),
+        ("A=\"1\"\r\nB='2' # x\r\n", {"A": "1", "B": "2"}),
+        ("A='foo   \n bar  '\n", {"A": "foo   \n bar  "}),
+        ("A=x\fy\nB=\"x\u2028y\"\nC='a\x85b\rc'\n", {"A": "x\fy", "B": "x\u2028y", "C": "a\x85b\rc"}),
     ],
 )
 def test_dotenv(text: str, values: dict[str, str]) -> None:

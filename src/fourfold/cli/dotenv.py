@@ -7,6 +7,8 @@ import re
 from fourfold.errors import Problem, SpecError
 
 _LINE = re.compile(r"(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(?P<rest>.*)", re.DOTALL)
+_BLANK = " \t\r"
+"""Around what is not quoted; the last one where lines end as on Windows."""
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", '"': '"', "$": "$"}
 
 
@@ -14,11 +16,11 @@ def parse(text: str, name: str) -> dict[str, str]:
     """Values by name; the last of two wins. Raises SpecError with every line that cannot be read, never its value."""
     values: dict[str, str] = {}
     problems: list[Problem] = []
-    lines = text.splitlines()
+    lines = text.split("\n")  # nothing else ends a line: a value may hold any other character
     number = 0
     while number < len(lines):
         first = number + 1
-        line = lines[number].strip()
+        line = lines[number].lstrip(_BLANK)
         number += 1
         if not line or line.startswith("#"):
             continue
@@ -54,9 +56,9 @@ def _closing(rest: str) -> int | None:
 
 def _value(rest: str) -> str | None:
     if rest[:1] not in ("'", '"'):
-        return re.split(r"[ \t]#", rest, maxsplit=1)[0].rstrip()
+        return re.split(r"[ \t]#", rest, maxsplit=1)[0].rstrip(_BLANK)
     end = _closing(rest)
-    if end is None or not re.fullmatch(r"[ \t]*(#.*)?", rest[end + 1 :]):
+    if end is None or not re.fullmatch(r"[ \t\r]*(#.*)?", rest[end + 1 :]):
         return None
     inner = rest[1:end]
     if rest[0] == "'":

@@ -13,7 +13,7 @@ from typer.exceptions import TyperException
 from fourfold.cli import output
 from fourfold.cli.group import build
 from fourfold.cli.options import Options
-from fourfold.errors import FourfoldError, NotFoundError
+from fourfold.errors import FourfoldError, NotFoundError, WorldError
 from fourfold.paths import Paths
 
 INTERRUPTED = 130
@@ -31,11 +31,14 @@ def _open_standard_streams() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)  # Python has none where it was closed
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def run(argv: Sequence[str] | None = None) -> int:
     """0 done, 1 failed, 2 bad usage or bad input, 130 interrupted; `exec` and `run` pass the child's code through."""
     options = Options()
+    argv = sys.argv[1:] if argv is None else argv
     try:
         code = build(options).main(args=argv, prog_name="fourfold", standalone_mode=False, obj=options)
         sys.stdout.flush()
@@ -45,16 +48,26 @@ def run(argv: Sequence[str] | None = None) -> int:
         output.error(error, options)
         return error.exit_code
     except TyperException as error:
-        return _usage(error, options)
+        code = _usage(error, options)
+        return 1 if "--detailed-exitcode" in argv else code  # where 2 says that there are changes
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone (`| head`): nothing to say, and Python must not flush into it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()  # whoever read our output has gone (`| head`): nothing to say
+        return 1
+    except OSError as error:
+        _write_no_more()
+        where = f"{error.filename}: " if error.filename else ""
+        output.error(WorldError(f"cannot go on: {where}{error.strerror or error}"), options)
         return 1
     except Exception as error:
         output.unexpected(error, options)
         return 1
+
+
+def _write_no_more() -> None:
+    """Python must not flush at its exit what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _look_elsewhere(error: FourfoldError, options: Options) -> None:

@@ -80,6 +80,15 @@ class Session:
             f"name one with -a: {', '.join(names)}",
         )
 
+    def knows(self, app: str) -> bool:
+        """Whether the daemon has it. Secrets and events of an app may be there before it and after it."""
+        return any(view.name == app for view in self._apps())
+
+    def need_app(self, app: str) -> None:
+        if not self.knows(app):
+            known = ", ".join(view.name for view in self._apps()) or "none"
+            raise NotFoundError(f"cannot find app {app}: apps here are {known}", "bring it up with: fourfold up")
+
     def _apps(self) -> list[AppView]:
         from fourfold.control.views import AppView
 

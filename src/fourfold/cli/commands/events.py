@@ -29,6 +29,8 @@ def command(
     session = Session.of(ctx)
     app = None if everything or operation else session.options.app or from_file(session.options)
     past = session.client.get(list[EventView], "/v1/events", app=app, operation=operation)
+    if app and not past and not following:
+        session.need_app(app)
     last = past[-1].seq if past else 0
     shown = list(deque(past, tail)) if operation is None else past
     if not following:

@@ -36,7 +36,7 @@ def set_(
 def import_(ctx: typer.Context, path: Annotated[Path, typer.Argument(metavar="FILE")]) -> None:
     """Set all of a .env file (lines NAME=value); all or none."""
     try:
-        text = path.read_text("utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise NotFoundError(f"cannot import {path}: it is not there") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -54,6 +54,8 @@ def list_(ctx: typer.Context) -> None:
 
     session = Session.of(ctx)
     secrets = session.client.get(list[SecretView], f"/v1/apps/{session.app}/secrets")
+    if not secrets:
+        session.need_app(session.app)
     if session.options.json:
         output.as_json(secrets)
     elif not secrets:
@@ -66,8 +68,16 @@ def list_(ctx: typer.Context) -> None:
 @command.command("rm")
 def rm(ctx: typer.Context, names: Annotated[list[str], typer.Argument(metavar="NAME")]) -> None:
     """Forget some; refused while a service needs one."""
+    from fourfold.control.views import SecretView
+
     session = Session.of(ctx)
-    for name in names:
+    there = {secret.name for secret in session.client.get(list[SecretView], f"/v1/apps/{session.app}/secrets")}
+    if missing := [name for name in names if name not in there]:
+        raise NotFoundError(
+            f"cannot remove {', '.join(missing)} of {session.app}: not set; nothing was removed",
+            f"set are: {', '.join(sorted(there)) or 'none'}",
+        )
+    for name in dict.fromkeys(names):
         session.client.send("DELETE", f"/v1/apps/{session.app}/secrets/{name}", actor=session.actor)
         output.say(f"{name} is removed", session.options)
 
@@ -77,6 +87,8 @@ def _put(session: Session, values: dict[str, str]) -> None:
     session.started_client.send("PUT", path, {"values": values, "actor": session.actor})
     verb = "is" if len(values) == 1 else "are"
     output.say(f"{', '.join(values)} {verb} set; services get it with the next `fourfold up`", session.options)
+    if not session.knows(session.app):
+        output.say(f"there is no app {session.app} here yet: kept until it comes up", session.options)
 
 
 def _value(name: str) -> str:
