@@ -242,11 +242,12 @@ class FakeFacade:
         return self.explained[service]
 
     async def events(
-        self, app: str | None, after: int, follow: bool, operation: str | None = None
+        self, app: str | None, after: int, follow: bool, operation: str | None = None, tail: int | None = None
     ) -> AsyncIterator[v.EventView]:
-        self._asked("events", app, after, follow, operation)
+        self._asked("events", app, after, follow, operation, tail)
+        left_out = 0 if tail is None else max(0, len(self.happened) - tail)
         async for item in self._stream(self.happened, follow):
-            if item.seq > after:
+            if item.seq > after and item not in self.happened[:left_out]:
                 yield item
 
     async def logs(

@@ -35,7 +35,8 @@ CHANGES: list[tuple[str, str, dict[str, Any] | None, int, tuple[Any, ...]]] = [
     ("GET", "/v1/apps/shop/secrets", None, 200, ("secrets", ("shop",))),
     ("GET", "/v1/top?app=shop", None, 200, ("top", ("shop",))),
     ("GET", "/v1/doctor", None, 200, ("doctor", ())),
-    ("GET", "/v1/events?app=shop&after=3&operation=o", None, 200, ("events", ("shop", 3, False, "o"))),
+    ("GET", "/v1/events?app=shop&after=3&operation=o", None, 200, ("events", ("shop", 3, False, "o", None))),
+    ("GET", "/v1/events?tail=7", None, 200, ("events", (None, 0, False, None, 7))),
     (
         "GET",
         f"/v1/apps/shop/logs?service=x&service=y&since={AT}&tail=5&previous=true",

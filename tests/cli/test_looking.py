@@ -211,7 +211,7 @@ def test_events(cli: Cli, server: Serving) -> None:
     )
     assert cli("events", "--tail", "1").out.count("\n") == 1
     assert [item["seq"] for item in json.loads(cli("events", "-o", "json").out)] == [1, 2, 3]
-    assert server.facade.calls[-1] == ("events", (None, 0, False, None))
+    assert server.facade.calls[-1] == ("events", (None, 0, False, None, 50))
 
 
 def test_events_of_an_app_that_is_not_there(cli: Cli, server: Serving) -> None:

@@ -86,6 +86,8 @@ class Rig:
         self.paths = Paths.find({"FOURFOLD_HOME": str(home)}, 0)
         layout.create(self.paths, root=False)
         self.clock = FixedClock()
+        self.refused = 0
+        """Commits."""
         self.store = open_in(self.paths, self.clock)
         self.store.releases.add(release("web", 1, spec=SPEC))
         add_service(self.store, service_row("web", internal_port=19000))
@@ -119,6 +121,7 @@ class Rig:
         whole = database.transaction
 
         def full() -> Any:
+            self.refused += 1
             raise WorldError("cannot write the store: its disk is full")
 
         database.transaction = full  # type: ignore[method-assign]
@@ -127,6 +130,13 @@ class Rig:
             database.transaction = whole  # type: ignore[method-assign]
 
         return end
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """For what nothing is told of."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
 
 
 def rigged(test: Callable[[Rig], Awaitable[None]]) -> Callable[[Path], None]:

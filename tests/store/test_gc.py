@@ -75,6 +75,12 @@ def test_dead_instances() -> None:
     assert garbage.keep_logs == {row.id for row in young + old + alive} - garbage.instances
 
 
+def test_caches_are_kept_of_services_that_there_are() -> None:
+    """Not of those that left only history: a cache is made again."""
+    history = History(services=[service_row()], releases=[release("web"), release("gone")])
+    assert decide(history, InUse(), NOW).keep_caches == {"shop.web"}
+
+
 def test_old_deployments() -> None:
     rows = [deployment(id=number) for number in range(1, 61)]
     rows[2] = replace(rows[2], state="running")
@@ -205,7 +211,7 @@ def garbage(**given: Any) -> Garbage:
     nothing: frozenset[Any] = frozenset()
     fields: dict[str, Any] = {
         "releases": nothing, "deployments": nothing, "instances": nothing, "keep_sources": nothing,
-        "keep_artifacts": nothing, "keep_logs": nothing, "used_before": NOW - 3600,
+        "keep_artifacts": nothing, "keep_logs": nothing, "keep_caches": nothing, "used_before": NOW - 3600,
     }  # fmt: skip
     return Garbage(**(fields | given))
 
@@ -223,15 +229,17 @@ def test_sweep_removes_what_is_neither_kept_nor_young() -> None:
     )
     blobs = FakeShelf({**dict.fromkeys("abcde", old), "f": young})
     logs = FakeShelf({"alive": old, "forgotten": old})
+    caches = FakeShelf({"shop.web": old, "shop.gone": old, "shop.new": young})
     done = sweep(
-        garbage(keep_artifacts={"kept"}, keep_sources={"kept"}, keep_logs={"alive"}),
-        artifacts=artifacts, sources=sources, blobs=blobs, logs=logs,
+        garbage(keep_artifacts={"kept"}, keep_sources={"kept"}, keep_logs={"alive"}, keep_caches={"shop.web"}),
+        artifacts=artifacts, sources=sources, blobs=blobs, logs=logs, caches=caches,
     )  # fmt: skip
     assert set(artifacts.used_at) == set(sources.used_at) == {"kept", "young"}
     assert set(blobs.used_at) == {"a", "b", "d", "f"}, "those of sources that stay, and one that is just coming in"
     assert set(logs.used_at) == {"alive"}
-    assert done.removed == {"artifacts": 1, "sources": 1, "logs": 1, "blobs": 2}
-    assert done.freed_bytes == 1000 + 10 + 10 + 20
+    assert set(caches.used_at) == {"shop.web", "shop.new"}
+    assert done.removed == {"artifacts": 1, "sources": 1, "logs": 1, "caches": 1, "blobs": 2}
+    assert done.freed_bytes == 1000 + 10 + 10 + 10 + 20
 
 
 def test_what_a_build_uses_while_the_sweep_runs_is_left() -> None:
@@ -242,7 +250,7 @@ def test_what_a_build_uses_while_the_sweep_runs_is_left() -> None:
 
     artifacts = Busy({"first": 0.0, "second": 0.0})
     empty = FakeShelf({})
-    sweep(garbage(), artifacts=artifacts, sources=empty, blobs=empty, logs=empty)
+    sweep(garbage(), artifacts=artifacts, sources=empty, blobs=empty, logs=empty, caches=empty)
     assert set(artifacts.used_at) == {"second"}
 
 
@@ -256,15 +264,15 @@ def test_sweep_of_the_real_shelves(paths: Paths) -> None:
     gone = sources.put(manifest(digests["gone"], digests["shared"]))
     done = sweep(
         garbage(keep_sources={kept}, used_before=math.inf),
-        artifacts=Artifacts(paths), sources=sources, blobs=blobs, logs=FakeShelf({}),
+        artifacts=Artifacts(paths), sources=sources, blobs=blobs, logs=FakeShelf({}), caches=FakeShelf({}),
     )  # fmt: skip
-    assert done.removed == {"artifacts": 0, "sources": 1, "logs": 0, "blobs": 1}
+    assert done.removed == {"artifacts": 0, "sources": 1, "logs": 0, "caches": 0, "blobs": 1}
     assert [found.digest for found in sources.list()] == [kept] != [gone]
     assert {found.digest for found in blobs.list()} == {digests["kept"], digests["shared"]}
 
 
 def test_collect_deletes_the_rows(store: Store, clock: FixedClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gc, "KEEP_EVENTS", 3)
+    monkeypatch.setattr(gc, "KEEP_LINES", 3)
     add_service(store, service_row(release=1))
     with store.database.transaction():
         for number in range(2, 9):

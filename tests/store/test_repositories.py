@@ -104,12 +104,27 @@ def test_events_are_read_from_where_one_stopped(store: Store, clock: FixedClock)
     assert store.events.last() == done.seq
 
 
+def test_lines_of_builds_push_nothing_else_out(store: Store) -> None:
+    kinds = ["deploy.done", *["build.log"] * 5, "deploy.done", *["build.log"] * 5, "deploy.done"]
+    for kind in kinds:
+        add_event(store.events, kind, "")
+    assert store.events.trim(2, 6) == 5
+    assert [event.seq for event in store.events.after(0)] == [6, 7, 8, 9, 10, 11, 12, 13]
+
+
+def test_the_newest_events(store: Store) -> None:
+    for app, operation in (("shop", "a"), ("blog", "b"), ("shop", "c"), ("shop", "a")):
+        add_event(store.events, "x", "", app=app, data={"operation": operation})
+    assert [store.events.before(count) for count in (0, 1, 3, 4, 9)] == [4, 3, 1, 0, 0]
+    assert store.events.before(2, "shop") == 1 and store.events.before(1, None, "a") == 1
+
+
 def test_trimmed_events_do_not_give_their_numbers_away(store: Store) -> None:
     added = [add_event(store.events, "build.log", str(number)) for number in range(10)]
-    assert store.events.trim(20) == 0
-    assert store.events.trim(3) == 7
+    assert store.events.trim(0, 20) == 0
+    assert store.events.trim(0, 3) == 7
     assert store.events.after(0) == added[7:]
-    assert store.events.trim(0) == 3
+    assert store.events.trim(0, 0) == 3
     assert add_event(store.events, "build.log", "next").seq == added[-1].seq + 1
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
@@ -28,13 +30,24 @@ async def list_events(
     app: Annotated[str | None, Query(description="Only events of this app")] = None,
     after: Annotated[int, Query(ge=0, description="Only events with a greater seq")] = 0,
     operation: Annotated[str | None, Query(description="Only events of this operation")] = None,
+    tail: Annotated[int | None, Query(ge=0, description="At most this many of the newest past ones")] = None,
     follow: Annotated[bool, Query(description="Go on with new ones as they happen")] = False,
-) -> list[EventView] | Response:
+) -> Response:
     """Events in order of `seq`."""
-    source = facade.events(app, after, follow, operation)
+    source = facade.events(app, after, follow, operation, tail)
     if not follow:
-        return [event async for event in source]
+        return await streams.answer(_array(source), str, as_line, "application/json", follow=False)
     return await streams.answer(source, _encode, _fail, "text/event-stream", follow=True)
+
+
+async def _array(events: AsyncIterator[EventView]) -> AsyncIterator[str]:
+    """A JSON array in pieces: there may be ten thousands of events, and others want answers meanwhile."""
+    async with aclosing(events) as items:  # type: ignore[type-var]
+        before = "["
+        async for event in items:
+            yield before + event.model_dump_json()
+            before = ","
+        yield "[]" if before == "[" else "]"
 
 
 def _encode(event: EventView) -> str:

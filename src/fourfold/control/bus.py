@@ -84,6 +84,11 @@ class Bus:
         self.flush()
         return self._events.last()
 
+    def before(self, newest: int, app: str | None = None, operation: str | None = None) -> int:
+        """The number after which there are only the `newest` past events."""
+        self.flush()
+        return self._events.before(newest, app, operation)
+
     def since(self, after: int, app: str | None = None, operation: str | None = None) -> Iterator[Event]:
         """All past events with seq > `after`."""
         self.flush()

@@ -24,7 +24,6 @@ from fourfold.control.operations import Operation
 from fourfold.control.parts import Parts
 from fourfold.control.routing import certificate
 from fourfold.control.sharing import app_certificate, check_rollback, check_up
-from fourfold.control.sweeping import collect_garbage
 from fourfold.control.top import top
 from fourfold.errors import NotFoundError, UserError
 from fourfold.gateway.model import RouteStats
@@ -211,9 +210,11 @@ class Control:
     # -- what happened and happens --------------------------------------------------------------------------------
 
     async def events(
-        self, app: str | None, after: int, follow: bool, operation: str | None = None
+        self, app: str | None, after: int, follow: bool, operation: str | None = None, tail: int | None = None
     ) -> AsyncIterator[v.EventView]:
         bus = self._parts.bus
+        if tail is not None:
+            after = max(after, bus.before(tail, app, operation))
         if operation is not None and not self._parts.operations.knows(operation):
             if not any(True for _ in bus.since(after, app, operation)):
                 raise NotFoundError(f"cannot follow operation {operation}: it is not known")
@@ -338,7 +339,7 @@ class Control:
         await self._parts.blobs.receive(pieces)
 
     async def gc(self) -> v.GcView:
-        return await collect_garbage(self._parts)
+        return await self._parts.sweeper.collect()
 
     async def doctor(self) -> list[v.CheckView]:
         return await asyncio.to_thread(examine, self._parts.paths, self._parts.supervisor.powers)

@@ -36,9 +36,9 @@ class Facade(Protocol):
 
     # what happened and happens
     def events(
-        self, app: str | None, after: int, follow: bool, operation: str | None = None
+        self, app: str | None, after: int, follow: bool, operation: str | None = None, tail: int | None = None
     ) -> AsyncIterator[v.EventView]:
-        """Past events with seq > `after`, then (with `follow`) new ones as they happen."""
+        """Past events with seq > `after` (the newest `tail` of them), then (with `follow`) new ones as they happen."""
         ...
 
     def logs(

@@ -90,6 +90,10 @@ class Operations:
     def busy(self, app: str) -> bool:
         return app in self._queues
 
+    @property
+    def at_work(self) -> bool:
+        return bool(self._queues)
+
     async def cancel(self, id: str, actor: str) -> None:
         """End one that waits or builds: it has changed nothing yet. Raises ConflictError for one that has."""
         operation = next((each for queue in self._queues.values() for each in queue if each.id == id), None)

@@ -26,6 +26,7 @@ from fourfold.control.registry import Registry, key_of
 from fourfold.control.settings import Settings
 from fourfold.control.starter import Starter
 from fourfold.control.status import Status
+from fourfold.control.sweeping import Sweeper
 from fourfold.control.traffic import GatewayTraffic
 from fourfold.errors import FourfoldError, NotFoundError, UserError
 from fourfold.gateway.haproxy import Gateway
@@ -84,6 +85,10 @@ class Parts:
         self.operations = Operations(self.registry, self.bus, clock, self.traffic)
         self.deployer = Deployer(self.registry, self.builder, self.bus, clock, settings, self._wake)
         self.down = Down(paths, self.registry, self.deployer, self.bus, self._wake)
+        self.sweeper = Sweeper(
+            paths, self.registry, self.artifacts, self.sources, self.blobs, self.operations, clock,
+            lambda: self.deployer.in_use,
+        )  # fmt: skip
         self.status = Status(
             self.registry, lambda: self.supervisor.powers, self.supervisor.usage, lambda: self.traffic.left_out
         )
@@ -141,6 +146,7 @@ class Parts:
             group.create_task(self.traffic.run())
             group.create_task(self.traffic.keep_stats())
             group.create_task(self.reconciler.run())
+            group.create_task(self.sweeper.run())
 
     async def close(self) -> None:
         """The daemon ends; what it started goes on."""

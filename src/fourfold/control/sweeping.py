@@ -1,15 +1,95 @@
-"""`gc`: the stores' files behind the collector's small protocol."""
+"""Garbage: collected when asked for, after operations, and every day. The stores' files behind gc's protocol."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
-from fourfold.control.parts import Parts
+from fourfold.clock import Clock
+from fourfold.control.operations import Operations
+from fourfold.control.registry import Registry
 from fourfold.control.views import GcView
-from fourfold.store import gc
-from fourfold.store.blobs import Kept
+from fourfold.errors import FourfoldError
+from fourfold.paths import Paths
+from fourfold.store import gc, trees
+from fourfold.store.artifacts import Artifacts
+from fourfold.store.blobs import Blobs, Kept
+from fourfold.store.sources import Sources
+
+log = logging.getLogger(__name__)
+
+QUIET_SECONDS = 60.0
+"""Between an operation and the collection after it: for those that come together."""
+EVERY_SECONDS = 86_400.0
+"""Without operations too: a crash loop writes thousands of events a day."""
+
+
+class Sweeper:
+    """`in_use` gives the sources of operations in progress."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        registry: Registry,
+        artifacts: Artifacts,
+        sources: Sources,
+        blobs: Blobs,
+        operations: Operations,
+        clock: Clock,
+        in_use: Callable[[], Iterable[str]],
+        quiet: float = QUIET_SECONDS,
+    ) -> None:
+        self._registry = registry
+        self._artifacts = artifacts
+        self._sources = sources
+        self._blobs = blobs
+        self._logs = _Logs(paths.logs)
+        self._caches = _Caches(paths.caches, paths.work, operations.busy)
+        self._operations = operations
+        self._clock = clock
+        self._in_use = in_use
+        self._quiet = quiet
+        self._one = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        self._operations.ended.set()  # what a daemon before this one has left
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(EVERY_SECONDS):
+                    await self._operations.ended.wait()
+            await asyncio.sleep(self._quiet)
+            self._operations.ended.clear()
+            if self._operations.at_work:
+                continue  # its end is waited for
+            try:
+                view = await self.collect()
+            except FourfoldError as error:
+                log.error("%s", error)
+            except Exception:  # a mistake of ours must not let the disk fill up
+                log.exception("a fault while garbage was collected")
+            else:
+                log.info("garbage collected: %s, %d bytes", view.removed, view.freed_bytes)
+
+    async def collect(self) -> GcView:
+        """Rows on the event loop, files beside it."""
+        async with self._one:
+            in_use = gc.InUse(sources=frozenset(self._in_use()), instances=frozenset(self._registry.instances))
+            garbage, rows = gc.collect(self._registry.store, in_use, self._clock.now())
+            self._registry.forget_releases(garbage.releases)
+            files = await asyncio.to_thread(
+                gc.sweep,
+                garbage,
+                artifacts=self._artifacts,
+                sources=self._sources,
+                blobs=self._blobs,
+                logs=self._logs,
+                caches=self._caches,
+            )
+        return GcView(removed=rows.removed | files.removed, freed_bytes=files.freed_bytes)
 
 
 class _Logs:
@@ -35,15 +115,22 @@ class _Logs:
         return freed
 
 
-async def collect_garbage(parts: Parts) -> GcView:
-    in_use = gc.InUse(sources=frozenset(parts.deployer.in_use), instances=frozenset(parts.registry.instances))
-    garbage, rows = gc.collect(parts.store, in_use, parts.clock.now())
-    files = await asyncio.to_thread(
-        gc.sweep,
-        garbage,
-        artifacts=parts.artifacts,
-        sources=parts.sources,
-        blobs=parts.blobs,
-        logs=_Logs(parts.paths.logs),
-    )
-    return GcView(removed=rows.removed | files.removed, freed_bytes=files.freed_bytes)
+class _Caches:
+    """What builds of a service keep: `caches/APP.SERVICE`. Not touched while its app is `busy`: it may be building."""
+
+    def __init__(self, folder: Path, work: Path, busy: Callable[[str], bool]) -> None:
+        self._folder = folder
+        self._work = work
+        self._busy = busy
+
+    def list(self) -> Iterable[Kept]:
+        for path in self._folder.iterdir():
+            if not self._busy(path.name.partition(".")[0]):
+                used_at = max(each.stat().st_mtime for each in (path, *path.iterdir()))
+                yield Kept(path.name, 0, used_at)
+
+    def remove(self, digest: str) -> int:
+        """Moved away at once: a build that begins now begins with none."""
+        away = self._work / f"cache-{digest}"
+        (self._folder / digest).rename(away)
+        return trees.remove(away)

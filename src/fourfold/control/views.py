@@ -216,7 +216,7 @@ class SecretView(View):
 
 class GcView(View):
     removed: dict[str, int]
-    """Kind -> how many: releases, artifacts, sources, blobs, logs."""
+    """Kind -> how many: releases, artifacts, sources, blobs, logs, caches, events, …"""
     freed_bytes: int
 
 

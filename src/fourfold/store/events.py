@@ -52,11 +52,22 @@ class Events:
             seq, app, operation, limit,
         )  # fmt: skip
 
-    def trim(self, keep: int) -> int:
-        """Forget all but the newest `keep` events; how many went."""
-        return TABLE.delete(
-            self._database, "WHERE seq <= (SELECT seq FROM events ORDER BY seq DESC LIMIT 1 OFFSET ?)", keep
+    def before(self, newest: int, app: str | None = None, operation: str | None = None) -> int:
+        """The number after which there are only the `newest` events, of all apps or one, of all operations or one."""
+        found = self._database.query(
+            "SELECT seq FROM events WHERE (?1 IS NULL OR app = ?1)"
+            " AND (?2 IS NULL OR json_extract(data, '$.operation') = ?2) ORDER BY seq DESC LIMIT 1 OFFSET ?3",
+            (app, operation, newest),
         )
+        return int(found[0][0]) if found else 0
+
+    def trim(self, keep: int, keep_lines: int) -> int:
+        """Forget all but the newest `keep` events and `keep_lines` lines of builds; how many went."""
+        return self._trim("kind != 'build.log'", keep) + self._trim("kind = 'build.log'", keep_lines)
+
+    def _trim(self, which: str, keep: int) -> int:
+        oldest = f"SELECT seq FROM events WHERE {which} ORDER BY seq DESC LIMIT 1 OFFSET ?"
+        return TABLE.delete(self._database, f"WHERE {which} AND seq <= ({oldest})", keep)
 
 
 def _clean(fact: Any) -> Any:

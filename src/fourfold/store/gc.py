@@ -22,6 +22,8 @@ KEEP_RELEASES = 5
 KEEP_DEPLOYMENTS = 50
 KEEP_DEAD = 5
 KEEP_EVENTS = 10_000
+KEEP_LINES = 10_000
+"""Of builds: one may write as many, and must not push everything else out."""
 DEAD_SECONDS = 7 * 86_400.0
 FRESH_SECONDS = 3_600.0
 """Files used this recently stay: an `up` may be about to make a release of them."""
@@ -61,6 +63,8 @@ class Garbage:
     keep_artifacts: frozenset[str]
     keep_logs: frozenset[str]
     """Instance ids."""
+    keep_caches: frozenset[str]
+    """`app.service`."""
     used_before: float
     """Files used at this time or later stay too."""
 
@@ -73,7 +77,7 @@ class Collected:
 
 
 class Shelf(Protocol):
-    """Files of one kind: artifacts, sources and blobs by digest, logs by instance id."""
+    """Files of one kind: artifacts, sources and blobs by digest, logs by instance id, caches by `app.service`."""
 
     def list(self) -> Iterable[Kept]: ...
 
@@ -104,7 +108,7 @@ def collect(store: Store, in_use: InUse, now: float) -> tuple[Garbage, Collected
             store.deployments.remove(deployment)
         for instance in garbage.instances:
             store.instances.remove(instance)
-        events = store.events.trim(KEEP_EVENTS)
+        events = store.events.trim(KEEP_EVENTS, KEEP_LINES)
     removed = {
         "releases": len(garbage.releases),
         "deployments": len(garbage.deployments),
@@ -139,16 +143,20 @@ def decide(history: History, in_use: InUse, now: float) -> Garbage:
         keep_sources=frozenset(in_use.sources) | {release.source for release in kept},
         keep_artifacts=frozenset(in_use.artifacts) | {release.artifact for release in kept},
         keep_logs=frozenset(in_use.instances) | {row.id for row in alive},
+        keep_caches=frozenset(f"{row.app}.{row.name}" for row in history.services),
         used_before=now - FRESH_SECONDS,
     )
 
 
-def sweep(garbage: Garbage, *, artifacts: Shelf, sources: SourceShelf, blobs: BlobShelf, logs: Shelf) -> Collected:
+def sweep(
+    garbage: Garbage, *, artifacts: Shelf, sources: SourceShelf, blobs: BlobShelf, logs: Shelf, caches: Shelf
+) -> Collected:
     """Remove the files that nothing kept names. Blobs last: they belong to the sources that are still there."""
     counts = {
         "artifacts": _sweep(artifacts, garbage.keep_artifacts, garbage.used_before),
         "sources": _sweep(sources, garbage.keep_sources, garbage.used_before),
         "logs": _sweep(logs, garbage.keep_logs, garbage.used_before),
+        "caches": _sweep(caches, garbage.keep_caches, garbage.used_before),
     }
     with blobs.lock:
         needed = {blob for source in sources.list() for blob in sources.get(source.digest).blobs}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from typing import Annotated
 
@@ -28,11 +27,12 @@ def command(
     """Print what happened; follow what happens."""
     session = Session.of(ctx)
     app = None if everything or operation else session.options.app or from_file(session.options)
-    past = session.client.get(list[EventView], "/v1/events", app=app, operation=operation)
+    newest = None if operation else max(tail, 1)  # one at least, to know where new ones begin
+    past = session.client.get(list[EventView], "/v1/events", app=app, operation=operation, tail=newest)
     if app and not past and not following:
         session.need_app(app)
     last = past[-1].seq if past else 0
-    shown = list(deque(past, tail)) if operation is None else past
+    shown = past if operation else past[len(past) - min(tail, len(past)) :]
     if not following:
         _show_past(shown, session)
         return 0

@@ -1,0 +1,47 @@
+"""Events as they are followed and waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from tests.control.rig import Rig, eventually, rigged
+
+
+@rigged
+async def test_what_does_not_match_is_looked_at_once(rig: Rig) -> None:
+    """Else each event would cost a look at all that came before it."""
+    asked: list[int] = []
+    after = rig.store.events.after
+
+    def counted(seq: int, *which: Any, **more: Any) -> Any:
+        asked.append(seq)
+        return after(seq, *which, **more)
+
+    object.__setattr__(rig.store.events, "after", counted)
+    seen: list[str] = []
+
+    async def follow() -> None:
+        async for event in rig.bus.follow(0, "mine"):
+            seen.append(event.message)
+
+    following = asyncio.create_task(follow())
+    for number in range(5):
+        rig.bus.emit("x", f"{number}", app="mine" if number == 4 else "other")
+        await rig.bus.until(lambda number=number: rig.bus.last == number + 1)  # type: ignore[misc]
+        await asyncio.sleep(0)
+    await eventually(lambda: seen == ["4"])
+    following.cancel()
+    assert 0 < asked.count(0) <= 2 and max(asked) >= 4
+
+
+@rigged
+async def test_whoever_waits_goes_on_waiting_when_the_daemon_ends(rig: Rig) -> None:
+    """What is not done then is the next daemon's to see through: it has not failed."""
+    waiting = asyncio.create_task(rig.bus.until(lambda: False))
+    await asyncio.sleep(0)
+    rig.bus.close()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    waiting.cancel()
