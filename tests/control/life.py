@@ -21,6 +21,7 @@ from fourfold.control.settings import Settings
 from fourfold.gateway.model import GatewayConfig, Rule
 from fourfold.paths import Paths
 from fourfold.plan.planner import plan
+from fourfold.spec.model import Gateway
 from fourfold.store import layout
 from fourfold.store.model import Deployment, InstanceRow, ServiceRow
 from tests.store.samples import FixedClock, app_row, open_in, release, service_row
@@ -64,14 +65,26 @@ class Life:
         with self.registry.transaction():
             self.registry.put_app(app_row(name, **given))
 
-    def up(self, *wants: Want, app: str = "shop", kind: str = "up") -> None:
+    def up(self, *wants: Want, app: str = "shop", kind: str = "up", listen: str | None = None) -> None:
         """The rows that `up` makes, in one operation."""
         if app not in self.registry.apps:
             self.app(app)
         pairs = [self._row(app, want) for want in wants]
+        operation = self._operation(app, kind)
+        with self.registry.transaction():
+            if listen is not None:
+                gateway = self.deployer._gateway(app, Gateway(listen=listen), operation)
+                self.registry.put_app(replace(self.registry.apps[app], gateway=gateway))
+            for old, new in pairs:
+                self.deployer._change(operation, old, new, "ann")
+
+    def rescale(self, service: str, instances: int, app: str = "shop") -> None:
+        row = self.registry.services[f"{app}.{service}"]
+        self.deployer._commit(self._operation(app, "scale"), [(row, replace(row, overrides={"instances": instances}))])
+
+    def _operation(self, app: str, kind: str) -> Operation:
         self._operations += 1
-        operation = Operation(f"op{self._operations}", app, kind, "ann", self.clock.now())
-        self.deployer._commit(operation, pairs)
+        return Operation(f"op{self._operations}", app, kind, "ann", self.clock.now())
 
     def _row(self, app: str, want: Want) -> tuple[ServiceRow | None, ServiceRow]:
         old = self.registry.services.get(f"{app}.{want.name}")
@@ -146,6 +159,9 @@ class Life:
 
     def rules(self) -> list[Rule]:
         return [rule for frontend in self.config().frontends for rule in frontend.rules]
+
+    def listens(self) -> list[str]:
+        return [frontend.listen for frontend in self.config().frontends]
 
     def routes(self) -> dict[str, str]:
         """Path -> service."""

@@ -171,3 +171,36 @@ def test_where_two_apps_claim_one_route_the_other_routes_stay(life: Life) -> Non
     assert {(rule.path, rule.backend) for rule in life.rules()} == {
         ("/shop", "other.web"), ("/a", "shop.web"), ("/b", "other.web"),
     }  # fmt: skip
+
+
+@lived
+def test_a_new_address_comes_when_all_of_the_up_is_deployed(life: Life) -> None:
+    life.up(Want("web", ("/",)), Want("api", ("/api",)), listen=":8001")
+    life.settle()
+    life.slow.add("api")
+    life.up(Want("web", ("/",)), Want("api", ("/api",)), listen=":8002")
+    life.settle()
+    assert (life.states()["shop.web"], life.listens()) == ("done", [":8001"])
+    life.slow.clear()
+    life.settle()
+    assert life.listens() == [":8002"]
+    life.up(listen=":8003")  # and at once where nothing is to be deployed
+    assert life.listens() == [":8003"]
+
+
+@lived
+def test_a_failed_up_leaves_the_address(life: Life) -> None:
+    life.up(Want("web", ("/",)), listen=":8001")
+    life.settle()
+    life.broken |= {("web", 2), ("new", 1)}
+    life.up(Want("web", ("/",)), Want("new", ("/new",)), listen=":8002")
+    life.settle()
+    assert life.listens() == [":8001"]
+    life.broken.clear()
+    life.rescale("web", 2)  # which says nothing of the address
+    life.settle()
+    assert life.listens() == [":8001"]
+    life.up(Want("web", ("/",)), Want("new", ("/new",)), listen=":8002")
+    assert life.listens() == [":8001"]
+    life.settle()
+    assert life.listens() == [":8002"]

@@ -18,6 +18,9 @@ from fourfold.gateway import naming
 from fourfold.spec.model import Gateway, Route
 from fourfold.store.model import Deployment, ServiceRow
 
+REPLACES = "replaces"
+"""In an app's stored gateway: the one before, and the operation that replaces it."""
+
 
 class Rank(IntEnum):
     """Where two services claim one route, the lower rank has it."""
@@ -64,9 +67,20 @@ def before(registry: Registry, key: str) -> list[Route]:
         return []
 
 
+def gateway_of(registry: Registry, app: str) -> Gateway:
+    """Where an app is reached now: a new address comes when all is deployed of the `up` that asks for it."""
+    stored = dict(registry.apps[app].gateway)
+    replaced = stored.pop(REPLACES, None)
+    if replaced is not None:
+        mates = (each for each in registry.deployments.values() if each.operation == replaced["operation"])
+        if any(each.state != "done" for each in mates):
+            stored = replaced["gateway"]
+    return Gateway.model_validate(stored)
+
+
 def served(registry: Registry) -> dict[str, list[Route]]:
     """Service -> the routes that the gateway gives it now."""
-    addresses = {name: naming.listen(Gateway.model_validate(app.gateway).listen) for name, app in registry.apps.items()}
+    addresses = {name: naming.listen(gateway_of(registry, name).listen) for name in registry.apps}
     taken: dict[tuple[object, ...], list[Claim]] = defaultdict(list)
     found: dict[str, list[Route]] = defaultdict(list)
     unsettled = _unsettled(registry)

@@ -11,6 +11,7 @@ from fourfold.build.build import Builder, BuildRequest
 from fourfold.clock import Clock
 from fourfold.control.bus import Bus
 from fourfold.control.changes import Change, Wish
+from fourfold.control.claims import REPLACES, gateway_of
 from fourfold.control.externals import check_externals
 from fourfold.control.goals import internal_port, revision, rollback_point
 from fourfold.control.operations import Operation
@@ -19,7 +20,7 @@ from fourfold.control.settings import Settings
 from fourfold.control.starter import port_is_free
 from fourfold.errors import FourfoldError, NotFoundError
 from fourfold.spec.fingerprint import fingerprint
-from fourfold.spec.model import App
+from fourfold.spec.model import App, Gateway
 from fourfold.store.artifacts import Artifact
 from fourfold.store.model import AppRow, Deployment, Release, ServiceRow
 
@@ -70,7 +71,7 @@ class Deployer:
             await check_externals({name: each for name, each in app.externals.items() if name in used})
             with self._bus.whole(), self._registry.transaction():
                 self._registry.store.meta.remove(PURGE + app.app)  # of one that failed: this app is another one
-                self._registry.put_app(self._app_row(app, file))
+                self._registry.put_app(self._app_row(app, file, operation))
                 for change in changes:
                     wish = by_name.get(change.service)
                     self._apply(operation, app.app, change, wish, artifacts.get(change.service), who)
@@ -78,10 +79,16 @@ class Deployer:
             self.in_use -= sources
         self._wake()
 
-    def _app_row(self, app: App, file: str) -> AppRow:
+    def _app_row(self, app: App, file: str, operation: Operation) -> AppRow:
         externals = {name: external.model_dump(mode="json") for name, external in app.externals.items()}
-        gateway = app.gateway.model_dump(mode="json")
+        gateway = self._gateway(app.app, app.gateway, operation)
         return AppRow(app.app, gateway, externals, file, tuple(app.services), self._clock.now())
+
+    def _gateway(self, app: str, wanted: Gateway, operation: Operation) -> dict[str, Any]:
+        stored = wanted.model_dump(mode="json")
+        if app in self._registry.apps and (now := gateway_of(self._registry, app)) != wanted:
+            stored[REPLACES] = {"operation": operation.id, "gateway": now.model_dump(mode="json")}
+        return stored
 
     async def _build(self, operation: Operation, app: str, wishes: list[Wish]) -> dict[str, Artifact]:
         async with asyncio.TaskGroup() as group:
@@ -263,7 +270,10 @@ class Deployer:
     # -- rows -----------------------------------------------------------------------------------------------------
 
     def _commit(self, operation: Operation, rows: Sequence[tuple[ServiceRow | None, ServiceRow]]) -> None:
+        """For all that says nothing of the app's address: what a failed `up` wanted there is forgotten."""
+        app, gateway = self._registry.apps[operation.app], gateway_of(self._registry, operation.app)
         with self._bus.whole(), self._registry.transaction():
+            self._registry.put_app(replace(app, gateway=gateway.model_dump(mode="json")))
             for old, new in rows:
                 self._change(operation, old, new, operation.actor)
         self._wake()

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fourfold.control.claims import served, wanted
+from fourfold.control.claims import gateway_of, served, wanted
 from fourfold.control.goals import internal_port
 from fourfold.control.registry import Registry, key_of
 from fourfold.gateway import naming
@@ -53,8 +53,7 @@ def planned_config(registry: Registry, certificates: Path, change: Exposed | Non
 
 
 def _exposed(registry: Registry, certificates: Path, name: str, routes: Mapping[str, list[Route]]) -> Exposed:
-    gateway = Gateway.model_validate(registry.apps[name].gateway)
-    return Exposed(name, gateway, certificate(certificates, name), routes)
+    return Exposed(name, gateway_of(registry, name), certificate(certificates, name), routes)
 
 
 def alone(app: Exposed) -> GatewayConfig:

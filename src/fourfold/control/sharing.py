@@ -8,7 +8,7 @@ from os.path import normpath
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from fourfold.control.claims import among, before, wanted
+from fourfold.control.claims import among, before, gateway_of, wanted
 from fourfold.control.parts import Parts
 from fourfold.control.registry import Registry
 from fourfold.control.routing import Exposed, alone, certificate, planned_config
@@ -39,7 +39,7 @@ async def check_rollback(parts: Parts, row: ServiceRow, release: int) -> None:
     """An older release may have had routes that are another service's now."""
     registry, app = parts.registry, parts.registry.apps[row.app]
     mine = {row.name: registry.spec(f"{row.app}.{row.name}", release).route}
-    gateway = Gateway.model_validate(app.gateway)
+    gateway = gateway_of(registry, row.app)
     refuse_taken(registry, Claimant(row.app, gateway, app.file, mine, mine.keys()))
     stays = {each.name: wanted(registry, each) for each in registry.of_app(row.app)}
     pem = certificate(parts.paths.certificates, row.app)
@@ -87,7 +87,7 @@ def refuse_taken(registry: Registry, claimant: Claimant) -> None:
     address = naming.listen(claimant.gateway.listen)
     for key, row in registry.services.items():
         own = row.app == claimant.app
-        gateway = claimant.gateway if own else Gateway.model_validate(registry.apps[row.app].gateway)
+        gateway = claimant.gateway if own else gateway_of(registry, row.app)
         if (own and row.name in claimant.free) or naming.listen(gateway.listen) != address:
             continue
         theirs = [*wanted(registry, row), *(before(registry, key) if registry.running_deployment(key) else ())]

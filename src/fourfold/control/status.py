@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from fourfold import __version__
 from fourfold.clock import rfc3339
 from fourfold.control import views as v
+from fourfold.control.claims import gateway_of
 from fourfold.control.goals import desired
 from fourfold.control.registry import Registry
 from fourfold.errors import NotFoundError
 from fourfold.launch.model import Powers
 from fourfold.launch.process import limits, unenforced
 from fourfold.plan.restart import is_crash_loop
-from fourfold.spec.model import Gateway, Route
+from fourfold.spec.model import Route
 from fourfold.store.model import AppRow, Deployment, InstanceRow, ServiceRow
 from fourfold.supervise.model import Usage
 
@@ -67,10 +68,9 @@ class Status:
 
     def gateway_url(self, app: str) -> str | None:
         """Where a person reaches the app, if any of its services has a route."""
-        row = self._registry.apps[app]
         if not any(self._routes(service) for service in self._registry.of_app(app)):
             return None
-        gateway = Gateway.model_validate(row.gateway)
+        gateway = gateway_of(self._registry, app)
         scheme = "https" if gateway.tls else "http"
         host, _, port = gateway.listen.rpartition(":")
         shown = "127.0.0.1" if host in ("", "0.0.0.0", "*", "[::]") else host
