@@ -29,7 +29,7 @@ def test_an_environment_is_read_once_and_a_look_serves_many(monkeypatch: pytest.
         stat = Stat.of(child.pid)
         assert stat is not None
         found = Processes()
-        found.look(time.monotonic())
+        found.look(time.monotonic() - 1e9)  # there was no look yet, however old one may be
         assert child.pid in found.marked(mark, stat.start_time)
         asked = time.monotonic()
         found.look(asked)

@@ -11,6 +11,8 @@ import pytest
 
 from fourfold.errors import ConflictError, FourfoldError, UserError, WorldError
 from fourfold.launch.model import File, Mount, SecretRef
+from fourfold.spawner import process
+from fourfold.supervise import supervisor
 from tests.supervise.rig import PYTHON, SERVICE, Rig, alive, names, powers, scenario, script, until
 
 needs_private = pytest.mark.skipif(not powers().private, reason="no mount namespaces here")
@@ -315,6 +317,26 @@ def test_trees_without_cgroups_are_found_by_session_descent_and_marker() -> None
         await rig.exit_of("a.b-1-x")
         assert not alive(orphan)
         assert alive(bystander)
+
+    scenario(test)
+
+
+def test_measuring_many_without_cgroups_looks_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    real = process.all_pids
+    monkeypatch.setattr(process, "all_pids", lambda: (looks.append(1), real())[-1])  # type: ignore[func-returns-value]
+    monkeypatch.setattr(supervisor, "_GOOD_ENOUGH", 3600.0)
+
+    async def test(rig: Rig) -> None:
+        rig._groups.hierarchies = ()
+        names = [f"a.b-1-{number}" for number in range(5)]
+        for name in names:
+            await rig.start(rig.launch(name, "sh", "-c", "sleep 1000 & echo; wait"), {}, 1)
+        await until(lambda: all(rig.lines(name) for name in names), "they did not start")
+        for name in names:
+            usage = rig.usage(name)
+            assert usage is not None and usage.processes == 2
+        assert len(looks) == 1
 
     scenario(test)
 

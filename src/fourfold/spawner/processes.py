@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Iterable
@@ -20,7 +21,7 @@ class Processes:
         self.living: dict[int, Stat] = {}
         self.cost = 0.0
         """Seconds that the last look took."""
-        self._looked_at = 0.0
+        self._looked_at = -math.inf
         self._children: dict[int, list[int]] = {}
         self._sessions: dict[int, list[int]] = {}
         self._marks: dict[int, tuple[int, str]] = {}

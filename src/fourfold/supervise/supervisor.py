@@ -11,6 +11,7 @@ import logging
 import os
 import secrets as random
 import signal as signals
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -19,6 +20,7 @@ from fourfold import __version__
 from fourfold.errors import ConflictError, UserError, WorldError
 from fourfold.launch.model import Launch, Limits, Powers
 from fourfold.paths import Paths
+from fourfold.spawner.processes import Processes
 from fourfold.spawner.request import PROTOCOL
 from fourfold.supervise import logs
 from fourfold.supervise.attach import Attached
@@ -29,12 +31,14 @@ from fourfold.supervise.exits import Exits
 from fourfold.supervise.model import Exit, Identity, Usage
 from fourfold.supervise.request import explain, spawn_request
 from fourfold.supervise.starting import connect_or_start, spawner_argv
-from fourfold.supervise.usage import descendants, measure
+from fourfold.supervise.usage import measure
 from fourfold.supervise.wire import Client, Gone, Refused
 
 log = logging.getLogger(__name__)
 
 _RETRY = (0.05, 0.2, 1.0, 5.0)
+_GOOD_ENOUGH = 1.0
+"""Seconds that a look at all processes serves for measuring."""
 
 
 class Supervisor:
@@ -56,6 +60,7 @@ class Supervisor:
         self._paths = paths
         self._on_lost = on_lost
         self._groups = Groups((), None, {})
+        self._processes = Processes()
         self._client: Client | None = None
         self._connected = asyncio.Event()
         self._closing = False
@@ -132,14 +137,16 @@ class Supervisor:
         return self._runs.get(instance)
 
     def usage(self, instance: str) -> Usage | None:
-        """None when it does not run. Reads a dozen small files."""
+        """None when it does not run. Reads a dozen small files; without groups, now and then those of all processes."""
         identity = self._running.get(instance)
         if identity is None:
             return None
         group = _group(instance, self._runs[instance])
         if self._groups.hierarchies:
             return measure(self._groups.pids(group), self._groups.counters(group))
-        return measure(descendants(identity.pid), Counters())
+        self._processes.look(time.monotonic() - _GOOD_ENOUGH)
+        pids = self._processes.with_descendants([identity.pid, *self._processes.of_session(identity.pid)])
+        return measure(pids, Counters())
 
     async def attach(self, launch: Launch, secrets: Mapping[str, str], tty: bool) -> Attached:
         """Run a one-off with held streams. It ends when closed, or with the daemon, and is told to no `on_exit`."""

@@ -37,11 +37,3 @@ def measure(pids: Iterable[int], counters: Counters) -> Usage:
         read_bytes=read if counters.read_bytes is None else counters.read_bytes,
         written_bytes=written if counters.written_bytes is None else counters.written_bytes,
     )
-
-
-def descendants(pid: int) -> list[int]:
-    """Without groups: the main process, its session and its children."""
-    try:
-        return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
-    except psutil.NoSuchProcess:
-        return []
