@@ -185,7 +185,7 @@ def test_requires_python_is_kept(asked: str, spec: dict[str, Any], runtime: str 
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [("bottle\n".encode("utf-16"), "it is not UTF-8"), (b"#" * (4 * 1024**2 + 1), "larger than 4 MiB")],
+    [("bottle\n".encode("utf-16"), "it is not UTF-8"), (b"#" * (16 * 1024**2 + 1), "larger than 16 MiB")],
 )
 def test_a_file_that_decides_and_cannot_be_read_is_refused(home: Home, source: Path, content: bytes, why: str) -> None:
     write(source, {"app.py": ""})

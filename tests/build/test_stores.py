@@ -8,7 +8,7 @@ import hashlib
 import os
 import stat
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -212,6 +212,7 @@ def test_whoever_offers_a_source_waits_for_blobs_that_are_being_removed(paths: P
     with ThreadPoolExecutor(1) as pool:
         with blobs.lock:
             offer = pool.submit(Sources(paths, blobs).offer, manifest)
+            assert not wait({offer}, timeout=0.2).done
             blobs.remove(DIGEST)
         assert offer.result() == (manifest.digest, [DIGEST])
 

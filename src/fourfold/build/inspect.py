@@ -12,7 +12,7 @@ from fourfold.errors import NotFoundError
 from fourfold.store.blobs import Blobs
 from fourfold.store.manifest import Entry, Manifest
 
-READ_BYTES = 4 * 1024 * 1024
+READ_BYTES = 16 * 1024 * 1024
 """Locks with hashes are the largest files that builders read: some hundred bytes per wheel."""
 
 

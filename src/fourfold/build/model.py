@@ -66,7 +66,7 @@ class Listing:
 
     manifest: Manifest
     read: Callable[[Entry], bytes | None]
-    """Content of a file, or None when it is too large to be one that a builder reads (4 MiB)."""
+    """Content of a file, or None when it is too large to be one that a builder reads (16 MiB)."""
     head: Callable[[Entry], bytes] = lambda entry: b""
     """The first bytes of a file."""
     main_class: Callable[[Entry], str | None] = lambda entry: None
@@ -98,7 +98,7 @@ class Listing:
             raise UserError(f"cannot read {path}: it is a link", "put the file itself there")
         content = self.read(entry)
         if content is None:
-            raise UserError(f"cannot read {path}: it is larger than 4 MiB", "look at what it holds")
+            raise UserError(f"cannot read {path}: it is larger than 16 MiB", "look at what it holds")
         try:
             return content.decode("utf-8-sig")
         except UnicodeDecodeError:

@@ -65,7 +65,9 @@ async def run_step(step: Step, box: Box, output: Output, seconds: float, size: i
         process = await asyncio.shield(starting)
     except asyncio.CancelledError:
         os.close(reading)
-        await asyncio.to_thread(_end, (await starting).pid)
+        process = await starting
+        await asyncio.to_thread(_end, process.pid)
+        await process.wait()
         raise
     except OSError as error:
         os.close(reading)
