@@ -327,3 +327,19 @@ def test_a_failure_of_the_world(cli: Cli, server: Serving) -> None:
     server.facade.fails["gc"] = WorldError("cannot clean up: disk gone", "look")
     result = cli("gc")
     assert (result.code, result.out, result.err) == (1, "", "error: cannot clean up: disk gone\nhint: look\n")
+
+
+def test_validate_looks_for_what_the_file_names(cli: Cli, home: Path) -> None:
+    text = "app: shop\nservices: {a: {source: ./there, run: x}, b: {source: ./gone.jar}}\n"
+    (home / "work/fourfold.yaml").write_text(text + "gateway: {tls: {cert: c.pem, key: k.pem}}\n")
+    (home / "work/there").mkdir()
+    (home / "work/k.pem").write_text("")
+    result = cli("validate")
+    assert (result.code, result.out) == (2, "")
+    assert f"services.b.source: {home}/work/gone.jar is not there\n" in result.err
+    assert f"gateway.tls.cert: {home}/work/c.pem is not there\n" in result.err
+    assert result.err.count("is not there") == 2
+    assert [problem["path"] for problem in json.loads(cli("validate", "-o", "json").out)] == [
+        "services.b.source",
+        "gateway.tls.cert",
+    ]

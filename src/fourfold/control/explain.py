@@ -54,7 +54,9 @@ def _summary(case: Case, ready: int, well: bool) -> str:
     if case.row.stopped:
         return f"{name} is stopped"
     serves = f"{ready} of {case.desired} instances of release {case.row.release} ready"
-    return f"{name} is well: {serves}" if well else f"{name} is not well: {serves}"
+    if well:
+        return f"{name} is well: {serves}"
+    return f"{name} serves, but not all is well: {serves}" if ready >= case.desired else f"{name} is not well: {serves}"
 
 
 def _deployment(case: Case, findings: list[str], todo: list[str]) -> None:

@@ -64,6 +64,22 @@ def refuse_later(tree: Node) -> tuple[Node, list[Problem]]:
     return tree, problems
 
 
+def keys(parent: Path) -> list[str]:
+    """Keys of later versions in the map at this path: whoever misspells one is told so."""
+    return [
+        str(row.path[-1]) for row in _ROWS if not row.values and not row.maps and _stands_for(row.path[:-1], parent)
+    ]
+
+
+def values(path: Path) -> list[str]:
+    """Values that the key at this path has in later versions."""
+    return [value for row in _ROWS if _stands_for(row.path, path) for value in row.values]
+
+
+def _stands_for(pattern: Path, path: Path) -> bool:
+    return len(pattern) == len(path) and all(part in ("*", given) for part, given in zip(pattern, path, strict=True))
+
+
 def _matches(tree: Node, pattern: Path, at: Path = ()) -> Iterator[Path]:
     """All paths in the tree that a row's path stands for."""
     if not pattern:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from fourfold.errors import Problem, SpecError
-from fourfold.spec import schema
+from fourfold.spec import later, schema
 from fourfold.spec.fields import WORDS
 from fourfold.spec.node import Node, Path, dotted
 from fourfold.spec.units import shown
@@ -90,7 +90,8 @@ def _unknown(tree: Node, loc: tuple[str | int, ...]) -> Problem:
     if len(loc) == 1:
         known.append("defaults")
     node, path = nearest(tree, loc)
-    return _at_key(node, path, f"unknown key: expected one of {', '.join(known)}", similar(str(loc[-1]), known))
+    hint = similar(str(loc[-1]), [*known, *later.keys(path[:-1])])
+    return _at_key(node, path, f"unknown key: expected one of {', '.join(known)}", hint)
 
 
 def _at_key(node: Node, path: Path, message: str, hint: str | None = None) -> Problem:
@@ -100,7 +101,7 @@ def _at_key(node: Node, path: Path, message: str, hint: str | None = None) -> Pr
 
 def _quoting(tree: Node, loc: tuple[str | int, ...]) -> str | None:
     """A hint where YAML has read something else than was meant."""
-    node, _ = nearest(tree, loc)
+    node, path = nearest(tree, loc)
     if (
         node.flow
         and node.value
@@ -113,6 +114,7 @@ def _quoting(tree: Node, loc: tuple[str | int, ...]) -> str | None:
         return f'to mean the text, quote it: "{node.text}"'
     if isinstance(node.value, str) and part.get("type") == "array":
         return f"write it as a list: [{node.value}]"
-    if isinstance(node.value, str) and "enum" in part:
-        return similar(node.value, part["enum"])
+    choices = part.get("enum", [part["const"]] if "const" in part else [])
+    if isinstance(node.value, str) and choices:
+        return similar(node.value, [*choices, *later.values(path)])
     return None
