@@ -86,8 +86,8 @@ class Home:
             self.blobs.add(digest, [packed.files[digest].read_bytes()])
         return self.sources.put(packed.manifest)
 
-    async def build(self, source: Path, service: str = "web", **spec: Any) -> Artifact:
-        request = BuildRequest("shop", service, Service.model_validate(spec), self.send(source))
+    async def build(self, source: Path, service: str = "web", fresh: str = "", **spec: Any) -> Artifact:
+        request = BuildRequest("shop", service, Service.model_validate(spec), self.send(source), fresh)
         return await self.builder.build(request, self.lines.append)
 
     @property

@@ -148,6 +148,31 @@ def test_a_lost_layer_is_made_anew_from_its_lock(home: Home, source: Path) -> No
     assert "Dependencies have not changed: using the versions of the last build." in home.lines
 
 
+def test_a_fresh_build_uses_nothing_of_earlier_ones(home: Home, source: Path) -> None:
+    """Dependencies that are not pinned come in their newest versions; builds after it go on from those."""
+    write(source, {"requirements.txt": "six\n", "app.py": "import six; print(six.__version__)"})
+    first = build(home, source)
+    newest = run(first)
+    as_if_resolved_long_ago(home, first, "1.16.0")
+    write(source, {"more.py": ""})
+    assert run(build(home, source)) == "1.16.0" != newest
+    fresh = build(home, source, fresh="op1")
+    assert run(fresh) == newest and fresh.digest == build(home, source, fresh="op1").digest
+    assert fresh.digest not in (first.digest, build(home, source).digest)
+    write(source, {"yet-more.py": ""})
+    assert run(build(home, source)) == newest
+
+
+def as_if_resolved_long_ago(home: Home, artifact: Artifact, version: str) -> None:
+    """Its lock names an older version, and the layer made from it is lost."""
+    trees.remove(home.paths.caches / "shop.web/layers")
+    record = home.paths.artifacts / artifact.digest / "artifact.json"
+    data = json.loads(record.read_text())
+    (lock,) = data["locks"].values()
+    lock["text"] = f"six=={version}\n"
+    record.write_text(json.dumps(data))
+
+
 def test_a_python_project_is_installed(home: Home, source: Path) -> None:
     pyproject = (
         '[project]\nname="shop"\nversion="1"\nscripts={shopd="shop:main"}\n[build-system]\nrequires=["hatchling"]\n'

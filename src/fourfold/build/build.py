@@ -52,6 +52,8 @@ class BuildRequest:
     spec: Service
     source: str
     """Digest of the source's manifest; the manifest and its blobs are in the store."""
+    fresh: str = ""
+    """Not empty: built anew, and what it depends on resolved anew. Part of the artifact's digest."""
 
     @property
     def scope(self) -> str:
@@ -100,7 +102,7 @@ class Builder:
         host = await self._find_host()
         listing, plan = await asyncio.to_thread(self._plan, request, host)
         layers = [layer_key(layer, listing, host, plan.runtime, request.scope) for layer in plan.layers]
-        key = build_key(request.source, plan, layers, host)
+        key = build_key(request.source, plan, layers, host, request.fresh)
         async with AsyncExitStack() as held:
             # One build per key, and one per service: its cache is for one at a time.
             for name in (key, request.scope) if plan.layers or plan.steps else (key,):
@@ -116,7 +118,8 @@ class Builder:
                 await held.enter_async_context(self._slots)
                 groups = await held.enter_async_context(self._confine())
             shop = await self._workshop(host, request, groups, isolate=bool(plan.layers or plan.steps))
-            return await make(shop, Job(request.service, request.source, listing, plan, tuple(layers), key), log)
+            job = Job(request.service, request.source, listing, plan, tuple(layers), key, fresh=bool(request.fresh))
+            return await make(shop, job, log)
 
     async def plan(self, request: BuildRequest) -> BuildPlan:
         """How it would be built, without building: for `fourfold plan` and `validate`. Raises UserError as `build`."""
@@ -195,7 +198,8 @@ class Builder:
         return self._locks.setdefault(name, asyncio.Lock())
 
 
-def build_key(source: str, plan: BuildPlan, layers: Sequence[str], host: Host) -> str:
+def build_key(source: str, plan: BuildPlan, layers: Sequence[str], host: Host, fresh: str = "") -> str:
     """The artifact's digest: SHA-256 over everything that decides its bytes."""
     facts = {"format": FORMAT, "source": source, "plan": plan.identity(), "layers": list(layers), "abi": host.abi}
+    facts |= {"fresh": fresh} if fresh else {}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -64,6 +64,8 @@ class Job:
     layers: tuple[str, ...]
     """Keys of the plan's layers, in their order."""
     key: str
+    fresh: bool = False
+    """Neither layers nor locks of earlier builds are used."""
 
 
 async def make(shop: Workshop, job: Job, log: Callable[[str], None]) -> Artifact:
@@ -117,10 +119,10 @@ class _Steps:
 
 async def _layer(shop: Workshop, job: Job, layers: Layers, layer: Layer, key: str, box: Box, steps: _Steps) -> Kept:
     """The layer as kept from an earlier build, or built in a tree of its own: from the versions of its lock, if any."""
-    if (found := layers.find(key)) is not None:
+    if not job.fresh and (found := layers.find(key)) is not None:
         return found
     own = replace(box, tree=box.tree.with_name("layer-tree"))
-    lock = await asyncio.to_thread(shop.artifacts.lock, key)
+    lock = None if job.fresh else await asyncio.to_thread(shop.artifacts.lock, key)
     await asyncio.to_thread(_write_layer_tree, shop, job, layer, lock, own.tree)
     if lock is not None:
         steps.note("Dependencies have not changed: using the versions of the last build.")

@@ -11,7 +11,9 @@ from fourfold.cli.upload import load_file, pack_all, request, send_all, sources
 from fourfold.control.views import OperationView, StatusView
 
 
-def bring(session: Session, services: list[str] | None, *, message: str | None, prune: bool, reset: bool) -> int:
+def bring(
+    session: Session, services: list[str] | None, *, message: str | None, prune: bool, reset: bool, rebuild: bool
+) -> int:
     """The exit code. Everything that can be refused without the daemon is refused before it is asked."""
     loaded = load_file(session)
     wanted = sources(loaded, services)
@@ -23,7 +25,7 @@ def bring(session: Session, services: list[str] | None, *, message: str | None, 
         packed = pack_all(loaded, wanted, view)
         send_all(client, packed, view)
         body = request(session, loaded, packed, services)
-        body = body.model_copy(update={"message": message, "prune": prune, "reset": reset})
+        body = body.model_copy(update={"message": message, "prune": prune, "reset": reset, "rebuild": rebuild})
         return client.post(OperationView, f"/v1/apps/{app.app}/up", body.model_dump(mode="json"))
 
     code = see_through(session, ask, desired)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -24,6 +25,8 @@ class Wish:
     secrets_digest: str
     overrides: dict[str, Any] = field(default_factory=dict)
     """What it would have over the file: kept ones, or those that this command makes."""
+    rebuild: bool = False
+    """Build it anew, though nothing has changed."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,8 @@ def overrides_for(row: ServiceRow | None, given: dict[str, Any], reset: bool) ->
     return kept | given
 
 
-def change_of(registry: Registry, app: str, wish: Wish) -> Change:
-    """What it takes to bring one service to a wish."""
+def change_of(registry: Registry, app: str, wish: Wish, stored: Callable[[str], bool]) -> Change:
+    """What it takes to bring one service to a wish; `stored` says whether an artifact is in the store."""
     key = f"{app}.{wish.name}"
     row = registry.services.get(key)
     if row is None or row.removed:
@@ -55,6 +58,10 @@ def change_of(registry: Registry, app: str, wish: Wish) -> Change:
     reasons = changes(release.spec, fingerprint(wish.spec))
     if release.source != wish.source:
         reasons.insert(0, "source changed")
+    if wish.rebuild:
+        reasons.append("built again")
+    elif not reasons and not stored(release.artifact):
+        reasons.append("what was built of it is lost")
     build = bool(reasons)
     if row.pattern != wish.spec.pattern:
         reasons.append(f"pattern {row.pattern} -> {wish.spec.pattern}")
@@ -73,9 +80,11 @@ def change_of(registry: Registry, app: str, wish: Wish) -> Change:
     return Change(wish.name, "keep")
 
 
-def changes_of(registry: Registry, app: App, wishes: list[Wish], whole: bool, prune: bool) -> list[Change]:
+def changes_of(
+    registry: Registry, app: App, wishes: list[Wish], whole: bool, prune: bool, stored: Callable[[str], bool]
+) -> list[Change]:
     """All changes; `whole`: the wishes are all services of the file, so that those no longer in it can be told."""
-    found = [change_of(registry, app.app, wish) for wish in wishes]
+    found = [change_of(registry, app.app, wish, stored) for wish in wishes]
     if whole:
         for row in registry.of_app(app.app):
             if row.name not in app.services and not row.removed:

@@ -89,7 +89,8 @@ class Control:
         check_fixed_ports(parts.registry, app, names)
         wishes = [self._wish(app, name, request) for name in names]
         await check_up(parts, app, names, request)
-        changes = changes_of(parts.registry, app, wishes, request.services is None, request.prune)
+        whole = request.services is None
+        changes = changes_of(parts.registry, app, wishes, whole, request.prune, parts.artifacts.has)
         by_name = {wish.name: wish for wish in wishes}
         for change in changes:
             if change.build:
@@ -106,7 +107,7 @@ class Control:
         row = parts.registry.services.get(f"{app.app}.{name}")
         digest = parts.store.secrets.digest(app.app, {use.name for use in spec.secrets})
         overrides = overrides_for(row, request.overrides.get(name, {}), request.reset)
-        return Wish(name, spec, request.sources[name], digest, overrides)
+        return Wish(name, spec, request.sources[name], digest, overrides, request.rebuild)
 
     async def up(self, request: v.UpRequest) -> v.OperationView:
         considered = await self._consider(request)  # refused here, it has changed nothing and exits with 2

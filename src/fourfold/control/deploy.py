@@ -109,7 +109,8 @@ class Deployer:
         begun = self._clock.now()
         emit("build.started", "building")
         try:
-            request = BuildRequest(app, wish.name, wish.spec, wish.source)
+            fresh = operation.id if wish.rebuild else ""
+            request = BuildRequest(app, wish.name, wish.spec, wish.source, fresh)
             artifact = await self._builder.build(request, lambda line: emit("build.log", line))
         except FourfoldError as error:
             emit("build.failed", str(error), hint=error.hint)
@@ -129,16 +130,20 @@ class Deployer:
         if row is None or row.removed:
             row = None if row is None else replace(row, removed=False, stopped=False)
         old = row
+        release = self._release(app, wish, artifact, row, who)
+        nonce = row.restart_nonce if row else 0
+        if row is not None and change.build and release == row.release:
+            nonce += 1  # what it runs from was lost and is there again
         new = ServiceRow(
             app=app,
             name=wish.name,
-            release=self._release(app, wish, artifact, row, who),
+            release=release,
             pattern=wish.spec.pattern,
             instances=wish.spec.instances,
             depends_on=tuple(name for name in wish.spec.depends_on),
             uid=self._uid(app, wish.name),
             internal_port=self._internal_port(app, wish.name) if wish.spec.port is not None else None,
-            restart_nonce=row.restart_nonce if row else 0,
+            restart_nonce=nonce,
             secrets_digest=wish.secrets_digest,
             overrides=wish.overrides,
         )
@@ -148,15 +153,16 @@ class Deployer:
             self._registry.put_service(new)
 
     def _release(self, app: str, wish: Wish, artifact: Artifact | None, row: ServiceRow | None, who: Who) -> int:
-        """The number of the release for a wish: the newest one again when that is the same, else a new one."""
+        """The number of the release for a wish: of the present or newest one when it is the same, else a new one."""
         if artifact is None:
             assert row is not None
             return row.release
         store = self._registry.store.releases
-        newest = store.latest(app, wish.name)
+        present = store.get(app, wish.name, row.release) if row is not None else None
         spec = fingerprint(wish.spec)
-        if newest and (newest.spec, newest.source, newest.artifact) == (spec, wish.source, artifact.digest):
-            return newest.number
+        for known in (present, store.latest(app, wish.name)):
+            if known and (known.spec, known.source, known.artifact) == (spec, wish.source, artifact.digest):
+                return known.number
         number = store.next_number(app, wish.name)
         self._registry.add_release(
             Release(

@@ -101,6 +101,8 @@ class UpRequest(View):
     prune: bool = False
     reset: bool = False
     """Forget overrides: go back to what the file says."""
+    rebuild: bool = False
+    """Build anew what has not changed too, with dependencies resolved anew."""
     overrides: dict[str, dict[str, Any]] = {}
     """Service -> override, such as `{"catalog": {"instances": 3}}`."""
 

@@ -81,13 +81,16 @@ class Artifacts:
         self.use(build_key)
         return artifact
 
+    def has(self, digest: str) -> bool:
+        return self._json(digest).is_file()
+
     def get(self, digest: str) -> Artifact:
         try:
             data = json.loads(self._json(digest).read_bytes())
         except FileNotFoundError:
             raise NotFoundError(
                 f"cannot find the artifact {digest[:12]}: it is not in the store",
-                "deploy the service again to build it",
+                "`fourfold up` builds it again",
             ) from None
         return _from_json(data, self.tree(digest))
 

@@ -16,6 +16,9 @@ def command(
     ] = None,
     prune: Annotated[bool, typer.Option("--prune", help="Remove services that left the file.")] = False,
     reset: Annotated[bool, typer.Option("--reset", help="Forget what commands changed, such as `scale`.")] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Build again, with the newest dependencies allowed.")
+    ] = False,
 ) -> int:
     """Bring the app to what its file says.
 
@@ -29,4 +32,4 @@ def command(
         session.begin_daemon()
     from fourfold.cli.bringing import bring
 
-    return bring(session, None, message=message, prune=prune, reset=reset)
+    return bring(session, None, message=message, prune=prune, reset=reset, rebuild=rebuild)
