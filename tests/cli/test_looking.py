@@ -237,7 +237,7 @@ def test_events_are_followed_over_a_restart(home: Path) -> None:
         )
         assert process.stdout is not None
         assert "operation.started" in process.stdout.readline()
-        eventually(lambda: first.facade.calls[-1] == ("events", ("shop", 1, True, None)))
+        eventually(lambda: first.facade.calls[-1] == ("events", ("shop", 1, True, None, None)))
     with process, serving(home / "run/fourfold.sock") as second:
         second.happen(*HAPPENED[:2])
         assert "deploy.done" in process.stdout.readline()
