@@ -62,6 +62,8 @@ def test_one_file_is_a_source_too(app: Path) -> None:
         ({".dockerignore": "*\n!src\n!a.txt\n"}, ["a.txt", "b.txt", "src/c", "lib/d"], ["a.txt", "src/c"]),
         ({".dockerignore": "src\n!src/a\n"}, ["src/a", "src/b"], ["src/a"]),
         ({".gitignore": "dist/\n", ".fourfoldignore": "!dist/\n"}, ["dist/a"], ["dist/a"]),
+        ({}, [".env", ".env.local", "d/.env", ".env.example"], [".env.example"]),
+        ({".fourfoldignore": "!/.env\n"}, [".env", "d/.env"], [".env"]),
         ({".fourfoldignore": "# note\n\nbig\n"}, ["big/a", "small"], ["small"]),
         ({}, [".git/x", "node_modules/a", "d/node_modules/a", ".venv/b", "d/__pycache__/c", "ok"], ["ok"]),
         ({}, ["fourfold.yaml", "fourfold.staging.yml", "d/fourfold.yaml"], ["d/fourfold.yaml"]),

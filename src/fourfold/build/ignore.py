@@ -1,7 +1,7 @@
 """What is left out of a source: .gitignore (nested, and of the repository around it), .dockerignore, .fourfoldignore.
 
-Later rules win over earlier ones, as in git: .gitignore from the repository's top down, then .dockerignore, then
-.fourfoldignore, so that `!dist/` there brings back what git ignores. Patterns are git's in all three; those of a
+Later rules win over earlier ones, as in git: `UNASKED`, .gitignore from the repository's top down, then .dockerignore,
+then .fourfoldignore, so that `!dist/` there brings back what git ignores. Patterns are git's in all three; those of a
 .dockerignore are taken from its folder's root, as Docker does.
 """
 
@@ -18,6 +18,8 @@ from fourfold.errors import UserError
 
 ALWAYS = frozenset({".git", ".hg", ".svn", "node_modules", ".venv", "__pycache__"})
 """Folders (or files, for worktrees' `.git`) of any depth that are no source: history, and what builds make anew."""
+UNASKED = (".env", ".env.local")
+"""Left out unless a rule brings them back: secrets of whoever develops here."""
 OWN_FILES = re.compile(r"fourfold(\.[A-Za-z0-9_-]+)?\.ya?ml")
 """The service file and its overlays, at the top of a source."""
 
@@ -55,7 +57,7 @@ class Ignore:
     @classmethod
     def at_top(cls, root: Path) -> Ignore:
         """For the folder `root`, with the .gitignore files of the repository that it lies in."""
-        git: list[Rules] = []
+        git = list(_rules(UNASKED, "", root))
         above = list(root.parents)
         top = next((index for index, folder in enumerate(above) if (folder / ".git").exists()), None)
         if top is not None and not (root / ".git").exists():
@@ -94,7 +96,11 @@ def _read(file: Path, base: str, translate: Callable[[str], str] = str) -> tuple
         return ()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {file}: {error}", "mend the file, or remove it") from None
-    patterns = tuple(_compile(map(translate, lines), file))
+    return _rules(map(translate, lines), base, file)
+
+
+def _rules(lines: Iterable[str], base: str, file: Path) -> tuple[Rules, ...]:
+    patterns = tuple(_compile(lines, file))
     if not patterns:
         return ()
     joined = "|".join(f"(?:{_GROUP.sub('(?:', pattern.pattern)})" for pattern, _ in patterns)
