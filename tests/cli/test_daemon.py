@@ -161,3 +161,14 @@ def test_doctor_offline(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     result = cli("doctor", "--offline")
     assert (result.code, result.out) == (1, "")
     assert "  ImportError: no\n" in result.err
+
+
+def test_daemon_install_with_a_daemon_that_runs(
+    cli: Cli, server: Serving, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOURFOLD_HOME", "..")
+    result = cli("daemon", "install", "--into", str(home / "units"))
+    assert result.err.startswith("next:\n  fourfold daemon stop   # services keep running\n  systemctl ")
+    assert f"Environment=FOURFOLD_HOME={home}\n" in (home / "units/fourfold.service").read_text().replace(
+        "/work/..", ""
+    )

@@ -144,4 +144,4 @@ def test_a_users_unit() -> None:
     assert "Environment" not in text
     assert "network-online" not in text
     assert "WantedBy=default.target\n" in text
-    assert any("enable-linger" in step for step in units.next_steps(system=False))
+    assert any("enable-linger" in step for step in units.next_steps(system=False, runs=False))

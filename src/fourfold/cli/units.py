@@ -36,11 +36,13 @@ def folder(system: bool, home: Path) -> Path:
     return Path("/etc/systemd/system") if system else home / ".config/systemd/user"
 
 
-def next_steps(system: bool) -> list[str]:
-    """Commands to type after the unit was written."""
+def next_steps(system: bool, runs: bool) -> list[str]:
+    """Commands to type after the unit was written; when a daemon `runs` already, it must make room first."""
+    stop = ["fourfold daemon stop   # services keep running"] if runs else []
     if system:
-        return ["systemctl daemon-reload", "systemctl enable --now fourfold", "fourfold doctor"]
+        return [*stop, "systemctl daemon-reload", "systemctl enable --now fourfold", "fourfold doctor"]
     return [
+        *stop,
         "systemctl --user daemon-reload",
         "systemctl --user enable --now fourfold",
         "loginctl enable-linger   # so that services run while you are logged out",

@@ -79,9 +79,12 @@ def install(
     folder: Annotated[Path | None, typer.Option("--into", metavar="FOLDER", help="Else where systemd looks.")] = None,
 ) -> None:
     """Write a systemd unit, so that the daemon starts with the machine."""
+    from fourfold.cli.starter import answers
+
     session = Session.of(ctx)
     system = os.getuid() == 0
-    text = units.unit(sys.executable, os.environ.get("FOURFOLD_HOME"), system)
+    home = os.environ.get("FOURFOLD_HOME")
+    text = units.unit(sys.executable, str(Path(home).absolute()) if home else None, system)
     if show:
         output.data(text.rstrip())
         return
@@ -94,4 +97,7 @@ def install(
             f"cannot write {path}: {error.strerror}", "see `fourfold daemon install --print`, or name --into FOLDER"
         ) from error
     output.data(str(path))
-    output.say("next:\n" + "\n".join(f"  {step}" for step in units.next_steps(system)), session.options)
+    output.say(
+        "next:\n" + "\n".join(f"  {step}" for step in units.next_steps(system, answers(session.paths.socket))),
+        session.options,
+    )
