@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from fourfold.cli import dotenv, formats, units
+from fourfold.cli.progress import fitting
 from fourfold.cli.steps import Step, Steps
 from fourfold.errors import SpecError
 from tests.api.fake import event
@@ -145,3 +146,17 @@ def test_a_users_unit() -> None:
     assert "network-online" not in text
     assert "WantedBy=default.target\n" in text
     assert any("enable-linger" in step for step in units.next_steps(system=False, runs=False))
+
+
+def test_progress_that_does_not_fit_shows_what_matters() -> None:
+    steps = Steps(dict.fromkeys(("a", "b", "c", "d", "e"), 1))
+    for name, state in zip("abcde", ("done", "waiting", "failed", "done", "busy"), strict=True):
+        steps.services[name].state = state  # type: ignore[assignment]
+    shown = {rows: fitting(steps, rows) for rows in (1, 3, 4, 5, None)}
+    assert {rows: ("".join(step.name for step in kept), rest) for rows, (kept, rest) in shown.items()} == {
+        1: ("c", "  and 1 busy, 1 waiting, 2 done"),
+        3: ("ce", "  and 1 waiting, 2 done"),
+        4: ("bce", "  and 2 done"),
+        5: ("abcde", ""),
+        None: ("abcde", ""),
+    }

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Self
 
 from fourfold.cli.options import Options
-from fourfold.cli.steps import Step, Steps
+from fourfold.cli.steps import State, Step, Steps
 from fourfold.control.views import EventView
 
 if TYPE_CHECKING:
     from rich.console import Group
 
 MARKS = {"waiting": ("·", "dim"), "done": ("✓", "green"), "failed": ("✗", "red")}
+URGENCY: tuple[State, ...] = ("failed", "busy", "waiting", "done")
+"""Where there is no room for all, these are shown first."""
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 FRAMES_PER_SECOND = 12
 
@@ -83,6 +86,7 @@ class Live(Progress):
 
         super().__init__(steps)
         console = Console(stderr=True, no_color=not colours(options, sys.stderr), highlight=False)
+        self._ended = False
         self._live = RichLive(console=console, get_renderable=self._render, refresh_per_second=FRAMES_PER_SECOND)
 
     def __enter__(self) -> Self:
@@ -90,6 +94,7 @@ class Live(Progress):
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ended = True  # what stays on the screen may scroll
         self._live.stop()
 
     def _render(self) -> Group:
@@ -99,9 +104,24 @@ class Live(Progress):
         turning = FRAMES[int(time.monotonic() * FRAMES_PER_SECOND) % len(FRAMES)]
         width = max((len(name) for name in self.steps.services), default=0)
         lines = [Text(f"{turning} {self.steps.notice}")] if self.steps.notice else []
-        for step in self.steps.services.values():
+        rows = None if self._ended else self._live.console.size.height - len(lines)
+        shown, rest = fitting(self.steps, rows)
+        for step in shown:
             mark, style = MARKS.get(step.state, (turning, ""))
             lines.append(Text.assemble((mark, style), f" {step.name:<{width}} ", (step.text, style)))
+        if rest:
+            lines.append(Text(rest, "dim"))
         for line in lines:
             line.no_wrap, line.overflow = True, "ellipsis"
         return Group(*lines)
+
+
+def fitting(steps: Steps, rows: int | None) -> tuple[list[Step], str]:
+    """Services for so many rows, in their order, and a line on those left out: the finished ones before the failed."""
+    services = list(steps.services.values())
+    if rows is None or len(services) <= rows:
+        return services, ""
+    kept = {step.name for step in sorted(services, key=lambda step: URGENCY.index(step.state))[: max(rows - 1, 1)]}
+    counts = Counter(step.state for step in services if step.name not in kept)
+    told = ", ".join(f"{counts[state]} {state}" for state in URGENCY if counts[state])
+    return [step for step in services if step.name in kept], f"  and {told}"
