@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -115,3 +116,14 @@ def test_the_help_page(capsys: pytest.CaptureFixture[str]) -> None:
 def test_python_dash_m() -> None:
     done = subprocess.run([sys.executable, "-m", "fourfold", "--help"], capture_output=True, text=True, check=True)
     assert "Usage: fourfold [OPTIONS] COMMAND" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [("fourfold st", "stop status"), ("fourfold up --pr", "--prune"), ("fourfold exec web --ins", "--instance")],
+)
+def test_completion(words: str, completed: str) -> None:
+    asked = {"_FOURFOLD_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    script = Path(sys.executable).with_name("fourfold")
+    done = subprocess.run([script], env={**os.environ, **asked}, capture_output=True, text=True)
+    assert set(done.stdout.split()) == set(completed.split())

@@ -62,7 +62,6 @@ def build(options: shared.Options) -> LazyGroup:
     """The whole command line; what the shared options are given is put into `options`."""
     app = typer.Typer(
         cls=LazyGroup,
-        add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         no_args_is_help=True,

@@ -20,7 +20,6 @@ class ProgramCommand(TyperCommand):
     def _split(self, ctx: Any, args: list[str]) -> tuple[list[str], list[str]]:
         """Options, and what begins with the first word that is none."""
         values, _, _ = self.make_parser(ctx).parse_args(list(args))
-        words = [values["service"]] if values["service"] is not None else []
-        words += values["argv"] or ()
+        words = [word for word in (values.get("service"), *(values.get("argv") or ())) if word is not None]
         options = args[: len(args) - len(words)]
         return options[:-1] if options[-1:] == ["--"] else options, words
