@@ -9,20 +9,18 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any, get_args
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fourfold.paths import Paths
-from fourfold.store import gc
 from fourfold.store.artifacts import Artifacts
 from fourfold.store.blobs import Blobs, Kept
-from fourfold.store.gc import Garbage, History, InUse, collect, decide, sweep
+from fourfold.store.gc import Garbage, History, InUse, collect, decide, scopes, sweep, together
 from fourfold.store.manifest import Entry, Manifest
 from fourfold.store.model import DeploymentState, InstanceRow, InstanceState
 from fourfold.store.sources import Sources
 from fourfold.store.store import Store
-from tests.store.samples import FixedClock, add_event, add_service, deployment, instance, release, service_row
+from tests.store.samples import add_service, deployment, instance, release, service_row
 
 NOW = 100 * 86_400.0
 DAY = 86_400.0
@@ -271,8 +269,7 @@ def test_sweep_of_the_real_shelves(paths: Paths) -> None:
     assert {found.digest for found in blobs.list()} == {digests["kept"], digests["shared"]}
 
 
-def test_collect_deletes_the_rows(store: Store, clock: FixedClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gc, "KEEP_LINES", 3)
+def test_collect_deletes_the_rows(store: Store) -> None:
     add_service(store, service_row(release=1))
     with store.database.transaction():
         for number in range(2, 9):
@@ -281,14 +278,41 @@ def test_collect_deletes_the_rows(store: Store, clock: FixedClock, monkeypatch: 
             store.deployments.add(deployment())
         for number in range(7):
             store.instances.put(dead(f"dead-{number}", number))
-            add_event(store.events, "build.log", str(number))
-    decided, done = collect(store, InUse(sources={"mine"}), NOW)
-    assert done.removed == {"releases": 2, "deployments": 2, "instances": 2, "events": 4}
+        store.releases.add(release("gone", 1))
+        store.instances.put(dead("gone-1", 1.0, service="left"))
+        store.deployments.add(deployment("before"))
+    assert scopes(store) == [("shop", name) for name in ("before", "gone", "left", "web")]
+    in_use = InUse(sources={"mine"})
+    decided = collect(store, in_use, NOW, "shop", "web")
     assert [row.number for row in store.releases.of("shop", "web")] == [8, 7, 6, 5, 4, 1]
-    assert len(store.deployments.all()) == 50
-    assert [row.id for row in store.instances.all()] == [f"dead-{number}" for number in range(5)]
-    assert len(store.events.after(0)) == 3
-    assert decided.keep_sources == {"mine", *(f"source-web-{number}" for number in (1, 4, 5, 6, 7, 8))}
-    assert decided.used_before == NOW - 3600
-    _, again = collect(store, InUse(), NOW)
-    assert set(again.removed.values()) == {0}
+    assert len(store.deployments.of("shop", "web")) == 50
+    assert [row.id for row in store.instances.of("shop", "web")] == [f"dead-{number}" for number in range(5)]
+    assert len(store.releases.of("shop", "gone")) == 1
+    sources = {"mine", *(f"source-web-{number}" for number in (1, 4, 5, 6, 7, 8))}
+    assert decided.keep_sources == sources and decided.used_before == NOW - 3600
+    again = collect(store, in_use, NOW, "shop", "web")
+    assert not again.releases and not again.deployments and not again.instances
+    both = together([again, collect(store, in_use, NOW, "shop", "gone")], in_use, NOW)
+    assert both.keep_sources == sources | {"source-gone-1"}
+    assert together([], in_use, NOW).keep_sources == {"mine"}
+
+
+@unhurried
+@given(histories())
+def test_services_are_collected_by_themselves_as_together(history: History) -> None:
+    """What is decided for each, put together, is what would be decided for all at once."""
+    in_use = InUse(sources={"mine"}, instances={"i1"})
+    parts = [
+        decide(
+            History(
+                [row for row in history.services if row.name == name],
+                [row for row in history.releases if row.service == name],
+                [row for row in history.deployments if row.service == name],
+                [row for row in history.instances if row.service == name],
+            ),
+            in_use,
+            NOW,
+        )
+        for name in ("web", "api")
+    ]
+    assert together(parts, in_use, NOW) == decide(history, in_use, NOW)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol, TypeVar
 
 from fourfold.store.blobs import Kept
@@ -97,25 +97,41 @@ class BlobShelf(Shelf, Protocol):
         ...
 
 
-def collect(store: Store, in_use: InUse, now: float) -> tuple[Garbage, Collected]:
-    """Decide over the rows and delete those that may go. What is left to do is `sweep`."""
+def scopes(store: Store) -> list[tuple[str, str]]:
+    """(app, service) of all that anything is stored of: each can be collected by itself."""
+    tables = ("services", "name"), ("releases", "service"), ("deployments", "service"), ("instances", "service")
+    parts = (f"SELECT app, {column} FROM {table}" for table, column in tables)
+    return [(app, service) for app, service in store.database.query(" UNION ".join(parts))]
+
+
+def collect(store: Store, in_use: InUse, now: float, app: str, service: str) -> Garbage:
+    """Decide over the rows of one service and delete those that may go. What is left to do is `sweep`."""
     with store.database.transaction():
-        history = History(store.services.all(), store.releases.all(), store.deployments.all(), store.instances.all())
+        row = store.services.get(app, service)
+        history = History(
+            services=[row] if row is not None else [],
+            releases=store.releases.of(app, service),
+            deployments=store.deployments.of(app, service),
+            instances=store.instances.of(app, service),
+        )
         garbage = decide(history, in_use, now)
-        for app, service, number in garbage.releases:
+        for _, _, number in garbage.releases:
             store.releases.remove(app, service, number)
         for deployment in garbage.deployments:
             store.deployments.remove(deployment)
         for instance in garbage.instances:
             store.instances.remove(instance)
-        events = store.events.trim(KEEP_EVENTS, KEEP_LINES)
-    removed = {
-        "releases": len(garbage.releases),
-        "deployments": len(garbage.deployments),
-        "instances": len(garbage.instances),
-        "events": events,
+    return garbage
+
+
+def together(parts: Sequence[Garbage], in_use: InUse, now: float) -> Garbage:
+    """What was decided for every service, as one decision."""
+    whole = decide(History(), in_use, now)
+    names = [field.name for field in fields(Garbage) if field.name != "used_before"]
+    unions: dict[str, Any] = {
+        name: frozenset().union(*(getattr(part, name) for part in (whole, *parts))) for name in names
     }
-    return garbage, Collected(removed)
+    return replace(whole, **unions)
 
 
 def decide(history: History, in_use: InUse, now: float) -> Garbage:
