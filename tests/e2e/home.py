@@ -132,9 +132,9 @@ class Home:
         return httpx.post(f"http://127.0.0.1:{self.port}{path}", data=form, timeout=15)
 
     def provoke(self, path: str) -> None:
-        """The answer does not matter: the program may die of it."""
+        """The answer does not matter: the program may die of it. A POST, which no gateway sends to the next one too."""
         with suppress(httpx.HTTPError):
-            self.get(path)
+            self.post(path, {})
 
     # -- processes ------------------------------------------------------------------------------------------------
 
@@ -183,14 +183,15 @@ class Home:
         return found
 
     def _is_of_instance(self, process: psutil.Process) -> bool:
-        """In a control group of this home; where there are none, with mounts or a scratch folder from it."""
+        """In a control group of this home; where there are none, in a folder or with mounts or a scratch of it."""
         if f"/{self.group}/" in Path(f"/proc/{process.pid}/cgroup").read_text():
             return True
         environ = process.environ()
         if "FOURFOLD_TREE" not in environ:
             return False
         mounts = Path(f"/proc/{process.pid}/mountinfo").read_text()
-        return f"{self.home}/" in mounts or environ.get("TMPDIR", "").startswith(f"{self.home}/")
+        told = (environ.get("TMPDIR", ""), process.cwd())
+        return f"{self.home}/" in mounts or any(path.startswith(f"{self.home}/") for path in told)
 
     def spawner(self) -> psutil.Process:
         return next(p for p in self.processes() if any("spawner" in word for word in p.cmdline()))
