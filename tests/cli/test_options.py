@@ -129,6 +129,12 @@ def test_no_daemon(cli: Cli, home: Path) -> None:
     )
 
 
+def test_only_daemons_that_have_the_app_are_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(elsewhere, "others", lambda paths, app: iter([f"{app} is there"]))
+    assert "hint: shop is there; start one" in cli("status", "-a", "shop").err
+    assert "hint: None is there; start one" in cli("apps").err
+
+
 def test_another_daemon_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
 

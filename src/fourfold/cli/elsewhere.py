@@ -33,22 +33,29 @@ def hint_for_missing(paths: Paths, app: str, hint: str | None) -> str | None:
 
 def others(paths: Paths, app: str | None) -> Iterator[str]:
     """A sentence for each daemon of another user or home; with `app`, only those that have it or cannot be asked."""
-    for socket in bound(_UNIX.read_text(errors="surrogateescape")):
+    for socket in bound(_table()):
         if socket == paths.socket or _is_gone(socket):
             continue
         apps, how = _apps(socket), _how(socket)
         if apps is None:
             yield f"another daemon runs at {socket}: {how}"
         elif app is None or app in apps:
-            names = ", ".join(apps) or "no app"
+            names = ", ".join(filter(str.isprintable, apps)) or "no app"  # whoever answers there may be anybody
             yield f"another daemon at {socket} has {names}: {how}"
+
+
+def _table() -> str:
+    with suppress(OSError):  # where /proc is restricted nothing can be told
+        return _UNIX.read_text(errors="surrogateescape")
+    return ""
 
 
 def bound(table: str) -> list[Path]:
     """The daemons' sockets in what /proc/net/unix says: whose process has ended is not there (proc(5))."""
     rows = [line.split(None, 7) for line in table.splitlines()]
     found = {Path(row[7]) for row in rows if len(row) == 8 and row[7].startswith("/")}
-    return sorted(path for path in found if path.name == Paths.find({}, 0).socket.name)
+    name = Paths.find({}, 0).socket.name
+    return sorted(path for path in found if path.name == name and str(path).isprintable())
 
 
 def _is_gone(socket: Path) -> bool:

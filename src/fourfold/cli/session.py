@@ -36,7 +36,7 @@ class Session:
         from fourfold.cli.client import Client
         from fourfold.cli.elsewhere import hint_for
 
-        return Client(self.paths.socket, lambda: hint_for(self.paths, None))
+        return Client(self.paths.socket, lambda: hint_for(self.paths, self.options.app))
 
     @cached_property
     def started_client(self) -> Client:
