@@ -50,6 +50,8 @@ class FakeSupervisor:
         self.alive: dict[str, Identity] = {}
         self.runs: dict[str, int] = {}
         self.told: list[str] = []
+        self.hangs: set[str] = set()
+        """Instances that signals do not come back from."""
 
     async def start(self, launch: Launch, secrets: dict[str, str], run: int) -> Identity:
         name = str(launch)
@@ -69,6 +71,8 @@ class FakeSupervisor:
     async def _tell(self, name: str) -> bool:
         if name in self.fails:
             raise self.fails[name]
+        if name in self.hangs:
+            await asyncio.Event().wait()
         self.told.append(name)
         return name in self.alive
 

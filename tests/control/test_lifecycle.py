@@ -99,6 +99,18 @@ async def test_a_signal_that_fails_takes_no_other_with_it(rig: Rig) -> None:
 
 
 @rigged
+async def test_a_signal_that_hangs_holds_no_other_up(rig: Rig) -> None:
+    rig.add("hangs", "other", state="stopping")
+    rig.add("killed", state="killing")
+    rig.add("new")
+    rig.supervisor.hangs = {"hangs"}
+    acting = asyncio.create_task(rig.lifecycle.act(Effects(["new"], ["hangs", "other"], ["killed"])))
+    await rig.bus.until(lambda: rig.stored("new").pid is not None)
+    assert rig.supervisor.told == ["other", "killed"] and not acting.done()
+    acting.cancel()
+
+
+@rigged
 async def test_a_start_of_an_older_run_is_replaced(rig: Rig) -> None:
     rig.add("a", run=2)
     rig.supervisor.alive["a"] = Identity(7, 1, "boot")

@@ -43,7 +43,7 @@ def test_an_instance_that_ends_meanwhile_is_started_again_and_its_exit_known(hom
     disk.fill()
     victim = home.instances()[0]["pid"]
     os.kill(victim, signal.SIGKILL)
-    until(lambda: "control.lifecycle: cannot write the store" in home.daemon_log(), 20, "the exit to be refused")
+    until(lambda: "cannot take note that" in home.daemon_log(), 20, "the exit to be refused")
     disk.free()
     until(lambda: home.service()["ready"] == 1 and home.instances()[0]["pid"] != victim, 30, "it to be back")
     instance = home.instances()[0]

@@ -79,18 +79,27 @@ class Lifecycle:
     # -- effects --------------------------------------------------------------------------------------------------
 
     async def act(self, effects: Effects) -> None:
-        """Do what the executor has stored. What fails for one instance keeps no other from what it is due."""
-        for name in effects.signals:
-            self._unwatch(name)
-            with self._alone(name):
-                if not await self._supervisor.signal(name, self._stop_signal(name)):
-                    self._is_not_there(name)
-        for name in effects.kills:
-            with self._alone(name):
-                if not await self._supervisor.kill(name):
-                    self._is_not_there(name)
-        if effects.starts:
-            outcomes = await asyncio.gather(*(self._spawn(*each) for each in self._prepare(effects.starts)))
+        """Do what the executor has stored. What fails or hangs for one instance keeps no other from what it is due."""
+        await asyncio.gather(
+            *(self._signal(name) for name in effects.signals),
+            *(self._kill(name) for name in effects.kills),
+            self._start(effects.starts),
+        )
+
+    async def _signal(self, name: str) -> None:
+        self._unwatch(name)
+        with self._alone(name):
+            if not await self._supervisor.signal(name, self._stop_signal(name)):
+                self._is_not_there(name)
+
+    async def _kill(self, name: str) -> None:
+        with self._alone(name):
+            if not await self._supervisor.kill(name):
+                self._is_not_there(name)
+
+    async def _start(self, names: Sequence[str]) -> None:
+        if names:
+            outcomes = await asyncio.gather(*(self._spawn(*each) for each in self._prepare(names)))
             self._record_starts([outcome for outcome in outcomes if outcome is not None])
 
     @contextmanager
@@ -141,8 +150,7 @@ class Lifecycle:
         # A start of which we did not hear took place: it is this run, or an older one that has to go.
         if self._supervisor.run_of(name) == row.run:
             return row, identity
-        with self._alone(name):
-            await self._supervisor.kill(name)
+        await self._kill(name)
         self._refused(name, WorldError(f"an earlier run of {name} was still there and has been killed"))
         return None
 
@@ -273,8 +281,7 @@ class Lifecycle:
         running = self._supervisor.running()
         for name in running.keys() - self._registry.instances.keys():
             log.warning("%s runs, but nobody asked for it: killed", name)
-            with self._alone(name):
-                await self._supervisor.kill(name)
+            await self._kill(name)
         unstarted = []
         with self._registry.transaction():
             for row in list(self._registry.instances.values()):
