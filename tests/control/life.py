@@ -13,7 +13,7 @@ from fourfold.control.bus import Bus
 from fourfold.control.deploy import Deployer
 from fourfold.control.executor import Executor
 from fourfold.control.faults import Faults
-from fourfold.control.goals import GATEWAY, SYSTEM, goals, instance
+from fourfold.control.goals import GATEWAY, SYSTEM, Goals, instance
 from fourfold.control.operations import Operation
 from fourfold.control.registry import Registry, key_of
 from fourfold.control.routing import gateway_config
@@ -113,7 +113,9 @@ class Life:
             for name, row in self.registry.instances.items()
             if row.app != SYSTEM
         ]
-        decided = plan({key: goal for key, goal in goals(self.registry).items() if key != GATEWAY}, observed, self.now)
+        decided = plan(
+            {key: goal for key, goal in Goals(self.registry).now().items() if key != GATEWAY}, observed, self.now
+        )
         self.executor.execute(decided.actions)
         moved = [self._moves(row) for row in list(self.registry.instances.values())]
         self.clock.time += 1

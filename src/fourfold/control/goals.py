@@ -51,11 +51,26 @@ def desired(row: ServiceRow) -> int:
     return int(row.overrides.get("instances", row.instances))
 
 
-def goals(registry: Registry) -> dict[str, m.Goal]:
-    found = {key: goal_of(registry, key) for key in (*registry.services, GATEWAY)}
-    for key, heirs in successors(registry).items():
-        found[key] = replace(found[key], successors=heirs)
-    return found
+class Goals:
+    """What all services should be. A goal is made anew only when a row that it follows from is: rows never change."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._known: dict[str, tuple[ServiceRow, Deployment | None, m.Goal]] = {}
+
+    def now(self) -> dict[str, m.Goal]:
+        registry, known = self._registry, {}
+        for key, row in registry.services.items():
+            deployment, before = registry.deployments.get(key), self._known.get(key)
+            if before is not None and before[0] is row and before[1] is deployment:
+                known[key] = before
+            else:
+                known[key] = (row, deployment, goal_of(registry, key))
+        self._known = known
+        found = {key: each for key, (_, _, each) in known.items()} | {GATEWAY: goal_of(registry, GATEWAY)}
+        for key, heirs in successors(registry).items():
+            found[key] = replace(found[key], successors=heirs)
+        return found
 
 
 def internal_port(row: ServiceRow, deployment: Deployment | None) -> int | None:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from fourfold.clock import Clock
 from fourfold.control.executor import Effects, Executor
-from fourfold.control.goals import goals, instance
+from fourfold.control.goals import Goals, instance
 from fourfold.control.registry import Registry
 from fourfold.errors import FourfoldError
 from fourfold.plan.model import Plan
@@ -47,6 +47,7 @@ class Reconciler:
     ) -> None:
         """`act` has the effects; `waits(service, what for)` hears when a service begins to wait for something else."""
         self._registry = registry
+        self._goals = Goals(registry)
         self._executor = executor
         self._traffic = traffic
         self._clock = clock
@@ -108,4 +109,4 @@ class Reconciler:
             for name, row in registry.instances.items()
             if row.role != "run"
         )
-        return plan(goals(registry), observed, self._clock.now())
+        return plan(self._goals.now(), observed, self._clock.now())
