@@ -182,7 +182,7 @@ async def _watch_size(box: Box, size: int) -> None:
 
 def _failed(step: Step, code: int, output: Output, out_of_memory: bool) -> WorldError:
     how = f"ended with exit code {code}" if code >= 0 else f"was killed by signal {-code}"
-    hint = NO_NETWORK if step.own else "see the build log"
+    hint = NO_NETWORK if step.own else "the whole log is in: fourfold events --tail 1000"
     if out_of_memory:
         how, hint = "ran out of memory", "let it do less at once, or raise `build_memory` in fourfold.toml"
     lines = "\n".join(f"  {line}" for line in output.tail)

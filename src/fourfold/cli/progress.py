@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Self
 
 from fourfold.cli.options import Options
-from fourfold.cli.steps import State, Step, Steps
+from fourfold.cli.steps import State, Step, Steps, brief
 from fourfold.control.views import EventView
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Lines(Progress):
         super().event(event)
         who = event.service or event.app or "fourfold"
         mark = " |" if event.kind == "build.log" else ":"
-        print(f"{who}{mark} {event.message}", file=sys.stderr, flush=True)
+        print(f"{who}{mark} {brief(event.message)}", file=sys.stderr, flush=True)
 
     def working(self, services: list[str], text: str) -> None:
         super().working(services, text)

@@ -14,6 +14,11 @@ State = Literal["waiting", "busy", "done", "failed"]
 KEPT_LINES = 15
 
 
+def brief(message: str) -> str:
+    """What went wrong, without the lines of output under it: those are shown once, and not with each telling."""
+    return message.partition("\n")[0]
+
+
 @dataclass
 class Step:
     """One service: a state and the text beside its name."""
@@ -84,7 +89,7 @@ class Step:
             self._busy(f"starting {len(self.ready)}{of} ready")
 
     def _fail(self, event: EventView) -> None:
-        self.state, self.text = "failed", f"failed: {event.data.get('reason') or event.message}"
+        self.state, self.text = "failed", f"failed: {brief(str(event.data.get('reason') or event.message))}"
 
 
 class Steps:
@@ -120,7 +125,7 @@ class Steps:
                 for name, reason in failed.items():
                     self._failed(str(name), str(reason))
             else:
-                self.reason, self.hint = event.message, event.data.get("hint")
+                self.reason, self.hint = brief(event.message) if self.failed else event.message, event.data.get("hint")
 
     def _failed(self, name: str, reason: str) -> None:
         step = self.services.setdefault(name, Step(name))
