@@ -109,7 +109,7 @@ class Life:
     def step(self) -> bool:
         """Plan and execute once, then let programs do what they do; whether anything happened."""
         observed = [
-            instance(row, self.registry.live[name], 0)
+            instance(row, self.registry.live[name], 0, True)
             for name, row in self.registry.instances.items()
             if row.app != SYSTEM
         ]

@@ -34,7 +34,7 @@ def test_a_route_that_moves_does_so_when_the_new_release_serves(life: Life) -> N
     life.up(Want("web", ("/store",)))
     old, new = Watch(life, "/shop"), Watch(life, "/store")
     life.settle(old, new)
-    assert old.seen == ["web 1", "web 2", "404"]  # 2: it is ready, and its deployment not yet done
+    assert old.seen == ["web 1", "404"]
     assert new.seen == ["404", "web 2"]
 
 

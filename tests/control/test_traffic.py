@@ -161,6 +161,7 @@ async def test_a_configuration_that_cannot_be_is_tried_again_later_and_told_once
     scene.gateway.refuse = lambda config: WorldError("HAProxy does not want to")
     name = scene.drain("old.web")
     await scene.until(lambda: scene.traffic.in_flight(name) == 0)  # told by the runtime API, and counted
+    assert scene.traffic.acts_on(name)
     assert [server.draining for server in scene.gateway.servers[0].servers] == [True]
     tries = scene.gateway.tries
     await scene.rounds()
@@ -186,7 +187,6 @@ async def test_what_is_not_known_is_not_drained(scene: Scene) -> None:
     scene.gateway_is("unready")
     await scene.rounds()
     assert scene.traffic.in_flight(name) >= 1
-    assert not scene.woken
     scene.gateway_is("exited")
     assert scene.traffic.in_flight(name) == 0  # with the gateway its requests have ended
 
@@ -200,7 +200,9 @@ async def test_what_the_gateway_has_not_been_told_is_not_drained(scene: Scene) -
     name = scene.drain("old.web")
     await scene.rounds()
     assert scene.traffic.in_flight(name) == 1
-    assert not scene.woken
+    assert not scene.traffic.acts_on(name)
+    scene.gateway_is("exited")
+    assert scene.traffic.acts_on(name)  # without a gateway nobody sends it anything
 
 
 @played

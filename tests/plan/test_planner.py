@@ -8,7 +8,7 @@ import pytest
 
 from fourfold.plan import model as m
 from fourfold.plan.planner import plan
-from tests.plan.simulator import Simulator
+from tests.plan.simulator import Program, Simulator
 
 NOW = 1000.0
 
@@ -43,10 +43,20 @@ CASES: dict[str, tuple[m.Goal, list[m.Instance], list[m.Action]]] = {
         [inst("old", revision="1"), inst("new", "starting", since=NOW - 1)],
         [],
     ),
-    "rolling: drain the old one": (
+    "rolling: drain the old one, and that is all": (
         goal(deploying=DEPLOYING),
         [inst("old", revision="1"), inst("new")],
-        [m.Drain("old")],
+        [m.Drain("old"), m.Done("a.x")],
+    ),
+    "rolling: one that gets no requests needs no drain": (
+        goal(deploying=DEPLOYING, ending=m.Ending(drain=None)),
+        [inst("old", revision="1"), inst("new")],
+        [m.Stop("old", "not wanted any more"), m.Done("a.x")],
+    ),
+    "rolling: wait for the gateway": (
+        goal(deploying=DEPLOYING),
+        [inst("old", revision="1"), inst("new", routed=False)],
+        [],
     ),
     "rolling: done while the old one still drains": (
         goal(deploying=DEPLOYING),
@@ -61,7 +71,17 @@ CASES: dict[str, tuple[m.Goal, list[m.Instance], list[m.Action]]] = {
     "rolling without surge makes room": (
         goal(count=2, deploying=DEPLOYING, rollout=m.Rollout(max_surge=0, max_unavailable=1)),
         [inst("o1", revision="1"), inst("o2", revision="1")],
-        [m.Drain("o1")],
+        [m.Drain("o1"), m.Start("a.x")],
+    ),
+    "rolling: an old one that serves nobody makes room": (
+        goal(deploying=DEPLOYING),
+        [inst("o1", "unready", revision="1"), inst("o2", "starting", revision="1", since=NOW - 1)],
+        [m.Stop("o2", "not wanted any more"), m.Start("a.x")],
+    ),
+    "rolling: one after the other": (
+        goal(deploying=DEPLOYING),
+        [inst("o1", "unready", revision="1"), inst("new", "starting", since=NOW - 1)],
+        [],
     ),
     "recreate: all old ones first": (
         goal(count=2, deploying=DEPLOYING, rollout=m.Rollout(strategy="recreate")),
@@ -80,6 +100,44 @@ CASES: dict[str, tuple[m.Goal, list[m.Instance], list[m.Action]]] = {
         goal(),
         [inst("i1", "exited", since=NOW - 0.2, failures=2, ended=FAILED)],
         [m.Restart("i1")],
+    ),
+    "a reboot is nobody's failure": (
+        goal(restarting=m.Restarting(policy="never")),
+        [inst("i1", "exited", since=NOW, ended=m.Ended(rebooted=True))],
+        [m.Restart("i1")],
+    ),
+    "a sick one comes back, however it ended and whatever the policy": (
+        goal(restarting=m.Restarting(policy="never")),
+        [inst("i1", "exited", since=NOW, failures=1, ended=m.Ended(code=0), sick="no answer")],
+        [m.Restart("i1")],
+    ),
+    "one that was told to end is replaced": (
+        goal(restarting=m.Restarting(policy="on-failure")),
+        [inst("i1", "exited", since=NOW, ended=m.Ended(code=0, asked=True))],
+        [m.Forget("i1"), m.Start("a.x")],
+    ),
+    "one that was told to end stays away after a reboot": (
+        goal(),
+        [inst("i1"), inst("i2", "exited", since=NOW, ended=m.Ended(rebooted=True, asked=True))],
+        [m.Forget("i2")],
+    ),
+    "rolled back: what had ended well before is left so": (
+        goal(
+            deploying=m.Deploying(NOW - 50, NOW - 50, rolling_back=True),
+            restarting=m.Restarting(policy="on-failure"),
+        ),
+        [inst("i1", "exited", since=NOW - 60, failures=1, ended=m.Ended(code=0))],
+        [m.Done("a.x")],
+    ),
+    "scaled: what had ended before is no failure of this": (
+        goal(count=2, deploying=DEPLOYING, restarting=m.Restarting(policy="never")),
+        [inst("i1", "exited", since=NOW - 60, failures=1, ended=FAILED)],
+        [m.Start("a.x")],
+    ),
+    "a new version that ends at once has failed, whatever its code": (
+        goal(deploying=DEPLOYING, restarting=m.Restarting(policy="on-failure")),
+        [inst("i1", "exited", since=NOW, failures=1, ended=m.Ended(code=0, what="exit code 0"))],
+        [m.Fail("a.x", "i1 did not stay up: exit code 0")],
     ),
     "policy never": (
         goal(restarting=m.Restarting(policy="never")),
@@ -108,8 +166,18 @@ CASES: dict[str, tuple[m.Goal, list[m.Instance], list[m.Action]]] = {
     ),
     "no progress": (
         goal(deploying=m.Deploying(started_at=NOW - 90, progressed_at=NOW - 60)),
-        [inst("old", revision="1"), inst("new", "starting", since=NOW - 1, probe_error="refused")],
+        [inst("old", revision="1"), inst("new", "unready", since=NOW - 1, probe_error="refused")],
         [m.Fail("a.x", "no progress for 60 s: refused")],
+    ),
+    "a start may take as long as its grace": (
+        goal(deploying=m.Deploying(NOW - 119, NOW - 119), grace=120),
+        [inst("old", revision="1"), inst("new", "starting", since=NOW - 119)],
+        [],
+    ),
+    "the gateway does not take it": (
+        goal(deploying=m.Deploying(NOW - 90, NOW - 60)),
+        [inst("old", revision="1"), inst("new", routed=False)],
+        [m.Fail("a.x", "no progress for 60 s: the gateway does not send requests to new yet")],
     ),
     "drained": (goal(), [inst("i1"), inst("i2", "draining", since=NOW - 1)], [m.Stop("i2", "drained")]),
     "still answering": (goal(), [inst("i1"), inst("i2", "draining", since=NOW - 1, in_flight=1)], []),
@@ -118,8 +186,19 @@ CASES: dict[str, tuple[m.Goal, list[m.Instance], list[m.Action]]] = {
         [inst("i1"), inst("i2", "draining", since=NOW - 30, in_flight=1)],
         [m.Stop("i2", "drain time is over")],
     ),
+    "not stopped before the gateway lets go": (
+        goal(ending=m.Ending(drain=0)),
+        [inst("i1"), inst("i2", "draining", since=NOW - 9, routed=False)],
+        [],
+    ),
+    "unless it never does": (
+        goal(ending=m.Ending(drain=0)),
+        [inst("i1"), inst("i2", "draining", since=NOW - 10, routed=False)],
+        [m.Stop("i2", "drain time is over")],
+    ),
     "killed after grace": (goal(), [inst("i1"), inst("i2", "stopping", since=NOW - 10)], [m.Kill("i2")]),
-    "killed once": (goal(), [inst("i1"), inst("i2", "killing", since=NOW - 100)], []),
+    "killed once": (goal(), [inst("i1"), inst("i2", "killing", since=NOW - 4)], []),
+    "killed again when it is still there": (goal(), [inst("i1"), inst("i2", "killing", since=NOW - 5)], [m.Kill("i2")]),
     "sick keeps its place": (goal(), [inst("i1", sick="no answer")], [m.Stop("i1", "no answer", again=True)]),
     "sick one that is ending": (goal(), [inst("i1", "stopping", since=NOW - 1, sick="no answer")], []),
     "before runs first": (goal(deploying=DEPLOYING, rollout=m.Rollout(before=True)), [], [m.RunBefore("a.x")]),
@@ -131,7 +210,26 @@ CASES: dict[str, tuple[m.Goal, list[m.Instance], list[m.Action]]] = {
     "before went well": (
         goal(deploying=DEPLOYING, rollout=m.Rollout(before=True)),
         [inst("b", "exited", before=True, ended=m.Ended(code=0))],
-        [m.BeforeDone("a.x")],
+        [m.BeforeDone("a.x"), m.Forget("b"), m.Start("a.x")],
+    ),
+    "before waits for an older one": (
+        goal(deploying=DEPLOYING, rollout=m.Rollout(before=True)),
+        [inst("b", "starting", before=True, revision="1", since=NOW - 1)],
+        [m.Stop("b", "not wanted any more")],
+    ),
+    "before that was told to end has not run": (
+        goal(deploying=DEPLOYING, rollout=m.Rollout(before=True)),
+        [inst("b", "exited", before=True, ended=m.Ended(code=0, asked=True))],
+        [m.Forget("b"), m.RunBefore("a.x")],
+    ),
+    "what runs is kept up while before runs": (
+        goal(deploying=DEPLOYING, rollout=m.Rollout(before=True)),
+        [
+            inst("b", "starting", before=True, since=NOW - 1),
+            inst("i1", "exited", since=NOW, failures=1, ended=FAILED),
+            inst("old", revision="1", sick="no answer"),
+        ],
+        [m.Restart("i1"), m.Stop("old", "no answer", again=True)],
     ),
     "before failed": (
         goal(deploying=DEPLOYING, rollout=m.Rollout(before=True)),
@@ -140,7 +238,12 @@ CASES: dict[str, tuple[m.Goal, list[m.Instance], list[m.Action]]] = {
     ),
     "removed": (goal(count=0, removed=True), [], [m.Retire("a.x")]),
     "frozen starts and stops nothing": (goal(frozen=True, count=2), [inst("old", revision="1"), inst("new")], []),
-    "a guest is lost with its host": (goal(host="a.h"), [inst("g", host="h1")], [m.Lose("g")]),
+    "frozen: a sick one is restarted": (
+        goal(frozen=True),
+        [inst("i1", sick="no answer")],
+        [m.Stop("i1", "no answer", again=True)],
+    ),
+    "a guest is lost with its host": (goal(host="a.h"), [inst("g", host="h1")], [m.Lose("g"), m.Forget("g")]),
 }
 
 
@@ -176,7 +279,8 @@ def test_dependencies_start_first_and_stop_last() -> None:
 def test_a_dependent_of_a_failed_deployment_is_not_begun() -> None:
     deploying = m.Deploying(started_at=NOW, progressed_at=NOW)
     simulator = Simulator(goal("a.db", deploying=deploying), goal("a.api", depends_on=("a.db",), deploying=deploying))
-    simulator.settle(healthy=False)
+    simulator.programs["2"] = Program(crashes=True)
+    simulator.settle()
     assert simulator.failed["a.api"] == "not begun: a.db failed, and it depends on that"
 
 
@@ -213,9 +317,9 @@ def test_what_gives_requests_away_stays_until_its_successor_is_there(removed: bo
     assert simulator.step().actions == (m.Restart("old"),)
     simulator.now += 500  # no lack of progress of its own
     simulator.become_ready("a.new-1")
-    simulator._to("old", "ready")
-    assert simulator.step().actions == (m.Done("a.new"),)
-    assert simulator.step().actions == ((m.Drain("old"),) if removed else (m.Start("a.old"),))
+    simulator.change("a.new-1", routed=True)
+    simulator.change("old", state="ready")
+    assert simulator.step().actions == (m.Done("a.new"), m.Drain("old") if removed else m.Start("a.old"))
     simulator.settle()
     assert not simulator.failed
     assert "old" not in simulator.instances
@@ -242,7 +346,7 @@ def test_after_a_reboot_everything_starts_in_order() -> None:
 
 
 def test_guests_follow_their_hosts() -> None:
-    simulator = Simulator(goal("a.host", count=2), goal("a.guest", host="a.host", count=0))
+    simulator = Simulator(goal("a.host", count=2), goal("a.guest", host="a.host"))
     simulator.settle()
     guests = [i for i in simulator.instances.values() if i.key == "a.guest"]
     assert len({g.host for g in guests}) == 2 and all(g.state == "ready" for g in guests)
@@ -250,3 +354,93 @@ def test_guests_follow_their_hosts() -> None:
     simulator.settle()
     guests = [i for i in simulator.instances.values() if i.key == "a.guest"]
     assert len({g.host for g in guests}) == 2 and all(g.state == "ready" for g in guests)
+
+
+HOST = inst("h1", key="a.host")
+GUEST = inst("g1", key="a.guest", host="h1")
+GUESTS: dict[str, tuple[list[m.Goal], list[m.Instance], list[m.Action]]] = {
+    "a removed one goes": ([goal("a.host"), goal("a.guest", host="a.host", count=0)], [HOST, GUEST], [m.Drain("g1")]),
+    "a host waits for those that go": (
+        [goal("a.host", count=0), goal("a.guest", host="a.host", count=0)],
+        [HOST, GUEST],
+        [m.Drain("g1")],
+    ),
+    "where no host is wanted, what needs them does not wait": (
+        [goal("a.host", count=0), goal("a.guest", host="a.host"), goal("a.web", depends_on=("a.guest",))],
+        [],
+        [m.Start("a.web")],
+    ),
+    "what they need does not wait for those that stay": (
+        [goal("a.db", count=0), goal("a.host"), goal("a.guest", host="a.host", depends_on=("a.db",))],
+        [HOST, GUEST, inst("d1", key="a.db")],
+        [m.Drain("d1")],
+    ),
+    "an unready host keeps its own, and others theirs": (
+        [goal("a.host", count=2), goal("a.guest", host="a.host")],
+        [replace(HOST, state="unready"), inst("h2", key="a.host"), GUEST, inst("g2", key="a.guest", host="h2")],
+        [],
+    ),
+    "not deployed while no host is ready": (
+        [goal("a.host"), goal("a.guest", host="a.host", deploying=DEPLOYING)],
+        [replace(HOST, state="unready")],
+        [],
+    ),
+    "one that died waits for its host": (
+        [goal("a.host"), goal("a.guest", host="a.host")],
+        [replace(HOST, state="unready"), replace(GUEST, state="exited", failures=1, ended=FAILED)],
+        [],
+    ),
+    "they stay on an old host until the new one has theirs": (
+        [goal("a.host"), goal("a.guest", host="a.host")],
+        [inst("h0", "draining", revision="1", key="a.host", since=NOW - 1), HOST, replace(GUEST, host="h0")],
+        [m.Start("a.guest", "h1")],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GUESTS)
+def test_guests(name: str) -> None:
+    wanted, instances, actions = GUESTS[name]
+    assert list(plan({each.key: each for each in wanted}, instances, NOW).actions) == actions
+
+
+@pytest.mark.parametrize("rollout", [m.Rollout(), m.Rollout(max_surge=0, max_unavailable=1), m.Rollout("recreate")])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_hosts_move_on_with_their_guests(rollout: m.Rollout, frozen: bool) -> None:
+    guest = goal("a.guest", host="a.host", rollout=rollout)
+    simulator = Simulator(goal("a.host", count=2, rollout=rollout), guest)
+    simulator.settle()
+    simulator.change_goal("a.guest", frozen=frozen)
+    simulator.deploy("a.host", revision="3")
+    assert simulator.settle()
+    assert simulator.done == ["a.host"] and not simulator.failed
+    hosts = [i.id for i in simulator.instances.values() if i.key == "a.host" and i.revision == "3"]
+    guests = [i.host for i in simulator.instances.values() if i.key == "a.guest"]
+    assert len(hosts) == 2 and guests == ([] if frozen else hosts)
+
+
+def test_a_dependency_is_kept_up_until_those_that_need_it_have_ended() -> None:
+    wanted = {"a.db": goal("a.db", count=0), "a.api": goal("a.api", count=0, depends_on=("a.db",))}
+    leaving = inst("i1", "draining", key="a.api", since=NOW - 1, in_flight=1)
+    dead = inst("d1", "exited", key="a.db", since=NOW, failures=1, ended=FAILED)
+    assert plan(wanted, [leaving, dead], NOW).actions == (m.Restart("d1"),)
+
+
+def test_going_back_waits_for_nobody() -> None:
+    back = m.Deploying(NOW - 90, NOW - 60, rolling_back=True)
+    wanted = {"a.db": goal("a.db", deploying=DEPLOYING), "a.x": goal(depends_on=("a.db",), deploying=back)}
+    instances = [inst("d1", "starting", key="a.db"), inst("i1", "exited", since=NOW, failures=2, ended=FAILED)]
+    wanted["a.db"] = replace(wanted["a.db"], grace=1000.0)
+    assert m.Fail("a.x", "no progress for 60 s") in plan(wanted, instances, NOW).actions
+
+
+def test_after_a_reboot_one_that_was_in_backoff_waits_too() -> None:
+    wanted = {"a.db": goal("a.db"), "a.api": goal("a.api", depends_on=("a.db",))}
+    crashed = inst("i1", "exited", key="a.api", failures=9, ended=FAILED)
+    rebooted = inst("d1", "exited", key="a.db", since=NOW, ended=m.Ended(rebooted=True))
+    decided = plan(wanted, [crashed, rebooted], NOW)
+    assert decided.actions == (m.Restart("d1"),) and decided.waiting == (("a.api", "a.db"),)
+
+
+def test_asks_again_for_a_kill() -> None:
+    assert plan({"a.x": goal()}, [inst("i1"), inst("i2", "killing", since=NOW - 1)], NOW).wake_at == NOW + 4

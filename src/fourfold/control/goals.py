@@ -134,8 +134,8 @@ def _deploying(deployment: Deployment | None) -> m.Deploying | None:
     )
 
 
-def instance(row: InstanceRow, live: Live, in_flight: int) -> m.Instance:
-    """`in_flight` counts only while it drains."""
+def instance(row: InstanceRow, live: Live, in_flight: int, routed: bool) -> m.Instance:
+    """`in_flight` counts only while it drains; `routed`: the gateway acts on its state."""
     assert row.state != "gone"
     return m.Instance(
         id=row.id,
@@ -148,6 +148,7 @@ def instance(row: InstanceRow, live: Live, in_flight: int) -> m.Instance:
         failures=row.failures,
         ended=_ended(row),
         in_flight=in_flight,
+        routed=routed,
         sick=live.sick,
         probe_error=live.probe_error,
     )

@@ -12,8 +12,9 @@ from fourfold.control.executor import Effects, Executor
 from fourfold.control.goals import Goals, instance
 from fourfold.control.registry import Registry
 from fourfold.errors import FourfoldError
-from fourfold.plan.model import Plan
+from fourfold.plan.model import Instance, Plan
 from fourfold.plan.planner import plan
+from fourfold.store.model import InstanceRow
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,10 @@ class Traffic(Protocol):
 
     def in_flight(self, name: str) -> int:
         """Requests that a draining instance still answers; more than 0 while that is unknown."""
+        ...
+
+    def acts_on(self, name: str) -> bool:
+        """Whether the gateway does what an instance's state says: sends it requests, or sends no more."""
         ...
 
 
@@ -104,9 +109,10 @@ class Reconciler:
 
     def _plan(self) -> Plan:
         registry = self._registry
-        observed = (
-            instance(row, registry.live[name], self._traffic.in_flight(name) if row.state == "draining" else 0)
-            for name, row in registry.instances.items()
-            if row.role != "run"
-        )
+        observed = (self._observed(name, row) for name, row in registry.instances.items() if row.role != "run")
         return plan(self._goals.now(), observed, self._clock.now())
+
+    def _observed(self, name: str, row: InstanceRow) -> Instance:
+        in_flight = self._traffic.in_flight(name) if row.state == "draining" else 0
+        routed = row.state not in ("ready", "draining") or self._traffic.acts_on(name)
+        return instance(row, self._registry.live[name], in_flight, routed)

@@ -25,7 +25,8 @@ PATIENCE = 60.0
 
 
 class GatewayTraffic:
-    """`changed()` is called when a draining instance has no request left; `tell(app, what)` of routes left out."""
+    """`changed()` is called when the gateway has acted on instances, or a draining one has no request left;
+    `tell(app, what)` of routes left out."""
 
     def __init__(
         self,
@@ -51,8 +52,10 @@ class GatewayTraffic:
         self._delay = RETRY_SECONDS
         self._again: asyncio.TimerHandle | None = None
         self._serving: list[tuple[str, int]] = []
+        self._routed: set[str] = set()
+        """Servers that the gateway sends requests to."""
         self._told: set[str] = set()
-        """Servers that the gateway knows to be draining."""
+        """Servers that it knows to be draining."""
         self._in_flight: dict[str, int] = {}
 
     def sync(self) -> None:
@@ -67,6 +70,13 @@ class GatewayTraffic:
         if self._registry.instances[name].port is None or not runs:
             return 0
         return self._in_flight.get(name, 1)
+
+    def acts_on(self, name: str) -> bool:
+        """Whether the gateway does what an instance's row says. One that does not serve sends no requests anywhere."""
+        row = self._registry.instances[name]
+        if row.port is None or not self._process():
+            return True
+        return name in (self._told if row.state == "draining" else self._routed)
 
     def _process(self) -> list[tuple[str, int]]:
         return [(row.id, row.run) for row in self._registry.of_service(GATEWAY) if row.state == "ready"]
@@ -128,7 +138,8 @@ class GatewayTraffic:
     async def _bring(self) -> None:
         config, serving = self.config(), self._process()
         if serving != self._serving:  # a new HAProxy may have read an older file
-            self._serving, self._tried, self._told = serving, None, set()
+            self._serving, self._tried = serving, None
+            self._know(set(), set())
         if config != self._tried:
             self._tried = config
             try:
@@ -175,7 +186,7 @@ class GatewayTraffic:
         for name in self.left_out.keys() - left_out.keys():
             self._tell(name, f"the gateway serves {name} again")
         self.left_out, self._applied, self._error = left_out, config, None
-        self._told = _draining_in(config)
+        self._know(*_servers_in(config))
         if left_out:
             self._retry()
         else:
@@ -188,10 +199,15 @@ class GatewayTraffic:
         self._applied, self._error = None, error
         try:
             if await self._gateway.set_servers(config.backends):
-                self._told = _draining_in(config)
+                self._know(*_servers_in(config))
         except FourfoldError as again:
             log.debug("%s", again)
         self._retry()
+
+    def _know(self, routed: set[str], told: set[str]) -> None:
+        if (routed, told) != (self._routed, self._told):
+            self._routed, self._told = routed, told
+            self._changed()
 
     def _retry(self) -> None:
         if self._again is not None:
@@ -221,5 +237,7 @@ class GatewayTraffic:
             self._changed()
 
 
-def _draining_in(config: GatewayConfig) -> set[str]:
-    return {server.name for backend in config.backends for server in backend.servers if server.draining}
+def _servers_in(config: GatewayConfig) -> tuple[set[str], set[str]]:
+    """Those that get requests, and those that drain."""
+    servers = [server for backend in config.backends for server in backend.servers]
+    return {each.name for each in servers if not each.draining}, {each.name for each in servers if each.draining}

@@ -27,7 +27,8 @@ class Rollout:
 class Ending:
     """How its instances stop."""
 
-    drain: float = 30.0
+    drain: float | None = 30.0
+    """How long requests in flight may take to end; None: nobody sends it any, so it is stopped at once."""
     grace: float = 10.0
 
 
@@ -63,7 +64,7 @@ class Goal:
     successors: tuple[str, ...] = ()
     """Services that take over requests of this one: it stays as it is until their deployments are done."""
     host: str | None = None
-    """Key of the service whose instances carry this one's: one guest on each host, and `count` is not used."""
+    """Key of the service whose instances carry this one's: one guest on each, unless `count` is 0."""
     grace: float = 30.0
     """How long a start may take."""
     rollout: Rollout = Rollout()
@@ -77,6 +78,15 @@ class Goal:
     frozen: bool = False
     """A deployment failed with `rollback: off`: leave versions as they stand, restart what dies, start nothing new."""
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Services that must be up before this one, and may go only after it."""
+        return self.depends_on if self.host is None else (*self.depends_on, self.host)
+
+    @property
+    def waits_for(self) -> tuple[str, ...]:
+        return (*self.needs, *self.successors)
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -89,6 +99,8 @@ class Ended:
     """Trying again cannot help: no such command."""
     rebooted: bool = False
     """The machine went down, not the program."""
+    asked: bool = False
+    """It was told to, for good: it has no place to come back to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +122,8 @@ class Instance:
     """Of its last run."""
     in_flight: int = 0
     """Requests it is still answering; counted while it drains."""
+    routed: bool = True
+    """The gateway has acted on its state: it gets requests when ready, no new ones when draining."""
     sick: str | None = None
     """Why it must be ended and started again (liveness failed, a `Stop` with `again`); until it is started again."""
     probe_error: str | None = None

@@ -1,14 +1,15 @@
 """`plan(goals, instances, now)`: what to do next, for all services at once.
 
 It looks only at what is given. Executing its actions, and planning again when something changes or `wake_at` comes,
-brings the instances to the goals; right after its actions were executed it has nothing to add.
+brings the instances to the goals. Right after its actions were executed it has nothing to add, unless one was a `Fail`:
+that gives the service another goal.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from fourfold.plan.model import Forget, Goal, Instance, Plan
+from fourfold.plan.model import Goal, Instance, Plan
 from fourfold.plan.service import ServicePlanner
 from fourfold.plan.world import World
 
@@ -18,11 +19,9 @@ def plan(goals: Mapping[str, Goal], instances: Iterable[Instance], now: float) -
     world = World(goals, instances, now)
     for key in world.services():
         goal = goals.get(key)
-        if goal is not None and world.at_rest(goal):
-            continue
         if goal is None:
             _leave_unknown(world, key)
-        else:
+        elif not world.at_rest(goal):
             ServicePlanner(world, goal).plan()
     return Plan(tuple(world.actions), world.wake_at, tuple(world.waiting))
 
@@ -31,8 +30,4 @@ def _leave_unknown(world: World, key: str) -> None:
     """Instances of a service nobody knows (an older state was restored): end them like any other."""
     planner = ServicePlanner(world, Goal(key=key, revision="", count=0))
     planner.advance_leaving()
-    for instance in world.of(key):
-        if instance.state == "exited":
-            world.add(Forget(instance.id))
-        else:
-            planner.drain(instance)
+    planner.release_all()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fourfold.plan.model import Goal, Instance, Restarting
+from collections.abc import Iterable
+
+from fourfold.plan.model import Instance, Restarting
 
 CRASH_LOOP_FAILURES = 3
 START_ATTEMPTS = 2
@@ -21,30 +23,27 @@ def delay(failures: int, rules: Restarting) -> float:
     return float(min(rules.backoff_min * 2.0 ** min(failures - 2, 30), rules.backoff_max))
 
 
+def rebooted(instance: Instance) -> bool:
+    return instance.ended is not None and instance.ended.rebooted
+
+
 def restarts(instance: Instance, rules: Restarting) -> bool:
-    """Whether an instance that ended is to run again at all."""
-    ended = instance.ended
-    if ended is not None and ended.rebooted:
+    """Whether an instance that ended is to run again at all. The policy is about programs that end by themselves."""
+    if rebooted(instance) or instance.sick is not None:
         return True
     if rules.policy == "on-failure":
-        return ended is None or ended.code != 0
+        return instance.ended is None or instance.ended.code != 0
     return rules.policy == "always"
+
+
+def restarts_at(instance: Instance, rules: Restarting) -> float:
+    return instance.since + (0.0 if rebooted(instance) else delay(instance.failures, rules))
 
 
 def is_crash_loop(failures: int) -> bool:
     return failures >= CRASH_LOOP_FAILURES
 
 
-def verdict(instance: Instance, goal: Goal, now: float) -> str | None:
-    """Why a deployment must be given up because of this new instance, or None."""
-    if instance.state == "exited" and instance.ended is not None and not instance.ended.rebooted:
-        if instance.ended.fatal:
-            return instance.ended.what
-        if instance.failures >= START_ATTEMPTS or not restarts(instance, goal.restarting):
-            times = "twice" if instance.failures == 2 else f"{instance.failures} times"
-            often = "" if instance.failures <= 1 else f" ({times} in a row)"
-            return f"{instance.id} did not stay up: {instance.ended.what}{often}"
-    if instance.state in ("starting", "unready") and now >= instance.since + goal.grace:
-        why = f": {instance.probe_error}" if instance.probe_error else ""
-        return f"{instance.id} was not ready within {goal.grace:g} s{why}"
-    return None
+def wholly_down(instances: Iterable[Instance]) -> bool:
+    """Nothing runs, nor is about to: there are none, or a reboot or repeated failures ended them all."""
+    return all(i.state == "exited" and (rebooted(i) or i.failures >= START_ATTEMPTS) for i in instances)

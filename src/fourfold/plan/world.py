@@ -14,6 +14,10 @@ class World:
         self.actions: list[Action] = []
         self.wake_at: float | None = None
         self.waiting: list[tuple[str, str]] = []
+        self.done: set[str] = set()
+        """Services whose deployment ends in this plan."""
+        self.leaving: set[str] = set()
+        """Instances that begin to leave in this plan, for good or to come back."""
         self._by_key: dict[str, list[Instance]] = {}
         self._by_id: dict[str, Instance] = {}
         self._guests: dict[str, list[Instance]] = {}
@@ -24,12 +28,25 @@ class World:
             if instance.host is not None:
                 self._guests.setdefault(instance.host, []).append(instance)
         for goal in goals.values():
-            for dependency in goal.depends_on:
+            for dependency in goal.needs:
                 self._dependents.setdefault(dependency, []).append(goal.key)
 
     def services(self) -> list[str]:
-        """All services, those to start in the order of their names; the order of dependencies comes from waiting."""
-        return sorted(self.goals.keys() | self._by_key.keys())
+        """All services, each after those it waits for: that may come about in this very plan."""
+        order: dict[str, None] = {}
+        seen: set[str] = set()
+        for key in sorted(self.goals.keys() | self._by_key.keys()):
+            pending = [key]
+            while pending:
+                top = pending[-1]
+                goal = self.goals.get(top) if top not in seen else None
+                seen.add(top)
+                needed = [each for each in goal.waits_for if each not in seen] if goal is not None else []
+                if needed:
+                    pending += needed
+                else:
+                    order.setdefault(pending.pop())
+        return list(order)
 
     def of(self, key: str) -> list[Instance]:
         return self._by_key.get(key, [])
@@ -38,7 +55,26 @@ class World:
         return self._by_id.get(id)
 
     def guests(self, host: str) -> list[Instance]:
-        return self._guests.get(host, [])
+        """Those that have not ended yet."""
+        return [guest for guest in self._guests.get(host, ()) if self.runs(guest)]
+
+    def hosts(self, key: str) -> list[Instance]:
+        """Instances that carry guests, or will once they are ready."""
+        return [i for i in self.of(key) if self.stays(i) and not i.before]
+
+    def runs(self, instance: Instance) -> bool:
+        return instance.state in RUNNING and not self.lost(instance)
+
+    def lost(self, instance: Instance) -> bool:
+        """A guest whose host has ended has ended too."""
+        if instance.host is None:
+            return False
+        host = self.instance(instance.host)
+        return host is None or host.state == "exited"
+
+    def stays(self, instance: Instance) -> bool:
+        """It lives and is meant to go on living."""
+        return instance.state in RUNNING and instance.state not in LEAVING and instance.id not in self.leaving
 
     def add(self, action: Action) -> None:
         self.actions.append(action)
@@ -59,27 +95,25 @@ class World:
         )
 
     def ready(self, key: str) -> bool:
-        return any(i.state == "ready" and not i.before for i in self.of(key))
-
-    def running(self, key: str) -> bool:
-        return any(i.state in RUNNING for i in self.of(key))
-
-    def serving(self, key: str) -> bool:
-        """Something of it lives and is meant to go on living."""
-        return any(i.state in RUNNING and i.state not in LEAVING and not i.before for i in self.of(key))
+        return any(i.state == "ready" and i.routed and not i.before for i in self.of(key))
 
     def unmet(self, goal: Goal) -> list[str]:
         """Dependencies that are not up yet. One that is meant to have no instance counts as met."""
         unmet = []
-        for key in goal.depends_on:
+        for key in goal.needs:
             dependency = self.goals.get(key)
-            if dependency is None or (dependency.count == 0 and dependency.host is None):
+            if dependency is None or self.wants_none(dependency):
                 continue
-            if dependency.deploying is not None or not self.ready(key):
+            deploying = dependency.deploying is not None and key not in self.done
+            if deploying or not self.ready(key):
                 unmet.append(key)
         return unmet
+
+    def wants_none(self, goal: Goal) -> bool:
+        host = self.goals.get(goal.host) if goal.host is not None else None
+        return goal.count == 0 or (host is not None and self.wants_none(host))
 
     def live_dependents(self, key: str) -> list[str]:
         """Services that need this one, are on their way down too, and have not ended yet."""
         dependents = (self.goals[name] for name in self._dependents.get(key, ()))
-        return [goal.key for goal in dependents if goal.count == 0 and self.of(goal.key)]
+        return [g.key for g in dependents if g.count == 0 and any(map(self.runs, self.of(g.key)))]
