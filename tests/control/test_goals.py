@@ -1,28 +1,97 @@
-"""What the rows ask of the gateway itself."""
+"""Rows -> what the planner understands."""
 
 from __future__ import annotations
 
-from fourfold.control.goals import GATEWAY, goal_of
-from fourfold.plan.restart import delay
-from tests.control.life import Life, Want, lived
+import asyncio
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from fourfold.control.bus import Bus
+from fourfold.control.executor import Executor
+from fourfold.control.faults import Faults
+from fourfold.control.goals import Goals, goal, instance
+from fourfold.control.prober import Prober
+from fourfold.control.registry import Live, Registry
+from fourfold.paths import Paths
+from fourfold.plan import model as m
+from fourfold.spec.fingerprint import fingerprint
+from fourfold.spec.model import Service
+from fourfold.store import layout
+from fourfold.store.model import InstanceState
+from tests.store import samples
 
 
-@lived
-def test_however_often_the_gateway_dies_it_is_back_within_a_second(life: Life) -> None:
-    rules = goal_of(life.registry, GATEWAY).restarting
-    assert [delay(failures, rules) for failures in range(1, 7)] == [0, 0.1, 0.2, 0.4, 0.5, 0.5]
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    paths = Paths.find({"FOURFOLD_HOME": str(tmp_path / "home")}, os.geteuid())
+    layout.create(paths, root=os.geteuid() == 0)
+    store = samples.open_in(paths, samples.FixedClock())
+    yield Registry(store)
+    store.database.close()
 
 
-@lived
-def test_the_gateway_runs_while_anything_is_to_be_reached(life: Life) -> None:
-    assert goal_of(life.registry, GATEWAY).count == 0
-    life.up(Want("web", ("/",)))
-    life.settle()
-    assert goal_of(life.registry, GATEWAY).count == 1
-    life.slow.add("web")
-    life.up(Want("web", port=None))
-    life.settle()
-    assert goal_of(life.registry, GATEWAY).count == 1  # the release before still serves
-    life.slow.clear()
-    life.settle()
-    assert goal_of(life.registry, GATEWAY).count == 0
+def test_only_who_gets_requests_drains() -> None:
+    row = samples.service_row()
+    assert goal(row, Service(run="./work"), None).ending.drain is None
+    assert goal(row, Service.model_validate({"run": "./work", "port": 80}), None).ending.drain == 30.0
+    before = samples.deployment("web", state="running", previous={"internal_port": 19000})
+    assert goal(row, Service(run="./work"), before).ending.drain == 30.0, "the release before had a port"
+
+
+def test_goals_are_made_anew_only_for_rows_that_changed(registry: Registry) -> None:
+    for name in ("api", "web"):
+        registry.store.releases.add(samples.release(name, 1, spec={"source": "./x", "run": "x"}))
+        samples.add_service(registry.store, samples.service_row(name))
+    registry.reload()
+    goals = Goals(registry)
+    first = goals.now()
+    with registry.transaction():
+        registry.put_service(replace(registry.services["shop.web"], instances=3))
+    second = goals.now()
+    assert second["shop.api"] is first["shop.api"]
+    assert second["shop.web"].count == 3
+
+
+@pytest.mark.parametrize(
+    ("state", "sick", "asked"),
+    [("stopping", None, True), ("draining", None, True), ("stopping", "no answer", False), ("ready", None, False)],
+)
+def test_an_exit_that_was_asked_for_is_told_apart(
+    registry: Registry, state: InstanceState, sick: str | None, asked: bool
+) -> None:
+    row = samples.instance("web-1", state=state)
+    with registry.transaction():
+        registry.put_instance(row)
+        registry.live[row.id].sick = sick
+        executor = Executor(registry, Bus(registry.store.events, Faults({})), samples.FixedClock())
+        executor.ended(row.id, code=0, reason="exit code 0")
+    seen = instance(registry.instances[row.id], Live(), in_flight=0, routed=True)
+    assert seen.ended == m.Ended(code=0, what="exit code 0", asked=asked)
+
+
+class Ready(asyncio.Event):
+    def ready(self, name: str) -> None:
+        self.set()
+
+
+def test_a_worker_is_ready_soon_and_min_ready_counts_from_there(registry: Registry) -> None:
+    """It would be counted twice otherwise, and `health.grace` would end every start."""
+    spec = Service.model_validate({"run": "./work", "deploy": {"min_ready": "1h"}})
+    with registry.transaction():
+        registry.add_release(samples.release(spec=fingerprint(spec)))
+
+    async def watch() -> None:
+        ready = Ready()
+        unused = cast(Any, print)
+        prober = Prober(registry, cast(Any, ready), unused, unused, unused)
+        prober.watch(samples.instance("web-1", state="starting"))
+        await asyncio.wait_for(ready.wait(), 30)
+        await prober.close()
+
+    asyncio.run(watch())
+    assert goal(samples.service_row(), spec, None).rollout.min_ready == 3600.0

@@ -135,7 +135,9 @@ class Executor:
         """Its process is gone. `more`: signal, oom, fatal, rebooted, failures."""
         row = self._registry.instances[name]
         failures = more.pop("failures", row.failures)
-        exit = {"code": code, "signal": None, "oom": False, "at": self._clock.now(), "reason": reason} | more
+        asked = row.state in m.LEAVING and self._registry.live[name].sick is None
+        exit = {"code": code, "signal": None, "oom": False, "at": self._clock.now(), "reason": reason, "asked": asked}
+        exit |= more
         self._put(row, state="exited", failures=failures, exit=exit)
 
     # -- deployments ----------------------------------------------------------------------------------------------

@@ -86,7 +86,8 @@ def internal_port(row: ServiceRow, deployment: Deployment | None) -> int | None:
 def goal_of(registry: Registry, key: str) -> m.Goal:
     if key == GATEWAY:  # it runs while any app has something to reach
         wanted = any(internal_port(row, registry.deployments.get(key)) for key, row in registry.services.items())
-        return m.Goal(key=GATEWAY, revision="haproxy", count=int(wanted), restarting=GATEWAY_RESTARTS)
+        ending = m.Ending(drain=None)
+        return m.Goal(GATEWAY, revision="haproxy", count=int(wanted), restarting=GATEWAY_RESTARTS, ending=ending)
     row = registry.services[key]
     return goal(row, registry.spec(key, row.release), registry.deployments.get(key))
 
@@ -102,13 +103,18 @@ def goal(row: ServiceRow, spec: Service, deployment: Deployment | None) -> m.Goa
         depends_on=tuple(f"{row.app}.{name}" for name in row.depends_on),
         grace=spec.health.grace if spec.health else 30.0,
         rollout=rollout(spec),
-        ending=m.Ending(drain=spec.stop.drain, grace=spec.stop.grace),
+        ending=m.Ending(spec.stop.drain if _gets_requests(spec, deployment) else None, spec.stop.grace),
         restarting=m.Restarting(spec.restart.policy, spec.restart.backoff.min, spec.restart.backoff.max),
         deploying=_deploying(deployment),
         settled_at=(deployment.finished_at or 0.0) if deployment is not None else 0.0,
         failed=ended_badly,
         frozen=frozen,
     )
+
+
+def _gets_requests(spec: Service, deployment: Deployment | None) -> bool:
+    """A release that has no port any more follows one that may still be answering."""
+    return spec.port is not None or bool(deployment and deployment.previous.get("internal_port"))
 
 
 def rollout(spec: Service) -> m.Rollout:
@@ -162,4 +168,5 @@ def _ended(row: InstanceRow) -> m.Ended | None:
         what=row.exit["reason"],
         fatal=bool(row.exit.get("fatal")),
         rebooted=bool(row.exit.get("rebooted")),
+        asked=bool(row.exit.get("asked")),
     )

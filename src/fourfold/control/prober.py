@@ -24,7 +24,7 @@ STARTING_SECONDS = 0.25
 DIAGNOSE_SECONDS = 5.0
 """Between two looks at where else a program listens: that reads all of /proc."""
 SETTLE_SECONDS = 1.0
-"""A service without port and health command is ready once it has run this long (`deploy.min_ready` if that is more)."""
+"""A service without port and health command is ready once it has run this long."""
 DEFAULT = Probe()
 
 
@@ -67,7 +67,7 @@ class Prober:
         health = service.health
         ask = asker(health, "127.0.0.1", row.port, partial(self._run_command, row.id))
         probe = health or DEFAULT
-        wait = self._readiness(row, ask, probe, self._first(row, service) or ask) if ask else self._settle(row, service)
+        wait = self._readiness(row, ask, probe, self._first(row, service) or ask) if ask else self._settle(row)
         self._tasks[row.id] = [asyncio.create_task(wait)]
         if health is not None and health.live is not None:
             ask_live = asker(health.live, "127.0.0.1", row.port, partial(self._run_command, row.id))
@@ -89,9 +89,9 @@ class Prober:
     async def _ask_gateway(self) -> str | None:
         return None if await self._gateway_ready() else "HAProxy does not answer yet"
 
-    async def _settle(self, row: InstanceRow, service: Service) -> None:
+    async def _settle(self, row: InstanceRow) -> None:
         if row.state == "starting":
-            await asyncio.sleep(max(SETTLE_SECONDS, service.deploy.min_ready))
+            await asyncio.sleep(SETTLE_SECONDS)
             self._listener.ready(row.id)
 
     def _first(self, row: InstanceRow, service: Service) -> Ask | None:

@@ -115,7 +115,7 @@ class InstanceRow:
     started_at: float | None = None
     ready_at: float | None = None
     exit: dict[str, Any] | None = None
-    """Of the last run: `{"code", "signal", "oom", "at", "reason"}`."""
+    """Of the last run: `{"code", "signal", "oom", "at", "reason", "asked"}`."""
 
 
 @dataclass(frozen=True)
