@@ -1,7 +1,10 @@
 """Throughput through our gateway against the same HAProxy configured by hand, in front of the same instance.
 
-Both add X-Forwarded-For, write an access log and balance over one server, which is an HAProxy that answers from memory,
-so that the program is not what is measured. `wrk` keeps 64 connections. `python -m bench.gateway [--rounds 10]`
+Both tell the program who asked (X-Forwarded-For, -Proto, -Host, -Port), write an access log and balance over one
+server, which is an HAProxy that answers from memory, so that the program is not what is measured. Each is in control
+groups of its own beside the other's, with the same weight: which of them the kernel lets run first is no question of
+configuration. `wrk` keeps 64 connections.
+`python -m bench.gateway [--rounds 10]`
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import argparse
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
@@ -16,7 +20,16 @@ from tests.support.wait import until
 
 from bench.contenders import Fourfold
 from bench.figures import table, verdict
-from bench.machine import ENV, answers, folder, free_ports, need_root_and_parts
+from bench.machine import (
+    ENV,
+    answers,
+    command_line,
+    folder,
+    free_ports,
+    need_root_and_parts,
+    processes_of,
+    with_descendants,
+)
 
 PROGRAM = """
 defaults
@@ -40,6 +53,9 @@ defaults
   timeout server 60s
 frontend all
   bind 127.0.0.1:%(port)s
+  http-request set-header X-Forwarded-Proto http
+  http-request set-header X-Forwarded-Host %%[req.hdr(host)]
+  http-request set-header X-Forwarded-Port %(port)s
   use_backend program if { path_beg / }
   default_backend program
 backend program
@@ -67,11 +83,13 @@ def run(base: Path, count: int, seconds: int) -> dict[str, list[float]]:
     fourfold = Fourfold(base / "fourfold")
     fourfold.folder.mkdir(mode=0o711)
     by_hand: subprocess.Popen[bytes] | None = None
+    groups: list[Path] = []
     try:
         fourfold.start_file({"app": "bench", "services": {"program": service(base / "files", server)}})
         fourfold.wait()
         by_hand = start_by_hand(base, port, server, threads(fourfold))
         until(lambda: answers(port) and answers(fourfold.gateway), what="both gateways to answer")
+        groups = groups_beside(gateway_of(fourfold), with_descendants([by_hand.pid]))
         rounds: dict[str, list[float]] = {"by hand": [], "fourfold": []}
         for number in range(-1, count):
             pair = [("by hand", port), ("fourfold", fourfold.gateway)]
@@ -85,6 +103,8 @@ def run(base: Path, count: int, seconds: int) -> dict[str, list[float]]:
         if by_hand is not None:
             by_hand.terminate()
             by_hand.wait()
+        for group in groups:
+            group.rmdir()
         fourfold.stop()
 
 
@@ -109,6 +129,34 @@ def start_by_hand(base: Path, port: int, server: int, count: int) -> subprocess.
     config.write_text(BY_HAND % {"port": port, "server": server, "threads": count})
     with (base / "by-hand.log").open("wb") as log:
         return subprocess.Popen(["haproxy", "-W", "-db", "-f", config], env=ENV, stdout=log, stderr=log)
+
+
+def gateway_of(fourfold: Fourfold) -> int:
+    """Our HAProxy's process; the program is one too, with another command."""
+    found = (pid for pid in processes_of(fourfold.folder / "home") if "haproxy.cfg" in command_line(pid))
+    return min(found)
+
+
+def groups_beside(pid: int, others: Sequence[int]) -> list[Path]:
+    """Control groups like those of `pid`, for `others`. -> their folders; none where `pid` has none."""
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    made = []
+    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        _, controllers, name = line.split(":", 2)
+        if not name.startswith("/fourfold/"):
+            continue
+        kind = "cgroup" if controllers else "cgroup2"
+        wanted = set(controllers.split(",")) if controllers else set()
+        point = next(Path(each[1]) for each in mounts if each[2] == kind and wanted <= set(each[3].split(",")))
+        beside, group = point / name[1:], point / f"{name[1:]}-by-hand"
+        group.mkdir()
+        made.append(group)
+        for file in ("cpu.shares", "cpu.weight"):
+            if (beside / file).exists():
+                (group / file).write_text((beside / file).read_text())
+        for other in others:
+            (group / "cgroup.procs").write_text(str(other))
+    return made
 
 
 def wrk(port: int, seconds: int) -> float:

@@ -39,7 +39,6 @@ def _public(
     yield from _logged()
     yield from _forwarded("https" if tls else "http", port)
     yield from _lookups(made, maps)
-    yield "  use_backend %[var(txn.rule),field(3,:)]"
     yield f"  default_backend {NOWHERE}"  # also where a rule is found for other methods only
     if frontend.redirect and frontend.certificate:
         suffix = "" if port == 443 else f":{port}"
@@ -95,7 +94,7 @@ def _no_tunnels() -> Iterator[str]:
 
 
 def _lookups(made: Tables, maps: dict[str, str]) -> Iterator[str]:
-    """The request's rule into txn.rule. A lookup that finds nothing leaves the variable as it was."""
+    """The request's rule into txn.rule, and its backend. A lookup that finds nothing leaves the variable as it was."""
 
     def written(kind: str, entries: Mapping[str, str]) -> str:
         text = "".join(f"{key} {value}\n" for key, value in sorted(entries.items()))
@@ -104,6 +103,10 @@ def _lookups(made: Tables, maps: dict[str, str]) -> Iterator[str]:
         return name
 
     if not made.paths:
+        return
+    if not (made.hosts or made.wildcards or made.methods):  # most are so simple: the longest path has it
+        backends = {path: value.split(":")[2] for path, value in made.paths.items()}
+        yield f"  use_backend %[var(txn.path),concat(/),map_beg({written('paths', backends)})]"
         return
     paths = f"map_beg({written('paths', made.paths)})"
     methods = ""
@@ -128,6 +131,7 @@ def _lookups(made: Tables, maps: dict[str, str]) -> Iterator[str]:
             yield from lookup("txn.other", "var(txn.table),concat(,txn.path,/)")
             better = "{ var(txn.other),field(2,:),sub(txn.weight) ge 0 }"
             yield f"  http-request set-var(txn.rule) var(txn.other) if {better}"
+    yield "  use_backend %[var(txn.rule),field(3,:)]"
 
 
 def nowhere() -> Iterator[str]:

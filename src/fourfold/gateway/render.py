@@ -33,8 +33,7 @@ LAST_REQUEST = 10.0
 
 LOG = (
     '{"host":"%[capture.req.hdr(0),json(utf8s)]","method":"%HM","path":"%[var(txn.path),json(utf8s)]","backend":"%b",'
-    '"server":"%s","status":%ST,"ms":%Ta,"connect_ms":%Tc,"response_ms":%Tr,"bytes_in":%U,"bytes_out":%B,'
-    '"client":"%ci","retries":"%rc","end":"%tsc"}'
+    '"server":"%s","status":%ST,"ms":%Ta,"bytes_in":%U,"bytes_out":%B,"client":"%ci","end":"%tsc"}'
 )
 
 
