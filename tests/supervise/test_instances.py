@@ -283,7 +283,9 @@ if os.fork() == 0:
     os._exit(0)
 os.wait()
 print('main', flush=True)
-time.sleep(float(sys.argv[1]))
+end = time.monotonic() + float(sys.argv[1])
+while time.monotonic() < end:
+    time.sleep(0.05)  # one long sleep would miss a signal that comes just before it
 """
 
 
