@@ -180,7 +180,7 @@ class FakeFacade:
         )
 
     async def apps(self) -> list[v.AppView]:
-        self._asked("apps")
+        """Not among `calls`: commands of tests beside this one ask every daemon that they find."""
         return [
             v.AppView(
                 name=name,

@@ -28,7 +28,7 @@ CHANGES: list[tuple[str, str, dict[str, Any] | None, int, tuple[Any, ...]]] = [
     ("POST", "/v1/gc", None, 200, ("gc", ())),
     ("POST", "/v1/shutdown", None, 202, ("shutdown", ())),
     ("GET", "/v1/info", None, 200, ("info", ())),
-    ("GET", "/v1/apps", None, 200, ("apps", ())),
+    ("GET", "/v1/apps", None, 200, ()),
     ("GET", "/v1/apps/shop", None, 200, ("status", ("shop",))),
     ("GET", "/v1/apps/shop/history?service=x", None, 200, ("history", ("shop", "x"))),
     ("GET", "/v1/apps/shop/routes", None, 200, ("routes", ("shop",))),
@@ -58,7 +58,7 @@ def test_reaches_the_facade(
     call: tuple[Any, ...],
 ) -> None:
     answer = http.request(method, path, json=body)
-    assert (answer.status_code, server.facade.calls) == (code, [call]), answer.text
+    assert (answer.status_code, server.facade.calls) == (code, [call] if call else []), answer.text
 
 
 def test_answers_are_views(http: httpx.Client, server: Serving) -> None:
