@@ -26,7 +26,6 @@ from fourfold.clock import Clock
 from fourfold.errors import NotFoundError, UserError
 from fourfold.paths import Paths
 from fourfold.spec.model import Service
-from fourfold.store import trees
 from fourfold.store.artifacts import Artifact, Artifacts
 from fourfold.store.blobs import Blobs
 from fourfold.store.manifest import Entry, Manifest
@@ -142,10 +141,6 @@ class Builder:
             why, hint = no_isolation()
             hint += ", or set `unisolated_builds = true` in fourfold.toml to build all the same"
             raise UserError(f"cannot build {request.service} apart from this host: {why}", hint)
-
-    def forget(self, app: str, service: str) -> int:
-        """Remove the caches of a service that is gone; gives the bytes freed."""
-        return trees.remove(self._paths.caches / f"{app}.{service}")
 
     async def _find_host(self) -> Host:
         """Looked for again when something was installed meanwhile."""

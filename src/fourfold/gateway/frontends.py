@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 
 from fourfold.gateway import naming
-from fourfold.gateway.model import Backend, Frontend, GatewayConfig, Machine
-from fourfold.gateway.routing import Tables, Tagged, tables
+from fourfold.gateway.model import Backend, Frontend, GatewayConfig, Machine, Rule
+from fourfold.gateway.routing import Tables, tables
 
 NOWHERE = "no-route"
 """The backend of requests that no rule matches; services' backends have a dot in their names."""
@@ -15,12 +15,12 @@ NOWHERE = "no-route"
 
 def frontends(
     config: GatewayConfig,
-    tagged: Iterable[list[Tagged]],
+    ruled: Iterable[list[Rule]],
     maps: dict[str, str],
     machine: Machine,
     certificates: Mapping[str, str],
 ) -> Iterator[str]:
-    for frontend, rules in zip(config.frontends, tagged, strict=True):
+    for frontend, rules in zip(config.frontends, ruled, strict=True):
         yield from _public(frontend, tables(rules), maps, machine, certificates)
     for backend in sorted(config.backends, key=lambda backend: backend.name):
         if backend.internal_port is not None:
@@ -105,13 +105,13 @@ def _lookups(made: Tables, maps: dict[str, str]) -> Iterator[str]:
     if not made.paths:
         return
     if not (made.hosts or made.wildcards or made.methods):  # most are so simple: the longest path has it
-        backends = {path: value.split(":")[2] for path, value in made.paths.items()}
+        backends = {path: value.split(":")[1] for path, value in made.paths.items()}
         yield f"  use_backend %[var(txn.path),concat(/),map_beg({written('paths', backends)})]"
         return
     paths = f"map_beg({written('paths', made.paths)})"
     methods = ""
     if made.methods:
-        methods = f"field(4,:),concat(:,txn.method),map_str({written('methods', made.methods)})"
+        methods = f"field(3,:),concat(:,txn.method),map_str({written('methods', made.methods)})"
         yield "  http-request set-var(txn.method) method"
 
     def lookup(variable: str, key: str) -> Iterator[str]:
@@ -126,12 +126,12 @@ def _lookups(made: Tables, maps: dict[str, str]) -> Iterator[str]:
         if hosts:
             found = f"map_str({written(kind, hosts)})"
             yield "  http-request set-var(txn.weight) int(0)"
-            yield "  http-request set-var(txn.weight) var(txn.rule),field(2,:)"
+            yield "  http-request set-var(txn.weight) var(txn.rule),field(1,:)"
             yield f"  http-request set-var(txn.table) var(txn.host),{key}{found}"
             yield from lookup("txn.other", "var(txn.table),concat(,txn.path,/)")
-            better = "{ var(txn.other),field(2,:),sub(txn.weight) ge 0 }"
+            better = "{ var(txn.other),field(1,:),sub(txn.weight) ge 0 }"
             yield f"  http-request set-var(txn.rule) var(txn.other) if {better}"
-    yield "  use_backend %[var(txn.rule),field(3,:)]"
+    yield "  use_backend %[var(txn.rule),field(2,:)]"
 
 
 def nowhere() -> Iterator[str]:

@@ -22,7 +22,7 @@ from fourfold.gateway import naming
 from fourfold.gateway.backends import section, servers
 from fourfold.gateway.frontends import frontends, nowhere
 from fourfold.gateway.model import GatewayConfig, Machine
-from fourfold.gateway.routing import Tagged, normal
+from fourfold.gateway.routing import normal
 from fourfold.gateway.spread import DEFAULT_TIMEOUT, spread
 
 CONFIG = "haproxy.cfg"
@@ -59,13 +59,12 @@ def render(
     machine = machine or Machine()
     _refuse_doubles(config)
     rules = [normal(frontend.rules) for frontend in config.frontends]
-    numbered = iter(range(sum(map(len, rules))))
     parts = spread(config.backends, (rule for each in rules for rule in each))
     own = {(part.service, part.route): part.rule for part in parts if part.rule}
-    tagged = [[Tagged(f"r{next(numbered)}", own[rule.backend, str(rule)]) for rule in each] for each in rules]
+    own_rules = [[own[rule.backend, str(rule)] for rule in each] for each in rules]
     maps: dict[str, str] = {}
     named = replace(config, backends=tuple(part.backend for part in parts))
-    lines = [*frontends(named, tagged, maps, machine, certificates or {}), *nowhere()]
+    lines = [*frontends(named, own_rules, maps, machine, certificates or {}), *nowhere()]
     head = _global(config, machine, tls=any(frontend.certificate for frontend in config.frontends))
     sections = ["\n".join(section(part)) for part in parts]
     present = ["".join(servers(part.backend)) for part in parts]

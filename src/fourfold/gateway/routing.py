@@ -17,20 +17,6 @@ from fourfold.gateway import naming
 from fourfold.gateway.model import Rule
 
 
-@dataclass(frozen=True)
-class Tagged:
-    """A rule with the short name under which backends recognise it (`r3`).
-
-    As text: name, weight (its path's length and one), backend. HAProxy reads no negative numbers, so nothing weighs 0.
-    """
-
-    tag: str
-    rule: Rule
-
-    def __str__(self) -> str:
-        return f"{self.tag}:{len(self.rule.path) + 1}:{self.rule.backend}"
-
-
 @dataclass
 class Tables:
     """The maps of one frontend; each key and value is one word."""
@@ -40,15 +26,15 @@ class Tables:
     wildcards: dict[str, str] = field(default_factory=dict)
     """`example.com`, from `*.example.com` -> table."""
     paths: dict[str, str] = field(default_factory=dict)
-    """`t1/catalog/` (table, path, slash) -> `r3:9:shop.catalog`, and `:m7` after it where methods make a difference.
+    """`t1/catalog/` (table, path, slash) -> `9:shop.catalog`, and `:m7` after it where methods make a difference.
     The table of any host has no name: `/catalog/`."""
     methods: dict[str, str] = field(default_factory=dict)
-    """`m7:POST` -> `r4:9:shop.orders`."""
+    """`m7:POST` -> `9:shop.orders`."""
 
 
-NOTHING = "-:0:"
+NOTHING = "0:"
 """Where no rule is for any method."""
-Resolution = dict[str, Tagged]
+Resolution = dict[str, Rule]
 """Method -> rule; "" is any other method."""
 
 
@@ -86,11 +72,11 @@ def _refuse_conflicts(rules: Iterable[Rule]) -> None:
             )
 
 
-def tables(rules: Iterable[Tagged]) -> Tables:
-    """`rules` are normal and tagged."""
-    by_host: dict[str, list[Tagged]] = defaultdict(list)
-    for tagged in rules:
-        by_host[tagged.rule.host or ""].append(tagged)
+def tables(rules: Iterable[Rule]) -> Tables:
+    """`rules` are normal."""
+    by_host: dict[str, list[Rule]] = defaultdict(list)
+    for rule in rules:
+        by_host[rule.host or ""].append(rule)
     made = Tables()
     for number, host in enumerate(["", *sorted(by_host.keys() - {""})]):
         table = f"t{number}" if host else ""
@@ -102,15 +88,14 @@ def tables(rules: Iterable[Tagged]) -> Tables:
     return made
 
 
-def _add_table(made: Tables, table: str, rules: list[Tagged]) -> None:
+def _add_table(made: Tables, table: str, rules: list[Rule]) -> None:
     resolved: dict[str, Resolution] = {}
-    for tagged in sorted(rules, key=lambda item: (len(item.rule.path), bool(item.rule.methods))):
-        path = tagged.rule.path
-        if not tagged.rule.methods:
-            resolved[path] = {"": tagged}
+    for rule in sorted(rules, key=lambda rule: (len(rule.path), bool(rule.methods))):
+        if not rule.methods:
+            resolved[rule.path] = {"": rule}
             continue
-        resolution = resolved.setdefault(path, dict(_above(resolved, path)))
-        resolution.update(dict.fromkeys(tagged.rule.methods, tagged))
+        resolution = resolved.setdefault(rule.path, dict(_above(resolved, rule.path)))
+        resolution.update(dict.fromkeys(rule.methods, rule))
     for path, resolution in resolved.items():
         made.paths[f"{table}{path}/"] = _value(made, resolution)
 
@@ -125,10 +110,15 @@ def _above(resolved: Mapping[str, Resolution], path: str) -> Resolution:
 
 def _value(made: Tables, resolution: Resolution) -> str:
     other = resolution.get("")
-    default = str(other) if other else NOTHING
-    special = {method: tagged for method, tagged in resolution.items() if tagged is not other}
+    default = _text(other) if other else NOTHING
+    special = {method: rule for method, rule in resolution.items() if rule is not other}
     if not special:
         return default
     node = f"m{len(made.paths)}"  # one value is made for each path: the count is a name
-    made.methods.update({f"{node}:{method}": str(tagged) for method, tagged in sorted(special.items())})
+    made.methods.update({f"{node}:{method}": _text(rule) for method, rule in sorted(special.items())})
     return f"{default}:{node}"
+
+
+def _text(rule: Rule) -> str:
+    """Weight (its path's length and one: HAProxy reads no negative numbers, so nothing weighs 0) and backend."""
+    return f"{len(rule.path) + 1}:{rule.backend}"
