@@ -35,10 +35,7 @@ from fourfold.supervise.supervisor import Supervisor
 
 from .helpers import Home, environment, write
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.skipif(shutil.which("bwrap") is None, reason="builds are isolated with bubblewrap"),
-]
+pytestmark = pytest.mark.e2e
 
 
 def run(artifact: Artifact, *argv: str) -> str:
@@ -224,13 +221,11 @@ def test_a_package_lock_that_does_not_fit_is_told_in_npms_own_words(home: Home, 
     assert "--legacy-peer-deps" not in error.what, "not npm's manual"
 
 
-@pytest.mark.skipif(shutil.which("bundle") is None, reason="no Bundler here")
 def test_ruby_with_a_gemfile(home: Home, source: Path) -> None:
     write(source, {"Gemfile": 'source "https://rubygems.org"\n', "app.rb": "puts RUBY_ENGINE"})
     assert run(build(home, source)) == "ruby"
 
 
-@pytest.mark.skipif(shutil.which("javac") is None, reason="no JDK here")
 def test_a_jar_is_made_and_found(home: Home, source: Path) -> None:
     write(
         source, {"src/Main.java": 'class Main { public static void main(String[] a) { System.out.println("jar"); } }'}

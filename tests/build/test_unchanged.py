@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,6 @@ def forbidden(*_: Any, **__: Any) -> Any:
     raise AssertionError("work that was done before")
 
 
-@pytest.mark.skipif(shutil.which("bwrap") is None, reason="builds are isolated with bubblewrap")
 def test_50_mb_that_have_not_changed(home: Home, large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hashcache, "_TICK_NS", 0)  # else files written just now count as racy, and are hashed again
     first = asyncio.run(home.build(large, build="date > made"))
