@@ -63,6 +63,16 @@ class Paths:
         return self.state / "artifacts"
 
     @property
+    def images(self) -> Path:
+        """Unpacked layers of container images, and bases made of this host's distribution."""
+        return self.state / "images"
+
+    @property
+    def containers(self) -> Path:
+        """What the OCI runtime knows of running containers (`--root`)."""
+        return self.run / "containers"
+
+    @property
     def caches(self) -> Path:
         """Download caches of builds, one per service."""
         return self.state / "caches"

@@ -51,6 +51,8 @@ class BuildRequest:
     spec: Service
     source: str
     """Digest of the source's manifest; the manifest and its blobs are in the store."""
+    pattern: str = "process"
+    """`process`: a tree for this host; `container`: a tree for the base, and its image."""
     fresh: str = ""
     """Not empty: built anew, and what it depends on resolved anew. Part of the artifact's digest."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,37 @@ class Listen:
 
 
 @dataclass(frozen=True)
+class Bridge:
+    """A network namespace of its own with one interface, `eth0`, on a bridge of this host."""
+
+    name: str
+    """The bridge's interface, `fourfold0`."""
+    address: str
+    """Of the instance, with its prefix length: `10.177.0.5/16`."""
+    gateway: str
+    """The bridge's own address, where its default route leads: `10.177.0.1`."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An OCI bundle, made in memory when the instance is started: a root from layers, and the runtime's config.json.
+
+    `argv` of the Launch starts the runtime, which leaves the container behind and ends; the instance is the container.
+    """
+
+    folder: str
+    """Where the bundle is mounted for the runtime alone: in a mount namespace of its own."""
+    config: Mapping[str, Any]
+    """config.json without `process.env`, which is the Launch's `env`: secrets are put in at spawn, in memory."""
+    layers: tuple[str, ...]
+    """Folders on this host, lowest first, which together are its root."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Files beside config.json, such as `hosts`, for its mounts; 0644."""
+    pid_file: str = ""
+    """Where the runtime writes the pid of the container's first process."""
+
+
+@dataclass(frozen=True)
 class Launch:
     """One instance to start. Field order is the order in which a reader asks."""
 
@@ -92,7 +123,9 @@ class Launch:
     files: tuple[File, ...] = ()
     private: bool = False
     """Own mount namespace with own /tmp, passwd and the mounts above."""
-    network: Literal["host", "none"] = "host"
+    network: Literal["host", "none"] | Bridge = "host"
+    bundle: Bundle | None = None
+    """Set for a container."""
     listen: Listen | None = None
     stop: Stop = Stop()
     host: str | None = None

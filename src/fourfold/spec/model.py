@@ -177,6 +177,18 @@ class Restart(Model):
     backoff: Backoff = Field(default=Backoff(), description="How long to wait between restarts")
 
 
+class Container(Model):
+    """What only pattern container understands."""
+
+    base: str = Field(
+        default="debian", min_length=1, description="debian, scratch, or an image such as docker://alpine"
+    )
+    runtime: Literal["runc", "crun", "runsc"] = Field(default="runc", description="The OCI runtime; runsc is gVisor")
+    network: Literal["bridge", "host"] = Field(default="bridge", description="Its own on a bridge, or the host's")
+    read_only: bool = Field(default=True, description="Its root cannot be written; /tmp and volumes can")
+    dockerfile: str | None = Field(default=None, min_length=1, description="Build with this file of the source instead")
+
+
 def _port_form(value: Any) -> str:
     return "map" if isinstance(value, dict | FixedPort) else "number"
 
@@ -191,7 +203,10 @@ class Service(Model):
     """One entry of `services`."""
 
     source: f.Source = Field(default=".", description="A directory, .jar, .zip or executable; starts with ./ or /")
-    pattern: Literal["process"] = Field(default="process", description="How it runs")
+    image: str | None = Field(
+        default=None, min_length=1, description="Instead of source: docker://…, oci:… or docker-archive:…"
+    )
+    pattern: Literal["process", "container"] = Field(default="process", description="How it runs")
     runtime: f.Runtime | None = Field(
         default=None, description="python3.x, nodejsNN, javaNN, rubyN.N, go or static; found in the source"
     )
@@ -214,6 +229,7 @@ class Service(Model):
     deploy: Deploy = Field(default=Deploy(), description="How a new release takes over")
     stop: StopPolicy = Field(default=StopPolicy(), description="How an instance ends")
     restart: Restart = Field(default=Restart(), description="What happens when it ends by itself")
+    container: Container = Field(default=Container(), description="For pattern container")
 
     @model_validator(mode="before")
     @classmethod

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,21 @@ class Lock:
 
 
 @dataclass(frozen=True)
+class Image:
+    """What a container sees around the artifact's tree, and how the image itself says to run."""
+
+    layers: tuple[str, ...]
+    """Digests of unpacked layers in `store.images`, lowest first."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
+    """As images say it: `1000`, `1000:1000`, `nginx`; empty: the service's own user, or root where it has no source."""
+    cwd: str = "/app"
+    stop_signal: str | None = None
+    dependencies: tuple[str, ...] = ()
+    """Paths in the tree that are a layer of their own when the image is exported, such as `.venv`."""
+
+
+@dataclass(frozen=True)
 class Artifact:
     """What a build gave. Paths in `argv` and `env` are as the instance sees them: the tree is at `/app`."""
 
@@ -48,6 +63,8 @@ class Artifact:
     size: int = 0
     """Bytes on disk."""
     built_at: float = 0.0
+    image: Image | None = None
+    """Of pattern container; `tree` is empty when the image is ready-made."""
 
     def located(self, tree: Path) -> Artifact:
         """The same for a host that cannot mount the tree at /app: paths are those of `tree`."""
@@ -161,6 +178,7 @@ def _as_json(artifact: Artifact) -> dict[str, Any]:
         "locks": {key: {"name": lock.name, "text": lock.text} for key, lock in artifact.locks.items()},
         "size": artifact.size,
         "built_at": artifact.built_at,
+        "image": asdict(artifact.image) if artifact.image else None,
     }
 
 
@@ -175,4 +193,13 @@ def _from_json(data: dict[str, Any], tree: Path) -> Artifact:
         locks={key: Lock(**lock) for key, lock in data["locks"].items()},
         size=data["size"],
         built_at=data["built_at"],
+        image=_image(data.get("image")),
+    )
+
+
+def _image(data: dict[str, Any] | None) -> Image | None:
+    return (
+        Image(**{**data, "layers": tuple(data["layers"]), "dependencies": tuple(data["dependencies"])})
+        if data
+        else None
     )

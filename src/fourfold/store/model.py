@@ -103,6 +103,9 @@ class InstanceRow:
     changed_at: float
     """When `state` was entered."""
     port: int | None = None
+    """Where it listens, at its `address`."""
+    address: str | None = None
+    """Its own on the bridge; None: it shares the host's loopback."""
     pid: int | None = None
     start_time: int | None = None
     boot_id: str | None = None
