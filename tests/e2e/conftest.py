@@ -1,10 +1,18 @@
+"""One conformance suite for all patterns: tests of the modules below run under each, unchanged."""
+
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.home import Home
+from tests.e2e.home import Home, web_file
+
+PATTERNS = ("process", "container")
+CONFORMANCE = ("test_zero_loss", "test_faults", "test_failed_deploys", "test_neighbours", "test_health", "test_secrets")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -13,10 +21,42 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("e2e")
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "pattern" not in metafunc.fixturenames:
+        return
+    wanted = metafunc.definition.get_closest_marker("patterns")
+    everywhere = metafunc.module.__name__.rpartition(".")[2] in CONFORMANCE
+    patterns = wanted.args if wanted else PATTERNS if everywhere else ("process",)
+    marked = [pytest.param(each, marks=[pytest.mark.containers] if each == "container" else []) for each in patterns]
+    metafunc.parametrize("pattern", marked, indirect=True, scope="function")
+
+
 @pytest.fixture
-def home() -> Iterator[Home]:
-    made = Home()
+def pattern(request: pytest.FixtureRequest) -> str:
+    """What `web_file` runs as."""
+    return str(request.param)
+
+
+@pytest.fixture
+def home(pattern: str, request: pytest.FixtureRequest) -> Iterator[Home]:
+    made = Home(pattern=pattern)
     try:
+        if pattern == "container":
+            made.take_images(request.getfixturevalue("images"))
         yield made
     finally:
         made.close()
+
+
+@pytest.fixture(scope="session")
+def images() -> Iterator[Path]:
+    """A folder with the base of the test service, made once."""
+    maker = Home(pattern="container")
+    kept = Path(tempfile.mkdtemp(prefix="ff-images-"))
+    try:
+        maker.run("up", "-f", str(maker.app(web_file(maker.port))), patience=600)
+        shutil.move(maker.images, kept / "images")
+        yield kept / "images"
+    finally:
+        maker.close()
+        shutil.rmtree(kept, ignore_errors=True)

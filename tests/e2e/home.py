@@ -23,12 +23,13 @@ from tests.support.nobody import AS_NOBODY, reachable_checkout
 from tests.support.wait import until
 
 WEB = Path(__file__).parents[1] / "support" / "services" / "web.py"
+PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 FOURFOLD = str(Path(sys.executable).with_name("fourfold"))
 
 
 class Home:
-    def __init__(self, nobody: bool = False) -> None:
-        """`nobody`: a Fourfold of that ordinary user, if not root's."""
+    def __init__(self, nobody: bool = False, pattern: str = "process") -> None:
+        """`nobody`: a Fourfold of that ordinary user, if not root's; `pattern`: what `web_file` runs as."""
         self._fourfold = [*AS_NOBODY, reachable_checkout().python, "-m", "fourfold"] if nobody else [FOURFOLD]
         # Short (a socket's path has 107 bytes) and not pytest's folder, which no other user can pass.
         self.root = Path(tempfile.mkdtemp(prefix="ff-"))
@@ -42,6 +43,7 @@ class Home:
             "HOME": str(self.root),
             "NO_COLOR": "1",
             "COLUMNS": "160",
+            "TEST_PATTERN": pattern,
         }
         low = 20000 + os.getpid() % 40 * 200
         self.environ |= {"FOURFOLD_PORTS": f"{low}-{low + 199}"}
@@ -151,6 +153,15 @@ class Home:
     def socket(self) -> Path:
         return self.home / "run" / "fourfold.sock"
 
+    @property
+    def images(self) -> Path:
+        return self.home / "state" / "images"
+
+    def take_images(self, images: Path) -> None:
+        """Of another home, without copying what is in them."""
+        self.images.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(images, self.images, symlinks=True, copy_function=os.link)
+
     def daemon_log(self) -> str:
         log = self.home / "state" / "daemon.log"
         return log.read_text(errors="replace") if log.exists() else ""
@@ -245,10 +256,12 @@ def web_file(port: int, instances: int = 1, extra: str = "", stop: str = STOP, *
     env = "".join(f"\n      {name}: {json.dumps(str(value))}" for name, value in environ.items())
     return f"""\
 app: app
+defaults: {{pattern: "${{TEST_PATTERN}}"}}
 services:
   web:
     source: ./web
     run: exec /usr/bin/python3 web.py
+    runtime: {PYTHON}
     port: 8080
     route: {{path: /}}
     health: {{path: /healthz, interval: 1s}}
