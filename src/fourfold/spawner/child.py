@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NoReturn
 
-from fourfold.spawner import kernel, namespace, process
+from fourfold.spawner import kernel, namespace, netlink, process
 from fourfold.spawner.namespace import stage
 from fourfold.spawner.processes import MARKER
-from fourfold.spawner.request import Failed, Spawn, Started
+from fourfold.spawner.request import Bridge, Failed, Spawn, Started
 
 NOT_STARTED = 125
 """Exit code of a child that never became its program; nobody sees it but a new spawner after a dead one."""
@@ -89,6 +89,8 @@ def _prepare(spawn: Spawn, host: Started | None, streams: list[int], inherited: 
     if host is not None:
         _enter(host)
     else:
+        if isinstance(spawn.network, Bridge):
+            netlink.connect(spawn.network, netlink.veth_name(_own_marker(spawn, None)))
         namespace.unshare(spawn)
         if spawn.private:
             namespace.View(spawn).build()
@@ -166,7 +168,7 @@ def _connect_streams(spawn: Spawn, streams: list[int]) -> None:
 def _enter(host: Started) -> None:
     """Join the namespaces of a running instance. A pidfd, so that no other process can be meant."""
     flags = namespace.PRIVATE if host.private else 0
-    flags |= kernel.CLONE_NEWNET if host.network == "none" else 0
+    flags |= kernel.CLONE_NEWNET if host.network != "host" else 0
     if not flags:
         return
     pidfd = process.open_exactly(host.pid, host.start_time)

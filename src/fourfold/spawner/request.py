@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Raised when requests or answers change. The journal is read across versions (`known`): it must not need a number."""
 
 T = TypeVar("T")
@@ -40,6 +40,17 @@ class User:
 
 
 @dataclass(frozen=True)
+class Bridge:
+    """A network namespace of its own, with `eth0` on a bridge of this host."""
+
+    name: str
+    """Of the bridge."""
+    address: str
+    """With its prefix length: 10.177.0.5/16."""
+    gateway: str
+
+
+@dataclass(frozen=True)
 class Spawn:
     """One program to start."""
 
@@ -58,7 +69,8 @@ class Spawn:
     private: bool
     user_namespace: bool
     """Make the namespaces inside a user namespace: what an ordinary user may do."""
-    network: str
+    network: str | Bridge
+    """`host`, `none` or a bridge."""
     tmp_bytes: int
     cgroups: list[str]
     """Folders of the groups it joins; with `inside`, those belong to that instance."""
@@ -73,8 +85,9 @@ class Spawn:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Spawn:
         """TypeError when keys are missing or unknown: daemon and spawner are of different versions."""
-        user = fields["user"]
-        return cls(**{**fields, "user": User(**user) if user else None})
+        user, network = fields["user"], fields["network"]
+        own = Bridge(**network) if isinstance(network, Mapping) else network
+        return cls(**{**fields, "user": User(**user) if user else None, "network": own})
 
 
 @dataclass(frozen=True)
@@ -94,6 +107,7 @@ class Started:
     private: bool = False
     user_namespace: bool = False
     network: str = "host"
+    """`host`, `none` or `bridge`."""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -119,7 +133,7 @@ class Started:
             inside=spawn.inside,
             private=spawn.private,
             user_namespace=spawn.user_namespace,
-            network=spawn.network,
+            network=spawn.network if isinstance(spawn.network, str) else "bridge",
         )
 
     def as_json(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def spawn_request(
         "hidden": [os.path.realpath(folder) for folder in hidden],
         "private": launch.private and powers.private,
         "user_namespace": powers.user_namespace,
-        "network": launch.network,
+        "network": launch.network if isinstance(launch.network, str) else asdict(launch.network),
         "tmp_bytes": min(launch.limits.memory // 2, _MOST_TMP) if launch.limits.memory else _MOST_TMP,
         "cgroups": list(cgroups),
         "log": log,

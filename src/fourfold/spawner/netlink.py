@@ -1,0 +1,155 @@
+"""A network of its own for the program to be: a namespace with `lo` and `eth0`, the latter on a bridge of the host.
+
+Spoken directly to the kernel (rtnetlink(7), veth(4)): commands or plugins would cost a process each. The pair dies with
+the namespace, and that with its last process, so there is nothing to clean up. Numbers are from the kernel's uapi
+headers: linux/netlink.h, linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h, linux/veth.h, linux/if.h.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import struct
+from hashlib import blake2s
+from ipaddress import IPv4Interface, ip_address
+
+from fourfold.spawner import kernel
+from fourfold.spawner.request import Bridge, Failed
+
+INSIDE = "eth0"
+
+_NLMSG_ERROR, _NLMSG_ALIGN = 2, 4
+_REQUEST, _ACK, _EXCL, _CREATE = 0x1, 0x4, 0x200, 0x400  # NLM_F_…
+_RTM_NEWLINK, _RTM_NEWADDR, _RTM_NEWROUTE = 16, 20, 24
+_IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_NET_NS_PID = 3, 4, 10, 18, 19
+_IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER, _NLA_F_NESTED = 1, 2, 1, 0x8000
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
+_RTA_OIF, _RTA_GATEWAY = 4, 5
+_RT_TABLE_MAIN, _RTPROT_BOOT, _RT_SCOPE_UNIVERSE, _RTN_UNICAST = 254, 3, 0, 1
+_IFF_UP = 0x1
+_SIOCGIFMTU = 0x8921
+
+_SYSCTLS = {"ip_unprivileged_port_start": "0", "ping_group_range": "0 2147483647"}
+"""In a network of its own a program may use every port and ping, without capabilities: as Docker has it."""
+
+
+def veth_name(marker: str) -> str:
+    """Of the host's end: 14 of the 15 bytes that there are. `marker` belongs to one start on this machine alone."""
+    return f"ff{blake2s(marker.encode(), digest_size=6).hexdigest()}"
+
+
+def connect(bridge: Bridge, veth: str) -> None:
+    """Leave the host's network for a new one on `bridge`. Failed: no such bridge, name or memory; not root."""
+    what = f"bridge {bridge.name}"
+    try:
+        with _open() as host:
+            index, mtu = socket.if_nametoindex(bridge.name), _mtu(bridge.name)
+            what = "namespace"
+            kernel.unshare(kernel.CLONE_NEWNET)
+            what = f"interface {veth} on {bridge.name}"
+            _request(host, _RTM_NEWLINK, _EXCL | _CREATE, _pair(veth, index, mtu, os.getpid()))
+        what = f"address {bridge.address} with gateway {bridge.gateway}"
+        with _open() as own:
+            inside = socket.if_nametoindex(INSIDE)
+            for index in (socket.if_nametoindex("lo"), inside):
+                _request(own, _RTM_NEWLINK, 0, _link(index, _IFF_UP))
+            _request(own, _RTM_NEWADDR, _EXCL | _CREATE, _address(inside, IPv4Interface(bridge.address)))
+            _request(own, _RTM_NEWROUTE, _EXCL | _CREATE, _default_route(inside, bridge.gateway))
+        what = "/proc/sys/net/ipv4"
+        for name, value in _SYSCTLS.items():
+            with open(f"/proc/sys/net/ipv4/{name}", "w") as file:
+                file.write(value)
+    except OSError as error:
+        raise Failed("network", error.errno or errno.ENODEV, what) from error  # of if_nametoindex there is none
+    except ValueError as error:
+        raise Failed("network", errno.EINVAL, str(error)) from error
+
+
+def _open() -> socket.socket:
+    """Stays in the network namespace that it was opened in."""
+    return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+
+
+def _mtu(name: str) -> int:
+    """Of an interface, in bytes (netdevice(7))."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        answer = fcntl.ioctl(sock, _SIOCGIFMTU, struct.pack("16si20x", name.encode(), 0))
+    return int(struct.unpack_from("i", answer, 16)[0])
+
+
+def _request(sock: socket.socket, kind: int, flags: int, body: bytes) -> None:
+    """One message and its acknowledgement: `struct nlmsghdr`, then `struct nlmsgerr`, whose error is 0 or -errno."""
+    sock.send(struct.pack("=IHHII", 16 + len(body), kind, _REQUEST | _ACK | flags, 1, 0) + body)
+    answer = sock.recv(65536)
+    if struct.unpack_from("=IH", answer)[1] != _NLMSG_ERROR:
+        raise OSError(errno.EPROTO, os.strerror(errno.EPROTO))
+    if code := -struct.unpack_from("=i", answer, 16)[0]:
+        raise OSError(code, os.strerror(code))
+
+
+def _attribute(kind: int, *parts: bytes) -> bytes:
+    """`struct rtattr`, padded; with other attributes as its parts it is a nest."""
+    payload = b"".join(parts)
+    return struct.pack("=HH", 4 + len(payload), kind) + payload + bytes(-len(payload) % _NLMSG_ALIGN)
+
+
+def _number(kind: int, value: int) -> bytes:
+    return _attribute(kind, struct.pack("=I", value))
+
+
+def _link(index: int, flags: int) -> bytes:
+    """`struct ifinfomsg`; index 0 is a new one."""
+    return struct.pack("=BxHiII", socket.AF_UNSPEC, 0, index, flags, flags)
+
+
+def _pair(veth: str, bridge: int, mtu: int, pid: int) -> bytes:
+    """The host's end, up and on the bridge, and its peer in the network namespace of `pid`, in one message.
+
+    The peer is made first and cannot be up before it has a peer of its own.
+    """
+    peer = (
+        _link(0, 0),
+        _attribute(_IFLA_IFNAME, INSIDE.encode() + b"\0"),
+        _number(_IFLA_MTU, mtu),
+        _number(_IFLA_NET_NS_PID, pid),
+    )
+    info = (
+        _attribute(_IFLA_INFO_KIND, b"veth"),
+        _attribute(_IFLA_INFO_DATA | _NLA_F_NESTED, _attribute(_VETH_INFO_PEER | _NLA_F_NESTED, *peer)),
+    )
+    return b"".join(
+        (
+            _link(0, _IFF_UP),
+            _attribute(_IFLA_IFNAME, veth.encode() + b"\0"),
+            _number(_IFLA_MTU, mtu),
+            _number(_IFLA_MASTER, bridge),
+            _attribute(_IFLA_LINKINFO | _NLA_F_NESTED, *info),
+        )
+    )
+
+
+def _address(index: int, address: IPv4Interface) -> bytes:
+    """`struct ifaddrmsg`."""
+    packed = address.ip.packed
+    return b"".join(
+        (
+            struct.pack("=BBBBI", socket.AF_INET, address.network.prefixlen, 0, _RT_SCOPE_UNIVERSE, index),
+            _attribute(_IFA_LOCAL, packed),
+            _attribute(_IFA_ADDRESS, packed),
+            _attribute(_IFA_BROADCAST, address.network.broadcast_address.packed),
+        )
+    )
+
+
+def _default_route(index: int, gateway: str) -> bytes:
+    """`struct rtmsg`: no destination, that is, all of them."""
+    scope = (_RT_TABLE_MAIN, _RTPROT_BOOT, _RT_SCOPE_UNIVERSE, _RTN_UNICAST)
+    return b"".join(
+        (
+            struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, *scope, 0),
+            _attribute(_RTA_GATEWAY, ip_address(gateway).packed),
+            _number(_RTA_OIF, index),
+        )
+    )

@@ -1,0 +1,157 @@
+"""Programs in networks of their own on a bridge, with real namespaces."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from fourfold.spawner import netlink
+from fourfold.spawner.request import Bridge, Failed
+from tests.support.netns import own_network, run
+from tests.support.wait import until
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may make network namespaces")
+
+
+@pytest.fixture(autouse=True)
+def bridge() -> Iterator[None]:
+    with own_network():
+        run("ip", "link", "add", "br9", "mtu", "1400", "type", "bridge")
+        run("ip", "address", "add", "10.9.0.1/16", "dev", "br9")
+        run("ip", "link", "set", "br9", "up")
+        yield
+
+
+def interfaces() -> list[str]:
+    return [link["ifname"] for link in json.loads(run("ip", "-j", "link"))]
+
+
+def inside(number: int, do: Callable[[], Any], bridge: Bridge | None = None) -> Any:
+    """What `do` gives in a child that has a network of its own; a failure as (stage, errno, detail)."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            netlink.connect(bridge or Bridge("br9", f"10.9.0.{number}/16", "10.9.0.1"), f"ff{number}")
+            answer = do()
+        except Failed as failed:
+            answer = [failed.stage, failed.errno, failed.detail]
+        except BaseException as error:
+            answer = repr(error)
+        os.write(write, json.dumps(answer).encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as file:
+        answer = json.loads(file.read())
+    os.waitpid(pid, 0)
+    return answer
+
+
+def test_it_has_an_address_a_route_and_a_loopback() -> None:
+    def look() -> Any:
+        return [json.loads(run("ip", "-j", *what)) for what in (("address",), ("route",))]
+
+    links, routes = inside(2, look)
+    assert [(link["ifname"], link["mtu"], "UP" in link["flags"]) for link in links] == [
+        ("lo", 65536, True),
+        ("eth0", 1400, True),
+    ]
+    addresses = [each for link in links for each in link["addr_info"] if each["family"] == "inet"]
+    assert [(each["local"], each["prefixlen"], each["scope"]) for each in addresses] == [
+        ("127.0.0.1", 8, "host"),
+        ("10.9.0.2", 16, "global"),
+    ]
+    assert addresses[1]["broadcast"] == "10.9.255.255"
+    assert ("default", "10.9.0.1", "eth0") in [(each["dst"], each.get("gateway"), each["dev"]) for each in routes]
+
+
+def test_it_reaches_the_host_and_others_on_the_bridge() -> None:
+    with socket.create_server(("10.9.0.1", 5000)) as host:
+
+        def serve() -> str:
+            with socket.create_server(("0.0.0.0", 80)) as server:
+                socket.create_connection(("10.9.0.1", 5000)).sendall(b"ready")
+                server.settimeout(10)
+                return server.accept()[0].recv(10).decode()
+
+        def ask() -> str:
+            socket.create_connection(("10.9.0.2", 80)).sendall(b"hello")
+            return "asked"
+
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if inside(2, serve) == "hello" else 1)
+        host.settimeout(10)
+        connection, peer = host.accept()
+        assert (peer[0], connection.recv(10)) == ("10.9.0.2", b"ready")
+        assert inside(3, ask) == "asked"
+        assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_it_may_use_low_ports_without_being_root() -> None:
+    def serve() -> str:
+        os.setresuid(65534, 65534, 65534)
+        with socket.create_server(("0.0.0.0", 80)):
+            return "bound"
+
+    assert inside(2, serve) == "bound"
+
+
+def test_nothing_is_left_when_it_ends() -> None:
+    before = interfaces()
+    assert "ff2" in inside(2, lambda: "ff2")
+    until(lambda: interfaces() == before)
+
+
+@pytest.mark.parametrize(
+    ("to", "wrong", "about"),
+    [
+        (Bridge("br8", "10.9.0.2/16", "10.9.0.1"), errno.ENODEV, "bridge br8"),
+        (Bridge("lo", "10.9.0.2/16", "10.9.0.1"), errno.EINVAL, "interface ff2 on lo"),
+        (Bridge("br9", "10.9.0.2/16", "10.8.0.1"), errno.ENETUNREACH, "address 10.9.0.2/16 with gateway 10.8.0.1"),
+        (Bridge("br9", "10.9.0.2.3/16", "10.9.0.1"), errno.EINVAL, "10.9.0.2.3"),
+    ],
+    ids=lambda value: value.name if isinstance(value, Bridge) else "",
+)
+def test_what_goes_wrong_is_named_and_leaves_nothing(to: Bridge, wrong: int, about: str) -> None:
+    before = interfaces()
+    stage, number, detail = inside(2, lambda: None, to)
+    assert (stage, number) == ("network", wrong) and about in detail
+    until(lambda: interfaces() == before)
+
+
+def test_a_name_that_is_taken() -> None:
+    run("ip", "link", "add", "ff2", "type", "bridge")
+    assert inside(2, lambda: None) == ["network", errno.EEXIST, "interface ff2 on br9"]
+    assert "ff2" in interfaces()
+
+
+def test_without_privileges() -> None:
+    pid = os.fork()
+    if pid == 0:
+        os.setresuid(65534, 65534, 65534)
+        os._exit(0 if inside(2, lambda: None) == ["network", errno.EPERM, "namespace"] else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_names_fit_and_differ() -> None:
+    names = {netlink.veth_name(f"shop.catalog-3-k7f2:{pid}:77") for pid in range(2000)}
+    assert len(names) == 2000 and all(len(name) < 15 for name in names)
+
+
+def test_it_takes_a_few_milliseconds() -> None:
+    def timed() -> float:
+        return time.monotonic()
+
+    took = []
+    for number in range(2, 12):
+        began = time.monotonic()
+        took.append(inside(number, timed) - began)
+    assert sorted(took)[5] < 0.02, took
