@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from fourfold.spawner import netlink
-from fourfold.spawner.request import Bridge, Failed
-from tests.support.netns import own_network, run
+from fourfold.spawner.request import Bridge
+from tests.support.netns import connected, own_network, run
 from tests.support.wait import until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may make network namespaces")
@@ -34,24 +34,7 @@ def interfaces() -> list[str]:
 
 
 def inside(number: int, do: Callable[[], Any], bridge: Bridge | None = None) -> Any:
-    """What `do` gives in a child that has a network of its own; a failure as (stage, errno, detail)."""
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            netlink.connect(bridge or Bridge("br9", f"10.9.0.{number}/16", "10.9.0.1"), f"ff{number}")
-            answer = do()
-        except Failed as failed:
-            answer = [failed.stage, failed.errno, failed.detail]
-        except BaseException as error:
-            answer = repr(error)
-        os.write(write, json.dumps(answer).encode())
-        os._exit(0)
-    os.close(write)
-    with os.fdopen(read, "rb") as file:
-        answer = json.loads(file.read())
-    os.waitpid(pid, 0)
-    return answer
+    return connected(bridge or Bridge("br9", f"10.9.0.{number}/16", "10.9.0.1"), f"ff{number}", do)
 
 
 def test_it_has_an_address_a_route_and_a_loopback() -> None:
@@ -63,6 +46,7 @@ def test_it_has_an_address_a_route_and_a_loopback() -> None:
         ("lo", 65536, True),
         ("eth0", 1400, True),
     ]
+    assert links[1]["address"] == "02:42:0a:09:00:02"
     addresses = [each for link in links for each in link["addr_info"] if each["family"] == "inet"]
     assert [(each["local"], each["prefixlen"], each["scope"]) for each in addresses] == [
         ("127.0.0.1", 8, "host"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from fourfold.spawner import kernel
+from fourfold.spawner import kernel, netlink
+from fourfold.spawner.request import Bridge, Failed
 
 
 @contextmanager
@@ -31,3 +34,23 @@ def run(*argv: str) -> str:
     if done.returncode != 0:
         raise AssertionError(f"{' '.join(argv)}: exit code {done.returncode}: {done.stdout}{done.stderr}")
     return done.stdout
+
+
+def connected(bridge: Bridge, veth: str, do: Callable[[], Any]) -> Any:
+    """What `do` gives in a child on `bridge`, as the spawner makes one; its failure as [stage, errno, detail]."""
+    read, write = os.pipe()
+    if (pid := os.fork()) == 0:
+        try:
+            netlink.connect(bridge, veth)
+            answer = do()
+        except Failed as failed:
+            answer = [failed.stage, failed.errno, failed.detail]
+        except BaseException as error:
+            answer = repr(error)
+        os.write(write, json.dumps(answer).encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as file:
+        answer = json.loads(file.read())
+    os.waitpid(pid, 0)
+    return answer

@@ -23,7 +23,7 @@ INSIDE = "eth0"
 _NLMSG_ERROR, _NLMSG_ALIGN = 2, 4
 _REQUEST, _ACK, _EXCL, _CREATE = 0x1, 0x4, 0x200, 0x400  # NLM_F_…
 _RTM_NEWLINK, _RTM_NEWADDR, _RTM_NEWROUTE = 16, 20, 24
-_IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_NET_NS_PID = 3, 4, 10, 18, 19
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_NET_NS_PID = 1, 3, 4, 10, 18, 19
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER, _NLA_F_NESTED = 1, 2, 1, 0x8000
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
 _RTA_OIF, _RTA_GATEWAY = 4, 5
@@ -40,22 +40,29 @@ def veth_name(marker: str) -> str:
     return f"ff{blake2s(marker.encode(), digest_size=6).hexdigest()}"
 
 
+def hardware_address(ip: str) -> bytes:
+    """Of its interface. Made of its IPv4 address, as Docker's: no neighbour has an old one for the same IP in mind."""
+    return b"\x02\x42" + ip_address(ip).packed
+
+
 def connect(bridge: Bridge, veth: str) -> None:
     """Leave the host's network for a new one on `bridge`. Failed: no such bridge, name or memory; not root."""
     what = f"bridge {bridge.name}"
     try:
+        address = IPv4Interface(bridge.address)
+        hardware = hardware_address(str(address.ip))
         with _open() as host:
             index, mtu = socket.if_nametoindex(bridge.name), _mtu(bridge.name)
             what = "namespace"
             kernel.unshare(kernel.CLONE_NEWNET)
             what = f"interface {veth} on {bridge.name}"
-            _request(host, _RTM_NEWLINK, _EXCL | _CREATE, _pair(veth, index, mtu, os.getpid()))
+            _request(host, _RTM_NEWLINK, _EXCL | _CREATE, _pair(veth, index, mtu, hardware, os.getpid()))
         what = f"address {bridge.address} with gateway {bridge.gateway}"
         with _open() as own:
             inside = socket.if_nametoindex(INSIDE)
             for index in (socket.if_nametoindex("lo"), inside):
                 _request(own, _RTM_NEWLINK, 0, _link(index, _IFF_UP))
-            _request(own, _RTM_NEWADDR, _EXCL | _CREATE, _address(inside, IPv4Interface(bridge.address)))
+            _request(own, _RTM_NEWADDR, _EXCL | _CREATE, _address(inside, address))
             _request(own, _RTM_NEWROUTE, _EXCL | _CREATE, _default_route(inside, bridge.gateway))
         what = "/proc/sys/net/ipv4"
         for name, value in _SYSCTLS.items():
@@ -104,13 +111,14 @@ def _link(index: int, flags: int) -> bytes:
     return struct.pack("=BxHiII", socket.AF_UNSPEC, 0, index, flags, flags)
 
 
-def _pair(veth: str, bridge: int, mtu: int, pid: int) -> bytes:
+def _pair(veth: str, bridge: int, mtu: int, hardware: bytes, pid: int) -> bytes:
     """The host's end, up and on the bridge, and its peer in the network namespace of `pid`, in one message.
 
     The peer is made first and cannot be up before it has a peer of its own.
     """
     peer = (
         _link(0, 0),
+        _attribute(_IFLA_ADDRESS, hardware),
         _attribute(_IFLA_IFNAME, INSIDE.encode() + b"\0"),
         _number(_IFLA_MTU, mtu),
         _number(_IFLA_NET_NS_PID, pid),

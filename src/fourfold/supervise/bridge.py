@@ -1,0 +1,140 @@
+"""The bridge that containers are on, as values: what is asked of `ip` and `nft` to have it. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv4Network
+from typing import Any
+
+from fourfold.launch.model import Bridge
+from fourfold.spawner.netlink import hardware_address
+
+_NAME = re.compile(r"[a-z][a-z0-9]{0,14}")
+_LIKE_DEFAULT = 8
+"""A route to more than this is a default route in disguise (VPNs: 0.0.0.0/1 and 128.0.0.0/1): nobody's network."""
+_LEADING = ("unicast", "local")
+
+
+@dataclass(frozen=True)
+class BridgeNetwork:
+    """`fourfold0 10.177.0.1/16`: the interface's name, its address, and with it the network of all instances."""
+
+    name: str
+    address: IPv4Interface
+
+    @classmethod
+    def parse(cls, text: str) -> BridgeNetwork:
+        """ValueError with what was expected."""
+        name, _, address = text.strip().partition(" ")
+        expected = f"must be a name and an address such as fourfold0 10.177.0.1/16, not {text!r}"
+        if not _NAME.fullmatch(name):
+            raise ValueError(expected)
+        try:
+            parsed = IPv4Interface(address.strip())
+        except ValueError:
+            raise ValueError(expected) from None
+        network = parsed.network
+        if not 8 <= network.prefixlen <= 29:
+            raise ValueError(f"must have a prefix of 8 to 29 bits, not {network.prefixlen}")
+        if parsed.ip in (network.network_address, network.broadcast_address) or parsed.is_loopback:
+            raise ValueError(f"must be the address of a host, not {parsed.ip}")
+        return cls(name, parsed)
+
+    @property
+    def gateway(self) -> str:
+        """Its own address, where instances find the way out and the gateway's internal listeners."""
+        return str(self.address.ip)
+
+    @property
+    def table(self) -> str:
+        """Of nftables: one per bridge, so that two daemons do not share one. `-` keeps it apart from other names."""
+        return f"fourfold-{self.name.removeprefix('fourfold')}"
+
+    def instance(self, address: str) -> Bridge:
+        """What an instance with this address is connected to."""
+        return Bridge(self.name, f"{address}/{self.address.network.prefixlen}", self.gateway)
+
+
+def make(network: BridgeNetwork, mtu: int, owner: str) -> str:
+    """For `ip -batch -`: one process, so that it is not left half-made. `owner` without spaces and quotes.
+
+    Its hardware address is given: one without takes that of a port, and changes it whenever ports come and go.
+    Without IPv6: everything on it is reached by IPv4, and rules then need to know no more.
+    """
+    hardware = hardware_address(network.gateway).hex(":")
+    return "\n".join(
+        (
+            f"link add dev {network.name} address {hardware} mtu {mtu} type bridge",
+            f"link set dev {network.name} alias {owner}",
+            f"link set dev {network.name} addrgenmode none",
+            f"address add {network.address} broadcast + dev {network.name}",
+            f"link set dev {network.name} up",
+            "",
+        )
+    )
+
+
+def rules(network: BridgeNetwork, ports: Collection[int]) -> str:
+    """For `nft -f -`, which does all of it or nothing: the table as it is to be, whatever it was.
+
+    From the bridge only `ports` of its own address are reached on this host, and everything elsewhere; to it come
+    answers only. What this host itself sends (probes, the gateway) is not asked.
+    """
+    name, table = network.name, f"inet {network.table}"
+    return f"""\
+add table {table}
+delete table {table}
+table {table} {{
+    set ports {{
+        type inet_service
+    }}
+    chain input {{
+        type filter hook input priority filter; policy accept;
+        iifname != "{name}" accept
+        ct state established,related accept
+        ip daddr {network.gateway} tcp dport @ports accept
+        reject
+    }}
+    chain forward {{
+        type filter hook forward priority filter; policy accept;
+        oifname "{name}" ct state established,related accept
+        iifname "{name}" accept
+        oifname "{name}" reject
+    }}
+    chain postrouting {{
+        type nat hook postrouting priority srcnat; policy accept;
+        ip saddr {network.address.network} oifname != "{name}" masquerade
+    }}
+}}
+{_elements(network, ports)}"""
+
+
+def allow(network: BridgeNetwork, ports: Collection[int]) -> str:
+    """For `nft -f -`: these ports and no others, at one stroke."""
+    return f"flush set inet {network.table} ports\n{_elements(network, ports)}"
+
+
+def _elements(network: BridgeNetwork, ports: Collection[int]) -> str:
+    listed = ", ".join(str(port) for port in sorted(ports))
+    return f"add element inet {network.table} ports {{ {listed} }}\n" if listed else ""
+
+
+def overlap(network: BridgeNetwork, routes: Iterable[Mapping[str, Any]]) -> str | None:
+    """Of what `ip -j -4 route show table all` says: what already leads to one of its addresses, or None."""
+    for route in routes:
+        if route["dst"] == "default" or route.get("dev") == network.name:
+            continue
+        if route.get("type", "unicast") not in _LEADING:
+            continue
+        there = IPv4Network(route["dst"])
+        if there.prefixlen >= _LIKE_DEFAULT and there.overlaps(network.address.network):
+            return f"{there} ({route.get('dev', 'several interfaces')})"
+    return None
+
+
+def way_out(routes: Iterable[Mapping[str, Any]]) -> str | None:
+    """Of the same: the interface of the default route with the lowest metric."""
+    ways = [route for route in routes if route["dst"] == "default" and "dev" in route and "table" not in route]
+    return min(ways, key=lambda route: int(route.get("metric", 0)))["dev"] if ways else None

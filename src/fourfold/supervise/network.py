@@ -1,0 +1,230 @@
+"""The bridge of this daemon's containers, on this host: made when it is first needed, kept right, removed.
+
+It belongs to one home, whose state folder is written on it (`ip link show`: alias): two daemons that gave out the same
+addresses would break each other's containers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+from fourfold.errors import UserError, WorldError
+from fourfold.supervise import bridge
+from fourfold.supervise.bridge import BridgeNetwork
+
+log = logging.getLogger(__name__)
+
+CHECK_SECONDS = 10.0
+"""Between two looks at whether the rules are there: firewalls that are loaded anew often throw away all others'."""
+PROGRAMS = {"ip": "iproute2", "nft": "nftables"}
+"""Command -> the Debian package that brings it."""
+FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+_LONGEST_ALIAS = 255
+_OWNER = "fourfold:"
+_USUAL_MTU = 1500
+
+
+def program(name: str) -> str | None:
+    """Where it is; None when it is not installed. Daemons of users often have no `sbin` in their PATH."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin")
+
+
+def missing() -> str | None:
+    """Why this daemon can make no bridge, without trying; None when nothing is known against it."""
+    if os.geteuid() != 0:
+        return "only root can make networks"
+    for name, package in PROGRAMS.items():
+        if program(name) is None:
+            return f"{name} is not installed: apt-get install {package}"
+    return None
+
+
+class Network:
+    """One per daemon. `home` is the folder that tells it from other daemons of this host."""
+
+    def __init__(self, network: BridgeNetwork, home: Path) -> None:
+        self.network = network
+        self._owner = _OWNER + quote(str(home))[len(_OWNER) - _LONGEST_ALIAS :]
+        self._lock = asyncio.Lock()
+        self._index: int | None = None
+        """Of the interface that was made or found."""
+        self._ports: frozenset[int] = frozenset()
+
+    @property
+    def address(self) -> str | None:
+        """What the gateway is to listen on besides loopback: None until the bridge has been made."""
+        return self.network.gateway if self._index is not None else None
+
+    async def adopt(self) -> None:
+        """Find what an earlier daemon of this home has left; nothing is changed."""
+        if missing() is None:
+            await self._locked(self._adopt)
+
+    async def make(self) -> None:
+        """Have it; quick when it is there. UserError: addresses or name are another's; WorldError: the system's no."""
+        if self._index is None or self._index != self._present():
+            await self._locked(self._make)
+
+    async def allow(self, ports: Collection[int]) -> None:
+        """Those of the gateway's internal listeners, from now on. WorldError."""
+        if self._ports != (wanted := frozenset(ports)):
+            self._ports = wanted
+            if self._index is not None:
+                await self._locked(lambda: self._nft(bridge.allow(self.network, self._ports)))
+
+    async def remove(self) -> None:
+        """When nothing is on it any more. What does not go is told in the log."""
+        if self._index is not None:
+            await self._locked(self._remove)
+
+    async def keep(self) -> None:
+        """Mend what others have broken, until cancelled."""
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            if self._index is None:
+                continue
+            try:
+                await self._locked(self._mend)
+            except (UserError, WorldError) as error:
+                log.error("%s", error)
+
+    async def _locked(self, do: Callable[[], None]) -> None:
+        async with self._lock:
+            await asyncio.to_thread(do)
+
+    # -- in a thread ----------------------------------------------------------------------------------------------
+
+    def _adopt(self) -> None:
+        link = self._link()
+        if link is not None and self._is_ours(link) and self._addresses() == [str(self.network.address)]:
+            self._index = link["ifindex"]
+
+    def _make(self) -> None:
+        """Also of something half-made, or made with other settings."""
+        if (why := missing()) is not None:
+            raise UserError(f"cannot make the network of containers: {why}", "`fourfold doctor` tells what is missing")
+        link = self._link()
+        if link is not None:
+            self._refuse_others(link)
+            if self._addresses() != [str(self.network.address)]:
+                self._refuse_used()
+                self._ip("link", "delete", "dev", self.network.name)
+                link = None
+        routes = self._asked("-4", "route", "show", "table", "all")
+        if taken := bridge.overlap(self.network, routes):
+            raise UserError(
+                f"cannot make the bridge {self.network.name} with {self.network.address}: {taken} is there already",
+                f'choose another network: bridge = "{self.network.name} 10.201.0.1/16" in fourfold.toml',
+            )
+        if link is None:
+            self._ip("-batch", "-", given=bridge.make(self.network, self._mtu(routes), self._owner))
+        self._forward()
+        self._nft(bridge.rules(self.network, self._ports))
+        self._index = self._present()
+
+    def _mend(self) -> None:
+        if self._index != self._present() or not self._has_rules():
+            log.warning("the bridge %s or its rules were removed by another program: made again", self.network.name)
+            self._make()
+        self._forward()
+
+    def _remove(self) -> None:
+        self._index = None
+        for argv in (("ip", "link", "delete", "dev", self.network.name), ("nft", "delete", "table", *self._table)):
+            try:
+                self._run(*argv)
+            except WorldError as error:
+                log.warning("%s", error)
+
+    def _refuse_others(self, link: dict[str, Any]) -> None:
+        if self._is_ours(link):
+            return
+        alias = str(link.get("ifalias", ""))
+        other = unquote(alias.removeprefix(_OWNER)) if alias.startswith(_OWNER) else None
+        who = f"the daemon of {other} has it" if other else "it is there, and not Fourfold's"
+        away = f"`ip link delete dev {self.network.name}` removes one that is not needed any more"
+        raise UserError(
+            f"cannot make the bridge {self.network.name}: {who}",
+            f'take another: bridge = "fourfold1 10.201.0.1/16" in fourfold.toml; {away}',
+        )
+
+    def _refuse_used(self) -> None:
+        """Another network was set while containers were on this one."""
+        if self._asked("link", "show", "master", self.network.name):
+            raise UserError(
+                f"cannot give the bridge {self.network.name} the address {self.network.address}: containers are on it",
+                "stop them first (`fourfold down`), or set `bridge` in fourfold.toml back",
+            )
+
+    def _is_ours(self, link: dict[str, Any]) -> bool:
+        return bool(link.get("ifalias") == self._owner)
+
+    def _present(self) -> int | None:
+        """Without asking a program; /sys would show the network that it was mounted in."""
+        try:
+            return socket.if_nametoindex(self.network.name)
+        except OSError:
+            return None
+
+    def _link(self) -> dict[str, Any] | None:
+        return next((each for each in self._asked("link") if each.get("ifname") == self.network.name), None)
+
+    def _addresses(self) -> list[str]:
+        (link,) = self._asked("-4", "address", "show", "dev", self.network.name) or [{"addr_info": []}]
+        return [f"{each['local']}/{each['prefixlen']}" for each in link["addr_info"]]
+
+    def _mtu(self, routes: list[dict[str, Any]]) -> int:
+        """As large as the way out: what comes from containers need not be cut, and servers need not be told."""
+        way = bridge.way_out(routes)
+        return int(self._asked("link", "show", "dev", way)[0]["mtu"]) if way else _USUAL_MTU
+
+    def _forward(self) -> None:
+        try:
+            if FORWARDING.read_text().strip() == "0":
+                FORWARDING.write_text("1")
+        except OSError as error:
+            raise WorldError(f"cannot set {FORWARDING}: {error.strerror}") from error
+
+    @property
+    def _table(self) -> tuple[str, str]:
+        return "inet", self.network.table
+
+    def _has_rules(self) -> bool:
+        try:
+            return bool(self._run("nft", "list", "set", *self._table, "ports"))
+        except WorldError:
+            return False
+
+    def _nft(self, script: str) -> None:
+        self._run("nft", "-f", "-", given=script)
+
+    def _asked(self, *arguments: str) -> list[dict[str, Any]]:
+        """`ip` says {} for an interface that does not fit."""
+        said = json.loads(self._ip("-j", *arguments) or "[]")
+        return [each for each in said if each]
+
+    def _ip(self, *arguments: str, given: str = "") -> str:
+        return self._run("ip", *arguments, given=given)
+
+    def _run(self, name: str, *arguments: str, given: str = "") -> str:
+        path = program(name) or name
+        try:
+            done = subprocess.run(
+                [path, *arguments], input=given, capture_output=True, text=True, timeout=30, env={"LC_ALL": "C"}
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise WorldError(f"cannot set up the network of containers: {name}: {error}") from error
+        if done.returncode != 0:
+            said = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[0]
+            raise WorldError(f"cannot set up the network of containers: {name} {arguments[0]}: {said}")
+        return done.stdout

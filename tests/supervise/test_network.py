@@ -1,0 +1,327 @@
+"""The bridge of containers: what is asked for as values, and the real thing in networks of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fourfold.errors import UserError, WorldError
+from fourfold.spawner import netlink
+from fourfold.spawner.request import Bridge
+from fourfold.supervise import bridge, network
+from fourfold.supervise.bridge import BridgeNetwork
+from fourfold.supervise.network import FORWARDING, Network
+from tests.support.netns import connected, own_network, run
+from tests.support.wait import until
+
+STARTS = itertools.count()
+USUAL = BridgeNetwork.parse("fourfold0 10.177.0.1/16")
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root may make network namespaces")
+
+
+# -- values -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_setting_is_read() -> None:
+    assert (USUAL.name, str(USUAL.address), USUAL.gateway, USUAL.table) == (
+        "fourfold0",
+        "10.177.0.1/16",
+        "10.177.0.1",
+        "fourfold-0",
+    )
+    instance = USUAL.instance("10.177.0.5")
+    assert (instance.name, instance.address, instance.gateway) == ("fourfold0", "10.177.0.5/16", "10.177.0.1")
+
+
+NO_BRIDGES = """\
+fourfold0
+10.177.0.1/16
+0 10.1.0.1/16
+a-b 10.1.0.1/16
+sixteenletterslo 10.1.0.1/16
+br0; 10.1.0.1/16
+br0 10.1.0.1
+br0 x/16
+br0 10.1.0.0/16
+br0 10.1.255.255/16
+br0 10.1.0.1/30
+br0 10.1.0.1/7
+br0 127.0.0.1/16
+br0 ::1/64"""
+
+
+@pytest.mark.parametrize("text", ["", *NO_BRIDGES.splitlines()])
+def test_what_cannot_be_a_bridge_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must "):
+        BridgeNetwork.parse(text)
+
+
+def test_tables_of_bridges_differ() -> None:
+    names = ("fourfold0", "fourfold1", "fourfold", "br0", "fourfoldbr0x")
+    assert len({BridgeNetwork.parse(f"{name} 10.1.0.1/16").table for name in names}) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("route", "taken"),
+    [
+        ({"dst": "default", "dev": "eth0"}, None),
+        ({"dst": "10.176.0.0/16", "dev": "eth0"}, None),
+        ({"dst": "10.177.3.0/24", "dev": "eth0"}, "10.177.3.0/24 (eth0)"),
+        ({"dst": "10.0.0.0/8", "dev": "tun0"}, "10.0.0.0/8 (tun0)"),
+        ({"dst": "10.177.9.9", "dev": "wg0"}, "10.177.9.9/32 (wg0)"),
+        ({"type": "local", "dst": "10.177.0.1", "dev": "eth1", "table": "local"}, "10.177.0.1/32 (eth1)"),
+        ({"dst": "10.177.0.0/16", "nexthops": []}, "10.177.0.0/16 (several interfaces)"),
+        ({"type": "unreachable", "dst": "10.0.0.0/8", "dev": "lo"}, None),
+        ({"dst": "0.0.0.0/1", "dev": "tun0"}, None),
+        ({"dst": "10.177.0.0/16", "dev": "fourfold0"}, None),
+    ],
+    ids=lambda value: value["dst"] if isinstance(value, dict) else "",
+)
+def test_routes_that_are_in_the_way(route: dict[str, Any], taken: str | None) -> None:
+    assert bridge.overlap(USUAL, [route]) == taken
+
+
+def test_the_way_out_is_the_best_default_route() -> None:
+    routes = [
+        {"dst": "default", "dev": "wlan0", "metric": 600},
+        {"dst": "default", "dev": "eth0", "metric": 100},
+        {"dst": "default", "dev": "tun0", "table": "51820"},
+        {"dst": "10.0.0.0/8", "dev": "eth1"},
+    ]
+    assert bridge.way_out(routes) == "eth0"
+    assert bridge.way_out([]) is None
+
+
+def test_ports_are_replaced_at_one_stroke() -> None:
+    assert bridge.allow(USUAL, [19001, 19000]) == (
+        "flush set inet fourfold-0 ports\nadd element inet fourfold-0 ports { 19000, 19001 }\n"
+    )
+    assert bridge.allow(USUAL, []) == "flush set inet fourfold-0 ports\n"
+
+
+@pytest.mark.parametrize("lacks", ["ip", "nft"])
+def test_what_is_missing_is_named(lacks: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "program", lambda name: None if name == lacks else f"/usr/sbin/{name}")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    package = {"ip": "iproute2", "nft": "nftables"}[lacks]
+    assert network.missing() == f"{lacks} is not installed: apt-get install {package}"
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert network.missing() == "only root can make networks"
+
+
+# -- the real thing ---------------------------------------------------------------------------------------------------
+
+
+def in_network(test: Callable[[Network], Awaitable[None]]) -> Callable[[Path], None]:
+    """Run a test in a network namespace of its own, with a Network that has made nothing yet."""
+
+    def wrapped(tmp_path: Path) -> None:
+        with own_network():
+            asyncio.run(_awaited(test(Network(USUAL, tmp_path / "a home"))))
+
+    wrapped.__name__, wrapped.__doc__ = test.__name__, test.__doc__
+    return root_only(wrapped)
+
+
+async def _awaited(test: Awaitable[None]) -> None:
+    await test
+
+
+def links() -> list[str]:
+    return [link["ifname"] for link in json.loads(run("ip", "-j", "link"))]
+
+
+def tables() -> list[str]:
+    return [word for word in run("nft", "list", "tables").split() if word.startswith("fourfold")]
+
+
+def in_container(number: int, do: Callable[[], Any]) -> Any:
+    bridge = Bridge("fourfold0", f"10.177.0.{number}/16", "10.177.0.1")
+    return connected(bridge, netlink.veth_name(f"{next(STARTS)}"), do)  # a name is free a little after its end
+
+
+def reaches(host: str, port: int) -> str:
+    try:
+        socket.create_connection((host, port), timeout=3).close()
+    except OSError as error:
+        return type(error).__name__
+    return "yes"
+
+
+@in_network
+async def test_it_is_made_once_and_removed(own: Network) -> None:
+    before = links()
+    assert own.address is None
+    await own.make()
+    assert own.address == "10.177.0.1" and FORWARDING.read_text().strip() == "1"
+    (link,) = json.loads(run("ip", "-j", "-d", "address", "show", "dev", "fourfold0"))
+    assert (link["mtu"], link["address"], link["linkinfo"]["info_kind"]) == (1500, "02:42:0a:b1:00:01", "bridge")
+    assert [each["local"] for each in link["addr_info"]] == ["10.177.0.1"] and "UP" in link["flags"]
+    assert tables() == ["fourfold-0"]
+    made = run("nft", "list", "ruleset")
+    await own.make()
+    await own._locked(own._make)
+    assert run("nft", "list", "ruleset") == made and links() == [*before, "fourfold0"]
+    await own.remove()
+    assert links() == before and tables() == [] and own.address is None
+
+
+@in_network
+async def test_what_is_reached_from_a_container(own: Network) -> None:
+    """The gateway's internal ports on the bridge's address, and no other port of this host at none of its addresses."""
+    run("ip", "address", "add", "192.0.2.9/24", "dev", "lo")
+    await own.allow([19000])
+    await own.make()
+    with closing(socket.create_server(("0.0.0.0", 19000))), closing(socket.create_server(("0.0.0.0", 22022))):
+        assert in_container(5, lambda: reaches("10.177.0.1", 19000)) == "yes"
+        for host, port in (("10.177.0.1", 22022), ("192.0.2.9", 19000), ("192.0.2.9", 22022)):
+            assert in_container(5, lambda host=host, port=port: reaches(host, port)) == "ConnectionRefusedError"
+        await own.allow([22022])
+        assert in_container(5, lambda: reaches("10.177.0.1", 19000)) == "ConnectionRefusedError"
+        assert in_container(5, lambda: reaches("10.177.0.1", 22022)) == "yes"
+        await own.allow([])
+        assert in_container(5, lambda: reaches("10.177.0.1", 22022)) == "ConnectionRefusedError"
+    until(lambda: not any(name.startswith("ff") for name in links()))
+
+
+@in_network
+async def test_the_way_out_is_hidden_behind_this_host(own: Network) -> None:
+    """A machine outside sees this host's address, can answer, and cannot begin."""
+    await own.make()
+    run("ip", "link", "add", "out0", "type", "veth", "peer", "name", "out1")
+    run("ip", "address", "add", "192.0.2.1/24", "dev", "out0")
+    run("ip", "link", "set", "out0", "up")
+    ready_read, ready = os.pipe()
+    if (outside := os.fork()) == 0:
+        try:
+            netlink.kernel.unshare(netlink.kernel.CLONE_NEWNET)
+            os.write(ready, b"namespace")
+            until(lambda: "out1" in links())
+            run("ip", "address", "add", "192.0.2.2/24", "dev", "out1")
+            run("ip", "link", "set", "out1", "up")
+            run("ip", "route", "add", "10.177.0.0/16", "via", "192.0.2.1")
+            with socket.create_server(("192.0.2.2", 80)) as server:
+                os.write(ready, b"listens")
+                server.settimeout(10)
+                connection, (peer, _) = server.accept()
+                begun = reaches("10.177.0.6", 80)
+                connection.sendall(f"{peer} {begun}".encode())
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.read(ready_read, 9) == b"namespace"
+    run("ip", "link", "set", "out1", "netns", str(outside))
+    assert os.read(ready_read, 9) == b"listens"
+
+    def ask() -> str:
+        with socket.create_server(("0.0.0.0", 80)), socket.create_connection(("192.0.2.2", 80), timeout=10) as there:
+            return there.recv(100).decode()
+
+    assert in_container(6, ask) == "192.0.2.1 ConnectionRefusedError"
+    assert os.waitpid(outside, 0)[1] == 0  # noqa: ASYNC222
+
+
+@in_network
+async def test_a_later_daemon_finds_it(own: Network) -> None:
+    await own.adopt()
+    assert own.address is None
+    await own.make()
+    later = Network(USUAL, Path(own._owner.removeprefix("fourfold:").replace("%20", " ")))
+    await later.adopt()
+    assert later.address == "10.177.0.1"
+    await later.make()
+    await later.remove()
+    assert links() == ["lo"]
+
+
+@in_network
+async def test_another_home_is_refused(own: Network) -> None:
+    await own.make()
+    other = Network(USUAL, Path("/other"))
+    await other.adopt()
+    assert other.address is None
+    with pytest.raises(UserError, match=r"cannot make the bridge fourfold0: the daemon of /.*/a home has it"):
+        await other.make()
+    beside = Network(BridgeNetwork.parse("fourfold1 10.178.0.1/16"), Path("/other"))
+    await beside.make()
+    assert tables() == ["fourfold-0", "fourfold-1"]
+    within = Network(BridgeNetwork.parse("fourfold2 10.177.8.1/24"), Path("/third"))
+    with pytest.raises(UserError, match=r"10.177.0.0/16 \(fourfold0\) is there already"):
+        await within.make()
+
+
+@in_network
+async def test_a_bridge_that_is_not_fourfolds_is_left_alone(own: Network) -> None:
+    run("ip", "link", "add", "fourfold0", "type", "bridge")
+    with pytest.raises(UserError, match="it is there, and not Fourfold's"):
+        await own.make()
+    assert links() == ["lo", "fourfold0"] and tables() == []
+
+
+@in_network
+async def test_another_network_is_taken_once_nothing_is_on_the_old_one(own: Network) -> None:
+    await own.make()
+    changed = Network(BridgeNetwork.parse("fourfold0 10.99.0.1/24"), Path("/"))
+    changed._owner = own._owner
+
+    run("ip", "link", "add", "port", "type", "veth", "peer", "name", "other")
+    run("ip", "link", "set", "port", "master", "fourfold0")
+    with pytest.raises(UserError, match="containers are on it"):
+        await changed.make()
+    run("ip", "link", "delete", "port")
+    await changed.make()
+    (link,) = json.loads(run("ip", "-j", "-4", "address", "show", "dev", "fourfold0"))
+    assert [each["local"] for each in link["addr_info"]] == ["10.99.0.1"]
+
+
+@in_network
+async def test_what_another_program_removes_is_made_again(own: Network) -> None:
+    await own.allow([19000])
+    await own.make()
+    run("nft", "flush", "ruleset")
+    FORWARDING.write_text("0")
+    own._mend()
+    assert tables() == ["fourfold-0"] and "19000" in run("nft", "list", "set", "inet", "fourfold-0", "ports")
+    assert FORWARDING.read_text().strip() == "1"
+    run("ip", "link", "delete", "fourfold0")
+    await own.make()
+    assert "fourfold0" in links()
+
+
+@in_network
+async def test_what_the_system_refuses_is_said(own: Network) -> None:
+    own.network = BridgeNetwork.parse("lo 10.5.0.1/16")
+    own._refuse_others = lambda link: None  # type: ignore[method-assign]
+    own._addresses = list  # type: ignore[method-assign]
+    with pytest.raises(WorldError, match="cannot set up the network of containers: ip link: "):
+        await own.make()
+
+
+@root_only
+def test_as_large_as_the_way_out(tmp_path: Path) -> None:
+    async def test() -> None:
+        run("ip", "link", "add", "up0", "mtu", "1400", "type", "bridge")
+        run("ip", "address", "add", "192.0.2.1/24", "dev", "up0")
+        run("ip", "link", "set", "up0", "up")
+        run("ip", "route", "add", "default", "via", "192.0.2.2")
+        await Network(USUAL, tmp_path).make()
+        assert json.loads(run("ip", "-j", "link", "show", "dev", "fourfold0"))[0]["mtu"] == 1400
+
+    with own_network():
+        asyncio.run(test())
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_here() -> Iterator[None]:
+    before = links()
+    yield
+    assert links() == before
