@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,10 +16,14 @@ from fourfold.control.starter import Starter
 from fourfold.errors import WorldError
 from fourfold.launch.model import Powers
 from fourfold.paths import Paths
+from fourfold.spec.model import Service
+from fourfold.store import layout
 from fourfold.store.artifacts import Artifacts
+from fourfold.supervise.bridge import BridgeNetwork
 from fourfold.supervise.supervisor import Supervisor
-from tests.store.samples import service_row
+from tests.store.samples import FixedClock, app_row, instance, open_in, release, service_row
 
+BRIDGE = BridgeNetwork.parse("fourfold0 10.177.0.1/29")
 SERVICE = service_row(uid=790007)
 
 
@@ -29,7 +35,7 @@ def paths(tmp_path: Path) -> Paths:
 @pytest.fixture
 def starter(paths: Paths) -> Starter:
     supervisor = cast(Supervisor, SimpleNamespace(powers=Powers(users=True)))
-    return Starter(paths, Settings(), cast(Registry, None), Artifacts(paths), supervisor, cast(Any, None))
+    return Starter(paths, Settings(), cast(Registry, None), Artifacts(paths), supervisor, cast(Any, None), BRIDGE)
 
 
 def test_a_volume_is_there_with_its_owner_or_not_at_all(
@@ -57,3 +63,67 @@ def test_a_disk_that_is_not_there_is_the_worlds_fault(paths: Paths, starter: Sta
     paths.volumes.symlink_to("/nonexistent/disk")
     with pytest.raises(WorldError, match="cannot make the volume data of web: "):
         starter._volume(SERVICE, "data")
+
+
+SPEC = {"source": "./x", "run": "x", "container": {}}
+
+
+@pytest.fixture
+def placing(paths: Paths) -> Iterator[Starter]:
+    """Of services at rest, on a bridge with room for five."""
+    layout.create(paths, root=False)
+    store = open_in(paths, FixedClock())
+    registry = Registry(store)
+    with registry.transaction():
+        registry.put_app(app_row(externals={"db": {"url": "postgres://db.internal/shop"}}))
+        registry.add_release(release(spec=SPEC))
+        registry.put_service(service_row(internal_port=19000))
+    supervisor = cast(Supervisor, SimpleNamespace(powers=Powers()))
+    yield Starter(paths, Settings(), registry, Artifacts(paths), supervisor, cast(Any, None), BRIDGE)
+    store.database.close()
+
+
+def spec(port: Any = 8080, network: str = "bridge") -> Service:
+    return Service.model_validate(SPEC | {"port": port, "container": {"network": network}})
+
+
+@pytest.mark.parametrize(
+    ("service", "role", "expected"),
+    [
+        (spec(), "serve", ("10.177.0.2", 8080)),
+        (spec({"fixed": 9000}), "serve", ("10.177.0.2", 9000)),
+        (spec(None), "serve", ("10.177.0.2", None)),
+        (spec(), "before", ("10.177.0.2", None)),
+        (spec({"fixed": 9000}, "host"), "serve", (None, 9000)),
+    ],
+)
+def test_where_a_container_is_reached(placing: Starter, service: Service, role: Any, expected: Any) -> None:
+    row = instance("a", role=role, revision="1.container.0.", port=1, address="10.177.0.6")
+    placed = placing._placed(row, service)
+    assert (placed.address, placed.port) == expected
+
+
+def test_a_process_is_reached_on_loopback(placing: Starter) -> None:
+    placed = placing._placed(instance("a", revision="1.process.0.", address="10.177.0.2", port=8080), spec())
+    assert placed.address is None and placed.port in range(20_000, 30_000)
+
+
+def test_addresses_go_round_and_end(placing: Starter) -> None:
+    given = []
+    for number in range(5):
+        row = placing._placed(instance(f"a{number}", revision="1.container.0."), spec())
+        with placing._registry.transaction():
+            placing._registry.put_instance(row)
+        given.append(row.address)
+    assert given == [f"10.177.0.{number}" for number in range(2, 7)]
+    with pytest.raises(WorldError, match=r"cannot find a free address: all of 10.177.0.0/29 are in use"):
+        placing._placed(instance("b", revision="1.container.0."), spec())
+    with placing._registry.transaction():
+        placing._registry.put_instance(replace(placing._registry.instances["a1"], state="gone"))
+    assert placing.next_address() == "10.177.0.3"
+
+
+def test_urls_are_those_that_the_consumer_reaches(placing: Starter) -> None:
+    external = {"DB_URL": "postgres://db.internal/shop"}
+    assert placing.urls(instance("a")) == external | {"WEB_URL": "http://127.0.0.1:19000"}
+    assert placing.urls(instance("a", address="10.177.0.4")) == external | {"WEB_URL": "http://10.177.0.1:19000"}

@@ -16,6 +16,7 @@ from fourfold.control.traffic import GatewayTraffic
 from fourfold.errors import FourfoldError, UserError, WorldError
 from fourfold.gateway.haproxy import Gateway
 from fourfold.gateway.model import Backend, GatewayConfig
+from fourfold.supervise.network import Network
 from tests.control.life import CERTIFICATES, Life, Want
 from tests.store.samples import instance
 
@@ -56,14 +57,35 @@ class FakeGateway:
         return {f"{rule.backend}{rule.path}" for frontend in self.config.frontends for rule in frontend.rules}
 
 
+class FakeNetwork:
+    def __init__(self) -> None:
+        self.address: str | None = None
+        self.ports: set[int] = set()
+        self.fails: FourfoldError | None = None
+
+    async def make(self) -> None:
+        if self.fails is not None:
+            raise self.fails
+        self.address = "10.177.0.1"
+
+    async def allow(self, ports: set[int]) -> None:
+        self.ports = ports
+
+
 class Scene:
     def __init__(self, life: Life) -> None:
         self.life = life
         self.gateway = FakeGateway()
+        self.network = FakeNetwork()
         self.told: list[tuple[str, str]] = []
         self.woken = 0
         self.traffic = GatewayTraffic(
-            self.registry, cast(Gateway, self.gateway), CERTIFICATES, self._wake, lambda *what: self.told.append(what)
+            self.registry,
+            cast(Gateway, self.gateway),
+            cast(Network, self.network),
+            CERTIFICATES,
+            self._wake,
+            lambda *what: self.told.append(what),
         )
         with self.registry.transaction():
             self.registry.put_instance(instance("fourfold.gateway-0-a", "gateway", app="fourfold"))
@@ -171,6 +193,37 @@ async def test_a_configuration_that_cannot_be_is_tried_again_later_and_told_once
     assert caught == ["HAProxy does not want to"]
     scene.gateway.refuse = lambda config: None
     await scene.until(lambda: scene.gateway.config == scene.life.config())  # without anything that wakes it
+
+
+def on_bridge(scene: Scene) -> None:
+    """An instance of `old.web`, from now on."""
+    row = scene.registry.of_service("old.web")[0]
+    with scene.registry.transaction():
+        scene.registry.put_instance(replace(row, address="10.177.0.5", port=8080))
+    scene.traffic.sync()
+
+
+@played
+async def test_the_bridge_is_made_when_an_instance_is_to_be_on_it_and_listened_on(scene: Scene) -> None:
+    assert scene.network.address is None and scene.gateway.config.bridge is None
+    on_bridge(scene)
+    await scene.until(lambda: scene.gateway.config.bridge == "10.177.0.1")
+    assert scene.network.ports == {backend.internal_port for backend in scene.gateway.config.backends}
+    (server,) = scene.gateway.config.backends[0].servers
+    assert (server.host, server.port) == ("10.177.0.5", 8080)
+
+
+@played
+async def test_without_a_bridge_all_others_are_served(scene: Scene) -> None:
+    scene.network.fails = UserError("10.177.0.0/16 is there already")
+    on_bridge(scene)
+    scene.life.up(Want("web", ("/c",)), app="young")
+    scene.life.settle()
+    await scene.traffic.settled("young")
+    assert "young.web/c" in scene.gateway.routes() and scene.gateway.config.bridge is None
+    scene.network.fails = None
+    scene.traffic.sync()
+    await scene.until(lambda: scene.gateway.config.bridge == "10.177.0.1")
 
 
 @played

@@ -9,13 +9,14 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fourfold.errors import UserError, WorldError
-from fourfold.spawner import netlink
+from fourfold.spawner import kernel, netlink
 from fourfold.spawner.request import Bridge
 from fourfold.supervise import bridge, network
 from fourfold.supervise.bridge import BridgeNetwork
@@ -91,7 +92,7 @@ def test_routes_that_are_in_the_way(route: dict[str, Any], taken: str | None) ->
 
 
 def test_the_way_out_is_the_best_default_route() -> None:
-    routes = [
+    routes: list[dict[str, Any]] = [
         {"dst": "default", "dev": "wlan0", "metric": 600},
         {"dst": "default", "dev": "eth0", "metric": 100},
         {"dst": "default", "dev": "tun0", "table": "51820"},
@@ -184,7 +185,7 @@ async def test_what_is_reached_from_a_container(own: Network) -> None:
     with closing(socket.create_server(("0.0.0.0", 19000))), closing(socket.create_server(("0.0.0.0", 22022))):
         assert in_container(5, lambda: reaches("10.177.0.1", 19000)) == "yes"
         for host, port in (("10.177.0.1", 22022), ("192.0.2.9", 19000), ("192.0.2.9", 22022)):
-            assert in_container(5, lambda host=host, port=port: reaches(host, port)) == "ConnectionRefusedError"
+            assert in_container(5, partial(reaches, host, port)) == "ConnectionRefusedError"
         await own.allow([22022])
         assert in_container(5, lambda: reaches("10.177.0.1", 19000)) == "ConnectionRefusedError"
         assert in_container(5, lambda: reaches("10.177.0.1", 22022)) == "yes"
@@ -203,7 +204,7 @@ async def test_the_way_out_is_hidden_behind_this_host(own: Network) -> None:
     ready_read, ready = os.pipe()
     if (outside := os.fork()) == 0:
         try:
-            netlink.kernel.unshare(netlink.kernel.CLONE_NEWNET)
+            kernel.unshare(kernel.CLONE_NEWNET)
             os.write(ready, b"namespace")
             until(lambda: "out1" in links())
             run("ip", "address", "add", "192.0.2.2/24", "dev", "out1")

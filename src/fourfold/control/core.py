@@ -15,7 +15,7 @@ from fourfold.build.build import BuildRequest
 from fourfold.clock import rfc3339
 from fourfold.control import views as v
 from fourfold.control.changes import Change, Wish, changes_of, overrides_for
-from fourfold.control.checks import check_fixed_ports, check_listen, check_powers, chosen, read_app
+from fourfold.control.checks import check_fixed_ports, check_listen, check_network, check_powers, chosen, read_app
 from fourfold.control.deploy import Who
 from fourfold.control.doctor import examine
 from fourfold.control.explain import Case, explain
@@ -85,6 +85,7 @@ class Control:
         app = read_app(request.spec)
         names = chosen(app, request.services)
         check_powers(app, names, parts.supervisor.powers)
+        check_network(app, names, parts.supervisor.powers)
         check_listen(app, parts.settings)
         check_fixed_ports(parts.registry, app, names)
         wishes = [self._wish(app, name, request) for name in names]

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from ipaddress import ip_address
+from pathlib import Path
 
 import psutil
+
+_EVERY = ("0.0.0.0", "::")
+_LISTEN = "0A"
+"""TCP_LISTEN of the kernel's net/tcp_states.h."""
 
 
 class Diagnose:
@@ -14,23 +22,53 @@ class Diagnose:
     def __init__(self, main_pid: Callable[[str], int | None]) -> None:
         self._main_pid = main_pid
 
-    async def elsewhere(self, name: str, port: int) -> str:
-        """`; it listens on 0.0.0.0:3000 instead of $PORT (20013)`, or an empty string."""
+    async def elsewhere(self, name: str, host: str, port: int) -> str:
+        """`; it listens on 0.0.0.0:3000 instead of $PORT (20013)`, or an empty string. `host`: where it is asked."""
         pid = self._main_pid(name)
         if pid is None:
             return ""
         found = await asyncio.to_thread(_listening, pid)
-        if not found or any(address.endswith(f":{port}") for address in found):
-            return ""
-        return f"; it listens on {', '.join(found)} instead of $PORT ({port})"
+        return _judge(found, host, port)
 
 
-def _listening(pid: int) -> list[str]:
+def _judge(found: list[tuple[str, int]], host: str, port: int) -> str:
+    if not found or any(number == port and ip in (*_EVERY, host) for ip, number in found):
+        return ""
+    listed = ", ".join(f"[{ip}]:{number}" if ":" in ip else f"{ip}:{number}" for ip, number in found)
+    if any(number == port for _, number in found):
+        return f"; it listens on {listed} only: it must listen on $HOST"
+    return f"; it listens on {listed} instead of $PORT ({port})"
+
+
+def _listening(pid: int) -> list[tuple[str, int]]:
+    """(address, port) of a process and its children, in its own network namespace, which psutil does not look into."""
     try:
         main = psutil.Process(pid)
-        family = [main, *main.children(recursive=True)]
-        connections = [c for process in family for c in process.net_connections("tcp")]
-    except psutil.Error:
+        sockets = {inode for process in (main, *main.children(recursive=True)) for inode in _sockets(process.pid)}
+        lines = [line for name in ("tcp", "tcp6") for line in _lines(Path(f"/proc/{pid}/net/{name}"))]
+    except (psutil.Error, OSError):
         return []
-    addresses = (f"{c.laddr.ip}:{c.laddr.port}" for c in connections if c.status == psutil.CONN_LISTEN)
-    return sorted(set(addresses))
+    rows = [line.split() for line in lines]
+    return sorted({_address(row[1]) for row in rows if row[3] == _LISTEN and row[9] in sockets})
+
+
+def _sockets(pid: int) -> Iterator[str]:
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            kind, _, inode = str(entry.readlink()).partition(":")
+            if kind == "socket":
+                yield inode[1:-1]
+
+
+def _lines(table: Path) -> list[str]:
+    """Without the heading; proc(5), /proc/net/tcp. None where this machine has no IPv6."""
+    return table.read_text().splitlines()[1:] if table.exists() else []
+
+
+def _address(text: str) -> tuple[str, int]:
+    """`0100007F:1F90`: words of 32 bits in the machine's own byte order, and the port."""
+    host, _, port = text.partition(":")
+    words = [bytes.fromhex(host[start : start + 8]) for start in range(0, len(host), 8)]
+    packed = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
+    address = ip_address(packed)
+    return str(getattr(address, "ipv4_mapped", None) or address), int(port, 16)

@@ -23,6 +23,11 @@ def revision(row: ServiceRow) -> str:
     return f"{row.release}.{row.pattern}.{row.restart_nonce}.{row.secrets_digest[:12]}"
 
 
+def pattern_of(row: InstanceRow) -> str:
+    """The one that it was asked for under; its service may have moved on."""
+    return row.revision.split(".")[1]
+
+
 RESTORED = (
     "release", "pattern", "instances", "stopped", "removed", "restart_nonce", "secrets_digest", "depends_on",
     "overrides", "internal_port",
@@ -83,6 +88,19 @@ def internal_port(row: ServiceRow, deployment: Deployment | None) -> int | None:
     return row.internal_port
 
 
+def on_bridge(pattern: str, spec: Service) -> bool:
+    """Whether an instance has an address of its own, and so all ports."""
+    return pattern == "container" and spec.container.network == "bridge"
+
+
+def needs_bridge(registry: Registry) -> bool:
+    """Some instance is on it, or is to be."""
+    if any(row.address is not None and row.state != "exited" for row in registry.instances.values()):
+        return True
+    wanted = (row for row in registry.services.values() if not (row.stopped or row.removed))
+    return any(on_bridge(row.pattern, registry.spec(key_of(row), row.release)) for row in wanted)
+
+
 def goal_of(registry: Registry, key: str) -> m.Goal:
     if key == GATEWAY:  # it runs while any app has something to reach
         wanted = any(internal_port(row, registry.deployments.get(key)) for key, row in registry.services.items())
@@ -102,7 +120,7 @@ def goal(row: ServiceRow, spec: Service, deployment: Deployment | None) -> m.Goa
         removed=row.removed,
         depends_on=tuple(f"{row.app}.{name}" for name in row.depends_on),
         grace=spec.health.grace if spec.health else 30.0,
-        rollout=rollout(spec),
+        rollout=rollout(spec, row.pattern),
         ending=m.Ending(spec.stop.drain if _gets_requests(spec, deployment) else None, spec.stop.grace),
         restarting=m.Restarting(spec.restart.policy, spec.restart.backoff.min, spec.restart.backoff.max),
         deploying=_deploying(deployment),
@@ -117,8 +135,8 @@ def _gets_requests(spec: Service, deployment: Deployment | None) -> bool:
     return spec.port is not None or bool(deployment and deployment.previous.get("internal_port"))
 
 
-def rollout(spec: Service) -> m.Rollout:
-    fixed = spec.port is not None and not isinstance(spec.port, int)
+def rollout(spec: Service, pattern: str) -> m.Rollout:
+    fixed = spec.port is not None and not isinstance(spec.port, int) and not on_bridge(pattern, spec)
     return m.Rollout(
         strategy="recreate" if fixed else spec.deploy.strategy,  # two cannot listen on one port
         max_surge=spec.deploy.max_surge,

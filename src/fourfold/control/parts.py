@@ -40,7 +40,9 @@ from fourfold.store.manifest import Manifest
 from fourfold.store.model import InstanceRow
 from fourfold.store.sources import Sources
 from fourfold.store.store import open_store
+from fourfold.supervise.bridge import BridgeNetwork
 from fourfold.supervise.model import Exit
+from fourfold.supervise.network import Network
 from fourfold.supervise.powers import probe
 from fourfold.supervise.supervisor import Supervisor
 
@@ -72,9 +74,14 @@ class Parts:
         self.bus = Bus(self.store.events, faults)
         self.logs = Logs(paths, self.registry)
         self.gateway = Gateway(paths)
-        self.supervisor = Supervisor(paths, Powers(), on_exit=self._exited, on_lost=self._spawner_lost)
-        self.starter = Starter(paths, settings, self.registry, self.artifacts, self.supervisor, self.gateway.launch)
-        self.traffic = GatewayTraffic(self.registry, self.gateway, paths.certificates, self._wake, self._left_out)
+        self.network = Network(BridgeNetwork.parse(settings.bridge), paths.state)
+        self.supervisor = Supervisor(paths, Powers(), self._exited, self._spawner_lost, self.network)
+        self.starter = Starter(
+            paths, settings, self.registry, self.artifacts, self.supervisor, self.gateway.launch, self.network.network
+        )
+        self.traffic = GatewayTraffic(
+            self.registry, self.gateway, self.network, paths.certificates, self._wake, self._left_out
+        )
         executor = Executor(self.registry, self.bus, clock)
         self.lifecycle = Lifecycle(self.registry, executor, self.starter, self.supervisor, self.bus, clock, self._wake)
         self.reconciler = Reconciler(self.registry, executor, self.traffic, clock, self.lifecycle.act, self._waits)
@@ -147,6 +154,7 @@ class Parts:
             group.create_task(self.traffic.keep_stats())
             group.create_task(self.reconciler.run())
             group.create_task(self.sweeper.run())
+            group.create_task(self.network.keep())
 
     async def close(self) -> None:
         """The daemon ends; what it started goes on."""

@@ -65,12 +65,12 @@ class Prober:
             return
         service = self._registry.spec(key_of(row), row.release)
         health = service.health
-        ask = asker(health, "127.0.0.1", row.port, partial(self._run_command, row.id))
+        ask = asker(health, row.reached_at, row.port, partial(self._run_command, row.id))
         probe = health or DEFAULT
         wait = self._readiness(row, ask, probe, self._first(row, service) or ask) if ask else self._settle(row)
         self._tasks[row.id] = [asyncio.create_task(wait)]
         if health is not None and health.live is not None:
-            ask_live = asker(health.live, "127.0.0.1", row.port, partial(self._run_command, row.id))
+            ask_live = asker(health.live, row.reached_at, row.port, partial(self._run_command, row.id))
             if ask_live is not None:
                 self._tasks[row.id].append(asyncio.create_task(self._liveness(row.id, ask_live, health.live)))
 
@@ -99,7 +99,7 @@ class Prober:
         health = service.health
         if row.port is None or (health is not None and (health.path or health.tcp or health.command)):
             return None
-        return partial(speaks, "127.0.0.1", row.port, 1.0, http=bool(service.route))
+        return partial(speaks, row.reached_at, row.port, 1.0, http=bool(service.route))
 
     async def _readiness(self, row: InstanceRow, ask: Ask, probe: Probe, first: Ask) -> None:
         if row.state != "ready":
@@ -125,7 +125,7 @@ class Prober:
         elsewhere = ""
         while (error := await ask()) is not None:
             if row.port is not None and now() >= look_at:
-                elsewhere = await self._diagnose.elsewhere(row.id, row.port)
+                elsewhere = await self._diagnose.elsewhere(row.id, row.reached_at, row.port)
                 look_at = now() + DIAGNOSE_SECONDS
             self._listener.probe_failed(row.id, error + elsewhere)
             await asyncio.sleep(pause)

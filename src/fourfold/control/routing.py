@@ -27,8 +27,10 @@ class Exposed:
     """By service."""
 
 
-def gateway_config(registry: Registry, certificates: Path, left_out: Collection[str] = ()) -> GatewayConfig:
-    """All apps together, as they are now; without the routes of those `left_out`."""
+def gateway_config(
+    registry: Registry, certificates: Path, left_out: Collection[str] = (), bridge: str | None = None
+) -> GatewayConfig:
+    """All apps together, as they are now; without the routes of those `left_out`. `bridge`: its address, if any."""
     backends = []
     for key, row in sorted(registry.services.items()):
         if port := internal_port(row, registry.deployments.get(key)):
@@ -38,7 +40,7 @@ def gateway_config(registry: Registry, certificates: Path, left_out: Collection[
     for name in registry.apps.keys() - set(left_out):
         own = {row.name: routes.get(key_of(row), []) for row in registry.of_app(name) if key_of(row) in names}
         apps.append(_exposed(registry, certificates, name, own))
-    return GatewayConfig(frontends=_frontends(apps), backends=tuple(backends))
+    return GatewayConfig(frontends=_frontends(apps), backends=tuple(backends), bridge=bridge)
 
 
 def planned_config(registry: Registry, certificates: Path, change: Exposed | None, app: str) -> GatewayConfig:
@@ -93,7 +95,7 @@ def rule(backend: str, route: Route) -> Rule:
 
 def _servers(rows: list[InstanceRow]) -> tuple[Server, ...]:
     return tuple(
-        Server(row.id, "127.0.0.1", row.port, draining=row.state == "draining")
+        Server(row.id, row.reached_at, row.port, draining=row.state == "draining")
         for row in rows
         if row.state in ("ready", "draining") and row.port is not None and row.role == "serve"
     )

@@ -10,12 +10,18 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from fourfold.errors import UserError
+from fourfold.supervise.bridge import BridgeNetwork
 
 
 def _ordered(span: tuple[int, int]) -> tuple[int, int]:
     if span[0] > span[1]:
         raise ValueError("must be two numbers, the smaller one first")
     return span
+
+
+def _bridge(text: str) -> str:
+    BridgeNetwork.parse(text)
+    return text
 
 
 User = Annotated[int, Field(ge=1, lt=2**32 - 1)]
@@ -42,6 +48,8 @@ class Settings(BaseModel):
     """Bytes for all processes of one build; 0 divides three quarters of the machine's memory among `builds`."""
     unisolated_builds: bool = False
     """As root, build also where bubblewrap cannot keep builds apart from the host."""
+    bridge: Annotated[str, AfterValidator(_bridge)] = "fourfold0 10.177.0.1/16"
+    """Of containers: its name, and its address in the network that they get theirs from."""
     log_bytes: int = Field(default=16 * 1024**2, ge=64 * 1024)
     """Kept of each run of an instance."""
 

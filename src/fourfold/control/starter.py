@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from fourfold.control.goals import SYSTEM
+from fourfold.control.addresses import last_given, next_free
+from fourfold.control.goals import SYSTEM, on_bridge, pattern_of
 from fourfold.control.registry import Registry, key_of
 from fourfold.control.settings import Settings
 from fourfold.errors import WorldError
@@ -18,6 +19,7 @@ from fourfold.paths import Paths
 from fourfold.spec.model import FixedPort, Service
 from fourfold.store.artifacts import Artifacts
 from fourfold.store.model import InstanceRow, ServiceRow
+from fourfold.supervise.bridge import BridgeNetwork
 from fourfold.supervise.supervisor import Supervisor
 
 
@@ -30,6 +32,7 @@ class Starter:
         artifacts: Artifacts,
         supervisor: Supervisor,
         gateway_launch: Callable[[str], Launch],
+        bridge: BridgeNetwork,
     ) -> None:
         self._paths = paths
         self._settings = settings
@@ -37,17 +40,18 @@ class Starter:
         self._artifacts = artifacts
         self._supervisor = supervisor
         self._gateway_launch = gateway_launch
+        self._bridge = bridge
+        self._last_address: str | None = None
         self._next_port = settings.ports[0] + os.getpid() * 97 % (settings.ports[1] - settings.ports[0] + 1)
 
     def prepare(self, row: InstanceRow) -> tuple[InstanceRow, Launch, dict[str, str]]:
-        """The row with its port (the next one to be prepared must not get it too: put it into the registry), its
-        Launch, and the values of its secrets. Raises UserError or WorldError."""
+        """The row with its port and address (the next one to be prepared must not get them too: put it into the
+        registry), its Launch, and the values of its secrets. Raises UserError or WorldError."""
         if row.app == SYSTEM:
             return row, self._gateway_launch(row.id), {}
         key = key_of(row)
         service = self._registry.spec(key, row.release)
-        if row.role == "serve" and service.port is not None:
-            row = replace(row, port=self._port(service))
+        row = self._placed(row, service)
         command = service.deploy.before if row.role == "before" else None
         made = self.launch(row, service, _argv(command) if command is not None else None)
         names = {use.name for use in service.secrets}
@@ -72,34 +76,57 @@ class Starter:
             powers=self._supervisor.powers,
             user=self.user(home),
             port=row.port,
-            urls=self.urls(row.app),
+            urls=self.urls(row),
             volumes={volume.name: str(self._volume(home, volume.name)) for volume in service.volumes},
             scratch=str(self._scratch(row)),
         )
-        return replace(launch(service, facts), log_bytes=self._settings.log_bytes)
+        made = replace(launch(service, facts), log_bytes=self._settings.log_bytes)
+        return made if row.address is None else replace(made, network=self._bridge.instance(row.address))
 
     def user(self, service: ServiceRow) -> User | None:
         if not self._supervisor.powers.users:
             return None
         return User(uid=service.uid, gid=service.uid, name=service.name)
 
-    def urls(self, app: str) -> dict[str, str]:
-        """`<NAME>_URL` of everything that an instance of the app may call."""
-        stored = self._registry.apps.get(app)
+    def urls(self, row: InstanceRow) -> dict[str, str]:
+        """`<NAME>_URL` of everything that an instance may call, as it reaches it: loopback, or the bridge."""
+        stored = self._registry.apps.get(row.app)
+        host = "127.0.0.1" if row.address is None else self._bridge.gateway
         externals = stored.externals if stored is not None else {}
         found = {url_variable(name): str(external["url"]) for name, external in externals.items()}
-        for row in self._registry.of_app(app):
-            if row.internal_port is not None:
-                found[url_variable(row.name)] = f"http://127.0.0.1:{row.internal_port}"
+        for service in self._registry.of_app(row.app):
+            if service.internal_port is not None:
+                found[url_variable(service.name)] = f"http://{host}:{service.internal_port}"
         return found
 
     # -- what the host gives --------------------------------------------------------------------------------------
+
+    def _placed(self, row: InstanceRow, service: Service) -> InstanceRow:
+        """Where it will be reached: an address of its own with its very port, or a free port of this host's."""
+        serves = row.role == "serve"
+        if on_bridge(pattern_of(row), service):
+            port = service.port.fixed if isinstance(service.port, FixedPort) else service.port
+            return replace(row, address=self.next_address(), port=port if serves else None)
+        return replace(row, address=None, port=self._port(service) if serves and service.port is not None else None)
+
+    def next_address(self) -> str:
+        """On the bridge. One that is not put into a row, of a one-off, is given again after all others only."""
+        rows = self._registry.instances.values()
+        used = {row.address for row in rows if row.address is not None}
+        address = next_free(self._bridge.address, used, self._last_address or last_given(rows))
+        if address is None:
+            raise WorldError(
+                f"cannot find a free address: all of {self._bridge.address.network} are in use",
+                "give `bridge` in fourfold.toml a larger network",
+            )
+        self._last_address = address
+        return address
 
     def _port(self, service: Service) -> int:
         if isinstance(service.port, FixedPort):
             return service.port.fixed
         low, high = self._settings.ports
-        used = {row.port for row in self._registry.instances.values() if row.port is not None}
+        used = {row.port for row in self._registry.instances.values() if row.address is None}
         for _ in range(high - low + 1):
             port = self._next_port
             self._next_port = low if port >= high else port + 1

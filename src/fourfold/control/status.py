@@ -128,7 +128,7 @@ class Status:
             id=row.id,
             release=row.release,
             state=shown_state(row),
-            address=f"127.0.0.1:{row.port}" if row.port is not None else None,
+            address=f"{row.reached_at}:{row.port}" if row.port is not None else None,
             pid=row.pid if row.state != "exited" else None,
             host=row.host,
             restarts=row.restarts,

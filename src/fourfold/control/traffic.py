@@ -7,12 +7,13 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from fourfold.control.goals import GATEWAY, SYSTEM
+from fourfold.control.goals import GATEWAY, SYSTEM, needs_bridge
 from fourfold.control.registry import Registry
 from fourfold.control.routing import gateway_config
 from fourfold.errors import FourfoldError, UserError, WorldError
 from fourfold.gateway.haproxy import Gateway
 from fourfold.gateway.model import GatewayConfig
+from fourfold.supervise.network import Network
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +33,14 @@ class GatewayTraffic:
         self,
         registry: Registry,
         gateway: Gateway,
+        network: Network,
         certificates: Path,
         changed: Callable[[], None],
         tell: Callable[[str, str], None],
     ) -> None:
         self._registry = registry
         self._gateway = gateway
+        self._network = network
         self._certificates = certificates
         self._changed = changed
         self._tell = tell
@@ -62,7 +65,7 @@ class GatewayTraffic:
         self._wanted.set()
 
     def config(self, left_out: Collection[str] = ()) -> GatewayConfig:
-        return gateway_config(self._registry, self._certificates, left_out)
+        return gateway_config(self._registry, self._certificates, left_out, self._network.address)
 
     def in_flight(self, name: str) -> int:
         """1 while it is not known: the gateway has not been told yet, or does not answer."""
@@ -135,7 +138,21 @@ class GatewayTraffic:
                 except Exception:
                     log.exception("a fault while the gateway's counters were read")
 
+    async def _bridge(self) -> None:
+        """Have it before the first container is there to call another service, and let it through.
+
+        Where it cannot be, the containers' own starts fail and say why; everything else is served as ever.
+        """
+        try:
+            if needs_bridge(self._registry):
+                await self._network.make()
+            backends = self.config().backends
+            await self._network.allow({each.internal_port for each in backends if each.internal_port})
+        except FourfoldError as error:
+            log.error("%s", error)
+
     async def _bring(self) -> None:
+        await self._bridge()
         config, serving = self.config(), self._process()
         if serving != self._serving:  # a new HAProxy may have read an older file
             self._serving, self._tried = serving, None

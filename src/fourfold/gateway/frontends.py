@@ -24,7 +24,7 @@ def frontends(
         yield from _public(frontend, tables(rules), maps, machine, certificates)
     for backend in sorted(config.backends, key=lambda backend: backend.name):
         if backend.internal_port is not None:
-            yield from _internal(backend)
+            yield from _internal(backend, config.bridge)
 
 
 def _public(
@@ -140,10 +140,15 @@ def nowhere() -> Iterator[str]:
     yield f"  http-request return status 404 content-type text/plain string {text}"
 
 
-def _internal(backend: Backend) -> Iterator[str]:
-    """Where services reach each other. What they say about the client is believed: it survives a chain of services."""
+def _internal(backend: Backend, bridge: str | None) -> Iterator[str]:
+    """Where services reach each other. What they say about the client is believed: it survives a chain of services.
+
+    `transparent`: HAProxy starts also while the bridge is not there (again) yet, as after a reboot.
+    """
     yield from ("", f"frontend internal-{backend.name}")
     yield f"  bind 127.0.0.1:{backend.internal_port}"
+    if bridge:
+        yield f"  bind {naming.address(bridge, backend.internal_port or 0, 'the bridge')} transparent"
     yield from _logged()
     yield from _no_tunnels()
     yield "  http-request set-header X-Forwarded-For %[src] unless { req.hdr(x-forwarded-for) -m found }"

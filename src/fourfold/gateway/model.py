@@ -19,7 +19,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Backend:
-    """One service: its servers, and the loopback port where other services reach it (`<NAME>_URL`)."""
+    """One service: its servers, and the internal port where other services reach it (`<NAME>_URL`)."""
 
     name: str
     """`app.service`."""
@@ -63,6 +63,8 @@ class GatewayConfig:
     backends: tuple[Backend, ...] = ()
     hard_stop_after: float = 300.0
     """How long connections (WebSockets, say) of a worker that a reload has replaced may go on."""
+    bridge: str | None = None
+    """Address of the containers' bridge, where they reach internal ports; None: there is none."""
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,8 @@ def addresses(config: GatewayConfig) -> Iterator[tuple[str, str, int]]:
     for backend in config.backends:
         if backend.internal_port is not None:
             port = naming.port(backend.internal_port, f"{backend.name}'s internal address")
-            yield f"{backend.name}'s internal address", "127.0.0.1", port
+            for host in ("127.0.0.1", *([config.bridge] if config.bridge else [])):
+                yield f"{backend.name}'s internal address", host, port
 
 
 def _global(config: GatewayConfig, machine: Machine, tls: bool) -> list[str]:

@@ -142,6 +142,8 @@ class Powers:
     """Each service under a uid of its own."""
     private: bool = False
     """Own mount namespace: private /tmp, volumes, secrets as files."""
+    network: bool = False
+    """Own network namespaces, on a bridge."""
     cpu: bool = False
     memory: bool = False
     pids: bool = False

@@ -6,19 +6,20 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from fourfold.spawner import namespace
+from fourfold.spawner import kernel, namespace
 from fourfold.spawner.request import Failed, Spawn, User
 
 _TRIAL_ID = 65533
 
 
 def probe() -> dict[str, Any]:
-    """-> `users`, `private`: None when it works, else why not; `user_namespace`: whether `private` needs one."""
+    """-> `users`, `private`, `network`: None when it works, else why not; `user_namespace`: `private` needs one."""
     direct = _attempt(lambda: _private(user_namespace=False))
     nested = None if direct is None else _attempt(lambda: _private(user_namespace=True))
     return {
         "users": _attempt(_switch),
         "private": None if direct is None else nested,
+        "network": _attempt(lambda: kernel.unshare(kernel.CLONE_NEWNET)),
         "user_namespace": direct is not None and nested is None,
     }
 

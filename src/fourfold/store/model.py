@@ -120,6 +120,11 @@ class InstanceRow:
     exit: dict[str, Any] | None = None
     """Of the last run: `{"code", "signal", "oom", "at", "reason", "asked"}`."""
 
+    @property
+    def reached_at(self) -> str:
+        """The IP address where this host reaches what it listens on."""
+        return self.address or "127.0.0.1"
+
 
 @dataclass(frozen=True)
 class Event:

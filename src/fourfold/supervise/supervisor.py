@@ -18,7 +18,7 @@ from typing import Any
 
 from fourfold import __version__
 from fourfold.errors import ConflictError, UserError, WorldError
-from fourfold.launch.model import Launch, Limits, Powers
+from fourfold.launch.model import Bridge, Launch, Limits, Powers
 from fourfold.paths import Paths
 from fourfold.spawner.processes import Processes
 from fourfold.spawner.request import PROTOCOL
@@ -29,6 +29,7 @@ from fourfold.supervise.cgroupfind import find
 from fourfold.supervise.cgroups import Counters, Groups
 from fourfold.supervise.exits import Exits
 from fourfold.supervise.model import Exit, Identity, Usage
+from fourfold.supervise.network import Network
 from fourfold.supervise.request import explain, spawn_request
 from fourfold.supervise.starting import connect_or_start, spawner_argv
 from fourfold.supervise.usage import measure
@@ -54,11 +55,16 @@ class Supervisor:
         powers: Powers,
         on_exit: Callable[[Exit], None],
         on_lost: Callable[[str], None] = lambda why: None,
+        network: Network | None = None,
     ) -> None:
-        """`on_lost` hears, as a sentence, when the spawner died and another one took over."""
+        """`on_lost` hears, as a sentence, when the spawner died and another one took over.
+
+        `network` is for launches on its bridge; None: there are none.
+        """
         self.powers = powers
         self._paths = paths
         self._on_lost = on_lost
+        self._network = network
         self._groups = Groups((), None, {})
         self._processes = Processes()
         self._client: Client | None = None
@@ -78,6 +84,8 @@ class Supervisor:
         """Connect, starting the spawner if none runs; deliver waiting exits; clear what dead instances left."""
         self._groups = await asyncio.to_thread(find, self._paths.run, self._paths.state)
         await self._connect()
+        if self._network is not None:
+            await self._network.adopt()
 
     async def close(self) -> None:
         """Let go of the spawner: it and the instances go on; one that has none ends. What is attached ends."""
@@ -89,6 +97,8 @@ class Supervisor:
             if not self._running and not self._exits:
                 with suppress(Gone, Refused):
                     await client.call("shutdown")
+                if self._network is not None:
+                    await self._network.remove()
             await client.close()
         self._drop_held()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -212,6 +222,8 @@ class Supervisor:
         hidden = (self._paths.state, self._paths.run)
         arguments: dict[str, Any] = {"run": run, "hidden": hidden, "log": log, "held": bool(streams), "tty": tty}
         request = spawn_request(launch, secrets, self.powers, cgroups=(), **arguments)
+        if isinstance(launch.network, Bridge) and self._network is not None:
+            await self._network.make()
         group = _group(launch.instance, run)
         request["cgroups"] = self._groups.create(group, launch.limits)
         try:
