@@ -14,6 +14,7 @@ from fourfold.clock import SystemClock
 from fourfold.control import doctor
 from fourfold.control.views import CheckView
 from fourfold.launch.model import Powers
+from fourfold.launch.names import HostNames
 from fourfold.paths import Paths
 from fourfold.store import layout
 from fourfold.store.db import open_database
@@ -50,6 +51,21 @@ def test_folders(paths: Paths) -> None:
     assert check(paths, "folders").message == f"{paths.run} is not a folder"
     long = Paths.find({"FOURFOLD_HOME": "/tmp/" + "x" * 100}, os.geteuid())
     assert "longer than the 107 bytes" in check(long, "folders").message
+
+
+def test_resolvers_that_containers_do_not_reach(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "read_host_names", lambda: HostNames(resolv_conf="nameserver 127.0.0.53"))
+    (found,) = doctor._names(Powers(network=True))
+    assert found.state == "warning" and "cannot resolve names" in found.message
+    assert not list(doctor._names(Powers()))
+    monkeypatch.setattr(doctor, "read_host_names", lambda: HostNames(resolv_conf="nameserver 192.0.2.1"))
+    assert not list(doctor._names(Powers(network=True)))
+
+
+def test_what_is_to_be_installed_is_said_once() -> None:
+    why = "cannot make a network: nft is not installed: apt-get install nftables"
+    found = {each.name: each for each in doctor._powers(Powers(missing={"network": why}))}["network"]
+    assert found.message == f"not here: containers have networks of their own ({why})" and found.hint is None
 
 
 def test_a_lock_that_is_held(paths: Paths) -> None:

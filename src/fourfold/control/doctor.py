@@ -20,11 +20,13 @@ from fourfold.paths import LONGEST_SOCKET, Paths
 from fourfold.store import keyfile
 from fourfold.store.db import open_database
 from fourfold.store.secrets import Secrets
+from fourfold.supervise.hostnames import UPSTREAM, read_host_names
 
 LOW_DISK_BYTES = 1024**3
 POWERS = {
     "users": "each service runs as a user of its own",
     "private": "each instance has its own /tmp, volumes and secrets as files",
+    "network": "containers have networks of their own",
     "cpu": "CPU limits are enforced",
     "memory": "memory limits are enforced",
     "pids": "limits on processes are enforced",
@@ -43,6 +45,7 @@ def examine(paths: Paths, powers: Powers) -> list[CheckView]:
         _haproxy(),
         _builds(),
         *_powers(powers),
+        *_names(powers),
         *_runtimes(),
     ]
 
@@ -163,7 +166,17 @@ def _powers(powers: Powers) -> Iterator[CheckView]:
             yield CheckView(name=name, state="ok", message=meaning)
         else:
             why = powers.missing.get(name, "this host does not let us")
-            yield CheckView(name=name, state="warning", message=f"not here: {meaning} ({why})", hint="run as root")
+            # What is to be installed is said already.
+            hint = None if "apt-get" in why else "run as root"
+            yield CheckView(name=name, state="warning", message=f"not here: {meaning} ({why})", hint=hint)
+
+
+def _names(powers: Powers) -> Iterator[CheckView]:
+    """Only where there can be containers that have nobody to ask."""
+    if powers.network and not read_host_names().reachable:
+        message = "containers cannot resolve names: all resolvers in /etc/resolv.conf listen on this host's loopback"
+        hint = f"have one in {UPSTREAM} or /etc/resolv.conf that other machines reach, with an IPv4 address"
+        yield CheckView(name="names", state="warning", message=message, hint=hint)
 
 
 def _runtimes() -> Iterator[CheckView]:
