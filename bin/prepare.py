@@ -58,6 +58,8 @@ DEMO = (
     Part(Path("/etc/ssl/certs/ca-certificates.crt").exists, "ca-certificates"),
     Part(command("haproxy"), "haproxy"),
     Part(command("bwrap"), "bubblewrap"),
+    Part(command("ip"), "iproute2"),
+    Part(command("nft"), "nftables"),
     Part(command("node"), "nodejs"),
     Part(command("npm"), "npm"),
     Part(command("javac"), "default-jdk-headless"),
@@ -68,6 +70,7 @@ TEST = (
     Part(command("bundle"), "ruby-bundler"),
     Part(command("openssl"), "openssl"),
     Part(command("mount"), "mount"),
+    Part(command("slirp4netns"), "slirp4netns"),
 )
 BENCH = (*DEMO, Part(command("wrk"), "wrk"))
 WANTED = {"demo": (DEMO, None), "test": (TEST, "dev"), "bench": (BENCH, None)}

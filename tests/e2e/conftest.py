@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.home import Home, web_file
+from tests.support.netns import INSIDE
 
 PATTERNS = ("process", "container")
 CONFORMANCE = ("test_zero_loss", "test_faults", "test_failed_deploys", "test_neighbours", "test_health", "test_secrets")
@@ -19,6 +21,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/e2e" in str(item.path):
             item.add_marker("e2e")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A daemon with containers changes routes and rules: not those of whoever runs tests."""
+    if item.get_closest_marker("containers") and INSIDE not in os.environ:
+        pytest.fail("needs a network of its own: python -m tests.support.netns -- pytest -m containers …")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

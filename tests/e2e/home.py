@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -24,6 +25,8 @@ from tests.support.wait import until
 
 WEB = Path(__file__).parents[1] / "support" / "services" / "web.py"
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
+NUMBERS = itertools.count()
+"""Of homes: each has a bridge of its own, as they may live side by side."""
 FOURFOLD = str(Path(sys.executable).with_name("fourfold"))
 
 
@@ -49,6 +52,8 @@ class Home:
         self.environ |= {"FOURFOLD_PORTS": f"{low}-{low + 199}"}
         low = 29000 + os.getpid() % 40 * 50
         self.environ |= {"FOURFOLD_INTERNAL_PORTS": f"{low}-{low + 49}"}
+        number = next(NUMBERS) % 250
+        self.environ |= {"FOURFOLD_BRIDGE": f"fourfold{number} 10.177.{number}.1/24"}
 
     # -- files ----------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -236,7 +237,7 @@ async def test_a_later_daemon_finds_it(own: Network) -> None:
     await own.adopt()
     assert own.address is None
     await own.make()
-    later = Network(USUAL, Path(own._owner.removeprefix("fourfold:").replace("%20", " ")))
+    later = Network(USUAL, Path(unquote(own._owner).removeprefix("fourfold:")))
     await later.adopt()
     assert later.address == "10.177.0.1"
     await later.make()
@@ -245,12 +246,22 @@ async def test_a_later_daemon_finds_it(own: Network) -> None:
 
 
 @in_network
+async def test_a_home_that_is_gone_has_no_bridge(own: Network) -> None:
+    await own.make()
+    other = Network(USUAL, Path("/other"))
+    await other.make()
+    (link,) = json.loads(run("ip", "-j", "link", "show", "dev", "fourfold0"))
+    assert link["ifalias"] == "fourfold:/other" and tables() == ["fourfold-0"]
+
+
+@in_network
 async def test_another_home_is_refused(own: Network) -> None:
+    own._owner = "fourfold:/usr"
     await own.make()
     other = Network(USUAL, Path("/other"))
     await other.adopt()
     assert other.address is None
-    with pytest.raises(UserError, match=r"cannot make the bridge fourfold0: the daemon of /.*/a home has it"):
+    with pytest.raises(UserError, match="cannot make the bridge fourfold0: the daemon of /usr has it"):
         await other.make()
     beside = Network(BridgeNetwork.parse("fourfold1 10.178.0.1/16"), Path("/other"))
     await beside.make()

@@ -116,7 +116,7 @@ class Network:
         link = self._link()
         if link is not None:
             self._refuse_others(link)
-            if self._addresses() != [str(self.network.address)]:
+            if not self._is_ours(link) or self._addresses() != [str(self.network.address)]:
                 self._refuse_used()
                 self._ip("link", "delete", "dev", self.network.name)
                 link = None
@@ -151,6 +151,8 @@ class Network:
             return
         alias = str(link.get("ifalias", ""))
         other = unquote(alias.removeprefix(_OWNER)) if alias.startswith(_OWNER) else None
+        if other and not Path(other).exists():
+            return  # removed, and nobody cleared up after it
         who = f"the daemon of {other} has it" if other else "it is there, and not Fourfold's"
         away = f"`ip link delete dev {self.network.name}` removes one that is not needed any more"
         raise UserError(
@@ -159,7 +161,7 @@ class Network:
         )
 
     def _refuse_used(self) -> None:
-        """Another network was set while containers were on this one."""
+        """It is to be made anew: with another network, or after a home that is gone."""
         if self._asked("link", "show", "master", self.network.name):
             raise UserError(
                 f"cannot give the bridge {self.network.name} the address {self.network.address}: containers are on it",
