@@ -97,9 +97,9 @@ def test_nothing_is_left_when_it_ends() -> None:
 @pytest.mark.parametrize(
     ("to", "wrong", "about"),
     [
-        (Bridge("br8", "10.9.0.2/16", "10.9.0.1"), errno.ENODEV, "bridge br8"),
-        (Bridge("lo", "10.9.0.2/16", "10.9.0.1"), errno.EINVAL, "interface ff2 on lo"),
-        (Bridge("br9", "10.9.0.2/16", "10.8.0.1"), errno.ENETUNREACH, "address 10.9.0.2/16 with gateway 10.8.0.1"),
+        (Bridge("br8", "10.9.0.2/16", "10.9.0.1"), errno.ENODEV, "br8"),
+        (Bridge("lo", "10.9.0.2/16", "10.9.0.1"), errno.EINVAL, "lo: no interface ff2"),
+        (Bridge("br9", "10.9.0.2/16", "10.8.0.1"), errno.ENETUNREACH, "br9: address 10.9.0.2/16 with gateway 10.8.0.1"),
         (Bridge("br9", "10.9.0.2.3/16", "10.9.0.1"), errno.EINVAL, "10.9.0.2.3"),
     ],
     ids=lambda value: value.name if isinstance(value, Bridge) else "",
@@ -113,7 +113,7 @@ def test_what_goes_wrong_is_named_and_leaves_nothing(to: Bridge, wrong: int, abo
 
 def test_a_name_that_is_taken() -> None:
     run("ip", "link", "add", "ff2", "type", "bridge")
-    assert inside(2, lambda: None) == ["network", errno.EEXIST, "interface ff2 on br9"]
+    assert inside(2, lambda: None) == ["network", errno.EEXIST, "br9: no interface ff2"]
     assert "ff2" in interfaces()
 
 
@@ -121,7 +121,7 @@ def test_without_privileges() -> None:
     pid = os.fork()
     if pid == 0:
         os.setresuid(65534, 65534, 65534)
-        os._exit(0 if inside(2, lambda: None) == ["network", errno.EPERM, "namespace"] else 1)
+        os._exit(0 if inside(2, lambda: None) == ["network", errno.EPERM, "br9: no network namespace"] else 1)
     assert os.waitpid(pid, 0)[1] == 0
 
 

@@ -63,7 +63,8 @@ class Rig(Supervisor):
         self.paths = paths
         self.exits: list[Exit] = []
         self.lost: list[str] = []
-        super().__init__(paths, given or powers(), more.get("on_exit", self.exits.append), self.lost.append)
+        on_exit = more.get("on_exit", self.exits.append)
+        super().__init__(paths, given or powers(), on_exit, self.lost.append, more.get("network"))
 
     def launch(self, instance: str, *argv: str, **fields: Any) -> Launch:
         """As the service's user, in a private view where the host can."""

@@ -47,24 +47,24 @@ def hardware_address(ip: str) -> bytes:
 
 def connect(bridge: Bridge, veth: str) -> None:
     """Leave the host's network for a new one on `bridge`. Failed: no such bridge, name or memory; not root."""
-    what = f"bridge {bridge.name}"
+    what = bridge.name
     try:
         address = IPv4Interface(bridge.address)
         hardware = hardware_address(str(address.ip))
         with _open() as host:
             index, mtu = socket.if_nametoindex(bridge.name), _mtu(bridge.name)
-            what = "namespace"
+            what = f"{bridge.name}: no network namespace"
             kernel.unshare(kernel.CLONE_NEWNET)
-            what = f"interface {veth} on {bridge.name}"
+            what = f"{bridge.name}: no interface {veth}"
             _request(host, _RTM_NEWLINK, _EXCL | _CREATE, _pair(veth, index, mtu, hardware, os.getpid()))
-        what = f"address {bridge.address} with gateway {bridge.gateway}"
+        what = f"{bridge.name}: address {bridge.address} with gateway {bridge.gateway}"
         with _open() as own:
             inside = socket.if_nametoindex(INSIDE)
             for index in (socket.if_nametoindex("lo"), inside):
                 _request(own, _RTM_NEWLINK, 0, _link(index, _IFF_UP))
             _request(own, _RTM_NEWADDR, _EXCL | _CREATE, _address(inside, address))
             _request(own, _RTM_NEWROUTE, _EXCL | _CREATE, _default_route(inside, bridge.gateway))
-        what = "/proc/sys/net/ipv4"
+        what = f"{bridge.name}: /proc/sys/net/ipv4"
         for name, value in _SYSCTLS.items():
             with open(f"/proc/sys/net/ipv4/{name}", "w") as file:
                 file.write(value)

@@ -115,6 +115,8 @@ def explain(instance: str, cwd: str, refused: Refused) -> FourfoldError:
             return ConflictError(f"cannot enter {refused.detail}: it does not run", "`fourfold status` shows what runs")
         case "mount", _:
             return WorldError(f"{start}: cannot mount {refused.detail}: {reason}")
+        case "network", _:
+            return WorldError(f"{start}: cannot connect it to the bridge {refused.detail}: {reason}")
         case _:
             what = f"{refused.stage} {refused.detail}".strip() if refused.errno else refused.stage
             return WorldError(f"{start}: {what}: {reason}")
