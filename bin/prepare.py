@@ -71,6 +71,7 @@ TEST = (
     Part(command("openssl"), "openssl"),
     Part(command("mount"), "mount"),
     Part(command("slirp4netns"), "slirp4netns"),
+    Part(command("iptables"), "iptables"),
 )
 BENCH = (*DEMO, Part(command("wrk"), "wrk"))
 WANTED = {"demo": (DEMO, None), "test": (TEST, "dev"), "bench": (BENCH, None)}

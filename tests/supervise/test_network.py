@@ -197,8 +197,27 @@ async def test_what_is_reached_from_a_container(own: Network) -> None:
 
 @in_network
 async def test_the_way_out_is_hidden_behind_this_host(own: Network) -> None:
-    """A machine outside sees this host's address, can answer, and cannot begin."""
     await own.make()
+    look_outside("ConnectionRefusedError")
+
+
+@in_network
+async def test_the_way_out_beside_docker(own: Network) -> None:
+    """It drops what is forwarded, from when it starts; and its own chains are as before once we are gone."""
+    await own.make()
+    for rule in ("-N DOCKER-USER", "-P FORWARD DROP", "-A FORWARD -j DOCKER-USER", "-A DOCKER-USER -j RETURN"):
+        run("iptables", *rule.split())
+    before = run("iptables", "-S")
+    own._mend()
+    own._mend()
+    assert len(run("iptables", "-S").splitlines()) == len(before.splitlines()) + 2
+    look_outside("TimeoutError")
+    await own.remove()
+    assert run("iptables", "-S") == before
+
+
+def look_outside(refused: str) -> None:
+    """A machine outside sees this host's address, can answer, and cannot begin."""
     run("ip", "link", "add", "out0", "type", "veth", "peer", "name", "out1")
     run("ip", "address", "add", "192.0.2.1/24", "dev", "out0")
     run("ip", "link", "set", "out0", "up")
@@ -228,8 +247,8 @@ async def test_the_way_out_is_hidden_behind_this_host(own: Network) -> None:
         with socket.create_server(("0.0.0.0", 80)), socket.create_connection(("192.0.2.2", 80), timeout=10) as there:
             return there.recv(100).decode()
 
-    assert in_container(6, ask) == "192.0.2.1 ConnectionRefusedError"
-    assert os.waitpid(outside, 0)[1] == 0  # noqa: ASYNC222
+    assert in_container(6, ask) == f"192.0.2.1 {refused}"
+    assert os.waitpid(outside, 0)[1] == 0
 
 
 @in_network

@@ -14,6 +14,8 @@ from fourfold.spawner.netlink import hardware_address
 _NAME = re.compile(r"[a-z][a-z0-9]{0,14}")
 _LIKE_DEFAULT = 8
 """A route to more than this is a default route in disguise (VPNs: 0.0.0.0/1 and 128.0.0.0/1): nobody's network."""
+DOCKER_CHAIN = "DOCKER-USER"
+"""Where Docker lets others put rules before its own (its documentation, "Packet filtering and firewalls")."""
 _LEADING = ("unicast", "local")
 
 
@@ -119,6 +121,12 @@ def allow(network: BridgeNetwork, ports: Collection[int]) -> str:
 def _elements(network: BridgeNetwork, ports: Collection[int]) -> str:
     listed = ", ".join(str(port) for port in sorted(ports))
     return f"add element inet {network.table} ports {{ {listed} }}\n" if listed else ""
+
+
+def beside_docker(network: BridgeNetwork) -> tuple[tuple[str, ...], ...]:
+    """Rules for DOCKER_CHAIN, as `iptables` has them: Docker drops whatever is forwarded that is not its own."""
+    answers = ("-m", "conntrack", "--ctstate", "ESTABLISHED,RELATED")
+    return (("-i", network.name, "-j", "ACCEPT"), ("-o", network.name, *answers, "-j", "ACCEPT"))
 
 
 def overlap(network: BridgeNetwork, routes: Iterable[Mapping[str, Any]]) -> str | None:

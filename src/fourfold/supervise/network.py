@@ -130,6 +130,7 @@ class Network:
             self._ip("-batch", "-", given=bridge.make(self.network, self._mtu(routes), self._owner))
         self._forward()
         self._nft(bridge.rules(self.network, self._ports))
+        self._beside_docker()
         self._index = self._present()
 
     def _mend(self) -> None:
@@ -137,9 +138,23 @@ class Network:
             log.warning("the bridge %s or its rules were removed by another program: made again", self.network.name)
             self._make()
         self._forward()
+        self._beside_docker()
+
+    def _beside_docker(self) -> None:
+        """Docker may be started at any time."""
+        if not self._has_docker():
+            return
+        for rule in bridge.beside_docker(self.network):
+            if not self._works("iptables", "-w", "-C", bridge.DOCKER_CHAIN, *rule):
+                self._run("iptables", "-w", "-I", bridge.DOCKER_CHAIN, *rule)
+
+    def _has_docker(self) -> bool:
+        return program("iptables") is not None and self._works("iptables", "-w", "-n", "-L", bridge.DOCKER_CHAIN)
 
     def _remove(self) -> None:
         self._index = None
+        for rule in bridge.beside_docker(self.network) if self._has_docker() else ():
+            self._works("iptables", "-w", "-D", bridge.DOCKER_CHAIN, *rule)
         for argv in (("ip", "link", "delete", "dev", self.network.name), ("nft", "delete", "table", *self._table)):
             try:
                 self._run(*argv)
@@ -202,10 +217,7 @@ class Network:
         return "inet", self.network.table
 
     def _has_rules(self) -> bool:
-        try:
-            return bool(self._run("nft", "list", "set", *self._table, "ports"))
-        except WorldError:
-            return False
+        return self._works("nft", "list", "set", *self._table, "ports")
 
     def _nft(self, script: str) -> None:
         self._run("nft", "-f", "-", given=script)
@@ -217,6 +229,13 @@ class Network:
 
     def _ip(self, *arguments: str, given: str = "") -> str:
         return self._run("ip", *arguments, given=given)
+
+    def _works(self, *argv: str) -> bool:
+        try:
+            self._run(*argv)
+        except WorldError:
+            return False
+        return True
 
     def _run(self, name: str, *arguments: str, given: str = "") -> str:
         path = program(name) or name
