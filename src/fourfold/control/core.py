@@ -27,7 +27,7 @@ from fourfold.control.sharing import app_certificate, check_rollback, check_up
 from fourfold.control.top import top
 from fourfold.errors import NotFoundError, UserError
 from fourfold.gateway.model import RouteStats
-from fourfold.launch.process import limits, unenforced
+from fourfold.launch.common import limits, unenforced
 from fourfold.spec.model import App
 from fourfold.store.manifest import Manifest
 from fourfold.store.model import Event, InstanceRow, ServiceRow

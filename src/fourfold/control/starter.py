@@ -13,8 +13,9 @@ from fourfold.control.goals import SYSTEM, on_bridge, pattern_of
 from fourfold.control.registry import Registry, key_of
 from fourfold.control.settings import Settings
 from fourfold.errors import WorldError
+from fourfold.launch.common import Facts, url_variable
 from fourfold.launch.model import Launch, User
-from fourfold.launch.process import Facts, launch, url_variable
+from fourfold.launch.process import launch
 from fourfold.paths import Paths
 from fourfold.spec.model import FixedPort, Service
 from fourfold.store.artifacts import Artifacts

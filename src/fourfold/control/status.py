@@ -12,8 +12,8 @@ from fourfold.control.claims import gateway_of
 from fourfold.control.goals import desired
 from fourfold.control.registry import Registry
 from fourfold.errors import NotFoundError
+from fourfold.launch.common import limits, unenforced
 from fourfold.launch.model import Powers
-from fourfold.launch.process import limits, unenforced
 from fourfold.plan.restart import is_crash_loop
 from fourfold.spec.model import Route
 from fourfold.store.model import AppRow, Deployment, InstanceRow, ServiceRow

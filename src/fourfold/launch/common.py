@@ -1,0 +1,104 @@
+"""What the launchers of all patterns have in common: facts, environment, limits, secrets as files, volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fourfold.launch.model import File, Limits, Listen, Mount, Powers, SecretRef, User
+from fourfold.spec.model import Service
+
+APP = "/app"
+"""Where an instance finds its artifact."""
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a launcher must know besides the service itself."""
+
+    app: str
+    service: str
+    instance: str
+    release: int
+    tree: str
+    """Folder of the artifact on this host."""
+    argv: tuple[str, ...]
+    artifact_env: Mapping[str, str]
+    """What the artifact adds to the environment: `{"PATH": "/app/.venv/bin"}`."""
+    powers: Powers
+    user: User | None
+    port: int | None
+    urls: Mapping[str, str] = field(default_factory=dict)
+    """`<NAME>_URL` of the app's services and externals, for an instance of this pattern."""
+    volumes: Mapping[str, str] = field(default_factory=dict)
+    """Volume name -> folder on this host."""
+    scratch: str = "/tmp"
+    """Where temporary files go without a /tmp of its own."""
+
+
+def limits(service: Service) -> Limits:
+    resources = service.resources
+    return Limits(
+        cpu=resources.cpu,
+        memory=resources.memory,
+        pids=resources.pids,
+        read_bps=resources.io.read if resources.io else None,
+        write_bps=resources.io.write if resources.io else None,
+    )
+
+
+def unenforced(limits: Limits, powers: Powers) -> dict[str, str]:
+    """Limits asked for that this host cannot enforce -> why (promise 10)."""
+    wanted = {
+        "cpu": limits.cpu is not None,
+        "memory": limits.memory is not None,
+        "pids": limits.pids is not None,
+        "io": limits.read_bps is not None or limits.write_bps is not None,
+    }
+    return {
+        name: powers.missing.get(name, "this host cannot enforce it")
+        for name, asked in wanted.items()
+        if asked and not getattr(powers, name)
+    }
+
+
+def url_variable(service: str) -> str:
+    """`order-desk` -> `ORDER_DESK_URL`."""
+    return service.upper().replace("-", "_") + "_URL"
+
+
+def environment(
+    service: Service, facts: Facts, listen: Listen | None, home: str = "/tmp", base: Mapping[str, str] | None = None
+) -> dict[str, str | SecretRef]:
+    """All of it. `base` is what the image has; `listen` what the program itself must bind."""
+    env: dict[str, str | SecretRef] = {
+        **(base or {}),
+        "HOME": home,
+        "LANG": "C.UTF-8",
+        "TMPDIR": facts.scratch,
+        "FOURFOLD_APP": facts.app,
+        "FOURFOLD_SERVICE": facts.service,
+        "FOURFOLD_INSTANCE": facts.instance,
+        "FOURFOLD_RELEASE": str(facts.release),
+    }
+    if facts.user is not None and facts.powers.users:
+        env["USER"] = env["LOGNAME"] = facts.user.name
+    env |= facts.artifact_env
+    paths = (facts.artifact_env.get("PATH"), (base or {}).get("PATH", SYSTEM_PATH))
+    env["PATH"] = ":".join(path for path in paths if path)
+    env |= facts.urls
+    env |= service.env
+    for use in service.secrets:
+        env[use.env] = use.file if use.file else SecretRef(use.name)
+    if listen is not None:
+        env |= {"PORT": str(listen.port), "HOST": listen.host}
+    return env
+
+
+def secret_files(service: Service) -> tuple[File, ...]:
+    return tuple(File(use.file, SecretRef(use.name)) for use in service.secrets if use.file)
+
+
+def volumes(service: Service, facts: Facts) -> tuple[Mount, ...]:
+    return tuple(Mount(facts.volumes[volume.name], volume.path) for volume in service.volumes)
