@@ -91,19 +91,21 @@ class Bridge:
 class Bundle:
     """An OCI bundle, made in memory when the instance is started: a root from layers, and the runtime's config.json.
 
-    `argv` of the Launch starts the runtime, which leaves the container behind and ends; the instance is the container.
+    The runtime leaves the container behind and ends; the instance is the container.
     """
 
-    folder: str
-    """Where the bundle is mounted for the runtime alone: in a mount namespace of its own."""
+    runtime: str
+    """Its program: `runc`, `crun` or `runsc`."""
     config: Mapping[str, Any]
-    """config.json without `process.env`, which is the Launch's `env`: secrets are put in at spawn, in memory."""
-    layers: tuple[str, ...]
-    """Folders on this host, lowest first, which together are its root."""
+    """config.json without what the Launch itself says: `process.args` and `env`. They are put in at spawn."""
+    overlays: Mapping[str, tuple[str, ...]]
+    """Folder in the bundle -> folders on this host, lowest first, which it shows together: `rootfs`, its root."""
+    points: tuple[str, ...] = ()
+    """Folders to make in those, to mount on."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Files beside config.json, such as `hosts`, for its mounts; 0644."""
-    pid_file: str = ""
-    """Where the runtime writes the pid of the container's first process."""
+    size: int = 64 * 1024 * 1024
+    """Bytes that all of it may take in memory, with what the program writes to its root."""
 
 
 @dataclass(frozen=True)
@@ -150,5 +152,9 @@ class Powers:
     io: bool = False
     user_namespace: bool = False
     """`private` works only inside a user namespace: no root, so no users of their own."""
+    containers: bool = False
+    """Containers, under the runtimes in `runtimes`."""
+    runtimes: tuple[str, ...] = ()
+    """OCI runtimes that have started one here: `runc`, `crun`, `runsc`."""
     missing: Mapping[str, str] = field(default_factory=dict)
     """Power -> why it is not there, such as `{"memory": "no cgroup can be made: not root"}`."""

@@ -1,0 +1,167 @@
+"""Pattern `container`: one instance is one container, started by an OCI runtime from the layers of an image.
+
+Its root is the image's, read-only unless asked otherwise; the artifact is at `/app`, as for a process. /tmp and /run
+are its own, in memory.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
+from typing import Any
+
+from fourfold.errors import UserError
+from fourfold.launch import oci
+from fourfold.launch.accounts import ROOT_GROUP, ROOT_PASSWD, Account, account, named
+from fourfold.launch.common import APP, Facts, environment, limits, secret_files, volumes
+from fourfold.launch.model import Bridge, Bundle, Launch, Listen, Mount, Powers, Stop
+from fourfold.launch.seccomp import translate
+from fourfold.spec.model import Service
+
+_MOST_TMP = 1024 * 1024 * 1024
+_ETC = ("hostname", "hosts", "resolv.conf", "passwd", "group")
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """The image as this host has it, and what this host gives to containers."""
+
+    layers: tuple[str, ...]
+    """Folders, lowest first."""
+    passwd: str
+    """The image's own /etc/passwd and /etc/group; empty where it has none."""
+    group: str
+    profile: Mapping[str, Any]
+    """Of `seccomp.PROFILE`."""
+    machine: str
+    """As uname says it."""
+    kernel: tuple[int, int]
+    resolv_conf: str
+    """This host's."""
+    bridge: Bridge | None
+    """None: it is to share the host's network."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
+    cwd: str = APP
+    stop_signal: str | None = None
+
+
+def launch(service: Service, facts: Facts, image: ImageFacts) -> Launch:
+    """The Launch of one instance. UserError: this host has no containers, or the image no such user."""
+    refuse_impossible(service, facts.powers)
+    who = runs_as(service, facts, image)
+    passwd, group = named(who.user, image.passwd or ROOT_PASSWD, image.group or ROOT_GROUP)
+    hostname = facts.instance.rpartition(".")[2][:63]
+    bound, listen = _listens(facts, image)
+    bounds = limits(service)
+    tmp_bytes = min(bounds.memory // 2, _MOST_TMP) if bounds.memory else _MOST_TMP
+    tree = facts.tree or None
+    below_app = tuple(each.path[1:] for each in service.volumes if tree and each.path.startswith(f"{APP}/"))
+    mounts = _mounts(service, facts, "app" if below_app else tree)
+    container = oci.Container(
+        account=who,
+        cwd=image.cwd,
+        hostname=hostname,
+        read_only=service.container.read_only,
+        tmp_bytes=tmp_bytes,
+        seccomp=translate(image.profile, oci.capabilities(who), image.machine, image.kernel),
+        mounts=(*_own_files(), *mounts),
+        secrets=any(use.file for use in service.secrets),
+    )
+    return Launch(
+        instance=facts.instance,
+        argv=facts.argv,
+        env=environment(service, replace(facts, scratch="/tmp", user=who.user), bound, who.user.home, image.env),
+        cwd=image.cwd,
+        user=who.user,
+        limits=bounds,
+        files=secret_files(service),
+        network=image.bridge or "host",
+        bundle=Bundle(
+            runtime=service.container.runtime,
+            config=oci.config(container),
+            overlays={"rootfs": image.layers, **({"app": (tree,)} if tree and below_app else {})},
+            points=below_app,
+            files={
+                "hostname": f"{hostname}\n",
+                "hosts": _hosts(hostname, image.bridge),
+                "resolv.conf": _resolvers(image),
+                "passwd": passwd,
+                "group": group,
+            },
+            size=Bundle.size if service.container.read_only else tmp_bytes,
+        ),
+        listen=listen,
+        stop=Stop(_stop_signal(service, image), service.stop.grace),
+    )
+
+
+def refuse_impossible(service: Service, powers: Powers) -> None:
+    """Before anything changes. UserError."""
+    runtime = service.container.runtime
+    if runtime not in powers.runtimes:
+        why = powers.missing.get(runtime) or powers.missing.get("containers", "this host cannot start any")
+        raise UserError(
+            f"cannot run as a container under {runtime}: {why}", "`fourfold doctor` tells what is missing here"
+        )
+
+
+def runs_as(service: Service, facts: Facts, image: ImageFacts) -> Account:
+    """As the image says, else as the service's own user; a ready-made image that says nothing means root. UserError."""
+    if image.user or service.image is not None or facts.user is None:
+        return account(image.user or "0", image.passwd or ROOT_PASSWD, image.group or ROOT_GROUP)
+    return Account(facts.user)
+
+
+def _listens(facts: Facts, image: ImageFacts) -> tuple[Listen | None, Listen | None]:
+    """What the program must bind, and where it is then reached."""
+    if facts.port is None:
+        return None, None
+    if image.bridge is None:
+        return (Listen("127.0.0.1", facts.port),) * 2
+    return Listen("0.0.0.0", facts.port), Listen(image.bridge.address.partition("/")[0], facts.port)
+
+
+def _mounts(service: Service, facts: Facts, tree: str | None) -> tuple[Mount, ...]:
+    """Outer ones first. `tree`: the artifact, or the view of it in which there are places for volumes."""
+    artifact = (Mount(tree, APP, read_only=True),) if tree else ()
+    return tuple(sorted((*artifact, *volumes(service, facts)), key=lambda mount: mount.target.count("/")))
+
+
+def _own_files() -> tuple[Mount, ...]:
+    files = (Mount(name, f"/etc/{name}", read_only=True) for name in _ETC)
+    return (Mount(oci.INIT_ON_HOST, oci.INIT, read_only=True), *files)
+
+
+def _hosts(hostname: str, bridge: Bridge | None) -> str:
+    own = bridge.address.partition("/")[0] if bridge else "127.0.1.1"
+    return f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{own}\t{hostname}\n"
+
+
+def _resolvers(image: ImageFacts) -> str:
+    """Without those of this host's loopback, which is not a container's on the bridge."""
+    lines = image.resolv_conf.splitlines()
+    kept = [line for line in lines if image.bridge is None or not _is_loopback(line)]
+    return "".join(f"{line}\n" for line in kept)
+
+
+def _is_loopback(line: str) -> bool:
+    words = line.split()
+    try:
+        return words[:1] == ["nameserver"] and ip_address(words[1].partition("%")[0]).is_loopback
+    except (ValueError, IndexError):
+        return False
+
+
+def _stop_signal(service: Service, image: ImageFacts) -> str:
+    """The file's, unless that is the default and the image has one of its own (a name or a number)."""
+    said = (image.stop_signal or "").removeprefix("SIG")
+    if service.stop.signal != "TERM" or not said:
+        return service.stop.signal
+    try:
+        found = signal.Signals(int(said)) if said.isdigit() else signal.Signals[f"SIG{said}"]
+    except (ValueError, KeyError):
+        return service.stop.signal
+    return found.name.removeprefix("SIG")
