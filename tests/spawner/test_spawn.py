@@ -38,6 +38,7 @@ PLAIN = Spawn(
     held=False,
     tty=False,
     inside=None,
+    bundle=None,
 )
 
 

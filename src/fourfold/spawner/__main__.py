@@ -1,7 +1,8 @@
-"""`python -I -S .../fourfold/spawner/__main__.py --socket S --journal J [--detach] [--state FD]`, or `--probe`.
+"""`python -I -S .../fourfold/spawner/__main__.py --socket S --journal J [--detach] [--state FD]`, `--probe` or `--try`.
 
 With --detach it exits with 0 as soon as a spawner listens, leaving that behind as a process of its own session; with 3
-when another spawner has the lock. --probe prints, as JSON, what instances can be given on this host.
+when another spawner has the lock. --probe prints, as JSON, what instances can be given on this host; --try
+starts one program with a bundle (standard input: a Spawn) and prints how it ended.
 """
 
 from __future__ import annotations

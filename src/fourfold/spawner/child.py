@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NoReturn
 
-from fourfold.spawner import kernel, namespace, netlink, process
+from fourfold.spawner import bundle, kernel, namespace, netlink, process
 from fourfold.spawner.namespace import stage
 from fourfold.spawner.processes import MARKER
 from fourfold.spawner.request import Bridge, Failed, Spawn, Started
@@ -80,31 +80,44 @@ def _prepare(spawn: Spawn, host: Started | None, streams: list[int], inherited: 
     for number in inherited.ignored:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    for group in spawn.cgroups:
+    for group in first_groups(spawn):
         if group == inherited.group:
             continue
         with stage("cgroup", group):
             _join(group)
     _connect_streams(spawn, streams)
-    if host is not None:
-        _enter(host)
-    else:
-        if isinstance(spawn.network, Bridge):
-            netlink.connect(spawn.network, netlink.veth_name(_own_marker(spawn, None)))
-        namespace.unshare(spawn)
-        if spawn.private:
-            namespace.View(spawn).build()
+    _move_in(spawn, host)
     resource.setrlimit(resource.RLIMIT_NOFILE, inherited.descriptors)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # cores hold secrets
     os.umask(0o022)
-    if spawn.user is not None:
+    if spawn.user is not None and spawn.bundle is None:
         with stage("user", spawn.user.name):
             os.setgroups([])
             os.setresgid(spawn.user.gid, spawn.user.gid, spawn.user.gid)
             os.setresuid(spawn.user.uid, spawn.user.uid, spawn.user.uid)
     kernel.no_new_privileges()
-    with stage("cwd", spawn.cwd):
-        os.chdir(spawn.cwd)
+    if spawn.bundle is None:
+        with stage("cwd", spawn.cwd):
+            os.chdir(spawn.cwd)
+
+
+def _move_in(spawn: Spawn, host: Started | None) -> None:
+    """Into the namespaces that the program, or its runtime, is started in."""
+    if host is not None and spawn.bundle is None:
+        return _enter(host)
+    if host is None:
+        if isinstance(spawn.network, Bridge):
+            netlink.connect(spawn.network, netlink.veth_name(_own_marker(spawn, None)))
+        namespace.unshare(spawn)
+    if spawn.bundle is not None:
+        bundle.build(spawn, spawn.bundle)
+    elif spawn.private:
+        namespace.View(spawn).build()
+
+
+def first_groups(spawn: Spawn) -> list[str]:
+    """Those that the child joins; a runtime puts its program into the other ones."""
+    return spawn.bundle.cgroups if spawn.bundle is not None else spawn.cgroups
 
 
 def _close_all_but(kept: set[int]) -> None:
@@ -182,7 +195,7 @@ def _enter(host: Started) -> None:
 def _execute(spawn: Spawn, host: Started | None) -> NoReturn:
     """execvpe with the PATH that the program is given; says which of the ways to fail it was."""
     name, env = spawn.argv[0], dict(spawn.env)
-    if not spawn.cgroups:
+    if not first_groups(spawn):
         env[MARKER] = _own_marker(spawn, host)
     folders = [""] if "/" in name else env.get("PATH", os.defpath).split(os.pathsep)
     denied = ""

@@ -1,8 +1,9 @@
 """The programs: forked, watched, ended with everything they started, and their exits written down.
 
 An instance is *starting* (forked; not yet exec'ed), *running*, or *ending* (its main process is gone, the rest of its
-tree is being killed). Its exit is journaled and published when the tree is empty, or after ten seconds when the kernel
-holds on to a process (uninterruptible sleep).
+tree is being killed). One with a bundle is starting until its runtime has ended and left it behind; then that process
+takes the runtime's place in the journal. An exit is journaled and published when the tree is empty, or after ten
+seconds when the kernel holds on to a process (uninterruptible sleep).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from fourfold.spawner import child, kernel, process
+from fourfold.spawner import child, handover, kernel, process
 from fourfold.spawner.journal import Journal
 from fourfold.spawner.logs import Logs
 from fourfold.spawner.loop import Loop
@@ -68,6 +69,8 @@ class Instances:
         self._processes = Processes()
         self._by_id: dict[str, Instance] = {}
         self._by_pid: dict[int, Instance] = {}
+        self._unclaimed: dict[int, int] = {}
+        """Wait statuses of orphans that ended while a runtime may still name one of them as what it left behind."""
         self._inherited = child.Inherited.now()
         resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptors[1], self.descriptors[1]))
 
@@ -109,7 +112,7 @@ class Instances:
         try:
             pipes += os.pipe2(os.O_CLOEXEC)
             pipes += os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-            pid, group = child.fork(spawn.cgroups)
+            pid, group = child.fork(child.first_groups(spawn))
         except OSError as error:
             for fd in pipes:
                 os.close(fd)
@@ -148,7 +151,7 @@ class Instances:
             instance.failure = json.loads(report)
             return
         self._close_status(instance)
-        if instance.failure is None:
+        if instance.failure is None and not instance.started.pending:
             self._is_running(instance)
 
     def _close_status(self, instance: Instance) -> None:
@@ -172,12 +175,15 @@ class Instances:
         owned = tuple(started.owned_cgroups)
         mark = f"{MARKER}={child.marker(started.instance, started.pid, started.start_time)}"
         mark = "" if owned or started.inside else mark
-        return Instance(started, Tree(started.pid, started.start_time, owned, mark, self._processes))
+        runtime = tuple(started.runtime_cgroups)
+        return Instance(started, Tree(started.pid, started.start_time, owned, mark, self._processes, runtime))
 
     # ending
 
     def reap(self) -> None:
         """Collect every child that has ended: instances, and orphans of instances, which are ours as a subreaper."""
+        if not self._hand_over_to_come():
+            self._unclaimed.clear()
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -187,6 +193,11 @@ class Instances:
                 return
             if instance := self._by_pid.get(pid):
                 self._main_ended(instance, status)
+            elif self._hand_over_to_come():
+                self._unclaimed[pid] = status
+
+    def _hand_over_to_come(self) -> bool:
+        return any(instance.started.pending for instance in self._by_pid.values())
 
     def _main_ended(self, instance: Instance, status: int | None) -> None:
         if self._by_pid.get(instance.started.pid) is instance:  # an adopted one's pid may be another's by now
@@ -195,10 +206,33 @@ class Instances:
             self._read_status(instance)  # it may have ended before its report was read
         if instance.status >= 0:
             self._close_status(instance)
-            if instance.failure is None:
+            if instance.failure is None and not instance.started.pending:
                 self._is_running(instance)
+        if instance.started.pending and instance.failure is None and self._hand_over(instance, status):
+            return
         instance.ending = True
         self._clear_after(instance, status, 0)
+
+    def _hand_over(self, instance: Instance, status: int | None) -> bool:
+        """The runtime has ended: go on with what it left behind. -> whether there is such a process, or was."""
+        runtime = instance.started
+        try:
+            pid = handover.left_behind(runtime.folder, status)
+            stat = Stat.of(pid) if pid not in self._unclaimed else None
+            started = replace(runtime, pid=pid, start_time=stat.start_time if stat else 0, pending=False)
+            self._journal.start(started)
+        except Failed as failed:
+            instance.failure = failed.as_json()
+            return False
+        except OSError as error:
+            instance.failure = Failed("journal", error.errno or 0).as_json()
+            return False
+        instance.started, instance.tree = started, self._instance(started).tree
+        self._by_pid[pid] = instance
+        self._is_running(instance)
+        if stat is None:
+            self._main_ended(instance, self._unclaimed.pop(pid, None))
+        return True
 
     def _clear_after(self, instance: Instance, status: int | None, attempt: int) -> None:
         """Where looking is costly, a little later: those that end meanwhile share a look."""
@@ -225,6 +259,8 @@ class Instances:
         started = instance.started
         kills = instance.tree.oom_kills()
         self._remove_groups(instance.tree, 0)
+        if started.folder:
+            handover.remove(started.folder)
         if started.log:
             self._logs.drop(started.log)
         if self._by_id.get(started.instance) is instance:
@@ -232,8 +268,7 @@ class Instances:
         host = self._by_id.get(started.inside) if started.inside else None
         if host is not None and instance in host.guests:
             host.guests.remove(instance)
-        code = os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None
-        number = os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else None
+        code, number = handover.ending(status, started.bundled)
         oom = kills > instance.kills[0] and code != 0
         if instance.failure is not None:
             self._journal.drop(started)
@@ -270,11 +305,11 @@ class Instances:
 
     def kill(self, name: str) -> bool:
         """The whole tree. -> as `signal`."""
-        if not self.signal(name, signal.SIGKILL):
-            return False
-        if not self._by_id[name].ending:
-            self._by_id[name].tree.kill(time.monotonic() - _RECENTLY)
-        return True
+        instance = self._by_id.get(name)
+        if instance is not None and not instance.ending:
+            # Children of what a runtime runs in an instance are found by way of it: it goes last.
+            instance.tree.kill(time.monotonic() - (0.0 if instance.started.inside else _RECENTLY))
+        return self.signal(name, signal.SIGKILL)
 
     def kill_all(self) -> None:
         for name in list(self._by_id):
@@ -313,6 +348,8 @@ class Instances:
         """-> whether the very process that was started still runs (or is a zombie of ours)."""
         started = instance.started
         stat = Stat.of(started.pid)
+        if started.pending:
+            return False  # nobody has noted what its runtime left behind, if anything: it all ends
         if started.boot_id != self._boot_id or stat is None or stat.start_time != started.start_time:
             return False
         if stat.parent == os.getpid():

@@ -10,7 +10,8 @@ import signal
 import sys
 from typing import Any
 
-from fourfold.spawner.probe import probe
+from fourfold.spawner.probe import probe, run
+from fourfold.spawner.request import Spawn
 from fourfold.spawner.server import Server
 
 LOCKED = 3
@@ -20,6 +21,7 @@ _READY, _TAKEN = b"r", b"l"
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--probe", action="store_true")
+    parser.add_argument("--try", action="store_true", dest="trial")
     parser.add_argument("--socket")
     parser.add_argument("--journal")
     parser.add_argument("--detach", action="store_true")
@@ -27,6 +29,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.probe:
         print(json.dumps(probe()))
+        return
+    if options.trial:
+        print(json.dumps(run(Spawn.from_json(json.load(sys.stdin)))))
         return
     ready = _detach() if options.detach else os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):

@@ -17,7 +17,7 @@ from fourfold.spawner.request import Failed, Spawn, User
 
 _HOST = "/.host"
 _SECRETS = "/run/secrets"
-_PLAIN = kernel.MS_NOSUID | kernel.MS_NODEV
+PLAIN = kernel.MS_NOSUID | kernel.MS_NODEV
 _KEPT_FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC | kernel.MS_NOATIME | kernel.MS_NODIRATIME
 _ST_RELATIME = 0x1000
 _SCRATCH = ("/tmp", "/var/tmp", "/dev/shm", "/run/lock")
@@ -83,12 +83,12 @@ class View:
             kernel.detach(_HOST)
             os.rmdir(_HOST)
             for folder in self._sealed:
-                kernel.mount("none", folder, None, kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | _PLAIN)
+                kernel.mount("none", folder, None, kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | PLAIN)
 
     def _pivot(self) -> None:
         kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_SLAVE)
         # /tmp is only where the new root is put together: after the pivot the host's /tmp is seen again below _HOST.
-        kernel.mount("tmpfs", "/tmp", "tmpfs", _PLAIN, "mode=0755,size=4m")
+        kernel.mount("tmpfs", "/tmp", "tmpfs", PLAIN, "mode=0755,size=4m")
         os.mkdir("/tmp" + _HOST)
         kernel.pivot_root("/tmp", "/tmp" + _HOST)
         os.chdir("/")
@@ -99,7 +99,7 @@ class View:
         for path in _SCRATCH:
             if path == "/tmp" or (os.path.isdir(path) and not os.path.islink(path)):
                 options = f"mode=1777,size={self._spawn.tmp_bytes},nr_inodes=100k"
-                kernel.mount("tmpfs", path, "tmpfs", _PLAIN, options)
+                kernel.mount("tmpfs", path, "tmpfs", PLAIN, options)
                 self._loose.add(path)
 
     def _name_user(self, user: User) -> None:
@@ -110,7 +110,7 @@ class View:
         }
         for path, (number, entry) in entries.items():
             lines = [line for line in (read_text(path) or "").splitlines() if not _names(line, user.name, number)]
-            _write("/.names", "\n".join([*lines, entry, ""]), 0o644)  # root's, so that the user cannot write to it
+            write_file("/.names", "\n".join([*lines, entry, ""]), 0o644)  # root's, so that the user cannot write to it
             self._point(path, folder=False)
             kernel.mount("/.names", path, None, kernel.MS_BIND)
             os.unlink("/.names")
@@ -130,18 +130,18 @@ class View:
     def _hide(self, folder: str) -> None:
         """After the mounts: what was bound from in there stays visible where it was bound to."""
         if os.path.isdir(folder):
-            kernel.mount("tmpfs", folder, "tmpfs", _PLAIN | kernel.MS_NOEXEC | kernel.MS_RDONLY, "mode=0,nr_inodes=1")
+            kernel.mount("tmpfs", folder, "tmpfs", PLAIN | kernel.MS_NOEXEC | kernel.MS_RDONLY, "mode=0,nr_inodes=1")
 
     def _put_files(self) -> None:
         self._point(_SECRETS, folder=True)
-        kernel.mount("tmpfs", _SECRETS, "tmpfs", _PLAIN | kernel.MS_NOEXEC, "mode=0700,size=16m")
+        kernel.mount("tmpfs", _SECRETS, "tmpfs", PLAIN | kernel.MS_NOEXEC, "mode=0700,size=16m")
         for path, content in self._spawn.files:
-            _write(path, content, 0o600)
+            write_file(path, content, 0o600)
             if self._spawn.user is not None:
                 os.chown(path, self._spawn.user.uid, self._spawn.user.gid)
         if self._spawn.user is not None:
             os.chown(_SECRETS, self._spawn.user.uid, self._spawn.user.gid)
-        flags = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOEXEC | _PLAIN
+        flags = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOEXEC | PLAIN
         kernel.mount("none", _SECRETS, None, flags)
 
     def _point(self, target: str, folder: bool) -> None:
@@ -161,7 +161,7 @@ class View:
             os.mkdir(target)
             self._loose.add(target)
         else:
-            _write(target, "", 0o644)
+            write_file(target, "", 0o644)
 
 
 def _make_below(volume: str, names: list[str], folder: bool) -> None:
@@ -186,7 +186,7 @@ def _loosen(folder: str) -> None:
     below = os.open(folder, os.O_PATH | os.O_DIRECTORY)
     try:
         shown = os.stat(below)
-        kernel.mount("tmpfs", folder, "tmpfs", _PLAIN, f"mode={shown.st_mode & 0o7777:o},size=4m")
+        kernel.mount("tmpfs", folder, "tmpfs", PLAIN, f"mode={shown.st_mode & 0o7777:o},size=4m")
         if os.geteuid() == 0:
             os.chown(folder, shown.st_uid, shown.st_gid)
         _mirror(f"/proc/self/fd/{below}", folder)
@@ -207,7 +207,7 @@ def _mirror(source: str, target: str, leave_out: tuple[str, ...] = ()) -> None:
             if entry.is_dir():
                 os.mkdir(shown)
             else:
-                _write(shown, "", 0o600)
+                write_file(shown, "", 0o600)
             kernel.mount(entry.path, shown, None, kernel.MS_BIND | kernel.MS_REC)
 
 
@@ -217,7 +217,7 @@ def _names(line: str, name: str, number: int) -> bool:
     return fields[0] == name or fields[2:3] == [str(number)]
 
 
-def _write(path: str, content: str, mode: int) -> None:
+def write_file(path: str, content: str, mode: int) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     with open(fd, "wb") as file:
         file.write(content.encode(errors="surrogateescape"))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from fourfold.spawner import kernel, namespace
+from fourfold.spawner import child, handover, kernel, namespace
 from fourfold.spawner.request import Failed, Spawn, User
 
 _TRIAL_ID = 65533
@@ -22,6 +24,24 @@ def probe() -> dict[str, Any]:
         "network": _attempt(lambda: kernel.unshare(kernel.CLONE_NEWNET)),
         "user_namespace": direct is not None and nested is None,
     }
+
+
+def run(spawn: Spawn) -> dict[str, Any]:
+    """One program with a bundle, to its end. -> its `code` and `signal`, or the `error` that kept it from starting."""
+    assert spawn.bundle is not None
+    go, going = os.pipe2(os.O_CLOEXEC)
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    inherited = child.Inherited.now()
+    pid, group = child.fork(child.first_groups(spawn))
+    if pid == 0:
+        child.become(spawn, None, go, writer, [], replace(inherited, group=group))
+    os.close(writer)
+    os.write(going, b"g")
+    with open(reader, "rb") as file:
+        told = file.read()
+    code, number = handover.ending(os.waitpid(pid, 0)[1], by_init=True)
+    error = json.loads(told) if told else None
+    return {"code": code, "signal": number, "error": error, "said": handover.last_words(spawn.bundle.folder)}
 
 
 def _attempt(action: Callable[[], None]) -> str | None:
@@ -71,6 +91,7 @@ def _private(user_namespace: bool) -> None:
         held=False,
         tty=False,
         inside=None,
+        bundle=None,
     )
     namespace.unshare(spawn)
     namespace.View(spawn).build()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Raised when requests or answers change. The journal is read across versions (`known`): it must not need a number."""
 
 T = TypeVar("T")
@@ -51,6 +51,32 @@ class Bridge:
 
 
 @dataclass(frozen=True)
+class Bundle:
+    """What a runtime is given to start the program with. It is the runtime that is forked and exec'ed."""
+
+    folder: str
+    """Of this start alone, and removed after it; what the runtime keeps is in there too."""
+    files: list[tuple[str, str]]
+    """(path, content) in BUNDLE, which only the runtime sees: in memory, in a mount namespace of its own."""
+    overlays: dict[str, list[str]]
+    """Folder in BUNDLE -> folders of the host that it shows, lowest first; what is written there is in memory."""
+    points: list[str]
+    """Folders to make in there."""
+    size: int
+    """Bytes that all of this may take."""
+    unmounted: list[str]
+    """Mount points of the host that the runtime must not see."""
+    cgroups: list[str]
+    """Groups that it runs in itself. Those of the Spawn are the program's, and empty at first."""
+    leaves: bool
+    """It leaves the program behind, with its pid in PID_FILE, and ends with 0. Else the program ends with it."""
+
+
+BUNDLE, PID_FILE, REPORT = "bundle", "pid", "report"
+"""In a bundle's folder: a mount point, the pid of what was left behind, what the runtime says when it fails."""
+
+
+@dataclass(frozen=True)
 class Spawn:
     """One program to start."""
 
@@ -80,14 +106,19 @@ class Spawn:
     """Its three streams were passed along; it ends when the connection that asked for it does."""
     tty: bool
     inside: str | None
-    """Instance whose namespaces it enters."""
+    """Instance that it belongs to, whose namespaces it enters; with a bundle the runtime does that."""
+    bundle: Bundle | None
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Spawn:
         """TypeError when keys are missing or unknown: daemon and spawner are of different versions."""
-        user, network = fields["user"], fields["network"]
-        own = Bridge(**network) if isinstance(network, Mapping) else network
-        return cls(**{**fields, "user": User(**user) if user else None, "network": own})
+        user, network, bundle = fields["user"], fields["network"], fields["bundle"]
+        values = {
+            "user": User(**user) if user else None,
+            "network": Bridge(**network) if isinstance(network, Mapping) else network,
+            "bundle": Bundle(**bundle) if bundle else None,
+        }
+        return cls(**{**fields, **values})
 
 
 @dataclass(frozen=True)
@@ -108,6 +139,14 @@ class Started:
     user_namespace: bool = False
     network: str = "host"
     """`host`, `none` or `bridge`."""
+    runtime_cgroups: list[str] = field(default_factory=list)
+    """Groups of its runtime, which may hold the program too."""
+    folder: str = ""
+    """Removed when it has ended."""
+    bundled: bool = False
+    """Its first process is an init that tells of a signal as 128 + number."""
+    pending: bool = False
+    """The pid is that of a runtime which has yet to leave the program behind."""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -120,6 +159,7 @@ class Started:
 
     @classmethod
     def of(cls, spawn: Spawn, pid: int, start_time: int, boot_id: str) -> Started:
+        bundle = spawn.bundle if spawn.inside is None else None
         return cls(
             instance=spawn.instance,
             run=spawn.run,
@@ -134,6 +174,10 @@ class Started:
             private=spawn.private,
             user_namespace=spawn.user_namespace,
             network=spawn.network if isinstance(spawn.network, str) else "bridge",
+            runtime_cgroups=bundle.cgroups if bundle else [],
+            folder=bundle.folder if bundle else "",
+            bundled=bundle is not None,
+            pending=bundle is not None and bundle.leaves,
         )
 
     def as_json(self) -> dict[str, Any]:

@@ -25,6 +25,8 @@ class Tree:
     marker: str
     """`FOURFOLD_TREE=…` (see `processes.MARKER`); empty: not to be looked for."""
     processes: Processes
+    runtime_cgroups: tuple[str, ...] = ()
+    """Where the runtime of the main process runs; what it starts may be in there or in `cgroups`."""
 
     @property
     def cost(self) -> float:
@@ -33,13 +35,18 @@ class Tree:
 
     def pids(self, since: float) -> set[int]:
         """Whoever is alive, seen after `since` (monotonic); zombies do not count. All groups have the same members."""
-        return _members(self.cgroups[0]) if self.cgroups else self._found(since)
+        if not self.cgroups:
+            return self._found(since)
+        members = _members(self.cgroups[0])
+        return members | _members(self.runtime_cgroups[0]) if self.runtime_cgroups else members
 
     def kill(self, since: float) -> None:
         """SIGKILL to all of them. Call again until `pids` is empty: without cgroup.kill a fork may slip through."""
-        if any(_write(f"{group}/cgroup.kill", "1") for group in self.cgroups):
+        groups = (*self.runtime_cgroups, *self.cgroups)
+        killed = [_write(f"{group}/cgroup.kill", "1") for group in groups]
+        if any(killed):
             return
-        freezers = [group for group in self.cgroups if _write(f"{group}/freezer.state", "FROZEN")]
+        freezers = [group for group in groups if _write(f"{group}/freezer.state", "FROZEN")]
         self._kill_each(since)
         for group in freezers:
             _write(f"{group}/freezer.state", "THAWED")
@@ -50,7 +57,7 @@ class Tree:
     def remove_groups(self) -> bool:
         """-> whether all are gone."""
         gone = True
-        for group in self.cgroups:
+        for group in (*self.runtime_cgroups, *self.cgroups):
             try:
                 os.rmdir(group)
             except FileNotFoundError:
