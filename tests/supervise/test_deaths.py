@@ -16,7 +16,7 @@ from fourfold.paths import Paths
 from fourfold.spawner.process import Stat, boot_id
 from fourfold.supervise import logs
 from fourfold.supervise.model import Exit
-from fourfold.supervise.powers import SPAWNER_ARGV
+from fourfold.supervise.program import SPAWNER_ARGV
 from fourfold.supervise.starting import spawner_argv
 from fourfold.supervise.wire import Client, Gone, Refused
 from tests.supervise.rig import Rig, alive, end, home, scenario, supervising, until

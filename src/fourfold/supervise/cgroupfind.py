@@ -13,7 +13,7 @@ import os
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -50,6 +50,8 @@ def search(home: Path, state: Path, proc: Path, trial: Callable[[Path], None]) -
         for mount in mounts:
             if mount.kind == "cgroup" and controller in mount.options:
                 _try_v1(mount, controller, own_name, trial, found, reasons)
+    used = {base for base, hierarchy in found.items() if hierarchy.version == 1}
+    unused = [mount.point / _ROOT / own_name for mount in mounts if mount.kind == "cgroup"]
     own = _own_group(proc)
     for mount in mounts:
         if mount.kind == "cgroup2" and own is not None:
@@ -59,7 +61,7 @@ def search(home: Path, state: Path, proc: Path, trial: Callable[[Path], None]) -
             break
     device = _device(state, proc)
     missing = _missing(tuple(found.values()), reasons, device, bool(mounts))
-    return Groups(tuple(found.values()), device, missing)
+    return Groups(tuple(found.values()), device, missing, tuple(base for base in unused if base not in used))
 
 
 def _try_v1(
@@ -72,7 +74,7 @@ def _try_v1(
 ) -> None:
     base = mount.point / _ROOT / own_name
     if base in found:  # cpu and cpuacct are often mounted together
-        found[base] = Hierarchy(base, 1, found[base].controllers | {controller})
+        found[base] = replace(found[base], controllers=found[base].controllers | {controller})
         return
     try:
         base.mkdir(parents=True, exist_ok=True)
@@ -80,7 +82,7 @@ def _try_v1(
     except OSError as error:
         reasons[controller] = f"{base}: {error.strerror}"
         return
-    found[base] = Hierarchy(base, 1, frozenset({controller}))
+    found[base] = Hierarchy(base, 1, frozenset({controller}), mount.point)
 
 
 def _try_v2(
@@ -101,7 +103,7 @@ def _try_v2(
                     folder.rmdir()
             reasons.setdefault("v2", f"{ancestor}: {error.strerror}")
             continue
-        return Hierarchy(base, 2, frozenset(enabled))
+        return Hierarchy(base, 2, frozenset(enabled), mount.point)
     return None
 
 

@@ -34,6 +34,8 @@ class Hierarchy:
     version: int
     controllers: frozenset[str]
     """Of v1: `cpu cpuacct memory pids blkio freezer`; of v2: those enabled for our groups, `cpu memory pids io`."""
+    point: Path = Path("/sys/fs/cgroup")
+    """Where it is mounted."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,16 @@ def _quota(cores: float) -> int:
 class Groups:
     """The groups of one home. All calls are a few small file operations."""
 
-    def __init__(self, hierarchies: tuple[Hierarchy, ...], device: str | None, missing: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        hierarchies: tuple[Hierarchy, ...],
+        device: str | None,
+        missing: Mapping[str, str],
+        unused: tuple[Path, ...] = (),
+    ) -> None:
+        """`unused`: our folder in the v1 hierarchies that limit and count nothing here; OCI runtimes use all."""
         self.hierarchies = hierarchies
+        self._unused = unused
         self.missing = missing
         """Limit -> why it cannot be enforced."""
         self._device = device
@@ -118,6 +128,33 @@ class Groups:
             ) from error
         return folders
 
+    def create_one(self, name: str) -> str:
+        """A group without limits, in one hierarchy: enough to find and to kill what is in it. WorldError."""
+        ranked = sorted(self.hierarchies, key=lambda each: (-each.version, "freezer" not in each.controllers))
+        folder = ranked[0].base / name
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise WorldError(f"cannot make the group {folder}: {error.strerror}") from error
+        return str(folder)
+
+    def everywhere(self, name: str) -> list[str]:
+        """Its folders in all hierarchies, used or not, whether they are there or not; those with members first."""
+        return [str(base / name) for base in self._bases()]
+
+    def _bases(self) -> tuple[Path, ...]:
+        return (*(hierarchy.base for hierarchy in self.hierarchies), *self._unused)
+
+    def path(self, name: str) -> str | None:
+        """Of that group in each hierarchy, as runtimes want it: `/fourfold/…`. None: it is not the same in all."""
+        paths = {"/" + str(each.base.relative_to(each.point)) for each in self.hierarchies}
+        return f"{paths.pop()}/{name}" if len(paths) == 1 else None
+
+    def unified_beside_v1(self) -> Path | None:
+        """Mount point of a v2 tree where v1 has the controllers (systemd's hybrid mode)."""
+        versions = {each.version: each.point for each in self.hierarchies}
+        return versions[2] if len(versions) == 2 else None
+
     def _needed(self, limits: Limits) -> list[Hierarchy]:
         """Each group costs a start some 0.1 ms: of v1 only those that count or limit something."""
         used = {
@@ -136,9 +173,9 @@ class Groups:
 
     def close(self) -> None:
         """Leave no trace of a home that runs nothing."""
-        for hierarchy in self.hierarchies:
+        for base in self._bases():
             with suppress(OSError):  # not empty: instances go on
-                hierarchy.base.rmdir()
+                base.rmdir()
 
     def folders(self, name: str) -> list[str]:
         """Those that it has."""
@@ -170,9 +207,9 @@ class Groups:
     def names(self) -> set[str]:
         """Groups that are there, of living and dead instances."""
         found: set[str] = set()
-        for hierarchy in self.hierarchies:
+        for base in self._bases():
             with suppress(OSError):
-                found.update(entry.name for entry in hierarchy.base.iterdir() if entry.is_dir())
+                found.update(entry.name for entry in base.iterdir() if entry.is_dir())
         return found
 
     def pids(self, name: str) -> set[int]:
@@ -200,9 +237,9 @@ class Groups:
     def remove(self, name: str) -> bool:
         """-> whether all of its groups are gone; a group with living processes stays."""
         gone = True
-        for hierarchy in self.hierarchies:
+        for base in self._bases():
             try:
-                (hierarchy.base / name).rmdir()
+                (base / name).rmdir()
             except FileNotFoundError:
                 continue
             except OSError:

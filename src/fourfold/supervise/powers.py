@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
-from fourfold import spawner
 from fourfold.launch.model import Powers
 from fourfold.paths import Paths
-from fourfold.supervise import cgroupfind, network
+from fourfold.supervise import cgroupfind, containers, network
 from fourfold.supervise.cgroups import LIMITS
-
-SPAWNER_MAIN = str(Path(spawner.__file__).with_name("__main__.py"))
-SPAWNER_ARGV = (sys.executable, "-I", "-S", "-X", "utf8", SPAWNER_MAIN)
-"""Without site-packages: a small process that no installed package can disturb."""
+from fourfold.supervise.program import SPAWNER_ARGV
 
 
 def probe(paths: Paths | None = None) -> Powers:
@@ -38,10 +33,11 @@ def probe(paths: Paths | None = None) -> Powers:
             missing[power] = f"{_MEANING[power]}: {reason}"
     run, state = (paths.run / "probe", paths.state) if paths else (Path("/nonexistent"), Path("/"))
     groups = cgroupfind.find(run, state)
+    runtimes, why = containers.try_runtimes(groups, missing.get("users"))
     groups.close()
-    missing |= groups.missing
-    there = {power: power not in missing for power in ("users", "private", "network", *LIMITS)}
-    return Powers(**there, user_namespace=nested, missing=missing)
+    missing |= {**groups.missing, **why}
+    there: dict[str, bool] = {power: power not in missing for power in ("users", "private", "network", *LIMITS)}
+    return Powers(**there, user_namespace=nested, containers=bool(runtimes), runtimes=runtimes, missing=missing)
 
 
 _MEANING = {

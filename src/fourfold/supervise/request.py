@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,7 @@ def spawn_request(
         "held": held,
         "tty": tty,
         "inside": None,
+        "bundle": None,
     }
 
 
@@ -76,7 +79,7 @@ def _check(launch: Launch, powers: Powers, env: Mapping[str, str]) -> None:
         raise UserError(f"cannot start {launch.instance}: its command holds a NUL byte")
     if bad := next((file.path for file in launch.files if file.path.rpartition("/")[0] != _SECRETS_FOLDER), None):
         raise UserError(f"cannot start {launch.instance}: the file {bad} is not directly in {_SECRETS_FOLDER}")
-    needs = "mounts" if launch.mounts else "secret files" if launch.files else ""
+    needs = "mounts" if launch.mounts else "secret files" if launch.files and not launch.bundle else ""
     if needs and not (launch.private and powers.private):
         why = powers.missing.get("private", "the launch is not private")
         raise WorldError(
@@ -113,6 +116,10 @@ def explain(instance: str, cwd: str, refused: Refused) -> FourfoldError:
             return ConflictError(f"{start}: it already runs", "stop it first")
         case "inside", _:
             return ConflictError(f"cannot enter {refused.detail}: it does not run", "`fourfold status` shows what runs")
+        case "runtime", _:
+            return WorldError(
+                f"{start}: {words_of_runtime(refused.detail)}", "`fourfold doctor` tells what is missing here"
+            )
         case "mount", _:
             return WorldError(f"{start}: cannot mount {refused.detail}: {reason}")
         case "network", _:
@@ -120,3 +127,11 @@ def explain(instance: str, cwd: str, refused: Refused) -> FourfoldError:
         case _:
             what = f"{refused.stage} {refused.detail}".strip() if refused.errno else refused.stage
             return WorldError(f"{start}: {what}: {reason}")
+
+
+def words_of_runtime(said: str) -> str:
+    """Of an OCI runtime: the last entry of its log, which is JSON, one entry a line."""
+    for line in reversed(said.splitlines()):
+        with suppress(ValueError, KeyError, TypeError):
+            return str(json.loads(line)["msg"])
+    return said

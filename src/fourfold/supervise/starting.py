@@ -10,7 +10,7 @@ from typing import Any
 
 from fourfold.errors import WorldError
 from fourfold.paths import Paths
-from fourfold.supervise.powers import SPAWNER_ARGV
+from fourfold.supervise.program import SPAWNER_ARGV
 from fourfold.supervise.wire import Client
 
 _LOCKED = 3

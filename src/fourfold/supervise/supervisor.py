@@ -25,6 +25,7 @@ from fourfold.spawner.request import PROTOCOL
 from fourfold.supervise import logs
 from fourfold.supervise.attach import Attached
 from fourfold.supervise.attached import Held, open_streams
+from fourfold.supervise.bundles import Bundles, runtime_group
 from fourfold.supervise.cgroupfind import find
 from fourfold.supervise.cgroups import Counters, Groups
 from fourfold.supervise.exits import Exits
@@ -66,6 +67,7 @@ class Supervisor:
         self._on_lost = on_lost
         self._network = network
         self._groups = Groups((), None, {})
+        self._bundles = Bundles(paths.containers, self._groups)
         self._processes = Processes()
         self._client: Client | None = None
         self._connected = asyncio.Event()
@@ -83,6 +85,7 @@ class Supervisor:
     async def open(self) -> None:
         """Connect, starting the spawner if none runs; deliver waiting exits; clear what dead instances left."""
         self._groups = await asyncio.to_thread(find, self._paths.run, self._paths.state)
+        self._bundles = Bundles(self._paths.containers, self._groups)
         await self._connect()
         if self._network is not None:
             await self._network.adopt()
@@ -103,6 +106,7 @@ class Supervisor:
         self._drop_held()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._groups.close()
+        self._bundles.close()
 
     async def start(self, launch: Launch, secrets: Mapping[str, str], run: int) -> Identity:
         """Start one instance; returns when its program has been exec'ed.
@@ -181,6 +185,8 @@ class Supervisor:
             launch, secrets, self.powers, run=0, hidden=(), cgroups=folders, log=None, held=True, tty=tty
         )
         request |= {"instance": name, "inside": host, "mounts": [], "files": []}
+        if launch.bundle is not None:
+            request |= self._bundles.entering(launch, launch.bundle, request["env"], group, tty)
 
         async def spawn(streams: Sequence[int]) -> None:
             await self._request(host, launch.cwd, request, streams)
@@ -227,9 +233,17 @@ class Supervisor:
         group = _group(launch.instance, run)
         request["cgroups"] = self._groups.create(group, launch.limits)
         try:
+            if launch.bundle is not None:
+                self._bundles.make(group, launch.bundle)
+                request |= self._bundles.starting(
+                    launch, launch.bundle, request["env"], group, held=bool(streams), tty=tty
+                )
             return await self._request(launch.instance, launch.cwd, request, streams)
         except BaseException:
             self._groups.remove(group)
+            if launch.bundle is not None:
+                self._groups.remove(runtime_group(group))
+                self._bundles.remove(group)
             raise
 
     async def _request(
@@ -316,11 +330,12 @@ class Supervisor:
 
     def _clear_leftovers(self) -> None:
         """Groups that no instance has: kill what is in them (ours, by membership) and remove them."""
-        kept = {_group(*each) for each in self._runs.items()} | {_group(name, 0) for name in self._held} | self._pens
-        for name in self._groups.names() - kept:
+        instances = {_group(*each) for each in self._runs.items()} | {_group(name, 0) for name in self._held}
+        for name in self._groups.names() - instances - {*map(runtime_group, instances)} - self._pens:
             if not self._groups.remove(name):
                 self._groups.kill(name)
                 self._soon(self._groups.remove_when_empty(name))
+        self._bundles.clear(instances)
 
     def _on_end(self) -> None:
         if self._client is None:

@@ -1,0 +1,131 @@
+"""A Launch with a bundle as the spawner's request: the runtime is what is started, with all it needs in one folder.
+
+`run/containers/INSTANCE.RUN` is of one start alone. The spawner removes it with the instance, the daemon removes what a
+dead spawner left. Of crun and runsc it is in /dev/shm: they write down the environment, secrets and all, and a home's
+run folder may be on a disk. (runc's state has no environment.)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from fourfold.errors import WorldError
+from fourfold.launch import oci
+from fourfold.launch.model import Bundle, Launch
+from fourfold.spawner.request import BUNDLE, PID_FILE
+from fourfold.supervise.cgroups import Groups
+
+RUNTIME_ENV = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+_PROCESS = "process.json"
+_SHARED_MEMORY = Path("/dev/shm")
+
+
+class Bundles:
+    """The folders of one home, and what is asked of the spawner for them."""
+
+    def __init__(self, folder: Path, groups: Groups) -> None:
+        """`folder`: `paths.containers`."""
+        self._folder = folder
+        self._in_memory = _SHARED_MEMORY / f"fourfold-{sha256(os.fsencode(folder.absolute())).hexdigest()[:12]}"
+        self._groups = groups
+
+    def make(self, name: str, bundle: Bundle) -> None:
+        """The folder of one start. WorldError."""
+        folder = self._of(name, bundle)
+        try:
+            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for each in (folder, folder / BUNDLE, folder / "state"):
+                each.mkdir(mode=0o700)
+        except OSError as error:
+            raise WorldError(
+                f"cannot start {name}: {error.filename}: {error.strerror}",
+                f"see that {folder.parent} can be written to",
+            ) from error
+
+    def remove(self, name: str) -> None:
+        for home in (self._folder, self._in_memory):
+            shutil.rmtree(home / name, ignore_errors=True)
+
+    def clear(self, kept: Collection[str]) -> None:
+        """Folders of starts that nobody knows any more."""
+        for home in (self._folder, self._in_memory):
+            there = {folder.name for folder in home.iterdir()} if home.is_dir() else set()
+            for name in there - {*kept}:
+                self.remove(name)
+
+    def close(self) -> None:
+        """Leave no trace of a home that runs nothing."""
+        for home in (self._folder, self._in_memory):
+            with suppress(OSError):  # not there, or not empty: instances go on
+                home.rmdir()
+
+    def starting(
+        self,
+        launch: Launch,
+        bundle: Bundle,
+        env: Mapping[str, str],
+        name: str,
+        *,
+        held: bool,
+        tty: bool,
+    ) -> dict[str, Any]:
+        """The keys of a spawn request that differ from a plain program's; held ones stay below their runtime."""
+        folder = str(self._of(name, bundle))
+        group = self._groups.path(name)
+        if group is None:
+            raise WorldError(f"cannot start {launch.instance}: its control groups are not in the same place everywhere")
+        config = oci.completed(bundle.config, launch.argv, env, tty, group)
+        files = {**bundle.files, "config.json": json.dumps(config)}
+        pid_file = None if held else f"{folder}/{PID_FILE}"
+        argv = oci.run_command(bundle.runtime, name, folder, f"{folder}/{BUNDLE}", pid_file)
+        overlays = {target: [os.path.realpath(each) for each in shown] for target, shown in bundle.overlays.items()}
+        given = self._given(name, bundle, files) | {"overlays": overlays, "points": list(bundle.points)}
+        return {
+            "argv": list(argv),
+            "env": RUNTIME_ENV,
+            "cgroups": self._groups.everywhere(name),
+            "bundle": given | {"leaves": not held},
+        }
+
+    def entering(self, launch: Launch, bundle: Bundle, env: Mapping[str, str], name: str, tty: bool) -> dict[str, Any]:
+        """As `starting`, for another program in the running container `name`."""
+        folder = str(self._of(name, bundle))
+        process = oci.entered(bundle.config, launch.argv, env, tty)
+        argv = oci.exec_command(bundle.runtime, name, folder, f"{folder}/{BUNDLE}/{_PROCESS}")
+        given = self._given(name, bundle, {_PROCESS: json.dumps(process)})
+        # runc begins where the root was, which is only there in the namespace that the container was started in.
+        return {"argv": list(argv), "env": RUNTIME_ENV, "bundle": given | {"points": ["rootfs"]}}
+
+    def _of(self, name: str, bundle: Bundle) -> Path:
+        return (self._folder if bundle.runtime == "runc" else self._in_memory) / name
+
+    def _given(self, name: str, bundle: Bundle, files: Mapping[str, str]) -> dict[str, Any]:
+        # crun gives up when it finds controllers in v1 and a v2 tree beside them.
+        unified = self._groups.unified_beside_v1() if bundle.runtime == "crun" else None
+        return {
+            "folder": str(self._of(name, bundle)),
+            "files": list(files.items()),
+            "overlays": {},
+            "points": [],
+            "size": bundle.size,
+            "unmounted": [str(unified)] if unified else [],
+            "cgroups": self._groups_of_runtime(name, bundle),
+            "leaves": False,
+        }
+
+    def _groups_of_runtime(self, name: str, bundle: Bundle) -> list[str]:
+        if bundle.runtime == "runsc":  # it puts nothing into groups: all that it starts stays in its own
+            return self._groups.folders(name)
+        return [self._groups.create_one(runtime_group(name))]
+
+
+def runtime_group(name: str) -> str:
+    """A container's runtime is not in the container's own group: that is empty when the runtime is started."""
+    return f"{name}.runtime"

@@ -1,0 +1,83 @@
+"""Containers to try things in: a root whose /usr is the host's, launched as services are."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fourfold.launch import container
+from fourfold.launch.common import Facts
+from fourfold.launch.container import ImageFacts
+from fourfold.launch.model import Launch
+from fourfold.spec.model import Service
+from fourfold.supervise.containers import kernel, read_profile
+from tests.supervise.rig import SERVICE, Rig, powers
+
+PATH = "/usr/bin:/bin"
+
+
+def needs_runtime(name: str = "runc") -> pytest.MarkDecorator:
+    reason = powers().missing.get(name) or powers().missing.get("containers", "no containers here")
+    return pytest.mark.skipif(name not in powers().runtimes, reason=reason)
+
+
+def image(rig: Rig, **fields: Any) -> ImageFacts:
+    layer = rig.paths.state / "layer"
+    if not layer.exists():
+        for name in ("bin", "lib", "lib64", "sbin"):
+            layer.mkdir(exist_ok=True)
+            (layer / name).symlink_to(f"usr/{name}")
+        (layer / "etc").mkdir()
+        layer.chmod(0o755)
+    facts = ImageFacts(
+        layers=(str(layer),),
+        passwd="root:x:0:0:root:/root:/bin/sh\nweb:x:777:778::/home/web:/bin/sh\n",
+        group="root:x:0:\nweb:x:778:\nmore:x:779:web\n",
+        profile=read_profile(),
+        machine=os.uname().machine,
+        kernel=kernel(),
+        resolv_conf="nameserver 192.0.2.1\n",
+        bridge=None,
+    )
+    return replace(facts, **fields)
+
+
+def boxed(
+    rig: Rig, instance: str, *argv: str, image_fields: dict[str, Any] | None = None, tree: str = "", **service: Any
+) -> Launch:
+    facts = Facts(
+        app="a",
+        service="b",
+        instance=instance,
+        release=1,
+        tree=tree,
+        argv=argv,
+        artifact_env={},
+        powers=rig.powers,
+        user=SERVICE,
+        port=None,
+        volumes={each["name"]: str(volume(rig, each["name"])) for each in service.get("volumes", ())},
+    )
+    image_facts = image(rig, **{"cwd": "/", **(image_fields or {})})
+    made = container.launch(Service.model_validate(service), facts, image_facts)
+    assert made.bundle is not None
+    usr = {"destination": "/usr", "type": "bind", "source": "/usr", "options": ["rbind", "ro"]}
+    config = {**made.bundle.config, "mounts": [*made.bundle.config["mounts"], usr]}
+    return replace(made, bundle=replace(made.bundle, config=config))
+
+
+def volume(rig: Rig, name: str) -> Path:
+    folder = rig.paths.state / "volumes" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chown(folder, SERVICE.uid, SERVICE.gid)
+    return folder
+
+
+async def run(rig: Rig, instance: str, *argv: str, **fields: Any) -> tuple[Any, list[str]]:
+    """Start it, wait for its end. -> the exit and everything it wrote."""
+    await rig.start(boxed(rig, instance, *argv, **fields), {"K": "s3cret"}, 1)
+    return await rig.exit_of(instance), rig.lines(instance)
