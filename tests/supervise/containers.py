@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from contextlib import suppress
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,10 @@ from fourfold.launch import container
 from fourfold.launch.common import Facts
 from fourfold.launch.container import ImageFacts
 from fourfold.launch.model import Launch
+from fourfold.paths import Paths
 from fourfold.spec.model import Service
 from fourfold.supervise.containers import kernel, read_profile
-from tests.supervise.rig import SERVICE, Rig, powers
+from tests.supervise.rig import SERVICE, Rig, powers, until
 
 PATH = "/usr/bin:/bin"
 
@@ -81,3 +85,37 @@ async def run(rig: Rig, instance: str, *argv: str, **fields: Any) -> tuple[Any, 
     """Start it, wait for its end. -> the exit and everything it wrote."""
     await rig.start(boxed(rig, instance, *argv, **fields), {"K": "s3cret"}, 1)
     return await rig.exit_of(instance), rig.lines(instance)
+
+
+def traces(paths: Paths) -> dict[str, Any]:
+    """What instances of a home leave in the kernel and on disk while they are there."""
+    name = sha256(os.fsencode(paths.run.absolute())).hexdigest()[:12]
+    trees = ("fourfold", "*/fourfold")
+    found = (path for tree in trees for path in Path("/sys/fs/cgroup").glob(f"{tree}/{name}/*"))
+    groups = {str(path) for path in found if path.is_dir()}
+    mounts = Path("/proc/self/mountinfo").read_text().count("\n")
+    folders = [folder for folder in (paths.containers, *Path("/dev/shm").glob("fourfold-*")) if folder.is_dir()]
+    left = {str(path) for folder in folders for path in folder.iterdir()}
+    return {"groups": groups, "mounts": mounts, "folders": left, "namespaces": _namespaces(paths)}
+
+
+def _namespaces(paths: Paths) -> set[str]:
+    """Of processes that have to do with this home: their own, or their mounts."""
+    found: set[str] = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if str(paths.state.parent) in (process / "mountinfo").read_text():
+                found.update(str(each.readlink()) for each in (process / "ns").iterdir())
+    return found
+
+
+def leaves_no_trace(test: Any) -> Any:
+    """Groups, mounts, namespaces and folders are as before."""
+
+    async def checked(rig: Rig) -> None:
+        before = traces(rig.paths)
+        await test(rig)
+        await asyncio.gather(*(rig.kill(name) for name in rig.running()))
+        await until(lambda: traces(rig.paths) == before, "something was left")
+
+    return checked
