@@ -60,6 +60,9 @@ DEMO = (
     Part(command("bwrap"), "bubblewrap"),
     Part(command("ip"), "iproute2"),
     Part(command("nft"), "nftables"),
+    Part(command("runc"), "runc"),
+    Part(command("tini-static"), "tini"),
+    Part(Path("/usr/share/containers/seccomp.json").exists, "golang-github-containers-common"),
     Part(command("node"), "nodejs"),
     Part(command("npm"), "npm"),
     Part(command("javac"), "default-jdk-headless"),
@@ -70,6 +73,7 @@ TEST = (
     Part(command("bundle"), "ruby-bundler"),
     Part(command("openssl"), "openssl"),
     Part(command("mount"), "mount"),
+    Part(command("crun"), "crun"),
     Part(command("slirp4netns"), "slirp4netns"),
     Part(command("iptables"), "iptables"),
 )

@@ -9,9 +9,10 @@ import pytest
 
 from fourfold.errors import UserError
 from fourfold.launch import oci
-from fourfold.launch.common import Facts
-from fourfold.launch.container import ImageFacts, launch
+from fourfold.launch.common import Facts, ImageFacts
+from fourfold.launch.container import launch
 from fourfold.launch.model import Bridge, Launch, Listen, Powers, SecretRef, User
+from fourfold.launch.names import HostNames
 from fourfold.spec.model import Service
 
 FACTS = Facts(
@@ -35,14 +36,14 @@ IMAGE = ImageFacts(
     profile={"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []},
     machine="x86_64",
     kernel=(6, 1),
-    resolv_conf="# host's\nnameserver 127.0.0.53\nnameserver ::1\nnameserver 192.0.2.7\nsearch example.com\n",
+    names=HostNames("192.0.2.1 elsewhere\n", "nameserver 127.0.0.53\nnameserver 192.0.2.7\nsearch example.com\n"),
     bridge=Bridge("fourfold0", "10.177.0.5/16", "10.177.0.1"),
     env={"PATH": "/opt/bin:/usr/bin", "LANG": "C", "IMAGE": "1"},
 )
 
 
 def made(service: dict[str, Any] | None = None, image: dict[str, Any] | None = None, **facts: Any) -> Launch:
-    return launch(Service.model_validate(service or {}), replace(FACTS, **facts), replace(IMAGE, **(image or {})))
+    return launch(Service.model_validate(service or {}), replace(FACTS, image=replace(IMAGE, **(image or {})), **facts))
 
 
 def config(launch: Launch) -> dict[str, Any]:
@@ -77,8 +78,9 @@ def test_its_files() -> None:
     assert got.bundle is not None
     assert got.bundle.files == {
         "hostname": "catalog-3-k7f2\n",
-        "hosts": "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n10.177.0.5\tcatalog-3-k7f2\n",
-        "resolv.conf": "# host's\nnameserver 192.0.2.7\nsearch example.com\n",
+        "hosts": "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+        "10.177.0.5\tcatalog-3-k7f2\n192.0.2.1\telsewhere\n",
+        "resolv.conf": "nameserver 192.0.2.7\nsearch example.com\n",
         "passwd": IMAGE.passwd + "catalog:x:799001:799001::/tmp:/bin/sh\n",
         "group": "root:x:0:\nnogroup:x:65534:\ncatalog:x:799001:\n",
     }
@@ -88,7 +90,7 @@ def test_its_files() -> None:
 def test_on_the_hosts_network() -> None:
     got = made(image={"bridge": None})
     assert got.network == "host" and got.listen == Listen("127.0.0.1", 8080) and got.env["HOST"] == "127.0.0.1"
-    assert got.bundle is not None and got.bundle.files["resolv.conf"] == IMAGE.resolv_conf
+    assert got.bundle is not None and got.bundle.files["resolv.conf"] == IMAGE.names.resolv_conf
 
 
 @pytest.mark.parametrize(

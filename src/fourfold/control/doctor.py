@@ -26,6 +26,7 @@ LOW_DISK_BYTES = 1024**3
 POWERS = {
     "users": "each service runs as a user of its own",
     "private": "each instance has its own /tmp, volumes and secrets as files",
+    "containers": "services can run as containers",
     "network": "containers have networks of their own",
     "cpu": "CPU limits are enforced",
     "memory": "memory limits are enforced",
@@ -163,7 +164,8 @@ def _program(name: str, program: str, flag: str, install: str) -> CheckView:
 def _powers(powers: Powers) -> Iterator[CheckView]:
     for name, meaning in POWERS.items():
         if getattr(powers, name):
-            yield CheckView(name=name, state="ok", message=meaning)
+            under = f", under {', '.join(powers.runtimes)}" if name == "containers" else ""
+            yield CheckView(name=name, state="ok", message=f"{meaning}{under}")
         else:
             why = powers.missing.get(name, "this host does not let us")
             # What is to be installed is said already.

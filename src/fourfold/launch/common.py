@@ -4,13 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from fourfold.launch.model import File, Limits, Listen, Mount, Powers, SecretRef, User
+from fourfold.launch.model import Bridge, File, Limits, Listen, Mount, Powers, SecretRef, User
+from fourfold.launch.names import HostNames
 from fourfold.spec.model import Service
 
 APP = "/app"
 """Where an instance finds its artifact."""
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """An image as this host has it, and what this host gives to containers."""
+
+    layers: tuple[str, ...]
+    """Folders, lowest first."""
+    passwd: str
+    """The image's own /etc/passwd and /etc/group; empty where it has none."""
+    group: str
+    profile: Mapping[str, Any]
+    """Of `seccomp.PROFILE`."""
+    machine: str
+    """As uname says it."""
+    kernel: tuple[int, int]
+    names: HostNames
+    bridge: Bridge | None
+    """None: it is to share the host's network."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
+    """As images say it; empty: the image does not."""
+    cwd: str = APP
+    stop_signal: str | None = None
 
 
 @dataclass(frozen=True)
@@ -35,6 +61,8 @@ class Facts:
     """Volume name -> folder on this host."""
     scratch: str = "/tmp"
     """Where temporary files go without a /tmp of its own."""
+    image: ImageFacts | None = None
+    """Of pattern container."""
 
 
 def limits(service: Service) -> Limits:

@@ -7,16 +7,14 @@ are its own, in memory.
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from ipaddress import ip_address
-from typing import Any
+from dataclasses import replace
 
 from fourfold.errors import UserError
 from fourfold.launch import oci
 from fourfold.launch.accounts import ROOT_GROUP, ROOT_PASSWD, Account, account, named
-from fourfold.launch.common import APP, Facts, environment, limits, secret_files, volumes
+from fourfold.launch.common import APP, Facts, ImageFacts, environment, limits, secret_files, volumes
 from fourfold.launch.model import Bridge, Bundle, Launch, Listen, Mount, Powers, Stop
+from fourfold.launch.names import hostname, hosts, resolv_conf
 from fourfold.launch.seccomp import translate
 from fourfold.spec.model import Service
 
@@ -24,36 +22,13 @@ _MOST_TMP = 1024 * 1024 * 1024
 _ETC = ("hostname", "hosts", "resolv.conf", "passwd", "group")
 
 
-@dataclass(frozen=True)
-class ImageFacts:
-    """The image as this host has it, and what this host gives to containers."""
-
-    layers: tuple[str, ...]
-    """Folders, lowest first."""
-    passwd: str
-    """The image's own /etc/passwd and /etc/group; empty where it has none."""
-    group: str
-    profile: Mapping[str, Any]
-    """Of `seccomp.PROFILE`."""
-    machine: str
-    """As uname says it."""
-    kernel: tuple[int, int]
-    resolv_conf: str
-    """This host's."""
-    bridge: Bridge | None
-    """None: it is to share the host's network."""
-    env: Mapping[str, str] = field(default_factory=dict)
-    user: str = ""
-    cwd: str = APP
-    stop_signal: str | None = None
-
-
-def launch(service: Service, facts: Facts, image: ImageFacts) -> Launch:
+def launch(service: Service, facts: Facts) -> Launch:
     """The Launch of one instance. UserError: this host has no containers, or the image no such user."""
     refuse_impossible(service, facts.powers)
+    image = facts.image
+    assert image is not None
     who = runs_as(service, facts, image)
     passwd, group = named(who.user, image.passwd or ROOT_PASSWD, image.group or ROOT_GROUP)
-    hostname = facts.instance.rpartition(".")[2][:63]
     bound, listen = _listens(facts, image)
     bounds = limits(service)
     tmp_bytes = min(bounds.memory // 2, _MOST_TMP) if bounds.memory else _MOST_TMP
@@ -63,7 +38,7 @@ def launch(service: Service, facts: Facts, image: ImageFacts) -> Launch:
     container = oci.Container(
         account=who,
         cwd=image.cwd,
-        hostname=hostname,
+        hostname=hostname(facts.instance),
         read_only=service.container.read_only,
         tmp_bytes=tmp_bytes,
         seccomp=translate(image.profile, oci.capabilities(who), image.machine, image.kernel),
@@ -85,9 +60,9 @@ def launch(service: Service, facts: Facts, image: ImageFacts) -> Launch:
             overlays={"rootfs": image.layers, **({"app": (tree,)} if tree and below_app else {})},
             points=below_app,
             files={
-                "hostname": f"{hostname}\n",
-                "hosts": _hosts(hostname, image.bridge),
-                "resolv.conf": _resolvers(image),
+                "hostname": f"{hostname(facts.instance)}\n",
+                "hosts": hosts(facts.instance, _address(image.bridge) or "127.0.1.1", image.names),
+                "resolv.conf": resolv_conf(image.names) if image.bridge else image.names.resolv_conf,
                 "passwd": passwd,
                 "group": group,
             },
@@ -121,7 +96,11 @@ def _listens(facts: Facts, image: ImageFacts) -> tuple[Listen | None, Listen | N
         return None, None
     if image.bridge is None:
         return (Listen("127.0.0.1", facts.port),) * 2
-    return Listen("0.0.0.0", facts.port), Listen(image.bridge.address.partition("/")[0], facts.port)
+    return Listen("0.0.0.0", facts.port), Listen(_address(image.bridge), facts.port)
+
+
+def _address(bridge: Bridge | None) -> str:
+    return bridge.address.partition("/")[0] if bridge else ""
 
 
 def _mounts(service: Service, facts: Facts, tree: str | None) -> tuple[Mount, ...]:
@@ -133,26 +112,6 @@ def _mounts(service: Service, facts: Facts, tree: str | None) -> tuple[Mount, ..
 def _own_files() -> tuple[Mount, ...]:
     files = (Mount(name, f"/etc/{name}", read_only=True) for name in _ETC)
     return (Mount(oci.INIT_ON_HOST, oci.INIT, read_only=True), *files)
-
-
-def _hosts(hostname: str, bridge: Bridge | None) -> str:
-    own = bridge.address.partition("/")[0] if bridge else "127.0.1.1"
-    return f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{own}\t{hostname}\n"
-
-
-def _resolvers(image: ImageFacts) -> str:
-    """Without those of this host's loopback, which is not a container's on the bridge."""
-    lines = image.resolv_conf.splitlines()
-    kept = [line for line in lines if image.bridge is None or not _is_loopback(line)]
-    return "".join(f"{line}\n" for line in kept)
-
-
-def _is_loopback(line: str) -> bool:
-    words = line.split()
-    try:
-        return words[:1] == ["nameserver"] and ip_address(words[1].partition("%")[0]).is_loopback
-    except (ValueError, IndexError):
-        return False
 
 
 def _stop_signal(service: Service, image: ImageFacts) -> str:
