@@ -18,6 +18,7 @@ from fourfold.launch.model import Launch
 from fourfold.launch.names import HostNames
 from fourfold.paths import Paths
 from fourfold.spec.model import Service
+from fourfold.supervise.bundles import homes
 from fourfold.supervise.containers import kernel, read_profile
 from tests.supervise.rig import SERVICE, Rig, is_root, powers, until
 
@@ -96,8 +97,7 @@ def traces(paths: Paths) -> dict[str, Any]:
     found = (path for tree in trees for path in Path("/sys/fs/cgroup").glob(f"{tree}/{name}/*"))
     groups = {str(path) for path in found if path.is_dir()}
     mounts = Path("/proc/self/mountinfo").read_text().count("\n")
-    folders = [folder for folder in (paths.containers, *Path("/dev/shm").glob("fourfold-*")) if folder.is_dir()]
-    left = {str(path) for folder in folders for path in folder.iterdir()}
+    left = {str(path) for folder in homes(paths.containers) if folder.is_dir() for path in folder.iterdir()}
     return {"groups": groups, "mounts": mounts, "folders": left, "namespaces": _namespaces(paths)}
 
 

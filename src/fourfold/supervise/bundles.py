@@ -32,8 +32,7 @@ class Bundles:
 
     def __init__(self, folder: Path, groups: Groups) -> None:
         """`folder`: `paths.containers`."""
-        self._folder = folder
-        self._in_memory = _SHARED_MEMORY / f"fourfold-{sha256(os.fsencode(folder.absolute())).hexdigest()[:12]}"
+        self._folder, self._in_memory = homes(folder)
         self._groups = groups
 
     def make(self, name: str, bundle: Bundle) -> None:
@@ -124,6 +123,11 @@ class Bundles:
         if bundle.runtime == "runsc":  # it puts nothing into groups: all that it starts stays in its own
             return self._groups.folders(name)
         return [self._groups.create_one(runtime_group(name))]
+
+
+def homes(folder: Path) -> tuple[Path, Path]:
+    """Where the folders of starts are: of runc, and of the runtimes that write down what is secret."""
+    return folder, _SHARED_MEMORY / f"fourfold-{sha256(os.fsencode(folder.absolute())).hexdigest()[:12]}"
 
 
 def runtime_group(name: str) -> str:
