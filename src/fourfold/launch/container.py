@@ -13,7 +13,7 @@ from fourfold.errors import UserError
 from fourfold.launch import oci
 from fourfold.launch.accounts import ROOT_GROUP, ROOT_PASSWD, Account, account, named
 from fourfold.launch.common import APP, Facts, ImageFacts, environment, limits, secret_files, volumes
-from fourfold.launch.model import Bridge, Bundle, Launch, Listen, Mount, Powers, Stop
+from fourfold.launch.model import Bridge, Bundle, Launch, Listen, Mount, Powers, Stop, User
 from fourfold.launch.names import hostname, hosts, resolv_conf
 from fourfold.launch.seccomp import translate
 from fourfold.spec.model import Service
@@ -27,7 +27,7 @@ def launch(service: Service, facts: Facts) -> Launch:
     refuse_impossible(service, facts.powers)
     image = facts.image
     assert image is not None
-    who = runs_as(service, facts, image)
+    who = runs_as(service, facts.user, image)
     passwd, group = named(who.user, image.passwd or ROOT_PASSWD, image.group or ROOT_GROUP)
     bound, listen = _listens(facts, image)
     bounds = limits(service)
@@ -83,11 +83,11 @@ def refuse_impossible(service: Service, powers: Powers) -> None:
         )
 
 
-def runs_as(service: Service, facts: Facts, image: ImageFacts) -> Account:
+def runs_as(service: Service, own: User | None, image: ImageFacts) -> Account:
     """As the image says, else as the service's own user; a ready-made image that says nothing means root. UserError."""
-    if image.user or service.image is not None or facts.user is None:
+    if image.user or service.image is not None or own is None:
         return account(image.user or "0", image.passwd or ROOT_PASSWD, image.group or ROOT_GROUP)
-    return Account(facts.user)
+    return Account(own)
 
 
 def _listens(facts: Facts, image: ImageFacts) -> tuple[Listen | None, Listen | None]:
