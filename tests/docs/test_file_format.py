@@ -26,6 +26,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "### `deploy`": model.Deploy,
     "### `stop`": model.StopPolicy,
     "### `restart`": model.Restart,
+    "### `container`": model.Container,
     "## `externals`": model.External,
     "## `gateway`": model.Gateway,
 }

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from fourfold.spec.fingerprint import changes, fingerprint
+from fourfold.spec.fingerprint import changes, fingerprint, under
 from fourfold.spec.model import Service
 
 OLD: dict[str, Any] = {
@@ -34,6 +34,8 @@ def made(**given: Any) -> dict[str, Any]:
         ({"port": None, "run": ["x"]}, ["port removed", "run changed"]),
         ({"volumes": [{"name": "v", "path": "/w"}]}, ["volumes.v.path changed"]),
         ({"restart": {"backoff": {"min": 1}}}, ["restart.backoff.min changed"]),
+        ({"container": {"base": "scratch"}}, ["container.base changed"]),
+        ({"pattern": "container"}, []),
     ],
 )
 def test_changes(given: dict[str, Any], told: list[str]) -> None:
@@ -43,6 +45,13 @@ def test_changes(given: dict[str, Any], told: list[str]) -> None:
 def test_a_release_holds_neither_pattern_nor_count_and_reads_back() -> None:
     assert not {"pattern", "instances"} & made().keys()
     assert fingerprint(Service.model_validate(made())) == made()
+
+
+def test_blocks_of_other_patterns_do_not_matter() -> None:
+    block = {"container": {"base": "scratch"}}
+    assert changes(under("process", made()), under("process", made(**block))) == []
+    assert changes(under("container", made()), under("container", made(**block))) == ["container.base changed"]
+    assert changes(under("process", made()), under("process", made(run="y", **block))) == ["run changed"]
 
 
 @pytest.mark.parametrize("given", [{"static": {}}, {"runtime": "static"}])

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from fourfold.spec.model import App, External, FixedPort, Gateway, Route, Service
+from fourfold.spec.model import App, Container, External, FixedPort, Gateway, Route, Service
 from fourfold.spec.node import Path
 from fourfold.spec.problems import similar
+
+_SOURCE = Service.model_fields["source"].default
+_BASE = Container.model_fields["base"].default
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def _ports(parts: Parts) -> Iterator[Finding]:
     if parts.gateway:
         taken[int(parts.gateway.listen.rpartition(":")[2])] = "the gateway"
     for name, service in parts.services.items():
-        if not isinstance(service.port, FixedPort):
+        if not isinstance(service.port, FixedPort) or not service.on_host_network(service.pattern):
             continue
         path = ("services", name, "port", "fixed")
         if owner := taken.get(service.port.fixed):
@@ -130,8 +133,28 @@ def _service(path: Path, service: Service) -> Iterator[Finding]:
     for probe, place in ((service.health, (*path, "health")), (live, (*path, "health", "live"))):
         if probe and service.port is None and (probe.path or probe.tcp):
             yield Finding(place, "asking over the network needs a `port`", "add `port`, or ask with `command`")
+    yield from _image(path, service)
     yield from _environment(path, service)
     yield from _volumes(path, service)
+
+
+def _image(path: Path, service: Service) -> Iterator[Finding]:
+    """A ready-made image has all that is in it; `run` and `env` say how this service starts it."""
+    block = service.container
+    if service.image is None:
+        if block.dockerfile and block.base != _BASE:
+            hint = "leave `base` out: the Dockerfile says what it begins with"
+            yield Finding((*path, "container", "base"), "a Dockerfile has a base of its own", hint)
+        return
+    if service.pattern == "process":
+        hint = "add `pattern: container`; for a process give `source` instead"
+        yield Finding((*path, "image"), "an image runs as a container only", hint)
+    made = {"source": service.source != _SOURCE, "runtime": service.runtime, "build": service.build}
+    made |= {"static": service.static, "container.base": block.base != _BASE, "container.dockerfile": block.dockerfile}
+    for key, given in made.items():
+        if given:
+            hint = f"leave out `{key}` or `image`"
+            yield Finding((*path, *key.split(".")), f"`image` is ready-made: `{key}` says how to make one", hint)
 
 
 def _environment(path: Path, service: Service) -> Iterator[Finding]:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from fourfold.spec.model import Service
+from fourfold.spec.model import PATTERNS, Service
 
 
 def fingerprint(service: Service) -> dict[str, Any]:
-    """The service as JSON, without what a release does not hold: its pattern and its count."""
+    """The service as JSON, without what a release does not hold: its pattern and its count.
+
+    It has the blocks of all patterns: moving to another one needs no new release.
+    """
     return service.model_dump(mode="json", exclude={"pattern", "instances"})
+
+
+def under(pattern: str, release: dict[str, Any]) -> dict[str, Any]:
+    """What matters of a fingerprint while the service runs under a pattern: without the blocks of others."""
+    unused = set(PATTERNS) - {pattern}
+    return {key: value for key, value in release.items() if key not in unused}
 
 
 def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

@@ -29,16 +29,15 @@ class Later:
         return f"`{key}: {node.value}`" if self.values else f"`{key}` as a map" if self.maps else f"`{key}`"
 
 
-_PROCESS = "leave it out: every service runs as a process"
+_OTHERS = "leave it out, or use the pattern process or container"
 _ROWS = (
     Later(("groups",), "give each service its own process"),
     Later(("notify",), "follow `fourfold events`"),
-    Later(("services", "*", "pattern"), _PROCESS, values=("container", "shared", "vm", "function")),
-    Later(("services", "*", "container"), _PROCESS),
-    Later(("services", "*", "vm"), _PROCESS),
-    Later(("services", "*", "shared"), _PROCESS),
-    Later(("services", "*", "function"), _PROCESS),
-    Later(("services", "*", "image"), "use `source` and `build`"),
+    Later(("services", "*", "pattern"), _OTHERS, values=("shared", "vm", "function")),
+    Later(("services", "*", "container", "isolation"), "use the runtime runsc", values=("vm",)),
+    Later(("services", "*", "vm"), _OTHERS),
+    Later(("services", "*", "shared"), _OTHERS),
+    Later(("services", "*", "function"), _OTHERS),
     Later(("services", "*", "job"), "use `fourfold run SERVICE`, or cron with it"),
     Later(("services", "*", "triggers"), "use cron with `fourfold run SERVICE`"),
     Later(("services", "*", "instances"), "give a number, and change it with `fourfold scale`", maps=True),

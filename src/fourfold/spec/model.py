@@ -6,7 +6,7 @@ What is said here about a key (kind, bounds, description) is also what the JSON 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
@@ -14,6 +14,10 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_val
 from fourfold.spec import fields as f
 from fourfold.spec.secret_use import read_secret_use
 from fourfold.spec.units import shown
+
+Pattern = Literal["process", "container"]
+PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
+"""How a service may run, in this version."""
 
 
 class Model(BaseModel):
@@ -185,8 +189,9 @@ class Container(Model):
     )
     runtime: Literal["runc", "crun", "runsc"] = Field(default="runc", description="The OCI runtime; runsc is gVisor")
     network: Literal["bridge", "host"] = Field(default="bridge", description="Its own on a bridge, or the host's")
+    isolation: Literal["namespace"] = Field(default="namespace", description="What keeps it apart from others")
     read_only: bool = Field(default=True, description="Its root cannot be written; /tmp and volumes can")
-    dockerfile: str | None = Field(default=None, min_length=1, description="Build with this file of the source instead")
+    dockerfile: f.InnerPath | None = Field(default=None, description="Build with this file of the source instead")
 
 
 def _port_form(value: Any) -> str:
@@ -206,7 +211,7 @@ class Service(Model):
     image: str | None = Field(
         default=None, min_length=1, description="Instead of source: docker://…, oci:… or docker-archive:…"
     )
-    pattern: Literal["process", "container"] = Field(default="process", description="How it runs")
+    pattern: Pattern = Field(default="process", description="How it runs")
     runtime: f.Runtime | None = Field(
         default=None, description="python3.x, nodejsNN, javaNN, rubyN.N, go or static; found in the source"
     )
@@ -230,6 +235,10 @@ class Service(Model):
     stop: StopPolicy = Field(default=StopPolicy(), description="How an instance ends")
     restart: Restart = Field(default=Restart(), description="What happens when it ends by itself")
     container: Container = Field(default=Container(), description="For pattern container")
+
+    def on_host_network(self, pattern: str) -> bool:
+        """Whether an instance of that pattern listens on the host's own addresses, where each port is there once."""
+        return pattern == "process" or self.container.network == "host"
 
     @model_validator(mode="before")
     @classmethod
