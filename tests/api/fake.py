@@ -17,6 +17,7 @@ def instance(ident: str, release: int, **changes: Any) -> v.InstanceView:
     values: dict[str, Any] = {
         "id": ident,
         "release": release,
+        "pattern": "process",
         "state": "ready",
         "address": "127.0.0.1:41001",
         "pid": 4242,

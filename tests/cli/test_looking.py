@@ -60,9 +60,31 @@ def test_status_of_instances(cli: Cli, server: Serving) -> None:
     result = cli("status", "-v")
     assert result.out.endswith(
         "\n"
-        "INSTANCE        STATE  ADDRESS           PID  STARTED  READY AFTER  RESTARTS  LAST EXIT\n"
-        "catalog-3-k7f2  ready  127.0.0.1:41001  4242  1 h ago       0.41 s         0  -\n"
-        "catalog-3-p0q1  ready  127.0.0.1:41001  4243  1 h ago       0.41 s         0  -\n"
+        "INSTANCE        PATTERN  STATE  ADDRESS           PID  STARTED  READY AFTER  RESTARTS  LAST EXIT\n"
+        "catalog-3-k7f2  process  ready  127.0.0.1:41001  4242  1 h ago       0.41 s         0  -\n"
+        "catalog-3-p0q1  process  ready  127.0.0.1:41001  4243  1 h ago       0.41 s         0  -\n"
+    )
+
+
+def test_status_of_a_service_that_moves(cli: Cli, server: Serving) -> None:
+    old, new = fake.instance("shop.catalog-3-k7f2", 3), fake.instance("shop.catalog-3-p0q1", 3, pattern="container")
+    new = new.model_copy(update={"address": "10.177.0.5:8080", "pid": 4243})
+    running = v.DeploymentView(state="running", reason=None)
+    overrides = {"pattern": "container"}
+    server.facade.state = fake.status(
+        fake.service("catalog", pattern="container", overrides=overrides, deployment=running, instances=[old, new])
+    )
+    assert cli("status", "-v").out == (
+        "shop at http://127.0.0.1:8080\n"
+        "\n"
+        "SERVICE  PATTERN    RELEASE  READY  STATE        CPU  MEMORY  RESTARTS  ROUTES\n"
+        "catalog  container        3    2/2  deploying  2.4 s  60 MiB         0  /catalog\n"
+        "\n"
+        "catalog: set by a command, not by the file: pattern container (`fourfold up --reset` forgets)\n"
+        "\n"
+        "INSTANCE        PATTERN    STATE  ADDRESS           PID  STARTED  READY AFTER  RESTARTS  LAST EXIT\n"
+        "catalog-3-k7f2  process    ready  127.0.0.1:41001  4242  1 h ago       0.41 s         0  -\n"
+        "catalog-3-p0q1  container  ready  10.177.0.5:8080  4243  1 h ago       0.41 s         0  -\n"
     )
 
 
@@ -73,7 +95,7 @@ def test_status_for_programs_is_what_the_design_promises(cli: Cli, server: Servi
     service = answer["services"][0]
     promised = "name pattern target release desired ready overrides deployment routes instances"
     assert set(promised.split()) <= service.keys()
-    promised = "id release state address pid host restarts started_at ready_after cpu_seconds memory_bytes exit"
+    promised = "id release pattern state address pid host restarts started_at ready_after cpu_seconds memory_bytes exit"
     assert set(promised.split()) == service["instances"][0].keys()
 
 
@@ -255,15 +277,17 @@ def test_history(cli: Cli, server: Serving) -> None:
         message="new prices",
         created_at=fake.AT,
         source="a" * 64,
+        patterns=["container", "process"],
         deployments=["failed: exit code 3", "done"],
     )
-    older = release.model_copy(update={"number": 2, "current": False, "commit": None, "message": None})
+    before = {"number": 2, "current": False, "commit": None, "message": None, "patterns": ["process"]}
+    older = release.model_copy(update=before)
     server.facade.releases = [release, older]
     result = cli("history", "catalog")
     assert result.out == (
-        "SERVICE  RELEASE  WHEN     WHO    COMMIT              RESULT  MESSAGE\n"
-        "catalog  3*       1 h ago  alice  abc123def456-dirty  done    new prices\n"
-        "catalog  2        1 h ago  alice  -                   done\n"
+        "SERVICE  RELEASE  WHEN     WHO    COMMIT              BUILT FOR          RESULT  MESSAGE\n"
+        "catalog  3*       1 h ago  alice  abc123def456-dirty  container,process  done    new prices\n"
+        "catalog  2        1 h ago  alice  -                   process            done\n"
     )
     assert "fourfold rollback SERVICE --to RELEASE" in result.err
     assert server.facade.calls[-1] == ("history", ("shop", "catalog"))
@@ -273,7 +297,8 @@ def test_top(cli: Cli, server: Serving, home: Path) -> None:
     row = v.TopRow(
         app="shop",
         service="catalog",
-        instance="shop.catalog-3-k7f2",
+        instance="shop.web-3-k7f2",
+        pattern="process",
         state="ready",
         cpu_percent=12.34,
         cpu_seconds=100,
@@ -287,9 +312,9 @@ def test_top(cli: Cli, server: Serving, home: Path) -> None:
     )
     server.facade.rows = [row.model_copy(update={"instance": "shop.idle-1-a", "cpu_percent": 0.0}), row]
     assert cli("top").out == (
-        "INSTANCE             STATE  CPU %  MEMORY    LIMIT  PROCS  THREADS  FILES  READ  WRITTEN         CPU\n"
-        "shop.catalog-3-k7f2  ready   12.3  30 MiB  256 MiB      1        4     12   0 B   20 KiB  1 min 40 s\n"
-        "shop.idle-1-a        ready    0.0  30 MiB  256 MiB      1        4     12   0 B   20 KiB  1 min 40 s\n"
+        "INSTANCE         PATTERN  STATE  CPU %  MEMORY    LIMIT  PROCS  THREADS  FILES  READ  WRITTEN         CPU\n"
+        "shop.web-3-k7f2  process  ready   12.3  30 MiB  256 MiB      1        4     12   0 B   20 KiB  1 min 40 s\n"
+        "shop.idle-1-a    process  ready    0.0  30 MiB  256 MiB      1        4     12   0 B   20 KiB  1 min 40 s\n"
     )
     assert cli("top", "-a", "shop").out.endswith(
         "\nSERVICE  ROUTE     REQUESTS  5XX  4XX  IN FLIGHT    MEAN\n"

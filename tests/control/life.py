@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from fourfold.build.build import Builder
+from fourfold.control.building import Building
 from fourfold.control.bus import Bus
 from fourfold.control.deploy import Deployer
 from fourfold.control.executor import Executor
@@ -36,7 +37,7 @@ class Want:
     name: str
     routes: tuple[Any, ...] = ()
     """Paths, or maps as in the file."""
-    port: int | None = 8080
+    port: int | dict[str, int] | None = 8080
     removed: bool = False
     depends_on: tuple[str, ...] = ()
     rollback: str = "auto"
@@ -52,7 +53,8 @@ class Life:
         self.bus = Bus(self.registry.store.events, Faults({}))
         self.executor = Executor(self.registry, self.bus, self.clock)
         settings = Settings()
-        self.deployer = Deployer(self.registry, cast(Builder, None), self.bus, self.clock, settings, lambda: None)
+        building = Building(cast(Builder, None), lambda artifact: True, self.bus, self.clock)
+        self.deployer = Deployer(self.registry, building, self.bus, self.clock, settings, lambda: None)
         self.broken: set[tuple[str, int]] = set()
         """(service, release) whose instances never get ready."""
         self.slow: set[str] = set()
@@ -81,6 +83,13 @@ class Life:
     def rescale(self, service: str, instances: int, app: str = "shop") -> None:
         row = self.registry.services[f"{app}.{service}"]
         self.deployer._commit(self._operation(app, "scale"), [(row, replace(row, overrides={"instances": instances}))])
+
+    def move(self, service: str, pattern: str, app: str = "shop") -> None:
+        """To run it under another pattern, as `deploy --as` does: the file says process."""
+        row = self.registry.services[f"{app}.{service}"]
+        overrides = {key: value for key, value in row.overrides.items() if key != "pattern"}
+        overrides |= {} if pattern == row.pattern else {"pattern": pattern}
+        self.deployer._commit(self._operation(app, "deploy"), [(row, replace(row, overrides=overrides))])
 
     def _operation(self, app: str, kind: str) -> Operation:
         self._operations += 1

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from fourfold.build.build import Builder
 from fourfold.control import down
+from fourfold.control.building import Building
 from fourfold.control.deploy import Deployer
 from fourfold.control.operations import Operation
 from fourfold.control.settings import Settings
@@ -22,8 +22,8 @@ def operation(rig: Rig) -> Operation:
 
 
 def made(rig: Rig) -> down.Down:
-    builder = cast(Builder, None)
-    deployer = Deployer(rig.registry, builder, rig.bus, rig.clock, Settings(), lambda: None)
+    building = cast(Building, None)
+    deployer = Deployer(rig.registry, building, rig.bus, rig.clock, Settings(), lambda: None)
     return down.Down(rig.paths, rig.registry, deployer, rig.bus, lambda: None)
 
 

@@ -98,26 +98,26 @@ def spec(port: Any = 8080, network: str = "bridge") -> Service:
     ],
 )
 def test_where_a_container_is_reached(placing: Starter, service: Service, role: Any, expected: Any) -> None:
-    row = instance("a", role=role, revision="1.container.0.", port=1, address="10.177.0.6")
-    placed = placing._placed(row, service)
+    row = instance("a", role=role, pattern="container", port=1, address="10.177.0.6")
+    placed = placing.placed(row, service)
     assert (placed.address, placed.port) == expected
 
 
 def test_a_process_is_reached_on_loopback(placing: Starter) -> None:
-    placed = placing._placed(instance("a", revision="1.process.0.", address="10.177.0.2", port=8080), spec())
+    placed = placing.placed(instance("a", pattern="process", address="10.177.0.2", port=8080), spec())
     assert placed.address is None and placed.port in range(20_000, 30_000)
 
 
 def test_addresses_go_round_and_end(placing: Starter) -> None:
     given = []
     for number in range(5):
-        row = placing._placed(instance(f"a{number}", revision="1.container.0."), spec())
+        row = placing.placed(instance(f"a{number}", pattern="container"), spec())
         with placing._registry.transaction():
             placing._registry.put_instance(row)
         given.append(row.address)
     assert given == [f"10.177.0.{number}" for number in range(2, 7)]
     with pytest.raises(WorldError, match=r"cannot find a free address: all of 10.177.0.0/29 are in use"):
-        placing._placed(instance("b", revision="1.container.0."), spec())
+        placing.placed(instance("b", pattern="container"), spec())
     with placing._registry.transaction():
         placing._registry.put_instance(replace(placing._registry.instances["a1"], state="gone"))
     assert placing.next_address() == "10.177.0.3"

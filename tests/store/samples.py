@@ -6,7 +6,7 @@ from typing import Any
 
 from fourfold.paths import Paths
 from fourfold.store.events import Events
-from fourfold.store.model import AppRow, Deployment, Event, InstanceRow, Release, ServiceRow
+from fourfold.store.model import AppRow, Build, Deployment, Event, InstanceRow, Release, ServiceRow
 from fourfold.store.store import Store, open_store
 
 
@@ -31,10 +31,18 @@ def app_row(name: str = "shop", **given: Any) -> AppRow:
 
 def release(service: str = "web", number: int = 1, **given: Any) -> Release:
     fields: dict[str, Any] = {
-        "app": "shop", "spec": {}, "source": f"source-{service}-{number}", "artifact": f"artifact-{service}-{number}",
-        "argv": ("./run",), "actor": "ann", "commit": None, "message": None, "created_at": 1.0,
+        "app": "shop", "spec": {}, "source": f"source-{service}-{number}", "actor": "ann", "commit": None,
+        "message": None, "created_at": 1.0,
     }  # fmt: skip
     return Release(service=service, number=number, **(fields | given))
+
+
+def build(service: str = "web", number: int = 1, **given: Any) -> Build:
+    fields: dict[str, Any] = {
+        "app": "shop", "pattern": "process", "artifact": f"artifact-{service}-{number}", "argv": ("./run",),
+        "made_at": 1.0,
+    }  # fmt: skip
+    return Build(service=service, number=number, **(fields | given))
 
 
 def service_row(name: str = "web", **given: Any) -> ServiceRow:

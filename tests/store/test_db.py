@@ -14,10 +14,15 @@ from pathlib import Path
 import pytest
 
 from fourfold.errors import UserError, WorldError
+from fourfold.store.builds import Builds
 from fourfold.store.db import Database, open_database
+from fourfold.store.instances import Instances
 from fourfold.store.meta import Meta
 from fourfold.store.migrations import Migration, known_migrations
+from fourfold.store.releases import Releases
+from fourfold.store.services import Services
 from tests.store.namespace import run_with_mounts
+from tests.store.samples import build, release
 
 
 @pytest.fixture
@@ -56,6 +61,31 @@ def test_every_older_version_becomes_the_newest(path: Path, tmp_path: Path, vers
     with open_database(path) as opened:
         assert opened.query("PRAGMA user_version")[0] == (len(known_migrations()),)
     assert schema(path) == schema(tmp_path / "new.db")
+
+
+def test_artifacts_of_releases_become_builds(path: Path) -> None:
+    """Rows of a store that knew processes only."""
+    with open_database(path, migrations=known_migrations()[:1]) as old:
+        old.execute("INSERT INTO apps VALUES ('shop', '{}', '{}', '', '[]', 1)")
+        for number in (1, 2):
+            values = ("shop", "web", number, "{}", f"source-{number}", f"artifact-{number}", '["./run"]', "ann", 5.0)
+            old.execute("INSERT INTO releases VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, ?)", values)
+        service = "'shop', 'web', 2, 'process', 1, '[]', 790000, NULL, 0, 0, 0, '', '{}'"
+        old.execute(f"INSERT INTO services VALUES ({service})")
+        row = "'shop.web-2-abcd', 'shop', 'web', 2, '2.process.0.', 'serve', 'ready', 5, 5, 20000, 7, 1, 'boot', NULL"
+        old.execute(f"INSERT INTO instances VALUES ({row}, 1, 0, 0, 5, 5, NULL)")
+    with open_database(path) as opened:
+        assert Builds(opened).of("shop", "web") == [
+            build("web", number, artifact=f"artifact-{number}", made_at=5.0) for number in (2, 1)
+        ]
+        assert Releases(opened).of("shop", "web") == [
+            release("web", number, source=f"source-{number}", created_at=5.0) for number in (2, 1)
+        ]
+        (instance,) = Instances(opened).alive()
+        assert (instance.pattern, instance.port, instance.address) == ("process", 20000, None)
+        assert Services(opened).need("shop", "web").release == 2
+        with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
+            Releases(opened).remove("shop", "web", 2)
 
 
 def test_migrations_are_numbered_without_a_gap() -> None:

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fourfold.paths import Paths
+from fourfold.spec.model import PATTERNS
 from fourfold.store.artifacts import Artifacts
 from fourfold.store.blobs import Blobs, Kept
 from fourfold.store.gc import Garbage, History, InUse, collect, decide, scopes, sweep, together
@@ -20,7 +21,7 @@ from fourfold.store.manifest import Entry, Manifest
 from fourfold.store.model import DeploymentState, InstanceRow, InstanceState
 from fourfold.store.sources import Sources
 from fourfold.store.store import Store
-from tests.store.samples import add_service, deployment, instance, release, service_row
+from tests.store.samples import add_service, build, deployment, instance, release, service_row
 
 NOW = 100 * 86_400.0
 DAY = 86_400.0
@@ -39,6 +40,7 @@ def test_the_last_releases_and_those_named_are_kept() -> None:
     history = History(
         services=[service_row(release=2)],
         releases=[release("web", number) for number in range(1, 21)] + [release("api", number) for number in (1, 2)],
+        builds=[build("web", number) for number in range(1, 21)] + [build("api", number) for number in (1, 2)],
         deployments=[deployment(id=9, state="rolling-back", release=7, previous={"release": 6})],
         instances=[instance("a", release=4), dead("b", 1.0, release=5)],
     )
@@ -58,10 +60,19 @@ def test_a_finished_deployment_keeps_no_release() -> None:
 
 
 def test_the_same_source_in_an_old_and_a_new_release_is_kept() -> None:
-    releases = [release("web", number, source="same", artifact=f"a{number}") for number in range(1, 8)]
-    garbage = decide(History(releases=releases), InUse(), NOW)
+    releases = [release("web", number, source="same") for number in range(1, 8)]
+    builds = [build("web", number, artifact=f"a{number}") for number in range(1, 8)]
+    garbage = decide(History(releases=releases, builds=builds), InUse(), NOW)
     assert garbage.keep_sources == {"same"}
     assert garbage.keep_artifacts == {f"a{number}" for number in range(3, 8)}
+
+
+def test_a_kept_release_keeps_what_it_was_built_into_for_every_pattern() -> None:
+    """Moving back, and going back, need no build."""
+    releases = [release("web", number) for number in range(1, 8)]
+    builds = [build("web", number, pattern=p, artifact=f"{p}{number}") for number in range(1, 8) for p in PATTERNS]
+    garbage = decide(History([service_row(release=1)], releases, builds), InUse(), NOW)
+    assert garbage.keep_artifacts == {f"{pattern}{number}" for number in (1, 3, 4, 5, 6, 7) for pattern in PATTERNS}
 
 
 def test_dead_instances() -> None:
@@ -96,9 +107,14 @@ TIMES = st.floats(0, NOW)
 @st.composite
 def histories(draw: st.DrawFn) -> History:
     releases = [
-        release(service, number, source=draw(st.sampled_from("abcdef")), artifact=draw(st.sampled_from("uvwxyz")))
+        release(service, number, source=draw(st.sampled_from("abcdef")))
         for service in ("web", "api")
         for number in range(1, draw(st.integers(1, 12)) + 1)
+    ]
+    builds = [
+        build(row.service, row.number, pattern=pattern, artifact=draw(st.sampled_from("uvwxyz")))
+        for row in releases
+        for pattern in draw(st.sets(st.sampled_from(PATTERNS)))
     ]
     deployments = [
         deployment(
@@ -115,7 +131,7 @@ def histories(draw: st.DrawFn) -> History:
         for id in range(draw(st.integers(0, 15)))
     ]  # fmt: skip
     services = draw(st.lists(st.builds(service_row, SERVICES, release=NUMBERS), unique_by=lambda row: row.name))
-    return History(services, releases, deployments, instances)
+    return History(services, releases, builds, deployments, instances)
 
 
 def used_releases(history: History, garbage: Garbage) -> set[tuple[str, int]]:
@@ -138,7 +154,9 @@ def test_nothing_in_use_is_garbage(history: History, in_use: set[str]) -> None:
     assert not {(service, number) for _, service, number in garbage.releases} & used
     for row in history.releases:
         if (row.service, row.number) in used:
-            assert row.source in garbage.keep_sources and row.artifact in garbage.keep_artifacts
+            assert row.source in garbage.keep_sources
+    for built in history.builds:
+        assert (built.service, built.number) not in used or built.artifact in garbage.keep_artifacts
     assert "mine" in garbage.keep_sources and "mine" in garbage.keep_artifacts
     states = {row.id: row.state for row in history.instances}
     assert all(states[id] == "gone" for id in garbage.instances)
@@ -172,6 +190,7 @@ def test_a_second_collection_finds_nothing(history: History) -> None:
     left = History(
         history.services,
         [row for row in history.releases if (row.app, row.service, row.number) not in garbage.releases],
+        [row for row in history.builds if (row.app, row.service, row.number) not in garbage.releases],
         [row for row in history.deployments if row.id not in garbage.deployments],
         [row for row in history.instances if row.id not in garbage.instances],
     )
@@ -274,6 +293,7 @@ def test_collect_deletes_the_rows(store: Store) -> None:
     with store.database.transaction():
         for number in range(2, 9):
             store.releases.add(release("web", number))
+            store.builds.put(build("web", number))
         for _ in range(52):
             store.deployments.add(deployment())
         for number in range(7):
@@ -289,6 +309,7 @@ def test_collect_deletes_the_rows(store: Store) -> None:
     assert [row.id for row in store.instances.of("shop", "web")] == [f"dead-{number}" for number in range(5)]
     assert len(store.releases.of("shop", "gone")) == 1
     sources = {"mine", *(f"source-web-{number}" for number in (1, 4, 5, 6, 7, 8))}
+    assert decided.keep_artifacts == {f"artifact-web-{number}" for number in (4, 5, 6, 7, 8)}
     assert decided.keep_sources == sources and decided.used_before == NOW - 3600
     again = collect(store, in_use, NOW, "shop", "web")
     assert not again.releases and not again.deployments and not again.instances
@@ -307,6 +328,7 @@ def test_services_are_collected_by_themselves_as_together(history: History) -> N
             History(
                 [row for row in history.services if row.name == name],
                 [row for row in history.releases if row.service == name],
+                [row for row in history.builds if row.service == name],
                 [row for row in history.deployments if row.service == name],
                 [row for row in history.instances if row.service == name],
             ),

@@ -10,7 +10,17 @@ from fourfold.errors import NotFoundError, UserError
 from fourfold.paths import Paths
 from fourfold.store.store import Store
 from tests.store import samples
-from tests.store.samples import FixedClock, add_event, add_service, app_row, deployment, instance, release, service_row
+from tests.store.samples import (
+    FixedClock,
+    add_event,
+    add_service,
+    app_row,
+    build,
+    deployment,
+    instance,
+    release,
+    service_row,
+)
 
 
 def test_apps(store: Store) -> None:
@@ -52,6 +62,23 @@ def test_releases_are_numbered_per_service(store: Store) -> None:
         store.releases.need("shop", "web", 1)
     assert store.releases.remove_app("shop") == 3
     assert store.releases.latest("shop", "web") is None
+
+
+def test_builds_go_with_their_release(store: Store) -> None:
+    with store.database.transaction():
+        for number in (1, 2):
+            store.builds.put(build("web", number))
+            store.releases.add(release("web", number))
+        store.builds.put(build("web", 2, pattern="container", artifact="image"))
+    store.builds.put(build("web", 1, artifact="made again"))
+    assert [(row.number, row.pattern, row.artifact) for row in store.builds.of("shop", "web")] == [
+        (2, "container", "image"), (2, "process", "artifact-web-2"), (1, "process", "made again"),
+    ]  # fmt: skip
+    store.releases.remove("shop", "web", 2)
+    assert store.builds.of("shop", "web") == [build("web", 1, artifact="made again")]
+    assert store.builds.get("shop", "web", 1, "container") is None
+    with pytest.raises(Exception, match="FOREIGN KEY"):
+        store.builds.put(build("web", 9))
 
 
 def test_the_release_a_service_is_on_cannot_be_deleted(store: Store) -> None:

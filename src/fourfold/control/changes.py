@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from fourfold.control.goals import desired
+from fourfold.control.goals import desired, pattern_of
 from fourfold.control.registry import Registry
-from fourfold.spec.fingerprint import changes, fingerprint
+from fourfold.spec.fingerprint import changes, fingerprint, under
 from fourfold.spec.model import App, Service
-from fourfold.store.model import ServiceRow
+from fourfold.store.model import Build, ServiceRow
 
 Kind = Literal["create", "deploy", "scale", "restart", "start", "stop", "remove", "keep", "not-in-file"]
 
@@ -28,6 +28,14 @@ class Wish:
     rebuild: bool = False
     """Build it anew, though nothing has changed."""
 
+    @property
+    def pattern(self) -> str:
+        return str(self.overrides.get("pattern", self.spec.pattern))
+
+    @property
+    def instances(self) -> int:
+        return int(self.overrides.get("instances", self.spec.instances))
+
 
 @dataclass(frozen=True)
 class Change:
@@ -35,36 +43,37 @@ class Change:
     kind: Kind
     reasons: tuple[str, ...] = ()
     build: bool = False
-    """A release has to be made (or found) for it."""
+    """A release has to be made (or found) for it, or built for its pattern."""
 
     @property
     def deploys(self) -> bool:
         return self.kind in ("create", "deploy", "scale", "start")
 
 
-def overrides_for(row: ServiceRow | None, given: dict[str, Any], reset: bool) -> dict[str, Any]:
-    """Kept over `up` until `--reset`; what a command gives wins."""
+def overrides_for(row: ServiceRow | None, given: dict[str, Any], reset: bool, spec: Service) -> dict[str, Any]:
+    """Kept over `up` until `--reset`; what a command gives wins. What the file says too is none."""
     kept = {} if row is None or reset else row.overrides
-    return kept | given
+    said = {"pattern": spec.pattern, "instances": spec.instances}
+    return {key: value for key, value in (kept | given).items() if value != said.get(key)}
 
 
-def change_of(registry: Registry, app: str, wish: Wish, stored: Callable[[str], bool]) -> Change:
-    """What it takes to bring one service to a wish; `stored` says whether an artifact is in the store."""
+def change_of(registry: Registry, app: str, wish: Wish, is_there: Callable[[Build | None], bool]) -> Change:
+    """What it takes to bring one service to a wish; `is_there` says whether what was built can be run."""
     key = f"{app}.{wish.name}"
     row = registry.services.get(key)
     if row is None or row.removed:
         return Change(wish.name, "create", ("new service",), build=True)
-    release = registry.release(key, row.release)
-    reasons = changes(release.spec, fingerprint(wish.spec))
-    if release.source != wish.source:
+    before = fingerprint(registry.spec(key, row.release))
+    reasons = changes(under(wish.pattern, before), under(wish.pattern, fingerprint(wish.spec)))
+    if registry.release(key, row.release).source != wish.source:
         reasons.insert(0, "source changed")
     if wish.rebuild:
         reasons.append("built again")
-    elif not reasons and not stored(release.artifact):
+    build = bool(reasons) or not is_there(registry.build(key, row.release, wish.pattern))
+    if pattern_of(row) != wish.pattern:
+        reasons.append(f"pattern {pattern_of(row)} -> {wish.pattern}")
+    elif build and not reasons:
         reasons.append("what was built of it is lost")
-    build = bool(reasons)
-    if row.pattern != wish.spec.pattern:
-        reasons.append(f"pattern {row.pattern} -> {wish.spec.pattern}")
     if row.secrets_digest != wish.secrets_digest:
         reasons.append("values of its secrets changed")
     deployment = registry.deployments.get(key)
@@ -74,17 +83,21 @@ def change_of(registry: Registry, app: str, wish: Wish, stored: Callable[[str], 
         return Change(wish.name, "deploy", tuple(reasons), build)
     if row.stopped:
         return Change(wish.name, "start", ("it is stopped",))
-    wanted = int(wish.overrides.get("instances", wish.spec.instances))
-    if desired(row) != wanted:
-        return Change(wish.name, "scale", (f"instances {desired(row)} -> {wanted}",))
+    if desired(row) != wish.instances:
+        return Change(wish.name, "scale", (f"instances {desired(row)} -> {wish.instances}",))
     return Change(wish.name, "keep")
 
 
 def changes_of(
-    registry: Registry, app: App, wishes: list[Wish], whole: bool, prune: bool, stored: Callable[[str], bool]
+    registry: Registry,
+    app: App,
+    wishes: list[Wish],
+    whole: bool,
+    prune: bool,
+    is_there: Callable[[Build | None], bool],
 ) -> list[Change]:
     """All changes; `whole`: the wishes are all services of the file, so that those no longer in it can be told."""
-    found = [change_of(registry, app.app, wish, stored) for wish in wishes]
+    found = [change_of(registry, app.app, wish, is_there) for wish in wishes]
     if whole:
         for row in registry.of_app(app.app):
             if row.name not in app.services and not row.removed:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fourfold.control.goals import on_bridge
+from fourfold.control.changes import Wish
+from fourfold.control.goals import on_bridge, pattern_of
 from fourfold.control.registry import Registry
 from fourfold.control.settings import Settings
 from fourfold.errors import NotFoundError, UserError
 from fourfold.gateway.listening import refuse_taken
 from fourfold.launch.model import Powers
-from fourfold.launch.process import refuse_impossible
-from fourfold.spec.model import App, FixedPort, Service
+from fourfold.launch.patterns import refuse_impossible
+from fourfold.spec.model import App, Service
 from fourfold.spec.parse import parse_json
 
 
@@ -29,22 +30,20 @@ def chosen(app: App, services: list[str] | None) -> list[str]:
     return list(app.services) if services is None else list(dict.fromkeys(services))
 
 
-def check_powers(app: App, names: list[str], powers: Powers) -> None:
-    for name in names:
-        try:
-            refuse_impossible(app.services[name], powers)
-        except UserError as error:
-            raise UserError(f"{name}: {error}", error.hint) from error
+def check_powers(name: str, spec: Service, pattern: str, powers: Powers) -> None:
+    try:
+        refuse_impossible(spec, pattern, powers)
+    except UserError as error:
+        raise UserError(f"{name}: {error}", error.hint) from error
 
 
-def check_network(app: App, names: list[str], powers: Powers) -> None:
+def check_network(name: str, spec: Service, pattern: str, powers: Powers) -> None:
     """Before anything is built: a container that could not be connected."""
-    for name in names:
-        if on_bridge(app.services[name].pattern, app.services[name]) and not powers.network:
-            raise UserError(
-                f"{name}: cannot give it a network of its own: {powers.missing.get('network', 'not here')}",
-                "install what is missing and run the daemon as root, or set `network: host` in its `container` block",
-            )
+    if on_bridge(pattern, spec) and not powers.network:
+        raise UserError(
+            f"{name}: cannot give it a network of its own: {powers.missing.get('network', 'not here')}",
+            "install what is missing and run the daemon as root, or set `network: host` in its `container` block",
+        )
 
 
 def check_listen(app: App, settings: Settings) -> None:
@@ -59,24 +58,30 @@ def check_listen(app: App, settings: Settings) -> None:
             )
 
 
-def check_fixed_ports(registry: Registry, app: App, names: list[str]) -> None:
-    """A fixed port belongs to one service of this host, and to no other program of it; on the bridge all are free."""
+def check_fixed_ports(registry: Registry, app: App, wishes: Iterable[Wish]) -> None:
+    """A fixed port belongs to one instance of this host, and to no other program of it."""
     ours = {row.port for row in registry.instances.values() if row.address is None}
-    taken = {}
-    for key, row in registry.services.items():
-        port = _port_of_host(row.pattern, registry.spec(key, row.release))
-        if port is not None and not row.removed:
-            taken[port] = key
-    for name in names:
-        port = _port_of_host(app.services[name].pattern, app.services[name])
-        if port is not None:
-            owner = taken.get(port)
-            if owner is not None and owner != f"{app.app}.{name}":
-                raise UserError(f"cannot give {name} the port {port}: {owner} has it", "choose another port")
-            if owner is None and port not in ours:
-                refuse_taken([(name, "127.0.0.1", port)], frozenset(), ipv6=False)
+    taken = {
+        port: key
+        for key, row in registry.services.items()
+        if not row.removed and (port := registry.spec(key, row.release).host_port(pattern_of(row))) is not None
+    }
+    for wish in wishes:
+        port = wish.spec.host_port(wish.pattern)
+        if port is None:
+            continue
+        refuse_several(wish.name, wish.spec, wish.pattern, wish.instances)
+        owner = "the gateway" if app.gateway.listen.endswith(f":{port}") else taken.get(port)
+        if owner is not None and owner != f"{app.app}.{wish.name}":
+            raise UserError(f"cannot give {wish.name} the port {port}: {owner} has it", "choose another port")
+        if owner is None and port not in ours:
+            refuse_taken([(wish.name, "127.0.0.1", port)], frozenset(), ipv6=False)
 
 
-def _port_of_host(pattern: str, service: Service) -> int | None:
-    """What it must have of this host's, and no other can have."""
-    return service.port.fixed if isinstance(service.port, FixedPort) and not on_bridge(pattern, service) else None
+def refuse_several(name: str, spec: Service, pattern: str, instances: int) -> None:
+    """Instances of a container have an address each, and the port with it."""
+    if instances > 1 and spec.host_port(pattern) is not None:
+        raise UserError(
+            f"cannot run {instances} instances of {name} as a {pattern}: its port is fixed",
+            "drop `fixed` from its port, or scale it to 1",
+        )

@@ -14,17 +14,26 @@ from fourfold import __version__
 from fourfold.build.build import BuildRequest
 from fourfold.clock import rfc3339
 from fourfold.control import views as v
-from fourfold.control.changes import Change, Wish, changes_of, overrides_for
-from fourfold.control.checks import check_fixed_ports, check_listen, check_network, check_powers, chosen, read_app
+from fourfold.control.changes import Change, Wish, changes_of
+from fourfold.control.checks import (
+    check_fixed_ports,
+    check_listen,
+    check_network,
+    check_powers,
+    chosen,
+    read_app,
+    refuse_several,
+)
 from fourfold.control.deploy import Who
 from fourfold.control.doctor import examine
 from fourfold.control.explain import Case, explain
-from fourfold.control.goals import GATEWAY
+from fourfold.control.goals import GATEWAY, desired, pattern_of
 from fourfold.control.operations import Operation
 from fourfold.control.parts import Parts
 from fourfold.control.routing import certificate
 from fourfold.control.sharing import app_certificate, check_rollback, check_up
 from fourfold.control.top import top
+from fourfold.control.wishes import wish_of
 from fourfold.errors import NotFoundError, UserError
 from fourfold.gateway.model import RouteStats
 from fourfold.launch.common import limits, unenforced
@@ -84,31 +93,21 @@ class Control:
         parts = self._parts
         app = read_app(request.spec)
         names = chosen(app, request.services)
-        check_powers(app, names, parts.supervisor.powers)
-        check_network(app, names, parts.supervisor.powers)
         check_listen(app, parts.settings)
-        check_fixed_ports(parts.registry, app, names)
-        wishes = [self._wish(app, name, request) for name in names]
+        wishes = [wish_of(parts, app, name, request) for name in names]
+        for wish in wishes:
+            check_powers(wish.name, wish.spec, wish.pattern, parts.supervisor.powers)
+            check_network(wish.name, wish.spec, wish.pattern, parts.supervisor.powers)
+        check_fixed_ports(parts.registry, app, wishes)
         await check_up(parts, app, names, request)
         whole = request.services is None
-        changes = changes_of(parts.registry, app, wishes, whole, request.prune, parts.artifacts.has)
+        changes = changes_of(parts.registry, app, wishes, whole, request.prune, parts.building.is_there)
         by_name = {wish.name: wish for wish in wishes}
         for change in changes:
             if change.build:
                 wish = by_name[change.service]
-                await parts.builder.plan(BuildRequest(app.app, wish.name, wish.spec, wish.source))
+                await parts.builder.plan(BuildRequest(app.app, wish.name, wish.spec, wish.source, wish.pattern))
         return app, wishes, changes
-
-    def _wish(self, app: App, name: str, request: v.UpRequest) -> Wish:
-        parts = self._parts
-        spec = app.services[name]
-        if name not in request.sources:
-            raise UserError(f"cannot deploy {name}: its source was not sent", "POST /v1/sources first")
-        parts.check_source(request.sources[name])
-        row = parts.registry.services.get(f"{app.app}.{name}")
-        digest = parts.store.secrets.digest(app.app, {use.name for use in spec.secrets})
-        overrides = overrides_for(row, request.overrides.get(name, {}), request.reset)
-        return Wish(name, spec, request.sources[name], digest, overrides, request.rebuild)
 
     async def up(self, request: v.UpRequest) -> v.OperationView:
         considered = await self._consider(request)  # refused here, it has changed nothing and exits with 2
@@ -140,22 +139,39 @@ class Control:
     async def scale(self, app: str, service: str, instances: int, in_file: bool, actor: str) -> v.OperationView:
         row = self._need(app, service)
         spec = self._parts.registry.spec(f"{app}.{service}", row.release)
-        if instances > 1 and spec.port is not None and not isinstance(spec.port, int):
-            raise UserError(f"cannot scale {service} to {instances}: its port is fixed", "drop `fixed` from its port")
+        refuse_several(service, spec, pattern_of(row), instances)
         work = partial(self._parts.deployer.scale, f"{app}.{service}", instances, in_file)
         return self._parts.operations.submit(app, "scale", actor, [service], work)
 
     async def rollback(self, app: str, service: str, to: int | None, actor: str) -> v.OperationView:
-        row = self._need(app, service)
-        await check_rollback(self._parts, row, self._parts.deployer.rollback_target(row, to))
+        await self._consider_rollback(app, service, to)
         work = partial(self._rollback, app, service, to)
         return self._parts.operations.submit(app, "rollback", actor, [service], work)
 
     async def _rollback(self, app: str, service: str, to: int | None, operation: Operation) -> None:
         if operation.queued:
-            row = self._need(app, service)
-            await check_rollback(self._parts, row, self._parts.deployer.rollback_target(row, to))
+            await self._consider_rollback(app, service, to)
         await self._parts.deployer.rollback(f"{app}.{service}", to, operation)
+
+    async def _consider_rollback(self, app: str, service: str, to: int | None) -> None:
+        parts, row = self._parts, self._need(app, service)
+        number = parts.deployer.rollback_target(row, to)
+        await check_rollback(parts, row, number)
+        spec, pattern = parts.registry.spec(f"{app}.{service}", number), pattern_of(row)
+        check_powers(service, spec, pattern, parts.supervisor.powers)
+        check_network(service, spec, pattern, parts.supervisor.powers)
+        refuse_several(service, spec, pattern, desired(row))
+        if not parts.deployer.is_built(row, number):
+            source = parts.registry.release(f"{app}.{service}", number).source
+            try:
+                parts.check_source(source)
+            except UserError as error:
+                raise UserError(
+                    f"cannot roll {service} back to release {number}: it has to be built again for pattern {pattern}, "
+                    f"and its source is lost ({error})",
+                    f"put the old source back in place, then: fourfold deploy {service}",
+                ) from error
+            await parts.builder.plan(BuildRequest(app, service, spec, source, pattern))
 
     async def restart(self, app: str, services: Sequence[str], actor: str) -> v.OperationView:
         names = self._names(app, services)
@@ -296,10 +312,11 @@ class Control:
             state="starting",
             created_at=now,
             changed_at=now,
+            pattern=pattern_of(row),
             run=1,
         )
         spec = parts.registry.spec(f"{app}.{service}", row.release)
-        launch = parts.starter.launch(made, spec, tuple(argv))
+        launch = parts.starter.launch(parts.starter.placed(made, spec), spec, tuple(argv))
         names = {use.name for use in spec.secrets}
         return await parts.supervisor.attach(launch, parts.store.secrets.resolve(app, names), tty)
 

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fourfold.build.build import Builder, BuildRequest
+from fourfold.build.build import BuildRequest
 from fourfold.clock import Clock
+from fourfold.control.building import Building
 from fourfold.control.bus import Bus
 from fourfold.control.changes import Change, Wish
 from fourfold.control.claims import REPLACES, gateway_of
 from fourfold.control.externals import check_externals
-from fourfold.control.goals import internal_port, revision, rollback_point
+from fourfold.control.goals import internal_port, pattern_of, revision, rollback_point
 from fourfold.control.operations import Operation
 from fourfold.control.registry import Registry
 from fourfold.control.settings import Settings
 from fourfold.control.starter import port_is_free
-from fourfold.errors import FourfoldError, NotFoundError
+from fourfold.errors import NotFoundError
 from fourfold.spec.fingerprint import fingerprint
 from fourfold.spec.model import App, Gateway
 from fourfold.store.artifacts import Artifact
-from fourfold.store.model import AppRow, Deployment, Release, ServiceRow
+from fourfold.store.model import AppRow, Build, Deployment, Release, ServiceRow
 
 PURGE = "purge."
 """And an app: the name in `meta` of an operation that is to delete what `down` keeps of it."""
@@ -41,20 +41,18 @@ class Deployer:
     def __init__(
         self,
         registry: Registry,
-        builder: Builder,
+        building: Building,
         bus: Bus,
         clock: Clock,
         settings: Settings,
         wake: Callable[[], None],
     ) -> None:
         self._registry = registry
-        self._builder = builder
+        self._building = building
         self._bus = bus
         self._clock = clock
         self._settings = settings
         self._wake = wake
-        self.in_use: set[str] = set()
-        """Sources of operations in progress, which gc must leave."""
 
     # -- up -------------------------------------------------------------------------------------------------------
 
@@ -63,10 +61,10 @@ class Deployer:
     ) -> None:
         """Build what needs it, then make the rows that the planner works towards. Fails as a whole before the rows."""
         by_name = {wish.name: wish for wish in wishes}
-        sources = {by_name[change.service].source for change in changes if change.build}
-        self.in_use |= sources
-        try:
-            artifacts = await self._build(operation, app.app, [by_name[c.service] for c in changes if c.build])
+        to_build = [by_name[change.service] for change in changes if change.build]
+        with self._building.holding(wish.source for wish in to_build):
+            requests = [_request(operation, app.app, wish) for wish in to_build]
+            artifacts = await self._building.build(operation, requests)
             used = {name for c in changes if c.deploys for name in by_name[c.service].spec.depends_on}
             await check_externals({name: each for name, each in app.externals.items() if name in used})
             with self._bus.whole(), self._registry.transaction():
@@ -75,8 +73,6 @@ class Deployer:
                 for change in changes:
                     wish = by_name.get(change.service)
                     self._apply(operation, app.app, change, wish, artifacts.get(change.service), who)
-        finally:
-            self.in_use -= sources
         self._wake()
 
     def _app_row(self, app: App, file: str, operation: Operation) -> AppRow:
@@ -90,35 +86,6 @@ class Deployer:
             stored[REPLACES] = {"operation": operation.id, "gateway": now.model_dump(mode="json")}
         return stored
 
-    async def _build(self, operation: Operation, app: str, wishes: list[Wish]) -> dict[str, Artifact]:
-        async with asyncio.TaskGroup() as group:
-            tasks = {wish.name: group.create_task(self._build_one(operation, app, wish)) for wish in wishes}
-        results = {name: task.result() for name, task in tasks.items()}
-        errors = {name: result for name, result in results.items() if isinstance(result, FourfoldError)}
-        if errors:
-            first = next(iter(errors.values()))
-            raise type(first)("; ".join(f"{name}: {error}" for name, error in errors.items()), first.hint)
-        return {name: result for name, result in results.items() if isinstance(result, Artifact)}
-
-    async def _build_one(self, operation: Operation, app: str, wish: Wish) -> Artifact | FourfoldError:
-        """All builds come to their end, so that one `up` tells all that is wrong."""
-
-        def emit(kind: str, message: str, **data: Any) -> None:
-            self._bus.emit(kind, message, service=wish.name, **operation.tag(), **data)
-
-        begun = self._clock.now()
-        emit("build.started", "building")
-        try:
-            fresh = operation.id if wish.rebuild else ""
-            request = BuildRequest(app, wish.name, wish.spec, wish.source, fresh)
-            artifact = await self._builder.build(request, lambda line: emit("build.log", line))
-        except FourfoldError as error:
-            emit("build.failed", str(error), hint=error.hint)
-            return error
-        seconds = self._clock.now() - begun
-        emit("build.done", f"built in {seconds:.1f} s", seconds=seconds, artifact=artifact.digest)
-        return artifact
-
     def _apply(
         self, operation: Operation, app: str, change: Change, wish: Wish | None, artifact: Artifact | None, who: Who
     ) -> None:
@@ -130,9 +97,13 @@ class Deployer:
         if row is None or row.removed:
             row = None if row is None else replace(row, removed=False, stopped=False)
         old = row
-        release = self._release(app, wish, artifact, row, who)
+        if artifact is not None:
+            release = self._release(app, wish, artifact, row, who)
+        else:
+            assert row is not None  # what is new is built
+            release = row.release
         nonce = row.restart_nonce if row else 0
-        if row is not None and change.build and release == row.release:
+        if row is not None and artifact is not None and (release, wish.pattern) == (row.release, pattern_of(row)):
             nonce += 1  # what it runs from was lost and is there again
         new = ServiceRow(
             app=app,
@@ -152,34 +123,41 @@ class Deployer:
         else:
             self._registry.put_service(new)
 
-    def _release(self, app: str, wish: Wish, artifact: Artifact | None, row: ServiceRow | None, who: Who) -> int:
-        """The number of the release for a wish: of the present or newest one when it is the same, else a new one."""
-        if artifact is None:
-            assert row is not None
-            return row.release
+    def _release(self, app: str, wish: Wish, artifact: Artifact, row: ServiceRow | None, who: Who) -> int:
+        """The number of the release that was built: the present or newest one when it is the same, else a new one."""
         store = self._registry.store.releases
         present = store.get(app, wish.name, row.release) if row is not None else None
-        spec = fingerprint(wish.spec)
         for known in (present, store.latest(app, wish.name)):
-            if known and (known.spec, known.source, known.artifact) == (spec, wish.source, artifact.digest):
+            if known is not None and self._is_of(known, wish, artifact):
+                self._registry.put_build(self._build_row(known, wish.pattern, artifact))
                 return known.number
-        number = store.next_number(app, wish.name)
-        self._registry.add_release(
-            Release(
-                app=app,
-                service=wish.name,
-                number=number,
-                spec=spec,
-                source=wish.source,
-                artifact=artifact.digest,
-                argv=artifact.argv,
-                actor=who.actor,
-                commit=who.commit,
-                message=who.message,
-                created_at=self._clock.now(),
-            )
+        release = Release(
+            app=app,
+            service=wish.name,
+            number=store.next_number(app, wish.name),
+            spec=fingerprint(wish.spec),
+            source=wish.source,
+            actor=who.actor,
+            commit=who.commit,
+            message=who.message,
+            created_at=self._clock.now(),
         )
-        return number
+        self._registry.add_release(release)
+        self._registry.put_build(self._build_row(release, wish.pattern, artifact))
+        return release.number
+
+    def _is_of(self, release: Release, wish: Wish, artifact: Artifact) -> bool:
+        """Whether what was made for a wish belongs to a release: nothing that it has, and is there, is replaced."""
+        key = f"{release.app}.{release.service}"
+        spec = fingerprint(self._registry.spec(key, release.number))
+        if wish.rebuild or (spec, release.source) != (fingerprint(wish.spec), wish.source):
+            return False
+        build = self._registry.build(key, release.number, wish.pattern)
+        return build is None or build.artifact == artifact.digest or not self._building.is_there(build)
+
+    def _build_row(self, release: Release, pattern: str, artifact: Artifact) -> Build:
+        now = self._clock.now()
+        return Build(release.app, release.service, release.number, pattern, artifact.digest, artifact.argv, now)
 
     def _uid(self, app: str, service: str) -> int:
         low, high = self._settings.uids
@@ -232,7 +210,22 @@ class Deployer:
         digest = self._registry.store.secrets.digest(row.app, {use.name for use in spec.secrets})
         port = self._internal_port(row.app, row.name) if spec.port is not None else None
         new = replace(row, release=number, secrets_digest=digest, stopped=False, depends_on=tuple(spec.depends_on))
-        self._commit(operation, [(row, replace(new, internal_port=port))])
+        new = replace(new, internal_port=port)
+        if self.is_built(row, number):
+            self._commit(operation, [(row, new)])
+            return
+        release = self._registry.release(key, number)
+        pattern = pattern_of(row)
+        with self._building.holding([release.source]):
+            request = BuildRequest(row.app, row.name, spec, release.source, pattern)
+            made = await self._building.build(operation, [request])
+            if number == row.release:
+                new = replace(new, restart_nonce=row.restart_nonce + 1)  # what it runs from was lost
+            self._commit(operation, [(row, new)], [self._build_row(release, pattern, made[row.name])])
+
+    def is_built(self, row: ServiceRow, number: int) -> bool:
+        """Whether a release can be run as it is, under the service's pattern."""
+        return self._building.is_there(self._registry.build(f"{row.app}.{row.name}", number, pattern_of(row)))
 
     def rollback_target(self, row: ServiceRow, to: int | None) -> int:
         """The release asked for, or the newest other one that once was deployed well. Raises NotFoundError."""
@@ -275,11 +268,18 @@ class Deployer:
 
     # -- rows -----------------------------------------------------------------------------------------------------
 
-    def _commit(self, operation: Operation, rows: Sequence[tuple[ServiceRow | None, ServiceRow]]) -> None:
+    def _commit(
+        self,
+        operation: Operation,
+        rows: Sequence[tuple[ServiceRow | None, ServiceRow]],
+        builds: Sequence[Build] = (),
+    ) -> None:
         """For all that says nothing of the app's address: what a failed `up` wanted there is forgotten."""
         app, gateway = self._registry.apps[operation.app], gateway_of(self._registry, operation.app)
         with self._bus.whole(), self._registry.transaction():
             self._registry.put_app(replace(app, gateway=gateway.model_dump(mode="json")))
+            for build in builds:
+                self._registry.put_build(build)
             for old, new in rows:
                 self._change(operation, old, new, operation.actor)
         self._wake()
@@ -310,9 +310,13 @@ class Deployer:
                 progressed_at=now,
             )
         )
-        message = "is stopped" if new.stopped or new.removed else f"release {new.release} is being deployed"
         self._bus.emit(
-            "deploy.started", message, service=new.name, release=new.release, **(operation.tag() | {"actor": actor})
+            "deploy.started",
+            _what_begins(old, new),
+            service=new.name,
+            release=new.release,
+            pattern=pattern_of(new),
+            **(operation.tag() | {"actor": actor}),
         )
 
     def _way_back(self, old: ServiceRow) -> dict[str, Any]:
@@ -327,3 +331,16 @@ class Deployer:
         """`before` runs once per release: not again for a scale, a restart, or a release that once was deployed."""
         done = self._registry.store.deployments.of(new.app, new.name)
         return any(row.release == new.release and row.before_done for row in done)
+
+
+def _request(operation: Operation, app: str, wish: Wish) -> BuildRequest:
+    fresh = operation.id if wish.rebuild else ""
+    return BuildRequest(app, wish.name, wish.spec, wish.source, wish.pattern, fresh)
+
+
+def _what_begins(old: ServiceRow | None, new: ServiceRow) -> str:
+    if new.stopped or new.removed:
+        return "is stopped"
+    what = f"release {new.release} is being deployed"
+    moves = old is not None and pattern_of(old) != pattern_of(new)
+    return f"{what} as {pattern_of(new)}" if moves else what

@@ -9,7 +9,7 @@ from typing import Any
 
 from fourfold.clock import Clock
 from fourfold.control.bus import Bus
-from fourfold.control.goals import SYSTEM, goal_of, restored
+from fourfold.control.goals import SYSTEM, goal_of, pattern_of, restored
 from fourfold.control.registry import Registry, key_of
 from fourfold.plan import model as m
 from fourfold.store.model import Deployment, InstanceRow, InstanceState, Role
@@ -96,6 +96,7 @@ class Executor:
             state="starting",
             created_at=now,
             changed_at=now,
+            pattern=pattern_of(row) if row else "process",
             host=host,
             run=1,
         )

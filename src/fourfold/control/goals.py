@@ -18,14 +18,14 @@ GATEWAY_RESTARTS = m.Restarting(backoff_min=0.1, backoff_max=0.5)
 """However often it dies, it is back within a second: all apps need it."""
 
 
+def pattern_of(row: ServiceRow) -> str:
+    """The pattern that its instances are to run under."""
+    return str(row.overrides.get("pattern", row.pattern))
+
+
 def revision(row: ServiceRow) -> str:
     """What must be the same for an instance to be kept."""
-    return f"{row.release}.{row.pattern}.{row.restart_nonce}.{row.secrets_digest[:12]}"
-
-
-def pattern_of(row: InstanceRow) -> str:
-    """The one that it was asked for under; its service may have moved on."""
-    return row.revision.split(".")[1]
+    return f"{row.release}.{pattern_of(row)}.{row.restart_nonce}.{row.secrets_digest[:12]}"
 
 
 RESTORED = (
@@ -98,7 +98,7 @@ def needs_bridge(registry: Registry) -> bool:
     if any(row.address is not None and row.state != "exited" for row in registry.instances.values()):
         return True
     wanted = (row for row in registry.services.values() if not (row.stopped or row.removed))
-    return any(on_bridge(row.pattern, registry.spec(key_of(row), row.release)) for row in wanted)
+    return any(on_bridge(pattern_of(row), registry.spec(key_of(row), row.release)) for row in wanted)
 
 
 def goal_of(registry: Registry, key: str) -> m.Goal:
@@ -107,10 +107,18 @@ def goal_of(registry: Registry, key: str) -> m.Goal:
         ending = m.Ending(drain=None)
         return m.Goal(GATEWAY, revision="haproxy", count=int(wanted), restarting=GATEWAY_RESTARTS, ending=ending)
     row = registry.services[key]
-    return goal(row, registry.spec(key, row.release), registry.deployments.get(key))
+    return goal(row, registry.spec(key, row.release), registry.deployments.get(key), _port_is_held(registry, row))
 
 
-def goal(row: ServiceRow, spec: Service, deployment: Deployment | None) -> m.Goal:
+def _port_is_held(registry: Registry, row: ServiceRow) -> bool:
+    """Whether instances that are to be replaced have the very port of the host that new ones need."""
+    key = key_of(row)
+    port = registry.spec(key, row.release).host_port(pattern_of(row))
+    others = (each for each in registry.of_service(key) if each.role == "serve" and each.revision != revision(row))
+    return port is not None and any(registry.spec(key, each.release).host_port(each.pattern) == port for each in others)
+
+
+def goal(row: ServiceRow, spec: Service, deployment: Deployment | None, port_is_held: bool = False) -> m.Goal:
     ended_badly = deployment is not None and deployment.state in ("failed", "rolled-back")
     frozen = deployment is not None and deployment.state == "failed" and spec.deploy.rollback == "off"
     return m.Goal(
@@ -120,7 +128,7 @@ def goal(row: ServiceRow, spec: Service, deployment: Deployment | None) -> m.Goa
         removed=row.removed,
         depends_on=tuple(f"{row.app}.{name}" for name in row.depends_on),
         grace=spec.health.grace if spec.health else 30.0,
-        rollout=rollout(spec, row.pattern),
+        rollout=rollout(spec, port_is_held),
         ending=m.Ending(spec.stop.drain if _gets_requests(spec, deployment) else None, spec.stop.grace),
         restarting=m.Restarting(spec.restart.policy, spec.restart.backoff.min, spec.restart.backoff.max),
         deploying=_deploying(deployment),
@@ -135,10 +143,9 @@ def _gets_requests(spec: Service, deployment: Deployment | None) -> bool:
     return spec.port is not None or bool(deployment and deployment.previous.get("internal_port"))
 
 
-def rollout(spec: Service, pattern: str) -> m.Rollout:
-    fixed = spec.port is not None and not isinstance(spec.port, int) and not on_bridge(pattern, spec)
+def rollout(spec: Service, port_is_held: bool) -> m.Rollout:
     return m.Rollout(
-        strategy="recreate" if fixed else spec.deploy.strategy,  # two cannot listen on one port
+        strategy="recreate" if port_is_held else spec.deploy.strategy,  # two cannot listen on one port
         max_surge=spec.deploy.max_surge,
         max_unavailable=spec.deploy.max_unavailable,
         min_ready=spec.deploy.min_ready,

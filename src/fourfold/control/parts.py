@@ -10,6 +10,7 @@ import psutil
 from fourfold.build.build import Builder
 from fourfold.build.make import BuildLimits
 from fourfold.clock import Clock
+from fourfold.control.building import Building
 from fourfold.control.bus import Bus
 from fourfold.control.deploy import Deployer
 from fourfold.control.diagnose import Diagnose
@@ -90,11 +91,12 @@ class Parts:
         )
         self.lifecycle.watcher = self.prober
         self.operations = Operations(self.registry, self.bus, clock, self.traffic)
-        self.deployer = Deployer(self.registry, self.builder, self.bus, clock, settings, self._wake)
+        self.building = Building(self.builder, self.artifacts.has, self.bus, clock)
+        self.deployer = Deployer(self.registry, self.building, self.bus, clock, settings, self._wake)
         self.down = Down(paths, self.registry, self.deployer, self.bus, self._wake)
         self.sweeper = Sweeper(
             paths, self.registry, self.artifacts, self.sources, self.blobs, self.operations, clock,
-            lambda: self.deployer.in_use,
+            lambda: self.building.in_use,
         )  # fmt: skip
         self.status = Status(
             self.registry, lambda: self.supervisor.powers, self.supervisor.usage, lambda: self.traffic.left_out

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fourfold.control.faults import Faults
 from fourfold.spec.model import Service
 from fourfold.store.deployments import OPEN
-from fourfold.store.model import AppRow, Deployment, InstanceRow, Release, ServiceRow
+from fourfold.store.model import AppRow, Build, Deployment, InstanceRow, Release, ServiceRow
 from fourfold.store.store import Store
 
 
@@ -73,8 +73,13 @@ class Registry:
         return self._spec(key, number)[0]
 
     def spec(self, key: str, number: int) -> Service:
-        """The service's spec as release `number` has it."""
+        """The service's spec as release `number` has it; not its pattern and count, which no release holds."""
         return self._spec(key, number)[1]
+
+    def build(self, key: str, number: int, pattern: str) -> Build | None:
+        """What release `number` was built into for a pattern; None: it never was."""
+        app, _, service = key.partition(".")
+        return self.store.builds.get(app, service, number, pattern)
 
     def _spec(self, key: str, number: int) -> tuple[Release, Service]:
         if (key, number) not in self._specs:
@@ -115,6 +120,9 @@ class Registry:
 
     def add_release(self, release: Release) -> None:
         self.store.releases.add(release)
+
+    def put_build(self, build: Build) -> None:
+        self.store.builds.put(build)
 
     def forget_releases(self, gone: Iterable[tuple[str, str, int]]) -> None:
         """After they were removed from the store (app, service, number): numbers of a purged app are given again."""

@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from fourfold.control.addresses import last_given, next_free
-from fourfold.control.goals import SYSTEM, on_bridge, pattern_of
+from fourfold.control.goals import SYSTEM, on_bridge
 from fourfold.control.registry import Registry, key_of
 from fourfold.control.settings import Settings
-from fourfold.errors import WorldError
+from fourfold.errors import NotFoundError, WorldError
 from fourfold.launch.common import Facts, url_variable
 from fourfold.launch.model import Launch, User
-from fourfold.launch.process import launch
+from fourfold.launch.patterns import launch
 from fourfold.paths import Paths
 from fourfold.spec.model import FixedPort, Service
 from fourfold.store.artifacts import Artifacts
@@ -52,7 +52,7 @@ class Starter:
             return row, self._gateway_launch(row.id), {}
         key = key_of(row)
         service = self._registry.spec(key, row.release)
-        row = self._placed(row, service)
+        row = self.placed(row, service)
         command = service.deploy.before if row.role == "before" else None
         made = self.launch(row, service, _argv(command) if command is not None else None)
         names = {use.name for use in service.secrets}
@@ -61,8 +61,13 @@ class Starter:
     def launch(self, row: InstanceRow, service: Service, argv: tuple[str, ...] | None) -> Launch:
         """The Launch of one instance; `argv` other than the release's for `before` and `run`."""
         key = key_of(row)
-        release = self._registry.release(key, row.release)
-        artifact = replace(self._artifacts.get(release.artifact), argv=argv or release.argv)
+        build = self._registry.build(key, row.release, row.pattern)
+        if build is None:
+            raise NotFoundError(
+                f"cannot start {row.id}: release {row.release} was not built for pattern {row.pattern}",
+                f"`fourfold deploy {row.service}` builds it",
+            )
+        artifact = replace(self._artifacts.get(build.artifact), argv=argv or build.argv)
         if not self._supervisor.powers.private:
             artifact = artifact.located(artifact.tree)
         home = self._registry.services[key]
@@ -81,7 +86,7 @@ class Starter:
             volumes={volume.name: str(self._volume(home, volume.name)) for volume in service.volumes},
             scratch=str(self._scratch(row)),
         )
-        made = replace(launch(service, facts), log_bytes=self._settings.log_bytes)
+        made = replace(launch(row.pattern, service, facts), log_bytes=self._settings.log_bytes)
         return made if row.address is None else replace(made, network=self._bridge.instance(row.address))
 
     def user(self, service: ServiceRow) -> User | None:
@@ -102,10 +107,10 @@ class Starter:
 
     # -- what the host gives --------------------------------------------------------------------------------------
 
-    def _placed(self, row: InstanceRow, service: Service) -> InstanceRow:
+    def placed(self, row: InstanceRow, service: Service) -> InstanceRow:
         """Where it will be reached: an address of its own with its very port, or a free port of this host's."""
         serves = row.role == "serve"
-        if on_bridge(pattern_of(row), service):
+        if on_bridge(row.pattern, service):
             port = service.port.fixed if isinstance(service.port, FixedPort) else service.port
             return replace(row, address=self.next_address(), port=port if serves else None)
         return replace(row, address=None, port=self._port(service) if serves and service.port is not None else None)

@@ -9,7 +9,7 @@ from fourfold import __version__
 from fourfold.clock import rfc3339
 from fourfold.control import views as v
 from fourfold.control.claims import gateway_of
-from fourfold.control.goals import desired
+from fourfold.control.goals import desired, pattern_of
 from fourfold.control.registry import Registry
 from fourfold.errors import NotFoundError
 from fourfold.launch.common import limits, unenforced
@@ -84,7 +84,7 @@ class Status:
         deployment = self._registry.deployments.get(key)
         return v.ServiceView(
             name=row.name,
-            pattern=row.pattern,
+            pattern=pattern_of(row),
             target="local",
             release=row.release,
             desired=self._desired(row),
@@ -127,6 +127,7 @@ class Status:
         return v.InstanceView(
             id=row.id,
             release=row.release,
+            pattern=row.pattern,
             state=shown_state(row),
             address=f"{row.reached_at}:{row.port}" if row.port is not None else None,
             pid=row.pid if row.state != "exited" else None,
@@ -154,6 +155,7 @@ class Status:
         for name in sorted(known) if service is None else [service]:
             row = self._registry.services.get(f"{app}.{name}")
             deployments = store.deployments.of(app, name)
+            builds = store.builds.of(app, name)
             for release in store.releases.of(app, name):
                 ended = [deployment_text(each) for each in deployments if each.release == release.number]
                 shown.append(
@@ -166,6 +168,7 @@ class Status:
                         message=release.message,
                         created_at=rfc3339(release.created_at),
                         source=release.source,
+                        patterns=[build.pattern for build in builds if build.number == release.number],
                         deployments=list(reversed(ended)),
                     )
                 )

@@ -31,6 +31,7 @@ def _row(parts: Parts, row: InstanceRow) -> v.TopRow | None:
         app=row.app,
         service=row.service,
         instance=row.id,
+        pattern=row.pattern,
         state=shown_state(row),
         cpu_percent=round(max(0.0, usage.cpu_seconds - seconds) / elapsed * 100, 1),
         cpu_seconds=round(usage.cpu_seconds, 3),

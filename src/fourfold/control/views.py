@@ -22,6 +22,8 @@ class ExitView(View):
 class InstanceView(View):
     id: str
     release: int
+    pattern: str
+    """The one it runs under; its service may be moving to another."""
     state: str
     """starting | ready | draining | stopping | backoff | exited | crash-loop"""
     address: str | None
@@ -43,6 +45,7 @@ class DeploymentView(View):
 class ServiceView(View):
     name: str
     pattern: str
+    """The one it is to run under: an override, or as the file says."""
     target: str
     release: int
     desired: int
@@ -104,7 +107,7 @@ class UpRequest(View):
     rebuild: bool = False
     """Build anew what has not changed too, with dependencies resolved anew."""
     overrides: dict[str, dict[str, Any]] = {}
-    """Service -> override, such as `{"catalog": {"instances": 3}}`."""
+    """Service -> override, such as `{"catalog": {"instances": 3, "pattern": "container"}}`."""
 
 
 class ChangeView(View):
@@ -164,6 +167,8 @@ class ReleaseView(View):
     message: str | None
     created_at: str
     source: str
+    patterns: list[str]
+    """What it was built for."""
     deployments: list[str]
     """How each deployment of it ended: `done`, `failed: exit code 3`, …"""
 
@@ -187,6 +192,7 @@ class TopRow(View):
     app: str
     service: str
     instance: str
+    pattern: str
     state: str
     cpu_percent: float
     """Of one core, since the last look."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from fourfold.spec.model import App, Container, External, FixedPort, Gateway, Route, Service
+from fourfold.spec.model import App, Container, External, Gateway, Route, Service
 from fourfold.spec.node import Path
 from fourfold.spec.problems import similar
 
@@ -112,12 +112,12 @@ def _ports(parts: Parts) -> Iterator[Finding]:
     if parts.gateway:
         taken[int(parts.gateway.listen.rpartition(":")[2])] = "the gateway"
     for name, service in parts.services.items():
-        if not isinstance(service.port, FixedPort) or not service.on_host_network(service.pattern):
+        if (port := service.host_port(service.pattern)) is None:
             continue
         path = ("services", name, "port", "fixed")
-        if owner := taken.get(service.port.fixed):
-            yield Finding(path, f"the port {service.port.fixed} is taken by {owner}", "choose another one")
-        taken.setdefault(service.port.fixed, f"service `{name}`")
+        if owner := taken.get(port):
+            yield Finding(path, f"the port {port} is taken by {owner}", "choose another one")
+        taken.setdefault(port, f"service `{name}`")
         if service.instances > 1:
             message = f"{service.instances} instances cannot share one fixed port"
             yield Finding(("services", name, "instances"), message, "write `port: NUMBER`, and listen on $PORT")

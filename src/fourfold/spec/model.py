@@ -236,9 +236,10 @@ class Service(Model):
     restart: Restart = Field(default=Restart(), description="What happens when it ends by itself")
     container: Container = Field(default=Container(), description="For pattern container")
 
-    def on_host_network(self, pattern: str) -> bool:
-        """Whether an instance of that pattern listens on the host's own addresses, where each port is there once."""
-        return pattern == "process" or self.container.network == "host"
+    def host_port(self, pattern: str) -> int | None:
+        """The port of the host that an instance of that pattern must have: only one can."""
+        shares_network = pattern == "process" or self.container.network == "host"
+        return self.port.fixed if shares_network and isinstance(self.port, FixedPort) else None
 
     @model_validator(mode="before")
     @classmethod

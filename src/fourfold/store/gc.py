@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 from fourfold.store.blobs import Kept
 from fourfold.store.deployments import OPEN
 from fourfold.store.manifest import Manifest
-from fourfold.store.model import Deployment, InstanceRow, Release, ServiceRow
+from fourfold.store.model import Build, Deployment, InstanceRow, Release, ServiceRow
 from fourfold.store.store import Store
 
 KEEP_RELEASES = 5
@@ -48,6 +48,7 @@ class History:
 
     services: Sequence[ServiceRow] = ()
     releases: Sequence[Release] = ()
+    builds: Sequence[Build] = ()
     deployments: Sequence[Deployment] = ()
     instances: Sequence[InstanceRow] = ()
 
@@ -111,6 +112,7 @@ def collect(store: Store, in_use: InUse, now: float, app: str, service: str) -> 
         history = History(
             services=[row] if row is not None else [],
             releases=store.releases.of(app, service),
+            builds=store.builds.of(app, service),
             deployments=store.deployments.of(app, service),
             instances=store.instances.of(app, service),
         )
@@ -152,12 +154,13 @@ def decide(history: History, in_use: InUse, now: float) -> Garbage:
                 kept.append(release)
             else:
                 gone.add(key)
+    built = {row.artifact for row in history.builds if (row.app, row.service, row.number) not in gone}
     return Garbage(
         releases=frozenset(gone),
         deployments=frozenset(deployments),
         instances=frozenset(instances),
         keep_sources=frozenset(in_use.sources) | {release.source for release in kept},
-        keep_artifacts=frozenset(in_use.artifacts) | {release.artifact for release in kept},
+        keep_artifacts=frozenset(in_use.artifacts) | built,
         keep_logs=frozenset(in_use.instances) | {row.id for row in alive},
         keep_caches=frozenset(f"{row.app}.{row.name}" for row in history.services),
         used_before=now - FRESH_SECONDS,

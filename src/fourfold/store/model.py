@@ -34,14 +34,26 @@ class Release:
     """`spec.model.Service` as JSON, without pattern and instances."""
     source: str
     """Digest of the source's manifest."""
-    artifact: str
-    """Digest of the artifact it was built into."""
-    argv: tuple[str, ...]
-    """What the builder found to run, or `run` as given."""
     actor: str
     commit: str | None
     message: str | None
     created_at: float
+
+
+@dataclass(frozen=True)
+class Build:
+    """What a release was built into, for one pattern. It may come long after the release: with the first move there."""
+
+    app: str
+    service: str
+    number: int
+    """Of the release."""
+    pattern: str
+    artifact: str
+    """Digest of the artifact."""
+    argv: tuple[str, ...]
+    """What the builder found to run, or `run` as given."""
+    made_at: float
 
 
 @dataclass(frozen=True)
@@ -52,7 +64,9 @@ class ServiceRow:
     name: str
     release: int
     pattern: str
+    """As the file says."""
     instances: int
+    """As the file says."""
     depends_on: tuple[str, ...]
     uid: int
     """Kept for the service's whole life, volumes belong to it."""
@@ -65,7 +79,7 @@ class ServiceRow:
     secrets_digest: str = ""
     """Of the values its release uses, as of the last `up`; part of the revision too."""
     overrides: dict[str, Any] = field(default_factory=dict)
-    """`{"instances": 4}`: what a command changed and the file does not say."""
+    """`{"instances": 4, "pattern": "container"}`: what a command changed and the file does not say."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +116,8 @@ class InstanceRow:
     created_at: float
     changed_at: float
     """When `state` was entered."""
+    pattern: str = "process"
+    """The one that it was started under: its service may be moving to another."""
     port: int | None = None
     """Where it listens, at its `address`."""
     address: str | None = None

@@ -8,6 +8,7 @@ from fourfold.clock import Clock
 from fourfold.paths import Paths
 from fourfold.store.allocations import Ports, Uids
 from fourfold.store.apps import Apps
+from fourfold.store.builds import Builds
 from fourfold.store.db import Database, open_database
 from fourfold.store.deployments import Deployments
 from fourfold.store.events import Events
@@ -24,6 +25,7 @@ class Store:
     apps: Apps
     services: Services
     releases: Releases
+    builds: Builds
     deployments: Deployments
     instances: Instances
     events: Events
@@ -41,6 +43,7 @@ def open_store(paths: Paths, clock: Clock) -> Store:
         apps=Apps(database),
         services=Services(database),
         releases=Releases(database),
+        builds=Builds(database),
         deployments=Deployments(database),
         instances=Instances(database),
         events=Events(database, clock),

@@ -21,7 +21,7 @@ def command(
         output.as_json(releases)
         return
     now = formats.utc_now()
-    header = ("SERVICE", "RELEASE", "WHEN", "WHO", "COMMIT", "RESULT", "MESSAGE")
+    header = ("SERVICE", "RELEASE", "WHEN", "WHO", "COMMIT", "BUILT FOR", "RESULT", "MESSAGE")
     rows = [
         (
             release.service,
@@ -29,6 +29,7 @@ def command(
             formats.ago(release.created_at, now),
             release.actor or "-",
             release.commit or "-",
+            ",".join(release.patterns) or "-",
             release.deployments[-1] if release.deployments else "-",
             release.message or "",
         )

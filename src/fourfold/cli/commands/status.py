@@ -95,7 +95,7 @@ def _notes(service: ServiceView) -> list[str]:
 
 
 def _instances(view: StatusView) -> list[str]:
-    header = ("INSTANCE", "STATE", "ADDRESS", "PID", "STARTED", "READY AFTER", "RESTARTS", "LAST EXIT")
+    header = ("INSTANCE", "PATTERN", "STATE", "ADDRESS", "PID", "STARTED", "READY AFTER", "RESTARTS", "LAST EXIT")
     rows = [_instance(instance) for service in view.services for instance in service.instances]
     return formats.table(header, rows, frozenset({"PID", "READY AFTER", "RESTARTS"}))
 
@@ -103,6 +103,7 @@ def _instances(view: StatusView) -> list[str]:
 def _instance(instance: InstanceView) -> tuple[str, ...]:
     return (
         instance.id.partition(".")[2],
+        instance.pattern,
         instance.state,
         instance.address or "-",
         str(instance.pid or "-"),

@@ -41,13 +41,15 @@ def command(ctx: typer.Context) -> None:
 
 def instances(rows: list[TopRow], with_app: bool) -> list[str]:
     """The hungriest first."""
-    header = ("INSTANCE", "STATE", "CPU %", "MEMORY", "LIMIT", "PROCS", "THREADS", "FILES", "READ", "WRITTEN", "CPU")
+    what = ("INSTANCE", "PATTERN", "STATE")
+    header = (*what, "CPU %", "MEMORY", "LIMIT", "PROCS", "THREADS", "FILES", "READ", "WRITTEN", "CPU")
     ordered = sorted(rows, key=lambda row: (-row.cpu_percent, -row.memory_bytes, row.instance))
     return formats.table(
         header,
         [
             (
                 row.instance if with_app else row.instance.partition(".")[2] or row.instance,
+                row.pattern,
                 row.state,
                 f"{row.cpu_percent:.1f}",
                 formats.size(row.memory_bytes),

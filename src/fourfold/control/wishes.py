@@ -1,0 +1,53 @@
+"""What a client asks for, service by service, as wishes. Raises UserError (exit code 2): nothing has changed yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fourfold.control.changes import Wish, overrides_for
+from fourfold.control.parts import Parts
+from fourfold.control.views import UpRequest
+from fourfold.errors import UserError
+from fourfold.spec.model import PATTERNS, App, Service
+from fourfold.store.manifest import Manifest
+
+MOST_INSTANCES = 10_000
+
+
+def wish_of(parts: Parts, app: App, name: str, request: UpRequest) -> Wish:
+    spec = located(app.services[name], Path(request.file).parent)
+    source = _source(parts, spec, name, request)
+    row = parts.registry.services.get(f"{app.app}.{name}")
+    digest = parts.store.secrets.digest(app.app, {use.name for use in spec.secrets})
+    given = request.overrides.get(name, {})
+    check_overrides(name, given)
+    return Wish(name, spec, source, digest, overrides_for(row, given, request.reset, spec), request.rebuild)
+
+
+def _source(parts: Parts, spec: Service, name: str, request: UpRequest) -> str:
+    """Digest of what it is built from; of an empty source for a ready-made image."""
+    if spec.image is not None:
+        return parts.sources.put(Manifest.of(()))
+    if name not in request.sources:
+        raise UserError(f"cannot deploy {name}: its source was not sent", "POST /v1/sources first")
+    parts.check_source(request.sources[name])
+    return request.sources[name]
+
+
+def located(spec: Service, folder: Path) -> Service:
+    """With an image in a file or folder named by its whole path: the daemon works elsewhere than the client."""
+    kind, colon, place = (spec.image or "").partition(":")
+    if kind not in ("oci", "docker-archive") or not colon or place.startswith("/"):
+        return spec
+    return spec.model_copy(update={"image": f"{kind}:{folder / place}"})
+
+
+def check_overrides(name: str, given: dict[str, Any]) -> None:
+    for key, value in given.items():
+        if key == "pattern" and value not in PATTERNS:
+            raise UserError(f"cannot run {name} as {value!r}: the patterns are {', '.join(PATTERNS)}")
+        if key == "instances" and not (type(value) is int and 0 <= value <= MOST_INSTANCES):
+            raise UserError(f"cannot run {value!r} instances of {name}: give a number from 0 to {MOST_INSTANCES}")
+        if key not in ("pattern", "instances"):
+            raise UserError(f"cannot override {key} of {name}: only pattern and instances")

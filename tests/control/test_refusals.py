@@ -1,0 +1,117 @@
+"""What an `up` is refused for before anything changes: where a service cannot run under its pattern on this host."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fourfold.control.changes import Wish
+from fourfold.control.checks import check_fixed_ports, check_powers
+from fourfold.control.wishes import check_overrides, located
+from fourfold.errors import UserError
+from fourfold.launch.model import Powers
+from fourfold.spec.fingerprint import fingerprint
+from fourfold.spec.model import App, Service
+from tests.control.rig import Rig, rigged
+from tests.gateway.rig import free_port
+from tests.store.samples import instance, release, service_row
+
+NO_RUNC = Powers(private=True, missing={"containers": "runc is not installed"})
+FILE_SECRET = {"run": "x", "secrets": [{"KEY": {"name": "key", "file": "/run/secrets/key"}}]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "pattern", "powers", "why"),
+    [
+        ({"run": "x"}, "process", NO_RUNC, None),
+        ({"run": "x"}, "container", Powers(private=True), None),
+        ({"run": "x"}, "container", NO_RUNC, "web: cannot run it as a container: runc is not installed"),
+        ({"image": "docker://nginx"}, "container", Powers(private=True), None),
+        (
+            {"image": "docker://nginx"},
+            "process",
+            Powers(private=True),
+            "web: cannot run the image docker://nginx as a process",
+        ),
+        (FILE_SECRET, "process", Powers(missing={"private": "not root"}), "cannot give secret key as a file: not root"),
+    ],
+)
+def test_powers(spec: dict[str, Any], pattern: str, powers: Powers, why: str | None) -> None:
+    service = Service.model_validate(spec)
+    if why is None:
+        check_powers("web", service, pattern, powers)
+        return
+    with pytest.raises(UserError, match=why) as caught:
+        check_powers("web", service, pattern, powers)
+    assert caught.value.hint
+
+
+FIXED = free_port()
+SPEC = Service.model_validate({"run": "x", "port": {"fixed": FIXED}})
+APP = App(app="shop", services={"web": SPEC, "api": SPEC})
+PROCESS = Wish("web", SPEC, "source", "")
+CONTAINER = replace(PROCESS, overrides={"pattern": "container", "instances": 3})
+
+
+def has_port(rig: Rig, pattern: str, address: str | None) -> None:
+    """`api`, and an instance of it, with the same number for its port."""
+    with rig.registry.transaction():
+        rig.registry.add_release(release("api", 1, spec=fingerprint(SPEC)))
+        rig.registry.put_service(service_row("api", overrides={"pattern": pattern}))
+        rig.registry.put_instance(instance("api-1", "api", pattern=pattern, port=FIXED, address=address))
+
+
+@rigged
+async def test_a_port_of_the_host_belongs_to_one_instance_of_one_service(rig: Rig) -> None:
+    check_fixed_ports(rig.registry, APP, [PROCESS, CONTAINER])
+    with pytest.raises(UserError, match="cannot run 2 instances of web as a process: its port is fixed"):
+        check_fixed_ports(rig.registry, APP, [replace(PROCESS, overrides={"instances": 2})])
+    has_port(rig, "process", None)
+    check_fixed_ports(rig.registry, APP, [CONTAINER, replace(PROCESS, name="api")])
+    with pytest.raises(UserError, match=f"cannot give web the port {FIXED}: shop.api has it"):
+        check_fixed_ports(rig.registry, APP, [PROCESS])
+
+
+@rigged
+async def test_containers_have_ports_of_their_own(rig: Rig) -> None:
+    has_port(rig, "container", "10.177.0.5")
+    check_fixed_ports(rig.registry, APP, [PROCESS, CONTAINER])
+    on_host = SPEC.model_copy(update={"container": SPEC.container.model_copy(update={"network": "host"})})
+    with pytest.raises(UserError, match="cannot run 3 instances of web as a container: its port is fixed"):
+        check_fixed_ports(rig.registry, APP, [replace(CONTAINER, spec=on_host)])
+
+
+@rigged
+async def test_the_gateways_port_is_not_for_a_service_that_moves_to_the_host(rig: Rig) -> None:
+    app = App.model_validate(APP.model_dump() | {"gateway": {"listen": f":{FIXED}"}})
+    check_fixed_ports(rig.registry, app, [CONTAINER])
+    with pytest.raises(UserError, match="the gateway has it"):
+        check_fixed_ports(rig.registry, app, [PROCESS])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"pattern": "vm"}, {"pattern": ["x"]}, {"instances": -1}, {"instances": True}, {"instances": "2"}, {"x": 1}],
+)
+def test_overrides_that_make_no_sense(given: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="web"):
+        check_overrides("web", given)
+    check_overrides("web", {"pattern": "container", "instances": 0})
+
+
+@pytest.mark.parametrize(
+    ("image", "found"),
+    [
+        ("docker://nginx:1", "docker://nginx:1"),
+        ("oci:./img:latest", "oci:/srv/shop/img:latest"),
+        ("docker-archive:x.tar", "docker-archive:/srv/shop/x.tar"),
+        ("oci:/srv/img", "oci:/srv/img"),
+        ("nginx", "nginx"),
+        (None, None),
+    ],
+)
+def test_an_image_in_a_file_is_found_beside_the_service_file(image: str | None, found: str | None) -> None:
+    assert located(Service(image=image), Path("/srv/shop")).image == found
