@@ -331,6 +331,54 @@ def test_scale_save_is_refused_before_anything_is_asked(cli: Cli, server: Servin
     assert asked(server, "scale") == [] and (app / "fourfold.yaml").read_text() == FILE
 
 
+def test_moving(cli: Cli, server: Serving, app: Path) -> None:
+    """An override of those that are named, and the file as it was."""
+    server.facade.happened = GOOD
+    assert cli("deploy", "catalog", "--as", "container").code == 0
+    assert cli("up", "--as", "process").code == 0
+    cli("plan", "docs", "--as", "container")
+    deploy, up = (request for (request,) in asked(server, "up"))
+    assert (deploy.services, deploy.overrides) == (["catalog"], {"catalog": {"pattern": "container"}})
+    assert deploy.spec["services"]["catalog"]["pattern"] == "process"
+    assert up.overrides == {name: {"pattern": "process"} for name in ("catalog", "orders", "docs")}
+    [(plan,)] = asked(server, "plan")
+    assert plan.overrides == {"docs": {"pattern": "container"}}
+    assert (app / "fourfold.yaml").read_text() == FILE
+
+    result = cli("deploy", "catalog", "--as", "vm")
+    assert result.code == 2 and "'process', 'container'" in result.err
+    result = cli("deploy", "catalog", "--save")
+    assert result.code == 2 and "it writes what --as says: give --as too" in result.err
+
+
+def test_moving_for_good(cli: Cli, server: Serving, app: Path) -> None:
+    """The file says so in the request already, and on disk once it is done."""
+    file = app / "fourfold.yaml"
+    server.facade.happened = BAD
+    assert cli("deploy", "catalog", "--as", "container", "--save").code == 1
+    assert file.read_text() == FILE
+    server.facade.happened = GOOD
+    result = cli("deploy", "catalog", "--as", "container", "--save")
+    assert result.code == 0, result.err
+    assert "wrote services.catalog.pattern: container into fourfold.yaml\n" in result.err
+    assert file.read_text() == FILE.replace("instances: 2", "instances: 2, pattern: container")
+    request = asked(server, "up")[-1][0]
+    patterns = {name: service["pattern"] for name, service in request.spec["services"].items()}
+    assert patterns == {"catalog": "container", "orders": "process", "docs": "process"}
+    assert request.overrides == {"catalog": {"pattern": "container"}}
+
+
+def test_a_ready_made_image_has_no_source(cli: Cli, server: Serving, app: Path) -> None:
+    (app / "fourfold.yaml").write_text(
+        "app: shop\nservices: {web: {image: 'docker://nginx', pattern: container, source: .}}\n"
+    )
+    server.facade.happened = GOOD
+    assert cli("validate").code == 0
+    assert cli("up").code == 0
+    [(request,)] = asked(server, "up")
+    assert request.sources == {} and asked(server, "offer_source") == []
+
+
 def test_down_asks(cli: Cli, server: Serving) -> None:
     result = cli("down", "--purge")
     assert (result.code, asked(server, "down")) == (2, [])

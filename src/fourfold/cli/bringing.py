@@ -2,33 +2,54 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from fourfold.cli import output
 from fourfold.cli.formats import count
+from fourfold.cli.moving import Pattern, moved
 from fourfold.cli.operation import see_through
 from fourfold.cli.progress import Progress
+from fourfold.cli.saving import saving
 from fourfold.cli.session import Session
 from fourfold.cli.upload import load_file, pack_all, request, send_all, sources
 from fourfold.control.views import OperationView, StatusView
 
 
-def bring(
-    session: Session, services: list[str] | None, *, message: str | None, prune: bool, reset: bool, rebuild: bool
-) -> int:
+@dataclass(frozen=True)
+class How:
+    """What options say."""
+
+    message: str | None = None
+    prune: bool = False
+    reset: bool = False
+    rebuild: bool = False
+    pattern: Pattern | None = None
+    save: bool = False
+    """Write the pattern into the service file."""
+
+
+def bring(session: Session, services: list[str] | None, how: How) -> int:
     """The exit code. Everything that can be refused without the daemon is refused before it is asked."""
     loaded = load_file(session)
     wanted = sources(loaded, services)
     app = loaded.app
+    names = list(app.services) if services is None else services
+    saves = [saving(session, name, "pattern", how.pattern) for name in names] if how.pattern and how.save else []
     client = session.started_client
-    desired = {name: app.services[name].instances for source in wanted for name in source.services}
+    desired = {name: app.services[name].instances for name in names}
 
     def ask(view: Progress) -> OperationView:
         packed = pack_all(loaded, wanted, view)
         send_all(client, packed, view)
-        body = request(session, loaded, packed, services)
-        body = body.model_copy(update={"message": message, "prune": prune, "reset": reset, "rebuild": rebuild})
+        body = moved(request(session, loaded, packed, services), how.pattern, in_file=how.save)
+        said = {"message": how.message, "prune": how.prune, "reset": how.reset, "rebuild": how.rebuild}
+        body = body.model_copy(update=said)
         return client.post(OperationView, f"/v1/apps/{app.app}/up", body.model_dump(mode="json"))
 
     code = see_through(session, ask, desired)
+    if code == 0:
+        for save in saves:
+            save()
     if code == 0 and session.options.wait and not session.options.json:
         _reachable(session, client.get(StatusView, f"/v1/apps/{app.app}"))
     return code

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from fourfold.cli import formats, output
+from fourfold.cli.moving import As, moved
 from fourfold.cli.session import Session
 from fourfold.control.views import ChangeView, PlanView
 
@@ -16,6 +17,7 @@ MARKS = {"create": "+", "deploy": "~", "scale": "~", "restart": "~", "stop": "-"
 def command(
     ctx: typer.Context,
     services: Annotated[list[str] | None, typer.Argument(metavar="SERVICE", show_default=False)] = None,
+    pattern: As = None,
     prune: Annotated[bool, typer.Option("--prune", help="As with `up --prune`.")] = False,
     reset: Annotated[bool, typer.Option("--reset", help="As with `up --reset`.")] = False,
     detailed: Annotated[bool, typer.Option("--detailed-exitcode", help="0 nothing to do, 1 error, 2 changes.")] = False,
@@ -33,7 +35,7 @@ def command(
         progress = Progress(Steps({}))
         packed = pack_all(loaded, sources(loaded, services or None), progress)
         send_all(client, packed, progress)  # whether it can be built is told from its files
-        body = request(session, loaded, packed, services or None)
+        body = moved(request(session, loaded, packed, services or None), pattern)
         body = body.model_copy(update={"prune": prune, "reset": reset})
         view = client.post(PlanView, f"/v1/apps/{loaded.app.app}/plan", body.model_dump(mode="json"))
     except FourfoldError as error:

@@ -6,11 +6,14 @@ from typing import Annotated
 
 import typer
 
+from fourfold.cli.moving import As, Save, check_save
 from fourfold.cli.session import Session
 
 
 def command(
     ctx: typer.Context,
+    pattern: As = None,
+    save: Save = False,
     message: Annotated[
         str | None, typer.Option("--message", "-m", metavar="TEXT", help="Why, for `fourfold history`.")
     ] = None,
@@ -25,11 +28,12 @@ def command(
     Starts the daemon if none runs, packs and sends the sources, and shows what each service is doing until all are
     ready. A deployment that fails is rolled back and changes nothing for users; the exit code is then 1.
     """
+    check_save(save, pattern)
     from fourfold.cli.appname import need_file
 
     session = Session.of(ctx)
     if need_file(session.options).is_file():
         session.begin_daemon()
-    from fourfold.cli.bringing import bring
+    from fourfold.cli.bringing import How, bring
 
-    return bring(session, None, message=message, prune=prune, reset=reset, rebuild=rebuild)
+    return bring(session, None, How(message, prune, reset, rebuild, pattern, save))

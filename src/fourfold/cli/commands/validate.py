@@ -47,7 +47,8 @@ def _missing(loaded: Loaded) -> Iterator[Problem]:
     """What the file names and the disk does not have."""
     folder = loaded.file.absolute().parent
     tls = loaded.app.gateway.tls
-    named = {f"services.{name}.source": service.source for name, service in loaded.app.services.items()}
+    built = {name: service for name, service in loaded.app.services.items() if service.image is None}
+    named = {f"services.{name}.source": service.source for name, service in built.items()}
     named |= {"gateway.tls.cert": tls.cert, "gateway.tls.key": tls.key} if tls else {}
     for key, path in named.items():
         if not (folder / path).exists():

@@ -1,0 +1,41 @@
+"""`--as`: services under another pattern than the file says."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from fourfold.control.views import UpRequest
+
+
+class Pattern(StrEnum):
+    process = "process"
+    container = "container"
+
+
+As = Annotated[Pattern | None, typer.Option("--as", help="The pattern to run under, until `up --reset`.")]
+Save = Annotated[bool, typer.Option("--save", help="Write what --as says into the service file too.")]
+
+
+def check_save(save: bool, pattern: Pattern | None) -> None:
+    if save and pattern is None:
+        raise typer.BadParameter("it writes what --as says: give --as too", param_hint="--save")
+
+
+def moved(request: UpRequest, pattern: Pattern | None, in_file: bool = False) -> UpRequest:
+    """The request with an override for each service that it is about.
+
+    `in_file`: the service file says so from now on, so that it is none.
+    """
+    if pattern is None:
+        return request
+    names = request.services or list(request.spec["services"])
+    overrides = {name: request.overrides.get(name, {}) | {"pattern": pattern.value} for name in names}
+    spec = request.spec
+    if in_file:
+        services = {name: spec["services"][name] | {"pattern": pattern.value} for name in names}
+        spec = spec | {"services": spec["services"] | services}
+    return request.model_copy(update={"spec": spec, "overrides": request.overrides | overrides})
