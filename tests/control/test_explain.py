@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from fourfold.control.explain import Case, explain
+from fourfold.control.status import deployment_text
 from fourfold.control.views import ExplainView
 from tests.store.samples import deployment, instance, service_row
 
@@ -37,6 +39,22 @@ def test_after_a_deployment_that_was_rolled_back() -> None:
         "web serves, but not all is well: 1 of 1 instances of release 1 ready",
     )
     assert view.findings == ["the deployment of release 2 failed: exit code 3; release 1 serves on"]
+
+
+def test_a_move_is_named() -> None:
+    previous = {"pattern": "process", "overrides": {}}
+    moving = deployment(state="running", pattern="container", previous=previous)
+    assert explained(deployment=moving).findings == ["release 1 as container is being deployed"]
+    failed = replace(moving, state="rolled-back", reason="exit code 3")
+    assert explained(deployment=failed).findings == [
+        "the deployment of release 1 as container failed: exit code 3; release 1 as process serves on"
+    ]
+    assert [deployment_text(each) for each in (moving, failed)] == [
+        "as container: running", "as container: rolled-back: exit code 3",
+    ]  # fmt: skip
+    assert deployment_text(replace(moving, previous={})) == "running", "nothing was there before"
+    back = replace(moving, pattern="process", previous={"pattern": "process", "overrides": {"pattern": "container"}})
+    assert explained(deployment=back).findings == ["release 1 as process is being deployed"]
 
 
 def test_too_few() -> None:

@@ -44,6 +44,9 @@ def test_there_and_back_is_a_rolling_deployment_like_any_other(life: Life) -> No
     assert patterns(life) == ["process", "process"]
     deployments = life.registry.store.deployments.of("shop", "web")
     assert [(row.state, row.release) for row in deployments] == [("done", 1)] * 4
+    assert [row.pattern for row in deployments] == ["process", "container", "process", "process"]
+    told = [event.message for event in life.bus.since(0, "shop", None) if event.kind == "deploy.started"]
+    assert told[2:] == ["release 1 as container is being deployed", "release 1 as process is being deployed"]
 
 
 @lived

@@ -28,6 +28,26 @@ def test_a_lost_artifact_is_built_again(home: Home) -> None:
     assert len(history(home)) == 1 and list(artifacts.iterdir()) and home.instances()[0]["id"] != old
 
 
+def test_going_back_to_what_is_lost(home: Home) -> None:
+    """It is built again, or refused before anything changes when its source is lost too."""
+    file = home.app(web_file(home.port, VERSION="one"))
+    home.run("up", "-f", str(file))
+    artifacts = home.home / "state" / "artifacts"
+    (first,) = artifacts.iterdir()
+    (file.parent / "web" / "page").write_text("two")
+    file.write_text(file.read_text().replace("one", "two"))
+    home.run("up", "-f", str(file))
+    shutil.rmtree(first)
+    home.run("rollback", "-a", "app", "web")
+    assert home.get().headers["x-version"] == "one" and first.exists()
+    home.run("rollback", "-a", "app", "web", "--to", "2")
+    shutil.rmtree(first)
+    shutil.rmtree(home.home / "state" / "sources")
+    refused = home.run("rollback", "-a", "app", "web", "--to", "1", code=2).stderr
+    assert "cannot roll web back to release 1: it has to be built again for pattern process, and its source" in refused
+    assert home.get().headers["x-version"] == "two" and home.service()["release"] == 2
+
+
 def test_rebuild(home: Home) -> None:
     """A release of its own, that can be gone back from."""
     file = home.app(web_file(home.port, extra='build: "date +%s%N > built"'))

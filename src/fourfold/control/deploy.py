@@ -13,7 +13,7 @@ from fourfold.control.bus import Bus
 from fourfold.control.changes import Change, Wish
 from fourfold.control.claims import REPLACES, gateway_of
 from fourfold.control.externals import check_externals
-from fourfold.control.goals import internal_port, pattern_of, revision, rollback_point
+from fourfold.control.goals import described, internal_port, pattern_of, revision, rollback_point
 from fourfold.control.operations import Operation
 from fourfold.control.registry import Registry
 from fourfold.control.settings import Settings
@@ -293,7 +293,7 @@ class Deployer:
         operation.firm = True
         now = self._clock.now()
         self._registry.put_service(new)
-        self._registry.add_deployment(
+        deployment = self._registry.add_deployment(
             Deployment(
                 id=0,
                 app=new.app,
@@ -308,11 +308,13 @@ class Deployer:
                 actor=actor,
                 started_at=now,
                 progressed_at=now,
+                pattern=pattern_of(new),
             )
         )
+        what = "is stopped" if new.stopped or new.removed else f"{described(deployment)} is being deployed"
         self._bus.emit(
             "deploy.started",
-            _what_begins(old, new),
+            what,
             service=new.name,
             release=new.release,
             pattern=pattern_of(new),
@@ -336,11 +338,3 @@ class Deployer:
 def _request(operation: Operation, app: str, wish: Wish) -> BuildRequest:
     fresh = operation.id if wish.rebuild else ""
     return BuildRequest(app, wish.name, wish.spec, wish.source, wish.pattern, fresh)
-
-
-def _what_begins(old: ServiceRow | None, new: ServiceRow) -> str:
-    if new.stopped or new.removed:
-        return "is stopped"
-    what = f"release {new.release} is being deployed"
-    moves = old is not None and pattern_of(old) != pattern_of(new)
-    return f"{what} as {pattern_of(new)}" if moves else what

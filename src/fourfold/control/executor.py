@@ -9,7 +9,7 @@ from typing import Any
 
 from fourfold.clock import Clock
 from fourfold.control.bus import Bus
-from fourfold.control.goals import SYSTEM, goal_of, pattern_of, restored
+from fourfold.control.goals import SYSTEM, described, goal_of, pattern_of, restored
 from fourfold.control.registry import Registry, key_of
 from fourfold.plan import model as m
 from fourfold.store.model import Deployment, InstanceRow, InstanceState, Role
@@ -167,7 +167,7 @@ class Executor:
         else:
             self._deployment(key, state="done", finished_at=now)
             row = self._registry.services[key]
-            what = "has stopped" if row.stopped or row.removed else f"release {deployment.release} is deployed"
+            what = "has stopped" if row.stopped or row.removed else f"{described(deployment)} is deployed"
             self._tell(
                 "deploy.done",
                 deployment,
@@ -189,7 +189,7 @@ class Executor:
         else:
             self._deployment(key, state="failed", reason=reason)
             self._deployment_ended(key, now)
-        what = f"release {deployment.release} failed: {reason}"
+        what = f"{described(deployment)} failed: {reason}"
         self._tell("deploy.failed", deployment, what, reason=reason, culprit=self._culprit(key, deployment))
 
     def _deployment_ended(self, key: str, now: float) -> None:

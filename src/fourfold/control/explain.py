@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fourfold.control import views as v
+from fourfold.control.goals import described, moves, pattern_of
 from fourfold.control.status import deployment_view, exit_view
 from fourfold.plan.restart import is_crash_loop
 from fourfold.store.model import Deployment, InstanceRow, ServiceRow
@@ -68,16 +69,14 @@ def _deployment(case: Case, findings: list[str], todo: list[str]) -> None:
     if deployment is None or deployment.state in ("done", "superseded"):
         return
     if deployment.state == "running":
-        findings.append(f"release {deployment.release} is being deployed")
+        findings.append(f"{described(deployment)} is being deployed")
         return
-    went = {
-        "rolled-back": f"release {case.row.release} serves on",
-        "rolling-back": f"going back to release {case.row.release}",
-    }
+    before = f"release {case.row.release}" + (f" as {pattern_of(case.row)}" if moves(deployment) else "")
+    went = {"rolled-back": f"{before} serves on", "rolling-back": f"going back to {before}"}
     ended = went.get(
         deployment.state, "nothing of it was kept" if not deployment.previous else "it was left as it stood"
     )
-    findings.append(f"the deployment of release {deployment.release} failed: {deployment.reason}; {ended}")
+    findings.append(f"the deployment of {described(deployment)} failed: {deployment.reason}; {ended}")
     todo.append(f"mend the cause, then: fourfold deploy {case.row.name}")
 
 

@@ -39,6 +39,17 @@ def rollback_point(row: ServiceRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in RESTORED}
 
 
+def moves(deployment: Deployment) -> bool:
+    """Whether it leads the service to another pattern."""
+    before = deployment.previous.get("overrides", {}).get("pattern", deployment.previous.get("pattern"))
+    return before not in (None, deployment.pattern)
+
+
+def described(deployment: Deployment) -> str:
+    """`release 3`, or `release 3 as container` where it moves."""
+    return f"release {deployment.release}" + (f" as {deployment.pattern}" if moves(deployment) else "")
+
+
 def restored(row: ServiceRow, point: dict[str, Any]) -> ServiceRow:
     return replace(row, **(point | {"depends_on": tuple(point["depends_on"])}))
 

@@ -9,7 +9,7 @@ from fourfold import __version__
 from fourfold.clock import rfc3339
 from fourfold.control import views as v
 from fourfold.control.claims import gateway_of
-from fourfold.control.goals import desired, pattern_of
+from fourfold.control.goals import desired, moves, pattern_of
 from fourfold.control.registry import Registry
 from fourfold.errors import NotFoundError
 from fourfold.launch.common import limits, unenforced
@@ -182,7 +182,9 @@ def deployment_view(deployment: Deployment | None) -> v.DeploymentView:
 
 
 def deployment_text(deployment: Deployment) -> str:
-    return f"{deployment.state}: {deployment.reason}" if deployment.reason else deployment.state
+    """`done`, `failed: exit code 3`, `as container: done`."""
+    state = f"as {deployment.pattern}: {deployment.state}" if moves(deployment) else deployment.state
+    return f"{state}: {deployment.reason}" if deployment.reason else state
 
 
 def shown_state(row: InstanceRow) -> str:

@@ -100,6 +100,8 @@ class Deployment:
     started_at: float
     progressed_at: float
     finished_at: float | None = None
+    pattern: str = "process"
+    """What `release` is to run under."""
 
 
 @dataclass(frozen=True)

@@ -18,3 +18,4 @@ ALTER TABLE releases DROP COLUMN argv;
 
 -- While a service moves, some of its instances run under the one pattern and some under the other.
 ALTER TABLE instances ADD COLUMN pattern TEXT NOT NULL DEFAULT 'process';
+ALTER TABLE deployments ADD COLUMN pattern TEXT NOT NULL DEFAULT 'process';
