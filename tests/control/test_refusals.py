@@ -16,7 +16,6 @@ from fourfold.launch.model import Powers
 from fourfold.spec.fingerprint import fingerprint
 from fourfold.spec.model import App, Service
 from tests.control.rig import Rig, rigged
-from tests.gateway.rig import free_port
 from tests.store.samples import instance, release, service_row
 
 NO_RUNC = Powers(private=True, missing={"containers": "runc is not installed"})
@@ -49,11 +48,17 @@ def test_powers(spec: dict[str, Any], pattern: str, powers: Powers, why: str | N
     assert caught.value.hint
 
 
-FIXED = free_port()
+FIXED = 9000
 SPEC = Service.model_validate({"run": "x", "port": {"fixed": FIXED}})
 APP = App(app="shop", services={"web": SPEC, "api": SPEC})
 PROCESS = Wish("web", SPEC, "source", "")
 CONTAINER = replace(PROCESS, overrides={"pattern": "container", "instances": 3})
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other program of this host has a port."""
+    monkeypatch.setattr("fourfold.control.checks.refuse_taken", lambda listens, ours, ipv6: None)
 
 
 def has_port(rig: Rig, pattern: str, address: str | None) -> None:
