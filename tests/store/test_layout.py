@@ -13,7 +13,7 @@ from fourfold.paths import Paths
 from fourfold.store import layout
 from tests.store.namespace import run_with_mounts
 
-PRIVATE = {"state/blobs", "state/sources", "state/logs", "state/certificates"}
+PRIVATE = {"state/blobs", "state/sources", "state/images", "state/logs", "state/certificates"}
 
 
 def modes(home: Path) -> dict[str, int]:
@@ -37,7 +37,7 @@ def test_modes_do_not_depend_on_the_umask(tmp_path: Path, root: bool, shared: in
     finally:
         os.umask(before)
     found = modes(tmp_path / "deep")
-    assert len(found) == 14
+    assert len(found) == 15
     private = {f"deep/home/{name}" for name in PRIVATE}
     assert found == {name: 0o700 if name in private else shared for name in found}
 

@@ -193,13 +193,10 @@ def _from_json(data: dict[str, Any], tree: Path) -> Artifact:
         locks={key: Lock(**lock) for key, lock in data["locks"].items()},
         size=data["size"],
         built_at=data["built_at"],
-        image=_image(data.get("image")),
+        image=image_from_json(data["image"]) if data.get("image") else None,
     )
 
 
-def _image(data: dict[str, Any] | None) -> Image | None:
-    return (
-        Image(**{**data, "layers": tuple(data["layers"]), "dependencies": tuple(data["dependencies"])})
-        if data
-        else None
-    )
+def image_from_json(data: dict[str, Any]) -> Image:
+    """From what `dataclasses.asdict` makes of one."""
+    return Image(**{**data, "layers": tuple(data["layers"]), "dependencies": tuple(data["dependencies"])})

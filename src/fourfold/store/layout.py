@@ -30,6 +30,7 @@ def create(paths: Paths, root: bool) -> None:
         paths.blobs: OURS,
         paths.sources: OURS,
         paths.artifacts: shared,
+        paths.images: OURS,
         paths.caches: shared,
         paths.volumes: shared,
         paths.logs: OURS,

@@ -147,16 +147,24 @@ def sync_folder(folder: Path) -> None:
     flush([folder])
 
 
+def sync_file_system(folder: Path) -> None:
+    """Make all that was written on the disk of `folder` survive a power cut (syncfs(2))."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if _libc.syncfs(handle) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), os.fspath(folder))
+    finally:
+        os.close(handle)
+
+
 def flush(paths: Sequence[Path]) -> None:
     """Write files and folders of one file system to its disk; beyond a few, all of it at once is quicker than each."""
-    alone = len(paths) <= FEW
-    for path in paths if alone else paths[:1]:
+    if len(paths) > FEW:
+        return sync_file_system(paths[-1])
+    for path in paths:
         handle = os.open(path, os.O_RDONLY)
         try:
-            if alone:
-                os.fsync(handle)
-            elif _libc.syncfs(handle) != 0:
-                number = ctypes.get_errno()
-                raise OSError(number, os.strerror(number), os.fspath(path))
+            os.fsync(handle)
         finally:
             os.close(handle)
