@@ -10,9 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Lock
 
 from fourfold.errors import WorldError
 from fourfold.paths import Paths
@@ -23,6 +26,8 @@ from fourfold.store.manifest import is_digest
 from fourfold.store.sources import write_atomically
 
 _PUBLISHED = ".publish"
+_ONE_AT_A_TIME = Lock()
+"""Held for renames: one that publishes and one that removes must not meet at the same layer."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class Images:
 
     def __init__(self, paths: Paths) -> None:
         self._root = paths.images / "layers"
+        self._work = paths.work
         self.records = Records(paths, self)
 
     def folder(self, digest: str) -> Path:
@@ -81,11 +87,12 @@ class Images:
             write_atomically(staged / "layer.json", json.dumps({"size": size}).encode())
             self._root.mkdir(parents=True, exist_ok=True)
             trees.sync_file_system(staged)
-            if self.has(digest):
-                trees.remove(staged)
-            else:
-                trees.remove(folder)  # what a removal that broke off has left
-                staged.rename(folder)
+            with _ONE_AT_A_TIME:
+                if not self.has(digest):
+                    if folder.exists():  # what a removal that broke off has left
+                        self._move_away(digest)
+                    staged.rename(folder)
+            trees.remove(staged)
             trees.sync_folder(self._root)
         except OSError as error:
             raise WorldError(f"cannot store the layer: {error.strerror}", "make room on the disk") from error
@@ -102,8 +109,17 @@ class Images:
 
     def remove(self, digest: str) -> int:
         """Gives the bytes freed. The record goes first: a removal that breaks off leaves nothing that can be found."""
-        self._json(digest).unlink(missing_ok=True)
-        return trees.remove(self._root / require_digest(digest))
+        with _ONE_AT_A_TIME:
+            self._json(digest).unlink(missing_ok=True)
+            away = self._move_away(digest)
+        return trees.remove(away)
+
+    def _move_away(self, digest: str) -> Path:
+        """Where it can be removed at leisure, by the next daemon if need be."""
+        away = Path(tempfile.mkdtemp(dir=self._work, prefix="layer-"))
+        with suppress(FileNotFoundError):
+            (self._root / require_digest(digest)).rename(away / "layer")
+        return away
 
     def _json(self, digest: str) -> Path:
         return self._root / require_digest(digest) / "layer.json"

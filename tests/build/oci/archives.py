@@ -38,10 +38,11 @@ def hardlink(name: str, target: str) -> tuple[tarfile.TarInfo, bytes]:
 
 
 def tar(entries: Sequence[tuple[tarfile.TarInfo, bytes]], format: Literal[0, 1, 2] = tarfile.PAX_FORMAT) -> bytes:
-    out = b""
-    for info, content in entries:
-        out += info.tobuf(format, "utf-8", "surrogateescape") + content + bytes(-len(content) % 512)
-    return out + bytes(1024)
+    parts = [
+        info.tobuf(format, "utf-8", "surrogateescape") + content + bytes(-len(content) % 512)
+        for info, content in entries
+    ]
+    return b"".join(parts) + bytes(1024)
 
 
 def layer(folder: Path, content: bytes, compressed: bytes | None = None, name: str = "layer 1 of x") -> Blob:
