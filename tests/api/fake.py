@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
+from fourfold.build.oci.export import Archive
 from fourfold.control import views as v
 from fourfold.errors import NotFoundError
 from fourfold.supervise.model import LogLine
@@ -155,6 +156,7 @@ class FakeFacade:
         self.releases: list[v.ReleaseView] = []
         self.secret_values: dict[str, str] = {}
         self.waiting_for: str | None = None
+        self.image_pieces: list[bytes] = []
         self.pid = 811
         self.ended: Callable[[], object] = lambda: None
         """Called by shutdown."""
@@ -212,6 +214,30 @@ class FakeFacade:
         self._asked("down", app, purge, actor)
         self._app(app)
         return self._operation(app, "down", [])
+
+    async def build(self, request: v.UpRequest) -> v.OperationView:
+        self._asked("build", request)
+        return self._operation(request.spec["app"], "build", request.services or [])
+
+    async def artifact(self, request: v.UpRequest) -> v.ArtifactView:
+        self._asked("artifact", request)
+        return v.ArtifactView(
+            service=(request.services or ["catalog"])[0],
+            pattern="container",
+            digest="d" * 64,
+            runtime="python3.11",
+            argv=["python3", "app.py"],
+            size_bytes=3 * 1024**2,
+            base=[v.LayerView(digest="e" * 64, size_bytes=60 * 1024**2)],
+        )
+
+    async def image(self, request: v.UpRequest) -> Archive:
+        self._asked("image", request)
+        return Archive("f" * 64, sum(map(len, self.image_pieces)), iter(self.image_pieces))
+
+    async def push(self, request: v.UpRequest, reference: str) -> v.ImageView:
+        self._asked("push", request, reference)
+        return v.ImageView(digest=f"sha256:{'f' * 64}", size_bytes=1024, reference=reference)
 
     async def scale(self, app: str, service: str, instances: int, in_file: bool, actor: str) -> v.OperationView:
         self._asked("scale", app, service, instances, in_file, actor)

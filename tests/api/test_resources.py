@@ -16,6 +16,10 @@ UP = {"spec": {"app": "shop", "services": {"catalog": {}}}, "sources": {"catalog
 CHANGES: list[tuple[str, str, dict[str, Any] | None, int, tuple[Any, ...]]] = [
     ("POST", "/v1/apps/shop/plan", UP, 200, ("plan", (UpRequest(**UP),))),
     ("POST", "/v1/apps/shop/up", UP, 202, ("up", (UpRequest(**UP),))),
+    ("POST", "/v1/apps/shop/build", UP, 202, ("build", (UpRequest(**UP),))),
+    ("POST", "/v1/apps/shop/artifact", UP, 200, ("artifact", (UpRequest(**UP),))),
+    ("POST", "/v1/apps/shop/image", UP, 200, ("image", (UpRequest(**UP),))),
+    ("POST", "/v1/apps/shop/push", {"request": UP, "reference": "r/x:1"}, 200, ("push", (UpRequest(**UP), "r/x:1"))),
     ("POST", "/v1/apps/shop/down", {"purge": True, "actor": "a"}, 202, ("down", ("shop", True, "a"))),
     ("POST", "/v1/apps/shop/restart", {"services": ["x"]}, 202, ("restart", ("shop", ["x"], ""))),
     ("POST", "/v1/apps/shop/stop", {"services": []}, 202, ("stop", ("shop", [], ""))),
@@ -87,3 +91,11 @@ def test_an_up_for_another_app_is_refused(http: httpx.Client, server: Serving) -
     assert answer.status_code == 422
     assert answer.json()["error"] == "cannot bring up other: the spec is of app shop"
     assert server.facade.calls == []
+
+
+def test_an_image_comes_as_a_stream(http: httpx.Client, server: Serving) -> None:
+    server.facade.image_pieces = [b"x" * 700_000, b"y" * 300_000]
+    with http.stream("POST", "/v1/apps/shop/image", json=UP) as answer:
+        assert answer.headers["content-type"] == "application/x-tar" and answer.headers["content-length"] == "1000000"
+        assert answer.headers["docker-content-digest"] == f"sha256:{'f' * 64}"
+        assert answer.read() == b"".join(server.facade.image_pieces)

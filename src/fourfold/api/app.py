@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from fourfold import __version__
-from fourfold.api import apps, errors, events, exec, logs, machine, operations, secrets, services, sources
+from fourfold.api import apps, builds, errors, events, exec, logs, machine, operations, secrets, services, sources
 from fourfold.api.streams import Streams
 from fourfold.control.facade import Facade
 
@@ -37,7 +37,7 @@ def create_app(facade: Facade) -> FastAPI:
     app.state.facade = facade
     app.state.streams = Streams()
     errors.install(app)
-    for resource in (machine, apps, services, operations, events, logs, secrets, sources, exec):
+    for resource in (machine, apps, builds, services, operations, events, logs, secrets, sources, exec):
         app.include_router(resource.router)
     return app
 

@@ -35,13 +35,13 @@ async def status(facade: TheFacade, app: str) -> StatusView:
 @router.post("/v1/apps/{app}/plan")
 async def plan(facade: TheFacade, app: str, request: UpRequest) -> PlanView:
     """What `up` with the same body would do, and why. Changes nothing."""
-    return await facade.plan(_of(app, request))
+    return await facade.plan(of(app, request))
 
 
 @router.post("/v1/apps/{app}/up", status_code=202)
 async def up(facade: TheFacade, app: str, request: UpRequest) -> OperationView:
     """Bring the app to what its file says. The sources must have been sent before."""
-    return await facade.up(_of(app, request))
+    return await facade.up(of(app, request))
 
 
 @router.post("/v1/apps/{app}/down", status_code=202)
@@ -62,7 +62,8 @@ async def routes(facade: TheFacade, app: str) -> list[RouteView]:
     return await facade.routes(app)
 
 
-def _of(app: str, request: UpRequest) -> UpRequest:
+def of(app: str, request: UpRequest) -> UpRequest:
+    """Raises UserError when the request is about another app than its path."""
     if (named := request.spec.get("app")) != app:
         raise UserError(f"cannot bring up {app}: the spec is of app {named}", "send it to the path of that app")
     return request

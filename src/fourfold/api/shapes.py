@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fourfold.control.views import UpRequest
+
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -60,6 +62,14 @@ class DownBody(Acted):
 
 class SecretsBody(Acted):
     values: dict[str, str] = Field(min_length=1, description="Name -> value; values are never answered again")
+
+
+class PushBody(Shape):
+    """What to push, and where to."""
+
+    request: UpRequest
+    """As for `up`, of one service."""
+    reference: str = Field(min_length=1, max_length=500, description="HOST/NAME:TAG")
 
 
 class Offer(Shape):

@@ -63,6 +63,14 @@ class Client:
     def send_blobs(self, content: Iterator[bytes]) -> None:
         self._send("POST", "/v1/blobs", content=content)
 
+    @contextmanager
+    def download(self, path: str, body: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, str], Iterator[bytes]]]:
+        """Headers and content of an answer that is too large to keep. Raises LostError when it breaks off."""
+        with self._translated(), self._http.stream("POST", path, json=body) as answer:
+            if answer.is_error:
+                raise error_from(answer.read().decode())
+            yield answer.headers, answer.iter_raw()
+
     def events(
         self,
         *,

@@ -16,6 +16,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "plan": "Show what `up` would do, and why. Changes nothing.",
         "up": "Bring the app to what its file says.",
         "deploy": "Like `up`, for some services only.",
+        "build": "Build a service without deploying it; with --format, make an image of it.",
         "rollback": "Deploy an old release of a service again.",
         "scale": "Set how many instances services have.",
         "restart": "Replace instances by new ones of the same release.",

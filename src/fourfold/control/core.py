@@ -12,6 +12,7 @@ from typing import Any
 
 from fourfold import __version__
 from fourfold.build.build import BuildRequest
+from fourfold.build.oci.export import Archive
 from fourfold.clock import rfc3339
 from fourfold.control import views as v
 from fourfold.control.changes import Change, Wish, changes_of
@@ -28,6 +29,7 @@ from fourfold.control.deploy import Who
 from fourfold.control.doctor import examine
 from fourfold.control.explain import Case, explain
 from fourfold.control.goals import GATEWAY, desired, pattern_of
+from fourfold.control.imaging import Imaging
 from fourfold.control.operations import Operation
 from fourfold.control.parts import Parts
 from fourfold.control.routing import certificate
@@ -53,6 +55,7 @@ class Control:
     def __init__(self, parts: Parts, stop: asyncio.Event) -> None:
         self._parts = parts
         self._stop = stop
+        self._imaging = Imaging(parts)
         self._started_at = parts.clock.now()
 
     # -- apps -----------------------------------------------------------------------------------------------------
@@ -133,6 +136,20 @@ class Control:
             parts.status.need_app(app)
         names = [row.name for row in parts.registry.of_app(app)]
         return parts.operations.submit(app, "down", actor, names, partial(parts.down.run, app, purge))
+
+    # -- builds ---------------------------------------------------------------------------------------------------
+
+    async def build(self, request: v.UpRequest) -> v.OperationView:
+        return await self._imaging.build(request)
+
+    async def artifact(self, request: v.UpRequest) -> v.ArtifactView:
+        return await self._imaging.artifact(request)
+
+    async def image(self, request: v.UpRequest) -> Archive:
+        return await self._imaging.image(request)
+
+    async def push(self, request: v.UpRequest, reference: str) -> v.ImageView:
+        return await self._imaging.push(request, reference)
 
     # -- services -------------------------------------------------------------------------------------------------
 

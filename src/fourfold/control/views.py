@@ -222,6 +222,36 @@ class SecretView(View):
     updated_at: str
 
 
+class LayerView(View):
+    """A layer of a base, unpacked."""
+
+    digest: str
+    size_bytes: int
+
+
+class ArtifactView(View):
+    """What a service was built into."""
+
+    service: str
+    pattern: str
+    digest: str
+    runtime: str | None
+    argv: list[str]
+    size_bytes: int
+    """Of its own files; those of `base` come on top."""
+    base: list[LayerView]
+    """Of pattern container, lowest first."""
+
+
+class ImageView(View):
+    """An image that was pushed."""
+
+    digest: str
+    """Of its manifest, `sha256:…`: what registries know it by."""
+    size_bytes: int
+    reference: str
+
+
 class GcView(View):
     removed: dict[str, int]
     """Kind -> how many: releases, artifacts, sources, blobs, logs, caches, events, …"""

@@ -140,7 +140,7 @@ def test_an_archive_of_docker(paths: Paths, images: Images, tmp_path: Path) -> N
     exporter = Exporter(images, CompressedLayers(paths), paths.work)
     made = artifact(paths, {"run": "#!/bin/sh", ".venv/x": "x"}, Image((), dependencies=(".venv",)), argv=("./run",))
     image = exporter.image(made, Service(source=".", port=80), "shop", "web")
-    (tmp_path / "image.tar").write_bytes(b"".join(archive(image)))
+    (tmp_path / "image.tar").write_bytes(b"".join(archive(image).pieces))
     reference = f"docker-archive:{tmp_path}/image.tar"
     found, argv = asyncio.run(ready_image(reference, images, paths.work, no_log))
     assert argv == ("./run",) and found.cwd == "/app" and found.env["PORT"] == "80" and found.stop_signal == "SIGTERM"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from fourfold.build.oci.compose import Composed, Run, compose
+from fourfold.build.oci.compose import Composed, Member, Run, compose
 from fourfold.build.oci.layout import architecture
 from fourfold.build.oci.pack import TIME, Piece, compress, diff_id, root_layer, tree_layer
 from fourfold.build.oci.tar import CHUNK
@@ -123,12 +124,28 @@ def write_layout(image: Composed, folder: Path) -> None:
             raise WorldError(f"cannot make an image: {content} has too many links", "fourfold gc")
 
 
-def archive(image: Composed) -> Iterator[bytes]:
-    """As one tar: an OCI layout that `docker load` takes too, since it has Docker's list beside."""
+@dataclass(frozen=True)
+class Archive:
+    """An image as one tar: an OCI layout that `docker load` takes too, since it has Docker's list beside."""
+
+    digest: str
+    """SHA-256 in hex of the manifest."""
+    size: int
+    """Bytes of all `pieces`."""
+    pieces: Iterator[bytes]
+    """Once; reading blocks."""
+
+
+def archive(image: Composed) -> Archive:
+    block = tarfile.BLOCKSIZE
+    sizes = [_size(content) for content in image.members.values()]
+    return Archive(image.digest, sum(block + -(-size // block) * block for size in sizes) + 2 * block, _tar(image))
+
+
+def _tar(image: Composed) -> Iterator[bytes]:
     for name, content in image.members.items():
         info = tarfile.TarInfo(name)
-        info.mode, info.mtime = 0o644, TIME
-        info.size = len(content) if isinstance(content, bytes) else content.stat().st_size
+        info.mode, info.mtime, info.size = 0o644, TIME, _size(content)
         yield info.tobuf(tarfile.USTAR_FORMAT)
         if isinstance(content, bytes):
             yield content
@@ -138,3 +155,7 @@ def archive(image: Composed) -> Iterator[bytes]:
                     yield piece
         yield bytes(-info.size % tarfile.BLOCKSIZE)
     yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _size(content: Member) -> int:
+    return len(content) if isinstance(content, bytes) else content.stat().st_size

@@ -1,0 +1,128 @@
+"""What `build` does: send, ask, follow, and then take what was built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from fourfold.cli import output
+from fourfold.cli.formats import count, size
+from fourfold.cli.imagefile import STDOUT, check_place, write_image
+from fourfold.cli.moving import Pattern, moved
+from fourfold.cli.operation import see_through
+from fourfold.cli.options import Output
+from fourfold.cli.progress import Progress
+from fourfold.cli.session import Session
+from fourfold.cli.upload import load_file, pack_all, request, send_all, sources
+from fourfold.control.views import ArtifactView, ImageView, OperationView, UpRequest
+from fourfold.errors import UserError
+
+REGISTRY = "registry:"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where an image goes: to a registry, or to a place of the user's."""
+
+    reference: str | None = None
+    place: str = ""
+    folder: bool = False
+
+
+def target_of(form: str, to: str | None, service: str) -> Target:
+    """From `--format` and `--to`. Raises UserError for what is none."""
+    if form.startswith(REGISTRY):
+        if to is not None:
+            raise UserError("cannot use --to with a registry: nothing is written here", "leave one of them out")
+        if not (reference := form.removeprefix(REGISTRY)):
+            raise UserError("cannot push: --format registry: names no image", "such as registry:localhost:5000/web:1")
+        return Target(reference)
+    if form not in ("oci", "docker-archive"):
+        raise UserError(
+            f"cannot make an image in format {form!r}", "the formats are oci, docker-archive and registry:HOST/NAME:TAG"
+        )
+    place = to or (f"{service}-image" if form == "oci" else f"{service}.tar")
+    found = Target(place=place, folder=form == "oci" and place != STDOUT and not place.endswith(".tar"))
+    check_place(found.place, found.folder)
+    return found
+
+
+def build(session: Session, service: str, pattern: Pattern | None, form: str | None, to: str | None) -> int:
+    """The exit code. Everything that can be refused without the daemon is refused before it is asked."""
+    target = target_of(form, to, service) if form is not None else None
+    if target is None and to is not None:
+        raise UserError("cannot use --to without --format: no image is made", "say --format oci or docker-archive")
+    loaded = load_file(session)
+    wanted = sources(loaded, [service])
+    client = session.started_client
+    bodies: list[UpRequest] = []
+
+    def ask(view: Progress) -> OperationView:
+        packed = pack_all(loaded, wanted, view)
+        send_all(client, packed, view)
+        bodies.append(moved(request(session, loaded, packed, [service]), pattern))
+        return client.post(OperationView, f"/v1/apps/{loaded.app.app}/build", bodies[0].model_dump(mode="json"))
+
+    following = session
+    if session.options.json and session.options.wait:  # what it prints is one object: the result
+        following = Session(replace(session.options, output=Output.table))
+    code = see_through(following, ask, {service: None})
+    if code != 0 or not session.options.wait:
+        return code
+    if target is None:
+        _tell(session, bodies[0])
+    elif target.reference is not None:
+        _push(session, bodies[0], target.reference)
+    else:
+        _take(session, bodies[0], target)
+    return 0
+
+
+def _tell(session: Session, body: UpRequest) -> None:
+    path = f"/v1/apps/{body.spec['app']}/artifact"
+    view = session.client.post(ArtifactView, path, body.model_dump(mode="json"))
+    if session.options.json:
+        output.as_json(view)
+        return
+    what = ", ".join(word for word in (f"pattern {view.pattern}", view.runtime) if word)
+    output.data(f"{view.service} is built: {size(view.size_bytes)} ({what})")
+    if view.base:
+        base = size(sum(layer.size_bytes for layer in view.base))
+        output.data(f"  on a base of {count(len(view.base), 'layer')}, {base}")
+    output.data(f"  digest {view.digest}")
+    if view.pattern == "container":
+        output.say("next: --format oci, docker-archive or registry:… makes an image of it", session.options)
+
+
+def _push(session: Session, body: UpRequest, reference: str) -> None:
+    path = f"/v1/apps/{body.spec['app']}/push"
+    output.say(f"pushing {reference}", session.options)
+    view = session.client.post(ImageView, path, {"request": body.model_dump(mode="json"), "reference": reference})
+    if session.options.json:
+        output.as_json(view)
+    else:
+        output.data(f"pushed {view.reference}: {size(view.size_bytes)}, {view.digest}")
+
+
+def _take(session: Session, body: UpRequest, target: Target) -> None:
+    counted = _Counted()
+    path = f"/v1/apps/{body.spec['app']}/image"
+    with session.client.download(path, body.model_dump(mode="json")) as (headers, pieces):
+        digest = headers["docker-content-digest"]
+        write_image(counted.over(pieces), target.place, target.folder)
+    if session.options.json and target.place != STDOUT:
+        output.as_json({"digest": digest, "size_bytes": counted.size, "path": target.place})
+    elif target.place == STDOUT:
+        output.say(f"wrote {size(counted.size)}, {digest}", session.options)
+    else:
+        output.data(f"wrote {target.place}: {size(counted.size)}, {digest}")
+
+
+class _Counted:
+    def __init__(self) -> None:
+        self.size = 0
+
+    def over(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            self.size += len(piece)
+            yield piece

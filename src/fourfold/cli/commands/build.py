@@ -1,0 +1,31 @@
+"""`fourfold build`: what a service is built into, also as an image for elsewhere."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fourfold.cli.moving import Pattern
+from fourfold.cli.session import Session
+
+
+def command(
+    ctx: typer.Context,
+    service: Annotated[str, typer.Argument(metavar="SERVICE")],
+    pattern: Annotated[Pattern | None, typer.Option("--as", help="The pattern to build for.")] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", metavar="FORMAT", help="oci, docker-archive, or registry:HOST/NAME:TAG.")
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="PATH", help="File or folder for the image; - is standard output.")
+    ] = None,
+) -> int:
+    """Build a service without deploying it; with --format, make an image of it.
+
+    Without --format it says what was built and how large it is. An image has the base, dependencies and application in
+    layers of their own; the same source gives the same image, wherever and whenever it is built. It holds no secrets.
+    """
+    from fourfold.cli.building import build
+
+    return build(Session.of(ctx), service, pattern, form, to)

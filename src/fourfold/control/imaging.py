@@ -1,0 +1,104 @@
+"""`build`: what a service is built into, without deploying it, and that as an image for elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from fourfold.build.build import BuildRequest
+from fourfold.build.oci import transport
+from fourfold.build.oci.compose import Composed
+from fourfold.build.oci.export import Archive, Exporter, archive, write_layout
+from fourfold.control import views as v
+from fourfold.control.checks import chosen, read_app
+from fourfold.control.operations import Operation
+from fourfold.control.parts import Parts
+from fourfold.control.wishes import wish_of
+from fourfold.errors import UserError
+from fourfold.store import trees
+from fourfold.store.artifacts import Artifact
+from fourfold.store.compressed import CompressedLayers
+from fourfold.store.images import Images
+
+
+class Imaging:
+    """Requests are those of `up`: what is built is what would be deployed."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._images = Images(parts.paths)
+        self._exporter = Exporter(self._images, CompressedLayers(parts.paths), parts.paths.work)
+
+    async def build(self, request: v.UpRequest) -> v.OperationView:
+        """Raises UserError for what cannot be built here; nothing has changed then."""
+        requests = self._requests(request)
+        for each in requests:
+            await self._parts.builder.plan(each)
+        names = [each.service for each in requests]
+        return self._parts.operations.submit(
+            requests[0].app, "build", request.actor, names, partial(self._work, requests)
+        )
+
+    async def _work(self, requests: list[BuildRequest], operation: Operation) -> None:
+        with self._parts.building.holding(each.source for each in requests):
+            await self._parts.building.build(operation, requests)
+
+    async def artifact(self, request: v.UpRequest) -> v.ArtifactView:
+        """What `build` made, or makes now."""
+        wanted = self._one(request)
+        made = await self._parts.builder.build(wanted, _no_log)
+        base = made.image.layers if made.image else ()
+        sizes = await asyncio.to_thread(lambda: [self._images.size(digest) for digest in base])
+        return v.ArtifactView(
+            service=wanted.service,
+            pattern=wanted.pattern,
+            digest=made.digest,
+            runtime=made.runtime,
+            argv=list(made.argv),
+            size_bytes=made.size,
+            base=[v.LayerView(digest=digest, size_bytes=size) for digest, size in zip(base, sizes, strict=True)],
+        )
+
+    async def image(self, request: v.UpRequest) -> Archive:
+        return archive(await self._compose(request))
+
+    async def push(self, request: v.UpRequest, reference: str) -> v.ImageView:
+        """`reference` is `HOST/NAME:TAG`, as `docker push` takes it."""
+        if reference.partition("://")[1]:
+            raise UserError(f"cannot push to {reference!r}: it has a transport", "write it as HOST/NAME:TAG")
+        transport.check_reference(f"docker://{reference}")
+        image = await self._compose(request)
+        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._parts.paths.work, prefix="push-"))
+        try:
+            await asyncio.to_thread(write_layout, image, folder / "layout")
+            await transport.send(folder / "layout", f"docker://{reference}")
+        finally:
+            await asyncio.shield(asyncio.to_thread(trees.remove, folder))
+        return v.ImageView(digest=f"sha256:{image.digest}", size_bytes=image.size, reference=reference)
+
+    async def _compose(self, request: v.UpRequest) -> Composed:
+        wanted = self._one(request)
+        if wanted.pattern != "container":
+            raise UserError(
+                f"cannot make an image of {wanted.service}: it is built for pattern {wanted.pattern}",
+                "say --as container",
+            )
+        made: Artifact = await self._parts.builder.build(wanted, _no_log)
+        return await asyncio.to_thread(self._exporter.image, made, wanted.spec, wanted.app, wanted.service)
+
+    def _one(self, request: v.UpRequest) -> BuildRequest:
+        requests = self._requests(request)
+        if len(requests) != 1:
+            raise UserError(f"cannot make one image of {len(requests)} services", "name one service")
+        return requests[0]
+
+    def _requests(self, request: v.UpRequest) -> list[BuildRequest]:
+        app = read_app(request.spec)
+        wishes = [wish_of(self._parts, app, name, request) for name in chosen(app, request.services)]
+        return [BuildRequest(app.app, wish.name, wish.spec, wish.source, wish.pattern) for wish in wishes]
+
+
+def _no_log(line: str) -> None:
+    return

@@ -1,0 +1,161 @@
+"""`build`: what is asked for, said, and written where the user wants it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fourfold.errors import UserError
+from tests.api import fake
+from tests.api.serving import Serving
+from tests.cli.conftest import Cli
+
+DONE = [
+    fake.event(1, "build.started", "building", service="catalog"),
+    fake.event(2, "build.done", "built in 0.1 s", service="catalog"),
+    fake.event(3, "operation.done", "build of shop done in 0.1 s"),
+]
+BLOB = b"layer" * 50_000
+NAMES = ("oci-layout", "index.json", "manifest.json", "blobs/sha256/" + hashlib.sha256(BLOB).hexdigest())
+
+
+@pytest.fixture
+def app(home: Path) -> Path:
+    work = home / "work"
+    (work / "fourfold.yaml").write_text("app: shop\nservices:\n  catalog: {source: ./catalog, run: python app.py}\n")
+    (work / "catalog").mkdir()
+    (work / "catalog/app.py").write_text("print(1)")
+    return work
+
+
+@pytest.fixture
+def archive(server: Serving) -> bytes:
+    server.facade.happened = DONE
+    content = image()
+    server.facade.image_pieces = [content[at : at + 9999] for at in range(0, len(content), 9999)]
+    return content
+
+
+def image(names: tuple[str, ...] = NAMES) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as opened:
+        for name in names:
+            info = tarfile.TarInfo(name)
+            info.size = len(BLOB)
+            opened.addfile(info, io.BytesIO(BLOB))
+    return out.getvalue()
+
+
+def asked(server: Serving, method: str) -> list[Any]:
+    return [arguments for name, arguments in server.facade.calls if name == method]
+
+
+def test_without_a_format_it_says_what_was_built(cli: Cli, server: Serving, app: Path) -> None:
+    server.facade.happened = DONE
+    result = cli("build", "catalog", "--as", "container")
+    assert result.code == 0, result.err
+    assert result.out == (
+        "catalog is built: 3.0 MiB (pattern container, python3.11)\n"
+        "  on a base of 1 layer, 60 MiB\n"
+        f"  digest {'d' * 64}\n"
+    )  # fmt: skip
+    [(request,)] = asked(server, "build")
+    assert request.services == ["catalog"] and request.overrides == {"catalog": {"pattern": "container"}}
+    assert asked(server, "artifact") == [(request,)] and asked(server, "up") == []
+    result = cli("build", "catalog", "-o", "json")
+    assert json.loads(result.out)["digest"] == "d" * 64
+    assert asked(server, "build")[1][0].overrides == {}
+
+
+def test_an_oci_folder(cli: Cli, server: Serving, app: Path, archive: bytes) -> None:
+    result = cli("build", "catalog", "--as", "container", "--format", "oci")
+    assert result.code == 0, result.err
+    assert result.out == f"wrote catalog-image: 986 KiB, sha256:{'f' * 64}\n"
+    found = {path.relative_to(app / "catalog-image").as_posix() for path in (app / "catalog-image").rglob("*")}
+    assert found == {*NAMES, "blobs", "blobs/sha256"}
+    assert (app / "catalog-image" / NAMES[3]).read_bytes() == BLOB
+    again = cli("build", "catalog", "--as", "container", "--format", "oci")
+    assert again.code == 2 and "the folder is not empty" in again.err
+    (app / "empty").mkdir()
+    assert cli("build", "catalog", "--format", "oci", "--to", "empty").code == 0
+    assert sorted(path.name for path in app.iterdir()) == ["catalog", "catalog-image", "empty", "fourfold.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("form", "to", "place"),
+    [("docker-archive", None, "catalog.tar"), ("oci", "x.tar", "x.tar"), ("docker-archive", "y", "y")],
+)
+def test_a_file(cli: Cli, server: Serving, app: Path, archive: bytes, form: str, to: str | None, place: str) -> None:
+    result = cli("build", "catalog", "--format", form, *(["--to", to] if to else []), "-o", "json")
+    assert result.code == 0, result.err
+    assert json.loads(result.out) == {"digest": f"sha256:{'f' * 64}", "size_bytes": len(archive), "path": place}
+    assert (app / place).read_bytes() == archive
+    assert sorted(path.name for path in app.iterdir()) == sorted(["catalog", place, "fourfold.yaml"])
+
+
+def test_standard_output(cli: Cli, server: Serving, app: Path) -> None:
+    server.facade.happened = DONE
+    server.facade.image_pieces = [b"one", b"two"]
+    result = cli("build", "catalog", "--format", "docker-archive", "--to", "-")
+    assert (result.code, result.out) == (0, "onetwo") and "sha256:fff" in result.err
+
+
+def test_a_registry(cli: Cli, server: Serving, app: Path) -> None:
+    server.facade.happened = DONE
+    result = cli("build", "catalog", "--as", "container", "--format", "registry:localhost:5000/shop/catalog:1")
+    assert result.code == 0, result.err
+    assert result.out == f"pushed localhost:5000/shop/catalog:1: 1.0 KiB, sha256:{'f' * 64}\n"
+    assert asked(server, "push")[0][1] == "localhost:5000/shop/catalog:1"
+
+
+REFUSED = {
+    ("nothing",): "cannot find nothing",
+    ("catalog", "--format", "zip"): "cannot make an image in format 'zip'",
+    ("catalog", "--format", "registry:"): "names no image",
+    ("catalog", "--format", "registry:x/y", "--to", "z"): "cannot use --to with a registry",
+    ("catalog", "--to", "x"): "cannot use --to without --format",
+    ("catalog", "--format", "docker-archive", "--to", "catalog"): "it is a folder",
+    ("catalog", "--format", "oci", "--to", "fourfold.yaml"): "it is no folder",
+    ("catalog", "--format", "oci", "--to", "absent/x"): "is not there",
+    ("catalog", "--as", "vm"): "vm",
+}
+
+
+@pytest.mark.parametrize("arguments", REFUSED)
+def test_refused_before_anything_is_asked(cli: Cli, server: Serving, app: Path, arguments: tuple[str, ...]) -> None:
+    result = cli("build", *arguments)
+    assert result.code == 2 and REFUSED[arguments] in result.err
+    assert server.facade.calls == []
+
+
+def test_what_the_daemon_refuses(cli: Cli, server: Serving, app: Path) -> None:
+    server.facade.happened = DONE
+    server.facade.fails = {"image": UserError("cannot make an image of catalog", "say --as container")}
+    result = cli("build", "catalog", "--format", "oci")
+    assert result.code == 2 and "say --as container" in result.err
+    assert sorted(path.name for path in app.iterdir()) == ["catalog", "fourfold.yaml"]
+
+
+def test_a_build_that_failed(cli: Cli, server: Serving, app: Path) -> None:
+    server.facade.happened = [
+        fake.event(1, "build.failed", "cannot build catalog: exit code 3", service="catalog"),
+        fake.event(2, "operation.failed", "build of shop failed: cannot build catalog: exit code 3"),
+    ]
+    result = cli("build", "catalog", "--format", "oci")
+    assert result.code == 1 and "exit code 3" in result.err and asked(server, "image") == []
+
+
+@pytest.mark.parametrize("name", ["../evil", "/evil", "blobs/sha256/x", "link"])
+def test_nothing_else_is_written(cli: Cli, server: Serving, app: Path, name: str) -> None:
+    server.facade.happened = DONE
+    server.facade.image_pieces = [image((*NAMES, name))]
+    result = cli("build", "catalog", "--format", "oci")
+    assert result.code == 1 and "cannot understand" in result.err
+    assert sorted(path.name for path in app.iterdir()) == ["catalog", "fourfold.yaml"]
+    assert not (app.parent / "evil").exists()
