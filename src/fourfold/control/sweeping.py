@@ -17,6 +17,9 @@ from fourfold.paths import Paths
 from fourfold.store import gc, trees
 from fourfold.store.artifacts import Artifacts
 from fourfold.store.blobs import Blobs, Kept
+from fourfold.store.compressed import CompressedLayers
+from fourfold.store.imagegc import sweep_images
+from fourfold.store.images import Images
 from fourfold.store.sources import Sources
 
 log = logging.getLogger(__name__)
@@ -46,6 +49,8 @@ class Sweeper:
         self._artifacts = artifacts
         self._sources = sources
         self._blobs = blobs
+        self._images = Images(paths)
+        self._compressed = CompressedLayers(paths)
         self._logs = _Logs(paths.logs)
         self._caches = _Caches(paths.caches, paths.work, operations.busy)
         self._operations = operations
@@ -87,7 +92,10 @@ class Sweeper:
                 logs=self._logs,
                 caches=self._caches,
             )
-        return GcView(removed=rows | files.removed, freed_bytes=files.freed_bytes)
+            images = await asyncio.to_thread(
+                sweep_images, self._images, self._compressed, self._artifacts, self._clock.now()
+            )
+        return GcView(removed=rows | files.removed | images.removed, freed_bytes=files.freed_bytes + images.freed_bytes)
 
     async def _collect_rows(self) -> tuple[gc.Garbage, dict[str, int]]:
         """One service after the other: others want answers meanwhile."""

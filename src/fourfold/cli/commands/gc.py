@@ -12,7 +12,7 @@ from fourfold.control.views import GcView
 def command(ctx: typer.Context) -> None:
     """Remove builds, sources and logs that nothing needs any more.
 
-    The last five releases of every service, and all that is in use, are kept.
+    The last five releases of every service, all that is in use, and images used this month are kept.
     """
     session = Session.of(ctx)
     view = session.client.post(GcView, "/v1/gc")
