@@ -1,0 +1,117 @@
+"""Dockerfiles: the command lines, and with Debian's buildah the whole way to an image."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fourfold.build.oci.dockerfile import Recipe, check_dockerfile, commands, dockerfile_image, find_tool
+from fourfold.build.pack import pack
+from fourfold.errors import UserError, WorldError
+from fourfold.paths import Paths
+from fourfold.store.blobs import Blobs
+from fourfold.store.images import Images
+from fourfold.store.manifest import Entry, Manifest
+from fourfold.store.sources import Sources
+
+RECIPE = Recipe("web", "5" * 64, "deploy/Dockerfile", Path("/state/caches/shop.web/buildah"))
+GOOD = """\
+FROM scratch
+COPY hello.txt /srv/
+ENV GREETING=hello
+USER 7
+EXPOSE 8080
+STOPSIGNAL SIGINT
+WORKDIR /srv
+ENTRYPOINT ["/srv/web"]
+CMD ["--fast"]
+"""
+with_buildah = pytest.mark.skipif(os.geteuid() != 0, reason="buildah works as root here")
+
+
+def test_buildahs_command_lines() -> None:
+    (title, build), (_, push) = commands(RECIPE, "buildah", Path("/work/x"), fresh=False)
+    assert title == "buildah bud -f deploy/Dockerfile"
+    start = ["unshare", "--mount", "buildah", "--root", "/state/caches/shop.web/buildah", "--runroot", "/work/x/run"]
+    assert build[:7] == start == push[:7]
+    assert build[-3:] == ["-f", "/work/x/context/deploy/Dockerfile", "/work/x/context"] and "chroot" in build
+    assert push[-2:] == ["image", "oci:/work/x/layout:image"] and "--no-cache" not in build
+    assert "--no-cache" in commands(RECIPE, "buildah", Path("/work/x"), fresh=True)[0][1]
+
+
+def test_dockers_command_lines() -> None:
+    (_, build), (_, save) = commands(RECIPE, "docker", Path("/work/x"), fresh=True)
+    tag = build[build.index("-t") + 1]
+    assert list(build) == [
+        "docker", "build", "--no-cache", "-t", tag, "-f", "/work/x/context/deploy/Dockerfile", "/work/x/context",
+    ]  # fmt: skip
+    assert list(save) == ["docker", "save", "-o", "/work/x/image.tar", tag]
+
+
+def test_without_a_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="no buildah, and no Docker that answers") as caught:
+        find_tool(RECIPE)
+    assert caught.value.hint == "apt-get install buildah"
+    (tmp_path / "docker").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "docker").chmod(0o755)
+    with pytest.raises(UserError, match="no Docker that answers"):
+        find_tool(RECIPE)
+    (tmp_path / "docker").write_text("#!/bin/sh\nexit 0\n")
+    assert find_tool(RECIPE) == "docker"
+
+
+def test_a_source_without_it() -> None:
+    manifest = Manifest.of([Entry("Dockerfile", size=1, sha256="a" * 64)])
+    with pytest.raises(UserError, match="its source has no deploy/Dockerfile"):
+        check_dockerfile(RECIPE, manifest)
+
+
+def send(paths: Paths, folder: Path) -> tuple[Sources, str]:
+    blobs = Blobs(paths)
+    sources = Sources(paths, blobs)
+    packed = pack(folder, environ={"FOURFOLD_HOME": str(paths.state.parent)})
+    for digest in blobs.missing(packed.manifest.blobs):
+        blobs.add(digest, [packed.files[digest].read_bytes()])
+    return sources, sources.put(packed.manifest)
+
+
+@with_buildah
+def test_an_image_of_a_dockerfile(paths: Paths, images: Images, tmp_path: Path) -> None:
+    assert shutil.which("buildah"), "apt-get install buildah"
+    mounts = Path("/proc/mounts").read_text()
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app/hello.txt").write_text("hello")
+    (tmp_path / "app/Dockerfile").write_text(GOOD)
+    sources, digest = send(paths, tmp_path / "app")
+    recipe = Recipe("web", digest, "Dockerfile", paths.caches / "shop.web" / "buildah")
+    lines: list[str] = []
+    record = asyncio.run(dockerfile_image(recipe, images, sources, paths.work, lines.append))
+    assert record.argv == ("/srv/web", "--fast")
+    image = record.image
+    assert (image.user, image.cwd, image.stop_signal, image.env["GREETING"]) == ("7", "/srv", "SIGINT", "hello")
+    assert any((images.folder(layer) / "srv/hello.txt").is_file() for layer in image.layers)
+    assert "$ buildah bud -f Dockerfile" in lines and list(paths.work.iterdir()) == []
+    lines.clear()
+    assert asyncio.run(dockerfile_image(recipe, images, sources, paths.work, lines.append)) == record
+    assert lines == [], "it was built before"
+    assert Path("/proc/mounts").read_text() == mounts
+
+
+@with_buildah
+def test_a_dockerfile_that_fails(paths: Paths, images: Images, tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app/Dockerfile").write_text("FROM scratch\nCOPY absent.txt /\n")
+    sources, digest = send(paths, tmp_path / "app")
+    recipe = Recipe("web", digest, "Dockerfile", paths.caches / "shop.web" / "buildah")
+    with pytest.raises(WorldError, match="cannot build web: `buildah bud -f Dockerfile` ended with") as caught:
+        asyncio.run(dockerfile_image(recipe, images, sources, paths.work, lambda line: None))
+    assert "absent.txt" in caught.value.what and list(paths.work.iterdir()) == []
+    assert list(images.records.list()) == []
+    running = subprocess.run(["pgrep", "-f", str(paths.state)], capture_output=True, text=True).stdout
+    assert not running
