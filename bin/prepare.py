@@ -76,6 +76,10 @@ TEST = (
     Part(command("crun"), "crun"),
     Part(command("slirp4netns"), "slirp4netns"),
     Part(command("iptables"), "iptables"),
+    Part(command("skopeo"), "skopeo"),
+    Part(command("zstd"), "zstd"),
+    Part(command("buildah"), "buildah"),
+    Part(command("docker-registry"), "docker-registry"),
 )
 BENCH = (*DEMO, Part(command("wrk"), "wrk"))
 WANTED = {"demo": (DEMO, None), "test": (TEST, "dev"), "bench": (BENCH, None)}

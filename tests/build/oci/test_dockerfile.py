@@ -23,6 +23,8 @@ RECIPE = Recipe("web", "5" * 64, "deploy/Dockerfile", Path("/state/caches/shop.w
 GOOD = """\
 FROM scratch
 COPY hello.txt /srv/
+COPY ldconfig /bin/
+RUN ["/bin/ldconfig", "-C", "/srv/made"]
 ENV GREETING=hello
 USER 7
 EXPOSE 8080
@@ -87,6 +89,7 @@ def test_an_image_of_a_dockerfile(paths: Paths, images: Images, tmp_path: Path) 
     mounts = Path("/proc/mounts").read_text()
     (tmp_path / "app").mkdir()
     (tmp_path / "app/hello.txt").write_text("hello")
+    shutil.copy("/sbin/ldconfig", tmp_path / "app")  # Debian's is static, and writes a file
     (tmp_path / "app/Dockerfile").write_text(GOOD)
     sources, digest = send(paths, tmp_path / "app")
     recipe = Recipe("web", digest, "Dockerfile", paths.caches / "shop.web" / "buildah")
@@ -95,7 +98,8 @@ def test_an_image_of_a_dockerfile(paths: Paths, images: Images, tmp_path: Path) 
     assert record.argv == ("/srv/web", "--fast")
     image = record.image
     assert (image.user, image.cwd, image.stop_signal, image.env["GREETING"]) == ("7", "/srv", "SIGINT", "hello")
-    assert any((images.folder(layer) / "srv/hello.txt").is_file() for layer in image.layers)
+    for name in ("hello.txt", "made"):
+        assert any((images.folder(layer) / "srv" / name).is_file() for layer in image.layers)
     assert "$ buildah bud -f Dockerfile" in lines and list(paths.work.iterdir()) == []
     lines.clear()
     assert asyncio.run(dockerfile_image(recipe, images, sources, paths.work, lines.append)) == record
