@@ -81,7 +81,11 @@ TEST = (
     Part(command("buildah"), "buildah"),
     Part(command("docker-registry"), "docker-registry"),
 )
-BENCH = (*DEMO, Part(command("wrk"), "wrk"))
+BENCH = (
+    *DEMO,
+    Part(command("wrk"), "wrk"),
+    Part(Path("/usr/share/java/tomcat10-embed-core.jar").exists, "libtomcat10-embed-java"),
+)
 WANTED = {"demo": (DEMO, None), "test": (TEST, "dev"), "bench": (BENCH, None)}
 
 

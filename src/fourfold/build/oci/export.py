@@ -90,7 +90,7 @@ def run_of(artifact: Artifact, image: Image, spec: Service, names: dict[str, str
     env = {"PATH": SYSTEM_PATH, **({} if ready_made else {"HOME": "/tmp", "LANG": "C.UTF-8"}), **image.env}
     own = dict(artifact.env)
     if "PATH" in own:
-        own["PATH"] = f"{own['PATH']}:{env['PATH']}"
+        own["PATH"] = ":".join(dict.fromkeys(f"{own['PATH']}:{env['PATH']}".split(":")))
     port = spec.port if spec.port is None or isinstance(spec.port, int) else spec.port.fixed
     env |= own | spec.env | ({} if port is None else {"PORT": str(port), "HOST": "0.0.0.0"})
     labels = {f"dev.fourfold.{key}": value for key, value in names.items()}
