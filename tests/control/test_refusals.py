@@ -18,7 +18,8 @@ from fourfold.spec.model import App, Service
 from tests.control.rig import Rig, rigged
 from tests.store.samples import instance, release, service_row
 
-NO_RUNC = Powers(private=True, missing={"containers": "runc is not installed"})
+RUNC = Powers(private=True, containers=True, runtimes=("runc",))
+NO_RUNC = Powers(private=True, missing={"runc": "runc is not installed"})
 FILE_SECRET = {"run": "x", "secrets": [{"KEY": {"name": "key", "file": "/run/secrets/key"}}]}
 
 
@@ -26,9 +27,9 @@ FILE_SECRET = {"run": "x", "secrets": [{"KEY": {"name": "key", "file": "/run/sec
     ("spec", "pattern", "powers", "why"),
     [
         ({"run": "x"}, "process", NO_RUNC, None),
-        ({"run": "x"}, "container", Powers(private=True), None),
-        ({"run": "x"}, "container", NO_RUNC, "web: cannot run it as a container: runc is not installed"),
-        ({"image": "docker://nginx"}, "container", Powers(private=True), None),
+        ({"run": "x"}, "container", RUNC, None),
+        ({"run": "x"}, "container", NO_RUNC, "web: cannot run as a container under runc: runc is not installed"),
+        ({"image": "docker://nginx"}, "container", RUNC, None),
         (
             {"image": "docker://nginx"},
             "process",

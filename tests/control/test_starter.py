@@ -13,18 +13,20 @@ import pytest
 from fourfold.control.registry import Registry
 from fourfold.control.settings import Settings
 from fourfold.control.starter import Starter
-from fourfold.errors import WorldError
-from fourfold.launch.model import Powers
+from fourfold.errors import NotFoundError, WorldError
+from fourfold.launch.model import Powers, User
 from fourfold.paths import Paths
 from fourfold.spec.model import Service
 from fourfold.store import layout
-from fourfold.store.artifacts import Artifacts
+from fourfold.store.artifacts import Artifact, Artifacts, Image
+from fourfold.store.images import Images
 from fourfold.supervise.bridge import BridgeNetwork
 from fourfold.supervise.supervisor import Supervisor
-from tests.store.samples import FixedClock, app_row, instance, open_in, release, service_row
+from tests.store.samples import FixedClock, app_row, build, instance, open_in, release, service_row
 
 BRIDGE = BridgeNetwork.parse("fourfold0 10.177.0.1/29")
 SERVICE = service_row(uid=790007)
+OWNER = User(790007, 790007, "web")
 
 
 @pytest.fixture
@@ -32,10 +34,17 @@ def paths(tmp_path: Path) -> Paths:
     return Paths.find({"FOURFOLD_HOME": str(tmp_path)}, 0)
 
 
+def started(paths: Paths, registry: Registry, supervisor: Supervisor) -> Starter:
+    gateway = cast(Any, None)
+    return Starter(paths, Settings(), registry, Artifacts(paths), Images(paths), supervisor, gateway, BRIDGE)
+
+
 @pytest.fixture
 def starter(paths: Paths) -> Starter:
     supervisor = cast(Supervisor, SimpleNamespace(powers=Powers(users=True)))
-    return Starter(paths, Settings(), cast(Registry, None), Artifacts(paths), supervisor, cast(Any, None), BRIDGE)
+    return Starter(
+        paths, Settings(), cast(Registry, None), Artifacts(paths), Images(paths), supervisor, cast(Any, None), BRIDGE
+    )
 
 
 def test_a_volume_is_there_with_its_owner_or_not_at_all(
@@ -49,20 +58,20 @@ def test_a_volume_is_there_with_its_owner_or_not_at_all(
 
     monkeypatch.setattr("os.chown", dies)
     with pytest.raises(SystemExit):
-        starter._volume(SERVICE, "data")
+        starter._volume(SERVICE, "data", OWNER)
     monkeypatch.setattr("os.chown", lambda path, uid, gid: given.append((uid, gid)))
-    folder = starter._volume(SERVICE, "data")
+    folder = starter._volume(SERVICE, "data", OWNER)
     assert folder == paths.volumes / "shop" / "web" / "data" and folder.stat().st_mode & 0o777 == 0o700
     assert given == [(790007, 790007)]
     (folder / "note").touch()
-    assert starter._volume(SERVICE, "data") == folder and (folder / "note").exists() and len(given) == 1
+    assert starter._volume(SERVICE, "data", OWNER) == folder and (folder / "note").exists() and len(given) == 1
 
 
 def test_a_disk_that_is_not_there_is_the_worlds_fault(paths: Paths, starter: Starter) -> None:
     paths.volumes.parent.mkdir(parents=True)
     paths.volumes.symlink_to("/nonexistent/disk")
     with pytest.raises(WorldError, match="cannot make the volume data of web: "):
-        starter._volume(SERVICE, "data")
+        starter._volume(SERVICE, "data", OWNER)
 
 
 SPEC = {"source": "./x", "run": "x", "container": {}}
@@ -79,7 +88,7 @@ def placing(paths: Paths) -> Iterator[Starter]:
         registry.add_release(release(spec=SPEC))
         registry.put_service(service_row(internal_port=19000))
     supervisor = cast(Supervisor, SimpleNamespace(powers=Powers()))
-    yield Starter(paths, Settings(), registry, Artifacts(paths), supervisor, cast(Any, None), BRIDGE)
+    yield started(paths, registry, supervisor)
     store.database.close()
 
 
@@ -127,3 +136,47 @@ def test_urls_are_those_that_the_consumer_reaches(placing: Starter) -> None:
     external = {"DB_URL": "postgres://db.internal/shop"}
     assert placing.urls(instance("a")) == external | {"WEB_URL": "http://127.0.0.1:19000"}
     assert placing.urls(instance("a", address="10.177.0.4")) == external | {"WEB_URL": "http://10.177.0.1:19000"}
+
+
+DIGEST, LAYER = "a" * 64, "b" * 64
+
+
+@pytest.fixture
+def built(placing: Starter, paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Starter:
+    """The release has a tree as a process, and the same tree over one layer as a container."""
+    paths.work.mkdir(parents=True, exist_ok=True)
+    for digest, image in ((DIGEST, Image((LAYER,))), (DIGEST[::-1].replace("a", "c"), None)):
+        tree = paths.work / "tree"
+        tree.mkdir()
+        (tree / "run").touch()
+        placing._artifacts.publish(Artifact(digest, tree, argv=("/app/run",), image=image))
+        pattern = "process" if image is None else "container"
+        with placing._registry.transaction():
+            placing._registry.put_build(build(pattern=pattern, artifact=digest, argv=("/app/run", pattern)))
+    powers = Powers(users=True, private=True, containers=True, runtimes=("runc",))
+    placing._supervisor = cast(Supervisor, SimpleNamespace(powers=powers))
+    monkeypatch.setattr("fourfold.control.containers.read_profile", lambda: {"defaultAction": "x", "syscalls": []})
+    return placing
+
+
+def test_each_instance_is_what_it_was_started_as(built: Starter, paths: Paths) -> None:
+    """While a service moves there are both, of one release."""
+    root = paths.work / "root"
+    root.mkdir()
+    built._images.publish(LAYER, root, 1)
+    service = built._registry.spec("shop.web", 1)
+    process = built.launch(instance("shop.web-1-a", pattern="process"), service, None)
+    container = built.launch(instance("shop.web-1-b", pattern="container", address="10.177.0.4"), service, ("ls",))
+    assert (process.argv, process.bundle, process.network) == (("/app/run", "process"), None, "host")
+    assert container.bundle is not None and container.argv == ("ls",)
+    assert container.bundle.overlays["rootfs"] == (str(built._images.folder(LAYER)),)
+    assert container.network == BRIDGE.instance("10.177.0.4")
+
+
+def test_what_is_lost_or_was_never_built_is_said(built: Starter) -> None:
+    service = built._registry.spec("shop.web", 1)
+    with pytest.raises(NotFoundError, match="layers of its image are not in the store"):
+        built.launch(instance("shop.web-1-b", pattern="container"), service, None)
+    built._registry.store.database.execute("DELETE FROM builds")
+    with pytest.raises(NotFoundError, match="release 1 was not built for pattern process"):
+        built.launch(instance("shop.web-1-a"), service, None)

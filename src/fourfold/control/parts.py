@@ -37,6 +37,7 @@ from fourfold.spawner import process
 from fourfold.store import layout
 from fourfold.store.artifacts import Artifacts
 from fourfold.store.blobs import Blobs
+from fourfold.store.images import Images
 from fourfold.store.manifest import Manifest
 from fourfold.store.model import InstanceRow
 from fourfold.store.sources import Sources
@@ -60,6 +61,7 @@ class Parts:
         self.blobs = Blobs(paths)
         self.sources = Sources(paths, self.blobs)
         self.artifacts = Artifacts(paths)
+        self.images = Images(paths)
         limits = BuildLimits(settings.build_timeout, settings.build_bytes, settings.builds)
         memory = settings.build_memory or psutil.virtual_memory().total * 3 // 4 // max(settings.builds, 1)
         self.builder = Builder(
@@ -78,8 +80,9 @@ class Parts:
         self.network = Network(BridgeNetwork.parse(settings.bridge), paths.state)
         self.supervisor = Supervisor(paths, Powers(), self._exited, self._spawner_lost, self.network)
         self.starter = Starter(
-            paths, settings, self.registry, self.artifacts, self.supervisor, self.gateway.launch, self.network.network
-        )
+            paths, settings, self.registry, self.artifacts, self.images, self.supervisor, self.gateway.launch,
+            self.network.network,
+        )  # fmt: skip
         self.traffic = GatewayTraffic(
             self.registry, self.gateway, self.network, paths.certificates, self._wake, self._left_out
         )
@@ -91,7 +94,7 @@ class Parts:
         )
         self.lifecycle.watcher = self.prober
         self.operations = Operations(self.registry, self.bus, clock, self.traffic)
-        self.building = Building(self.builder, self.artifacts.has, self.bus, clock)
+        self.building = Building(self.builder, self._is_stored, self.bus, clock)
         self.deployer = Deployer(self.registry, self.building, self.bus, clock, settings, self._wake)
         self.down = Down(paths, self.registry, self.deployer, self.bus, self._wake)
         self.sweeper = Sweeper(
@@ -103,6 +106,14 @@ class Parts:
         )
 
     # -- callbacks of parts that know nothing of each other ---------------------------------------------------------
+
+    def _is_stored(self, artifact: str) -> bool:
+        """With all layers that it stands on."""
+        try:
+            image = self.artifacts.get(artifact).image
+        except NotFoundError:
+            return False
+        return image is None or self.images.complete(image)
 
     def _exited(self, exit: Exit) -> None:
         self.lifecycle.exited(exit)

@@ -9,16 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from fourfold.control.addresses import last_given, next_free
+from fourfold.control.containers import image_facts
 from fourfold.control.goals import SYSTEM, on_bridge
 from fourfold.control.registry import Registry, key_of
 from fourfold.control.settings import Settings
 from fourfold.errors import NotFoundError, WorldError
-from fourfold.launch.common import Facts, url_variable
+from fourfold.launch.common import Facts, ImageFacts, url_variable
+from fourfold.launch.container import runs_as
 from fourfold.launch.model import Launch, User
 from fourfold.launch.patterns import launch
 from fourfold.paths import Paths
 from fourfold.spec.model import FixedPort, Service
-from fourfold.store.artifacts import Artifacts
+from fourfold.store.artifacts import Artifacts, Image
+from fourfold.store.images import Images
 from fourfold.store.model import InstanceRow, ServiceRow
 from fourfold.supervise.bridge import BridgeNetwork
 from fourfold.supervise.supervisor import Supervisor
@@ -31,6 +34,7 @@ class Starter:
         settings: Settings,
         registry: Registry,
         artifacts: Artifacts,
+        images: Images,
         supervisor: Supervisor,
         gateway_launch: Callable[[str], Launch],
         bridge: BridgeNetwork,
@@ -39,6 +43,7 @@ class Starter:
         self._settings = settings
         self._registry = registry
         self._artifacts = artifacts
+        self._images = images
         self._supervisor = supervisor
         self._gateway_launch = gateway_launch
         self._bridge = bridge
@@ -68,26 +73,38 @@ class Starter:
                 f"`fourfold deploy {row.service}` builds it",
             )
         artifact = replace(self._artifacts.get(build.artifact), argv=argv or build.argv)
-        if not self._supervisor.powers.private:
+        image = self._image(row, artifact.image) if artifact.image is not None else None
+        if image is None and not self._supervisor.powers.private:
             artifact = artifact.located(artifact.tree)
         home = self._registry.services[key]
+        user = self.user(home)
+        owner = user if image is None else runs_as(service, user, image).user
         facts = Facts(
             app=row.app,
             service=row.service,
             instance=row.id,
             release=row.release,
-            tree=str(artifact.tree),
+            tree=str(artifact.tree) if image is None or any(artifact.tree.iterdir()) else "",
             argv=artifact.argv,
             artifact_env=artifact.env,
             powers=self._supervisor.powers,
-            user=self.user(home),
+            user=user,
             port=row.port,
             urls=self.urls(row),
-            volumes={volume.name: str(self._volume(home, volume.name)) for volume in service.volumes},
+            volumes={volume.name: str(self._volume(home, volume.name, owner)) for volume in service.volumes},
             scratch=str(self._scratch(row)),
+            image=image,
         )
-        made = replace(launch(row.pattern, service, facts), log_bytes=self._settings.log_bytes)
-        return made if row.address is None else replace(made, network=self._bridge.instance(row.address))
+        return replace(launch(row.pattern, service, facts), log_bytes=self._settings.log_bytes)
+
+    def _image(self, row: InstanceRow, image: Image) -> ImageFacts:
+        if not self._images.complete(image):
+            raise NotFoundError(
+                f"cannot start {row.id}: layers of its image are not in the store",
+                f"`fourfold deploy {row.service}` makes them again",
+            )
+        bridge = self._bridge.instance(row.address) if row.address is not None else None
+        return image_facts(image, [self._images.folder(digest) for digest in image.layers], bridge)
 
     def user(self, service: ServiceRow) -> User | None:
         if not self._supervisor.powers.users:
@@ -140,7 +157,7 @@ class Starter:
                 return port
         raise WorldError(f"cannot find a free port: {low} to {high} are all in use", "widen `ports` in fourfold.toml")
 
-    def _volume(self, service: ServiceRow, name: str) -> Path:
+    def _volume(self, service: ServiceRow, name: str, owner: User | None) -> Path:
         """Made beside and renamed: a daemon that dies meanwhile must not leave one that its service cannot write."""
         folder = self._paths.volumes / service.app / service.name / name
         if folder.exists():
@@ -149,8 +166,8 @@ class Starter:
         try:
             staged.mkdir(parents=True, exist_ok=True)
             staged.chmod(0o700)
-            if self._supervisor.powers.users:
-                os.chown(staged, service.uid, service.uid)
+            if owner is not None:
+                os.chown(staged, owner.uid, owner.gid)
             staged.rename(folder)
         except OSError as error:
             raise WorldError(

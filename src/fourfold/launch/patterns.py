@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from fourfold.errors import UserError
-from fourfold.launch import process
+from fourfold.launch import container, process
 from fourfold.launch.common import Facts
 from fourfold.launch.model import Launch, Powers
 from fourfold.spec.model import Service
 
-LAUNCHERS: Mapping[str, Callable[[Service, Facts], Launch]] = {"process": process.launch}
+LAUNCHERS: Mapping[str, Callable[[Service, Facts], Launch]] = {
+    "process": process.launch,
+    "container": container.launch,
+}
 
 
 def launch(pattern: str, service: Service, facts: Facts) -> Launch:
@@ -27,8 +30,5 @@ def refuse_impossible(service: Service, pattern: str, powers: Powers) -> None:
                 "run it as a container, or give `source` instead of `image`",
             )
         process.refuse_impossible(service, powers)
-    elif "containers" in powers.missing:
-        raise UserError(
-            f"cannot run it as a container: {powers.missing['containers']}",
-            "see `fourfold doctor`, or use the pattern process",
-        )
+    else:
+        container.refuse_impossible(service, powers)
