@@ -27,7 +27,8 @@ async def test_it_is_reached_at_its_address_and_leaves_nothing(rig: Rig, network
     while chunk := await entered.read():
         text += chunk[1]
     await entered.close()
-    assert b"10.177.0.5\tb-1-x" in text and b"10.177.0.0/16" in text
+    assert b"10.177.0.5\tb-1-x" in text and b"/32 host LOCAL" in text
+    assert b"10.177.0.1\n" not in text, "it entered the network of the host"
     await rig.kill("a.b-1-x")
     await until(lambda: (traces(rig.paths), links()) == (before, interfaces), "something was left")
 

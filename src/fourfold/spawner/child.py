@@ -103,15 +103,15 @@ def _prepare(spawn: Spawn, host: Started | None, streams: list[int], inherited: 
 
 def _move_in(spawn: Spawn, host: Started | None) -> None:
     """Into the namespaces that the program, or its runtime, is started in."""
-    if host is not None and spawn.bundle is None:
-        return _enter(host)
-    if host is None:
+    if host is not None:
+        _enter(host)  # with a bundle the network only: runtimes join what they have made themselves
+    else:
         if isinstance(spawn.network, Bridge):
             netlink.connect(spawn.network, netlink.veth_name(_own_marker(spawn, None)))
         namespace.unshare(spawn)
     if spawn.bundle is not None:
         bundle.build(spawn, spawn.bundle)
-    elif spawn.private:
+    elif spawn.private and host is None:
         namespace.View(spawn).build()
 
 
