@@ -92,3 +92,12 @@ def test_the_key_of_secrets(paths: Paths) -> None:
     assert "others can read it" in check(paths, "secrets").message
     paths.secrets_key.unlink()
     assert "is missing" in check(paths, "secrets").message
+
+
+def test_which_runtimes_there_are() -> None:
+    powers = Powers(containers=True, runtimes=("runc", "crun"))
+    found = {each.name: each for each in doctor._powers(powers)}["containers"]
+    assert (found.state, found.message) == ("ok", "services can run as containers, under runc, crun")
+    why = "/usr/bin/tini-static is missing: apt-get install tini"
+    found = {each.name: each for each in doctor._powers(Powers(missing={"containers": why}))}["containers"]
+    assert found.message == f"not here: services can run as containers ({why})" and found.hint is None

@@ -231,3 +231,29 @@ def test_only_what_counts_or_limits_is_made(tmp_path: Path) -> None:
     (bases[1] / "a/cgroup.procs").write_text("5\n")
     assert groups.folders("a") == [str(bases[1] / "a")] and groups.pids("a") == {5}
     assert groups.counters("a").read_bytes is None
+
+
+def test_groups_for_an_oci_runtime(tmp_path: Path) -> None:
+    """It makes groups in all hierarchies; its own is where a whole group can be killed."""
+    points = {name: tmp_path / name for name in ("cpu", "freezer", "unified", "devices")}
+    bases = {name: point / "fourfold/h" for name, point in points.items()}
+    for base in bases.values():
+        base.mkdir(parents=True)
+    made = {
+        name: Hierarchy(bases[name], 2 if name == "unified" else 1, frozenset({name}), points[name]) for name in bases
+    }
+    hybrid = Groups((made["cpu"], made["freezer"], made["unified"]), None, {}, (bases["devices"],))
+    assert hybrid.path("i.1") == "/fourfold/h/i.1" and hybrid.unified_beside_v1() == points["unified"]
+    assert hybrid.everywhere("i.1") == [f"{base}/i.1" for base in bases.values()]
+    assert hybrid.create_one("i.1.runtime") == f"{bases['unified']}/i.1.runtime"
+    (bases["devices"] / "i.1").mkdir()
+    assert hybrid.names() == {"i.1", "i.1.runtime"}
+    assert hybrid.remove("i.1") and hybrid.remove("i.1.runtime") and hybrid.names() == set()
+    v1 = Groups((made["cpu"], made["freezer"]), None, {})
+    assert v1.create_one("x").startswith(str(bases["freezer"])) and v1.unified_beside_v1() is None
+    nested = Hierarchy(points["unified"] / "user.slice/fourfold/h", 2, frozenset(), points["unified"])
+    assert Groups((nested,), None, {}).path("i.1") == "/user.slice/fourfold/h/i.1"
+    assert Groups((made["cpu"], nested), None, {}).path("i.1") is None
+    v1.remove("x")
+    hybrid.close()
+    assert not any(base.exists() for base in bases.values())

@@ -90,6 +90,20 @@ def test_the_artifact_and_volumes() -> None:
     scenario(test)
 
 
+def test_a_link_in_the_artifact_leads_nowhere() -> None:
+    async def test(rig: Rig) -> None:
+        tree, outside = rig.paths.state / "tree", rig.paths.state / "outside"
+        tree.mkdir()
+        outside.mkdir()
+        (tree / "deep").symlink_to(outside)
+        launch = boxed(rig, "a.b-1-x", "true", tree=str(tree), volumes=[{"name": "in", "path": "/app/deep/in"}])
+        with pytest.raises(WorldError, match="cannot mount app/deep/in: Not a directory"):
+            await rig.start(launch, {}, 1)
+        assert list(outside.iterdir()) == []
+
+    scenario(leaves_no_trace(test))
+
+
 def test_a_root_that_can_be_written_is_forgotten() -> None:
     async def test(rig: Rig) -> None:
         fields: dict[str, Any] = {"container": {"read_only": False}, "image_fields": {"user": "0"}}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from fourfold.spawner import kernel
-from fourfold.spawner.namespace import PLAIN, stage, write_file
+from fourfold.spawner.namespace import PLAIN, make_below, stage, write_file
 from fourfold.spawner.request import BUNDLE, Bundle, Spawn, User
 
 SECRETS = "secrets"
@@ -30,9 +30,10 @@ def build(spawn: Spawn, bundle: Bundle) -> None:
     for name, layers in bundle.overlays.items():
         with stage("root", name):
             _overlay(name, layers)
+    for point in bundle.points:
+        with stage("mount", point):
+            make_below(".", point.split("/"), folder=True)
     with stage("root"):
-        for point in bundle.points:
-            os.makedirs(point, exist_ok=True)
         for mounted in bundle.unmounted:
             kernel.detach(mounted)
 

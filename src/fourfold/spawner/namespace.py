@@ -148,7 +148,7 @@ class View:
         """Make sure that there is something to mount on."""
         volume = next((each for each in self._volumes if target.startswith(f"{each}/")), None)
         if volume is not None:
-            return _make_below(volume, target[len(volume) + 1 :].split("/"), folder)
+            return make_below(volume, target[len(volume) + 1 :].split("/"), folder)
         if os.path.lexists(target):
             return
         parent = os.path.dirname(target)
@@ -164,7 +164,7 @@ class View:
             write_file(target, "", 0o644)
 
 
-def _make_below(volume: str, names: list[str], folder: bool) -> None:
+def make_below(volume: str, names: list[str], folder: bool) -> None:
     """Without following a link: others may write to the volume at this very moment, and we are in sight of the host."""
     below = os.open(volume, os.O_PATH | os.O_DIRECTORY)
     try:

@@ -52,7 +52,7 @@ def read_profile() -> Mapping[str, Any]:
         return _read(path, path.stat().st_mtime_ns)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
-        raise UserError(f"cannot use the seccomp profile {path}: {why}", _PARTS[str(path)]) from error
+        raise UserError(f"cannot use the seccomp profile {path}: {why}", _GET_PROFILE) from error
 
 
 @cache
@@ -61,9 +61,10 @@ def _read(path: Path, changed: int) -> Mapping[str, Any]:
     return profile
 
 
+_GET_PROFILE = "apt-get install golang-github-containers-common"
 _PARTS = {
     oci.INIT_ON_HOST: "apt-get install tini",
-    seccomp.PROFILE: "apt-get install golang-github-containers-common",
+    seccomp.PROFILE: _GET_PROFILE,
 }
 """What every runtime needs -> how to get it on Debian."""
 
