@@ -16,21 +16,27 @@ from fourfold.supervise.request import words_of_runtime
 SOME = Groups((Hierarchy(Path("/nonexistent"), 2, frozenset()),), None, {})
 
 
-def test_not_root() -> None:
-    assert try_runtimes(SOME, "not root") == ((), {"containers": "not root"})
+@pytest.fixture(autouse=True)
+def root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+
+
+def test_not_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert try_runtimes(SOME) == ((), {"containers": "containers need root"})
 
 
 def test_no_groups() -> None:
-    _, why = try_runtimes(Groups((), None, {"cpu": "no cpu controller: none is offered"}), None)
+    _, why = try_runtimes(Groups((), None, {"cpu": "no cpu controller: none is offered"}))
     assert why == {"containers": "no control groups can be made: no cpu controller: none is offered"}
 
 
 def test_what_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(containers, "_PARTS", {str(tmp_path / "tini-static"): "apt-get install tini"})
-    assert try_runtimes(SOME, None)[1]["containers"].endswith("tini-static is missing: apt-get install tini")
+    assert try_runtimes(SOME)[1]["containers"].endswith("tini-static is missing: apt-get install tini")
     monkeypatch.setattr(containers, "_PARTS", {})
     monkeypatch.setattr(containers, "_SYSTEM_PATH", str(tmp_path))
-    working, why = try_runtimes(SOME, None)
+    working, why = try_runtimes(SOME)
     assert working == () and why["containers"] == why["runc"] == "runc is not installed: apt-get install runc"
     assert why["crun"] == "crun is not installed: apt-get install crun"
 
@@ -39,7 +45,7 @@ def test_one_that_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(containers, "_PARTS", {})
     monkeypatch.setattr(containers, "_try", lambda name, groups: None if name == "crun" else f"{name}: broken")
     monkeypatch.setattr("shutil.which", lambda name, path: None if name == "runsc" else f"/bin/{name}")
-    working, why = try_runtimes(SOME, None)
+    working, why = try_runtimes(SOME)
     assert working == ("crun",) and why["runc"] == "runc: broken" and "containers" not in why
 
 

@@ -28,12 +28,9 @@ _PATIENCE = 30.0
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def try_runtimes(groups: Groups, no_users: str | None) -> tuple[tuple[str, ...], dict[str, str]]:
-    """-> those that work; why `containers` cannot be had, or one of the runtimes. Some 0.1 s.
-
-    `no_users`: why no other user can be switched to, if so.
-    """
-    why = no_users or _lacking(groups)
+def try_runtimes(groups: Groups) -> tuple[tuple[str, ...], dict[str, str]]:
+    """-> those that work; why `containers` cannot be had, or one of the runtimes. Some 0.1 s."""
+    why = "containers need root" if os.geteuid() != 0 else _lacking(groups)
     if why:
         return (), {"containers": why}
     installed = [name for name in RUNTIMES if shutil.which(name, path=_SYSTEM_PATH)]
