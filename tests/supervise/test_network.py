@@ -162,7 +162,8 @@ def reaches(host: str, port: int) -> str:
 @in_network
 async def test_it_is_made_once_and_removed(own: Network) -> None:
     before = links()
-    assert own.address is None
+    await own.check()
+    assert own.address is None and links() == before
     await own.make()
     assert own.address == "10.177.0.1" and FORWARDING.read_text().strip() == "1"
     (link,) = json.loads(run("ip", "-j", "-d", "address", "show", "dev", "fourfold0"))
@@ -256,9 +257,12 @@ async def test_a_later_daemon_finds_it(own: Network) -> None:
     await own.adopt()
     assert own.address is None
     await own.make()
+    await own.allow([19000])
     later = Network(USUAL, Path(unquote(own._owner).removeprefix("fourfold:")))
     await later.adopt()
     assert later.address == "10.177.0.1"
+    await later.allow([])
+    assert "19000" not in run("nft", "list", "ruleset")
     await later.make()
     await later.remove()
     assert links() == ["lo"]
@@ -286,8 +290,9 @@ async def test_another_home_is_refused(own: Network) -> None:
     await beside.make()
     assert tables() == ["fourfold-0", "fourfold-1"]
     within = Network(BridgeNetwork.parse("fourfold2 10.177.8.1/24"), Path("/third"))
-    with pytest.raises(UserError, match=r"10.177.0.0/16 \(fourfold0\) is there already"):
-        await within.make()
+    for refused in (within.check, within.make):
+        with pytest.raises(UserError, match=r"10.177.0.0/16 \(fourfold0\) is there already"):
+            await refused()
 
 
 @in_network
@@ -326,6 +331,17 @@ async def test_what_another_program_removes_is_made_again(own: Network) -> None:
     run("ip", "link", "delete", "fourfold0")
     await own.make()
     assert "fourfold0" in links()
+
+
+@in_network
+async def test_what_was_not_let_through_is_tried_again(own: Network) -> None:
+    await own.make()
+    run("nft", "delete", "table", "inet", "fourfold-0")
+    with pytest.raises(WorldError, match="cannot set up the network of containers: nft -f: "):
+        await own.allow([19000])
+    own._mend()
+    await own.allow([19000, 19001])
+    assert "{ 19000, 19001 }" in run("nft", "list", "set", "inet", "fourfold-0", "ports")
 
 
 @in_network

@@ -52,6 +52,8 @@ class GatewayTraffic:
         """Why the last attempt to bring the gateway there failed."""
         self.left_out: dict[str, str] = {}
         """Apps whose routes the gateway cannot have beside the others', and why."""
+        self._no_bridge = ""
+        """Why there is none, as told last."""
         self._delay = RETRY_SECONDS
         self._again: asyncio.TimerHandle | None = None
         self._serving: list[tuple[str, int]] = []
@@ -149,7 +151,11 @@ class GatewayTraffic:
             backends = self.config().backends
             await self._network.allow({each.internal_port for each in backends if each.internal_port})
         except FourfoldError as error:
-            log.error("%s", error)
+            if str(error) != self._no_bridge:
+                log.error("%s", error)
+            self._no_bridge = str(error)
+        else:
+            self._no_bridge = ""
 
     async def _bring(self) -> None:
         await self._bridge()

@@ -59,6 +59,9 @@ class Network:
         self._index: int | None = None
         """Of the interface that was made or found."""
         self._ports: frozenset[int] = frozenset()
+        """To be reached from the bridge."""
+        self._open: frozenset[int] | None = None
+        """Those that are; None: not known."""
 
     @property
     def address(self) -> str | None:
@@ -70,17 +73,21 @@ class Network:
         if missing() is None:
             await self._locked(self._adopt)
 
+    async def check(self) -> None:
+        """Refuse what `make` would, before anything is built for it; quick once it is made. UserError, WorldError."""
+        if not self._is_there():
+            await self._locked(self._check)
+
     async def make(self) -> None:
         """Have it; quick when it is there. UserError: addresses or name are another's; WorldError: the system's no."""
-        if self._index is None or self._index != self._present():
-            await self._locked(self._make)
+        if not self._is_there():
+            await self._locked(self._make_once)
 
     async def allow(self, ports: Collection[int]) -> None:
         """Those of the gateway's internal listeners, from now on. WorldError."""
-        if self._ports != (wanted := frozenset(ports)):
-            self._ports = wanted
-            if self._index is not None:
-                await self._locked(lambda: self._nft(bridge.allow(self.network, self._ports)))
+        self._ports = frozenset(ports)
+        if self._index is not None and self._open != self._ports:
+            await self._locked(self._allow)
 
     async def remove(self) -> None:
         """When nothing is on it any more. What does not go is told in the log."""
@@ -109,32 +116,54 @@ class Network:
         if link is not None and self._is_ours(link) and self._addresses() == [str(self.network.address)]:
             self._index = link["ifindex"]
 
-    def _make(self) -> None:
-        """Also of something half-made, or made with other settings."""
+    def _looked(self) -> tuple[bool, list[dict[str, Any]]]:
+        """-> whether it is there as it is to be, and all routes of this host. UserError: something is in its way."""
         if (why := missing()) is not None:
             raise UserError(f"cannot make the network of containers: {why}", "`fourfold doctor` tells what is missing")
         link = self._link()
+        fits = False
         if link is not None:
             self._refuse_others(link)
-            if not self._is_ours(link) or self._addresses() != [str(self.network.address)]:
+            fits = self._is_ours(link) and self._addresses() == [str(self.network.address)]
+            if not fits:
                 self._refuse_used()
-                self._ip("link", "delete", "dev", self.network.name)
-                link = None
         routes = self._asked("-4", "route", "show", "table", "all")
         if taken := bridge.overlap(self.network, routes):
             raise UserError(
                 f"cannot make the bridge {self.network.name} with {self.network.address}: {taken} is there already",
                 f'choose another network: bridge = "{self.network.name} 10.201.0.1/16" in fourfold.toml',
             )
-        if link is None:
+        return fits, routes
+
+    def _check(self) -> None:
+        self._looked()
+
+    def _make_once(self) -> None:
+        """Many are started at once, and all want it."""
+        if not self._is_there():
+            self._make()
+
+    def _make(self) -> None:
+        """Also of something half-made, or made with other settings."""
+        fits, routes = self._looked()
+        if not fits:
+            if self._present():
+                self._ip("link", "delete", "dev", self.network.name)
             self._ip("-batch", "-", given=bridge.make(self.network, self._mtu(routes), self._owner))
         self._forward()
-        self._nft(bridge.rules(self.network, self._ports))
+        ports = self._ports
+        self._nft(bridge.rules(self.network, ports))
+        self._open = ports
         self._beside_docker()
         self._index = self._present()
 
+    def _allow(self) -> None:
+        ports = self._ports
+        self._nft(bridge.allow(self.network, ports))
+        self._open = ports
+
     def _mend(self) -> None:
-        if self._index != self._present() or not self._has_rules():
+        if not self._is_there() or not self._has_rules():
             log.warning("the bridge %s or its rules were removed by another program: made again", self.network.name)
             self._make()
         self._forward()
@@ -185,6 +214,10 @@ class Network:
 
     def _is_ours(self, link: dict[str, Any]) -> bool:
         return bool(link.get("ifalias") == self._owner)
+
+    def _is_there(self) -> bool:
+        """The very interface that was made or found."""
+        return self._index is not None and self._index == self._present()
 
     def _present(self) -> int | None:
         """Without asking a program; /sys would show the network that it was mounted in."""
