@@ -80,6 +80,7 @@ TEST = (
     Part(command("zstd"), "zstd"),
     Part(command("buildah"), "buildah"),
     Part(command("docker-registry"), "docker-registry"),
+    Part(command("dockerd"), "docker.io"),
 )
 BENCH = (
     *DEMO,
