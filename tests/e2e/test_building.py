@@ -35,7 +35,7 @@ def build(home: Home, file: Path, *arguments: str, code: int = 0) -> subprocess.
 def test_images_without_a_deployment(home: Home, other: Home, tmp_path: Path) -> None:
     text = web_file(home.port, extra="secrets: [PASSWORD]", GREETING="hello")
     file = home.app(text)
-    home.run("secrets", "set", "-a", "app", "PASSWORD=hunter2-hunter2")
+    home.run("secrets", "set", "-a", "app", "PASSWORD", stdin="hunter2-hunter2")
     refused = build(home, file, "--format", "oci", "--to", str(tmp_path / "x"), code=2)
     assert "it is built for pattern process" in refused.stderr and "--as container" in refused.stderr
     assert "web is built" in build(home, file, "--as", "container").stdout

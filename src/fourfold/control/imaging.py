@@ -12,11 +12,13 @@ from fourfold.build.oci import transport
 from fourfold.build.oci.compose import Composed
 from fourfold.build.oci.export import Archive, Exporter, archive, write_layout
 from fourfold.control import views as v
+from fourfold.control.changes import overrides_for
 from fourfold.control.checks import chosen, read_app
 from fourfold.control.operations import Operation
 from fourfold.control.parts import Parts
-from fourfold.control.wishes import wish_of
+from fourfold.control.wishes import check_overrides, located, source_of
 from fourfold.errors import UserError
+from fourfold.spec.model import App
 from fourfold.store import trees
 from fourfold.store.artifacts import Artifact
 from fourfold.store.compressed import CompressedLayers
@@ -96,8 +98,16 @@ class Imaging:
 
     def _requests(self, request: v.UpRequest) -> list[BuildRequest]:
         app = read_app(request.spec)
-        wishes = [wish_of(self._parts, app, name, request) for name in chosen(app, request.services)]
-        return [BuildRequest(app.app, wish.name, wish.spec, wish.source, wish.pattern) for wish in wishes]
+        return [self._request(app, name, request) for name in chosen(app, request.services)]
+
+    def _request(self, app: App, name: str, request: v.UpRequest) -> BuildRequest:
+        """As `wish_of`, but for its secrets: nothing that is built has any."""
+        spec = located(app.services[name], Path(request.file).parent)
+        row = self._parts.registry.services.get(f"{app.app}.{name}")
+        given = request.overrides.get(name, {})
+        check_overrides(name, given)
+        pattern = overrides_for(row, given, request.reset, spec).get("pattern", spec.pattern)
+        return BuildRequest(app.app, name, spec, source_of(self._parts, spec, name, request), pattern=str(pattern))
 
 
 def _no_log(line: str) -> None:

@@ -17,7 +17,7 @@ MOST_INSTANCES = 10_000
 
 def wish_of(parts: Parts, app: App, name: str, request: UpRequest) -> Wish:
     spec = located(app.services[name], Path(request.file).parent)
-    source = _source(parts, spec, name, request)
+    source = source_of(parts, spec, name, request)
     row = parts.registry.services.get(f"{app.app}.{name}")
     digest = parts.store.secrets.digest(app.app, {use.name for use in spec.secrets})
     given = request.overrides.get(name, {})
@@ -25,7 +25,7 @@ def wish_of(parts: Parts, app: App, name: str, request: UpRequest) -> Wish:
     return Wish(name, spec, source, digest, overrides_for(row, given, request.reset, spec), request.rebuild)
 
 
-def _source(parts: Parts, spec: Service, name: str, request: UpRequest) -> str:
+def source_of(parts: Parts, spec: Service, name: str, request: UpRequest) -> str:
     """Digest of what it is built from; of an empty source for a ready-made image."""
     if spec.image is not None:
         return parts.sources.put(Manifest.of(()))
