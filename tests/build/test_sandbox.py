@@ -36,6 +36,7 @@ def test_root_becomes_the_builds_user_inside() -> None:
     assert inside == [
         "/usr/bin/setpriv", "--reuid=799999", "--regid=799999", "--clear-groups", "--no-new-privs",
         "/bin/sh", "-c", _AFTER_OTHERS, "sh",
+        "/usr/bin/nice", "-n", "10",
         "/usr/bin/prlimit", "--nproc=100", "--data=200", "--fsize=300", "--core=0", "--", "make", "all",
     ]  # fmt: skip
     assert "--unshare-user" not in argv

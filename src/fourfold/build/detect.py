@@ -9,7 +9,7 @@ from types import ModuleType
 from fourfold.build.builders import go, java, node, python, ruby, static
 from fourfold.build.builders.base import Found
 from fourfold.build.command import build_step, build_text, procfile, run_argv, uses
-from fourfold.build.model import APP, SHIMS, SYSTEM_PATH, BuildPlan, Host, Listing
+from fourfold.build.model import APP, SHIMS, SYSTEM_PATH, BuildPlan, Host, Listing, Runtime
 from fourfold.errors import UserError
 from fourfold.spec.model import Service, Static
 
@@ -128,7 +128,13 @@ def _static(listing: Listing, site: Static, host: Host) -> BuildPlan:
         raise UserError(
             f"cannot serve {folder!r}: the source has no such folder", "look at `static.dir` and ignore files"
         )
-    return BuildPlan(runtime=runtime, files={static.SERVER: static.SERVER_TEXT}, env={"PATH": SYSTEM_PATH}, argv=argv)
+    return BuildPlan(
+        runtime=runtime,
+        runtimes=(runtime,),
+        files={static.SERVER: static.SERVER_TEXT},
+        env={"PATH": SYSTEM_PATH},
+        argv=argv,
+    )
 
 
 def _assemble(
@@ -144,11 +150,14 @@ def _assemble(
     env = {name: value for part in reversed(found) for name, value in part.env.items()}
     files: dict[str, str] = {}
     argv = _argv(listing, service, found)
+    server: tuple[Runtime, ...] = ()
     if site is not None and service.run is None:
-        _, argv = static.server(host, site)
+        python, argv = static.server(host, site)
+        server = (python,)
         files[static.SERVER] = static.SERVER_TEXT
     return BuildPlan(
         runtime=found[0].runtime if found else None,
+        runtimes=(*(part.runtime for part in found), *server),
         layers=tuple(layer for part in found for layer in part.layers),
         steps=(
             *(step for part in found for step in part.before),

@@ -19,7 +19,7 @@ from fourfold.build.workspace import hand_over, no_isolation, trim_cache, worksp
 from fourfold.clock import Clock
 from fourfold.errors import WorldError
 from fourfold.store import trees
-from fourfold.store.artifacts import Artifact, Artifacts, Lock
+from fourfold.store.artifacts import Artifact, Artifacts, Image, Lock
 from fourfold.store.blobs import Blobs
 from fourfold.store.manifest import Manifest
 from fourfold.store.sources import write_tree
@@ -51,6 +51,8 @@ class Workshop:
     blobs: Blobs
     artifacts: Artifacts
     clock: Clock
+    root: tuple[Path, ...] = ()
+    """Layers of the system to build in, lowest first; none: the host's."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Job:
     key: str
     fresh: bool = False
     """Neither layers nor locks of earlier builds are used."""
+    image: Image | None = None
+    """Of a container."""
 
 
 async def make(shop: Workshop, job: Job, log: Callable[[str], None]) -> Artifact:
@@ -77,7 +81,7 @@ async def make(shop: Workshop, job: Job, log: Callable[[str], None]) -> Artifact
         log("WARNING: what it runs, packages' own code too, can read and change what its user can.")
     steps = _Steps(shop, Output(log))
     try:
-        async with workspace(shop.work, shop.cache, shop.host, shop.mode, shop.owner, shop.registry) as made:
+        async with workspace(shop.work, shop.cache, shop.host, shop.mode, shop.owner, shop.registry, shop.root) as made:
             box = replace(made, groups=shop.groups, path=plan.runtime.folders if plan.runtime else ())
             layers = Layers(shop.layers, link=os.geteuid() == 0 or not plan.steps)
             kept = [
@@ -166,6 +170,7 @@ def _publish(shop: Workshop, job: Job, locks: dict[str, Lock], box: Box) -> Arti
             locks=locks,
             size=size,
             built_at=shop.clock.now(),
+            image=job.image,
         )
     )
 

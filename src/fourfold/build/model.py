@@ -18,6 +18,7 @@ APP = "/app"
 OWN = ".fourfold"
 """Folder in the tree for what the builders add."""
 SHIMS = f"{OWN}/shims"
+THIS_HOST = "this host"
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -48,6 +49,8 @@ class Host:
     """Other programs that builders ask for, with their paths: `uv`, `npm`, `mvn`, `bundle`, `javac`."""
     abi: str = ""
     """Machine and C library, such as `x86_64 glibc 2.36`: what is built here runs only where these are the same."""
+    place: str = THIS_HOST
+    """What errors call it."""
 
     def family(self, prefix: str) -> list[Runtime]:
         """Runtimes of one language, the host's default first, then newest first: `family("python")`."""
@@ -171,6 +174,8 @@ class BuildPlan:
     """The build makes a JAR: take the one with a Main-Class in the result."""
     notes: tuple[str, ...] = ()
     """Sentences for the build log: what was found, what was guessed."""
+    runtimes: tuple[Runtime, ...] = ()
+    """All that building and running need, the main one first."""
 
     def identity(self) -> dict[str, Any]:
         """All that decides the artifact's bytes; not `argv`, so that another `run` needs no new build."""

@@ -20,6 +20,8 @@ Mode = Literal["root", "user", "none"]
 HOME = "/home/build"
 TOOLS = "/tools"
 BWRAP = "/usr/bin/bwrap"
+HOST = "/host"
+"""In another root: where the host's /usr is, for the few programs of ours that a step is started with."""
 
 _ETC = (
     "alternatives", "ca-certificates", "ca-certificates.conf", "gemrc", "host.conf", "ld.so.cache", "ld.so.conf",
@@ -54,6 +56,20 @@ class Registry:
 
 
 @dataclass(frozen=True)
+class Root:
+    """Another system than the host's for the steps of a build: a base, or an image."""
+
+    layers: tuple[str, ...]
+    """Folders, lowest first."""
+    mount: str
+    """Where they are put together for the build; a single layer is its own."""
+    entries: Mapping[str, str]
+    """What is at its top and in its /etc, without the slash at the front -> where it leads, if it is a link."""
+    loader: tuple[str, ...]
+    """The command line, as seen inside, that starts a program of the host which lies below HOST."""
+
+
+@dataclass(frozen=True)
 class Box:
     """Where the steps of one build run."""
 
@@ -74,12 +90,20 @@ class Box:
     bounds: Bounds = Bounds()
     groups: tuple[str, ...] = ()
     """Folders of the control groups that bound a build as a whole; none where this host lets none be made."""
+    root: Root | None = None
+    """None: steps run in the host's own /usr."""
 
 
 _JOIN = 'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 125; shift; done; shift; exec "$@"'
-_AFTER_OTHERS = '{ echo 10 > /proc/self/autogroup; } 2>/dev/null; exec /usr/bin/nice -n 10 "$@"'
+_AFTER_OTHERS = '{ echo 10 > /proc/self/autogroup; } 2>/dev/null; exec "$@"'
 """Builds yield the CPU to services. Where the kernel groups processes by session, niceness counts within a session,
 and the session has a niceness of its own: sched(7), "The autogroup feature"."""
+_OVERLAY = 'mount -t overlay -o "ro,$1" overlay "$2" && shift 2 && exec "$@"'
+_NOT_SHOWN = {
+    "app", "cache", "dev", "etc", "home", "host", "proc", "root", "run", "sys", "tmp", "tools",
+    "etc/group", "etc/hostname", "etc/hosts", "etc/mtab", "etc/passwd", "etc/pip.conf", "etc/resolv.conf",
+}  # fmt: skip
+"""Of another root: what a build has of its own, or none of."""
 
 # Helper programs by full path: PATH starts with folders of the work tree, and setpriv is still started as root.
 
@@ -91,6 +115,7 @@ def step_argv(step: Step, box: Box) -> list[str]:
         return [*join, *_as_user(box), *_bounded(step, box)]
     argv = [
         *join,
+        *_mounted(box.root),
         BWRAP,
         "--die-with-parent",
         "--new-session",
@@ -100,7 +125,7 @@ def step_argv(step: Step, box: Box) -> list[str]:
     ]
     argv += ["--unshare-user"] if box.mode == "user" else []
     argv += [] if step.network else ["--unshare-net"]
-    argv += ["--hostname", "build", "--proc", "/proc", "--dev", "/dev", *_usr(), *_etc(step, box)]
+    argv += ["--hostname", "build", "--proc", "/proc", "--dev", "/dev", *_system(step, box)]
     argv += [*_memory("/tmp", box.bounds.scratch), *_memory("/dev/shm", box.bounds.shared)]
     argv += _folder(TOOLS) + [
         word for name, path in box.tools.items() for word in ("--ro-bind", path, f"{TOOLS}/{name}")
@@ -154,6 +179,38 @@ def _placed(text: str, box: Box) -> str:
     )
 
 
+def _mounted(root: Root | None) -> list[str]:
+    """An overlay of several layers, in a mount namespace of its own: it ends with the step."""
+    if root is None or len(root.layers) == 1:
+        return []
+    lower = ":".join(reversed(root.layers))
+    return ["/usr/bin/unshare", "--mount", "/bin/sh", "-c", _OVERLAY, "sh", f"lowerdir={lower}", root.mount]
+
+
+def _system(step: Step, box: Box) -> list[str]:
+    if box.root is None:
+        return [*_usr(), *_etc(step, box)]
+    argv = [*_folder("/etc")]
+    for name, target in sorted(box.root.entries.items()):
+        if name in _NOT_SHOWN:
+            continue
+        argv += ["--symlink", target, f"/{name}"] if target else ["--ro-bind", f"{box.root.mount}/{name}", f"/{name}"]
+    if step.network:
+        argv += [word for name in _ETC_NETWORK for word in ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")]
+        # Mirrors of companies are certified by authorities that only the host knows.
+        argv += ["--ro-bind-try", "/etc/ssl/certs", "/etc/ssl/certs"] if "etc/ssl" in box.root.entries else []
+    return [*argv, *_accounts(box), *_folder(HOST), "--ro-bind", "/usr", f"{HOST}/usr"]
+
+
+def _accounts(box: Box) -> list[str]:
+    return [word for name in ("passwd", "group") for word in ("--ro-bind", str(box.files / name), f"/etc/{name}")]
+
+
+def _helper(name: str, box: Box) -> list[str]:
+    """A program of the host, which the root of the steps may not have, or only for another C library."""
+    return [*box.root.loader, f"{HOST}/usr/bin/{name}"] if box.root else [f"/usr/bin/{name}"]
+
+
 def _usr() -> list[str]:
     """/usr and the links to it at the top (all distributions that matter have merged /usr by now)."""
     links = [
@@ -166,8 +223,7 @@ def _etc(step: Step, box: Box) -> list[str]:
     names = (*_ETC, *_ETC_NETWORK) if step.network else _ETC
     shared = [word for name in names for word in ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")]
     java = [word for path in box.show if path.startswith("/etc/") for word in ("--ro-bind-try", path, path)]
-    own = [word for name in ("passwd", "group") for word in ("--ro-bind", str(box.files / name), f"/etc/{name}")]
-    return [*_folder("/etc"), *_folder("/etc/ssl"), *shared, *java, *own]
+    return [*_folder("/etc"), *_folder("/etc/ssl"), *shared, *java, *_accounts(box)]
 
 
 def _folder(path: str) -> list[str]:
@@ -189,11 +245,12 @@ def _shown(path: str) -> list[str]:
 def _as_user(box: Box) -> list[str]:
     if box.uid == 0:
         return []
-    return ["/usr/bin/setpriv", f"--reuid={box.uid}", f"--regid={box.gid}", "--clear-groups", "--no-new-privs"]
+    return [*_helper("setpriv", box), f"--reuid={box.uid}", f"--regid={box.gid}", "--clear-groups", "--no-new-privs"]
 
 
 def _bounded(step: Step, box: Box) -> list[str]:
     bounds = box.bounds
     limits = [f"--nproc={bounds.processes}", f"--data={bounds.data}", f"--fsize={bounds.file}", "--core=0"]
     argv = [_placed(word, box) for word in step.argv] if box.mode == "none" else list(step.argv)
-    return ["/bin/sh", "-c", _AFTER_OTHERS, "sh", "/usr/bin/prlimit", *limits, "--", *argv]
+    nice = [*_helper("nice", box), "-n", "10"]
+    return ["/bin/sh", "-c", _AFTER_OTHERS, "sh", *nice, *_helper("prlimit", box), *limits, "--", *argv]

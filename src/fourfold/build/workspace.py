@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
+from fourfold.build.bases.look import root_of
 from fourfold.build.host import usable
 from fourfold.build.model import Host
 from fourfold.build.registry import copy_home
-from fourfold.build.sandbox import BWRAP, Bounds, Box, Mode, Registry
+from fourfold.build.sandbox import BWRAP, TOOLS, Bounds, Box, Mode, Registry
 from fourfold.store import trees
+
+UV = "uv-itself"
+"""Its name in another root, where `uv` is a script."""
 
 
 def find_mode(uid: int) -> Mode:
@@ -53,13 +59,22 @@ def no_isolation() -> tuple[str, str]:
 
 @asynccontextmanager
 async def workspace(
-    work: Path, cache: Path, host: Host, mode: Mode, owner: tuple[int, int], registry: Registry
+    work: Path,
+    cache: Path,
+    host: Host,
+    mode: Mode,
+    owner: tuple[int, int],
+    registry: Registry,
+    layers: Sequence[Path] = (),
 ) -> AsyncIterator[Box]:
     """A `Box` with an absent `tree` to fill (and to hand over with `hand_over`); removed at the end, whatever happens.
 
     `owner` is the uid and gid of the build's user: another one than ours only if we are root.
+    `layers`: the root to build in, lowest first; none: the host's.
     """
     box = await asyncio.to_thread(_make, work, cache, host, mode, owner, registry)
+    if layers:
+        box = await asyncio.to_thread(_in_root, box, layers)
     try:
         yield box
     finally:
@@ -92,6 +107,20 @@ def _make(work: Path, cache: Path, host: Host, mode: Mode, owner: tuple[int, int
         registry=registry,
         bounds=Bounds(processes=_in_use(owner[0]) + Bounds.processes),
     )
+
+
+def _in_root(box: Box, layers: Sequence[Path]) -> Box:
+    """uv is started by the host's loader: the root may have another C library, or none that is new enough."""
+    mount = box.files / "root"
+    mount.mkdir()
+    root = root_of(layers, mount)
+    tools = {}
+    if uv := box.tools.get("uv"):
+        script = box.files / "uv"
+        script.write_text(f'#!/bin/sh\nexec {shlex.join(root.loader)} {TOOLS}/{UV} "$@"\n')
+        script.chmod(0o755)
+        tools = {"uv": str(script), UV: uv}
+    return replace(box, root=root, tools=tools, show=())
 
 
 def _within_reach(tool: str, place: Path) -> str:

@@ -41,6 +41,8 @@ class Record:
     image: Image
     argv: tuple[str, ...] = ()
     """Entrypoint and Cmd; empty for a base."""
+    made_at: float = 0.0
+    """When a base was made."""
 
 
 class Images:
@@ -178,4 +180,6 @@ def _key(name: str) -> str:
 
 def _read(path: Path) -> Record:
     data = json.loads(path.read_bytes())
-    return Record(data["name"], data["digest"], image_from_json(data["image"]), tuple(data["argv"]))
+    return Record(
+        data["name"], data["digest"], image_from_json(data["image"]), tuple(data["argv"]), data.get("made_at", 0.0)
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fourfold.build.model import Host, Layer, Runtime, Step
+from fourfold.build.model import THIS_HOST, Host, Layer, Runtime, Step
 from fourfold.errors import UserError
 
 TITLES = {"python": "Python", "nodejs": "Node.js", "java": "Java", "ruby": "Ruby", "go": "Go"}
@@ -48,18 +48,21 @@ def choose(host: Host, prefix: str, wanted: str | None, why: str = "runtime") ->
         return match
     there = ", ".join(runtime.name for runtime in found) or f"no {title} at all"
     name = wanted or title
-    install = " or ".join(
-        part for part in ("install it" if wanted else f"install {title}", _alternative(found)) if part
-    )
+    install = "choose another `container.base`"
+    if host.place == THIS_HOST:
+        install = "install it" if wanted else f"install {title}"
     because = "" if why == "runtime" else f" ({why} asks for it)"
-    raise UserError(f"cannot use {name}{because}: this host has {there}", install)
+    hint = " or ".join([install, *_alternative(found)])
+    raise UserError(f"cannot use {name}{because}: {host.place} has {there}", hint)
 
 
-def _alternative(found: list[Runtime]) -> str:
-    return f"say `runtime: {found[0].name}`" if found else ""
+def _alternative(found: list[Runtime]) -> list[str]:
+    return [f"say `runtime: {found[0].name}`"] if found else []
 
 
 def need_tool(host: Host, name: str, package: str, why: str) -> str:
     if path := host.tools.get(name):
         return path
+    if host.place != THIS_HOST:
+        raise UserError(f"cannot build: {why} needs `{name}`, which {host.place} does not have", "use another base")
     raise UserError(f"cannot build: {why} needs `{name}`, which this host does not have", f"apt install {package}")

@@ -115,7 +115,7 @@ def _check_managers(package: Mapping[str, Any], host: Host, build: str) -> None:
     for match in _COMMAND.finditer(build):
         if match[1] not in host.tools and match[1] not in wanted:
             raise UserError(
-                f"cannot run `{match[1]}` in `build`: this host has none that builds can use",
+                f"cannot run `{match[1]}` in `build`: {host.place} has none that builds can use",
                 f"call npm instead (dependencies are installed by then), or `npm install --save-dev {match[1]}`",
             )
 
@@ -188,7 +188,7 @@ def _version(listing: Listing, package: Mapping[str, Any], wanted: str | None, h
     fitting = next((major for major in majors if satisfies(major, asked)), None)
     if fitting is None:
         raise UserError(
-            f"cannot use Node.js {asked} (engines in package.json asks for it): this host has "
+            f"cannot use Node.js {asked} (engines in package.json asks for it): {host.place} has "
             + (", ".join(f"nodejs{major}" for major in majors) or "no Node.js at all"),
             "install it, or say `runtime: nodejsNN` to use another one",
         )

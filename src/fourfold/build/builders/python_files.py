@@ -60,9 +60,9 @@ def interpreter(listing: Listing, project: dict[str, Any], host: Host, wanted: s
     fitting = next((each for each in candidates if _fits(each, allowed)), None)
     if fitting is None and candidates:
         have = ", ".join(runtime.name for runtime in there)
-        which = f"{name} ({why})" if name else "this host's Python"
+        which = f"{name} ({why})" if name else f"the Python of {host.place}"
         raise UserError(
-            f"cannot use {which}: requires-python in pyproject.toml is {asked!r}, and this host has {have}",
+            f"cannot use {which}: requires-python in pyproject.toml is {asked!r}, and {host.place} has {have}",
             "install a Python that fits, or change requires-python",
         )
     return fitting or choose(host, "python", None)
