@@ -67,6 +67,7 @@ DEMO = (
     Part(command("npm"), "npm"),
     Part(command("javac"), "default-jdk-headless"),
     Part(command("ruby"), "ruby"),
+    Part(command("mmdebstrap"), "mmdebstrap"),
 )
 TEST = (
     *DEMO,

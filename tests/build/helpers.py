@@ -87,8 +87,12 @@ class Home:
         return self.sources.put(packed.manifest)
 
     async def build(self, source: Path, service: str = "web", fresh: str = "", **spec: Any) -> Artifact:
-        request = BuildRequest("shop", service, Service.model_validate(spec), self.send(source), fresh)
-        return await self.builder.build(request, self.lines.append)
+        return await self.builder.build(self.request(source, service, fresh, **spec), self.lines.append)
+
+    def request(self, source: Path, service: str = "web", fresh: str = "", **spec: Any) -> BuildRequest:
+        """Of the pattern that `spec` names."""
+        model = Service.model_validate(spec)
+        return BuildRequest("shop", service, model, self.send(source), model.pattern, fresh)
 
     @property
     def left_over(self) -> list[Path]:

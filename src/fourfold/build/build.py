@@ -12,22 +12,27 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext,
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fourfold.build.bases.bases import Bases
+from fourfold.build.bases.look import look
+from fourfold.build.container import Containers
 from fourfold.build.detect import detect
 from fourfold.build.host import find_host, stamp
 from fourfold.build.inspect import listing_of
 from fourfold.build.layers import layer_key
 from fourfold.build.make import BuildLimits, Job, Workshop, make
 from fourfold.build.model import BuildPlan, Host, Listing
+from fourfold.build.oci.dockerfile import Recipe, check_dockerfile, dockerfile_image, find_tool
 from fourfold.build.registry import find_registry
-from fourfold.build.sandbox import Mode
+from fourfold.build.sandbox import Mode, Registry
 from fourfold.build.unpack import unpack
-from fourfold.build.workspace import find_mode, no_isolation
+from fourfold.build.workspace import find_mode, no_isolation, workspace
 from fourfold.clock import Clock
 from fourfold.errors import NotFoundError, UserError
 from fourfold.paths import Paths
 from fourfold.spec.model import Service
-from fourfold.store.artifacts import Artifact, Artifacts
+from fourfold.store.artifacts import Artifact, Artifacts, Image
 from fourfold.store.blobs import Blobs
+from fourfold.store.images import Images, Record
 from fourfold.store.manifest import Entry, Manifest
 from fourfold.store.sources import Sources
 
@@ -81,6 +86,8 @@ class Builder:
         self._blobs = Blobs(paths)
         self._sources = Sources(paths, self._blobs)
         self._artifacts = Artifacts(paths)
+        images = Images(paths)
+        self._containers = Containers(paths, images, Bases(paths, clock, images), self._artifacts, self)
         self._zips: dict[str, str] = {}
         """Digest of a zip -> of the source in it."""
         self._given = host
@@ -100,18 +107,33 @@ class Builder:
         Raises UserError when the source or the spec cannot be built on this host (found out before anything runs) and
         WorldError when a step fails, takes too long, or makes what cannot be used.
         """
-        host = await self._find_host()
-        listing, plan = await asyncio.to_thread(self._plan, request, host)
+        if request.pattern == "container":
+            return await self._containers.build(request, log)
+        host = await self.host()
+        listing, plan = await self.read(request, host)
+        return await self.make(request, host, listing, plan, log)
+
+    async def make(
+        self,
+        request: BuildRequest,
+        host: Host,
+        listing: Listing,
+        plan: BuildPlan,
+        log: Callable[[str], None],
+        image: Image | None = None,
+        root: Sequence[Path] = (),
+    ) -> Artifact:
+        """What `plan` says, in the host's own root or in that of the layers `root`, lowest first."""
         layers = [layer_key(layer, listing, host, plan.runtime, request.scope) for layer in plan.layers]
         key = build_key(request.source, plan, layers, host, request.fresh)
         async with AsyncExitStack() as held:
             # One build per key, and one per service: its cache is for one at a time.
             for name in (key, request.scope) if plan.layers or plan.steps else (key,):
-                await held.enter_async_context(self._lock(name))
+                await held.enter_async_context(self.lock(name))
             found = await asyncio.to_thread(self._artifacts.find, key)
             if found is not None:
                 return replace(found, argv=plan.argv or found.argv)
-            await self._require_isolation(request, plan)
+            await self.require_isolation(request, plan, inside=bool(root))
             for note in plan.notes:
                 log(note)
             groups: tuple[str, ...] = ()
@@ -119,15 +141,26 @@ class Builder:
                 await held.enter_async_context(self._slots)
                 groups = await held.enter_async_context(self._confine())
             shop = await self._workshop(host, request, groups, isolate=bool(plan.layers or plan.steps))
-            job = Job(request.service, request.source, listing, plan, tuple(layers), key, fresh=bool(request.fresh))
+            shop = replace(shop, root=tuple(root))
+            job = Job(request.service, request.source, listing, plan, tuple(layers), key, bool(request.fresh), image)
             return await make(shop, job, log)
 
     async def plan(self, request: BuildRequest) -> BuildPlan:
         """How it would be built, without building: for `fourfold plan` and `validate`. Raises UserError as `build`."""
-        host = await self._find_host()
-        _, plan = await asyncio.to_thread(self._plan, request, host)
-        await self._require_isolation(request, plan)
+        if request.pattern == "container":
+            return await self._containers.plan(request)
+        _, plan = await self.read(request, await self.host())
+        await self.require_isolation(request, plan)
         return plan
+
+    async def look(self, request: BuildRequest, name: str, root: Sequence[Path]) -> Host:
+        """What the image `name` has to build with and run on; its layers are `root`."""
+        await self.require_isolation(request, None, inside=True)
+        host = await self.host()
+        shop = await self._workshop(host, request, (), isolate=True)
+        async with workspace(shop.work, shop.cache, host, shop.mode, shop.owner, Registry(), root) as box:
+            await asyncio.to_thread(box.tree.mkdir)
+            return await look(box, name, host)
 
     async def isolation(self) -> Mode:
         """How builds are kept apart from the host; asked again while they are not, since that can be mended."""
@@ -135,16 +168,44 @@ class Builder:
             self._mode = await asyncio.to_thread(find_mode, os.geteuid())
         return self._mode
 
-    async def _require_isolation(self, request: BuildRequest, plan: BuildPlan) -> None:
-        """As root, code of others would run on the bare host. A user's builds run with what is that user's anyway."""
-        if not (plan.layers or plan.steps) or not self._root or self._unisolated:
+    async def dockerfile(self, request: BuildRequest, images: Images, log: Callable[[str], None]) -> Record:
+        """What the service's own Dockerfile gives. Raises UserError and WorldError."""
+        async with AsyncExitStack() as held:
+            await held.enter_async_context(self.lock(request.scope))
+            await held.enter_async_context(self._slots)
+            groups = await held.enter_async_context(self._confine())
+            recipe = replace(self._dockerfile(request), groups=groups)
+            work, fresh = self._paths.work, bool(request.fresh)
+            return await dockerfile_image(recipe, images, self._sources, work, log, fresh=fresh)
+
+    async def require_dockerfile(self, request: BuildRequest) -> None:
+        """Raises UserError where the source has none, or nothing here can build it."""
+        recipe = self._dockerfile(request)
+        check_dockerfile(recipe, await asyncio.to_thread(self._sources.get, request.source))
+        await asyncio.to_thread(find_tool, recipe)
+
+    def _dockerfile(self, request: BuildRequest) -> Recipe:
+        storage = self._paths.caches / request.scope / "buildah"
+        name = request.spec.container.dockerfile or "Dockerfile"
+        return Recipe(request.service, request.source, name, storage, seconds=self._limits.seconds)
+
+    async def require_isolation(self, request: BuildRequest, plan: BuildPlan | None, inside: bool = False) -> None:
+        """As root, code of others would run on the bare host. A user's builds run with what is that user's anyway.
+
+        `inside`: in another root than the host's, which cannot be had without. Raises UserError.
+        """
+        if plan is not None and not (plan.layers or plan.steps):
+            return
+        if not inside and (not self._root or self._unisolated):
             return
         if await self.isolation() == "none":
             why, hint = no_isolation()
+            if inside:
+                raise UserError(f"cannot build {request.service} in another system than this host's: {why}", hint)
             hint += ", or set `unisolated_builds = true` in fourfold.toml to build all the same"
             raise UserError(f"cannot build {request.service} apart from this host: {why}", hint)
 
-    async def _find_host(self) -> Host:
+    async def host(self) -> Host:
         """Looked for again when something was installed meanwhile."""
         if self._given is not None:
             return self._given
@@ -153,7 +214,11 @@ class Builder:
             self._found = (now, await asyncio.to_thread(find_host, os.environ))
         return self._found[1]
 
-    def _plan(self, request: BuildRequest, host: Host) -> tuple[Listing, BuildPlan]:
+    async def read(self, request: BuildRequest, host: Host) -> tuple[Listing, BuildPlan]:
+        """The source and how to build it with what `host` has. Raises UserError."""
+        return await asyncio.to_thread(self._read, request, host)
+
+    def _read(self, request: BuildRequest, host: Host) -> tuple[Listing, BuildPlan]:
         manifest = self._sources.get(request.source)
         if len(manifest.entries) == 1 and manifest.entries[0].path.lower().endswith(".zip"):
             manifest = self._unpacked(manifest.entries[0])
@@ -191,7 +256,7 @@ class Builder:
             clock=self._clock,
         )
 
-    def _lock(self, name: str) -> asyncio.Lock:
+    def lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
 
 

@@ -1,0 +1,73 @@
+"""Where a container's tree is built, as tables."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from fourfold.build.model import BuildPlan, Runtime, Step
+from fourfold.build.standing import interpreter_of, is_inside, needs_compilers, with_path
+from fourfold.store.artifacts import Image
+
+PYTHON, JAVA = Runtime("python3.11", "/usr/bin/python3.11", "3.11"), Runtime("java17", "/usr/bin/java", "17")
+STEP = (Step(("make",)),)
+
+
+@pytest.mark.parametrize(
+    ("plan", "base", "inside"),
+    [
+        (BuildPlan(runtimes=(PYTHON,)), "debian", False),
+        (BuildPlan(runtimes=(PYTHON,), steps=STEP), "debian", True),
+        (BuildPlan(runtimes=(JAVA,), steps=STEP), "debian", False),
+        (BuildPlan(runtimes=(JAVA, PYTHON), steps=STEP), "debian", True),
+        (BuildPlan(steps=STEP), "debian", False),
+        (BuildPlan(steps=STEP), "scratch", False),
+        (BuildPlan(runtimes=(JAVA,), steps=STEP), "docker://alpine", True),
+    ],
+)
+def test_what_is_built_in_the_base(plan: BuildPlan, base: str, inside: bool) -> None:
+    assert is_inside(plan, base) is inside
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "error: [Errno 2] No such file or directory: 'x86_64-linux-gnu-gcc'",
+        "error: command 'x86_64-linux-gnu-gcc' failed: No such file or directory",
+        "sh: 1: make: not found",
+        "gyp ERR! stack Error: not found: make",
+        "mkmf.rb can't find header files for ruby at /usr/lib/ruby/include/ruby.h",
+        "fatal error: Python.h: No such file or directory",
+        "Exception: you need a C compiler to build uWSGI",
+        "ERROR: Unknown compiler(s): [['cc'], ['gcc']]",
+    ],
+)
+def test_a_build_that_lacks_compilers_is_known_by_its_words(line: str) -> None:
+    assert needs_compilers(f"cannot build x: `install` ended with exit code 1\n  {line}")
+
+
+@pytest.mark.parametrize(
+    "line", ["SyntaxError: invalid syntax", "error: package x not found", "make: *** [all] Error 1"]
+)
+def test_other_failures_are_not_tried_again(line: str) -> None:
+    assert not needs_compilers(f"cannot build x: `install` ended with exit code 1\n  {line}")
+
+
+def test_the_path_of_the_image_comes_last() -> None:
+    image = Image(layers=("a",), env={"PATH": "/opt/java/bin:/usr/bin"})
+    assert with_path({"PATH": "/app/bin:/usr/bin"}, image) == {"PATH": "/app/bin:/usr/bin:/opt/java/bin"}
+    assert with_path({}, image) == {}
+
+
+def test_what_loads_a_program() -> None:
+    assert interpreter_of(b"#!/bin/sh -e\n") == "/bin/sh"
+    assert interpreter_of(Path("/usr/bin/env").read_bytes()) is not None
+    static = bytearray(64 + 56)
+    static[:6] = b"\x7fELF\x02\x01"
+    struct.pack_into("<Q", static, 32, 64)
+    struct.pack_into("<HH", static, 54, 56, 1)
+    struct.pack_into("<I", static, 64, 1)
+    assert interpreter_of(bytes(static)) is None
+    assert interpreter_of(b"MZ") == "a program of another kind"
