@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import httpx
 from tests.support.wait import until
 
 from bench.machine import ENV, ROOT, command_line, end, free_ports, processes_of, with_descendants
@@ -93,7 +94,7 @@ class Fourfold:
         self._make_folder()
         with (self.folder / "daemon.log").open("wb") as log:
             self._daemon = subprocess.Popen([FOURFOLD, "daemon"], env=self._env, stdout=log, stderr=log)
-        until(lambda: self._run("daemon", "status").returncode == 0, what="the daemon to answer")
+        until(lambda: self.command("daemon", "status").returncode == 0, what="the daemon to answer")
 
     def _make_folder(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -108,7 +109,14 @@ class Fourfold:
         content = {"gateway": {"listen": f"127.0.0.1:{self.gateway}"}, **content}
         file = self.folder / "fourfold.yaml"
         file.write_text(json.dumps(content))  # JSON is YAML too
-        self._up = subprocess.Popen([FOURFOLD, "up", "-q", "-f", file], env=self._env, stdin=subprocess.DEVNULL)
+        self._up = self.start_command("up", "-q", "-f", str(file))
+
+    def start_command(self, *arguments: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([FOURFOLD, *arguments], env=self._env, stdin=subprocess.DEVNULL)
+
+    def api(self) -> httpx.Client:
+        transport = httpx.HTTPTransport(uds=str(self._home / "run" / "fourfold.sock"))
+        return httpx.Client(transport=transport, base_url="http://fourfold", timeout=60)
 
     def wait(self) -> None:
         """For `up` to end well."""
@@ -117,7 +125,7 @@ class Fourfold:
             raise RuntimeError(f"`fourfold up` ended with exit code {code}; see {self._home}/state/daemon.log")
 
     def status(self) -> dict[str, object]:
-        answer = self._run("status", "-a", "bench", "-o", "json")
+        answer = self.command("status", "-a", "bench", "-o", "json")
         answer.check_returncode()
         status: dict[str, object] = json.loads(answer.stdout)
         return status
@@ -129,14 +137,14 @@ class Fourfold:
         if self._up is not None and self._up.poll() is None:
             self._up.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._run("down", "-a", "bench", "--purge", "-y")
-            self._run("daemon", "stop")
+            self.command("down", "-a", "bench", "--purge", "-y")
+            self.command("daemon", "stop")
         if self._daemon is not None:
             self._daemon.wait(timeout=60)
         end(processes_of(self._home))
         shutil.rmtree(self._home, ignore_errors=True)
 
-    def _run(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
             [FOURFOLD, *arguments], env=self._env, stdin=subprocess.DEVNULL, capture_output=True, timeout=120
         )

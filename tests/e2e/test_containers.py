@@ -90,6 +90,7 @@ def test_nothing_is_left(home: Home) -> None:
             home.spawner().kill()
         else:
             home.kill_daemon()
+            home.start_daemon()
         home.run("down", "-a", "app", "-y")
         until(lambda: traces(home) == before, 30, f"nothing to be left after the {victim} was killed")
 
