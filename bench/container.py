@@ -118,7 +118,7 @@ class Ours:
     def image(self) -> Path:
         """The built image, for Docker to have the same."""
         file = self._base / "image.tar"
-        self._command("build", "web", "-f", str(self._path), "--format", "docker-archive", "--output", str(file))
+        self._command("build", "web", "-f", str(self._path), "--format", "docker-archive", "--to", str(file))
         return file
 
     def edit(self, version: str) -> float:

@@ -46,7 +46,7 @@ def listing(files: Mapping[str, str], main_class: str | None = None) -> Listing:
     return Listing(
         Manifest.of(entries),
         read=lambda entry: contents[entry.sha256],
-        head=lambda entry: contents[entry.sha256][:4],
+        head=lambda entry: contents[entry.sha256][:256],
         main_class=lambda entry: main_class,
     )
 

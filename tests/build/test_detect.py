@@ -312,6 +312,23 @@ def test_a_build_may_use_a_second_language() -> None:
     assert made.runtime is not None and made.runtime.name == "python3.11"
 
 
+CALLED: list[tuple[dict[str, str], dict[str, Any], list[str]]] = [
+    ({"tool": "#!/usr/bin/env python3\n"}, {}, ["python3.11"]),
+    ({"tool": "#!/bin/sh\n"}, {"run": "exec /usr/bin/python3 tool"}, ["python3.11"]),
+    ({"data": ""}, {"run": ["/usr/bin/python3.13", "-m", "http.server"]}, ["python3.13"]),
+    ({"data": ""}, {"run": "cd x && node y"}, ["nodejs20"]),
+    ({"app.py": ""}, {}, ["python3.11"]),
+    ({"tool": "\x7fELF\0"}, {}, []),
+]
+
+
+@pytest.mark.parametrize(("files", "spec", "names"), CALLED)
+def test_interpreters_that_a_command_starts_are_needed_too(
+    files: dict[str, str], spec: dict[str, Any], names: list[str]
+) -> None:
+    assert [runtime.name for runtime in plan(files, **spec).runtimes] == names
+
+
 def test_package_json_says_more_than_a_lone_script() -> None:
     made = plan({"package.json": node(scripts={"start": "node a.js"}), "tool.py": ""})
     assert made.runtime is not None and made.runtime.name == "nodejs20"

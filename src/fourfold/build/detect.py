@@ -23,6 +23,7 @@ _PROGRAMS = {
     "ruby": ("ruby", "bundle", "rackup", "puma", "rails", "rake"),
     "go": ("go",),
 }
+_INTERPRETERS = {"python": ("python", "python3"), "nodejs": ("node",), "java": ("java",), "ruby": ("ruby",)}
 LOOKED_FOR = (
     "a Procfile; a single .jar or executable; a Python package with __main__.py, or app.py or main.py; "
     "`scripts.start` or `main` in package.json, or server.js or index.js; config.ru or app.rb; pom.xml; go.mod; "
@@ -32,6 +33,11 @@ LOOKED_FOR = (
 
 def detect(listing: Listing, service: Service, host: Host) -> BuildPlan:
     """Raises UserError if a runtime is missing (naming those there) or nothing to run is found (naming what may be)."""
+    plan = _detect(listing, service, host)
+    return replace(plan, runtimes=(*plan.runtimes, *_called(plan, listing, host)))
+
+
+def _detect(listing: Listing, service: Service, host: Host) -> BuildPlan:
     if not listing.manifest.entries and service.run is None:
         raise UserError("cannot run an empty source: it has no files", "look at `source` and the ignore files")
     site = service.static or (Static() if service.runtime == "static" else None)
@@ -119,6 +125,23 @@ def _single_executable(listing: Listing, service: Service) -> BuildPlan | None:
         return None
     argv = run_argv(service.run) if service.run else (f"{APP}/{entry.path}",)
     return BuildPlan(executable=(entry.path,), env={"PATH": SYSTEM_PATH}, argv=argv)
+
+
+def _called(plan: BuildPlan, listing: Listing, host: Host) -> list[Runtime]:
+    """Interpreters that nothing is prepared for, and yet its command, or the first line of its script, starts."""
+    argv = plan.argv or ()
+    script = listing.entries.get(argv[0].removeprefix(f"{APP}/")) if argv else None
+    head = listing.head(script) if script is not None and script.link is None else b""
+    line = head.partition(b"\n")[0].decode(errors="replace").removeprefix("#!") if head.startswith(b"#!") else ""
+    text = f"{build_text(list(argv))} {line}"
+    found = []
+    for name in _INTERPRETERS:
+        there = host.family(name)
+        exact = [each for each in there if uses(text, each.path.rpartition("/")[2], each.name)]
+        if any(each.name.startswith(name) for each in plan.runtimes):
+            continue
+        found += (exact or (there if uses(text, *_INTERPRETERS[name]) else []))[:1]
+    return found
 
 
 def _static(listing: Listing, site: Static, host: Host) -> BuildPlan:

@@ -33,7 +33,7 @@ def listing_of(manifest: Manifest, blobs: Blobs) -> Listing:
         if not path.is_file():
             return b""
         with path.open("rb") as file:
-            return file.read(4)
+            return file.read(256)
 
     def main_class(entry: Entry) -> str | None:
         return jar_main_class(blobs.path(entry.sha256)) if entry.link is None else None

@@ -15,6 +15,10 @@ class Identity:
     boot_id: str
 
 
+_SHELLS = {126: "a command that cannot be executed", 127: "no such command"}
+"""What shells and inits mean by it: "Exit Status for Commands" of POSIX.1-2017, XCU 2.8.2."""
+
+
 @dataclass(frozen=True)
 class Exit:
     """How an instance ended. `code` and `signal` are both None when nobody could tell (the spawner was dead)."""
@@ -34,7 +38,10 @@ class Exit:
             return "killed: out of memory"
         if self.signal is not None:
             return f"killed by signal {self.signal}"
-        return "exit status unknown" if self.code is None else f"exit code {self.code}"
+        if self.code is None:
+            return "exit status unknown"
+        meaning = _SHELLS.get(self.code)
+        return f"exit code {self.code} ({meaning})" if meaning else f"exit code {self.code}"
 
 
 @dataclass(frozen=True)
