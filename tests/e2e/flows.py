@@ -125,6 +125,21 @@ class Rollback(Flow):
         return Outcome("v0" if time % 2 else "v1", self.instances)
 
 
+class Move(Flow):
+    """To and fro between two patterns, of one release."""
+
+    def begin(self) -> Outcome:
+        self.home.environ["TEST_PATTERN"] = "process"
+        self.up()
+        return Outcome("v0", self.instances)
+
+    def command(self, time: int) -> tuple[str, ...]:
+        return ("deploy", "-f", str(self.file), "web", "--as", "container" if time % 2 else "process")
+
+    def outcome(self, time: int) -> Outcome:
+        return Outcome("v0", self.instances)
+
+
 class First(Flow):
     """Of an app that is not there yet, gateway and all."""
 

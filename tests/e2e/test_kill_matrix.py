@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 import httpx
+import psutil
 import pytest
 
 from tests.e2e import flows
@@ -47,6 +48,13 @@ def test_some_steps_of(home: Home, kind: type[flows.Flow]) -> None:
     print(f"FOURFOLD_TEST_SEED={seed}")
     last = survive(kind(home), some_steps(random.Random(seed)))
     assert last > POINTS, "it has more steps than that: the fault did not work"
+
+
+@pytest.mark.timeout(1500)
+@pytest.mark.patterns("container")
+@pytest.mark.parametrize("kind", (flows.Flow, flows.Move, flows.ScaleDown))
+def test_some_steps_with_containers(home: Home, kind: type[flows.Flow]) -> None:
+    test_some_steps_of(home, kind)
 
 
 def some_steps(chance: random.Random) -> Iterator[int]:
@@ -123,7 +131,19 @@ def at_rest(home: Home, step: int, *may: flows.Outcome) -> flows.Outcome:
     assert {instance["release"] for instance in service["instances"]} <= {service["release"]}
     found = flows.Outcome(version_served(home, step), len(pids)) if pids else flows.NOTHING
     assert found in may, f"step {step}: {found}, not {' or '.join(map(str, may))}"
-    until(lambda: sorted(p.pid for p in home.of_instances()) == pids, 20, f"step {step}: exactly the processes {pids}")
+    until(lambda: sorted(mains(home)) == pids, 20, f"step {step}: exactly the processes {pids}")
+    return found
+
+
+def mains(home: Home) -> list[int]:
+    """Of the processes of instances those that no other one of them has started: a container's program has an init."""
+    processes = home.of_instances()
+    known = {process.pid for process in processes}
+    found = []
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            if process.ppid() not in known:
+                found.append(process.pid)
     return found
 
 
