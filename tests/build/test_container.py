@@ -98,6 +98,15 @@ def test_an_edit_makes_only_the_tree_again(home: Home, source: Path) -> None:
     assert seconds < 1
 
 
+def test_a_move_keeps_the_versions_of_dependencies(home: Home, source: Path) -> None:
+    write(source, {"requirements.txt": "six\n", "app.py": "import six"})
+    process = asyncio.run(home.build(source, "moved"))
+    home.lines.clear()
+    artifact = build(home, source, "moved")
+    assert dict(artifact.locks) == dict(process.locks)
+    assert "Dependencies have not changed: using the versions of the last build." in home.lines
+
+
 def test_the_base_is_another_system_than_the_host(home: Home, source: Path) -> None:
     looks = (
         "ls /usr/bin/gcc /usr/bin/bwrap /usr/bin/java /var/lib/fourfold; touch /usr/x /etc/x; ls /host/usr/bin/env; "

@@ -18,7 +18,7 @@ from fourfold.build.container import Containers
 from fourfold.build.detect import detect
 from fourfold.build.host import find_host, stamp
 from fourfold.build.inspect import listing_of
-from fourfold.build.layers import layer_key
+from fourfold.build.layers import layer_key, lock_key
 from fourfold.build.make import BuildLimits, Job, Workshop, make
 from fourfold.build.model import BuildPlan, Host, Listing
 from fourfold.build.oci.dockerfile import Recipe, check_dockerfile, dockerfile_image, find_tool
@@ -142,7 +142,9 @@ class Builder:
                 groups = await held.enter_async_context(self._confine())
             shop = await self._workshop(host, request, groups, isolate=bool(plan.layers or plan.steps))
             shop = replace(shop, root=tuple(root))
-            job = Job(request.service, request.source, listing, plan, tuple(layers), key, bool(request.fresh), image)
+            locks = tuple(lock_key(layer, listing, plan.runtime, request.scope) for layer in plan.layers)
+            fresh = bool(request.fresh)
+            job = Job(request.service, request.source, listing, plan, tuple(layers), locks, key, fresh, image)
             return await make(shop, job, log)
 
     async def plan(self, request: BuildRequest) -> BuildPlan:

@@ -12,6 +12,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fourfold.build.model import Host, Layer, Listing, Runtime, layer_identity
 from fourfold.store import trees
@@ -30,10 +31,21 @@ class Kept:
 
 def layer_key(layer: Layer, listing: Listing, host: Host, runtime: Runtime | None, scope: str) -> str:
     """SHA-256 over all that decides what is installed, but not over the lock that comes of it."""
-    names = [entry.path for entry in listing.manifest.entries] if layer.files is None else list(layer.files)
-    files = {name: listing.entries[name].as_json() for name in names}
-    facts = [scope, host.abi, runtime and [runtime.name, runtime.version], layer_identity(layer), files]
+    version = runtime and [runtime.name, runtime.version]
+    facts = [scope, host.abi, version, layer_identity(layer), _files(layer, listing)]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def lock_key(layer: Layer, listing: Listing, runtime: Runtime | None, scope: str) -> str:
+    """SHA-256 over what asks for the dependencies. The versions found for one system serve for others too: a service
+    that moves between a process and a container, or to a newer base, keeps them."""
+    facts = [scope, runtime and runtime.name, layer.lock, list(layer.keep), _files(layer, listing)]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _files(layer: Layer, listing: Listing) -> dict[str, Any]:
+    names = [entry.path for entry in listing.manifest.entries] if layer.files is None else list(layer.files)
+    return {name: listing.entries[name].as_json() for name in names}
 
 
 class Layers:

@@ -65,6 +65,8 @@ class Job:
     plan: BuildPlan
     layers: tuple[str, ...]
     """Keys of the plan's layers, in their order."""
+    locks: tuple[str, ...]
+    """Keys of their locks."""
     key: str
     fresh: bool = False
     """Neither layers nor locks of earlier builds are used."""
@@ -84,13 +86,10 @@ async def make(shop: Workshop, job: Job, log: Callable[[str], None]) -> Artifact
         async with workspace(shop.work, shop.cache, shop.host, shop.mode, shop.owner, shop.registry, shop.root) as made:
             box = replace(made, groups=shop.groups, path=plan.runtime.folders if plan.runtime else ())
             layers = Layers(shop.layers, link=os.geteuid() == 0 or not plan.steps)
-            kept = [
-                await _layer(shop, job, layers, layer, key, box, steps)
-                for layer, key in zip(plan.layers, job.layers, strict=True)
-            ]
+            kept = [await _layer(shop, job, layers, place, box, steps) for place in range(len(plan.layers))]
             await asyncio.to_thread(_assemble, shop, job, layers, kept, box)
             await steps.run(plan.steps, box)
-            locks = {each.key: each.lock for each in kept if each.lock is not None}
+            locks = {key: each.lock for key, each in zip(job.locks, kept, strict=True) if each.lock is not None}
             return await asyncio.to_thread(_publish, shop, job, locks, box)
     except WorldError as error:
         raise WorldError(error.what.replace("cannot build:", f"cannot build {job.service}:", 1), error.hint) from error
@@ -121,12 +120,13 @@ class _Steps:
         self._output.line(text)
 
 
-async def _layer(shop: Workshop, job: Job, layers: Layers, layer: Layer, key: str, box: Box, steps: _Steps) -> Kept:
-    """The layer as kept from an earlier build, or built in a tree of its own: from the versions of its lock, if any."""
+async def _layer(shop: Workshop, job: Job, layers: Layers, place: int, box: Box, steps: _Steps) -> Kept:
+    """One of the plan's layers: as kept from an earlier build, or built in a tree of its own, by its lock if any."""
+    layer, key = job.plan.layers[place], job.layers[place]
     if not job.fresh and (found := layers.find(key)) is not None:
         return found
     own = replace(box, tree=box.tree.with_name("layer-tree"))
-    lock = None if job.fresh else await asyncio.to_thread(shop.artifacts.lock, key)
+    lock = None if job.fresh else await asyncio.to_thread(shop.artifacts.lock, job.locks[place])
     await asyncio.to_thread(_write_layer_tree, shop, job, layer, lock, own.tree)
     if lock is not None:
         steps.note("Dependencies have not changed: using the versions of the last build.")
