@@ -244,7 +244,7 @@ def test_a_base_is_made_once_and_tells_its_age(home: Home) -> None:
     assert home.lines == [f"warning: the base {this_system()} is 40 days old: `fourfold up --rebuild` makes it anew."]
 
 
-@pytest.mark.parametrize("said", ["running apt-get update", "extracting archives"])
+@pytest.mark.parametrize("said", ["running apt-get update", "extracting archives", "success in"])
 def test_a_base_that_is_not_finished_leaves_nothing(home: Home, said: str) -> None:
     async def cancel() -> None:
         reached = asyncio.Event()

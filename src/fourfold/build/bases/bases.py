@@ -6,7 +6,7 @@ import asyncio
 import weakref
 from collections.abc import Callable
 
-from fourfold.build.bases.make import make_base, require_means, work_folder
+from fourfold.build.bases.make import make_base, require_means, to_its_end, work_folder
 from fourfold.build.bases.systems import Recipe
 from fourfold.clock import Clock
 from fourfold.paths import Paths
@@ -58,7 +58,7 @@ class Bases:
         work = await asyncio.to_thread(work_folder, self._work)
         try:
             made = await make_base(recipe, work, uv, log)
-            await asyncio.to_thread(self._images.publish, made.digest, made.root, made.size)
+            await to_its_end(lambda: self._images.publish(made.digest, made.root, made.size))
         finally:
             await asyncio.shield(asyncio.to_thread(trees.remove, work))
         image = Image(layers=(made.digest,))

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from fourfold.build.bases.apt import MMDEBSTRAP, mmdebstrap_argv, own_options, own_sources, told
 from fourfold.build.bases.root import finish
@@ -27,6 +28,7 @@ SECONDS = 15 * 60.0
 SIZE = 4 * 1024**3
 _APT = Path("/etc/apt")
 _TAIL = 12
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,20 @@ async def make_base(recipe: Recipe, work: Path, uv: str | None, log: Callable[[s
     environ = {"PATH": "/usr/sbin:/usr/bin", "LC_ALL": "C.UTF-8", "TMPDIR": str(work), "SOURCE_DATE_EPOCH": "0"}
     await _run(argv, environ, work, log, _unreachable)
     extra = await _wheel(recipe.wheel, work, uv, log) if recipe.wheel else None
-    await asyncio.to_thread(finish, root, recipe, extra)
-    digest = await asyncio.to_thread(lambda: diff_id(root_layer(root)))
-    return Made(digest, root, await asyncio.to_thread(trees.size_of, root))
+    await to_its_end(lambda: finish(root, recipe, extra))
+    digest = await to_its_end(lambda: diff_id(root_layer(root)))
+    return Made(digest, root, await to_its_end(lambda: trees.size_of(root)))
+
+
+async def to_its_end(work: Callable[[], Result]) -> Result:
+    """In a thread. On cancellation it is waited for all the same: its folder must not be removed under it."""
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        with suppress(Exception):
+            await task
+        raise
 
 
 def _write_inputs(work: Path, recipe: Recipe) -> list[str]:
