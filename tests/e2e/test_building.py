@@ -55,8 +55,10 @@ def test_images_without_a_deployment(home: Home, other: Home, tmp_path: Path) ->
     again = other.root / "elsewhere"
     again.mkdir()
     same = other.app(text, "elsewhere/app")
-    said = build(other, same, "--as", "container", "--format", "docker-archive", "--to", "-")
-    assert digest in said.stderr
+    place = str(tmp_path / "same.tar")
+    said = build(other, same, "--as", "container", "--format", "oci", "--to", place, "-o", "json")
+    assert json.loads(said.stdout)["digest"] == digest
+    assert (tmp_path / "same.tar").read_bytes() == archive.read_bytes()
 
 
 def test_an_edit_makes_another_image(home: Home, tmp_path: Path) -> None:
