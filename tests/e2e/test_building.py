@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
+from tests.build.oci.registry import HOST, registry
 from tests.e2e.home import Home, web_file
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="bases are made as root")
+
+READY = "app: app\nservices:\n  web: {{image: 'docker://{}', pattern: container, port: 8080}}\n"
 
 
 @pytest.fixture
@@ -70,3 +73,21 @@ def test_an_edit_makes_another_image(home: Home, tmp_path: Path) -> None:
     assert first["digest"] != second["digest"]
     layers = [inspect(f"oci:{tmp_path}/{name}:image")["Layers"] for name in ("first", "second")]
     assert layers[0][:-1] == layers[1][:-1] and layers[0][-1] != layers[1][-1]
+
+
+def test_pushed_and_pulled(home: Home, tmp_path: Path) -> None:
+    with registry(tmp_path / "registry") as programs:
+        home.environ["PATH"] = f"{programs}:{os.environ['PATH']}"
+        file = home.app(web_file(home.port))
+        reference = f"{HOST}/shop/web:1"
+        said = build(home, file, "--as", "container", "--format", f"registry:{reference}", "-o", "json")
+        pushed = json.loads(said.stdout)
+        assert pushed["reference"] == reference and pushed["digest"].startswith("sha256:")
+        file.write_text(
+            f"app: app\nservices:\n  web: {{image: 'docker://{reference}', pattern: container, port: 8080}}\n"
+        )
+        view = json.loads(build(home, file, "-o", "json").stdout)
+        assert len(view["base"]) == 2 and "web.py" in view["argv"][-1]
+        file.write_text(READY.format(f"{HOST}/shop/absent"))
+        refused = build(home, file, code=1)
+        assert "there is no such image" in refused.stderr and "check its name and its tag" in refused.stderr
