@@ -11,6 +11,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from fourfold.errors import Problem, SpecError
+from fourfold.spec import yaml_fast
 from fourfold.spec.node import Node, Path, Scalar, Where, dotted
 from fourfold.spec.yaml_errors import explain
 
@@ -44,7 +45,8 @@ def read(text: str, name: str) -> Node:
     """A file's text -> its tree, whose root is a map. Raises SpecError with all that is wrong with it as YAML."""
     if len(text) > MAX_BYTES:
         raise SpecError([Problem("", f"is {len(text):,} characters long; at most {MAX_BYTES:,} are read", name)])
-    root = compose(text.removeprefix("\ufeff"), name)
+    text = text.removeprefix("\ufeff")
+    root = yaml_fast.compose(text, MAX_DEPTH) or compose(text, name)
     if not isinstance(root, MappingNode):
         found = "is empty" if root is None or root.tag == _TAG + "null" else "is not a map of keys and values"
         raise SpecError([Problem("", found, name, 1, 1, "it starts with `app: NAME` and has `services:`")])
@@ -56,7 +58,7 @@ def read(text: str, name: str) -> Node:
 
 
 def compose(text: str, name: str) -> Any:
-    """ruamel's nodes, which know where everything stands. Raises SpecError."""
+    """ruamel's nodes, which know where everything begins and ends. Raises SpecError."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a reused anchor is allowed
