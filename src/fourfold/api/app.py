@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 
 from fourfold import __version__
 from fourfold.api import apps, builds, errors, events, exec, logs, machine, operations, secrets, services, sources
+from fourfold.api.resource import Application
 from fourfold.api.streams import Streams
 from fourfold.control.facade import Facade
 
@@ -25,12 +25,10 @@ follow it with `GET /v1/events?operation=ID&follow=true` until `operation.done` 
 
 def create_app(facade: Facade) -> FastAPI:
     """The application. `app.state.streams.close()` ends what follows events or logs; `serve` calls it."""
-    app = FastAPI(
+    app = Application(
         title="Fourfold",
         version=__version__,
         description=DESCRIPTION,
-        responses=errors.DOCUMENTED,
-        generate_unique_id_function=_operation_id,
         redoc_url=None,
         docs_url=None,
     )
@@ -38,10 +36,5 @@ def create_app(facade: Facade) -> FastAPI:
     app.state.streams = Streams()
     errors.install(app)
     for resource in (machine, apps, builds, services, operations, events, logs, secrets, sources, exec):
-        app.include_router(resource.router)
+        app.router.routes += resource.router.routes
     return app
-
-
-def _operation_id(route: APIRoute) -> str:
-    """`list_apps`, not FastAPI's `list_apps_v1_apps_get`: generated clients use it as a method's name."""
-    return route.name.rstrip("_")

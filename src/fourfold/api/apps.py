@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
 from fourfold.api.deps import TheFacade
+from fourfold.api.resource import resource
 from fourfold.api.shapes import DownBody
 from fourfold.control.views import (
     AppView,
@@ -17,7 +16,7 @@ from fourfold.control.views import (
 )
 from fourfold.errors import UserError
 
-router = APIRouter(tags=["apps"])
+router = resource("apps")
 
 
 @router.get("/v1/apps")

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from fastapi.responses import StreamingResponse
 
 from fourfold.api.apps import of
 from fourfold.api.deps import TheFacade
+from fourfold.api.resource import resource
 from fourfold.api.shapes import PushBody
 from fourfold.control.views import ArtifactView, ImageView, OperationView, UpRequest
 
-router = APIRouter(tags=["builds"])
+router = resource("builds")
 
 ARCHIVE: dict[int | str, dict[str, Any]] = {
     200: {

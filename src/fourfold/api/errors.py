@@ -19,15 +19,6 @@ from fourfold.errors import FourfoldError, SpecError
 
 log = logging.getLogger("fourfold.api")
 
-DOCUMENTED: dict[int | str, dict[str, Any]] = {
-    404: {"model": ErrorBody, "description": "The app, service, instance or release named is not there"},
-    409: {"model": ErrorBody, "description": "Contradicts the present state; nothing changed"},
-    422: {"model": ErrorBody, "description": "Refused: bad input; nothing changed"},
-    500: {"model": ErrorBody, "description": "A fault of the daemon; its log has the details under the id given"},
-    503: {"model": ErrorBody, "description": "The world failed (disk, network, a program); may succeed later"},
-}
-"""For OpenAPI: every path can answer these."""
-
 
 def describe(error: BaseException) -> ErrorBody:
     """The body for any exception; one that is not ours is logged under an id, and nothing inner is told."""

@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from fourfold.api.deps import TheFacade, TheStreams
 from fourfold.api.errors import as_line
+from fourfold.api.resource import resource
 from fourfold.control.views import EventView
 
-router = APIRouter(tags=["events"])
+router = resource("events")
 
 FOLLOWED: dict[int | str, dict[str, Any]] = {
     200: {

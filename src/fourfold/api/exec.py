@@ -7,16 +7,17 @@ import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from fastapi import WebSocket, WebSocketDisconnect
 from pydantic import ValidationError
 
 from fourfold.api.deps import TheFacade
 from fourfold.api.errors import as_line
+from fourfold.api.resource import resource
 from fourfold.api.shapes import Start
 from fourfold.errors import UserError
 from fourfold.supervise.attach import Attached
 
-router = APIRouter(tags=["exec"])
+router = resource("exec")
 
 PROTOCOL = """\
 `/v1/apps/{app}/services/{service}/exec` enters a running instance; `…/run` starts a program like the service's own,

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from fourfold.api.deps import TheFacade, TheStreams
 from fourfold.api.errors import as_line
+from fourfold.api.resource import resource
 from fourfold.api.shapes import LogLineBody
 from fourfold.clock import rfc3339
 from fourfold.supervise.model import LogLine
 
-router = APIRouter(tags=["logs"])
+router = resource("logs")
 
 LINES: dict[int | str, dict[str, Any]] = {
     200: {

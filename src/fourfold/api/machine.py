@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
 from fourfold.api.deps import TheFacade
+from fourfold.api.resource import resource
 from fourfold.control.views import CheckView, GcView, InfoView, TopRow
 
-router = APIRouter(tags=["machine"])
+router = resource("machine")
 
 
 @router.get("/v1/info")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
 from fourfold.api.deps import TheFacade
+from fourfold.api.resource import resource
 from fourfold.api.shapes import Acted
 
-router = APIRouter(tags=["operations"])
+router = resource("operations")
 
 
 @router.post("/v1/operations/{operation}/cancel", status_code=204)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
 from fourfold.api.deps import TheFacade
+from fourfold.api.resource import resource
 from fourfold.api.shapes import SecretsBody
 from fourfold.control.views import SecretView
 
-router = APIRouter(tags=["secrets"])
+router = resource("secrets")
 
 
 @router.get("/v1/apps/{app}/secrets")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
 from fourfold.api.deps import TheFacade
+from fourfold.api.resource import resource
 from fourfold.api.shapes import RollbackBody, ScaleBody, ServicesBody
 from fourfold.control.views import ExplainView, OperationView
 
-router = APIRouter(tags=["services"])
+router = resource("services")
 
 
 @router.post("/v1/apps/{app}/services/{service}/scale", status_code=202)

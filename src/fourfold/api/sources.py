@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 
 from fourfold.api.deps import TheFacade
+from fourfold.api.resource import resource
 from fourfold.api.shapes import Offer
 
-router = APIRouter(tags=["sources"])
+router = resource("sources")
 
 
 @router.post("/v1/sources")

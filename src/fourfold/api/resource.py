@@ -1,0 +1,47 @@
+"""A router of one resource, and what the OpenAPI document says of all of them.
+
+Routers are made whole here, and their routes put into the application as they are: FastAPI's `include_router` would
+build every route a second time, and models of every error for every route.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+
+from fourfold.api.shapes import ErrorBody
+
+_SCHEMAS = "#/components/schemas/"
+_ERRORS = {
+    404: "The app, service, instance or release named is not there",
+    409: "Contradicts the present state; nothing changed",
+    422: "Refused: bad input; nothing changed",
+    500: "A fault of the daemon; its log has the details under the id given",
+    503: "The world failed (disk, network, a program); may succeed later",
+}
+"""Every path can answer these."""
+
+
+def resource(tag: str) -> APIRouter:
+    content = {"application/json": {"schema": {"$ref": f"{_SCHEMAS}ErrorBody"}}}
+    responses: dict[int | str, dict[str, Any]] = {
+        status: {"description": what, "content": content} for status, what in _ERRORS.items()
+    }
+    return APIRouter(tags=[tag], responses=responses, generate_unique_id_function=_operation_id)
+
+
+class Application(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            schemas = super().openapi()["components"]["schemas"]
+            body = ErrorBody.model_json_schema(ref_template=_SCHEMAS + "{model}", mode="serialization")
+            schemas |= {**body.pop("$defs"), "ErrorBody": body}
+        assert self.openapi_schema is not None
+        return self.openapi_schema
+
+
+def _operation_id(route: APIRoute) -> str:
+    """`list_apps`, not FastAPI's `list_apps_v1_apps_get`: generated clients use it as a method's name."""
+    return route.name.rstrip("_")
