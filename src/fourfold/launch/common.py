@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from fourfold.launch.model import Bridge, File, Limits, Listen, Mount, Powers, SecretRef, User
@@ -91,6 +92,7 @@ def unenforced(limits: Limits, powers: Powers) -> dict[str, str]:
     }
 
 
+@cache
 def url_variable(service: str) -> str:
     """`order-desk` -> `ORDER_DESK_URL`."""
     return service.upper().replace("-", "_") + "_URL"

@@ -9,15 +9,14 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable
-from typing import Any
-
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.utils import canonicalize_name
+from typing import TYPE_CHECKING, Any
 
 from fourfold.build.builders.base import choose
 from fourfold.build.model import Host, Listing, Runtime, join
 from fourfold.errors import UserError
+
+if TYPE_CHECKING:  # importing it takes 20 ms of every start, and few sources need it
+    from packaging.specifiers import SpecifierSet
 
 _LOOKS_LOCAL = re.compile(
     r"^(-e\s|--editable[\s=]|(-f|--find-links)[\s=]+(?!\w+://)"
@@ -47,6 +46,8 @@ def interpreter(listing: Listing, project: dict[str, Any], host: Host, wanted: s
 
     A host's Python is known by its minor version only, so that is what counts.
     """
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
     name, why = _version(listing, wanted)
     asked = project.get("project", {}).get("requires-python")
     if not isinstance(asked, str):
@@ -117,6 +118,8 @@ def _check_lock(listing: Listing, table: dict[str, Any]) -> None:
     uv's own check (`--locked`) resolves again wherever another index is configured than when the lock was made, as on
     every host with a mirror.
     """
+    from packaging.utils import canonicalize_name
+
     try:
         lock = tomllib.loads(listing.text("uv.lock") or "")
     except tomllib.TOMLDecodeError as error:
@@ -136,6 +139,8 @@ def _check_lock(listing: Listing, table: dict[str, Any]) -> None:
 
 def _locked(listed: Iterable[dict[str, Any]]) -> dict[str, set[SpecifierSet | None]]:
     """Name -> versions asked for when the lock was made; None for a folder, URL or repository."""
+    from packaging.specifiers import SpecifierSet
+
     found: dict[str, set[SpecifierSet | None]] = {}
     for each in listed:
         if "extra ==" not in each.get("marker", ""):
@@ -145,6 +150,9 @@ def _locked(listed: Iterable[dict[str, Any]]) -> dict[str, set[SpecifierSet | No
 
 
 def _asked(lines: Iterable[str]) -> dict[str, set[SpecifierSet | None]]:
+    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.utils import canonicalize_name
+
     found: dict[str, set[SpecifierSet | None]] = {}
     for line in lines:
         try:
