@@ -17,7 +17,7 @@ from fourfold.paths import Paths
 
 PATIENCE = 60.0
 """Seconds; a daemon on a busy machine takes a few."""
-LOOK_EVERY = 20
+LOOK_EVERY = 5
 """Milliseconds between two looks at the socket, unless the process ends first."""
 LAST_LINES = 15
 
