@@ -335,9 +335,10 @@ class FakeFacade:
         self._asked("set_secrets", app, values, actor)
         self.secret_values |= values
 
-    async def remove_secret(self, app: str, name: str, actor: str) -> None:
-        self._asked("remove_secret", app, name, actor)
-        self.secret_values.pop(name, None)
+    async def remove_secrets(self, app: str, names: list[str], actor: str) -> None:
+        self._asked("remove_secrets", app, names, actor)
+        for name in names:
+            self.secret_values.pop(name, None)
 
     async def offer_source(self, manifest: dict[str, object]) -> tuple[str, list[str]]:
         self._asked("offer_source", manifest)

@@ -27,7 +27,7 @@ CHANGES: list[tuple[str, str, dict[str, Any] | None, int, tuple[Any, ...]]] = [
     ("POST", "/v1/apps/shop/services/x/rollback", {"to": 2}, 202, ("rollback", ("shop", "x", 2, ""))),
     ("POST", "/v1/operations/op1/cancel", {"actor": "a"}, 204, ("cancel", ("op1", "a"))),
     ("PUT", "/v1/apps/shop/secrets", {"values": {"K": "v"}}, 204, ("set_secrets", ("shop", {"K": "v"}, ""))),
-    ("DELETE", "/v1/apps/shop/secrets/K?actor=a", None, 204, ("remove_secret", ("shop", "K", "a"))),
+    ("DELETE", "/v1/apps/shop/secrets?name=K&actor=a", None, 204, ("remove_secrets", ("shop", ["K"], "a"))),
     ("POST", "/v1/sources", {"files": []}, 200, ("offer_source", ({"files": []},))),
     ("POST", "/v1/gc", None, 200, ("gc", ())),
     ("POST", "/v1/shutdown", None, 202, ("shutdown", ())),

@@ -171,3 +171,11 @@ def test_init_makes_a_file_that_works(home: Home) -> None:
     file.write_text(file.read_text() + f'\ngateway: {{listen: "127.0.0.1:{home.port}"}}\n')
     home.run("up", "-f", str(file))
     until(lambda: home.get("/").status_code == 200 or home.get("/site").status_code == 200, 10, "the page")
+
+
+def test_a_home_inside_of_a_source_is_no_part_of_it(home: Home) -> None:
+    home.environ["FOURFOLD_HOME"] = str(home.root / "app" / "web" / ".local")
+    file = home.app(web_file(home.port, VERSION="one"))
+    home.run("up", "-f", str(file))
+    home.run("up", "-f", str(file))
+    assert home.service()["release"] == 1 and home.get().headers["x-version"] == "one"

@@ -51,7 +51,7 @@ def test_no_file_holds_a_value_in_the_clear(store: Store, paths: Paths) -> None:
     store.secrets.set_many("shop", {"API_KEY": VALUE, "OTHER": VALUE * 100})
     store.secrets.resolve("shop", ["API_KEY"])
     digest = store.secrets.digest("shop", ["API_KEY", "OTHER"])
-    store.secrets.remove("shop", "OTHER")
+    store.secrets.remove("shop", ["OTHER"])
     files = [file for file in paths.state.parent.rglob("*") if file.is_file()]
     assert len(files) >= 4, "database, its log and index, key"
     raw = VALUE.encode()
@@ -87,9 +87,10 @@ def test_cryptography_is_imported_only_when_needed() -> None:
 
 def test_remove(store: Store) -> None:
     store.secrets.set_many("shop", {"A": "1", "B": "2"})
-    store.secrets.remove("shop", "A")
-    with pytest.raises(NotFoundError, match="secret A of app shop: not set; set are: B"):
-        store.secrets.remove("shop", "A")
+    store.secrets.remove("shop", ["A"])
+    with pytest.raises(NotFoundError, match="cannot remove A of shop: not set; nothing was removed"):
+        store.secrets.remove("shop", ["B", "A"])
+    assert [info.name for info in store.secrets.names("shop")] == ["B"]
     assert store.secrets.remove_app("shop") == 1
     assert store.secrets.names("shop") == []
 
@@ -214,7 +215,7 @@ def test_a_key_of_somebody_else_is_refused(store: Store, paths: Paths) -> None:
 def test_without_the_key_one_can_begin_anew(store: Store, paths: Paths, spoil: object) -> None:
     store.secrets.set_many("shop", {"A": VALUE})
     spoil(paths.secrets_key)  # type: ignore[operator]
-    store.secrets.remove("shop", "A")
+    store.secrets.remove("shop", ["A"])
     store.secrets.set_many("shop", {"A": "anew"})
     assert store.secrets.resolve("shop", ["A"]) == {"A": "anew"}
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from fastapi import Query
+
 from fourfold.api.deps import TheFacade
 from fourfold.api.resource import resource
 from fourfold.api.shapes import SecretsBody
@@ -22,7 +26,9 @@ async def set_secrets(facade: TheFacade, app: str, body: SecretsBody) -> None:
     await facade.set_secrets(app, body.values, body.actor)
 
 
-@router.delete("/v1/apps/{app}/secrets/{name}", status_code=204)
-async def remove_secret(facade: TheFacade, app: str, name: str, actor: str = "") -> None:
-    """Forget one; refused while a service needs it."""
-    await facade.remove_secret(app, name, actor)
+@router.delete("/v1/apps/{app}/secrets", status_code=204)
+async def remove_secrets(
+    facade: TheFacade, app: str, name: Annotated[list[str], Query(min_length=1)], actor: str = ""
+) -> None:
+    """Forget those named (`?name=A&name=B`), all or none; refused while a service needs one."""
+    await facade.remove_secrets(app, name, actor)

@@ -50,8 +50,10 @@ def pack(
         status = place.stat()
     except OSError as error:
         raise NotFoundError(f"cannot pack {source}: {error.strerror}", "look at `source` in the service file") from None
-    cache = HashCache(cache_folder(os.environ if environ is None else environ), place)
-    walk = _Walk(place, cache, frozenset(map(os.path.abspath, exclude)))
+    remembered = cache_folder(os.environ if environ is None else environ)
+    cache = HashCache(remembered, place)
+    left_out = [*exclude, remembered] if remembered else exclude
+    walk = _Walk(place, cache, frozenset(map(os.path.abspath, left_out)))
     if stat.S_ISDIR(status.st_mode):
         walk.folder(str(place), "", Ignore.at_top(place))
     elif stat.S_ISREG(status.st_mode):

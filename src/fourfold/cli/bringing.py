@@ -39,7 +39,7 @@ def bring(session: Session, services: list[str] | None, how: How) -> int:
     desired = {name: app.services[name].instances for name in names}
 
     def ask(view: Progress) -> OperationView:
-        packed = pack_all(loaded, wanted, view)
+        packed = pack_all(loaded, wanted, session.paths, view)
         send_all(client, packed, view)
         body = moved(request(session, loaded, packed, services), how.pattern, in_file=how.save)
         said = {"message": how.message, "prune": how.prune, "reset": how.reset, "rebuild": how.rebuild}

@@ -16,6 +16,7 @@ from fourfold.cli.progress import Progress
 from fourfold.cli.session import Session
 from fourfold.control.views import UpRequest
 from fourfold.errors import NotFoundError, UserError, WorldError
+from fourfold.paths import Paths
 from fourfold.spec.load import Loaded, load
 
 PIECE = 256 * 1024
@@ -55,11 +56,13 @@ def sources(loaded: Loaded, services: list[str] | None) -> list[Source]:
     return [Source(path, names) for path, names in found.items()]
 
 
-def pack_all(loaded: Loaded, wanted: list[Source], view: Progress) -> list[tuple[Source, Packed]]:
+def pack_all(loaded: Loaded, wanted: list[Source], paths: Paths, view: Progress) -> list[tuple[Source, Packed]]:
+    """What Fourfold itself keeps is never part of a source, even where its home lies inside of one."""
+    left_out = [*loaded.files, paths.state, paths.run, paths.config]
     packed = []
     for source in wanted:
         view.working(source.services, "packing")
-        packed.append((source, pack(source.path, exclude=loaded.files)))
+        packed.append((source, pack(source.path, exclude=left_out)))
     return packed
 
 

@@ -351,15 +351,17 @@ class Control:
         names = ", ".join(sorted(values))
         self._parts.bus.emit("secrets.set", f"secrets set: {names}", app=app, actor=actor, names=sorted(values))
 
-    async def remove_secret(self, app: str, name: str, actor: str) -> None:
-        users = [row.name for row in self._parts.registry.of_app(app) if self._uses(row, name)]
-        if users:
-            raise UserError(
-                f"cannot remove secret {name}: {', '.join(users)} of app {app} uses it",
-                "take it out of the service file and run `fourfold up` first",
-            )
-        self._parts.store.secrets.remove(app, name)
-        self._parts.bus.emit("secrets.removed", f"secret removed: {name}", app=app, actor=actor)
+    async def remove_secrets(self, app: str, names: list[str], actor: str) -> None:
+        """All or none."""
+        for name in names:
+            if users := [row.name for row in self._parts.registry.of_app(app) if self._uses(row, name)]:
+                raise UserError(
+                    f"cannot remove secret {name}: {', '.join(users)} of app {app} uses it; nothing was removed",
+                    "take it out of the service file and run `fourfold up` first",
+                )
+        self._parts.store.secrets.remove(app, names)
+        told = f"secrets removed: {', '.join(names)}"
+        self._parts.bus.emit("secrets.removed", told, app=app, actor=actor, names=names)
 
     def _uses(self, row: ServiceRow, name: str) -> bool:
         spec = self._parts.registry.spec(f"{row.app}.{row.name}", row.release)

@@ -10,7 +10,7 @@ import hmac
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,11 +93,17 @@ class Secrets:
         message = json.dumps([app, sorted(values.items())]).encode()
         return hmac.digest(self._keys().digest, message, "sha256").hex()
 
-    def remove(self, app: str, name: str) -> None:
-        """Raises NotFoundError, which lists the names that are set."""
-        if not INFO.remove(self._database, app, name):
-            there = ", ".join(info.name for info in self.names(app)) or "none"
-            raise NotFoundError(f"cannot remove secret {name} of app {app}: not set; set are: {there}")
+    def remove(self, app: str, names: Collection[str]) -> None:
+        """All or none. Raises NotFoundError, which lists the names that are set."""
+        there = [info.name for info in self.names(app)]
+        if missing := [name for name in names if name not in there]:
+            raise NotFoundError(
+                f"cannot remove {', '.join(missing)} of {app}: not set; nothing was removed",
+                f"set are: {', '.join(there) or 'none'}",
+            )
+        with self._database.transaction():
+            for name in names:
+                INFO.remove(self._database, app, name)
 
     def remove_app(self, app: str) -> int:
         """Forget all secrets of an app (`down --purge`); how many that were."""

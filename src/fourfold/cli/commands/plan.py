@@ -33,7 +33,7 @@ def command(
         loaded = load_file(session)
         client = session.started_client
         progress = Progress(Steps({}))
-        packed = pack_all(loaded, sources(loaded, services or None), progress)
+        packed = pack_all(loaded, sources(loaded, services or None), session.paths, progress)
         send_all(client, packed, progress)  # whether it can be built is told from its files
         body = moved(request(session, loaded, packed, services or None), pattern)
         body = body.model_copy(update={"prune": prune, "reset": reset})

@@ -68,18 +68,10 @@ def list_(ctx: typer.Context) -> None:
 @command.command("rm")
 def rm(ctx: typer.Context, names: Annotated[list[str], typer.Argument(metavar="NAME")]) -> None:
     """Forget some; refused while a service needs one."""
-    from fourfold.control.views import SecretView
-
     session = Session.of(ctx)
-    there = {secret.name for secret in session.client.get(list[SecretView], f"/v1/apps/{session.app}/secrets")}
-    if missing := [name for name in names if name not in there]:
-        raise NotFoundError(
-            f"cannot remove {', '.join(missing)} of {session.app}: not set; nothing was removed",
-            f"set are: {', '.join(sorted(there)) or 'none'}",
-        )
-    for name in dict.fromkeys(names):
-        session.client.send("DELETE", f"/v1/apps/{session.app}/secrets/{name}", actor=session.actor)
-        output.say(f"{name} is removed", session.options)
+    names = list(dict.fromkeys(names))
+    session.client.send("DELETE", f"/v1/apps/{session.app}/secrets", name=names, actor=session.actor)
+    output.say(f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} removed", session.options)
 
 
 def _put(session: Session, values: dict[str, str]) -> None:
