@@ -17,7 +17,7 @@ CAUSES: dict[str, tuple[dict[str, Any], str, str]] = {
     "listens elsewhere": ({"WRONG_PORT": 1}, "health: {path: /healthz, grace: 6s}", "instead of $PORT"),
     "takes too much memory": ({"MEMORY_HOG": 200_000_000}, "resources: {memory: 64Mi}", "out of memory"),
     "fails before": ({}, "deploy: {before: 'echo no such table; exit 4'}", "before: exit code 4"),
-    "has no such command": ({}, "run: [no-such-program, --now]", "no such command 'no-such-program'"),
+    "has no such command": ({}, "run: [no-such-program, --now]", "no such command"),
 }  # fmt: skip
 
 LAST_LINES = {
@@ -25,6 +25,7 @@ LAST_LINES = {
     "never gets ready": "web two: listening on",
     "listens elsewhere": "web two: listening on",
     "fails before": "no such table",
+    "has no such command": "no-such-program",
 }
 
 

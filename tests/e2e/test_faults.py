@@ -161,6 +161,7 @@ def test_a_crash_loop_is_named_and_slowed_down(home: Home) -> None:
     until(lambda: home.service()["ready"] == 1, 20, "it to recover when it is left alone")
 
 
+@pytest.mark.patterns("process")  # which can reach the gate on the host's loopback
 def test_two_ups_at_once(home: Home) -> None:
     """The second waits, says for whom and how long, and then does its work."""
     file = home.app(web_file(home.port, VERSION="one"))

@@ -58,7 +58,7 @@ def build(session: Session, service: str, pattern: Pattern | None, form: str | N
     bodies: list[UpRequest] = []
 
     def ask(view: Progress) -> OperationView:
-        packed = pack_all(loaded, wanted, view)
+        packed = pack_all(loaded, wanted, session.paths, view)
         send_all(client, packed, view)
         bodies.append(moved(request(session, loaded, packed, [service]), pattern))
         return client.post(OperationView, f"/v1/apps/{loaded.app.app}/build", bodies[0].model_dump(mode="json"))
