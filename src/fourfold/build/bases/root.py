@@ -190,11 +190,14 @@ def _trust(root: Path) -> dict[str, str]:
 
 
 def _finish_python(root: Path, name: str) -> None:
-    """Links, and the standard library compiled: a root that cannot be written would be compiled at every start."""
+    """Links, and the standard library compiled: a root that cannot be written would be compiled at every start.
+
+    Forced, for what the compiler itself has imported is there already, and is good only as long as times stay.
+    """
     link = root / "usr/bin/python3"
     if not link.is_symlink():
         link.symlink_to(name)
-    compile_ = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", f"/usr/lib/{name}"]
+    compile_ = ["-m", "compileall", "-q", "-f", "--invalidation-mode", "unchecked-hash", f"/usr/lib/{name}"]
     run_in(root, [f"/usr/bin/{name}", *compile_], {"PYTHONHASHSEED": "0"})
 
 
