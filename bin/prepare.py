@@ -86,6 +86,10 @@ TEST = (
 BENCH = (
     *DEMO,
     Part(command("wrk"), "wrk"),
+    Part(command("slirp4netns"), "slirp4netns"),
+    Part(command("iptables"), "iptables"),
+    Part(command("dockerd"), "docker.io"),
+    Part(command("docker-compose"), "docker-compose"),
     Part(Path("/usr/share/java/tomcat10-embed-core.jar").exists, "libtomcat10-embed-java"),
 )
 WANTED = {"demo": (DEMO, None), "test": (TEST, "dev"), "bench": (BENCH, None)}
