@@ -20,7 +20,7 @@ from fourfold.launch.model import Launch, Limits, Powers, User
 from fourfold.paths import Paths
 from fourfold.supervise import logs
 from fourfold.supervise.model import Exit
-from fourfold.supervise.powers import probe
+from fourfold.supervise.powers import probe, with_containers
 from fourfold.supervise.supervisor import Supervisor
 
 PATIENCE = 30.0
@@ -33,7 +33,7 @@ _powers: list[Powers] = []
 
 def powers() -> Powers:
     if not _powers:
-        _powers.append(probe())
+        _powers.append(with_containers(probe()))
     return _powers[0]
 
 

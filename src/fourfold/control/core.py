@@ -44,6 +44,7 @@ from fourfold.store.manifest import Manifest
 from fourfold.store.model import Event, InstanceRow, ServiceRow
 from fourfold.store.sources import write_atomically
 from fourfold.supervise.attach import Attached
+from fourfold.supervise.containers import RUNTIMES
 from fourfold.supervise.model import LogLine
 
 Considered = tuple[App, list[Wish], list[Change]]
@@ -98,6 +99,7 @@ class Control:
         names = chosen(app, request.services)
         check_listen(app, parts.settings)
         wishes = [wish_of(parts, app, name, request) for name in names]
+        await parts.look_for({wish.spec.container.runtime for wish in wishes if wish.pattern == "container"})
         for wish in wishes:
             check_powers(wish.name, wish.spec, wish.pattern, parts.supervisor.powers)
             check_network(wish.name, wish.spec, wish.pattern, parts.supervisor.powers)
@@ -175,6 +177,7 @@ class Control:
         number = parts.deployer.rollback_target(row, to)
         await check_rollback(parts, row, number)
         spec, pattern = parts.registry.spec(f"{app}.{service}", number), pattern_of(row)
+        await parts.look_for({spec.container.runtime} if pattern == "container" else ())
         check_powers(service, spec, pattern, parts.supervisor.powers)
         check_network(service, spec, pattern, parts.supervisor.powers)
         refuse_several(service, spec, pattern, desired(row))
@@ -380,6 +383,7 @@ class Control:
         return await self._parts.sweeper.collect()
 
     async def doctor(self) -> list[v.CheckView]:
+        await self._parts.look_for(RUNTIMES)
         return await asyncio.to_thread(examine, self._parts.paths, self._parts.supervisor.powers)
 
     async def shutdown(self) -> None:

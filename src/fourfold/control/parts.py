@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Collection
 
 import psutil
 
@@ -17,7 +18,7 @@ from fourfold.control.diagnose import Diagnose
 from fourfold.control.down import Down
 from fourfold.control.executor import Executor
 from fourfold.control.faults import Faults
-from fourfold.control.goals import GATEWAY
+from fourfold.control.goals import GATEWAY, pattern_of
 from fourfold.control.lifecycle import Lifecycle
 from fourfold.control.logs import Logs
 from fourfold.control.operations import Operations
@@ -45,7 +46,7 @@ from fourfold.store.store import open_store
 from fourfold.supervise.bridge import BridgeNetwork
 from fourfold.supervise.model import Exit
 from fourfold.supervise.network import Network
-from fourfold.supervise.powers import probe
+from fourfold.supervise.powers import probe, with_containers
 from fourfold.supervise.supervisor import Supervisor
 
 
@@ -55,6 +56,7 @@ class Parts:
         self.settings = settings
         self.clock = clock
         self.pid = os.getpid()
+        self._looking = asyncio.Lock()
         self.looked: dict[str, tuple[float, float]] = {}
         """Instance -> (when, CPU seconds then): the last look of `top`."""
         self.store = open_store(paths, clock)
@@ -157,6 +159,17 @@ class Parts:
         if missing := self.blobs.missing(manifest.blobs):
             raise UserError(f"cannot use source {digest[:12]}: {len(missing)} of its files have not arrived")
 
+    def oci_runtimes(self) -> set[str]:
+        """Those that services run under."""
+        rows = [row for row in self.registry.services.values() if pattern_of(row) == "container"]
+        return {self.registry.spec(key_of(row), row.release).container.runtime for row in rows}
+
+    async def look_for(self, runtimes: Collection[str]) -> None:
+        """Have those that are needed tried, unless they are known to work: a daemon without containers tries none."""
+        async with self._looking:
+            if not set(runtimes) <= set(self.supervisor.powers.runtimes):
+                self.supervisor.powers = await asyncio.to_thread(with_containers, self.supervisor.powers)
+
     async def last_lines(self, row: InstanceRow | None, count: int = 20) -> list[str]:
         return [] if row is None else await self.logs.last_lines(row, count)
 
@@ -183,6 +196,7 @@ async def open_parts(paths: Paths, settings: Settings, clock: Clock) -> Parts:
     layout.empty_work(paths)
     parts = Parts(paths, settings, clock)
     parts.supervisor.powers, _ = await asyncio.gather(asyncio.to_thread(probe), parts.supervisor.open())
+    await parts.look_for(parts.oci_runtimes())
     if not {row.id for row in parts.registry.of_service(GATEWAY)} & parts.supervisor.running().keys():
         parts.deployer.leave_taken_ports()
     await parts.lifecycle.adopt(process.boot_id())

@@ -6,22 +6,22 @@ import json
 import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 from fourfold.launch.model import Powers
-from fourfold.paths import Paths
 from fourfold.supervise import cgroupfind, containers, network
-from fourfold.supervise.cgroups import LIMITS
+from fourfold.supervise.cgroups import Groups
+from fourfold.supervise.containers import RUNTIMES
 from fourfold.supervise.program import SPAWNER_ARGV
 
 
-def probe(paths: Paths | None = None) -> Powers:
-    """Takes about 0.3 s and leaves nothing behind. Blocking: call it in a thread from asyncio."""
+def probe() -> Powers:
+    """All but containers. Takes about 0.2 s and leaves nothing behind. Blocking: call it in a thread from asyncio."""
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(_ask_spawner)
-        run, state = (paths.run, paths.state) if paths else (Path("/nonexistent"), Path("/"))
-        groups = cgroupfind.find(run / f"probe-{os.getpid()}", state)  # others may try the same at this moment
-        runtimes, why = containers.try_runtimes(groups)
+        groups = _groups()
         groups.close()
     tried, missing = asked.result()
     nested = bool(tried.get("user_namespace"))
@@ -31,9 +31,35 @@ def probe(paths: Paths | None = None) -> Powers:
     for power in ("users", "private", "network"):
         if reason := tried.get(power):
             missing[power] = f"{_MEANING[power]}: {reason}"
-    missing |= {**groups.missing, **why}
-    there: dict[str, bool] = {power: power not in missing for power in ("users", "private", "network", *LIMITS)}
-    return Powers(**there, user_namespace=nested, containers=bool(runtimes), runtimes=runtimes, missing=missing)
+    missing |= groups.missing
+    return Powers(
+        users="users" not in missing,
+        private="private" not in missing,
+        network="network" not in missing,
+        cpu="cpu" not in missing,
+        memory="memory" not in missing,
+        pids="pids" not in missing,
+        io="io" not in missing,
+        user_namespace=nested,
+        missing=missing,
+    )
+
+
+def with_containers(powers: Powers) -> Powers:
+    """`powers` and which OCI runtimes work: each has to start a container. Takes 0.1 to 0.5 s, as `probe`."""
+    groups = _groups()
+    runtimes, why = containers.try_runtimes(groups)
+    groups.close()
+    known = {name: reason for name, reason in powers.missing.items() if name not in ("containers", *RUNTIMES)}
+    return replace(powers, containers=bool(runtimes), runtimes=runtimes, missing=known | why)
+
+
+def _groups() -> Groups:
+    """Of a home of its own: others may try the same at this moment."""
+    return cgroupfind.find(Path(f"/nonexistent/probe-{os.getpid()}-{next(_number)}"), Path("/"))
+
+
+_number = count()
 
 
 def _ask_spawner() -> tuple[dict[str, str | bool | None], dict[str, str]]:
