@@ -18,9 +18,9 @@ from fourfold.store.model import InstanceRow
 
 log = logging.getLogger(__name__)
 
-FIRST_SECONDS = 0.01
-STARTING_SECONDS = 0.25
-"""The longest pause between two probes of an instance that starts."""
+STARTING_SECONDS = (0.01, 0.25)
+"""The shortest and the longest pause between two probes of an instance that starts: a quarter of the time that it has
+taken so far, so that it is known to be ready soon after it is, and few ask who are slow."""
 DIAGNOSE_SECONDS = 5.0
 """Between two looks at where else a program listens: that reads all of /proc."""
 SETTLE_SECONDS = 1.0
@@ -120,16 +120,16 @@ class Prober:
 
     async def _until_ready(self, row: InstanceRow, ask: Ask) -> None:
         now = asyncio.get_running_loop().time
-        pause = FIRST_SECONDS
-        look_at = now() + self._grace(row) / 2
+        began = now()
+        look_at = began + self._grace(row) / 2
         elsewhere = ""
         while (error := await ask()) is not None:
             if row.port is not None and now() >= look_at:
                 elsewhere = await self._diagnose.elsewhere(row.id, row.reached_at, row.port)
                 look_at = now() + DIAGNOSE_SECONDS
             self._listener.probe_failed(row.id, error + elsewhere)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, STARTING_SECONDS)
+            shortest, longest = STARTING_SECONDS
+            await asyncio.sleep(min(max((now() - began) / 4, shortest), longest))
         self._listener.ready(row.id)
 
     def _grace(self, row: InstanceRow) -> float:
