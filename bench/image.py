@@ -25,7 +25,8 @@ from bench.machine import ENV, answers, folder, free_ports, need_root_and_parts
 
 COLD, EDITED = 2.0, 1.0
 SIZE = 20 * 1000**2
-TOMCAT = [Path(f"/usr/share/java/tomcat10-embed-{name}.jar") for name in ("core", "el", "jasper", "websocket")]
+_PARTS = ("embed-core", "embed-el", "embed-jasper", "embed-websocket", "annotations-api")
+TOMCAT = [Path(f"/usr/share/java/tomcat10-{name}.jar") for name in _PARTS]
 SOURCE = """\
 import jakarta.servlet.http.*;
 import org.apache.catalina.startup.Tomcat;

@@ -91,6 +91,7 @@ BENCH = (
     Part(command("dockerd"), "docker.io"),
     Part(command("docker-compose"), "docker-compose"),
     Part(Path("/usr/share/java/tomcat10-embed-core.jar").exists, "libtomcat10-embed-java"),
+    Part(Path("/usr/share/java/tomcat10-annotations-api.jar").exists, "libtomcat10-java"),
 )
 WANTED = {"demo": (DEMO, None), "test": (TEST, "dev"), "bench": (BENCH, None)}
 

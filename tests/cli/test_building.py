@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +99,16 @@ def test_a_file(cli: Cli, server: Serving, app: Path, archive: bytes, form: str,
     assert json.loads(result.out) == {"digest": f"sha256:{'f' * 64}", "size_bytes": len(archive), "path": place}
     assert (app / place).read_bytes() == archive
     assert sorted(path.name for path in app.iterdir()) == sorted(["catalog", place, "fourfold.yaml"])
+
+
+def test_a_pipe_stays_one(cli: Cli, server: Serving, app: Path, archive: bytes) -> None:
+    pipe = app.parent / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_bytes)
+        result = cli("build", "catalog", "--format", "docker-archive", "--to", str(pipe))
+        assert (result.code, read.result(30)) == (0, archive)
+    assert pipe.is_fifo()
 
 
 def test_standard_output(cli: Cli, server: Serving, app: Path) -> None:

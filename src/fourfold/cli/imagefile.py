@@ -48,6 +48,12 @@ def write_image(pieces: Iterator[bytes], place: str, folder: bool) -> None:
         return
     path = Path(place).absolute()
     try:
+        if (
+            path.exists() and not path.is_file() and not path.is_dir()
+        ):  # /dev/null or a pipe, which must stay what it is
+            with path.open("wb") as file:
+                file.writelines(pieces)
+            return
         staged = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
         try:
             new = staged / "new"

@@ -25,8 +25,8 @@ from fourfold.build.oci.tar import CHUNK
 TIME = 315_532_800
 """1980-01-01, the first that zip files can say: Python's `zipfile` refuses older ones."""
 LEVEL = 1
-_SAMPLE = 64 * 1024
-_SOLID = 0.95
+_SAMPLE = 16 * 1024
+_SOLID = 0.9
 """What shrinks to more than this is stored as it is: JARs and pictures are compressed already, at 20 times the time."""
 
 
@@ -159,17 +159,19 @@ def _member(info: tarfile.TarInfo, path: Path) -> Iterator[Piece]:
         return
     left = info.size
     with path.open("rb", buffering=0) as file:
-        content = file.read(min(left, CHUNK))
-        stored = left > CHUNK and _is_solid(content)
-        while content:
+        large = left > CHUNK
+        stored = False
+        while content := file.read(min(left, CHUNK)):
             left -= len(content)
+            stored = large and _is_solid(content)
             yield Piece(content, stored)
-            content = file.read(min(left, CHUNK))
     if left:
         raise OSError(errno.EIO, "it became shorter while it was read", os.fspath(path))
     yield Piece(bytes(-info.size % tarfile.BLOCKSIZE), stored)
 
 
 def _is_solid(content: bytes) -> bool:
-    sample = content[:_SAMPLE]
+    """By a part in its middle: a JAR begins with what can be compressed."""
+    middle = max(len(content) - _SAMPLE, 0) // 2
+    sample = content[middle : middle + _SAMPLE]
     return len(zlib.compress(sample, LEVEL)) > _SOLID * len(sample)
