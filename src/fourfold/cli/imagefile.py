@@ -48,9 +48,7 @@ def write_image(pieces: Iterator[bytes], place: str, folder: bool) -> None:
         return
     path = Path(place).absolute()
     try:
-        if (
-            path.exists() and not path.is_file() and not path.is_dir()
-        ):  # /dev/null or a pipe, which must stay what it is
+        if path.exists() and not (path.is_file() or path.is_dir()):  # a device or a pipe: it must stay what it is
             with path.open("wb") as file:
                 file.writelines(pieces)
             return
