@@ -40,6 +40,9 @@ class FakeStarter:
         port = next(port for port in range(20000, 21000) if port not in used)
         return replace(row, port=port), cast(Launch, row.id), {}
 
+    def stop_signal(self, row: InstanceRow) -> str:
+        return "TERM"
+
 
 class FakeSupervisor:
     """`before_start` may look at what is stored, or raise; calls about instances in `fails` raise."""

@@ -82,6 +82,12 @@ async def test_a_port_of_the_host_belongs_to_one_instance_of_one_service(rig: Ri
 
 
 @rigged
+async def test_two_services_that_come_together_do_not_get_one_port(rig: Rig) -> None:
+    with pytest.raises(UserError, match=f"cannot give api the port {FIXED}: shop.web has it"):
+        check_fixed_ports(rig.registry, APP, [PROCESS, replace(PROCESS, name="api")])
+
+
+@rigged
 async def test_containers_have_ports_of_their_own(rig: Rig) -> None:
     has_port(rig, "container", "10.177.0.5")
     check_fixed_ports(rig.registry, APP, [PROCESS, CONTAINER])

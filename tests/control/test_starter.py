@@ -145,7 +145,7 @@ DIGEST, LAYER = "a" * 64, "b" * 64
 def built(placing: Starter, paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Starter:
     """The release has a tree as a process, and the same tree over one layer as a container."""
     paths.work.mkdir(parents=True, exist_ok=True)
-    for digest, image in ((DIGEST, Image((LAYER,))), (DIGEST[::-1].replace("a", "c"), None)):
+    for digest, image in ((DIGEST, Image((LAYER,), stop_signal="SIGQUIT")), (DIGEST[::-1].replace("a", "c"), None)):
         tree = paths.work / "tree"
         tree.mkdir()
         (tree / "run").touch()
@@ -177,6 +177,7 @@ def test_what_is_lost_or_was_never_built_is_said(built: Starter) -> None:
     service = built._registry.spec("shop.web", 1)
     with pytest.raises(NotFoundError, match="layers of its image are not in the store"):
         built.launch(instance("shop.web-1-b", pattern="container"), service, None)
+    assert built.stop_signal(instance("shop.web-1-b", pattern="container")) == "QUIT"
     built._registry.store.database.execute("DELETE FROM builds")
     with pytest.raises(NotFoundError, match="release 1 was not built for pattern process"):
         built.launch(instance("shop.web-1-a"), service, None)

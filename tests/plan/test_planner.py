@@ -93,6 +93,11 @@ CASES: dict[str, tuple[m.Goal, list[m.Instance], list[m.Action]]] = {
         [inst("o1", "stopping", revision="1", since=NOW - 1)],
         [],
     ),
+    "recreate: waits for one of its own that leaves already": (
+        goal(deploying=DEPLOYING, rollout=m.Rollout(strategy="recreate")),
+        [inst("back", "draining", since=NOW - 1, in_flight=1), inst("o1", revision="1")],
+        [],
+    ),
     "recreate: then starts": (goal(deploying=DEPLOYING, rollout=m.Rollout(strategy="recreate")), [], [m.Start("a.x")]),
     "first restart at once": (goal(), [inst("i1", "exited", since=NOW, failures=1, ended=FAILED)], [m.Restart("i1")]),
     "then later": (goal(), [inst("i1", "exited", since=NOW, failures=2, ended=FAILED)], []),

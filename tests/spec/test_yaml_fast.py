@@ -56,3 +56,7 @@ def test_ordinary_files_are_left_to_libyaml() -> None:
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? "])
 def test_deep_nesting_does_not_end_the_process(opening: str) -> None:
     assert yaml_fast.compose(opening * 100_000, yaml.MAX_DEPTH) is None
+
+
+def test_anchors_with_odd_names_are_left_to_the_other_reader() -> None:
+    assert yaml_fast.compose("k: &name?rest\n", yaml.MAX_DEPTH) is None

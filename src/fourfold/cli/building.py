@@ -52,6 +52,8 @@ def build(session: Session, service: str, pattern: Pattern | None, form: str | N
     target = target_of(form, to, service) if form is not None else None
     if target is None and to is not None:
         raise UserError("cannot use --to without --format: no image is made", "say --format oci or docker-archive")
+    if target is not None and not session.options.wait:
+        raise UserError("cannot make an image with --detach: it is made of what was built", "leave --detach out")
     loaded = load_file(session)
     wanted = sources(loaded, [service])
     client = session.started_client

@@ -76,6 +76,7 @@ def check_fixed_ports(registry: Registry, app: App, wishes: Iterable[Wish]) -> N
             raise UserError(f"cannot give {wish.name} the port {port}: {owner} has it", "choose another port")
         if owner is None and port not in ours:
             refuse_taken([(wish.name, "127.0.0.1", port)], frozenset(), ipv6=False)
+        taken[port] = f"{app.app}.{wish.name}"
 
 
 def refuse_several(name: str, spec: Service, pattern: str, instances: int) -> None:

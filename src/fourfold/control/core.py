@@ -28,7 +28,7 @@ from fourfold.control.checks import (
 from fourfold.control.deploy import Who
 from fourfold.control.doctor import examine
 from fourfold.control.explain import Case, explain
-from fourfold.control.goals import GATEWAY, desired, pattern_of
+from fourfold.control.goals import GATEWAY, desired, on_bridge, pattern_of
 from fourfold.control.imaging import Imaging
 from fourfold.control.operations import Operation
 from fourfold.control.parts import Parts
@@ -103,6 +103,8 @@ class Control:
         for wish in wishes:
             check_powers(wish.name, wish.spec, wish.pattern, parts.supervisor.powers)
             check_network(wish.name, wish.spec, wish.pattern, parts.supervisor.powers)
+        if any(on_bridge(wish.pattern, wish.spec) for wish in wishes):
+            await parts.network.check()
         check_fixed_ports(parts.registry, app, wishes)
         await check_up(parts, app, names, request)
         whole = request.services is None
@@ -180,6 +182,8 @@ class Control:
         await parts.look_for({spec.container.runtime} if pattern == "container" else ())
         check_powers(service, spec, pattern, parts.supervisor.powers)
         check_network(service, spec, pattern, parts.supervisor.powers)
+        if on_bridge(pattern, spec):
+            await parts.network.check()
         refuse_several(service, spec, pattern, desired(row))
         if not parts.deployer.is_built(row, number):
             source = parts.registry.release(f"{app}.{service}", number).source

@@ -72,18 +72,19 @@ class Goals:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._known: dict[str, tuple[ServiceRow, Deployment | None, m.Goal]] = {}
+        self._known: dict[str, tuple[ServiceRow, Deployment | None, bool, m.Goal]] = {}
 
     def now(self) -> dict[str, m.Goal]:
         registry, known = self._registry, {}
         for key, row in registry.services.items():
             deployment, before = registry.deployments.get(key), self._known.get(key)
-            if before is not None and before[0] is row and before[1] is deployment:
+            held = _port_is_held(registry, row)
+            if before is not None and before[0] is row and before[1] is deployment and before[2] == held:
                 known[key] = before
             else:
-                known[key] = (row, deployment, goal_of(registry, key))
+                known[key] = (row, deployment, held, goal_of(registry, key))
         self._known = known
-        found = {key: each for key, (_, _, each) in known.items()} | {GATEWAY: goal_of(registry, GATEWAY)}
+        found = {key: each for key, (*_, each) in known.items()} | {GATEWAY: goal_of(registry, GATEWAY)}
         for key, heirs in successors(registry).items():
             found[key] = replace(found[key], successors=heirs)
         return found
@@ -125,7 +126,11 @@ def _port_is_held(registry: Registry, row: ServiceRow) -> bool:
     """Whether instances that are to be replaced have the very port of the host that new ones need."""
     key = key_of(row)
     port = registry.spec(key, row.release).host_port(pattern_of(row))
-    others = (each for each in registry.of_service(key) if each.role == "serve" and each.revision != revision(row))
+    others = (
+        each
+        for each in registry.of_service(key)
+        if each.role == "serve" and (each.revision != revision(row) or each.state in m.LEAVING)
+    )
     return port is not None and any(registry.spec(key, each.release).host_port(each.pattern) == port for each in others)
 
 

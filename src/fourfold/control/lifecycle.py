@@ -116,7 +116,7 @@ class Lifecycle:
         row = self._registry.instances[name]
         if row.app == SYSTEM:
             return "USR1"
-        return self._registry.spec(key_of(row), row.release).stop.signal
+        return self._starter.stop_signal(row)
 
     def _prepare(self, names: Sequence[str]) -> list[Prepared]:
         """Ports are stored before anything can listen there: whoever adopts an instance must know where to ask it."""

@@ -18,7 +18,7 @@ from fourfold.control.diagnose import Diagnose
 from fourfold.control.down import Down
 from fourfold.control.executor import Executor
 from fourfold.control.faults import Faults
-from fourfold.control.goals import GATEWAY, pattern_of
+from fourfold.control.goals import GATEWAY, pattern_of, restored
 from fourfold.control.lifecycle import Lifecycle
 from fourfold.control.logs import Logs
 from fourfold.control.operations import Operations
@@ -38,6 +38,7 @@ from fourfold.spawner import process
 from fourfold.store import layout
 from fourfold.store.artifacts import Artifacts
 from fourfold.store.blobs import Blobs
+from fourfold.store.deployments import OPEN
 from fourfold.store.images import Images
 from fourfold.store.manifest import Manifest
 from fourfold.store.model import InstanceRow
@@ -161,8 +162,14 @@ class Parts:
 
     def oci_runtimes(self) -> set[str]:
         """Those that services run under."""
-        rows = [row for row in self.registry.services.values() if pattern_of(row) == "container"]
-        return {self.registry.spec(key_of(row), row.release).container.runtime for row in rows}
+        asked = [(key, row.release, pattern_of(row)) for key, row in self.registry.services.items()]
+        running = (row for row in self.registry.instances.values() if row.pattern == "container")
+        asked += [(key_of(row), row.release, row.pattern) for row in running]
+        for key, deployment in self.registry.deployments.items():
+            if deployment.state in OPEN and deployment.previous and key in self.registry.services:
+                before = restored(self.registry.services[key], deployment.previous)
+                asked.append((key, before.release, pattern_of(before)))
+        return {self.registry.spec(key, number).container.runtime for key, number, how in asked if how == "container"}
 
     async def look_for(self, runtimes: Collection[str]) -> None:
         """Have those that are needed tried, unless they are known to work: a daemon without containers tries none."""

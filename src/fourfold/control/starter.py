@@ -15,7 +15,7 @@ from fourfold.control.registry import Registry, key_of
 from fourfold.control.settings import Settings
 from fourfold.errors import NotFoundError, WorldError
 from fourfold.launch.common import Facts, ImageFacts, url_variable
-from fourfold.launch.container import runs_as
+from fourfold.launch.container import runs_as, stop_signal
 from fourfold.launch.model import Launch, User
 from fourfold.launch.patterns import launch
 from fourfold.paths import Paths
@@ -96,6 +96,13 @@ class Starter:
             image=image,
         )
         return replace(launch(row.pattern, service, facts), log_bytes=self._settings.log_bytes)
+
+    def stop_signal(self, row: InstanceRow) -> str:
+        """What asks it to end: the file's word, else its image's."""
+        key = key_of(row)
+        service, build = self._registry.spec(key, row.release), self._registry.build(key, row.release, row.pattern)
+        image = self._artifacts.get(build.artifact).image if build and self._artifacts.has(build.artifact) else None
+        return stop_signal(service, image.stop_signal) if image is not None else service.stop.signal
 
     def _image(self, row: InstanceRow, image: Image) -> ImageFacts:
         if not self._images.complete(image):

@@ -37,10 +37,15 @@ def source_of(parts: Parts, spec: Service, name: str, request: UpRequest) -> str
 
 def located(spec: Service, folder: Path) -> Service:
     """With an image in a file or folder named by its whole path: the daemon works elsewhere than the client."""
-    kind, colon, place = (spec.image or "").partition(":")
+    container = spec.container.model_copy(update={"base": _located(spec.container.base, folder)})
+    return spec.model_copy(update={"image": spec.image and _located(spec.image, folder), "container": container})
+
+
+def _located(reference: str, folder: Path) -> str:
+    kind, colon, place = reference.partition(":")
     if kind not in ("oci", "docker-archive") or not colon or place.startswith("/"):
-        return spec
-    return spec.model_copy(update={"image": f"{kind}:{folder / place}"})
+        return reference
+    return f"{kind}:{folder / place}"
 
 
 def check_overrides(name: str, given: dict[str, Any]) -> None:

@@ -69,7 +69,7 @@ def launch(service: Service, facts: Facts) -> Launch:
             size=Bundle.size if service.container.read_only else tmp_bytes,
         ),
         listen=listen,
-        stop=Stop(_stop_signal(service, image), service.stop.grace),
+        stop=Stop(stop_signal(service, image.stop_signal), service.stop.grace),
     )
 
 
@@ -114,9 +114,9 @@ def _own_files() -> tuple[Mount, ...]:
     return (Mount(oci.INIT_ON_HOST, oci.INIT, read_only=True), *files)
 
 
-def _stop_signal(service: Service, image: ImageFacts) -> str:
+def stop_signal(service: Service, of_image: str | None) -> str:
     """The file's, unless that is the default and the image has one of its own (a name or a number)."""
-    said = (image.stop_signal or "").removeprefix("SIG")
+    said = (of_image or "").removeprefix("SIG")
     if service.stop.signal != "TERM" or not said:
         return service.stop.signal
     try:

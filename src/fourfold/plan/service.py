@@ -307,7 +307,10 @@ class ServicePlanner:
         return self._target() - len(self._kept())
 
     def _leave_room(self) -> bool:
-        """recreate: all old ones end before the first new one starts."""
+        """recreate: all old ones end before the first new one starts; what leaves already is waited for first."""
+        mine = [i for i in self.world.of(self.goal.key) if not i.before and i.revision == self.goal.revision]
+        if any(i.state in LEAVING and i not in self.returning and self.world.runs(i) for i in mine):
+            return True
         for instance in self._old_left():
             self.release(instance)
         others = (i for i in self.world.of(self.goal.key) if not i.before and i.revision != self.goal.revision)

@@ -15,7 +15,7 @@ from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 from ruamel.yaml.resolver import VersionedResolver
 
 _OTHERWISE = re.compile(
-    r"""\t | ^% | (?<![^\s,\[{])! | [&*]\S*:  # tabs, directives, tags, anchors whose name has a colon
+    r"""\t | ^% | (?<![^\s,\[{])! | [&*]\S*[:?]  # tabs, directives, tags, odd names of anchors
     | [}\]]: | [|>][-+\d]*\#  # what only one of them allows: a key that is a collection, a comment without a space
     | [^\n\ -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\uffef]  # characters that end a line, or are not allowed
     """,
@@ -35,17 +35,17 @@ def compose(text: str, most_levels: int) -> Any | None:
         return None
     try:
         # Before anything is composed, as libyaml's own recursion has no end but that of the stack.
-        return _Reader(text).get_single_node() if _levels(text) <= most_levels else None
+        return None if _is_deeper(text, most_levels) else _Reader(text).get_single_node()
     except (YAMLError, ValueError):
         return None
 
 
-def _levels(text: str) -> int:
-    parser, depth, deepest = CParser(text), 0, 0
-    while (event := parser.get_event()) is not None:
+def _is_deeper(text: str, most: int) -> bool:
+    """Reads no further than it has to: libyaml takes the square of the depth in time."""
+    parser, depth = CParser(text), 0
+    while (event := parser.get_event()) is not None and depth <= most:
         if isinstance(event, CollectionStartEvent):
             depth += 1
-            deepest = max(deepest, depth)
         elif isinstance(event, CollectionEndEvent):
             depth -= 1
-    return deepest
+    return depth > most

@@ -66,7 +66,7 @@ class Network:
     @property
     def address(self) -> str | None:
         """What the gateway is to listen on besides loopback: None until the bridge has been made."""
-        return self.network.gateway if self._index is not None else None
+        return self.network.gateway if self._is_there() else None
 
     async def adopt(self) -> None:
         """Find what an earlier daemon of this home has left; nothing is changed."""

@@ -127,7 +127,7 @@ def test_a_ready_made_image_stays_as_it_was(paths: Paths) -> None:
     config = config_of(exported)["config"]
     assert (config["User"], config["WorkingDir"], config["StopSignal"]) == ("nginx", "/srv", "SIGQUIT")
     assert config["Env"] == ["PATH=/opt/bin"] and layers_of(exported) == []
-    assert config_of(export(paths, made, stop={"signal": "TERM"}))["config"]["StopSignal"] == "SIGTERM"
+    assert config_of(export(paths, made, stop={"signal": "INT"}))["config"]["StopSignal"] == "SIGINT"
 
 
 def test_what_is_no_container_is_refused(paths: Paths) -> None:

@@ -109,8 +109,8 @@ def run_of(artifact: Artifact, image: Image, spec: Service, names: dict[str, str
 
 
 def _stop_signal(image: Image, spec: Service) -> str:
-    said = "signal" in spec.stop.model_fields_set
-    return image.stop_signal if image.stop_signal and not said else f"SIG{spec.stop.signal.removeprefix('SIG')}"
+    own = spec.stop.signal.removeprefix("SIG")
+    return image.stop_signal if image.stop_signal and own == "TERM" else f"SIG{own}"
 
 
 def write_layout(image: Composed, folder: Path) -> None:
