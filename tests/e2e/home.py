@@ -24,7 +24,6 @@ from tests.support.nobody import AS_NOBODY, reachable_checkout
 from tests.support.wait import until
 
 WEB = Path(__file__).parents[1] / "support" / "services" / "web.py"
-PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 NUMBERS = itertools.count()
 """Of homes: each has a bridge of its own, as they may live side by side."""
 FOURFOLD = str(Path(sys.executable).with_name("fourfold"))
@@ -266,7 +265,6 @@ services:
   web:
     source: ./web
     run: exec /usr/bin/python3 web.py
-    runtime: {PYTHON}
     port: 8080
     route: {{path: /}}
     health: {{path: /healthz, interval: 1s}}

@@ -39,7 +39,7 @@ def unchanging(home: Home) -> list[tuple[str, int, list[int]]]:
 
 def test_files(up: Home) -> None:
     good = web_file(up.port, VERSION="one")
-    refused(up, good.replace("port: 8080", "prot: 8080"), ":6:5:", "services.web.prot", "port")
+    refused(up, good.replace("port: 8080", "prot: 8080"), ":7:5:", "services.web.prot", "port")
     refused(up, good.replace("instances: 1", "instances: {min: 3, max: 1}"), "services.web.instances")
     refused(up, good.replace("app: app", "app: app\n" + bomb()), "alias")
     refused(up, good.replace("env:", "secrets: [NOT_SET]\n    env:"), "NOT_SET", "fourfold secrets set NOT_SET")
