@@ -39,8 +39,9 @@ with_buildah = pytest.mark.skipif(os.geteuid() != 0, reason="buildah works as ro
 def test_buildahs_command_lines() -> None:
     (title, build), (_, push) = commands(RECIPE, "buildah", Path("/work/x"), fresh=False)
     assert title == "buildah bud -f deploy/Dockerfile"
-    start = ["unshare", "--mount", "buildah", "--root", "/state/caches/shop.web/buildah", "--runroot", "/work/x/run"]
-    assert build[:7] == start == push[:7]
+    start = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "buildah"]
+    places = ["--root", "/state/caches/shop.web/buildah", "--runroot", "/work/x/run"]
+    assert build[:11] == [*start, *places] == push[:11]
     assert build[-3:] == ["-f", "/work/x/context/deploy/Dockerfile", "/work/x/context"] and "chroot" in build
     assert push[-2:] == ["image", "oci:/work/x/layout:image"] and "--no-cache" not in build
     assert "--no-cache" in commands(RECIPE, "buildah", Path("/work/x"), fresh=True)[0][1]

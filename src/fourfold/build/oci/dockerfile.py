@@ -1,7 +1,7 @@
 """A service's own Dockerfile, built by buildah or by Docker, whichever is there; the result as any other image.
 
-Its commands run as these tools run them: as root of their own container, with network. Mounts are made in a mount
-namespace of the tool's own, so that none is left however it ends.
+Its commands run as these tools run them: as root of their own container, with network. Mounts and processes are in
+namespaces of the tool's own, so that none is left however it ends, and the host's processes cannot be seen or ended.
 """
 
 from __future__ import annotations
@@ -160,8 +160,8 @@ def commands(recipe: Recipe, tool: Tool, staging: Path, fresh: bool) -> list[tup
             ("docker save", ["docker", "save", "-o", str(staging / "image.tar"), tag]),
         ]
     buildah = [
-        "unshare", "--mount", "buildah", "--root", str(recipe.storage), "--runroot", str(staging / "run"),
-        "--storage-driver", "overlay",
+        "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "buildah", "--root",
+        str(recipe.storage), "--runroot", str(staging / "run"), "--storage-driver", "overlay",
     ]  # fmt: skip
     return [
         (
