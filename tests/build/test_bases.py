@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import ssl
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from fourfold.build.bases.apt import mmdebstrap_argv, own_options, own_sources
 from fourfold.build.bases.keystore import key_store
-from fourfold.build.bases.look import read_look
+from fourfold.build.bases.look import read_look, root_of
 from fourfold.build.bases.systems import System, base_host, read_system, recipe, runtimes_of
 from fourfold.build.model import Host, Runtime
 from fourfold.errors import UserError
@@ -191,3 +192,24 @@ def test_what_an_image_says_of_itself() -> None:
     assert runtimes["nodejs22"] == Runtime("nodejs22", "/usr/local/bin/node", "22.1.0")
     assert defaults == {"python": "python3.12"}
     assert tools == {"npm": "/usr/local/bin/npm"}
+
+
+def test_a_root_shows_nothing_through_a_link(tmp_path: Path) -> None:
+    """An image's /etc that is a link leads to the host's own, as long as it is looked at from outside."""
+    lower, linked, anew = (tmp_path / name for name in ("lower", "linked", "anew"))
+    (lower / "etc/ssl").mkdir(parents=True)
+    linked.mkdir()
+    (linked / "etc").symlink_to("/usr")
+    (anew / "etc/own").mkdir(parents=True)
+    assert root_of([lower], tmp_path / "mount").entries == {"etc": "", "etc/ssl": ""}
+    assert root_of([lower, linked], tmp_path / "mount").entries == {"etc": "/usr"}
+    assert root_of([lower, linked, anew], tmp_path / "mount").entries == {"etc": "", "etc/own": ""}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root sees attributes of overlayfs")
+def test_an_opaque_folder_hides_what_is_below(tmp_path: Path) -> None:
+    lower, upper = tmp_path / "lower", tmp_path / "upper"
+    (lower / "etc/ssl").mkdir(parents=True)
+    (upper / "etc/own").mkdir(parents=True)
+    os.setxattr(upper / "etc", "trusted.overlay.opaque", b"y")
+    assert root_of([lower, upper], tmp_path / "mount").entries == {"etc": "", "etc/own": ""}

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fourfold.build.model import Host, Runtime, Step
+from fourfold.build.oci.rootfs import OPAQUE_XATTR
 from fourfold.build.sandbox import HOST, Box, Root, step_argv, step_env
 from fourfold.errors import WorldError
 
@@ -55,7 +56,11 @@ def root_of(layers: Sequence[Path], mount: Path) -> Root:
 def _entries(layers: Sequence[Path]) -> dict[str, str]:
     found: dict[str, str] = {}
     for layer in layers:
-        for folder in ("", "etc/"):
+        etc = layer / "etc"
+        own = etc.is_dir() and not etc.is_symlink()  # a link may lead to the host's
+        if os.path.lexists(etc) and (not own or OPAQUE_XATTR in os.listxattr(etc)):
+            found = {name: target for name, target in found.items() if not name.startswith("etc/")}
+        for folder in ("", "etc/") if own else ("",):
             with suppress(FileNotFoundError, NotADirectoryError), os.scandir(layer / folder) as listed:
                 for entry in listed:
                     name, status = f"{folder}{entry.name}", entry.stat(follow_symlinks=False)
