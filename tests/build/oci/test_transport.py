@@ -14,7 +14,7 @@ import pytest
 
 from fourfold.build.oci import transport
 from fourfold.build.oci.export import Exporter, archive, write_layout
-from fourfold.build.oci.pull import ready_image, resolve
+from fourfold.build.oci.pull import resolve
 from fourfold.build.oci.transport import check_reference, explained, registry_of
 from fourfold.build.oci.unpack import UnpackLimits
 from fourfold.errors import UserError, WorldError
@@ -122,17 +122,26 @@ def test_without_skopeo(paths: Paths, images: Images, tmp_path: Path, monkeypatc
 def test_an_oci_folder(paths: Paths, images: Images, tmp_path: Path) -> None:
     lines: list[str] = []
     reference = f"oci:{layout(tmp_path / 'image', [BASE, UPPER])}:image"
-    image, argv = asyncio.run(ready_image(reference, images, paths.work, lines.append))
+    found = asyncio.run(resolve(reference, images, paths.work, lines.append))
+    image, argv = found.image, found.argv
     assert argv == ("/bin/web", "--fast") and image.user == "nginx" and len(image.layers) == 2
     assert (images.folder(image.layers[0]) / "bin/web").read_text() == "web"
     assert images.size(image.layers[0]) > 0 and list(paths.work.iterdir()) == []
     assert lines == [f"Fetching {reference}", f"Unpacking layer 1 of {reference}", f"Unpacking layer 2 of {reference}"]
     lines.clear()
-    assert asyncio.run(ready_image(reference, images, paths.work, lines.append)) == (image, argv) and lines == []
+    assert asyncio.run(resolve(reference, images, paths.work, lines.append)).image == image and lines == []
     shutil.rmtree(tmp_path / "image")
     layout(tmp_path / "image", [BASE])
-    again, _ = asyncio.run(ready_image(reference, images, paths.work, lines.append))
+    again = asyncio.run(resolve(reference, images, paths.work, lines.append)).image
     assert again.layers == image.layers[:1] and lines == [f"Fetching {reference}"], "another one now"
+
+
+@as_root
+def test_layers_that_one_above_hides_are_left_out(paths: Paths, images: Images, tmp_path: Path) -> None:
+    hiding = tar([entry(".wh..wh..opq"), entry("new")])
+    reference = f"oci:{layout(tmp_path / 'image', [BASE, hiding, UPPER])}:image"
+    layers = asyncio.run(resolve(reference, images, paths.work, no_log)).image.layers
+    assert len(layers) == 2 and (images.folder(layers[0]) / "new").exists()
 
 
 @as_root
@@ -142,8 +151,10 @@ def test_an_archive_of_docker(paths: Paths, images: Images, tmp_path: Path) -> N
     image = exporter.image(made, Service(source=".", port=80), "shop", "web")
     (tmp_path / "image.tar").write_bytes(b"".join(archive(image).pieces))
     reference = f"docker-archive:{tmp_path}/image.tar"
-    found, argv = asyncio.run(ready_image(reference, images, paths.work, no_log))
-    assert argv == ("./run",) and found.cwd == "/app" and found.env["PORT"] == "80" and found.stop_signal == "SIGTERM"
+    record = asyncio.run(resolve(reference, images, paths.work, no_log))
+    found = record.image
+    assert record.argv == ("./run",) and found.cwd == "/app" and found.env["PORT"] == "80"
+    assert found.stop_signal == "SIGTERM"
     assert (images.folder(found.layers[1]) / "app/run").read_text() == "#!/bin/sh"
 
 
@@ -160,7 +171,7 @@ def test_a_hostile_image_leaves_nothing(
 ) -> None:
     reference = f"oci:{layout(tmp_path / 'image', layers)}:image"
     with pytest.raises(UserError, match=why):
-        asyncio.run(ready_image(reference, images, paths.work, no_log))
+        asyncio.run(resolve(reference, images, paths.work, no_log))
     assert list(paths.work.iterdir()) == [] and list(images.records.list()) == []
     assert len(list(images.list())) == len(layers) - 1, "whole layers may stay; never a part of one"
 

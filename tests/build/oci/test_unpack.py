@@ -213,6 +213,9 @@ ENTRIES = {
     "name of pax": ([entry("a", pax={"path": "../evil"})], "leads out"),
     "link of pax": ([entry("a", tarfile.LNKTYPE, pax={"linkpath": "../outside/victim"})], "leads out"),
     "size of pax": ([entry("a", pax={"size": "-1"})], "for size"),
+    "owner that is none": ([entry("a", pax={"uid": "4294967295"})], "for uid"),
+    "group that is none": ([entry("a", pax={"gid": "4294967295"})], "for gid"),
+    "many headers": ([entry("a", b"x", b"11 path=ab\n")] * 20, "extended headers"),
     "owner of pax": ([entry("a", pax={"uid": "1e9"})], "for uid"),
     "huge header": ([entry("a", pax={"comment": "x" * 2_000_000})], "extended header has"),
 }  # fmt: skip
@@ -253,9 +256,35 @@ def test_a_bomb_is_not_held_in_memory(tmp_path: Path, root: Path) -> None:
     assert peak < 8 * 1024**2
 
 
+def test_keys_of_extended_headers_are_not_held_in_memory(tmp_path: Path, root: Path) -> None:
+    records = [b"".join(b"12 %d%06d=\n" % (n, key) for key in range(50_000)) for n in range(8)]
+    blob = layer(tmp_path, tar([entry("shared", b"g", content) for content in records]))
+    tracemalloc.start()
+    unpack(blob, root)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * 1024**2
+
+
+def test_folders_on_the_way_count(tmp_path: Path, root: Path) -> None:
+    content = tar([entry("/".join(f"{n}{level}" for level in range(30))) for n in range(4)])
+    with pytest.raises(UserError, match="too many folders"):
+        unpack(layer(tmp_path, content), root, UnpackLimits(entries=100))
+
+
+def test_layers_of_an_image_share_its_limits(tmp_path: Path, root: Path) -> None:
+    limits = UnpackLimits(entries=10, size=20 * 1024**2)
+    blob = layer(tmp_path, tar([entry("a/b/c", content=bytes(12 * 1024**2))]))
+    unpack(blob, root, limits)
+    assert limits.entries == 7 and limits.size < 8 * 1024**2
+    with pytest.raises(UserError, match="more than 7 MiB"):
+        unpack(blob, root.with_name("again"), limits)
+
+
 BROKEN = {
     "not gzip inside": (b"\x1f\x8b" + b"garbage" * 100, "cannot unpack"),
     "gzip cut off": (gzip.compress(tar([entry("a", content=os.urandom(100_000))]))[:5000], "breaks off"),
+    "gzip of nothing": (gzip.compress(b"") * 3000, "empty members"),
     "not tar": (b"hello" * 500, "wrong checksum|for a number"),
     "half a header": (bytes(10) + b"x" * 90, "in the middle"),
     "not zstd": (b"\x28\xb5\x2f\xfd" + b"garbage" * 10, "zstd cannot|wrong checksum|in the middle|SHA-256"),

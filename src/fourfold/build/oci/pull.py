@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from fourfold.build.oci import transport
 from fourfold.build.oci.layout import read
+from fourfold.build.oci.rootfs import OPAQUE_XATTR
 from fourfold.build.oci.unpack import Blob, UnpackLimits, unpack
 from fourfold.errors import UserError
 from fourfold.store import trees
-from fourfold.store.artifacts import Image
 from fourfold.store.images import Images, Record
 
 Log = Callable[[str], None]
-
-
-async def ready_image(
-    reference: str, images: Images, work: Path, log: Log, *, fresh: bool = False, limits: UnpackLimits | None = None
-) -> tuple[Image, tuple[str, ...]]:
-    """What a container of the image sees, and its Entrypoint and Cmd. Raises as `resolve`."""
-    record = await resolve(reference, images, work, log, fresh=fresh, limits=limits)
-    return record.image, record.argv
 
 
 async def resolve(
@@ -55,16 +49,24 @@ async def take_over(
 ) -> Record:
     """Unpack what the store has not yet of the image in `layout` (beside it), and record it as `name`."""
     found = await asyncio.to_thread(read, layout, reference)
+    limits = limits or UnpackLimits()
     for blob in found.blobs:
         if not await asyncio.to_thread(images.has, blob.diff_id):
             log(f"Unpacking {blob.name}")
             await _unpack(blob, layout.parent, images, limits)
-    record = Record(name, found.digest, found.image, found.argv)
+    layers = await asyncio.to_thread(_visible, found.image.layers, images)
+    record = Record(name, found.digest, replace(found.image, layers=layers), found.argv)
     await asyncio.to_thread(images.records.put, record)
     return record
 
 
-async def _unpack(blob: Blob, staging: Path, images: Images, limits: UnpackLimits | None) -> None:
+def _visible(layers: tuple[str, ...], images: Images) -> tuple[str, ...]:
+    """Without those that one above hides as a whole: overlayfs does not look at that mark at the top of a layer."""
+    marked = [OPAQUE_XATTR in os.listxattr(images.folder(digest)) for digest in layers]
+    return layers[max((number for number, is_marked in enumerate(marked) if is_marked), default=0) :]
+
+
+async def _unpack(blob: Blob, staging: Path, images: Images, limits: UnpackLimits) -> None:
     """In a thread that is told when nobody waits any more: it must not write into a folder that is being removed."""
     stop = threading.Event()
 

@@ -41,10 +41,14 @@ class Attributes:
 class Rootfs:
     """The new folder `root`, which only this object writes to. A context manager: it holds descriptors."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, most: int) -> None:
+        """`most`: folders that may be made on the way to what is in them."""
         root.mkdir(parents=True)
         self._root = os.open(root, _FOLDER)
         os.fchmod(self._root, 0o755)
+        self._most = most
+        self.made = 0
+        """Folders on the way, so far."""
         self._last: tuple[tuple[str, ...], int] | None = None
         """The folder opened last: entries of a folder mostly follow each other."""
         self._folders: dict[tuple[str, ...], int] = {}
@@ -173,6 +177,9 @@ class Rootfs:
             if error.errno not in (errno.ENOTDIR, errno.ELOOP):
                 raise
             raise RefusedError(f"{name!r} on its way is a link or a file, not a folder") from None
+        if self.made >= self._most:
+            raise RefusedError("there are too many folders on the way to the entries")
+        self.made += 1
         os.mkdir(name, dir_fd=handle)
         made = enter()
         os.fchmod(made, 0o755)

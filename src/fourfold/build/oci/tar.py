@@ -14,6 +14,8 @@ from typing import Literal, Protocol
 BLOCK = 512
 HEADER_BYTES = 1024**2
 """Of one extended header: file capabilities and names take a few hundred."""
+EXTENDED_IN_ROW = 16
+"""Before one entry: programs write one for all that it has, and GNU's one for each long name."""
 CHUNK = 256 * 1024
 
 Kind = Literal["file", "folder", "symlink", "hardlink", "device", "pipe"]
@@ -22,6 +24,12 @@ _KINDS: dict[bytes, Kind] = {
     b"5": "folder", b"6": "pipe",
 }  # fmt: skip
 _XATTR = "SCHILY.xattr."
+_SPARSE = "GNU.sparse."
+_KEPT = {"path", "linkpath", "size", "uid", "gid", "mtime", f"{_XATTR}security.capability"}
+"""Of extended headers. Keys of all of them together would be more than memory holds."""
+_NO_ID = 2**32 - 1
+"""chown(2) takes it for `as it is`."""
+_NO_SPARSE = "it holds a sparse file, which images must not (layer.md)"
 
 
 class MalformedError(Exception):
@@ -61,8 +69,12 @@ class Reader:
         """Raises MalformedError."""
         shared: dict[str, bytes] = {}
         own: dict[str, bytes] = {}
+        in_row = 0
         while (header := self._header()) is not None:
             kind, size = header[156:157], _number(header[124:136])
+            in_row += 1
+            if in_row > EXTENDED_IN_ROW + 1:
+                raise MalformedError(f"an entry has more than {EXTENDED_IN_ROW} extended headers")
             if kind == b"g":
                 shared |= _pax(self._extended(size))
             elif kind == b"x":
@@ -71,7 +83,7 @@ class Reader:
                 own["path" if kind == b"L" else "linkpath"] = self._extended(size).rstrip(b"\0")
             else:
                 entry = _entry(header, {**shared, **own})
-                own = {}
+                own, in_row = {}, 0
                 self._left, self._padding = entry.size, -entry.size % BLOCK
                 yield entry
                 self._skip()
@@ -120,8 +132,8 @@ class Reader:
 
 def _entry(header: bytes, extended: Mapping[str, bytes]) -> Entry:
     code = header[156:157]
-    if code == b"S" or any(name.startswith("GNU.sparse.") for name in extended):
-        raise MalformedError("it holds a sparse file, which images must not (layer.md)")
+    if code == b"S":
+        raise MalformedError(_NO_SPARSE)
     if code not in _KINDS:
         raise MalformedError(f"an entry has the unknown type {code!r}")
     name = extended.get("path") or _ustar_name(header)
@@ -133,8 +145,8 @@ def _entry(header: bytes, extended: Mapping[str, bytes]) -> Entry:
         kind=kind,
         size=_decimal(extended, "size", _number(header[124:136])) if kind == "file" else 0,
         mode=_number(header[100:108]) & 0o7777,
-        uid=_decimal(extended, "uid", _number(header[108:116])),
-        gid=_decimal(extended, "gid", _number(header[116:124])),
+        uid=_owner(extended, "uid", _number(header[108:116])),
+        gid=_owner(extended, "gid", _number(header[116:124])),
         mtime=_decimal(extended, "mtime", _number(header[136:148])),
         target=os.fsdecode(extended.get("linkpath") or _text(header[157:257])),
         xattrs={key.removeprefix(_XATTR): value for key, value in extended.items() if key.startswith(_XATTR)},
@@ -165,6 +177,13 @@ def _number(field: bytes) -> int:
     return value
 
 
+def _owner(extended: Mapping[str, bytes], name: str, otherwise: int) -> int:
+    value = _decimal(extended, name, otherwise)
+    if value >= _NO_ID:
+        raise MalformedError(f"a header has {value} for {name}")
+    return value
+
+
 def _decimal(extended: Mapping[str, bytes], name: str, otherwise: int) -> int:
     """A pax number; times may have a fraction, which is dropped."""
     if name not in extended:
@@ -178,7 +197,7 @@ def _decimal(extended: Mapping[str, bytes], name: str, otherwise: int) -> int:
 
 
 def _pax(content: bytes) -> dict[str, bytes]:
-    """Records `LENGTH KEY=VALUE\\n`; LENGTH counts all of the record."""
+    """Records `LENGTH KEY=VALUE\\n`, those of use; LENGTH counts all of the record."""
     found: dict[str, bytes] = {}
     at = 0
     while at < len(content):
@@ -190,6 +209,10 @@ def _pax(content: bytes) -> dict[str, bytes]:
         key, is_set, value = content[blank + 1 : end - 1].partition(b"=")
         if not is_set:
             raise MalformedError("an extended header is broken")
-        found[os.fsdecode(key)] = value
+        name = os.fsdecode(key)
+        if name.startswith(_SPARSE):
+            raise MalformedError(_NO_SPARSE)
+        if name in _KEPT:
+            found[name] = value
         at = end
     return found

@@ -18,14 +18,15 @@ from fourfold.errors import UserError, WorldError
 
 ZSTD = "zstd"
 LONGEST_TARGET = 4095
+_EMPTY_MEMBERS = 1000
 
 
-@dataclass(frozen=True)
+@dataclass
 class UnpackLimits:
-    """Of one layer, counted while it is unpacked."""
+    """What one image may still take: each layer that is unpacked takes its part off."""
 
     size: int = 16 * 1024**3
-    """Bytes of the uncompressed tar."""
+    """Bytes of the uncompressed tars."""
     entries: int = 1_000_000
 
 
@@ -53,9 +54,10 @@ def unpack(
     limits = limits or UnpackLimits()
     try:
         _verify(blob)
-        with _decompressed(blob) as raw, Rootfs(root) as rootfs:
-            stream = _Counted(raw, limits.size, stopped)
-            size = _Layer(rootfs, limits.entries).take(Reader(stream))
+        with _decompressed(blob) as raw, Rootfs(root, limits.entries) as rootfs:
+            stream = _Counted(raw, limits, stopped)
+            size = _Layer(rootfs, limits).take(Reader(stream))
+            limits.entries = max(0, limits.entries - rootfs.made)
             rootfs.finish()
             while stream.read(CHUNK):  # what follows the end of the archive belongs to its digest
                 pass
@@ -75,22 +77,22 @@ def unpack(
 
 
 class _Counted:
-    """A stream with its digest, which is read no further than `limit`."""
+    """A stream with its digest, which is read no further than `limits` allow."""
 
-    def __init__(self, stream: Stream, limit: int, stopped: Callable[[], bool]) -> None:
+    def __init__(self, stream: Stream, limits: UnpackLimits, stopped: Callable[[], bool]) -> None:
         self._stream = stream
-        self._limit = limit
+        self._limits = limits
+        self._most = limits.size
         self._stopped = stopped
-        self._count = 0
         self.digest = hashlib.sha256()
 
     def read(self, size: int) -> bytes:
         if self._stopped():
             raise InterruptedError
         piece = self._stream.read(size)
-        self._count += len(piece)
-        if self._count > self._limit:
-            raise RefusedError(f"it holds more than {self._limit // 1024**2:,} MiB")
+        self._limits.size -= len(piece)
+        if self._limits.size < 0:
+            raise RefusedError(f"it holds more than {self._most // 1024**2:,} MiB, which its image has left")
         self.digest.update(piece)
         return piece
 
@@ -98,15 +100,17 @@ class _Counted:
 class _Layer:
     """Takes the entries one after the other into a Rootfs."""
 
-    def __init__(self, rootfs: Rootfs, limit: int) -> None:
+    def __init__(self, rootfs: Rootfs, limits: UnpackLimits) -> None:
         self._rootfs = rootfs
-        self._limit = limit
+        self._limits = limits
+        self._most = limits.entries
 
     def take(self, reader: Reader) -> int:
         size = 0
-        for count, entry in enumerate(reader, 1):
-            if count > self._limit:
-                raise RefusedError(f"it has more than {self._limit:,} entries")
+        for entry in reader:
+            self._limits.entries -= 1
+            if self._limits.entries < 0:
+                raise RefusedError(f"it has more than {self._most:,} entries, which its image has left")
             try:
                 self._put(entry, reader.read())
             except (RefusedError, UnicodeEncodeError) as error:
@@ -180,10 +184,14 @@ class _Gunzip:
         self._file = file
         self._member = zlib.decompressobj(31)
         self._waiting = b""
+        self._empty = 0
 
     def read(self, size: int) -> bytes:
         while True:
             if self._member.eof:
+                self._empty += 1
+                if self._empty > _EMPTY_MEMBERS:
+                    raise MalformedError(f"its gzip stream has more than {_EMPTY_MEMBERS:,} empty members in a row")
                 rest = self._member.unused_data or self._file.read(CHUNK)
                 if not rest.strip(b"\0"):  # the end, or padding
                     return b""
@@ -192,6 +200,7 @@ class _Gunzip:
             piece = self._member.decompress(chunk, size)
             self._waiting = self._member.unconsumed_tail
             if piece:
+                self._empty = 0
                 return piece
             if not chunk and not self._member.eof:
                 raise EOFError("its gzip stream breaks off")
