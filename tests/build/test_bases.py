@@ -13,7 +13,7 @@ from fourfold.build.bases.apt import mmdebstrap_argv, own_options, own_sources
 from fourfold.build.bases.keystore import key_store
 from fourfold.build.bases.look import read_look, root_of
 from fourfold.build.bases.systems import System, base_host, read_system, recipe, runtimes_of
-from fourfold.build.model import Host, Runtime
+from fourfold.build.model import DIES_WITH_US, Host, Runtime
 from fourfold.errors import UserError
 
 from .helpers import HOST
@@ -163,7 +163,8 @@ def test_options_of_apt_that_say_how_mirrors_are_reached() -> None:
 
 def test_the_command_line() -> None:
     argv = mmdebstrap_argv(recipe(BOOKWORM, ["java17"]), "/w/root", "/w/apt.conf", ["/w/debian.sources"])
-    assert argv[:6] == ["/usr/bin/unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    assert argv[:3] == list(DIES_WITH_US)
+    assert argv[3:9] == ["/usr/bin/unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
     assert argv[-4:] == ["--", "bookworm", "/w/root", "/w/debian.sources"]
     assert {"--variant=extract", "--mode=root", "--aptopt=/w/apt.conf"} <= set(argv)
     assert next(word for word in argv if word.startswith("--include=")).endswith(",openjdk-17-jre-headless")

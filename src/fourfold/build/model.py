@@ -14,6 +14,9 @@ from typing import Any
 from fourfold.errors import UserError
 from fourfold.store.manifest import Entry, Manifest
 
+DIES_WITH_US = ("/usr/bin/setpriv", "--pdeathsig", "KILL")
+"""In front of a command line: a daemon that is killed leaves nothing running that writes. Of the thread that starts it,
+prctl(2): for the main one only."""
 APP = "/app"
 OWN = ".fourfold"
 """Folder in the tree for what the builders add."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fourfold.build.model import DIES_WITH_US
 from fourfold.build.oci.dockerfile import Recipe, check_dockerfile, commands, dockerfile_image, find_tool
 from fourfold.build.pack import pack
 from fourfold.errors import UserError, WorldError
@@ -39,9 +40,9 @@ with_buildah = pytest.mark.skipif(os.geteuid() != 0, reason="buildah works as ro
 def test_buildahs_command_lines() -> None:
     (title, build), (_, push) = commands(RECIPE, "buildah", Path("/work/x"), fresh=False)
     assert title == "buildah bud -f deploy/Dockerfile"
-    start = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "buildah"]
+    start = [*DIES_WITH_US, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "buildah"]
     places = ["--root", "/state/caches/shop.web/buildah", "--runroot", "/work/x/run"]
-    assert build[:11] == [*start, *places] == push[:11]
+    assert build[:14] == [*start, *places] == push[:14]
     assert build[-3:] == ["-f", "/work/x/context/deploy/Dockerfile", "/work/x/context"] and "chroot" in build
     assert push[-2:] == ["image", "oci:/work/x/layout:image"] and "--no-cache" not in build
     assert "--no-cache" in commands(RECIPE, "buildah", Path("/work/x"), fresh=True)[0][1]

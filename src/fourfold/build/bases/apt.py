@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from fourfold.build.bases.systems import Recipe, System
+from fourfold.build.model import DIES_WITH_US
 
 MMDEBSTRAP = "/usr/bin/mmdebstrap"
 EPOCH = 0
@@ -105,7 +106,7 @@ def mmdebstrap_argv(recipe: Recipe, target: str, options: str, sources: Sequence
     `options` and `sources` are files that hold what `own_options` and `own_sources` gave. In namespaces of its own:
     what it mounts goes with it, and whatever it has started dies with it.
     """
-    own = ["/usr/bin/unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    own = [*DIES_WITH_US, "/usr/bin/unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
     return [
         *own,
         *["/usr/bin/nice", "-n", "10", MMDEBSTRAP, "--mode=root", "--variant=extract", "--format=directory"],

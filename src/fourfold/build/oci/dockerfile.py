@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fourfold.build.model import Step
+from fourfold.build.model import DIES_WITH_US, Step
 from fourfold.build.oci import transport
 from fourfold.build.oci.pull import Log, take_over
 from fourfold.build.oci.unpack import UnpackLimits
@@ -160,7 +160,7 @@ def commands(recipe: Recipe, tool: Tool, staging: Path, fresh: bool) -> list[tup
             ("docker save", ["docker", "save", "-o", str(staging / "image.tar"), tag]),
         ]
     buildah = [
-        "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "buildah", "--root",
+        *DIES_WITH_US, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "buildah", "--root",
         str(recipe.storage), "--runroot", str(staging / "run"), "--storage-driver", "overlay",
     ]  # fmt: skip
     return [

@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from fourfold.build.model import DIES_WITH_US
 from fourfold.errors import FourfoldError, UserError, WorldError
 from fourfold.store import trees
 
@@ -102,21 +105,30 @@ async def convert(source: str, layout: Path) -> None:
 
 
 async def _skopeo(verb: str, reference: str, argv: Sequence[str], grows: Path) -> None:
+    if shutil.which(SKOPEO) is None:
+        raise UserError(f"cannot {verb} {reference}: skopeo is not installed", "apt-get install skopeo")
+    scratch = await asyncio.to_thread(_scratch, grows)
     try:
         process = await asyncio.create_subprocess_exec(
-            SKOPEO, *_trust(), *argv, env={**os.environ, "LC_ALL": "C"}, stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+            *DIES_WITH_US, SKOPEO, *_trust(), "--tmpdir", str(scratch), *argv, env={**os.environ, "LC_ALL": "C"},
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-    except FileNotFoundError:
-        raise UserError(f"cannot {verb} {reference}: skopeo is not installed", "apt-get install skopeo") from None
-    try:
-        said = await _until_done(process, verb, reference, grows)
+        try:
+            said = await _until_done(process, verb, reference, (grows, scratch))
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
     finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        await asyncio.shield(asyncio.to_thread(trees.remove, scratch))
     if process.returncode != 0:
         raise explained(verb, reference, said)
+
+
+def _scratch(layout: Path) -> Path:
+    """Beside the layout: skopeo would take /var/tmp, whose size nobody watches."""
+    layout.parent.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=layout.parent, prefix="skopeo-"))
 
 
 def _trust() -> list[str]:
@@ -124,7 +136,7 @@ def _trust() -> list[str]:
     return [] if any(Path(path).expanduser().exists() for path in _POLICIES) else ["--insecure-policy"]
 
 
-async def _until_done(process: asyncio.subprocess.Process, verb: str, reference: str, grows: Path) -> str:
+async def _until_done(process: asyncio.subprocess.Process, verb: str, reference: str, grows: Sequence[Path]) -> str:
     """What it said, at its end. Raises WorldError when it takes too long or fetches too much."""
     talking = asyncio.ensure_future(process.communicate())
     deadline = asyncio.get_running_loop().time() + SECONDS
@@ -133,7 +145,7 @@ async def _until_done(process: asyncio.subprocess.Process, verb: str, reference:
             done, _ = await asyncio.wait({talking}, timeout=1)
             if done:
                 return talking.result()[1].decode(errors="replace")
-            if await asyncio.to_thread(trees.size_of, grows) > FETCHED_BYTES:
+            if await asyncio.to_thread(lambda: sum(map(trees.size_of, grows))) > FETCHED_BYTES:
                 what = f"it is larger than {FETCHED_BYTES // 1024**3} GiB"
                 raise UserError(f"cannot {verb} {reference}: {what}", "use a smaller image")
             if asyncio.get_running_loop().time() > deadline:
