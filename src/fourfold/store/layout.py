@@ -6,8 +6,11 @@ listed; all others are the daemon's alone (0700).
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
+import subprocess
+import uuid
 from pathlib import Path
 
 from fourfold.errors import FourfoldError, UserError, WorldError
@@ -16,6 +19,8 @@ from fourfold.store import trees
 
 OURS = 0o700
 TRAVERSED = 0o711
+_AWAY = "removed-"
+_log = logging.getLogger(__name__)
 ELSEWHERE = "set FOURFOLD_HOME to a folder of your own"
 
 
@@ -49,12 +54,20 @@ def create(paths: Paths, root: bool) -> None:
 
 
 def empty_work(paths: Paths) -> None:
-    """Remove what a daemon that died left half made."""
-    for entry in paths.work.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            trees.remove(entry)
-        else:
-            entry.unlink()
+    """Remove what a daemon that died left half made.
+
+    Each is renamed first: whoever still writes to it finds it no more. What cannot be removed is told in the log and
+    tried again at the next start, for it keeps nobody from working.
+    """
+    for entry in list(paths.work.iterdir()):
+        try:
+            away = entry if entry.name.startswith(_AWAY) else entry.rename(paths.work / f"{_AWAY}{uuid.uuid4().hex}")
+            if away.is_dir() and not away.is_symlink():
+                trees.remove(away)
+            else:
+                away.unlink()
+        except (OSError, subprocess.CalledProcessError) as error:
+            _log.warning("cannot remove %s, left by the daemon before: %s", entry, error)
 
 
 def _make(folder: Path, mode: int) -> None:
