@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from fourfold.errors import FourfoldError, UserError
 from fourfold.paths import Paths
-from fourfold.store import layout
+from fourfold.store import layout, trees
 from tests.store.namespace import run_with_mounts
 
 PRIVATE = {"state/blobs", "state/sources", "state/images", "state/logs", "state/certificates"}
@@ -132,6 +134,22 @@ def test_empty_work_removes_everything_and_follows_no_link(tmp_path: Path) -> No
     layout.empty_work(paths)
     assert list(paths.work.iterdir()) == []
     assert (tmp_path / "elsewhere" / "file").read_text() == "kept"
+
+
+def test_work_that_cannot_be_removed_stops_no_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    paths = at(tmp_path / "home")
+    layout.create(paths, root=False)
+    (paths.work / "build").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(trees, "remove", Mock(side_effect=subprocess.CalledProcessError(1, ["/bin/rm"])))
+        layout.empty_work(paths)
+        layout.empty_work(paths)
+    assert [entry.name.startswith("removed-") for entry in paths.work.iterdir()] == [True], "out of a writer's way"
+    assert "cannot remove" in caplog.text
+    layout.empty_work(paths)
+    assert list(paths.work.iterdir()) == []
 
 
 def test_errors_are_for_people(tmp_path: Path) -> None:

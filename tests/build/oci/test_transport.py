@@ -7,6 +7,8 @@ import base64
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from fourfold.spec.model import Service
 from fourfold.store.artifacts import Image
 from fourfold.store.compressed import CompressedLayers
 from fourfold.store.images import Images
+from tests.support.wait import until
 
 from .archives import entry, folder, symlink, tar
 from .images import artifact, change, layout
@@ -82,6 +85,17 @@ def test_complaints(said: str) -> None:
     error = explained("pull", "docker://localhost:1/x", f'time="2026" level=fatal {said}\n')
     assert type(error) is kind and words in str(error) and error.what.startswith("cannot pull docker://localhost:1/x")
     assert "skopeo: " in error.what and error.hint and "{" not in error.hint
+
+
+@pytest.mark.parametrize(
+    "said", ["archive/tar: invalid tar header", "unexpected EOF", "reading tarfile: unexpected EOF: x509"]
+)
+def test_complaints_about_an_archive_name_no_registry(said: str) -> None:
+    error = explained("pull", "docker-archive:/x.tar.gz", f'level=fatal msg="{said}"')
+    assert type(error) is UserError and "the archive is broken, or compressed" in error.what
+    for said in ("timeout", "unauthorized", "parsing: invalid character"):
+        assert type(explained("pull", "oci:/x", said)) is WorldError
+        assert "registry" not in str(explained("pull", "oci:/x", said))
 
 
 @pytest.mark.parametrize(
@@ -302,3 +316,22 @@ def test_what_is_too_large(
     with pytest.raises(UserError, match="it is larger than"):
         asyncio.run(resolve("docker://127.0.0.1/x", images, paths.work, no_log))
     assert list(paths.work.iterdir()) == []
+
+
+def test_a_daemon_that_is_killed_leaves_no_skopeo(tmp_path: Path) -> None:
+    note = 'echo $$ >"${0%/*}/new"; mv "${0%/*}/new" "${0%/*}/pid"'
+    (tmp_path / "skopeo").write_text(f"#!/bin/sh\n{note}; exec sleep 60\n")
+    (tmp_path / "skopeo").chmod(0o755)
+    code = (
+        "import asyncio, sys; from pathlib import Path; from fourfold.build.oci.transport import fetch; "
+        "asyncio.run(fetch('docker://127.0.0.1/x', Path(sys.argv[1])))"
+    )
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    daemon = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "layout")], env=env)
+    try:
+        until(lambda: (tmp_path / "pid").exists(), what="skopeo to start")
+    finally:
+        daemon.kill()
+        daemon.wait()
+    skopeo = Path("/proc", (tmp_path / "pid").read_text().strip(), "stat")
+    until(lambda: not skopeo.exists() or ") Z " in skopeo.read_text(), what="skopeo to end")

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from fourfold.build.model import DIES_WITH_US
@@ -32,40 +33,60 @@ _LOGIN = (
     "as the daemon's user: skopeo login {registry}; then try again (and check the name: some registries hide that way "
     "what is not there)"
 )
-_REASONS: tuple[tuple[str, type[FourfoldError], str, str], ...] = (
-    (
+
+
+@dataclass(frozen=True)
+class _Reason:
+    pattern: str
+    kind: type[FourfoldError]
+    why: str
+    hint: str
+    of: str = ""
+    """With which references it may be meant; all begin with nothing."""
+
+
+_REASONS = (
+    _Reason(
+        r"archive/tar|invalid tar header|unexpected EOF",
+        UserError, "the archive is broken, or compressed", "save it again, uncompressed: docker save -o FILE IMAGE",
+        "docker-archive:",
+    ),
+    _Reason(
         r"unauthorized|authentication required|no basic auth credentials|(?<!permission )denied|forbidden|"
         r"invalid username/password",
-        UserError, "the registry wants a login, or this one may not see it", _LOGIN,
+        UserError, "the registry wants a login, or this one may not see it", _LOGIN, "docker://",
     ),
-    (
+    _Reason(
         r"toomanyrequests|rate limit",
         WorldError, "the registry refuses more requests for now", "wait, or log in: skopeo login {registry}",
+        "docker://",
     ),
-    (
+    _Reason(
         r"manifest unknown|name unknown|name_unknown|repository name not known|not found|no image with tag|"
         r"no descriptor found|does not exist|no such file",
         UserError, "there is no such image", "check its name and its tag",
     ),
-    (
+    _Reason(
         r"no image found in (?:manifest list|image index)|choosing image instance|no matching manifest",
         UserError, "it has no image for this machine's architecture", "name an image that was built for it too",
     ),
-    (
+    _Reason(
         r"server gave HTTP response to HTTPS client",
         UserError, "the registry does not speak TLS", "allow it: `insecure = true` in /etc/containers/registries.conf",
+        "docker://",
     ),
-    (
+    _Reason(
         r"x509|certificate",
         UserError, "the registry's certificate is not trusted here",
-        "put its authority's certificate into /etc/containers/certs.d/{registry}/ca.crt",
+        "put its authority's certificate into /etc/containers/certs.d/{registry}/ca.crt", "docker://",
     ),
-    (
+    _Reason(
         r"dial tcp|connection refused|no such host|i/o timeout|network is unreachable|timeout|EOF|connection reset",
         WorldError, "the registry {registry} cannot be reached", "check its name, the network and the proxy settings",
+        "docker://",
     ),
-    (r"no space left on device", WorldError, "the disk is full", "make room: fourfold gc; df -h"),
-    (r"invalid reference format|parsing|invalid", UserError, "its name is malformed", "see: man containers-transports"),
+    _Reason(r"no space left on device", WorldError, "the disk is full", "make room: fourfold gc; df -h"),
+    _Reason(r"invalid reference format", UserError, "its name is malformed", "see: man containers-transports"),
 )  # fmt: skip
 
 
@@ -159,11 +180,11 @@ def explained(verb: str, reference: str, said: str) -> FourfoldError:
     """The error for what skopeo said. Pure."""
     words = " ".join(_SAID.findall(said)) or said.strip()
     words = words.replace('\\"', '"')[-600:]
-    for pattern, kind, why, hint in _REASONS:
-        if re.search(pattern, words, re.IGNORECASE):
+    for reason in _REASONS:
+        if reference.startswith(reason.of) and re.search(reason.pattern, words, re.IGNORECASE):
             registry = registry_of(reference)
-            why, hint = why.format(registry=registry), hint.format(registry=registry)
-            return kind(f"cannot {verb} {reference}: {why}\n  skopeo: {words}", hint)
+            why, hint = reason.why.format(registry=registry), reason.hint.format(registry=registry)
+            return reason.kind(f"cannot {verb} {reference}: {why}\n  skopeo: {words}", hint)
     return WorldError(f"cannot {verb} {reference}\n  skopeo: {words}", "try it by hand: skopeo inspect " + reference)
 
 
