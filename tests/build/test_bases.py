@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import ssl
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
+from fourfold.build.bases import look
 from fourfold.build.bases.apt import mmdebstrap_argv, own_options, own_sources
 from fourfold.build.bases.keystore import key_store
 from fourfold.build.bases.look import read_look, root_of
 from fourfold.build.bases.systems import System, base_host, read_system, recipe, runtimes_of
 from fourfold.build.model import DIES_WITH_US, Host, Runtime
-from fourfold.errors import UserError
+from fourfold.build.sandbox import Box, _mounted
+from fourfold.errors import UserError, WorldError
 
 from .helpers import HOST
 
@@ -202,9 +207,9 @@ def test_a_root_shows_nothing_through_a_link(tmp_path: Path) -> None:
     linked.mkdir()
     (linked / "etc").symlink_to("/usr")
     (anew / "etc/own").mkdir(parents=True)
-    assert root_of([lower], tmp_path / "mount").entries == {"etc": "", "etc/ssl": ""}
-    assert root_of([lower, linked], tmp_path / "mount").entries == {"etc": "/usr"}
-    assert root_of([lower, linked, anew], tmp_path / "mount").entries == {"etc": "", "etc/own": ""}
+    assert root_of([lower], tmp_path / "mount", tmp_path / "links0").entries == {"etc": "", "etc/ssl": ""}
+    assert root_of([lower, linked], tmp_path / "mount", tmp_path / "links1").entries == {"etc": "/usr"}
+    assert root_of([lower, linked, anew], tmp_path / "mount", tmp_path / "links2").entries == {"etc": "", "etc/own": ""}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root sees attributes of overlayfs")
@@ -213,4 +218,34 @@ def test_an_opaque_folder_hides_what_is_below(tmp_path: Path) -> None:
     (lower / "etc/ssl").mkdir(parents=True)
     (upper / "etc/own").mkdir(parents=True)
     os.setxattr(upper / "etc", "trusted.overlay.opaque", b"y")
-    assert root_of([lower, upper], tmp_path / "mount").entries == {"etc": "", "etc/own": ""}
+    assert root_of([lower, upper], tmp_path / "mount", tmp_path / "links3").entries == {"etc": "", "etc/own": ""}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="overlayfs is mounted by root")
+def test_an_image_of_very_many_layers_can_be_built_in(tmp_path: Path) -> None:
+    """mount(2) takes a page of options: too little for the paths of so many."""
+    layers = [tmp_path / hashlib.sha256(str(number).encode()).hexdigest() / "root" for number in range(127)]
+    for number, layer in enumerate(layers):
+        layer.mkdir(parents=True)
+        (layer / f"file{number}").touch()
+    (tmp_path / "mount").mkdir()
+    root = root_of(layers, tmp_path / "mount", tmp_path / "links")
+    listed = subprocess.run([*_mounted(root), "/bin/ls", root.mount], capture_output=True, text=True, check=True)
+    assert len(listed.stdout.split()) == 127
+    assert list((tmp_path / "mount").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("program", "why"), [("yes", "say more than their versions"), ("sleep 60", "did not answer within 1 s")]
+)
+def test_programs_of_an_image_are_asked_briefly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, why: str
+) -> None:
+    monkeypatch.setattr(look, "_SECONDS", 1.0)
+    monkeypatch.setattr(look, "_LOOK", f"exec {program}")
+    (tmp_path / "tree").mkdir()
+    box = Box("none", tmp_path / "tree", tmp_path, tmp_path, uid=0, gid=0)
+    began = time.monotonic()
+    with pytest.raises(WorldError, match=f"cannot look into the image x: its programs {why}"):
+        asyncio.run(look.look(box, "x", HOST))
+    assert time.monotonic() - began < 10

@@ -159,10 +159,11 @@ class Builder:
         """What the image `name` has to build with and run on; its layers are `root`."""
         await self.require_isolation(request, None, inside=True)
         host = await self.host()
-        shop = await self._workshop(host, request, (), isolate=True)
-        async with workspace(shop.work, shop.cache, host, shop.mode, shop.owner, Registry(), root) as box:
-            await asyncio.to_thread(box.tree.mkdir)
-            return await look(box, name, host)
+        async with self._confine() as groups:
+            shop = await self._workshop(host, request, groups, isolate=True)
+            async with workspace(shop.work, shop.cache, host, shop.mode, shop.owner, Registry(), root) as box:
+                await asyncio.to_thread(box.tree.mkdir)
+                return await look(replace(box, groups=groups), name, host)
 
     async def isolation(self) -> Mode:
         """How builds are kept apart from the host; asked again while they are not, since that can be mended."""

@@ -67,6 +67,8 @@ class Root:
     """What is at its top and in its /etc, without the slash at the front -> where it leads, if it is a link."""
     loader: tuple[str, ...]
     """The command line, as seen inside, that starts a program of the host which lies below HOST."""
+    links: str = ""
+    """A folder with a link to each layer, by its number: mount(2) takes no more than a page of options."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,8 @@ _JOIN = 'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 125; shift
 _AFTER_OTHERS = '{ echo 10 > /proc/self/autogroup; } 2>/dev/null; exec "$@"'
 """Builds yield the CPU to services. Where the kernel groups processes by session, niceness counts within a session,
 and the session has a niceness of its own: sched(7), "The autogroup feature"."""
-_OVERLAY = 'mount -t overlay -o "ro,$1" overlay "$2" && shift 2 && exec "$@"'
+_OVERLAY = '(cd "$1" && LIBMOUNT_FORCE_MOUNT2=always mount -t overlay -o "ro,$2" overlay "$3") && shift 3 && exec "$@"'
+"""By mount(2): fsconfig(2), which mount(8) prefers since 2.39, takes 255 bytes of options."""
 _NOT_SHOWN = {
     "app", "cache", "dev", "etc", "home", "host", "proc", "root", "run", "sys", "tmp", "tools",
     "etc/group", "etc/hostname", "etc/hosts", "etc/mtab", "etc/passwd", "etc/pip.conf", "etc/resolv.conf",
@@ -183,8 +186,9 @@ def _mounted(root: Root | None) -> list[str]:
     """An overlay of several layers, in a mount namespace of its own: it ends with the step."""
     if root is None or len(root.layers) == 1:
         return []
-    lower = ":".join(reversed(root.layers))
-    return ["/usr/bin/unshare", "--mount", "/bin/sh", "-c", _OVERLAY, "sh", f"lowerdir={lower}", root.mount]
+    lower = ":".join(map(str, reversed(range(len(root.layers)))))
+    overlay = [root.links, f"lowerdir={lower}", root.mount]
+    return ["/usr/bin/unshare", "--mount", "/bin/sh", "-c", _OVERLAY, "sh", *overlay]
 
 
 def _system(step: Step, box: Box) -> list[str]:

@@ -73,10 +73,8 @@ async def workspace(
     `layers`: the root to build in, lowest first; none: the host's.
     """
     box = await asyncio.to_thread(_make, work, cache, host, mode, owner, registry)
-    if layers:
-        box = await asyncio.to_thread(_in_root, box, layers)
     try:
-        yield box
+        yield await asyncio.to_thread(_in_root, box, layers) if layers else box
     finally:
         await asyncio.shield(asyncio.to_thread(trees.remove, box.tree.parent))
 
@@ -113,7 +111,7 @@ def _in_root(box: Box, layers: Sequence[Path]) -> Box:
     """uv is started by the host's loader: the root may have another C library, or none that is new enough."""
     mount = box.files / "root"
     mount.mkdir()
-    root = root_of(layers, mount)
+    root = root_of(layers, mount, box.files / "layers")
     tools = {}
     if uv := box.tools.get("uv"):
         script = box.files / "uv"

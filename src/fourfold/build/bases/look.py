@@ -17,7 +17,8 @@ from fourfold.build.sandbox import HOST, Box, Root, step_argv, step_env
 from fourfold.errors import WorldError
 
 _INTERPRETER = re.compile(rb"/lib[\w./+-]*/ld[\w.+-]+")
-_SECONDS = 60
+_SECONDS = 60.0
+_MOST_BYTES = 64 * 1024
 _FOLDERS = "/usr/local/bin /usr/bin /bin /usr/local/go/bin /opt/java/openjdk/bin"
 _LOOK = f"""
 for folder in {_FOLDERS}; do
@@ -42,14 +43,19 @@ _VERSIONS = {
 }
 
 
-def root_of(layers: Sequence[Path], mount: Path) -> Root:
-    """`layers`: unpacked, lowest first. `mount`: an empty folder, for more than one."""
+def root_of(layers: Sequence[Path], mount: Path, links: Path) -> Root:
+    """`layers`: unpacked, lowest first. For more than one: `mount`, an empty folder, and `links`, which is made."""
     single = len(layers) == 1
+    if not single:
+        links.mkdir()
+        for number, layer in enumerate(layers):
+            (links / str(number)).symlink_to(layer)
     return Root(
         layers=tuple(map(str, layers)),
         mount=str(layers[0] if single else mount),
         entries=_entries(layers),
         loader=_loader(),
+        links=str(links),
     )
 
 
@@ -82,30 +88,49 @@ def _loader() -> tuple[str, ...]:
 
 
 async def look(box: Box, name: str, host: Host) -> Host:
-    """What the image `name`, which is `box.root`, has. Raises WorldError when it has no shell to ask with."""
+    """What the image `name`, which is `box.root`, has. Raises WorldError when it has no shell, or does not answer."""
     step = Step(("/bin/sh", "-c", _LOOK))
     process = await asyncio.create_subprocess_exec(
         *step_argv(step, box),
         env=step_env(step, box),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,
     )
+    assert process.stdout is not None
     try:
-        output, errors = await asyncio.wait_for(process.communicate(), _SECONDS)
+        async with asyncio.timeout(_SECONDS):
+            output = await _all_of(process.stdout, name)
+            await process.wait()
+    except TimeoutError:
+        what = f"cannot look into the image {name}: its programs did not answer within {_SECONDS:.0f} s"
+        raise WorldError(what, "choose another base") from None
     finally:
         if process.returncode is None:
-            process.kill()
+            with suppress(ProcessLookupError):
+                process.kill()
+            while await process.stdout.read(_MOST_BYTES):  # asyncio waits until nothing more can be read
+                pass
             await process.wait()
     if process.returncode != 0:
-        said = errors.decode(errors="replace").strip().rpartition("\n")[2]
+        said = output.decode(errors="replace").strip().rpartition("\n")[2]
         raise WorldError(
             f"cannot look into the image {name}: {said}", "a base needs a shell to build in: choose a larger one"
         )
     runtimes, defaults, tools = read_look(output.decode(errors="replace"))
     tools |= {name: path for name, path in host.tools.items() if name == "uv"}
     return replace(host, runtimes=runtimes, defaults=defaults, tools=tools, place=f"the image {name}")
+
+
+async def _all_of(stream: asyncio.StreamReader, name: str) -> bytes:
+    content = b""
+    while piece := await stream.read(_MOST_BYTES):
+        content += piece
+        if len(content) > _MOST_BYTES:
+            what = f"cannot look into the image {name}: its programs say more than their versions"
+            raise WorldError(what, "choose another base")
+    return content
 
 
 def read_look(output: str) -> tuple[dict[str, Runtime], dict[str, str], dict[str, str]]:

@@ -220,7 +220,7 @@ def normalise(root: Path) -> None:
         if stat.S_ISREG(status.st_mode):
             if status.st_mode & (stat.S_ISUID | stat.S_ISGID):
                 path.chmod(stat.S_IMODE(status.st_mode) & 0o1777)
-            if _KEPT_TIMES in path.parts:
+            if _KEPT_TIMES in path.relative_to(root).parts:
                 continue
         os.utime(path, (EPOCH, EPOCH), follow_symlinks=False)
     os.utime(root, (EPOCH, EPOCH))
