@@ -76,6 +76,22 @@ def test_what_nothing_names_goes(paths: Paths, images: Images, compressed: Compr
     assert list(paths.work.iterdir()) == []
 
 
+def test_a_local_image_that_was_changed_since_goes(paths: Paths, images: Images, compressed: CompressedLayers) -> None:
+    for name in ("a", "b", "c", "d"):
+        add_layer(paths, images, name, 2 * HOUR)
+    add_record(paths, images, "dockerfile before", 2 * HOUR, "a", "b")
+    add_record(paths, images, "dockerfile now", 2 * HOUR, "a", "c")
+    add_record(paths, images, "oci:/just/fetched", HOUR / 2, "d")
+    artifacts = Artifacts(paths)
+    (paths.work / "tree").mkdir()
+    image = Image((digest("a"), digest("c")))
+    artifacts.publish(Artifact(digest("x"), paths.work / "tree", ("x",), image=image))
+    sweep_images(images, compressed, artifacts, NOW)
+    assert names(images) == {"a", "c", "d"}
+    left = {images.records.read(each.digest).name for each in images.records.list()}
+    assert left == {"dockerfile now", "oci:/just/fetched"}
+
+
 def test_what_a_removal_left_is_found(paths: Paths, images: Images, compressed: CompressedLayers) -> None:
     add_layer(paths, images, "old", 2 * HOUR)
     (images.folder(digest("old")).parent / "layer.json").unlink()

@@ -1,4 +1,4 @@
-"""What may go of images: records that nobody asked for in a month, then layers that nothing names, then their archives.
+"""What may go of images: records, then layers that nothing names, then their archives.
 
 After artifacts were collected: every one that is still there keeps its layers. Files only, so it may run in a thread.
 """
@@ -16,6 +16,8 @@ from fourfold.store.gc import FRESH_SECONDS, Collected
 from fourfold.store.images import Images
 
 RECORD_SECONDS = 30 * 86_400.0
+_LOCAL = ("dockerfile ", "oci:", "docker-archive:")
+"""Records of these have content in their names: each edit leaves one that nobody asks for again."""
 COMPRESSED_SECONDS = 7 * 86_400.0
 COMPRESSED_BYTES = 5 * 1024**3
 """They only save time, and are made again when they are needed."""
@@ -23,9 +25,10 @@ COMPRESSED_BYTES = 5 * 1024**3
 
 def sweep_images(images: Images, compressed: CompressedLayers, artifacts: Artifacts, now: float) -> Collected:
     """Layers used a moment ago stay too: whoever asked for them is about to name them."""
-    old_records = [each for each in images.records.list() if each.used_at < now - RECORD_SECONDS]
+    used = set(_used(artifacts))
+    old_records = [each for each in images.records.list() if _is_old(each, images, used, now)]
     freed = sum(images.records.remove(each.digest) for each in old_records)
-    needed = set(_named(images, artifacts))
+    needed = used.union(*(images.records.read(each.digest).image.layers for each in images.records.list()))
     old_layers = 0
     for each in images.list():
         if each.digest not in needed and each.used_at < now - FRESH_SECONDS:
@@ -37,10 +40,17 @@ def sweep_images(images: Images, compressed: CompressedLayers, artifacts: Artifa
     return Collected(counts, freed)
 
 
-def _named(images: Images, artifacts: Artifacts) -> Iterator[str]:
-    """Layers that a record or an artifact has."""
-    for each in images.records.list():
-        yield from images.records.read(each.digest).image.layers
+def _is_old(kept: Kept, images: Images, used: set[str], now: float) -> bool:
+    """Not asked for in a month; of a local image, not a moment ago and by no artifact."""
+    if kept.used_at >= now - FRESH_SECONDS:
+        return False
+    record = images.records.read(kept.digest)
+    superseded = record.name.startswith(_LOCAL) and not used.issuperset(record.image.layers)
+    return superseded or kept.used_at < now - RECORD_SECONDS
+
+
+def _used(artifacts: Artifacts) -> Iterator[str]:
+    """Layers that an artifact has."""
     for each in artifacts.list():
         with suppress(NotFoundError):  # half removed
             image = artifacts.get(each.digest).image
