@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Part of every container's digest: raise it when the same inputs are to give another artifact than before."""
 
+_HEAD_BYTES = 1024**2
+"""Of a program: where ELF has its table and the name of what loads it."""
+
 Log = Callable[[str], None]
 
 
@@ -107,6 +110,8 @@ class Containers:
         self._trees = trees
         self._looked: dict[str, Host] = {}
         """Digest of an image -> what is in it."""
+        self._fresh: dict[str, str] = {}
+        """Reference -> the operation that it was last fetched anew for."""
         self._compiling: set[str] = set()
         """Services that needed compilers the last time: they are not tried without."""
 
@@ -138,7 +143,7 @@ class Containers:
     async def build(self, request: BuildRequest, log: Log) -> Artifact:
         """Raises UserError when it cannot be, WorldError when something could not be fetched or built."""
         if (reference := request.spec.image) is not None:
-            record = await resolve(reference, self._images, self._work, log, fresh=bool(request.fresh))
+            record = await self._resolve(reference, request.fresh, log)
             return await self._ready(request, record)
         if request.spec.container.dockerfile is not None:
             return await self._ready(request, await self._trees.dockerfile(request, self._images, log))
@@ -153,7 +158,7 @@ class Containers:
         else:
             artifact = await self._inside(request, ground, listing, plan, image, record, log)
         if ground.base == SCRATCH:
-            _require_static(request.service, artifact)
+            await asyncio.to_thread(_require_static, request.service, artifact)
         return artifact
 
     async def _ground(self, request: BuildRequest, log: Log) -> Ground:
@@ -165,11 +170,20 @@ class Containers:
             go = {name: each for name, each in host.runtimes.items() if name == "go"}
             own = replace(host, runtimes=go, defaults={}, place="the base scratch")
             return Ground(base, own, record=Record("scratch", "scratch", Image(layers=())))
-        record = await resolve(base, self._images, self._work, log, fresh=bool(request.fresh))
+        record = await self._resolve(base, request.fresh, log)
         if record.digest not in self._looked:
             layers = [self._images.folder(digest) for digest in record.image.layers]
             self._looked[record.digest] = await self._trees.look(request, base, layers)
         return Ground(base, self._looked[record.digest], record=record)
+
+    async def _resolve(self, reference: str, fresh: str, log: Log) -> Record:
+        """Fetched once, however many services name it; anew once for each word `fresh`."""
+        async with self._trees.lock(f"image {reference}"):
+            anew = bool(fresh) and self._fresh.get(reference) != fresh
+            record = await resolve(reference, self._images, self._work, log, fresh=anew)
+            if anew:
+                self._fresh[reference] = fresh
+            return record
 
     async def _read(self, request: BuildRequest, ground: Ground) -> tuple[Listing, BuildPlan]:
         listing, plan = await self._trees.read(request, ground.host)
@@ -269,7 +283,8 @@ def _require_static(service: str, artifact: Artifact) -> None:
     place = artifact.tree / artifact.argv[0].removeprefix(f"{APP}/")
     if place.is_symlink() or not place.is_file():
         raise UserError(f"cannot run {service}: {artifact.argv[0]} is not a file of what was built", "look at `run`")
-    loader = interpreter_of(place.read_bytes())
+    with place.open("rb") as program:
+        loader = interpreter_of(program.read(_HEAD_BYTES))
     if loader is not None:
         raise UserError(
             f"cannot run {service} on the base scratch: {artifact.argv[0]} needs {loader}, which is not there",
