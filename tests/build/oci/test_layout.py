@@ -20,7 +20,7 @@ ONE, TWO = tar([entry("one")]), tar([entry("two")])
 def test_what_an_image_says(tmp_path: Path) -> None:
     found = read(layout(tmp_path / "image", [ONE, TWO]), "oci:x")
     assert found.argv == ("/bin/web", "--fast") and found.env == {"PATH": "/bin", "A": "b=c"}
-    assert (found.user, found.cwd, found.stop_signal, found.ports) == ("nginx", "/srv", "SIGQUIT", (80,))
+    assert (found.user, found.cwd, found.stop_signal) == ("nginx", "/srv", "SIGQUIT")
     assert [blob.name for blob in found.blobs] == ["layer 1 of oci:x", "layer 2 of oci:x"]
     assert found.image.layers == tuple(blob.diff_id for blob in found.blobs)
 

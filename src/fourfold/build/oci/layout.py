@@ -39,8 +39,6 @@ class ReadImage:
     user: str = ""
     cwd: str = "/"
     stop_signal: str | None = None
-    ports: tuple[int, ...] = ()
-    """TCP ports that it says it listens on."""
 
     @property
     def image(self) -> Image:
@@ -86,7 +84,6 @@ def _image(folder: Path, reference: str, digest: str, manifest: dict[str, Any], 
         user=_text(run.get("User") or ""),
         cwd=cwd if cwd.startswith("/") else f"/{cwd}",
         stop_signal=signal,
-        ports=_ports(run.get("ExposedPorts") or {}),
     )
 
 
@@ -143,12 +140,6 @@ def _text(value: Any) -> str:
 def _setting(item: Any) -> tuple[str, str]:
     name, _, value = _text(item).partition("=")
     return name, value
-
-
-def _ports(exposed: Mapping[str, Any]) -> tuple[int, ...]:
-    """From keys such as `8080/tcp`, or `8080`."""
-    split = [key.partition("/") for key in exposed]
-    return tuple(sorted(int(port) for port, _, protocol in split if port.isdigit() and protocol in ("", "tcp")))
 
 
 def _each_once(layers: Any) -> tuple[str, ...]:
