@@ -6,6 +6,7 @@ import fcntl
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
@@ -66,6 +67,17 @@ def test_what_is_to_be_installed_is_said_once() -> None:
     why = "cannot make a network: nft is not installed: apt-get install nftables"
     found = {each.name: each for each in doctor._powers(Powers(missing={"network": why}))}["network"]
     assert found.message == f"not here: containers have networks of their own ({why})" and found.hint is None
+
+
+def test_what_containers_are_made_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not list(doctor._images(Powers()))
+    (found,) = doctor._images(Powers(containers=True))
+    assert (found.state, found.hint) == ("warning", "apt-get install mmdebstrap skopeo")
+    for program in ("mmdebstrap", "skopeo"):
+        assert f"{program} is not installed" in found.message
+        (tmp_path / program).touch(0o755)
+    assert [each.state for each in doctor._images(Powers(containers=True))] == ["ok"]
 
 
 def test_a_lock_that_is_held(paths: Paths) -> None:

@@ -45,6 +45,7 @@ def examine(paths: Paths, powers: Powers) -> list[CheckView]:
         _secrets(paths),
         _haproxy(),
         _builds(),
+        *_images(powers),
         *_powers(powers),
         *_names(powers),
         *_runtimes(),
@@ -151,6 +152,19 @@ def _builds() -> CheckView:
         return CheckView(name="builds", state="failed", message=message, hint=hint)
     message = f"not kept apart from this user's files: {why}"
     return CheckView(name="builds", state="warning", message=message, hint=hint)
+
+
+def _images(powers: Powers) -> Iterator[CheckView]:
+    """What containers are made with, where there can be any."""
+    if not powers.containers:
+        return
+    meant = {"mmdebstrap": "bases of containers cannot be made", "skopeo": "images cannot be fetched or pushed"}
+    missing = {program: what for program, what in meant.items() if shutil.which(program) is None}
+    if missing:
+        message = "; ".join(f"{what} ({program} is not installed)" for program, what in missing.items())
+        yield CheckView(name="images", state="warning", message=message, hint=f"apt-get install {' '.join(missing)}")
+    else:
+        yield CheckView(name="images", state="ok", message="made by mmdebstrap, fetched and pushed by skopeo")
 
 
 def _program(name: str, program: str, flag: str, install: str) -> CheckView:
