@@ -63,3 +63,6 @@ def test_remove_follows_no_link(tmp_path: Path) -> None:
     remove(str(folder))
     remove(str(folder))
     assert not folder.exists() and (tmp_path / "kept/file").exists()
+    folder.symlink_to(tmp_path / "kept")
+    remove(str(folder))
+    assert (tmp_path / "kept/file").exists()

@@ -41,10 +41,21 @@ def ending(status: int | None, by_init: bool) -> tuple[int | None, int | None]:
 def remove(folder: str) -> None:
     """With everything in it, which is files and folders of ours; what cannot be removed stays."""
     with suppress(OSError):
+        _empty(folder, None)
+        os.rmdir(folder)
+
+
+def _empty(name: str, above: int | None) -> None:
+    """By what is open: a path may lead elsewhere by now."""
+    folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
+    try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    remove(entry.path)
-                else:
-                    os.unlink(entry.path)
-        os.rmdir(folder)
+                with suppress(OSError):
+                    if entry.is_dir(follow_symlinks=False):
+                        _empty(entry.name, folder)
+                        os.rmdir(entry.name, dir_fd=folder)
+                    else:
+                        os.unlink(entry.name, dir_fd=folder)
+    finally:
+        os.close(folder)

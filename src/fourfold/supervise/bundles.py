@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from hashlib import sha256
@@ -39,7 +40,10 @@ class Bundles:
         """The folder of one start. WorldError."""
         folder = self._of(name, bundle)
         try:
-            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with suppress(FileExistsError):
+                folder.parent.mkdir(mode=0o700, parents=True)
+            if not _is_own(folder.parent):
+                raise WorldError(f"cannot use {folder.parent}: it is another user's", "remove it")
             for each in (folder, folder / BUNDLE, folder / "state"):
                 each.mkdir(mode=0o700)
         except OSError as error:
@@ -49,19 +53,18 @@ class Bundles:
             ) from error
 
     def remove(self, name: str) -> None:
-        for home in (self._folder, self._in_memory):
+        for home in filter(_is_own, (self._folder, self._in_memory)):
             shutil.rmtree(home / name, ignore_errors=True)
 
     def clear(self, kept: Collection[str]) -> None:
         """Folders of starts that nobody knows any more."""
-        for home in (self._folder, self._in_memory):
-            there = {folder.name for folder in home.iterdir()} if home.is_dir() else set()
-            for name in there - {*kept}:
+        for home in filter(_is_own, (self._folder, self._in_memory)):
+            for name in {folder.name for folder in home.iterdir()} - {*kept}:
                 self.remove(name)
 
     def close(self) -> None:
         """Leave no trace of a home that runs nothing."""
-        for home in (self._folder, self._in_memory):
+        for home in filter(_is_own, (self._folder, self._in_memory)):
             with suppress(OSError):  # not there, or not empty: instances go on
                 home.rmdir()
 
@@ -128,6 +131,18 @@ class Bundles:
 def homes(folder: Path) -> tuple[Path, Path]:
     """Where the folders of starts are: of runc, and of the runtimes that write down what is secret."""
     return folder, _SHARED_MEMORY / f"fourfold-{sha256(os.fsencode(folder.absolute())).hexdigest()[:12]}"
+
+
+def _is_own(home: Path) -> bool:
+    """Whether it is a folder of this user alone: anybody may make one of that name in /dev/shm, or a link to another.
+
+    What is once there is safe: nobody else can rename it or take it away (sticky bit).
+    """
+    try:
+        found = home.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
 
 
 def runtime_group(name: str) -> str:
