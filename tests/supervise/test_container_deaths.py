@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fourfold import spawner
 from fourfold.errors import WorldError
 from fourfold.paths import Paths
+from fourfold.supervise import supervisor
 from fourfold.supervise.program import SPAWNER_ARGV
 from fourfold.supervise.starting import spawner_argv
 from tests.supervise.containers import boxed, leaves_no_trace, needs_runtime, traces
@@ -55,6 +58,61 @@ def test_containers_outlive_the_daemon_and_a_new_version_of_the_spawner() -> Non
             await until(lambda: b"--state" in Path(f"/proc/{pid}/cmdline").read_bytes(), "it did not re-exec")
             await second.signal("a.b-1-x", "TERM")
             assert (await second.exit_of("a.b-1-x")).code == 5
+
+    with home() as paths:
+        asyncio.run(test(paths))
+
+
+async def begun(first: Rig, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Its runtime is at work. -> what the spawner says of it."""
+    for keeper in (first._bundles, first._groups):  # a daemon that dies clears nothing
+        monkeypatch.setattr(keeper, "remove", lambda name: True)
+    launch = boxed(first, "a.b-1-x", "sh", "-c", "echo ran; sleep 1000")
+    first._soon(first.start(launch, {}, 1))
+    client = first._client
+    assert client is not None
+    for _ in range(3000):
+        if listed := await client.call("list"):
+            assert listed[0]["pending"], "its runtime was too quick"
+            return dict(listed[0])
+        await asyncio.sleep(0.001)
+    raise AssertionError("no runtime came")
+
+
+async def die(first: Rig) -> None:
+    assert first._client is not None
+    first._closing = True
+    await first._client.close()
+    await asyncio.gather(*first._tasks, return_exceptions=True)
+
+
+def test_the_daemon_dies_while_a_runtime_is_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(paths: Paths) -> None:
+        first = Rig(paths)
+        await first.open()
+        runtime = await begun(first, monkeypatch)
+        await die(first)
+        async with supervising(paths) as second:
+            assert second.running()["a.b-1-x"].pid != runtime["pid"]
+            await until(lambda: second.lines("a.b-1-x") == ["ran"], "it does not run")
+            await second.kill("a.b-1-x")
+            assert (await second.exit_of("a.b-1-x")).signal == 9
+
+    with home() as paths:
+        asyncio.run(test(paths))
+
+
+def test_a_runtime_that_hangs_does_not_keep_the_next_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "_LONGEST_START", 0.2)
+
+    async def test(paths: Paths) -> None:
+        first = Rig(paths)
+        await first.open()
+        os.kill((await begun(first, monkeypatch))["pid"], signal.SIGSTOP)
+        await die(first)
+        async with supervising(paths) as second:
+            assert not second.running()
+            await until(lambda: not second.groups(), "its groups were left")
 
     with home() as paths:
         asyncio.run(test(paths))

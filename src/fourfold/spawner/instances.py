@@ -97,7 +97,12 @@ class Instances:
         self._loop.after(_LOOK_AT_MEMORY, self.look_at_memory)
 
     def running(self) -> list[dict[str, Any]]:
-        return [instance.started.as_json() for instance in self._by_id.values() if not instance.ending]
+        """`starting`: it may yet fail, or get another pid."""
+        return [
+            {**instance.started.as_json(), "starting": instance.answer is not None}
+            for instance in self._by_id.values()
+            if not instance.ending
+        ]
 
     # starting
 

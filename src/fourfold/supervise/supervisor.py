@@ -39,6 +39,8 @@ from fourfold.supervise.wire import Client, Gone, Refused
 log = logging.getLogger(__name__)
 
 _RETRY = (0.05, 0.2, 1.0, 5.0)
+_LONGEST_START = 30.0
+"""Seconds that the start of a daemon that is gone may go on."""
 _GOOD_ENOUGH = 1.0
 """Seconds that a look at all processes serves for measuring."""
 
@@ -305,6 +307,7 @@ class Supervisor:
             if (hello["version"], hello["protocol"]) != (__version__, PROTOCOL):
                 await client.call("reexec", argv=spawner_argv(self._paths))
             before = set(self._running)
+            await _settle(client)
             await client.call("list", at_once=self._adopt)
             await client.call("exits", at_once=self._take_exits, after=0)  # from here on, others are pushed
         except (Gone, Refused) as error:
@@ -320,7 +323,7 @@ class Supervisor:
         self._connected.set()
 
     def _adopt(self, listed: Sequence[Mapping[str, Any]]) -> None:
-        instances = [each for each in listed if not each["held"]]
+        instances = [each for each in listed if not each["held"] and not each.get("starting")]
         self._running = {each["instance"]: _identity(each) for each in instances}
         self._runs |= {each["instance"]: each["run"] for each in instances}
 
@@ -391,6 +394,18 @@ class Supervisor:
         task = asyncio.get_running_loop().create_task(action)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _settle(client: Client) -> None:
+    """Wait for what was being started for a daemon that is gone: it may yet fail, or get another pid."""
+    left = _LONGEST_START
+    while names := [each["instance"] for each in await client.call("list") if each.get("starting")]:
+        if left <= 0:
+            for name in names:
+                await client.call("kill", instance=name)
+            return
+        await asyncio.sleep(_RETRY[0])
+        left -= _RETRY[0]
 
 
 def _group(instance: str, run: int) -> str:
