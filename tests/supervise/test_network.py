@@ -278,6 +278,17 @@ async def test_a_home_that_is_gone_has_no_bridge(own: Network) -> None:
 
 
 @in_network
+async def test_a_bridge_that_another_daemon_has_by_now_is_not_removed(own: Network) -> None:
+    await own.make()
+    other = Network(USUAL, Path("/other"))
+    await other.make()
+    await own.remove()
+    assert "fourfold0" in links() and tables() == ["fourfold-0"] and own.address is None
+    await other.remove()
+    assert links() == ["lo"] and tables() == []
+
+
+@in_network
 async def test_another_home_is_refused(own: Network) -> None:
     own._owner = "fourfold:/usr"
     await own.make()

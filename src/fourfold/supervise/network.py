@@ -181,7 +181,9 @@ class Network:
         return program("iptables") is not None and self._works("iptables", "-w", "-n", "-L", bridge.DOCKER_CHAIN)
 
     def _remove(self) -> None:
-        self._index = None
+        mine, self._index = self._is_there(), None
+        if not mine:
+            return  # removed, and made again by a daemon that has it now
         for rule in bridge.beside_docker(self.network) if self._has_docker() else ():
             self._works("iptables", "-w", "-D", bridge.DOCKER_CHAIN, *rule)
         for argv in (("ip", "link", "delete", "dev", self.network.name), ("nft", "delete", "table", *self._table)):
