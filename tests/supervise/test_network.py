@@ -103,11 +103,9 @@ def test_the_way_out_is_the_best_default_route() -> None:
     assert bridge.way_out([]) is None
 
 
-def test_ports_are_replaced_at_one_stroke() -> None:
-    assert bridge.allow(USUAL, [19001, 19000]) == (
-        "flush set inet fourfold-0 ports\nadd element inet fourfold-0 ports { 19000, 19001 }\n"
-    )
-    assert bridge.allow(USUAL, []) == "flush set inet fourfold-0 ports\n"
+def test_ports_are_sorted_and_may_be_none() -> None:
+    assert bridge.rules(USUAL, [19001, 19000]).endswith("\nadd element inet fourfold-0 ports { 19000, 19001 }\n")
+    assert bridge.rules(USUAL, []).endswith("}\n")
 
 
 @pytest.mark.parametrize("lacks", ["ip", "nft"])
@@ -278,6 +276,31 @@ async def test_a_home_that_is_gone_has_no_bridge(own: Network) -> None:
 
 
 @in_network
+async def test_a_later_daemon_brings_its_own_rules(own: Network) -> None:
+    await own.make()
+    made = run("nft", "list", "ruleset")
+    for lost in ("delete table inet fourfold-0", "flush chain inet fourfold-0 input"):
+        run("nft", *lost.split())
+        later = Network(USUAL, Path(unquote(own._owner).removeprefix("fourfold:")))
+        await later.adopt()
+        await later.allow([])
+        assert run("nft", "list", "ruleset") == made
+
+
+@in_network
+async def test_rules_are_there_before_the_bridge(own: Network) -> None:
+    load = own._nft
+
+    def checked(script: str) -> None:
+        assert "fourfold0" not in links()
+        load(script)
+
+    own._nft = checked  # type: ignore[method-assign]
+    await own.make()
+    assert "fourfold0" in links() and tables() == ["fourfold-0"]
+
+
+@in_network
 async def test_a_bridge_that_another_daemon_has_by_now_is_not_removed(own: Network) -> None:
     await own.make()
     other = Network(USUAL, Path("/other"))
@@ -347,10 +370,13 @@ async def test_what_another_program_removes_is_made_again(own: Network) -> None:
 @in_network
 async def test_what_was_not_let_through_is_tried_again(own: Network) -> None:
     await own.make()
-    run("nft", "delete", "table", "inet", "fourfold-0")
-    with pytest.raises(WorldError, match="cannot set up the network of containers: nft -f: "):
-        await own.allow([19000])
-    own._mend()
+    load = own._nft
+    own._nft = lambda script: load("nonsense")  # type: ignore[method-assign]
+    for _ in range(2):
+        with pytest.raises(WorldError, match="cannot set up the network of containers: nft -f: "):
+            await own.allow([19000])
+    own._nft = load  # type: ignore[method-assign]
+    await own.allow([19000])
     await own.allow([19000, 19001])
     assert "{ 19000, 19001 }" in run("nft", "list", "set", "inet", "fourfold-0", "ports")
 

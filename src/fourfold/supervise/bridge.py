@@ -113,11 +113,6 @@ table {table} {{
 {_elements(network, ports)}"""
 
 
-def allow(network: BridgeNetwork, ports: Collection[int]) -> str:
-    """For `nft -f -`: these ports and no others, at one stroke."""
-    return f"flush set inet {network.table} ports\n{_elements(network, ports)}"
-
-
 def _elements(network: BridgeNetwork, ports: Collection[int]) -> str:
     listed = ", ".join(str(port) for port in sorted(ports))
     return f"add element inet {network.table} ports {{ {listed} }}\n" if listed else ""

@@ -146,20 +146,19 @@ class Network:
     def _make(self) -> None:
         """Also of something half-made, or made with other settings."""
         fits, routes = self._looked()
+        if not fits and self._present():
+            self._ip("link", "delete", "dev", self.network.name)
+        self._allow()  # first: nobody is ever on it without rules
         if not fits:
-            if self._present():
-                self._ip("link", "delete", "dev", self.network.name)
             self._ip("-batch", "-", given=bridge.make(self.network, self._mtu(routes), self._owner))
         self._forward()
-        ports = self._ports
-        self._nft(bridge.rules(self.network, ports))
-        self._open = ports
         self._beside_docker()
         self._index = self._present()
 
     def _allow(self) -> None:
+        """With all rules: they may be gone by now, or those of an earlier version."""
         ports = self._ports
-        self._nft(bridge.allow(self.network, ports))
+        self._nft(bridge.rules(self.network, ports))
         self._open = ports
 
     def _mend(self) -> None:
