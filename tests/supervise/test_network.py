@@ -215,6 +215,36 @@ async def test_the_way_out_beside_docker(own: Network) -> None:
     assert run("iptables", "-S") == before
 
 
+@in_network
+async def test_what_the_host_publishes_is_not_reached(own: Network) -> None:
+    """By whatever forwards it: Docker's published ports lead to 172.17.0.2, say."""
+    await own.make()
+    make_lan()
+    rule = "tcp dport 8080 dnat to 192.0.2.2:80"
+    run("nft", f"table ip p {{ chain c {{ type nat hook prerouting priority dstnat; {rule}; }}; }}")
+    assert in_container(5, lambda: reaches("10.177.0.1", 8080)) == "ConnectionRefusedError"
+
+
+@in_network
+async def test_the_bridges_address_is_reached_from_the_bridge_alone(own: Network) -> None:
+    await own.allow([19000])
+    await own.make()
+    make_lan()
+    lan = Bridge("lan", "192.0.2.5/24", "192.0.2.1")
+    with closing(socket.create_server(("0.0.0.0", 19000))):
+        assert reaches("10.177.0.1", 19000) == "yes"
+        assert in_container(5, lambda: reaches("10.177.0.1", 19000)) == "yes"
+        for host, expected in (("192.0.2.1", "yes"), ("10.177.0.1", "ConnectionRefusedError")):
+            seen = connected(lan, netlink.veth_name(f"{next(STARTS)}"), partial(reaches, host, 19000))
+            assert seen == expected
+
+
+def make_lan() -> None:
+    run("ip", "link", "add", "lan", "type", "bridge")
+    run("ip", "address", "add", "192.0.2.1/24", "dev", "lan")
+    run("ip", "link", "set", "lan", "up")
+
+
 def look_outside(refused: str) -> None:
     """A machine outside sees this host's address, can answer, and cannot begin."""
     run("ip", "link", "add", "out0", "type", "veth", "peer", "name", "out1")

@@ -82,7 +82,9 @@ def rules(network: BridgeNetwork, ports: Collection[int]) -> str:
     """For `nft -f -`, which does all of it or nothing: the table as it is to be, whatever it was.
 
     From the bridge only `ports` of its own address are reached on this host, and everything elsewhere; to it come
-    answers only. What this host itself sends (probes, the gateway) is not asked.
+    answers only. What this host itself sends (probes, the gateway) is not asked. Linux answers for any of its addresses
+    on every interface: the bridge's own is for the bridge alone. What the host forwards to others for its own addresses
+    (published ports of Docker) is its own too.
     """
     name, table = network.name, f"inet {network.table}"
     return f"""\
@@ -94,6 +96,7 @@ table {table} {{
     }}
     chain input {{
         type filter hook input priority filter; policy accept;
+        iifname != {{ "lo", "{name}" }} ip daddr {network.gateway} reject
         iifname != "{name}" accept
         ct state established,related accept
         ip daddr {network.gateway} tcp dport @ports accept
@@ -102,6 +105,7 @@ table {table} {{
     chain forward {{
         type filter hook forward priority filter; policy accept;
         oifname "{name}" ct state established,related accept
+        iifname "{name}" ct status dnat reject
         iifname "{name}" accept
         oifname "{name}" reject
     }}
