@@ -108,6 +108,21 @@ def test_ports_are_sorted_and_may_be_none() -> None:
     assert bridge.rules(USUAL, []).endswith("}\n")
 
 
+def test_what_is_ours_beside_docker() -> None:
+    listed = """\
+-N DOCKER-USER
+-A DOCKER-USER -o fourfold0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A DOCKER-USER -i fourfold0 -o eth0 -j ACCEPT
+-A DOCKER-USER -i fourfold0 -o eth0 -j DROP
+-A DOCKER-USER -i fourfold1 -o eth0 -j ACCEPT
+-A DOCKER-USER -i fourfold0
+-A DOCKER-USER -j RETURN
+"""
+    answers, way = bridge.beside_docker(USUAL, "eth0")
+    assert bridge.left_in_docker(USUAL, listed) == (answers, way)
+    assert bridge.beside_docker(USUAL, None) == (answers,)
+
+
 @pytest.mark.parametrize("lacks", ["ip", "nft"])
 def test_what_is_missing_is_named(lacks: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "program", lambda name: None if name == lacks else f"/usr/sbin/{name}")
@@ -209,8 +224,18 @@ async def test_the_way_out_beside_docker(own: Network) -> None:
     before = run("iptables", "-S")
     own._mend()
     own._mend()
-    assert len(run("iptables", "-S").splitlines()) == len(before.splitlines()) + 2
-    look_outside("TimeoutError")
+    answers = "-A DOCKER-USER -o fourfold0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+    assert {*run("iptables", "-S").splitlines()} - {*before.splitlines()} == {answers}
+
+    def has_way_out() -> None:
+        run("ip", "route", "add", "default", "via", "192.0.2.2")
+        own._mend()
+        own._mend()
+        ways = {answers, "-A DOCKER-USER -i fourfold0 -o out0 -j ACCEPT"}
+        assert {*run("iptables", "-S").splitlines()} - {*before.splitlines()} == ways
+        assert len(run("iptables", "-S").splitlines()) == len(before.splitlines()) + 2
+
+    look_outside("TimeoutError", has_way_out)
     await own.remove()
     assert run("iptables", "-S") == before
 
@@ -245,7 +270,7 @@ def make_lan() -> None:
     run("ip", "link", "set", "lan", "up")
 
 
-def look_outside(refused: str) -> None:
+def look_outside(refused: str, when_there: Callable[[], None] = lambda: None) -> None:
     """A machine outside sees this host's address, can answer, and cannot begin."""
     run("ip", "link", "add", "out0", "type", "veth", "peer", "name", "out1")
     run("ip", "address", "add", "192.0.2.1/24", "dev", "out0")
@@ -271,6 +296,7 @@ def look_outside(refused: str) -> None:
     assert os.read(ready_read, 9) == b"namespace"
     run("ip", "link", "set", "out1", "netns", str(outside))
     assert os.read(ready_read, 9) == b"listens"
+    when_there()
 
     def ask() -> str:
         with socket.create_server(("0.0.0.0", 80)), socket.create_connection(("192.0.2.2", 80), timeout=10) as there:
@@ -357,6 +383,15 @@ async def test_another_home_is_refused(own: Network) -> None:
     for refused in (within.check, within.make):
         with pytest.raises(UserError, match=r"10.177.0.0/16 \(fourfold0\) is there already"):
             await refused()
+
+
+@in_network
+async def test_another_home_with_a_long_path_is_refused(own: Network) -> None:
+    """Its path does not fit onto the bridge whole."""
+    home = Path("/" + "/".join(["x" * 200] * 2))
+    await Network(USUAL, home).make()
+    with pytest.raises(UserError, match=r"cannot make the bridge fourfold0: the daemon of x+/x+ has it"):
+        await own.make()
 
 
 @in_network

@@ -122,10 +122,19 @@ def _elements(network: BridgeNetwork, ports: Collection[int]) -> str:
     return f"add element inet {network.table} ports {{ {listed} }}\n" if listed else ""
 
 
-def beside_docker(network: BridgeNetwork) -> tuple[tuple[str, ...], ...]:
-    """Rules for DOCKER_CHAIN, as `iptables` has them: Docker drops whatever is forwarded that is not its own."""
-    answers = ("-m", "conntrack", "--ctstate", "ESTABLISHED,RELATED")
-    return (("-i", network.name, "-j", "ACCEPT"), ("-o", network.name, *answers, "-j", "ACCEPT"))
+def beside_docker(network: BridgeNetwork, way_out: str | None) -> tuple[tuple[str, ...], ...]:
+    """Rules for DOCKER_CHAIN, as `iptables -S` has them: Docker drops whatever is forwarded that is not its own.
+
+    Out by `way_out` alone, for what leads to its containers is forwarded too.
+    """
+    answers = ("-o", network.name, "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT")
+    return (answers, ("-i", network.name, "-o", way_out, "-j", "ACCEPT")) if way_out else (answers,)
+
+
+def left_in_docker(network: BridgeNetwork, listed: str) -> tuple[tuple[str, ...], ...]:
+    """Of what `iptables -S` says of DOCKER_CHAIN: what `beside_docker` has put there for whatever way out."""
+    rules = [tuple(line.split()[2:]) for line in listed.splitlines() if line.startswith("-A ")]
+    return tuple(rule for rule in rules if rule in beside_docker(network, rule[3] if len(rule) == 6 else None))
 
 
 def overlap(network: BridgeNetwork, routes: Iterable[Mapping[str, Any]]) -> str | None:

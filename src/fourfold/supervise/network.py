@@ -127,7 +127,7 @@ class Network:
             fits = self._is_ours(link) and self._addresses() == [str(self.network.address)]
             if not fits:
                 self._refuse_used()
-        routes = self._asked("-4", "route", "show", "table", "all")
+        routes = self._routes()
         if taken := bridge.overlap(self.network, routes):
             raise UserError(
                 f"cannot make the bridge {self.network.name} with {self.network.address}: {taken} is there already",
@@ -170,20 +170,31 @@ class Network:
 
     def _beside_docker(self) -> None:
         """Docker may be started at any time."""
-        if not self._has_docker():
+        there = self._docker_rules()
+        if there is None:
             return
-        for rule in bridge.beside_docker(self.network):
-            if not self._works("iptables", "-w", "-C", bridge.DOCKER_CHAIN, *rule):
+        wanted = bridge.beside_docker(self.network, bridge.way_out(self._routes()))
+        for rule in wanted:
+            if rule not in there:
                 self._run("iptables", "-w", "-I", bridge.DOCKER_CHAIN, *rule)
+        for rule in there:
+            if rule not in wanted:  # the way out was another
+                self._works("iptables", "-w", "-D", bridge.DOCKER_CHAIN, *rule)
 
-    def _has_docker(self) -> bool:
-        return program("iptables") is not None and self._works("iptables", "-w", "-n", "-L", bridge.DOCKER_CHAIN)
+    def _docker_rules(self) -> tuple[tuple[str, ...], ...] | None:
+        """Ours beside its own; None: it is not there."""
+        if program("iptables") is None:
+            return None
+        try:
+            return bridge.left_in_docker(self.network, self._run("iptables", "-w", "-S", bridge.DOCKER_CHAIN))
+        except WorldError:
+            return None
 
     def _remove(self) -> None:
         mine, self._index = self._is_there(), None
         if not mine:
             return  # removed, and made again by a daemon that has it now
-        for rule in bridge.beside_docker(self.network) if self._has_docker() else ():
+        for rule in self._docker_rules() or ():
             self._works("iptables", "-w", "-D", bridge.DOCKER_CHAIN, *rule)
         for argv in (("ip", "link", "delete", "dev", self.network.name), ("nft", "delete", "table", *self._table)):
             try:
@@ -196,7 +207,7 @@ class Network:
             return
         alias = str(link.get("ifalias", ""))
         other = unquote(alias.removeprefix(_OWNER)) if alias.startswith(_OWNER) else None
-        if other and not Path(other).exists():
+        if other and len(alias) < _LONGEST_ALIAS and not Path(other).exists():  # a long one is not there whole
             return  # removed, and nobody cleared up after it
         who = f"the daemon of {other} has it" if other else "it is there, and not Fourfold's"
         away = f"`ip link delete dev {self.network.name}` removes one that is not needed any more"
@@ -233,6 +244,9 @@ class Network:
     def _addresses(self) -> list[str]:
         (link,) = self._asked("-4", "address", "show", "dev", self.network.name) or [{"addr_info": []}]
         return [f"{each['local']}/{each['prefixlen']}" for each in link["addr_info"]]
+
+    def _routes(self) -> list[dict[str, Any]]:
+        return self._asked("-4", "route", "show", "table", "all")
 
     def _mtu(self, routes: list[dict[str, Any]]) -> int:
         """As large as the way out: what comes from containers need not be cut, and servers need not be told."""
