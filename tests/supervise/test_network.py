@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -365,6 +366,22 @@ async def test_a_bridge_that_another_daemon_has_by_now_is_not_removed(own: Netwo
     assert "fourfold0" in links() and tables() == ["fourfold-0"] and own.address is None
     await other.remove()
     assert links() == ["lo"] and tables() == []
+
+
+@in_network
+async def test_one_thing_at_a_time_also_when_cancelled(own: Network) -> None:
+    seen: list[str] = []
+
+    def slow() -> None:
+        seen.append("begun")
+        time.sleep(0.2)
+        seen.append("done")
+
+    task = asyncio.create_task(own._locked(slow))
+    await asyncio.sleep(0.1)
+    task.cancel()
+    await own._locked(lambda: seen.append("next"))
+    assert seen == ["begun", "done", "next"]
 
 
 @in_network

@@ -15,6 +15,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Collection
 from pathlib import Path
+from threading import Lock
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -55,7 +56,7 @@ class Network:
     def __init__(self, network: BridgeNetwork, home: Path) -> None:
         self.network = network
         self._owner = _OWNER + quote(str(home))[len(_OWNER) - _LONGEST_ALIAS :]
-        self._lock = asyncio.Lock()
+        self._lock = Lock()
         self._index: int | None = None
         """Of the interface that was made or found."""
         self._ports: frozenset[int] = frozenset()
@@ -106,8 +107,13 @@ class Network:
                 log.error("%s", error)
 
     async def _locked(self, do: Callable[[], None]) -> None:
-        async with self._lock:
-            await asyncio.to_thread(do)
+        """Also when who asked is cancelled: the thread goes on."""
+
+        def locked() -> None:
+            with self._lock:
+                do()
+
+        await asyncio.to_thread(locked)
 
     # -- in a thread ----------------------------------------------------------------------------------------------
 

@@ -100,10 +100,13 @@ class Supervisor:
             await asyncio.gather(self._recovery, return_exceptions=True)
         if (client := self._client) is not None:  # `_on_end` forgets it
             if not self._running and not self._exits:
-                with suppress(Gone, Refused):
+                try:
                     await client.call("shutdown")
-                if self._network is not None:
-                    await self._network.remove()
+                except (Gone, Refused) as error:
+                    log.debug("the spawner stays: %r", error)
+                else:
+                    if self._network is not None:
+                        await self._network.remove()
             await client.close()
         self._drop_held()
         await asyncio.gather(*self._tasks, return_exceptions=True)
