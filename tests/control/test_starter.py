@@ -132,6 +132,16 @@ def test_addresses_go_round_and_end(placing: Starter) -> None:
     assert placing.next_address() == "10.177.0.3"
 
 
+def test_a_one_off_has_its_address_alone_until_it_ends(placing: Starter) -> None:
+    attached = {"a"}
+    cast(Any, placing._supervisor).attached = lambda: attached
+    assert placing.lent(instance("a", role="run", pattern="container"), spec()).address == "10.177.0.2"
+    assert {placing.next_address() for _ in range(8)} == {f"10.177.0.{number}" for number in range(3, 7)}
+    attached.clear()
+    assert "10.177.0.2" in {placing.next_address() for _ in range(5)}
+    assert placing.lent(instance("b", role="run", pattern="process"), spec()).address is None
+
+
 def test_urls_are_those_that_the_consumer_reaches(placing: Starter) -> None:
     external = {"DB_URL": "postgres://db.internal/shop"}
     assert placing.urls(instance("a")) == external | {"WEB_URL": "http://127.0.0.1:19000"}

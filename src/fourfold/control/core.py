@@ -340,7 +340,7 @@ class Control:
             run=1,
         )
         spec = parts.registry.spec(f"{app}.{service}", row.release)
-        launch = parts.starter.launch(parts.starter.placed(made, spec), spec, tuple(argv))
+        launch = parts.starter.launch(parts.starter.lent(made, spec), spec, tuple(argv))
         names = {use.name for use in spec.secrets}
         return await parts.supervisor.attach(launch, parts.store.secrets.resolve(app, names), tty)
 

@@ -48,6 +48,8 @@ class Starter:
         self._gateway_launch = gateway_launch
         self._bridge = bridge
         self._last_address: str | None = None
+        self._lent: dict[str, str] = {}
+        """One-off -> its address, which is in no row."""
         self._next_port = settings.ports[0] + os.getpid() * 97 % (settings.ports[1] - settings.ports[0] + 1)
 
     def prepare(self, row: InstanceRow) -> tuple[InstanceRow, Launch, dict[str, str]]:
@@ -139,10 +141,20 @@ class Starter:
             return replace(row, address=self.next_address(), port=port if serves else None)
         return replace(row, address=None, port=self._port(service) if serves and service.port is not None else None)
 
+    def lent(self, row: InstanceRow, service: Service) -> InstanceRow:
+        """As `placed`, of a one-off that is attached to next: its address is its own until it has ended."""
+        row = self.placed(row, service)
+        if row.address is not None:
+            self._lent[row.id] = row.address
+        return row
+
     def next_address(self) -> str:
-        """On the bridge. One that is not put into a row, of a one-off, is given again after all others only."""
+        """On the bridge."""
         rows = self._registry.instances.values()
-        used = {row.address for row in rows if row.address is not None}
+        if self._lent:
+            there = self._supervisor.attached()
+            self._lent = {name: address for name, address in self._lent.items() if name in there}
+        used = {row.address for row in rows if row.address is not None} | {*self._lent.values()}
         address = next_free(self._bridge.address, used, self._last_address or last_given(rows))
         if address is None:
             raise WorldError(

@@ -151,6 +151,10 @@ class Supervisor:
         """Instances whose main process runs, without those that are attached."""
         return dict(self._running)
 
+    def attached(self) -> frozenset[str]:
+        """What is held: one-offs by their names, and what entered instances."""
+        return frozenset(self._held)
+
     def run_of(self, instance: str) -> int | None:
         """The `run` that a running instance was started with."""
         return self._runs.get(instance)
