@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -252,6 +254,18 @@ def test_entering(runtime: str) -> None:
         assert await output(entered) == f"hello 2 b-1-x {SERVICE.uid}\n"
         assert await entered.wait() == 4
         await entered.close()
+
+    scenario(leaves_no_trace(test))
+
+
+def test_entering_one_that_has_just_ended() -> None:
+    async def test(rig: Rig) -> None:
+        host = await rig.start(boxed(rig, "a.b-1-x", "sleep", "1000"), {}, 1)
+        os.kill(host.pid, 9)
+        time.sleep(0.5)  # noqa: ASYNC251 - the spawner clears up, and the supervisor has not heard of it
+        with pytest.raises(ConflictError, match="does not run"):
+            await rig.enter(boxed(rig, "a.b-1-x", "true"), {}, False)
+        await rig.exit_of("a.b-1-x")
 
     scenario(leaves_no_trace(test))
 

@@ -200,7 +200,12 @@ class Supervisor:
         async def spawn(streams: Sequence[int]) -> None:
             await self._request(host, launch.cwd, request, streams)
 
-        return await self._hold(name, spawn, tty)
+        try:
+            return await self._hold(name, spawn, tty)
+        except BaseException:
+            if launch.bundle is not None and host not in self._running:  # it has ended meanwhile, and cleared up
+                self._groups.remove(runtime_group(group))
+            raise
 
     @asynccontextmanager
     async def pen(self, limits: Limits) -> AsyncIterator[tuple[str, ...]]:
@@ -386,6 +391,7 @@ class Supervisor:
             if self._runs.get(exit.instance) == exit.run:
                 self._running.pop(exit.instance, None)
                 self._runs.pop(exit.instance, None)
+            self._groups.remove(runtime_group(_group(exit.instance, exit.run)))  # made again by one that came too late
             self._exits.hear(exit)
         else:
             log.error("the spawner reports: %s", dict(event))
