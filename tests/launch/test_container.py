@@ -177,5 +177,7 @@ def test_commands() -> None:
     detached = oci.run_command("runc", "i.1", "/r/i.1", "/r/i.1/bundle", "/r/i.1/pid")
     assert detached == (*common, "run", "--detach", "--pid-file", "/r/i.1/pid", "--bundle", "/r/i.1/bundle", "i.1")
     assert oci.run_command("runc", "i.1", "/r/i.1", "/b", None) == (*common, "run", "--bundle", "/b", "i.1")
-    assert oci.exec_command("runc", "i.1", "/r/i.1", "/p") == (*common, "exec", "--process", "/p", "i.1")
+    entering = [*common, "exec", "--process", "/b/process.json", "i.1"]
+    entering[entering.index("/r/i.1/report")] = "/b/report"
+    assert oci.exec_command("runc", "i.1", "/r/i.1", "/b") == tuple(entering)
     assert "--platform=ptrace" in oci.exec_command("runsc", "i.1", "/r/i.1", "/p")

@@ -254,6 +254,12 @@ def test_entering(runtime: str) -> None:
         assert await output(entered) == f"hello 2 b-1-x {SERVICE.uid}\n"
         assert await entered.wait() == 4
         await entered.close()
+        absent = () if runtime == "runsc" else ((("nosuch",), 127), (("/etc/passwd",), 126))
+        for argv, code in (*absent, (("sh", "-c", "kill -9 $$"), 137)):
+            entered = await rig.enter(boxed(rig, "a.b-1-x", *argv, **fields), {"KEY": "2"}, False)
+            said = await output(entered)
+            assert (await entered.wait(), "nosuch" in said) == (code, code == 127)
+            await entered.close()
 
     scenario(leaves_no_trace(test))
 
@@ -292,7 +298,7 @@ def test_whoever_entered_ends_when_the_caller_goes_away() -> None:
         host = await rig.start(boxed(rig, "a.b-1-x", "sleep", "1000"), {}, 1)
         entered = await rig.enter(boxed(rig, "a.b-1-x", "sh", "-c", "echo up; sleep 2000 & sleep 2000"), {}, False)
         assert await entered.read() == (1, b"up\n")
-        await until(lambda: processes(rig) == 5, "not there: init, sleep; sh, sleep, sleep")
+        await until(lambda: processes(rig) == 6, "not there: init, sleep; init, sh, sleep, sleep")
         await entered.close()
         await until(lambda: processes(rig) == 2, "it goes on")
         assert alive(host.pid)

@@ -17,6 +17,7 @@ INIT = "/.fourfold/init"
 """Where the container has its first process: it passes signals on, and waits for orphans."""
 INIT_ON_HOST = "/usr/bin/tini-static"
 SECRETS = "/run/secrets"
+PROCESS = "process.json"
 
 ROOT_CAPABILITIES = (
     "CAP_CHOWN",
@@ -103,7 +104,7 @@ def completed(
 
 
 def entered(config: Mapping[str, Any], argv: Sequence[str], env: Mapping[str, str], tty: bool) -> dict[str, Any]:
-    """process.json of another program in that container."""
+    """PROCESS of another program in that container."""
     pairs = [f"{name}={value}" for name, value in env.items()]
     return {**config["process"], "args": list(argv), "env": pairs, "terminal": tty}
 
@@ -114,15 +115,15 @@ def run_command(runtime: str, name: str, folder: str, bundle: str, pid_file: str
     return (*_command(runtime, folder), "run", *leave, "--bundle", bundle, name)
 
 
-def exec_command(runtime: str, name: str, folder: str, process: str) -> tuple[str, ...]:
-    """Run what the file `process` says in the container `name`, and stay with it."""
-    return (*_command(runtime, folder), "exec", "--process", process, name)
+def exec_command(runtime: str, name: str, folder: str, bundle: str) -> tuple[str, ...]:
+    """Run what PROCESS in `bundle` says in the container `name`, and stay with it. What it logs goes with `bundle`."""
+    return (*_command(runtime, folder, bundle), "exec", "--process", f"{bundle}/{PROCESS}", name)
 
 
-def _command(runtime: str, folder: str) -> tuple[str, ...]:
+def _command(runtime: str, folder: str, log: str = "") -> tuple[str, ...]:
     # Debian's gVisor takes one of KVM, which is seldom there, or ptrace; of networks the one that it is started in.
     own = ("--platform=ptrace", "--network=host", "--ignore-cgroups") if runtime == "runsc" else ()
-    return (runtime, "--root", f"{folder}/state", "--log", f"{folder}/report", "--log-format", "json", *own)
+    return (runtime, "--root", f"{folder}/state", "--log", f"{log or folder}/report", "--log-format", "json", *own)
 
 
 def _process(container: Container) -> dict[str, Any]:

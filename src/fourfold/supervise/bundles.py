@@ -24,7 +24,6 @@ from fourfold.spawner.request import BUNDLE, PID_FILE
 from fourfold.supervise.cgroups import Groups
 
 RUNTIME_ENV = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-_PROCESS = "process.json"
 _SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -99,9 +98,12 @@ class Bundles:
     def entering(self, launch: Launch, bundle: Bundle, env: Mapping[str, str], name: str, tty: bool) -> dict[str, Any]:
         """As `starting`, for another program in the running container `name`."""
         folder = str(self._of(name, bundle))
-        process = oci.entered(bundle.config, launch.argv, env, tty)
-        argv = oci.exec_command(bundle.runtime, name, folder, f"{folder}/{BUNDLE}/{_PROCESS}")
-        given = self._given(name, bundle, {_PROCESS: json.dumps(process)})
+        # An init of its own ends with 127 when there is no such program; runtimes each end in their own way. In gVisor
+        # it cannot be one.
+        init = () if bundle.runtime == "runsc" else (oci.INIT, "-s", "--")
+        process = oci.entered(bundle.config, (*init, *launch.argv), env, tty)
+        argv = oci.exec_command(bundle.runtime, name, folder, f"{folder}/{BUNDLE}")
+        given = self._given(name, bundle, {oci.PROCESS: json.dumps(process)})
         # runc begins where the root was, which is only there in the namespace that the container was started in.
         return {"argv": list(argv), "env": RUNTIME_ENV, "bundle": given | {"points": ["rootfs"]}}
 
