@@ -31,7 +31,9 @@ def test_account(who: str, uid: int, gid: int, name: str, home: str, groups: tup
     assert (found.user, found.groups) == (User(uid, gid, name, home), groups)
 
 
-@pytest.mark.parametrize(("who", "said"), [("nginx", "no user 'nginx'"), ("web:nginx", "no group 'nginx'")])
+@pytest.mark.parametrize(
+    ("who", "said"), [("nginx", "no user 'nginx'"), ("²", "no user"), ("web:nginx", "no group 'nginx'")]
+)
 def test_nobody_knows_them(who: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         account(who, PASSWD, GROUP)

@@ -11,7 +11,8 @@ from fourfold.launch import seccomp
 from fourfold.supervise import containers
 from fourfold.supervise.cgroups import Groups, Hierarchy
 from fourfold.supervise.containers import read_profile, try_runtimes
-from fourfold.supervise.request import words_of_runtime
+from fourfold.supervise.request import explain, words_of_runtime
+from fourfold.supervise.wire import Refused
 
 SOME = Groups((Hierarchy(Path("/nonexistent"), 2, frozenset()),), None, {})
 
@@ -35,7 +36,7 @@ def test_what_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setattr(containers, "_PARTS", {str(tmp_path / "tini-static"): "apt-get install tini"})
     assert try_runtimes(SOME)[1]["containers"].endswith("tini-static is missing: apt-get install tini")
     monkeypatch.setattr(containers, "_PARTS", {})
-    monkeypatch.setattr(containers, "_SYSTEM_PATH", str(tmp_path))
+    monkeypatch.setattr(containers, "SYSTEM_PATH", str(tmp_path))
     working, why = try_runtimes(SOME)
     assert working == () and why["containers"] == why["runc"] == "runc is not installed: apt-get install runc"
     assert why["crun"] == "crun is not installed: apt-get install crun"
@@ -47,6 +48,27 @@ def test_one_that_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name, path: None if name == "runsc" else f"/bin/{name}")
     working, why = try_runtimes(SOME)
     assert working == ("crun",) and why["runc"] == "runc: broken" and "containers" not in why
+
+
+@pytest.mark.parametrize(
+    ("stage", "number", "detail", "why"),
+    [
+        ("root", 22, "rootfs", "root rootfs: Invalid argument"),
+        ("bundle", 28, "/dev/shm/x", "bundle /dev/shm/x: No space left on device"),
+        ("runtime", 0, '{"msg": "no such root"}', "runtime: no such root"),
+    ],
+)
+def test_what_a_trial_failed_at(stage: str, number: int, detail: str, why: str) -> None:
+    assert containers._outcome({"error": {"stage": stage, "errno": number, "detail": detail}}) == why
+    said = explain("a.b", "/", Refused(stage, number, detail))
+    assert said.hint
+
+
+def test_a_profile_of_another_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "read_profile", dict)
+    monkeypatch.setattr(containers, "_lacking", lambda groups: None)
+    monkeypatch.setattr("shutil.which", lambda name, path: f"/bin/{name}")
+    assert "runc could not be tried: " in try_runtimes(SOME)[1]["runc"]
 
 
 @pytest.mark.parametrize(("content", "why"), [(None, "No such file"), ("{", "Expecting property name")])

@@ -24,7 +24,7 @@ def account(who: str, passwd: str, group: str) -> Account:
     """`who` is an image's `User` (OCI image-spec, config.md): a name or uid, perhaps `:` and a group. UserError."""
     name, _, group_name = who.partition(":")
     line = next((line for line in _lines(passwd, 7) if name in (line[0], line[2])), None)
-    if line is None and not name.isdigit():
+    if line is None and not name.isdecimal():
         raise UserError(
             f"cannot run as {who}: the image knows no user {name!r}", "build the image with that user in /etc/passwd"
         )
@@ -48,7 +48,7 @@ def named(user: User, passwd: str, group: str) -> tuple[str, str]:
 
 def _gid(name: str, group: str, who: str) -> int:
     line = next((line for line in _lines(group, 4) if name in (line[0], line[2])), None)
-    if line is None and not name.isdigit():
+    if line is None and not name.isdecimal():
         raise UserError(
             f"cannot run as {who}: the image knows no group {name!r}", "build the image with that group in /etc/group"
         )
@@ -59,7 +59,7 @@ def _lines(text: str, fields: int) -> Iterator[list[str]]:
     """Those that are whole, with numbers where ids belong."""
     for line in text.splitlines():
         parts = line.split(":")
-        if len(parts) == fields and parts[2].isdigit() and (fields == 4 or parts[3].isdigit()):
+        if len(parts) == fields and parts[2].isdecimal() and (fields == 4 or parts[3].isdecimal()):
             yield parts
 
 

@@ -120,7 +120,7 @@ def stop_signal(service: Service, of_image: str | None) -> str:
     if service.stop.signal != "TERM" or not said:
         return service.stop.signal
     try:
-        found = signal.Signals(int(said)) if said.isdigit() else signal.Signals[f"SIG{said}"]
+        found = signal.Signals(int(said)) if said.isdecimal() else signal.Signals[f"SIG{said}"]
     except (ValueError, KeyError):
         return service.stop.signal
     return found.name.removeprefix("SIG")

@@ -19,11 +19,12 @@ from typing import Any
 
 from fourfold.errors import WorldError
 from fourfold.launch import oci
+from fourfold.launch.common import SYSTEM_PATH
 from fourfold.launch.model import Bundle, Launch
 from fourfold.spawner.request import BUNDLE, PID_FILE
 from fourfold.supervise.cgroups import Groups
 
-RUNTIME_ENV = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+RUNTIME_ENV = {"PATH": SYSTEM_PATH}
 _SHARED_MEMORY = Path("/dev/shm")
 
 

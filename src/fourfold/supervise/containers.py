@@ -16,6 +16,7 @@ from typing import Any
 from fourfold.errors import FourfoldError, UserError
 from fourfold.launch import oci, seccomp
 from fourfold.launch.accounts import Account
+from fourfold.launch.common import SYSTEM_PATH
 from fourfold.launch.model import Bundle, Launch, Limits, Mount, Powers, User
 from fourfold.supervise.bundles import Bundles, runtime_group
 from fourfold.supervise.cgroups import Groups
@@ -25,7 +26,6 @@ from fourfold.supervise.request import spawn_request, words_of_runtime
 RUNTIMES = ("runc", "crun", "runsc")
 _NOBODY = Account(User(65533, 65533, "probe"))
 _PATIENCE = 30.0
-_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def try_runtimes(groups: Groups) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -33,7 +33,7 @@ def try_runtimes(groups: Groups) -> tuple[tuple[str, ...], dict[str, str]]:
     why = "containers need root" if os.geteuid() != 0 else _lacking(groups)
     if why:
         return (), {"containers": why}
-    installed = [name for name in RUNTIMES if shutil.which(name, path=_SYSTEM_PATH)]
+    installed = [name for name in RUNTIMES if shutil.which(name, path=SYSTEM_PATH)]
     reasons = {name: f"{name} is not installed: apt-get install {name}" for name in RUNTIMES if name not in installed}
     with ThreadPoolExecutor() as pool:
         tried = dict(zip(installed, pool.map(lambda name: _try(name, groups), installed), strict=True))
@@ -84,8 +84,8 @@ def _try(runtime: str, groups: Groups) -> str | None:
     name = f"probe-{runtime}-{os.getpid()}.0"
     with tempfile.TemporaryDirectory(prefix="fourfold-probe-") as folder:
         bundles = Bundles(Path(folder), groups)
-        launch = _smallest(runtime)
         try:
+            launch = _smallest(runtime)
             assert launch.bundle is not None
             bundles.make(name, launch.bundle)
             request = spawn_request(launch, {}, Powers(users=True), **_UNUSED)
@@ -101,8 +101,8 @@ def _try(runtime: str, groups: Groups) -> str | None:
                 text=True,
             )
             return _outcome(json.loads(done.stdout))
-        except (OSError, subprocess.SubprocessError, ValueError, FourfoldError) as error:
-            return f"{runtime} could not be tried: {error}"
+        except (OSError, subprocess.SubprocessError, ValueError, KeyError, FourfoldError) as error:
+            return f"{runtime} could not be tried: {error if str(error) else repr(error)}"
         finally:
             bundles.remove(name)
             bundles.close()
@@ -132,7 +132,8 @@ def _smallest(runtime: str) -> Launch:
 
 def _outcome(answer: Mapping[str, Any]) -> str | None:
     if answer["error"]:
-        return f"{answer['error']['stage']}: {os.strerror(answer['error']['errno'])}"
+        stage, number, detail = (answer["error"][key] for key in ("stage", "errno", "detail"))
+        return f"{stage} {detail}: {os.strerror(number)}" if number else f"{stage}: {words_of_runtime(detail)}"
     if answer["code"] == 0:
         return None
     return words_of_runtime(answer["said"]) or f"a container ended with {answer['code'] or answer['signal']}"

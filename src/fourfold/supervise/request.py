@@ -121,12 +121,24 @@ def explain(instance: str, cwd: str, refused: Refused) -> FourfoldError:
                 f"{start}: {words_of_runtime(refused.detail)}", "`fourfold doctor` tells what is missing here"
             )
         case "mount", _:
-            return WorldError(f"{start}: cannot mount {refused.detail}: {reason}")
+            return WorldError(f"{start}: cannot mount {refused.detail}: {reason}", _HINTS["mount"])
         case "network", _:
-            return WorldError(f"{start}: cannot connect it to the bridge {refused.detail}: {reason}")
+            return WorldError(
+                f"{start}: cannot connect it to the bridge {refused.detail}: {reason}",
+                "start it again: the bridge is made anew when another program has removed it",
+            )
         case _:
             what = f"{refused.stage} {refused.detail}".strip() if refused.errno else refused.stage
-            return WorldError(f"{start}: {what}: {reason}")
+            return WorldError(f"{start}: {what}: {reason}", _HINTS.get(refused.stage, ""))
+
+
+_HINTS = {
+    "bundle": "see that this folder can be written to, and that there is memory left",
+    "cgroup": "`fourfold doctor` tells which control groups can be used here",
+    "mount": "see that it is there, and that its file system lets root read it",
+    "namespace": "run as root, or where user namespaces are allowed; `fourfold doctor` tells",
+    "root": "see that the state folder is on a disk that overlays can be made of: ext4 or xfs, no overlay itself",
+}
 
 
 def words_of_runtime(said: str) -> str:
