@@ -183,6 +183,13 @@ def test_each_instance_is_what_it_was_started_as(built: Starter, paths: Paths) -
     assert container.network == BRIDGE.instance("10.177.0.4")
 
 
+def test_an_image_says_how_its_containers_end(built: Starter) -> None:
+    container, process = instance("shop.web-1-b", pattern="container"), instance("shop.web-1-a", pattern="process")
+    assert (built.stop_signal(container), built.stop_signal(process)) == ("QUIT", "TERM")
+    built._registry.store.database.execute("DELETE FROM builds")
+    assert built.stop_signal(container) == "TERM"
+
+
 def test_what_is_lost_or_was_never_built_is_said(built: Starter) -> None:
     service = built._registry.spec("shop.web", 1)
     with pytest.raises(NotFoundError, match="layers of its image are not in the store"):

@@ -148,7 +148,10 @@ def test_a_root_that_can_be_written() -> None:
         ("TERM", None, "TERM"),
         ("TERM", "SIGQUIT", "QUIT"),
         ("TERM", "3", "QUIT"),
-        ("TERM", "SIGRTMIN+3", "TERM"),
+        ("TERM", "SIGRTMIN+3", "RTMIN+3"),
+        ("TERM", "37", "RTMIN+3"),
+        ("TERM", "SIGRTMIN+30", "TERM"),
+        ("TERM", "SIGNONE", "TERM"),
         ("INT", "SIGQUIT", "INT"),
     ],
 )

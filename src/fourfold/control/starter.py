@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,11 +101,13 @@ class Starter:
         return replace(launch(row.pattern, service, facts), log_bytes=self._settings.log_bytes)
 
     def stop_signal(self, row: InstanceRow) -> str:
-        """What asks it to end: the file's word, else its image's."""
+        """As its Launch has it, without making that anew: what it was made of may be gone."""
         key = key_of(row)
-        service, build = self._registry.spec(key, row.release), self._registry.build(key, row.release, row.pattern)
-        image = self._artifacts.get(build.artifact).image if build and self._artifacts.has(build.artifact) else None
-        return stop_signal(service, image.stop_signal) if image is not None else service.stop.signal
+        build, image = self._registry.build(key, row.release, row.pattern), None
+        if build is not None:
+            with suppress(NotFoundError):
+                image = self._artifacts.get(build.artifact).image
+        return stop_signal(self._registry.spec(key, row.release), image.stop_signal if image else None)
 
     def _image(self, row: InstanceRow, image: Image) -> ImageFacts:
         if not self._images.complete(image):

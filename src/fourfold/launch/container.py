@@ -6,6 +6,7 @@ are its own, in memory.
 
 from __future__ import annotations
 
+import re
 import signal
 from dataclasses import replace
 
@@ -19,6 +20,8 @@ from fourfold.launch.seccomp import translate
 from fourfold.spec.model import Service
 
 _MOST_TMP = 1024 * 1024 * 1024
+_REAL_TIME = re.compile(r"RT(MIN\+|MAX-)([1-9]|[12][0-9])")
+"""signal(7): they have no other names. systemd as a container's first program ends by RTMIN+3."""
 _ETC = ("hostname", "hosts", "resolv.conf", "passwd", "group")
 
 
@@ -114,11 +117,15 @@ def _own_files() -> tuple[Mount, ...]:
     return (Mount(oci.INIT_ON_HOST, oci.INIT, read_only=True), *files)
 
 
-def stop_signal(service: Service, of_image: str | None) -> str:
+def stop_signal(service: Service, image: str | None) -> str:
     """The file's, unless that is the default and the image has one of its own (a name or a number)."""
-    said = (of_image or "").removeprefix("SIG")
+    said = (image or "").removeprefix("SIG")
     if service.stop.signal != "TERM" or not said:
         return service.stop.signal
+    if said.isdecimal() and signal.SIGRTMIN < int(said) < signal.SIGRTMAX:
+        return f"RTMIN+{int(said) - signal.SIGRTMIN}"
+    if _REAL_TIME.fullmatch(said):
+        return said
     try:
         found = signal.Signals(int(said)) if said.isdecimal() else signal.Signals[f"SIG{said}"]
     except (ValueError, KeyError):

@@ -431,7 +431,11 @@ def _identity(fields: Mapping[str, Any]) -> Identity:
 
 
 def _signal_number(name: str) -> int:
+    base, sign, offset = name.removeprefix("SIG").partition("+" if "+" in name else "-")
     try:
-        return int(signals.Signals[f"SIG{name.removeprefix('SIG')}"])
-    except KeyError:
+        number = int(signals.Signals[f"SIG{base}"]) + int(f"{sign}{offset}" or "0")
+        if sign and not (base in ("RTMIN", "RTMAX") and signals.SIGRTMIN <= number <= signals.SIGRTMAX):
+            raise KeyError(name)
+        return number
+    except (KeyError, ValueError):
         raise UserError(f"cannot signal: there is no signal {name}", "such as TERM, INT, HUP, QUIT, USR1") from None
