@@ -31,6 +31,12 @@ def test_it_knows_itself_and_whom_the_host_knows() -> None:
     ]
 
 
+def test_a_resolver_on_an_address_of_the_host_is_not_reached() -> None:
+    host = HostNames("", "nameserver 192.0.2.9\n", "nameserver 192.0.2.9\n", frozenset({"192.0.2.9"}))
+    assert not host.reachable and resolv_conf(host) == ""
+    assert "192.0.2.1" in resolv_conf(HostNames("", host.resolv_conf, "nameserver 192.0.2.1\n", host.addresses))
+
+
 @pytest.mark.parametrize(
     ("given", "upstream", "expected"),
     [

@@ -22,6 +22,7 @@ from fourfold.spawner import kernel, netlink
 from fourfold.spawner.request import Bridge
 from fourfold.supervise import bridge, network
 from fourfold.supervise.bridge import BridgeNetwork
+from fourfold.supervise.hostnames import own_addresses
 from fourfold.supervise.network import FORWARDING, Network
 from tests.support.netns import connected, own_network, run
 from tests.support.wait import until
@@ -409,6 +410,12 @@ async def test_another_home_with_a_long_path_is_refused(own: Network) -> None:
     await Network(USUAL, home).make()
     with pytest.raises(UserError, match=r"cannot make the bridge fourfold0: the daemon of x+/x+ has it"):
         await own.make()
+
+
+@in_network
+async def test_addresses_of_this_host(own: Network) -> None:
+    make_lan()
+    assert {"127.0.0.1", "192.0.2.1"} == own_addresses(run("cat", "/proc/self/net/fib_trie"))
 
 
 @in_network

@@ -190,7 +190,7 @@ def _powers(powers: Powers) -> Iterator[CheckView]:
 def _names(powers: Powers) -> Iterator[CheckView]:
     """Only where there can be containers that have nobody to ask."""
     if powers.network and not read_host_names().reachable:
-        message = "containers cannot resolve names: all resolvers in /etc/resolv.conf listen on this host's loopback"
+        message = "containers cannot resolve names: all resolvers in /etc/resolv.conf listen on this host itself"
         hint = f"have one in {UPSTREAM} or /etc/resolv.conf that other machines reach, with an IPv4 address"
         yield CheckView(name="names", state="warning", message=message, hint=hint)
 

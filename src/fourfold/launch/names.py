@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -19,11 +20,18 @@ class HostNames:
     """/etc/resolv.conf"""
     upstream: str = ""
     """/run/systemd/resolve/resolv.conf: whom the resolver asks that listens on loopback; empty: there is none."""
+    addresses: frozenset[str] = frozenset()
+    """This host's own: a resolver that listens there is not reached from the bridge either."""
 
     @property
     def reachable(self) -> bool:
         """Whether an instance with a network of its own has somebody to ask."""
-        return bool(_nameservers(self.resolv_conf) or _nameservers(self.upstream))
+        return bool(self.nameservers)
+
+    @property
+    def nameservers(self) -> list[str]:
+        """Those reached from the bridge: the host's, or those that these ask themselves."""
+        return _nameservers(self.resolv_conf, self.addresses) or _nameservers(self.upstream, self.addresses)
 
 
 def hostname(instance: str) -> str:
@@ -44,16 +52,15 @@ def hosts(instance: str, address: str, host: HostNames) -> str:
 
 def resolv_conf(host: HostNames) -> str:
     """The host's, without resolvers that are reached from the host alone; then those that these ask themselves."""
-    servers = _nameservers(host.resolv_conf) or _nameservers(host.upstream)
     others = [line for line in host.resolv_conf.splitlines() if line.startswith(("search", "domain", "options"))]
-    return "\n".join([*(f"nameserver {server}" for server in servers), *others, ""])
+    return "\n".join([*(f"nameserver {server}" for server in host.nameservers), *others, ""])
 
 
-def _nameservers(text: str) -> list[str]:
+def _nameservers(text: str, own: Collection[str]) -> list[str]:
     """Those reached from the bridge, which has no IPv6. resolv.conf(5)."""
     words = (line.split() for line in text.splitlines())
     named = [each[1] for each in words if len(each) > 1 and each[0] == "nameserver"]
-    return [each for each in named if _is_elsewhere(each)]
+    return [each for each in named if _is_elsewhere(each) and each not in own]
 
 
 def _is_elsewhere(text: str) -> bool:
