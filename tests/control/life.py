@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,10 @@ from fourfold.store.model import Deployment, InstanceRow, ServiceRow
 from tests.store.samples import FixedClock, app_row, open_in, release, service_row
 
 CERTIFICATES = Path("/certificates")
+
+
+INTERNAL_PORTS = 28_000 + os.getpid() % 20 * 50
+"""Below those of services: not where a Fourfold that runs here, or the next worker's tests, have theirs."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ class Life:
         with self.registry.transaction():
             self.registry.add_release(release(want.name, number, app=app, spec=spec))
         self._ports += 1
-        port = (want.internal_port or 19000 + self._ports) if want.port is not None else None
+        port = (want.internal_port or INTERNAL_PORTS + self._ports) if want.port is not None else None
         known = old.internal_port if old is not None and port is not None and old.internal_port else port
         row = service_row(
             want.name, app=app, release=number, internal_port=known, depends_on=want.depends_on,
