@@ -68,6 +68,16 @@ class Paths:
         return self.state / "images"
 
     @property
+    def disks(self) -> Path:
+        """What virtual machines boot: kernels, initial file systems, read-only disks."""
+        return self.state / "disks"
+
+    @property
+    def templates(self) -> Path:
+        """Booted virtual machines that new ones continue from."""
+        return self.state / "templates"
+
+    @property
     def containers(self) -> Path:
         """What the OCI runtime knows of running containers (`--root`)."""
         return self.run / "containers"

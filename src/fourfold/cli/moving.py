@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 class Pattern(StrEnum):
     process = "process"
     container = "container"
+    vm = "vm"
 
 
 As = Annotated[Pattern | None, typer.Option("--as", help="The pattern to run under, until `up --reset`.")]

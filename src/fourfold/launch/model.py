@@ -109,6 +109,52 @@ class Bundle:
 
 
 @dataclass(frozen=True)
+class Share:
+    """A folder of this host that a virtual machine sees, by virtio-fs: what is written is there at once."""
+
+    source: str
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class Forward:
+    """Without root: a port of this host's loopback that leads to a port of the machine."""
+
+    host_port: int
+    port: int
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A virtual machine, made by QEMU when the instance is started, in which the Launch's program runs.
+
+    What the program is (argv, env, user, cwd, files) the Launch says; it reaches the guest on a disk in memory.
+    """
+
+    kind: Literal["microvm", "q35"]
+    accelerator: Literal["kvm", "tcg"]
+    memory: int
+    """Bytes that the guest has; QEMU takes some more."""
+    cpus: int
+    kernel: str
+    """Path on this host, as are `initrd` and `disks`."""
+    initrd: str
+    disks: tuple[str, ...]
+    """Read-only file systems, lowest first."""
+    parameters: tuple[str, ...]
+    """Of the kernel."""
+    guest: tuple[tuple[str, str], ...] = ()
+    """What its init is told beside the program: `("hostname", "catalog-3-k7f2")`. See `guest/README.md`."""
+    shares: tuple[Share, ...] = ()
+    forward: Forward | None = None
+    services: tuple[int, ...] = ()
+    """Without root: ports of this host's loopback that the guest reaches, by the same numbers at its gateway."""
+    template: str | None = None
+    """Folder of a template to continue from; None: booted."""
+
+
+@dataclass(frozen=True)
 class Launch:
     """One instance to start. Field order is the order in which a reader asks."""
 
@@ -128,6 +174,8 @@ class Launch:
     network: Literal["host", "none"] | Bridge = "host"
     bundle: Bundle | None = None
     """Set for a container."""
+    machine: Machine | None = None
+    """Set for a virtual machine."""
     listen: Listen | None = None
     stop: Stop = Stop()
     host: str | None = None
@@ -156,5 +204,9 @@ class Powers:
     """Containers, under the runtimes in `runtimes`."""
     runtimes: tuple[str, ...] = ()
     """OCI runtimes that have started one here: `runc`, `crun`, `runsc`."""
+    machines: bool = False
+    """Virtual machines, under `accelerator`."""
+    accelerator: Literal["kvm", "tcg"] | None = None
+    """KVM only where a guest has really started."""
     missing: Mapping[str, str] = field(default_factory=dict)
     """Power -> why it is not there, such as `{"memory": "no cgroup can be made: not root"}`."""

@@ -70,10 +70,26 @@ class Bundle:
     """Groups that it runs in itself. Those of the Spawn are the program's, and empty at first."""
     leaves: bool
     """It leaves the program behind, with its pid in PID_FILE, and ends with 0. Else the program ends with it."""
+    binds: dict[str, str] = field(default_factory=dict)
+    """File in BUNDLE -> file of the host that it shows."""
+    fifos: dict[str, str] = field(default_factory=dict)
+    """FIFO in BUNDLE -> what can be read from it; it stays open for writing, so that it has no end."""
+    opened: list[tuple[str, str]] = field(default_factory=list)
+    """What it has open from descriptor 3 on, in this order: (`tap`, ""), an interface on the bridge that the network
+    names; (`listen`, name), a Unix socket in `folder`; (`append`, name), a file in `folder`; (`read`, path)."""
+    helpers: list[list[str]] = field(default_factory=list)
+    """Programs to start before it, in the same groups and namespaces; they end with it."""
+    as_user: bool = False
+    """It runs as the user of the Spawn itself; BUNDLE is that user's. Else it is the runtime that needs root."""
+    mounted: bool = True
+    """False, where no mount namespace can be had: BUNDLE is a plain folder, `binds` are links."""
+    reports: bool = False
+    """How the program ended stands in HOW_IT_ENDED, in its folder: `ended exit 7`, `ended signal 9 oom`."""
 
 
-BUNDLE, PID_FILE, REPORT = "bundle", "pid", "report"
-"""In a bundle's folder: a mount point, the pid of what was left behind, what the runtime says when it fails."""
+BUNDLE, PID_FILE, REPORT, HOW_IT_ENDED = "bundle", "pid", "report", "guest"
+"""In a bundle's folder: a mount point, the pid of what was left behind, what the runtime says when it fails, what a
+virtual machine reports."""
 
 
 @dataclass(frozen=True)

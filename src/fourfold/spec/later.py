@@ -29,13 +29,11 @@ class Later:
         return f"`{key}: {node.value}`" if self.values else f"`{key}` as a map" if self.maps else f"`{key}`"
 
 
-_OTHERS = "leave it out, or use the pattern process or container"
+_OTHERS = "leave it out, or use the pattern process, container or vm"
 _ROWS = (
     Later(("groups",), "give each service its own process"),
     Later(("notify",), "follow `fourfold events`"),
-    Later(("services", "*", "pattern"), _OTHERS, values=("shared", "vm", "function")),
-    Later(("services", "*", "container", "isolation"), "use the runtime runsc", values=("vm",)),
-    Later(("services", "*", "vm"), _OTHERS),
+    Later(("services", "*", "pattern"), _OTHERS, values=("shared", "function")),
     Later(("services", "*", "shared"), _OTHERS),
     Later(("services", "*", "function"), _OTHERS),
     Later(("services", "*", "job"), "use `fourfold run SERVICE`, or cron with it"),

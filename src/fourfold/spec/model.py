@@ -15,7 +15,7 @@ from fourfold.spec import fields as f
 from fourfold.spec.secret_use import read_secret_use
 from fourfold.spec.units import shown
 
-Pattern = Literal["process", "container"]
+Pattern = Literal["process", "container", "vm"]
 PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
 """How a service may run, in this version."""
 
@@ -189,9 +189,23 @@ class Container(Model):
     )
     runtime: Literal["runc", "crun", "runsc"] = Field(default="runc", description="The OCI runtime; runsc is gVisor")
     network: Literal["bridge", "host"] = Field(default="bridge", description="Its own on a bridge, or the host's")
-    isolation: Literal["namespace"] = Field(default="namespace", description="What keeps it apart from others")
+    isolation: Literal["namespace", "vm"] = Field(
+        default="namespace", description="What keeps it apart from others: namespaces, or a kernel of its own"
+    )
     read_only: bool = Field(default=True, description="Its root cannot be written; /tmp and volumes can")
     dockerfile: f.InnerPath | None = Field(default=None, description="Build with this file of the source instead")
+
+
+class Vm(Model):
+    """What only pattern vm understands."""
+
+    base: str = Field(
+        default="minimal", min_length=1, description="minimal, debian (systemd and ssh), or an image: docker://alpine"
+    )
+    template: Literal["boot", "ready", "off"] = Field(
+        default="boot", description="What new machines continue from: a booted one, a ready service, or nothing"
+    )
+    machine: Literal["auto", "microvm", "q35"] = Field(default="auto", description="QEMU's machine; auto is microvm")
 
 
 def _port_form(value: Any) -> str:
@@ -235,6 +249,7 @@ class Service(Model):
     stop: StopPolicy = Field(default=StopPolicy(), description="How an instance ends")
     restart: Restart = Field(default=Restart(), description="What happens when it ends by itself")
     container: Container = Field(default=Container(), description="For pattern container")
+    vm: Vm = Field(default=Vm(), description="For pattern vm")
 
     def host_port(self, pattern: str) -> int | None:
         """The port of the host that an instance of that pattern must have: only one can."""

@@ -46,6 +46,17 @@ class Image:
 
 
 @dataclass(frozen=True)
+class Boot:
+    """What a virtual machine boots: digests of files in `store.disks`."""
+
+    kernel: str
+    """An uncompressed Linux, as `qemu -kernel` starts it by PVH."""
+    initrd: str
+    disks: tuple[str, ...]
+    """Read-only file systems, lowest first: the base, then what the service adds at `/app`."""
+
+
+@dataclass(frozen=True)
 class Artifact:
     """What a build gave. Paths in `argv` and `env` are as the instance sees them: the tree is at `/app`."""
 
@@ -64,7 +75,9 @@ class Artifact:
     """Bytes on disk."""
     built_at: float = 0.0
     image: Image | None = None
-    """Of pattern container; `tree` is empty when the image is ready-made."""
+    """Of patterns container and vm; `tree` is empty when the image is ready-made."""
+    boot: Boot | None = None
+    """Of pattern vm, and of containers in light virtual machines."""
 
     def located(self, tree: Path) -> Artifact:
         """The same for a host that cannot mount the tree at /app: paths are those of `tree`."""
@@ -179,6 +192,7 @@ def _as_json(artifact: Artifact) -> dict[str, Any]:
         "size": artifact.size,
         "built_at": artifact.built_at,
         "image": asdict(artifact.image) if artifact.image else None,
+        "boot": asdict(artifact.boot) if artifact.boot else None,
     }
 
 
@@ -194,7 +208,12 @@ def _from_json(data: dict[str, Any], tree: Path) -> Artifact:
         size=data["size"],
         built_at=data["built_at"],
         image=image_from_json(data["image"]) if data.get("image") else None,
+        boot=_boot_from_json(data["boot"]) if data.get("boot") else None,
     )
+
+
+def _boot_from_json(data: dict[str, Any]) -> Boot:
+    return Boot(data["kernel"], data["initrd"], tuple(data["disks"]))
 
 
 def image_from_json(data: dict[str, Any]) -> Image:

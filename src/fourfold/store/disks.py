@@ -1,0 +1,67 @@
+"""What virtual machines boot, by what it was made of: kernels, initial file systems, read-only disks.
+
+On disk: `disks/KEY/content`, never touched once there. KEY is the SHA-256 of all that decides its bytes (a tree, a tool
+and its version), so that what is there need not be made to be known.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from fourfold.errors import WorldError
+from fourfold.paths import Paths
+from fourfold.store import trees
+from fourfold.store.blobs import Kept, require_digest
+from fourfold.store.manifest import is_digest
+
+_CONTENT = "content"
+
+
+class Disks:
+    def __init__(self, paths: Paths) -> None:
+        self._root = paths.disks
+
+    def path(self, key: str) -> Path:
+        """Where it is, or would be: a file with mode 0444."""
+        return self._root / require_digest(key) / _CONTENT
+
+    def has(self, key: str) -> bool:
+        """Whether it is there; if so it is marked as just used: gc leaves it until whoever asks has named it."""
+        try:
+            os.utime(self.path(key).parent)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def size(self, key: str) -> int:
+        return self.path(key).stat().st_size
+
+    def publish(self, key: str, staged: Path) -> Path:
+        """Take over the file `staged`, which is alone in its folder on the same file system; gives its new place.
+
+        One that is there already stays. Raises WorldError when the disk refuses.
+        """
+        folder = self._root / require_digest(key)
+        try:
+            staged.chmod(0o444)
+            staged.rename(staged.with_name(_CONTENT))
+            trees.sync(staged.parent)
+            self._root.mkdir(parents=True, exist_ok=True)
+            if not self.has(key):
+                staged.parent.rename(folder)
+            trees.sync_folder(self._root)
+        except OSError as error:
+            raise WorldError(f"cannot store the disk: {error.strerror}", "make room on the disk") from error
+        return folder / _CONTENT
+
+    def list(self) -> Iterator[Kept]:
+        if self._root.is_dir():
+            for folder in sorted(self._root.iterdir()):
+                if is_digest(folder.name):
+                    yield Kept(folder.name, trees.size_of(folder), folder.stat().st_mtime)
+
+    def remove(self, key: str) -> int:
+        """Gives the bytes freed."""
+        return trees.remove(self._root / require_digest(key))
