@@ -10,18 +10,17 @@ import weakref
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fourfold.build.bases.bases import Bases
 from fourfold.build.bases.look import look
-from fourfold.build.container import Containers
 from fourfold.build.detect import detect
 from fourfold.build.host import find_host, stamp
 from fourfold.build.inspect import listing_of
 from fourfold.build.layers import layer_key, lock_key
 from fourfold.build.make import BuildLimits, Job, Workshop, make
 from fourfold.build.model import BuildPlan, Host, Listing
-from fourfold.build.oci.dockerfile import Recipe, check_dockerfile, dockerfile_image, find_tool
 from fourfold.build.registry import find_registry
 from fourfold.build.sandbox import Mode, Registry
 from fourfold.build.unpack import unpack
@@ -35,6 +34,10 @@ from fourfold.store.blobs import Blobs
 from fourfold.store.images import Images, Record
 from fourfold.store.manifest import Entry, Manifest
 from fourfold.store.sources import Sources
+
+if TYPE_CHECKING:  # what only containers need is imported for the first of them: every daemon would start later
+    from fourfold.build.container import Containers
+    from fourfold.build.oci.dockerfile import Recipe
 
 FORMAT = 1
 """Part of every build key: raise it when the same plan is to give other bytes than before."""
@@ -86,8 +89,6 @@ class Builder:
         self._blobs = Blobs(paths)
         self._sources = Sources(paths, self._blobs)
         self._artifacts = Artifacts(paths)
-        images = Images(paths)
-        self._containers = Containers(paths, images, Bases(paths, clock, images), self._artifacts, self)
         self._zips: dict[str, str] = {}
         """Digest of a zip -> of the source in it."""
         self._given = host
@@ -100,6 +101,14 @@ class Builder:
         self._owner = (uid, uid) if self._root else (os.getuid(), os.getgid())
         self._slots = asyncio.Semaphore(self._limits.at_once)
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+
+    @cached_property
+    def _containers(self) -> Containers:
+        from fourfold.build.bases.bases import Bases
+        from fourfold.build.container import Containers
+
+        images = Images(self._paths)
+        return Containers(self._paths, images, Bases(self._paths, self._clock, images), self._artifacts, self)
 
     async def build(self, request: BuildRequest, log: Callable[[str], None]) -> Artifact:
         """The artifact of `request`, built if need be; `log` gets what the build prints, line by line.
@@ -173,6 +182,8 @@ class Builder:
 
     async def dockerfile(self, request: BuildRequest, images: Images, log: Callable[[str], None]) -> Record:
         """What the service's own Dockerfile gives. Raises UserError and WorldError."""
+        from fourfold.build.oci.dockerfile import dockerfile_image
+
         async with AsyncExitStack() as held:
             await held.enter_async_context(self.lock(request.scope))
             await held.enter_async_context(self._slots)
@@ -183,11 +194,15 @@ class Builder:
 
     async def require_dockerfile(self, request: BuildRequest) -> None:
         """Raises UserError where the source has none, or nothing here can build it."""
+        from fourfold.build.oci.dockerfile import check_dockerfile, find_tool
+
         recipe = self._dockerfile(request)
         check_dockerfile(recipe, await asyncio.to_thread(self._sources.get, request.source))
         await asyncio.to_thread(find_tool, recipe)
 
     def _dockerfile(self, request: BuildRequest) -> Recipe:
+        from fourfold.build.oci.dockerfile import Recipe
+
         storage = self._paths.caches / request.scope / "buildah"
         name = request.spec.container.dockerfile or "Dockerfile"
         return Recipe(request.service, request.source, name, storage, seconds=self._limits.seconds)

@@ -7,12 +7,11 @@ import getpass
 import secrets as random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 from fourfold import __version__
 from fourfold.build.build import BuildRequest
-from fourfold.build.oci.export import Archive
 from fourfold.clock import rfc3339
 from fourfold.control import views as v
 from fourfold.control.changes import Change, Wish, changes_of
@@ -29,7 +28,6 @@ from fourfold.control.deploy import Who
 from fourfold.control.doctor import examine
 from fourfold.control.explain import Case, explain
 from fourfold.control.goals import GATEWAY, desired, on_bridge, pattern_of
-from fourfold.control.imaging import Imaging
 from fourfold.control.operations import Operation
 from fourfold.control.parts import Parts
 from fourfold.control.routing import certificate
@@ -47,6 +45,10 @@ from fourfold.supervise.attach import Attached
 from fourfold.supervise.containers import RUNTIMES
 from fourfold.supervise.model import LogLine
 
+if TYPE_CHECKING:
+    from fourfold.build.oci.export import Archive
+    from fourfold.control.imaging import Imaging
+
 Considered = tuple[App, list[Wish], list[Change]]
 
 
@@ -56,8 +58,14 @@ class Control:
     def __init__(self, parts: Parts, stop: asyncio.Event) -> None:
         self._parts = parts
         self._stop = stop
-        self._imaging = Imaging(parts)
         self._started_at = parts.clock.now()
+
+    @cached_property
+    def _imaging(self) -> Imaging:
+        """Imported by those who make images, not by every daemon that starts."""
+        from fourfold.control.imaging import Imaging
+
+        return Imaging(self._parts)
 
     # -- apps -----------------------------------------------------------------------------------------------------
 

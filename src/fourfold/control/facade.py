@@ -6,12 +6,14 @@ All raise `errors.UserError` (refused, nothing changed) or `errors.WorldError`.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from fourfold.build.oci.export import Archive
 from fourfold.control import views as v
 from fourfold.supervise.attach import Attached
 from fourfold.supervise.model import LogLine
+
+if TYPE_CHECKING:
+    from fourfold.build.oci.export import Archive
 
 
 class Facade(Protocol):
