@@ -7,7 +7,7 @@ import pytest
 from fourfold.errors import WorldError
 from fourfold.gateway.counters import Counters, stored_counters
 from fourfold.gateway.model import Backend, RouteStats, Server
-from fourfold.gateway.runtime import LiveServer, Processes, changes, counters, in_flight, live, processes
+from fourfold.gateway.runtime import LiveServer, Processes, changes, complaint, counters, in_flight, live, processes
 
 PROC = """#<PID>          <type>          <reloads>       <uptime>        <version>
 1162            master          5 [failed: 2]   0d00h02m07s     2.6.12-1+deb12u4
@@ -70,6 +70,13 @@ def test_live() -> None:
     assert live(text).fingerprint == "abc"
     assert live(f"{text}# name\na.b\na.b.2\n\n").backends == ("a.b", "a.b.2")
     assert live(text).servers == (LiveServer("a.b", "s1", "127.0.0.1", 18101, 8),)
+    assert live(f"{PROC}\n{text}") == live(text)
+    assert (live(text).pid, live(of_worker(7, {})).pid) == (0, 7)
+
+
+def test_what_commands_were_answered_is_told_without_what_was_asked_behind_them() -> None:
+    assert complaint("\nNo such server.\n\nName: HAProxy\nPid: 1\n") == "No such server."
+    assert complaint("\n\nName: HAProxy\n") == "no reason given"
 
 
 def here(name: str, admin: int = 0, port: int = 80) -> LiveServer:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fourfold.errors import WorldError
@@ -40,6 +40,15 @@ class _Ready:
     config: GatewayConfig
     rendered: Rendered
     certificates: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """HAProxy as it runs."""
+
+    processes: Processes
+    live: Live
+    """What the current worker serves."""
 
 
 class Gateway:
@@ -95,22 +104,23 @@ class Gateway:
         """
         async with self._lock:
             wanted = await self._prepare(config)
-            processes = await self._processes()
-            live = await self._live(processes) if processes else None
+            seen = await self._look()
             before = await asyncio.to_thread(self._folder.text)
-            known = live.fingerprint if live else _fingerprint(before or "")
+            known = seen.live.fingerprint if seen else _fingerprint(before or "")
             if known != wanted.rendered.fingerprint:
-                await self._check(wanted, processes)
-            await asyncio.to_thread(self._folder.write, wanted.rendered, wanted.certificates)
-            reloaded = False
-            if live and processes:
-                if live.fingerprint != wanted.rendered.fingerprint:
-                    await self._reload(wanted.rendered, processes, before)
-                    reloaded = True
-                await self._set_servers(config.backends)
+                await self._check(wanted, seen.processes if seen else None)
+            reloads = seen is not None and known != wanted.rendered.fingerprint
+            if seen and reloads:
+                await asyncio.to_thread(self._folder.write, wanted.rendered, wanted.certificates)
+                seen = await self._reload(wanted.rendered, seen.processes, before)
+            try:
+                if seen:
+                    await self._set_servers(config.backends, seen)
+            finally:  # after the servers: who waits for one does not wait for the disk
+                await asyncio.to_thread(self._folder.write, wanted.rendered, wanted.certificates)
             self._counters.serves(wanted.rendered.fingerprint, wanted.rendered.routes)
             await asyncio.to_thread(self._folder.tidy, wanted.rendered, wanted.certificates)
-            return reloaded
+            return reloads
 
     async def clear(self) -> None:
         """Nothing is to be served: no key, name or count of what was stays on disk. HAProxy is left to others."""
@@ -124,10 +134,10 @@ class Gateway:
     async def set_servers(self, backends: tuple[Backend, ...]) -> bool:
         """What needs no reload of `apply`, for the services that HAProxy knows; False when it does not run."""
         async with self._lock:
-            processes = await self._processes()
-            if processes is None or processes.current is None:
+            seen = await self._look()
+            if seen is None:
                 return False
-            await self._set_servers(backends)
+            await self._set_servers(backends, seen)
             return True
 
     async def ready(self) -> bool:
@@ -199,17 +209,16 @@ class Gateway:
         except NotRunning:
             return None
 
-    async def _live(self, processes: Processes) -> Live | None:
-        """What the current worker serves; None when HAProxy went away."""
+    async def _look(self) -> _Seen | None:
+        """One exchange, unless a worker is only just starting; None: HAProxy does not run."""
         async for _ in _until(PATIENCE):
-            if processes.current:
-                answer = await self._ask_worker(processes.current, *LIVE)
-                if (live := runtime.live(answer)).fingerprint:
-                    return live
-            found = await self._processes()
-            if found is None:
+            try:
+                answer = await ask(self._master, "; ".join(["show proc", "@1", *LIVE]))
+            except NotRunning:
                 return None
-            processes = found
+            processes, live = runtime.processes(answer), runtime.live(answer)
+            if live.fingerprint and live.pid == processes.current:
+                return _Seen(processes, live)
         raise WorldError(f"cannot reach the gateway: it has started no worker in {PATIENCE:g} s", "see its log")
 
     async def _ask_worker(self, pid: int, *commands: str) -> str:
@@ -223,7 +232,7 @@ class Gateway:
 
     # changing it
 
-    async def _reload(self, rendered: Rendered, before: Processes, text: str | None) -> None:
+    async def _reload(self, rendered: Rendered, before: Processes, text: str | None) -> _Seen:
         """Seamless: the new worker takes the listening sockets over, the old one ends what it has.
 
         From HAProxy 2.7 on `reload` answers whether it worked; before, `show proc` counts failures.
@@ -240,9 +249,9 @@ class Gateway:
                 if found.failed > before.failed or "Success=0" in answer:
                     break
                 if found.current not in (None, before.current):
-                    live = await self._live(found)
-                    if live and live.fingerprint == rendered.fingerprint:
-                        return
+                    seen = await self._look()
+                    if seen and seen.live.fingerprint == rendered.fingerprint:
+                        return seen
         except NotRunning:
             pass
         if text is not None:
@@ -253,20 +262,19 @@ class Gateway:
             "its log says why; the configuration before is in use",
         )
 
-    async def _set_servers(self, backends: tuple[Backend, ...]) -> None:
-        """Of the services that HAProxy knows."""
+    async def _set_servers(self, backends: tuple[Backend, ...], seen: _Seen | None) -> None:
+        """Of the services that HAProxy knows. The exchange that changes them tells what there is then."""
         said: str | None = None
         for _ in range(3):
-            processes = await self._processes()
-            live = await self._live(processes) if processes else None
-            if live is None or not processes or not processes.current:
+            if seen is None:
                 return  # HAProxy went away; it will read the file
-            due = runtime.changes(of_live(backends, live.backends), live.servers)
+            due = runtime.changes(of_live(backends, seen.live.backends), seen.live.servers)
             if not due or (said is not None and all(map(runtime.is_due_later, due))):
                 return
-            said = await self._ask_worker(processes.current, *due)
-        words = next((line for line in (said or "").splitlines() if line.strip()), "no reason given")
-        raise WorldError(f"cannot change the gateway's servers: HAProxy says {words!r}")
+            said = await self._ask_worker(seen.live.pid, *due, *LIVE)
+            live = runtime.live(said)
+            seen = replace(seen, live=live) if live.pid == seen.live.pid else await self._look()
+        raise WorldError(f"cannot change the gateway's servers: HAProxy says {runtime.complaint(said or '')!r}")
 
 
 def _text(file: Path) -> str:

@@ -72,11 +72,13 @@ class Live:
     fingerprint: str
     servers: tuple[LiveServer, ...]
     backends: tuple[str, ...] = ()
+    pid: int = 0
+    """Who says so: the master answers for a worker that has just ended."""
 
 
 def live(text: str) -> Live:
     """From `show info; show servers state; show backend`."""
-    fingerprint, servers, backends, named = "", [], [], False
+    fingerprint, servers, backends, named, pid = "", [], [], False, 0
     for line in text.splitlines():
         words = line.split()
         if named and words:
@@ -85,11 +87,19 @@ def live(text: str) -> Live:
         named = line == "# name"
         if line.startswith("description: "):
             fingerprint = line.removeprefix("description: ").strip()
+        elif line.startswith("Pid: "):
+            pid = int(words[1])
         elif len(words) > _SERVER_PORT and words[0].isdigit():
             row = dict(zip(_SERVER_STATE, words, strict=False))
             port, admin = int(words[_SERVER_PORT]), int(row["srv_admin_state"])
             servers.append(LiveServer(row["be_name"], row["srv_name"], row["srv_addr"], port, admin))
-    return Live(fingerprint, tuple(servers), tuple(backends))
+    return Live(fingerprint, tuple(servers), tuple(backends), pid)
+
+
+def complaint(text: str) -> str:
+    """The first line of what commands before a `show info` were answered."""
+    said = text.partition("Name: ")[0]
+    return next((line for line in said.splitlines() if line.strip()), "no reason given")
 
 
 def changes(backends: Iterable[Backend], present: Iterable[LiveServer]) -> list[str]:
