@@ -124,16 +124,16 @@ def goal_of(registry: Registry, key: str) -> m.Goal:
 
 def _port_is_held(registry: Registry, row: ServiceRow) -> bool:
     """Whether instances that are to be replaced, or leave, have the very port of the host that new ones need."""
-    key = key_of(row)
-    port = registry.spec(key, row.release).host_port(pattern_of(row))
-    if port is None:
-        return False
-    return any(
-        (each.revision != revision(row) or each.state in m.LEAVING)
-        and registry.spec(key, each.release).host_port(each.pattern) == port
+    key, wanted = key_of(row), revision(row)
+    others = [
+        each
         for each in registry.of_service(key)
-        if each.role == "serve"
-    )
+        if each.role == "serve" and (each.revision != wanted or each.state in m.LEAVING)
+    ]
+    if not others:  # all is as it should be: most services, in every plan
+        return False
+    port = registry.spec(key, row.release).host_port(pattern_of(row))
+    return port is not None and any(registry.spec(key, each.release).host_port(each.pattern) == port for each in others)
 
 
 def goal(row: ServiceRow, spec: Service, deployment: Deployment | None, port_is_held: bool = False) -> m.Goal:
