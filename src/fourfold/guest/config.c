@@ -1,0 +1,141 @@
+#include "config.h"
+
+#include "disks.h"
+#include "report.h"
+#include "say.h"
+#include "text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    BLOCK = 4096, /* a multiple of every disk's sector: O_DIRECT wants that of place, size and memory */
+    HEADER = 28,
+    DIGITS = 10,
+    MOST = 16 << 20,
+};
+static const char MAGIC[] = "FOURFOLD GUEST 1 ";
+
+static struct entries entries;
+static _Alignas(BLOCK) char first[BLOCK]; /* of the disk, as it was read last */
+
+const struct entries *config(void)
+{
+    return &entries;
+}
+
+unsigned long long config_number(const char *key, unsigned long long otherwise)
+{
+    const char *text = entries_get(&entries, key);
+    unsigned long long number;
+
+    if (!text)
+        return otherwise;
+    if (!text_number(text, 10, (unsigned long long)1 << 62, &number))
+        fail("configuration: %s=%s is not a number", key, text);
+    return number;
+}
+
+/* O_DIRECT: what a restored machine has in its caches is the disk of another. */
+static int open_disk(void)
+{
+    char device[64];
+
+    if (!disk_find("fourfold-config", device, sizeof device))
+        fail("no disk fourfold-config");
+    int fd = open(device, O_RDONLY | O_DIRECT | O_CLOEXEC);
+    if (fd < 0)
+        fail("cannot open fourfold-config (%s): %s", device, strerror(errno));
+    return fd;
+}
+
+static ssize_t read_block(int fd, void *block, size_t size, off_t place)
+{
+    ssize_t count;
+
+    do
+        count = pread(fd, block, size, place);
+    while (count < 0 && errno == EINTR);
+    if (count < 0)
+        fail("cannot read fourfold-config: %s", strerror(errno));
+    return count;
+}
+
+static bool written(void)
+{
+    for (size_t i = 0; i < HEADER; i++)
+        if (first[i])
+            return true;
+    return false;
+}
+
+/* Takes the entries from the disk whose first block is in `first`. */
+static void take(int fd)
+{
+    char digits[DIGITS + 1];
+    unsigned long long size;
+
+    memcpy(digits, first + HEADER - 1 - DIGITS, DIGITS);
+    digits[DIGITS] = 0;
+    if (memcmp(first, MAGIC, strlen(MAGIC)) != 0 || first[HEADER - 1] != '\n' ||
+        !text_number(digits, 10, MOST, &size))
+        fail("fourfold-config begins with something else");
+    size_t whole = (HEADER + (size_t)size + BLOCK - 1) / BLOCK * BLOCK;
+    char *disk = aligned_alloc(BLOCK, whole);
+    char *text = malloc((size_t)size + 1);
+    if (!disk || !text)
+        fail("no memory for a configuration of %llu bytes", size);
+    size_t there = 0;
+    for (ssize_t count; there < whole && (count = read_block(fd, disk + there, whole - there, (off_t)there)) > 0;) {
+        there += (size_t)count;
+        if (count % BLOCK)
+            break; /* the disk's end */
+    }
+    if (there < HEADER + size)
+        fail("fourfold-config ends early");
+    memcpy(text, disk + HEADER, size);
+    text[size] = 0;
+    explicit_bzero(disk, whole);
+    free(disk);
+    if (entries.text)
+        explicit_bzero(entries.text, entries.size);
+    free(entries.text);
+    entries = (struct entries){text, (size_t)size};
+    if (!entries_valid(&entries))
+        fail("fourfold-config holds something else than KEY=VALUE");
+}
+
+bool config_read(void)
+{
+    static const struct timespec pause = {.tv_nsec = 1500000};
+    int fd = open_disk();
+    bool waited = false;
+
+    while (read_block(fd, first, sizeof first, 0), !written()) {
+        if (!waited)
+            report("waiting");
+        waited = true;
+        nanosleep(&pause, NULL); /* nobody can tell a guest that it has been restored: it has to look */
+    }
+    take(fd);
+    close(fd);
+    return waited;
+}
+
+bool config_changed(void)
+{
+    static _Alignas(BLOCK) char now[BLOCK];
+    int fd = open_disk();
+    bool changed = read_block(fd, now, sizeof now, 0) > 0 && memcmp(now, first, sizeof now) != 0;
+
+    if (changed) {
+        memcpy(first, now, sizeof first);
+        take(fd);
+    }
+    close(fd);
+    return changed;
+}

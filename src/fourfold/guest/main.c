@@ -1,0 +1,45 @@
+/* PID 1 of a virtual machine: see README.md. */
+
+#include "cgroup.h"
+#include "config.h"
+#include "disks.h"
+#include "files.h"
+#include "identity.h"
+#include "modules.h"
+#include "network.h"
+#include "port.h"
+#include "reaper.h"
+#include "report.h"
+#include "root.h"
+#include "loop.h"
+#include "service.h"
+#include "uevent.h"
+
+static void boot(void)
+{
+    root_begin();
+    uevent_open();
+    modules_open();
+    modules_load("list");
+    port_wait();
+    report_open();
+    disk_wait();
+    root_enter();
+    cgroup_begin("/sys/fs/cgroup");
+    network_begin();
+    report("booted");
+}
+
+int main(void)
+{
+    boot();
+    bool waited = config_read();
+    identity_take(waited);
+    network_take();
+    uevent_close();
+    files_take();
+    reaper_begin();
+    service_start();
+    report("started");
+    loop_run();
+}

@@ -1,0 +1,16 @@
+#include "power.h"
+
+#include "say.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/reboot.h>
+#include <unistd.h>
+
+void power_down(void)
+{
+    sync(); /* shared folders: what was written there is the host's before we say goodbye */
+    reboot(RB_POWER_OFF);
+    say("cannot power down: %s", strerror(errno));
+    _exit(1); /* the kernel panics, and reboots, which ends the machine too */
+}

@@ -1,0 +1,4 @@
+/* The end of the machine. */
+#pragma once
+
+_Noreturn void power_down(void);
