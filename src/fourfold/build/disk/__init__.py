@@ -1,0 +1,1 @@
+"""What virtual machines boot: kernel, initial file system, read-only disks."""
