@@ -20,6 +20,7 @@ enum {
 };
 static const char MAGIC[] = "FOURFOLD GUEST 1 ";
 
+static int fd = -1;
 static struct entries entries;
 static _Alignas(BLOCK) char first[BLOCK]; /* of the disk, as it was read last */
 
@@ -41,19 +42,20 @@ unsigned long long config_number(const char *key, unsigned long long otherwise)
 }
 
 /* O_DIRECT: what a restored machine has in its caches is the disk of another. */
-static int open_disk(void)
+static void open_disk(void)
 {
     char device[64];
 
+    if (fd >= 0)
+        return;
     if (!disk_find("fourfold-config", device, sizeof device))
         fail("no disk fourfold-config");
-    int fd = open(device, O_RDONLY | O_DIRECT | O_CLOEXEC);
+    fd = open(device, O_RDONLY | O_DIRECT | O_CLOEXEC);
     if (fd < 0)
         fail("cannot open fourfold-config (%s): %s", device, strerror(errno));
-    return fd;
 }
 
-static ssize_t read_block(int fd, void *block, size_t size, off_t place)
+static ssize_t read_block(void *block, size_t size, off_t place)
 {
     ssize_t count;
 
@@ -65,16 +67,16 @@ static ssize_t read_block(int fd, void *block, size_t size, off_t place)
     return count;
 }
 
-static bool written(void)
+static bool written(const char *block)
 {
     for (size_t i = 0; i < HEADER; i++)
-        if (first[i])
+        if (block[i])
             return true;
     return false;
 }
 
 /* Takes the entries from the disk whose first block is in `first`. */
-static void take(int fd)
+static void take(void)
 {
     char digits[DIGITS + 1];
     unsigned long long size;
@@ -90,7 +92,7 @@ static void take(int fd)
     if (!disk || !text)
         fail("no memory for a configuration of %llu bytes", size);
     size_t there = 0;
-    for (ssize_t count; there < whole && (count = read_block(fd, disk + there, whole - there, (off_t)there)) > 0;) {
+    for (ssize_t count; there < whole && (count = read_block(disk + there, whole - there, (off_t)there)) > 0;) {
         there += (size_t)count;
         if (count % BLOCK)
             break; /* the disk's end */
@@ -112,30 +114,27 @@ static void take(int fd)
 bool config_read(void)
 {
     static const struct timespec pause = {.tv_nsec = 1500000};
-    int fd = open_disk();
     bool waited = false;
 
-    while (read_block(fd, first, sizeof first, 0), !written()) {
+    open_disk();
+    while (read_block(first, sizeof first, 0), !written(first)) {
         if (!waited)
             report("waiting");
         waited = true;
         nanosleep(&pause, NULL); /* nobody can tell a guest that it has been restored: it has to look */
     }
-    take(fd);
-    close(fd);
+    take();
     return waited;
 }
 
 bool config_changed(void)
 {
     static _Alignas(BLOCK) char now[BLOCK];
-    int fd = open_disk();
-    bool changed = read_block(fd, now, sizeof now, 0) > 0 && memcmp(now, first, sizeof now) != 0;
+    bool changed = read_block(now, sizeof now, 0) > 0 && memcmp(now, first, sizeof now) != 0 && written(now);
 
     if (changed) {
         memcpy(first, now, sizeof first);
-        take(fd);
+        take();
     }
-    close(fd);
     return changed;
 }

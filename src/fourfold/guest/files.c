@@ -72,6 +72,11 @@ static void each(const char *key, void (*take)(char *text))
     }
 }
 
+void files_again(void)
+{
+    each("file", take_file);
+}
+
 void files_take(void)
 {
     unsigned long long tmp = config_number("tmp", 0);

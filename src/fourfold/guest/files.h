@@ -3,3 +3,6 @@
 
 /* `tmp`, `share` and `file`. */
 void files_take(void);
+
+/* The files of another configuration, over those of the first. */
+void files_again(void);

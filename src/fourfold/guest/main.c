@@ -1,7 +1,9 @@
 /* PID 1 of a virtual machine: see README.md. */
 
+#include "button.h"
 #include "cgroup.h"
 #include "config.h"
+#include "control.h"
 #include "disks.h"
 #include "files.h"
 #include "identity.h"
@@ -41,5 +43,7 @@ int main(void)
     reaper_begin();
     service_start();
     report("started");
+    button_begin();
+    control_begin();
     loop_run();
 }

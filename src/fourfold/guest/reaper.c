@@ -4,6 +4,7 @@
 #include "power.h"
 #include "report.h"
 #include "service.h"
+#include "session.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -26,6 +27,8 @@ static void on_signal(struct watch *watch, uint32_t events)
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
         if (service_reap(pid, status))
             power_down();
+        else
+            session_reap(pid, status);
 }
 
 void reaper_begin(void)

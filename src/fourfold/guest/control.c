@@ -1,0 +1,142 @@
+#include "control.h"
+
+#include "loop.h"
+#include "port.h"
+#include "report.h"
+#include "requests.h"
+#include "say.h"
+#include "session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    OUT = 256 << 10,
+    OUTPUT_LIMIT = OUT / 2, /* output of sessions goes in up to here */
+    REPLY_ROOM = OUT / 4,   /* and nothing more is asked for when less than this is free */
+};
+
+static struct watch port = {.fd = -1};
+static bool greeted; /* the client has said HELLO */
+static bool lost;    /* what came was no frame: the rest of this client is not understood */
+
+static uint8_t in[FRAME_HEADER + MOST_PAYLOAD];
+static size_t in_size;
+static uint8_t out[OUT];
+static size_t out_from, out_size;
+
+void control_send(uint16_t session, enum kind kind, const void *payload, size_t size)
+{
+    if (out_from + out_size + FRAME_HEADER + size > OUT) {
+        memmove(out, out + out_from, out_size);
+        out_from = 0;
+    }
+    if (out_size + FRAME_HEADER + size > OUT) {
+        say("a frame is lost: the host does not read");
+        return;
+    }
+    uint8_t *frame = out + out_from + out_size;
+    uint8_t header[FRAME_HEADER] = {(uint8_t)size, (uint8_t)(size >> 8), (uint8_t)(size >> 16), (uint8_t)(size >> 24),
+                                    (uint8_t)session, (uint8_t)(session >> 8), (uint8_t)kind, 0};
+    memcpy(frame, header, FRAME_HEADER);
+    if (size)
+        memcpy(frame + FRAME_HEADER, payload, size);
+    out_size += FRAME_HEADER + size;
+}
+
+bool control_has_room(void)
+{
+    return out_size < OUTPUT_LIMIT;
+}
+
+void control_flush(void)
+{
+    while (out_size) {
+        ssize_t count = write(port.fd, out + out_from, out_size);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0)
+            break; /* EAGAIN: an event comes when the host has read; others: it is gone, and its end is read as such */
+        out_from += (size_t)count;
+        out_size -= (size_t)count;
+    }
+    if (!out_size)
+        out_from = 0;
+}
+
+static void forget_client(void)
+{
+    sessions_end();
+    in_size = out_from = out_size = 0;
+    greeted = lost = false;
+}
+
+static void take_frame(uint16_t session, uint8_t kind, char *payload, size_t size)
+{
+    if (kind == HELLO && size == 16) {
+        sessions_end();
+        out_from = out_size = 0; /* of a client before: this one looks for its own HELLO */
+        greeted = true;
+        control_send(session, HELLO, payload, size);
+    } else if (greeted) {
+        request_take(session, kind, payload, size);
+    }
+}
+
+/* Takes the whole frames out of what has come. */
+static void take_frames(void)
+{
+    size_t at = 0;
+
+    while (in_size - at >= FRAME_HEADER) {
+        uint8_t *header = in + at;
+        size_t size = header[0] | header[1] << 8 | header[2] << 16 | (size_t)header[3] << 24;
+        if (size > MOST_PAYLOAD) {
+            lost = true;
+            break;
+        }
+        if (in_size - at < FRAME_HEADER + size || OUT - out_size < REPLY_ROOM)
+            break;
+        at += FRAME_HEADER + size;
+        take_frame((uint16_t)(header[4] | header[5] << 8), header[6], (char *)header + FRAME_HEADER, size);
+    }
+    memmove(in, in + at, in_size - at);
+    in_size -= at;
+    if (lost)
+        in_size = 0;
+}
+
+static void on_event(struct watch *watch, uint32_t events)
+{
+    (void)watch;
+    (void)events;
+    for (;;) {
+        control_flush();
+        if (OUT - out_size < REPLY_ROOM)
+            return; /* goes on when the host has read */
+        take_frames();
+        control_flush();
+        sessions_continue();
+        ssize_t count = read(port.fd, in + in_size, sizeof in - in_size);
+        if (count > 0)
+            in_size += (size_t)count;
+        else if (count == 0)
+            forget_client();
+        else if (errno != EINTR && errno != EAGAIN)
+            say("control channel: %s", strerror(errno));
+        if (count <= 0 && errno != EINTR)
+            return;
+    }
+}
+
+void control_begin(void)
+{
+    port = (struct watch){.fd = port_open("fourfold.control"), .handler = on_event};
+    if (port.fd < 0)
+        return;
+    if (fcntl(port.fd, F_SETFL, O_NONBLOCK) < 0)
+        fail("control channel: %s", strerror(errno));
+    loop_watch(&port, EPOLLIN | EPOLLOUT | EPOLLET); /* edges: without a client the port is hung up all the time */
+}
