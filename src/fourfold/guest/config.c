@@ -75,6 +75,22 @@ static bool written(const char *block)
     return false;
 }
 
+static void say_unknown(void)
+{
+    static const char *const known[] = {
+        "hostname", "mac", "address", "gateway", "mtu", "dhcp", "time", "seed", "argv", "env", "cwd", "uid", "gid",
+        "groups", "file", "share", "tmp", "pids", "memory", "stop", "grace", "init",
+    };
+
+    for (const char *at = entries.text; at < entries.text + entries.size; at += strlen(at) + 1) {
+        size_t length = strcspn(at, "="), i = 0, count = sizeof known / sizeof *known;
+        while (i < count && (strlen(known[i]) != length || strncmp(known[i], at, length) != 0))
+            i++;
+        if (i == count)
+            say("configuration: %.*s means nothing to me", (int)length, at);
+    }
+}
+
 /* Takes the entries from the disk whose first block is in `first`. */
 static void take(void)
 {
@@ -109,6 +125,7 @@ static void take(void)
     entries = (struct entries){text, (size_t)size};
     if (!entries_valid(&entries))
         fail("fourfold-config holds something else than KEY=VALUE");
+    say_unknown();
 }
 
 bool config_read(void)

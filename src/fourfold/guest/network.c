@@ -1,6 +1,7 @@
 #include "network.h"
 
 #include "config.h"
+#include "dhcp.h"
 #include "interface.h"
 #include "report.h"
 #include "say.h"
@@ -85,4 +86,6 @@ void network_take(void)
         fail("cannot take the mtu %d: %s", mtu, strerror(errno));
     if (address)
         take_address(address, entries_get(config(), "gateway"));
+    else
+        dhcp_take(ETH);
 }
