@@ -35,9 +35,11 @@ from fourfold.store.images import Images, Record
 from fourfold.store.manifest import Entry, Manifest
 from fourfold.store.sources import Sources
 
-if TYPE_CHECKING:  # what only containers need is imported for the first of them: every daemon would start later
+if TYPE_CHECKING:  # what only containers and machines need is imported for the first: every daemon would start later
+    from fourfold.build.bases.bases import Bases
     from fourfold.build.container import Containers
     from fourfold.build.oci.dockerfile import Recipe
+    from fourfold.build.vm import Machines
 
 FORMAT = 1
 """Part of every build key: raise it when the same plan is to give other bytes than before."""
@@ -60,13 +62,18 @@ class BuildRequest:
     source: str
     """Digest of the source's manifest; the manifest and its blobs are in the store."""
     pattern: str = "process"
-    """`process`: a tree for this host; `container`: a tree for the base, and its image."""
+    """`process`: a tree for this host; `container`: a tree for the base, and its image; `vm`: the same, and disks."""
     fresh: str = ""
     """Not empty: built anew, and what it depends on resolved anew. Part of the artifact's digest."""
 
     @property
     def scope(self) -> str:
         return f"{self.app}.{self.service}"
+
+    @property
+    def is_machine(self) -> bool:
+        """Whether what is built is booted: pattern vm, and containers with a kernel of their own."""
+        return self.pattern == "vm" or (self.pattern == "container" and self.spec.container.isolation == "vm")
 
 
 class Builder:
@@ -103,12 +110,22 @@ class Builder:
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
     @cached_property
-    def _containers(self) -> Containers:
+    def _bases(self) -> Bases:
         from fourfold.build.bases.bases import Bases
+
+        return Bases(self._paths, self._clock, Images(self._paths))
+
+    @cached_property
+    def _containers(self) -> Containers:
         from fourfold.build.container import Containers
 
-        images = Images(self._paths)
-        return Containers(self._paths, images, Bases(self._paths, self._clock, images), self._artifacts, self)
+        return Containers(self._paths, Images(self._paths), self._bases, self._artifacts, self)
+
+    @cached_property
+    def machines(self) -> Machines:
+        from fourfold.build.vm import Machines
+
+        return Machines(self._paths, Images(self._paths), self._bases, self._containers, self)
 
     async def build(self, request: BuildRequest, log: Callable[[str], None]) -> Artifact:
         """The artifact of `request`, built if need be; `log` gets what the build prints, line by line.
@@ -116,6 +133,8 @@ class Builder:
         Raises UserError when the source or the spec cannot be built on this host (found out before anything runs) and
         WorldError when a step fails, takes too long, or makes what cannot be used.
         """
+        if request.is_machine:
+            return await self.machines.build(request, log)
         if request.pattern == "container":
             return await self._containers.build(request, log)
         host = await self.host()
@@ -158,6 +177,8 @@ class Builder:
 
     async def plan(self, request: BuildRequest) -> BuildPlan:
         """How it would be built, without building: for `fourfold plan` and `validate`. Raises UserError as `build`."""
+        if request.is_machine:
+            return await self.machines.plan(request)
         if request.pattern == "container":
             return await self._containers.plan(request)
         _, plan = await self.read(request, await self.host())

@@ -235,7 +235,7 @@ class Containers:
             argv = (plan.runtime.path, *process.argv[1:])
         runtime = plan.runtime.name if plan.runtime else None
         made = replace(process, digest=digest_of(facts), argv=argv, env=plan.env, runtime=runtime, image=image)
-        return await self._publish(made, process.tree)
+        return await self.publish(made, process.tree)
 
     async def _ready(self, request: BuildRequest, record: Record) -> Artifact:
         """An image with all in it: the tree at /app is empty."""
@@ -245,9 +245,9 @@ class Containers:
                 f"cannot run {request.service}: its image has neither Entrypoint nor Cmd", "say it in `run`"
             )
         facts = [FORMAT, record.digest, list(record.image.layers), dict(record.image.env)]
-        return await self._publish(Artifact(digest_of(facts), Path(), argv, image=record.image), None)
+        return await self.publish(Artifact(digest_of(facts), Path(), argv, image=record.image), None)
 
-    async def _publish(self, artifact: Artifact, tree: Path | None) -> Artifact:
+    async def publish(self, artifact: Artifact, tree: Path | None) -> Artifact:
         """`artifact` with a tree that is `tree` hard-linked, or empty."""
         async with self._trees.lock(artifact.digest):
             found = self._artifacts.find(artifact.digest)

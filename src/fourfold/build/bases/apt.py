@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from fourfold.build.bases.systems import Recipe, System
+from fourfold.build.bases.systems import System
 from fourfold.build.model import DIES_WITH_US
 
 MMDEBSTRAP = "/usr/bin/mmdebstrap"
@@ -100,8 +100,11 @@ def own_options(dump: str) -> str:
     return "".join(f"{line}\n" for line in (*lines, *_AUTHENTICATION))
 
 
-def mmdebstrap_argv(recipe: Recipe, target: str, options: str, sources: Sequence[str]) -> list[str]:
-    """The command line that unpacks a base's packages to the folder `target`, running none of their scripts.
+def mmdebstrap_argv(
+    system: System, packages: Iterable[str], target: str, options: str, sources: Sequence[str], variant: str = "extract"
+) -> list[str]:
+    """The command line that unpacks packages to the folder `target`, running none of their scripts (or, with another
+    `variant`, running them in there, as mmdebstrap(1) describes).
 
     `options` and `sources` are files that hold what `own_options` and `own_sources` gave. In namespaces of its own:
     what it mounts goes with it, and whatever it has started dies with it.
@@ -109,10 +112,10 @@ def mmdebstrap_argv(recipe: Recipe, target: str, options: str, sources: Sequence
     own = [*DIES_WITH_US, "/usr/bin/unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
     return [
         *own,
-        *["/usr/bin/nice", "-n", "10", MMDEBSTRAP, "--mode=root", "--variant=extract", "--format=directory"],
-        f"--include={','.join(recipe.packages)}",
+        *["/usr/bin/nice", "-n", "10", MMDEBSTRAP, "--mode=root", f"--variant={variant}", "--format=directory"],
+        f"--include={','.join(packages)}",
         *['--aptopt=APT::Install-Recommends "false"', f"--aptopt={options}"],
-        *["--", recipe.system.codename, target, *sources],
+        *["--", system.codename, target, *sources],
     ]
 
 

