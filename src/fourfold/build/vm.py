@@ -57,13 +57,12 @@ class Machines:
         self.kernels = Kernels(paths, bases, images, self._disks)
         self.initramfs = Initramfs(paths, self._disks)
         self._guest = GuestMaker(paths, self._disks)
-        self._making: dict[str, asyncio.Lock] = {}
 
     async def plan(self, request: BuildRequest) -> BuildPlan:
         """Raises UserError for what cannot be, as far as can be said without fetching anything."""
         require_erofs()
         self.kernels.require(this_system())
-        find_compiler()
+        await asyncio.to_thread(find_compiler)
         plan = await self._containers.plan(_inner(request))
         if plan.argv and _base(request) == MINIMAL:
             _require_no_shell(request)
@@ -73,69 +72,69 @@ class Machines:
     async def build(self, request: BuildRequest, log: Log) -> Artifact:
         """Raises UserError when it cannot be, WorldError when something could not be fetched or built."""
         made = await self._containers.build(_inner(request), log)
-        argv = made.argv
         if _base(request) == MINIMAL:
-            argv = without_shell(argv, _known(request.spec, made.env), request.service)
-            await asyncio.to_thread(_require_no_script, request.service, replace(made, argv=argv))
+            argv = without_shell(made.argv, _known(request.spec, made.env), request.service)
+            made = replace(made, argv=argv)
+            await asyncio.to_thread(_require_no_script, request.service, made)
         kernel, vmlinux, initrd = await self.kernel(log, request.fresh)
-        disks = await self._disks_of(request, made, kernel, log)
-        boot = Boot(vmlinux, initrd, disks)
+        if _base(request) == DEBIAN and request.pattern == "vm":
+            made = await self._on_whole_system(made, kernel, log, request.fresh)
+        disks = await self._disks_of(_base(request) == MINIMAL, made, log)
         facts = ["vm", FORMAT, made.digest, vmlinux, initrd, list(disks)]
-        found = await self._containers.publish(replace(made, digest=digest_of(facts), boot=boot), made.tree)
-        return replace(found, argv=argv)
+        booted = replace(made, digest=digest_of(facts), boot=Boot(vmlinux, initrd, disks))
+        return await self._containers.publish(booted, made.tree)
 
     async def kernel(self, log: Log, fresh: str = "") -> tuple[Kernel, str, str]:
         """The kernel of this host's own machines, and the keys of its vmlinux and initial file system."""
         kernel = await self.kernels.get(this_system(), log, fresh=fresh)
-        initrd = await self.initramfs.get(kernel, await self.init())
-        return kernel, await self.kernels.vmlinux(kernel), initrd
+        return kernel, await self.kernels.vmlinux(kernel), await self.initramfs.get(kernel, await self.init())
 
     async def init(self) -> Path:
         """The program that a guest runs first."""
-        key = await asyncio.to_thread(self._guest.get)
-        return self._disks.path(key)
+        return self._disks.path(await asyncio.to_thread(self._guest.get))
 
-    async def _disks_of(self, request: BuildRequest, made: Artifact, kernel: Kernel, log: Log) -> tuple[str, ...]:
+    async def _on_whole_system(self, made: Artifact, kernel: Kernel, log: Log, fresh: str) -> Artifact:
         assert made.image is not None
-        base, layers = _base(request), made.image.layers
+        runtimes = (made.runtime,) if made.runtime else ()
+        wanted = WholeSystem(this_system(), runtimes, kernel.root, kernel.digest)
+        uv = (await self._trees.host()).tools.get("uv")
+        layer = await whole_system(self._bases, wanted, uv, log, fresh)
+        return replace(made, image=replace(made.image, layers=(layer,)))
+
+    async def _disks_of(self, minimal: bool, made: Artifact, log: Log) -> tuple[str, ...]:
+        """Lowest first: the base, and the tree where there is one."""
+        assert made.image is not None
+        layers = made.image.layers
         tool = await asyncio.to_thread(tool_version)
-        if base == MINIMAL:
+        disks = []
+        if minimal:
             bare = await asyncio.to_thread(_is_static, made)
-            lowest = disk_key("minimal", list(layers), PRUNE_FORMAT, bare, tool, BASE.options)
-            await self._once(lowest, lambda: self._minimal(lowest, layers, bare), log)
-        else:
-            if base == DEBIAN and request.pattern == "vm":
-                layers = (await self._whole(made, kernel, log, request.fresh),)
-            lowest = disk_key("layers", list(layers), tool, BASE.options)
-            await self._once(lowest, lambda: self._maker.layers(lowest, self._folders(layers)), log)
-        if not made.source:
-            return (lowest,)
-        own = disk_key("tree", made.digest, tool, TREE.options)
-        await self._once(own, lambda: self._maker.tree(own, made.tree))
-        return (lowest, own)
+            disks.append(disk_key("minimal", list(layers), PRUNE_FORMAT, bare, tool, BASE.options))
+            await self._once(disks[0], lambda: self._minimal(disks[0], layers, bare), log)
+        elif layers:
+            disks.append(disk_key("layers", list(layers), tool, BASE.options))
+            await self._once(disks[0], lambda: self._maker.layers(disks[0], self._folders(layers)), log)
+        if made.source:
+            own = disk_key("tree", made.digest, tool, TREE.options)
+            await self._once(own, lambda: self._maker.tree(own, made.tree))
+            disks.append(own)
+        return tuple(disks)
 
     def _minimal(self, key: str, layers: tuple[str, ...], bare: bool) -> None:
         folders = self._folders(layers)
         self._maker.layers(key, folders, left_out(folders[0], bare))
 
-    async def _whole(self, made: Artifact, kernel: Kernel, log: Log, fresh: str) -> str:
-        uv = (await self._trees.host()).tools.get("uv")
-        runtimes = (made.runtime,) if made.runtime else ()
-        system = WholeSystem(this_system(), runtimes, kernel.root, kernel.digest)
-        return await whole_system(self._bases, system, uv, log, fresh)
-
     def _folders(self, layers: tuple[str, ...]) -> list[Path]:
         return [self._images.folder(digest) for digest in layers]
 
     async def _once(self, key: str, make: Callable[[], None], log: Log | None = None) -> None:
-        """One that makes it; whoever asks meanwhile waits."""
-        async with self._making.setdefault(key, asyncio.Lock()):
+        """Made by one who asks; others wait."""
+        async with self._trees.lock(f"disk {key}"):
             if await asyncio.to_thread(self._disks.has, key):
                 return
             if log is not None:
                 log("Making the disk of the base, once for all services on it.")
             await asyncio.shield(asyncio.to_thread(make))
-        self._making.pop(key, None)
 
 
 def _base(request: BuildRequest) -> str:
@@ -160,7 +159,7 @@ def _inner(request: BuildRequest) -> BuildRequest:
 
 def _known(spec: Service, env: Mapping[str, str]) -> dict[str, str]:
     """Variables of the program that are known when it is built: all but secrets and addresses of others."""
-    known = {**env, **spec.env, "HOST": "0.0.0.0", "HOME": "/tmp"}
+    known = {**env, **spec.env, "HOST": "0.0.0.0"}
     port = spec.port if spec.port is None or isinstance(spec.port, int) else spec.port.fixed
     return known if port is None else {**known, "PORT": str(port)}
 

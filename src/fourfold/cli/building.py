@@ -91,6 +91,9 @@ def _tell(session: Session, body: UpRequest) -> None:
     if view.base:
         base = size(sum(layer.size_bytes for layer in view.base))
         output.data(f"  on a base of {count(len(view.base), 'layer')}, {base}")
+    if view.disks:
+        kernel, initrd, *disks = (size(each.size_bytes) for each in view.disks)
+        output.data(f"  boots a kernel of {kernel}, an initial file system of {initrd}, disks of {' and '.join(disks)}")
     output.data(f"  digest {view.digest}")
     if view.pattern == "container":
         output.say("next: --format oci, docker-archive or registry:… makes an image of it", session.options)

@@ -22,6 +22,7 @@ from fourfold.spec.model import App
 from fourfold.store import trees
 from fourfold.store.artifacts import Artifact
 from fourfold.store.compressed import CompressedLayers
+from fourfold.store.disks import Disks
 from fourfold.store.images import Images
 
 
@@ -31,6 +32,7 @@ class Imaging:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._images = Images(parts.paths)
+        self._stored = Disks(parts.paths)
         self._exporter = Exporter(self._images, CompressedLayers(parts.paths), parts.paths.work)
 
     async def build(self, request: v.UpRequest) -> v.OperationView:
@@ -53,6 +55,8 @@ class Imaging:
         made = await self._parts.builder.build(wanted, _no_log)
         base = made.image.layers if made.image else ()
         sizes = await asyncio.to_thread(lambda: [self._images.size(digest) for digest in base])
+        boot = (made.boot.kernel, made.boot.initrd, *made.boot.disks) if made.boot else ()
+        booted = await asyncio.to_thread(lambda: [self._stored.size(key) for key in boot])
         return v.ArtifactView(
             service=wanted.service,
             pattern=wanted.pattern,
@@ -61,6 +65,7 @@ class Imaging:
             argv=list(made.argv),
             size_bytes=made.size,
             base=[v.LayerView(digest=digest, size_bytes=size) for digest, size in zip(base, sizes, strict=True)],
+            disks=[v.LayerView(digest=key, size_bytes=size) for key, size in zip(boot, booted, strict=True)],
         )
 
     async def image(self, request: v.UpRequest) -> Archive:

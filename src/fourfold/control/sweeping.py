@@ -18,6 +18,8 @@ from fourfold.store import gc, trees
 from fourfold.store.artifacts import Artifacts
 from fourfold.store.blobs import Blobs, Kept
 from fourfold.store.compressed import CompressedLayers
+from fourfold.store.diskgc import sweep_disks
+from fourfold.store.disks import Disks
 from fourfold.store.imagegc import sweep_images
 from fourfold.store.images import Images
 from fourfold.store.sources import Sources
@@ -51,6 +53,7 @@ class Sweeper:
         self._blobs = blobs
         self._images = Images(paths)
         self._compressed = CompressedLayers(paths)
+        self._disks = Disks(paths)
         self._logs = _Logs(paths.logs)
         self._caches = _Caches(paths.caches, paths.work, operations.busy)
         self._operations = operations
@@ -95,7 +98,12 @@ class Sweeper:
             images = await asyncio.to_thread(
                 sweep_images, self._images, self._compressed, self._artifacts, self._clock.now()
             )
-        return GcView(removed=rows | files.removed | images.removed, freed_bytes=files.freed_bytes + images.freed_bytes)
+            disks = await asyncio.to_thread(sweep_disks, self._disks, self._artifacts, self._clock.now())
+        swept = (files, images, disks)
+        return GcView(
+            removed=rows | {kind: count for each in swept for kind, count in each.removed.items()},
+            freed_bytes=sum(each.freed_bytes for each in swept),
+        )
 
     async def _collect_rows(self) -> tuple[gc.Garbage, dict[str, int]]:
         """One service after the other: others want answers meanwhile."""

@@ -240,7 +240,9 @@ class ArtifactView(View):
     size_bytes: int
     """Of its own files; those of `base` come on top."""
     base: list[LayerView]
-    """Of pattern container, lowest first."""
+    """Of patterns container and vm, lowest first."""
+    disks: list[LayerView] = []
+    """What it boots: kernel, initial file system, then its disks, lowest first."""
 
 
 class ImageView(View):

@@ -30,7 +30,7 @@ class Disks:
     def has(self, key: str) -> bool:
         """Whether it is there; if so it is marked as just used: gc leaves it until whoever asks has named it."""
         try:
-            os.utime(self.path(key).parent)
+            os.utime(self.path(key))
         except FileNotFoundError:
             return False
         return True
@@ -46,7 +46,9 @@ class Disks:
         folder = self._root / require_digest(key)
         try:
             staged.chmod(0o444)
+            staged.parent.chmod(0o755)
             staged.rename(staged.with_name(_CONTENT))
+            os.utime(staged.with_name(_CONTENT))
             trees.sync(staged.parent)
             self._root.mkdir(parents=True, exist_ok=True)
             if not self.has(key):
@@ -57,10 +59,13 @@ class Disks:
         return folder / _CONTENT
 
     def list(self) -> Iterator[Kept]:
+        """Also what a removal that broke off has left."""
         if self._root.is_dir():
             for folder in sorted(self._root.iterdir()):
                 if is_digest(folder.name):
-                    yield Kept(folder.name, trees.size_of(folder), folder.stat().st_mtime)
+                    content = folder / _CONTENT
+                    used_at = (content if content.is_file() else folder).stat().st_mtime
+                    yield Kept(folder.name, trees.size_of(folder), used_at)
 
     def remove(self, key: str) -> int:
         """Gives the bytes freed."""
