@@ -1,0 +1,159 @@
+"""A Machine as QEMU's command line and the text on the guest's configuration disk. Pure.
+
+QEMU runs in a folder of its own that holds what the names here say, as the service's user, with what that user may not
+open itself already open. Options are those of QEMU 7.2 and later (qemu(1)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fourfold.launch.model import Bridge, Forward, Machine
+
+PROGRAM = "qemu-system-x86_64"
+OVERHEAD = 128 * 1024 * 1024
+"""Bytes that QEMU may take beside the guest's memory."""
+KERNEL, INITRD, CONFIG = "kernel", "initrd", "config"
+"""Files in its folder, beside `disk0`, `disk1`, …"""
+CONTROL, QMP = "control", "qmp"
+"""Sockets in the folder of the start: of the guest's control channel, of QEMU's own."""
+DISK_NAME = "fourfold-{}"
+"""Serial of a disk, by which the guest finds it: 0 is the lowest; see CONFIG_NAME."""
+CONFIG_NAME = "fourfold-config"
+CONSOLE, OUTPUT, REPORT_PORT, CONTROL_PORT = "ttyS0", "fourfold.output", "fourfold.report", "fourfold.control"
+_MIB = 1024 * 1024
+_SECTOR = 512
+_FIRST = 3
+"""Number of the first descriptor that is not a standard stream."""
+_LOG = 1
+_SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+
+
+@dataclass(frozen=True)
+class Plugs:
+    """What is open for it, from descriptor 3 on, in this order: see `spawner.request.Bundle.opened`."""
+
+    opened: tuple[tuple[str, str], ...]
+
+    def number(self, kind: str, name: str = "") -> int | None:
+        found = (at for at, each in enumerate(self.opened, _FIRST) if each == (kind, name))
+        return next(found, None)
+
+
+def plugs(machine: Machine, bridge: Bridge | None, report: str) -> Plugs:
+    """`report`: the file in the start's folder that the guest reports to."""
+    tap = (("tap", ""),) if bridge is not None else ()
+    state = (("read", f"{machine.template}/state"),) if machine.template is not None else ()
+    return Plugs((*tap, ("listen", CONTROL), ("listen", QMP), ("append", report), *state))
+
+
+def command(machine: Machine, name: str, mac: str, open: Plugs, held: bool) -> tuple[str, ...]:
+    """`held`: what the service prints goes to standard output, and nothing else does. Else all goes to the log."""
+    return (
+        PROGRAM,
+        *("-name", name.replace(",", ",,")),
+        *_machine(machine),
+        *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+        *("-sandbox", _SANDBOX),
+        *("-kernel", KERNEL, "-initrd", INITRD, "-append", " ".join((f"console={CONSOLE}", *machine.parameters))),
+        *_disks(machine),
+        *_network(machine, mac, open),
+        *_ports(machine, open, held),
+        *_shares(machine),
+    )
+
+
+def _machine(machine: Machine) -> tuple[str, ...]:
+    accelerator = "kvm" if machine.accelerator == "kvm" else "tcg,tb-size=32"
+    # Guests of TCG see the whole instruction set that it translates, which is more than its default processor's.
+    processor = "host" if machine.accelerator == "kvm" else "max"
+    backed, memory = memory_backend(machine)
+    return (
+        *("-M", f"{machine.kind}{',memory-backend=ram' if backed else ''}", "-accel", accelerator, "-cpu", processor),
+        *("-smp", str(machine.cpus), "-m", f"{machine.memory // _MIB}M", *memory),
+    )
+
+
+def memory_backend(machine: Machine) -> tuple[bool, tuple[str, ...]]:
+    """-> whether its memory is an object `ram`, and the option that makes it: virtio-fs needs it to be shared."""
+    if not machine.shares:
+        return False, ()
+    return True, ("-object", f"memory-backend-memfd,id=ram,size={machine.memory // _MIB}M,share=on")
+
+
+def _disks(machine: Machine) -> Iterable[str]:
+    for number, _ in enumerate(machine.disks):
+        yield from _disk(machine, f"disk{number}", DISK_NAME.format(number))
+    yield from _disk(machine, CONFIG, CONFIG_NAME)
+
+
+def _disk(machine: Machine, file: str, serial: str) -> tuple[str, ...]:
+    return (
+        *("-blockdev", f"driver=raw,node-name={file},read-only=on,file.driver=file,file.filename={file}"),
+        *("-device", f"{_device(machine, 'virtio-blk')},drive={file},serial={serial}"),
+    )
+
+
+def _network(machine: Machine, mac: str, open: Plugs) -> tuple[str, ...]:
+    tap = open.number("tap")
+    way = f"tap,id=net,fd={tap}" if tap is not None else _user_network(machine.forward, machine.services)
+    without_rom = ",romfile=" if machine.kind == "q35" else ""
+    return ("-netdev", way, "-device", f"{_device(machine, 'virtio-net')},netdev=net,mac={mac}{without_rom}")
+
+
+def _user_network(forward: Forward | None, services: Sequence[int]) -> str:
+    """From it nothing is reached: unrestricted, a guest could read what listens on the host's own loopback."""
+    at = f",hostfwd=tcp:127.0.0.1:{forward.host_port}-:{forward.port}" if forward is not None else ""
+    return f"user,id=net,restrict=on{at}"
+
+
+def _ports(machine: Machine, open: Plugs, held: bool) -> Iterable[str]:
+    log = f"/proc/self/fd/{_LOG}"
+    console = "null,id=console" if held else f"file,id=console,path={log},append=on"
+    output = "stdio,id=output,signal=off" if held else f"file,id=output,path={log},append=on"
+    report = next(number for number, (kind, _) in enumerate(open.opened, _FIRST) if kind == "append")
+    yield from ("-chardev", console, "-serial", "chardev:console")
+    yield from ("-chardev", f"socket,id=qmp,fd={open.number('listen', QMP)},server=on,wait=off")
+    yield from ("-mon", "chardev=qmp,mode=control")
+    yield from ("-device", _device(machine, "virtio-serial"))
+    yield from _port("output", output, OUTPUT)
+    yield from _port("report", f"file,id=report,path=/proc/self/fd/{report},append=on", REPORT_PORT)
+    yield from _port(
+        "control", f"socket,id=control,fd={open.number('listen', CONTROL)},server=on,wait=off", CONTROL_PORT
+    )
+
+
+def _port(chardev: str, backend: str, name: str) -> tuple[str, ...]:
+    return ("-chardev", backend, "-device", f"virtserialport,chardev={chardev},name={name}")
+
+
+def _shares(machine: Machine) -> Iterable[str]:
+    for number, _ in enumerate(machine.shares):
+        tag = share_tag(number)
+        yield from ("-chardev", f"socket,id={tag},path={tag}")
+        yield from ("-device", f"{_device(machine, 'vhost-user-fs')},chardev={tag},tag={tag}")
+
+
+def share_tag(number: int) -> str:
+    """Of a share: for the guest, and as the socket between QEMU and virtiofsd."""
+    return f"share{number}"
+
+
+def _device(machine: Machine, name: str) -> str:
+    """With microvm all devices are on virtio-mmio."""
+    return f"{name}-{'device' if machine.kind == 'microvm' else 'pci'}"
+
+
+HEADER = "FOURFOLD GUEST 1 {:010d}\n"
+
+
+def configuration(entries: Iterable[tuple[str, str]]) -> str:
+    """What the guest reads, as guest/README.md has it, filled up to whole sectors.
+
+    Bytes that are no text are those of `surrogateescape`; values hold no NUL.
+    """
+    body = "".join(f"{key}={value}\0" for key, value in entries)
+    size = len(body.encode(errors="surrogateescape"))
+    text = HEADER.format(size) + body
+    return text + "\0" * (-(len(HEADER.format(size)) + size) % _SECTOR)
