@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -56,27 +57,82 @@ def test_it_has_an_address_a_route_and_a_loopback() -> None:
     assert ("default", "10.9.0.1", "eth0") in [(each["dst"], each.get("gateway"), each["dev"]) for each in routes]
 
 
-def test_it_reaches_the_host_and_others_on_the_bridge() -> None:
+def test_it_reaches_the_host_and_no_other_on_the_bridge() -> None:
     with socket.create_server(("10.9.0.1", 5000)) as host:
 
         def serve() -> str:
             with socket.create_server(("0.0.0.0", 80)) as server:
-                socket.create_connection(("10.9.0.1", 5000)).sendall(b"ready")
-                server.settimeout(10)
-                return server.accept()[0].recv(10).decode()
+                connection = socket.create_connection(("10.9.0.1", 5000))
+                connection.sendall(b"ready")
+                connection.recv(1)  # until the other one has tried
+                server.settimeout(0)
+                try:
+                    return str(server.accept()[1][0])
+                except BlockingIOError:
+                    return "nobody"
 
-        def ask() -> str:
-            socket.create_connection(("10.9.0.2", 80)).sendall(b"hello")
-            return "asked"
+        def ask() -> list[str]:
+            """At its address, and by way of a neighbour that is told to be there."""
+            run("ip", "neigh", "replace", "10.9.0.2", "lladdr", "02:42:0a:09:00:02", "dev", "eth0", "nud", "permanent")
+            return [reached("10.9.0.2", 80), reached("10.9.0.1", 5000)]
 
         pid = os.fork()
         if pid == 0:
-            os._exit(0 if inside(2, serve) == "hello" else 1)
+            os._exit(0 if inside(2, serve) == "nobody" else 1)
         host.settimeout(10)
         connection, peer = host.accept()
         assert (peer[0], connection.recv(10)) == ("10.9.0.2", b"ready")
-        assert inside(3, ask) == "asked"
+        assert inside(3, ask) == ["TimeoutError", "yes"]
+        connection.close()
         assert os.waitpid(pid, 0)[1] == 0
+
+
+def reached(host: str, port: int) -> str:
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError as error:
+        return type(error).__name__
+    return "yes"
+
+
+def test_a_tap_is_an_isolated_port_that_goes_with_its_descriptor() -> None:
+    before = interfaces()
+    fd = netlink.tap(Bridge("br9", "10.9.0.4/16", "10.9.0.1"), "ff4")
+    (port,) = (each for each in json.loads(run("ip", "-j", "-d", "link")) if each["ifname"] == "ff4")
+    assert (port["master"], port["mtu"], "UP" in port["flags"]) == ("br9", 1400, True)
+    assert port["linkinfo"]["info_slave_data"]["isolated"] is True and port["linkinfo"]["info_data"]["vnet_hdr"]
+    os.close(fd)
+    until(lambda: interfaces() == before)
+
+
+def test_a_guest_at_a_tap_reaches_no_container_and_the_other_way_round() -> None:
+    """Frames that it sends by itself, whatever it thinks of addresses."""
+    fd = netlink.tap(Bridge("br9", "10.9.0.4/16", "10.9.0.1"), "ff4")
+    source, everybody = bytes.fromhex("02420a090004"), b"\xff" * 6
+    frame = everybody + source + b"\x88\xb5" + b"from a guest".ljust(46, b"\0")  # of a local experiment's type
+
+    def listen() -> list[str]:
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.ntohs(0x88B5)) as ears:
+            ears.bind(("eth0", 0x88B5))
+            ears.settimeout(0.3)
+            os.write(fd, b"\0" * 10 + frame)
+            try:
+                return [ears.recv(100).hex()]
+            except TimeoutError:
+                ears.send(everybody + bytes.fromhex("02420a090005") + b"\x88\xb5" + b"back".ljust(46, b"\0"))
+                return []
+
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.ntohs(0x88B5)) as host:
+        host.bind(("br9", 0x88B5))
+        host.settimeout(10)
+        assert inside(5, listen) == []
+        assert {host.recv(100)[14:18], host.recv(100)[14:18]} == {b"from", b"back"}, "both were on their way"
+    received = []
+    with suppress(BlockingIOError):
+        while True:
+            received.append(os.read(fd, 2000)[10:])
+    assert not any(b"back" in each for each in received)
+    os.close(fd)
 
 
 def test_it_may_use_low_ports_without_being_root() -> None:
@@ -126,7 +182,7 @@ def test_without_privileges() -> None:
 
 
 def test_names_fit_and_differ() -> None:
-    names = {netlink.veth_name(f"shop.catalog-3-k7f2:{pid}:77") for pid in range(2000)}
+    names = {netlink.port_name(f"shop.catalog-3-k7f2:{pid}:77") for pid in range(2000)}
     assert len(names) == 2000 and all(len(name) < 15 for name in names)
 
 

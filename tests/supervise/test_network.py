@@ -163,7 +163,7 @@ def tables() -> list[str]:
 
 def in_container(number: int, do: Callable[[], Any]) -> Any:
     bridge = Bridge("fourfold0", f"10.177.0.{number}/16", "10.177.0.1")
-    return connected(bridge, netlink.veth_name(f"{next(STARTS)}"), do)  # a name is free a little after its end
+    return connected(bridge, netlink.port_name(f"{next(STARTS)}"), do)  # a name is free a little after its end
 
 
 def reaches(host: str, port: int) -> str:
@@ -209,6 +209,37 @@ async def test_what_is_reached_from_a_container(own: Network) -> None:
         await own.allow([])
         assert in_container(5, lambda: reaches("10.177.0.1", 22022)) == "ConnectionRefusedError"
     until(lambda: not any(name.startswith("ff") for name in links()))
+
+
+@in_network
+async def test_nothing_goes_from_one_to_another_by_way_of_this_host(own: Network) -> None:
+    await own.make()
+    with closing(socket.create_server(("10.177.0.1", 19000))) as host:
+        await own.allow([19000])
+
+        def serve() -> str:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+                server.bind(("0.0.0.0", 80))
+                socket.create_connection(("10.177.0.1", 19000)).recv(1)  # until the other one has tried
+                server.settimeout(0)
+                try:
+                    return str(server.recvfrom(10)[1][0])
+                except BlockingIOError:
+                    return "nobody"
+
+        def ask() -> str:
+            run("ip", "route", "add", "10.177.0.6/32", "via", "10.177.0.1", "dev", "eth0")
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                sock.sendto(b"hello", ("10.177.0.6", 80))
+            return reaches("10.177.0.1", 19000)  # what was sent before has arrived by now
+
+        if (pid := os.fork()) == 0:
+            os._exit(0 if in_container(6, serve) == "nobody" else 1)
+        next(STARTS)  # its name is the child's
+        connection, _ = host.accept()
+        assert in_container(5, ask) == "yes"
+        connection.close()
+        assert (await asyncio.to_thread(os.waitpid, pid, 0))[1] == 0
 
 
 @in_network
@@ -262,7 +293,7 @@ async def test_the_bridges_address_is_reached_from_the_bridge_alone(own: Network
         assert reaches("10.177.0.1", 19000) == "yes"
         assert in_container(5, lambda: reaches("10.177.0.1", 19000)) == "yes"
         for host, expected in (("192.0.2.1", "yes"), ("10.177.0.1", "ConnectionRefusedError")):
-            seen = connected(lan, netlink.veth_name(f"{next(STARTS)}"), partial(reaches, host, 19000))
+            seen = connected(lan, netlink.port_name(f"{next(STARTS)}"), partial(reaches, host, 19000))
             assert seen == expected
 
 

@@ -107,7 +107,7 @@ def _move_in(spawn: Spawn, host: Started | None) -> None:
         _enter(host)  # with a bundle the network only: runtimes join what they have made themselves
     else:
         if isinstance(spawn.network, Bridge):
-            netlink.connect(spawn.network, netlink.veth_name(_own_marker(spawn, None)))
+            netlink.connect(spawn.network, netlink.port_name(_own_marker(spawn, None)))
         namespace.unshare(spawn)
     if spawn.bundle is not None:
         bundle.build(spawn, spawn.bundle)

@@ -1,8 +1,10 @@
-"""A network of its own for the program to be: a namespace with `lo` and `eth0`, the latter on a bridge of the host.
+"""A network of its own for the program to be: a namespace with `lo` and `eth0`, the latter on a bridge of the host; or
+for a virtual machine, a tap on that bridge.
 
 Spoken directly to the kernel (rtnetlink(7), veth(4)): commands or plugins would cost a process each. The pair dies with
-the namespace, and that with its last process, so there is nothing to clean up. Numbers are from the kernel's uapi
-headers: linux/netlink.h, linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h, linux/veth.h, linux/if.h.
+the namespace, and that with its last process, so there is nothing to clean up; a tap dies with its descriptor. Ports
+of the bridge are isolated: their frames reach the host and no other port. Numbers are from the kernel's uapi headers:
+linux/netlink.h, linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h, linux/veth.h, linux/if.h, linux/if_tun.h.
 """
 
 from __future__ import annotations
@@ -25,17 +27,19 @@ _REQUEST, _ACK, _EXCL, _CREATE = 0x1, 0x4, 0x200, 0x400  # NLM_F_…
 _RTM_NEWLINK, _RTM_NEWADDR, _RTM_NEWROUTE = 16, 20, 24
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_NET_NS_PID = 1, 3, 4, 10, 18, 19
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER, _NLA_F_NESTED = 1, 2, 1, 0x8000
+_IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA, _IFLA_BRPORT_ISOLATED = 4, 5, 33
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
 _RTA_OIF, _RTA_GATEWAY = 4, 5
 _RT_TABLE_MAIN, _RTPROT_BOOT, _RT_SCOPE_UNIVERSE, _RTN_UNICAST = 254, 3, 0, 1
 _IFF_UP = 0x1
 _SIOCGIFMTU = 0x8921
+_TUN, _TUNSETIFF, _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR = "/dev/net/tun", 0x400454CA, 0x2, 0x1000, 0x4000
 
 _SYSCTLS = {"ip_unprivileged_port_start": "0", "ping_group_range": "0 2147483647"}
 """In a network of its own a program may use every port and ping, without capabilities: as Docker has it."""
 
 
-def veth_name(marker: str) -> str:
+def port_name(marker: str) -> str:
     """Of the host's end: 14 of the 15 bytes that there are. `marker` belongs to one start on this machine alone."""
     return f"ff{blake2s(marker.encode(), digest_size=6).hexdigest()}"
 
@@ -57,6 +61,7 @@ def connect(bridge: Bridge, veth: str) -> None:
             kernel.unshare(kernel.CLONE_NEWNET)
             what = f"{bridge.name}: no interface {veth}"
             _request(host, _RTM_NEWLINK, _EXCL | _CREATE, _pair(veth, index, mtu, hardware, os.getpid()))
+            _request(host, _RTM_NEWLINK, 0, _isolated(veth))
         what = f"{bridge.name}: address {bridge.address} with gateway {bridge.gateway}"
         with _open() as own:
             inside = socket.if_nametoindex(INSIDE)
@@ -72,6 +77,40 @@ def connect(bridge: Bridge, veth: str) -> None:
         raise Failed("network", error.errno or errno.ENODEV, what) from error  # of if_nametoindex there is none
     except ValueError as error:
         raise Failed("network", errno.EINVAL, str(error)) from error
+
+
+def tap(bridge: Bridge, name: str) -> int:
+    """-> a descriptor of an interface on `bridge`, which is there as long as that is open. Failed: as `connect`."""
+    what = f"{bridge.name}: {_TUN}"
+    fd = -1
+    try:
+        fd = os.open(_TUN, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        what = f"{bridge.name}: no interface {name}"
+        flags = _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR
+        fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
+        what = bridge.name
+        index, mtu = socket.if_nametoindex(bridge.name), _mtu(bridge.name)
+        with _open() as host:
+            port = socket.if_nametoindex(name)
+            to_bridge = (_number(_IFLA_MTU, mtu), _number(_IFLA_MASTER, index))
+            _request(host, _RTM_NEWLINK, 0, b"".join((_link(port, 0), *to_bridge)))
+            _request(host, _RTM_NEWLINK, 0, _isolated(name))
+            _request(host, _RTM_NEWLINK, 0, _link(port, _IFF_UP))
+    except OSError as error:
+        if fd >= 0:
+            os.close(fd)
+        raise Failed("network", error.errno or errno.ENODEV, what) from error
+    return fd
+
+
+def _isolated(port: str) -> bytes:
+    """What makes an interface exchange frames with its bridge alone, and not with other such ports of it."""
+    info = (
+        _attribute(_IFLA_INFO_SLAVE_KIND, b"bridge"),
+        _attribute(_IFLA_INFO_SLAVE_DATA | _NLA_F_NESTED, _attribute(_IFLA_BRPORT_ISOLATED, b"\1")),
+    )
+    named = _attribute(_IFLA_IFNAME, port.encode() + b"\0")
+    return b"".join((_link(0, 0), named, _attribute(_IFLA_LINKINFO | _NLA_F_NESTED, *info)))
 
 
 def _open() -> socket.socket:

@@ -1,4 +1,4 @@
-"""The bridge that containers are on, as values: what is asked of `ip` and `nft` to have it. Pure."""
+"""The bridge of containers and virtual machines, as values: what is asked of `ip` and `nft` to have it. Pure."""
 
 from __future__ import annotations
 
@@ -82,9 +82,10 @@ def rules(network: BridgeNetwork, ports: Collection[int]) -> str:
     """For `nft -f -`, which does all of it or nothing: the table as it is to be, whatever it was.
 
     From the bridge only `ports` of its own address are reached on this host, and everything elsewhere; to it come
-    answers only. What this host itself sends (probes, the gateway) is not asked. Linux answers for any of its addresses
-    on every interface: the bridge's own is for the bridge alone. What the host forwards to others for its own addresses
-    (published ports of Docker) is its own too.
+    answers only. From one instance to another nothing goes by way of this host, and its ports are isolated
+    (`spawner.netlink`). What this host itself sends (probes, the gateway) is not asked. Linux answers for any of its
+    addresses on every interface: the bridge's own is for the bridge alone. What the host forwards to others for its own
+    addresses (published ports of Docker) is its own too.
     """
     name, table = network.name, f"inet {network.table}"
     return f"""\
@@ -104,6 +105,7 @@ table {table} {{
     }}
     chain forward {{
         type filter hook forward priority filter; policy accept;
+        iifname "{name}" oifname "{name}" reject
         oifname "{name}" ct state established,related accept
         iifname "{name}" ct status dnat reject
         iifname "{name}" accept
