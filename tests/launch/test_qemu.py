@@ -23,9 +23,9 @@ BRIDGE = Bridge("fourfold0", "10.177.0.5/16", "10.177.0.1")
 MAC = "02:42:0a:b1:00:05"
 
 
-def command(machine: Machine = MACHINE, bridge: Bridge | None = BRIDGE, held: bool = False) -> str:
+def command(machine: Machine = MACHINE, bridge: Bridge | None = BRIDGE) -> str:
     plugs = qemu.plugs(machine, bridge, "guest")
-    return " ".join(qemu.command(machine, "shop.catalog-3-k7f2", MAC, plugs, held))
+    return " ".join(qemu.command(machine, "shop.catalog-3-k7f2", MAC, plugs))
 
 
 def test_an_ordinary_one() -> None:
@@ -96,11 +96,6 @@ def test_without_root_it_has_a_port_of_this_host_and_reaches_nothing() -> None:
     got = command(replace(MACHINE, forward=Forward(20013, 8080)), bridge=None)
     assert "-netdev user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:20013-:8080" in got
     assert "fd=3,server=on" in got and "/proc/self/fd/5" in got, "no tap, so all others come one earlier"
-
-
-def test_held_streams_are_its_own() -> None:
-    got = command(held=True)
-    assert "stdio,id=output,signal=off" in got and "null,id=console" in got
 
 
 def test_a_clone_reads_its_state_from_a_descriptor_too() -> None:

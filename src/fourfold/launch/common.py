@@ -41,6 +41,17 @@ class ImageFacts:
 
 
 @dataclass(frozen=True)
+class BootFacts:
+    """What a virtual machine boots, as paths on this host."""
+
+    kernel: str
+    initrd: str
+    disks: tuple[str, ...]
+    """Lowest first."""
+    template: str | None = None
+
+
+@dataclass(frozen=True)
 class Facts:
     """What a launcher must know besides the service itself."""
 
@@ -63,7 +74,9 @@ class Facts:
     scratch: str = "/tmp"
     """Where temporary files go without a /tmp of its own."""
     image: ImageFacts | None = None
-    """Of pattern container."""
+    """Of patterns container and vm."""
+    boot: BootFacts | None = None
+    """Of virtual machines, be they containers."""
 
 
 def limits(service: Service) -> Limits:

@@ -152,6 +152,8 @@ class Machine:
     """Without root: ports of this host's loopback that the guest reaches, by the same numbers at its gateway."""
     template: str | None = None
     """Folder of a template to continue from; None: booted."""
+    owner: User | None = None
+    """Who QEMU runs as; the program in the guest may be another, such as the root of an image."""
 
 
 @dataclass(frozen=True)
@@ -208,5 +210,9 @@ class Powers:
     """Virtual machines, under `accelerator`."""
     accelerator: Literal["kvm", "tcg"] | None = None
     """KVM only where a guest has really started."""
+    shares: bool = False
+    """Virtual machines with volumes."""
+    ticks: int = 0
+    """How fast this host's time stamp counter counts, in kHz: guests under TCG read it as it is. 0: unknown."""
     missing: Mapping[str, str] = field(default_factory=dict)
     """Power -> why it is not there, such as `{"memory": "no cgroup can be made: not root"}`."""

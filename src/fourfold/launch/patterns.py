@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 from fourfold.errors import UserError
-from fourfold.launch import container, process
+from fourfold.launch import container, process, vm
 from fourfold.launch.common import Facts
 from fourfold.launch.model import Launch, Powers
 from fourfold.spec.model import Service
 
-LAUNCHERS: Mapping[str, Callable[[Service, Facts], Launch]] = {
-    "process": process.launch,
-    "container": container.launch,
-}
-
 
 def launch(pattern: str, service: Service, facts: Facts) -> Launch:
     """The Launch of one instance. Raises UserError if this host cannot give what the service must have."""
-    return LAUNCHERS[pattern](service, facts)
+    if is_machine(pattern, service):
+        return vm.launch(service, facts)
+    return container.launch(service, facts) if pattern == "container" else process.launch(service, facts)
+
+
+def is_machine(pattern: str, service: Service) -> bool:
+    """Whether an instance is a virtual machine, be it a container in one."""
+    return pattern == "vm" or (pattern == "container" and service.container.isolation == "vm")
 
 
 def refuse_impossible(service: Service, pattern: str, powers: Powers) -> None:
     """Before anything changes: what a service cannot have under a pattern, on this host. Raises UserError."""
-    if pattern == "process":
+    if is_machine(pattern, service):
+        if pattern == "container" and service.container.network == "host":
+            raise UserError(
+                "cannot share the host's network: a container in a virtual machine has one of its own",
+                "drop `network: host` or `isolation: vm` from its `container` block",
+            )
+        vm.refuse_impossible(service, powers)
+    elif pattern == "container":
+        container.refuse_impossible(service, powers)
+    else:
         if service.image is not None:
             raise UserError(
                 f"cannot run the image {service.image} as a process: its programs are made for what is in it",
                 "run it as a container, or give `source` instead of `image`",
             )
         process.refuse_impossible(service, powers)
-    else:
-        container.refuse_impossible(service, powers)

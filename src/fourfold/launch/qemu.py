@@ -14,6 +14,8 @@ from fourfold.launch.model import Bridge, Forward, Machine
 PROGRAM = "qemu-system-x86_64"
 OVERHEAD = 128 * 1024 * 1024
 """Bytes that QEMU may take beside the guest's memory."""
+SHARE_OVERHEAD = 32 * 1024 * 1024
+"""That a program which serves a share may take."""
 KERNEL, INITRD, CONFIG = "kernel", "initrd", "config"
 """Files in its folder, beside `disk0`, `disk1`, …"""
 CONTROL, QMP = "control", "qmp"
@@ -48,8 +50,8 @@ def plugs(machine: Machine, bridge: Bridge | None, report: str) -> Plugs:
     return Plugs((*tap, ("listen", CONTROL), ("listen", QMP), ("append", report), *state))
 
 
-def command(machine: Machine, name: str, mac: str, open: Plugs, held: bool) -> tuple[str, ...]:
-    """`held`: what the service prints goes to standard output, and nothing else does. Else all goes to the log."""
+def command(machine: Machine, name: str, mac: str, open: Plugs) -> tuple[str, ...]:
+    """What the service prints and the console go to standard output, which is a file."""
     return (
         PROGRAM,
         *("-name", name.replace(",", ",,")),
@@ -59,7 +61,7 @@ def command(machine: Machine, name: str, mac: str, open: Plugs, held: bool) -> t
         *("-kernel", KERNEL, "-initrd", INITRD, "-append", " ".join((f"console={CONSOLE}", *machine.parameters))),
         *_disks(machine),
         *_network(machine, mac, open),
-        *_ports(machine, open, held),
+        *_ports(machine, open),
         *_shares(machine),
     )
 
@@ -108,16 +110,14 @@ def _user_network(forward: Forward | None, services: Sequence[int]) -> str:
     return f"user,id=net,restrict=on{at}"
 
 
-def _ports(machine: Machine, open: Plugs, held: bool) -> Iterable[str]:
-    log = f"/proc/self/fd/{_LOG}"
-    console = "null,id=console" if held else f"file,id=console,path={log},append=on"
-    output = "stdio,id=output,signal=off" if held else f"file,id=output,path={log},append=on"
+def _ports(machine: Machine, open: Plugs) -> Iterable[str]:
+    log = f"path=/proc/self/fd/{_LOG},append=on"
     report = next(number for number, (kind, _) in enumerate(open.opened, _FIRST) if kind == "append")
-    yield from ("-chardev", console, "-serial", "chardev:console")
+    yield from ("-chardev", f"file,id=console,{log}", "-serial", "chardev:console")
     yield from ("-chardev", f"socket,id=qmp,fd={open.number('listen', QMP)},server=on,wait=off")
     yield from ("-mon", "chardev=qmp,mode=control")
     yield from ("-device", _device(machine, "virtio-serial"))
-    yield from _port("output", output, OUTPUT)
+    yield from _port("output", f"file,id=output,{log}", OUTPUT)
     yield from _port("report", f"file,id=report,path=/proc/self/fd/{report},append=on", REPORT_PORT)
     yield from _port(
         "control", f"socket,id=control,fd={open.number('listen', CONTROL)},server=on,wait=off", CONTROL_PORT

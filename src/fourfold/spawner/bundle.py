@@ -19,14 +19,21 @@ SECRETS = "secrets"
 def build(spawn: Spawn, bundle: Bundle) -> None:
     """Afterwards the current folder is the bundle. Failed: the stage that the system refused."""
     with stage("bundle", bundle.folder):
-        kernel.unshare(kernel.CLONE_NEWNS)
-        kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_SLAVE)
-        kernel.mount("tmpfs", f"{bundle.folder}/{BUNDLE}", "tmpfs", PLAIN, f"mode=0700,size={bundle.size}")
+        if bundle.mounted:
+            kernel.unshare(kernel.CLONE_NEWNS)
+            kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_SLAVE)
+            kernel.mount("tmpfs", f"{bundle.folder}/{BUNDLE}", "tmpfs", PLAIN, f"mode=0700,size={bundle.size}")
         os.chdir(f"{bundle.folder}/{BUNDLE}")
+        owner = spawn.user if bundle.as_user else None
         for path, content in bundle.files:
-            write_file(path, content, 0o644)
+            write_file(path, content, 0o600 if bundle.as_user else 0o644)
+            own(path, owner)
+        own(".", owner)
         if spawn.files:
             _put_secrets(spawn.files, spawn.user)
+    for name, shown in bundle.binds.items():
+        with stage("mount", shown):
+            _show(name, shown, bundle.mounted)
     for name, layers in bundle.overlays.items():
         with stage("root", name):
             _overlay(name, layers)
@@ -36,6 +43,20 @@ def build(spawn: Spawn, bundle: Bundle) -> None:
     with stage("root"):
         for mounted in bundle.unmounted:
             kernel.detach(mounted)
+
+
+def own(path: str, user: User | None) -> None:
+    if user is not None:
+        os.chown(path, user.uid, user.gid)
+
+
+def _show(name: str, shown: str, mounted: bool) -> None:
+    """A file of the host, which is only read."""
+    if not mounted:
+        return os.symlink(shown, name)
+    write_file(name, "", 0o644)
+    kernel.mount(shown, name, None, kernel.MS_BIND)
+    kernel.mount("none", name, None, kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | PLAIN)
 
 
 def _put_secrets(files: list[tuple[str, str]], user: User | None) -> None:

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NoReturn
 
-from fourfold.spawner import bundle, kernel, namespace, netlink, process
+from fourfold.spawner import bundle, kernel, namespace, netlink, plugs, process
 from fourfold.spawner.namespace import stage
 from fourfold.spawner.processes import MARKER
-from fourfold.spawner.request import Bridge, Failed, Spawn, Started
+from fourfold.spawner.request import Bridge, Bundle, Failed, Spawn, Started
 
 NOT_STARTED = 125
 """Exit code of a child that never became its program; nobody sees it but a new spawner after a dead one."""
@@ -59,6 +59,7 @@ def become(
         if os.read(go, 1) != b"g":
             os._exit(NOT_STARTED)  # the spawner died before it had written down who we are
         os.close(go)
+        status = plugs.move_up(status)
         _prepare(spawn, host, streams, inherited)
         _execute(spawn, host)
     except Failed as failed:
@@ -86,33 +87,51 @@ def _prepare(spawn: Spawn, host: Started | None, streams: list[int], inherited: 
         with stage("cgroup", group):
             _join(group)
     _connect_streams(spawn, streams)
-    _move_in(spawn, host)
+    opened, kept = _move_in(spawn, host)
     resource.setrlimit(resource.RLIMIT_NOFILE, inherited.descriptors)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # cores hold secrets
     os.umask(0o022)
-    if spawn.user is not None and spawn.bundle is None:
+    if spawn.user is not None and (spawn.bundle is None or spawn.bundle.as_user):
         with stage("user", spawn.user.name):
-            os.setgroups([])
+            os.setgroups(spawn.bundle.groups if spawn.bundle is not None else [])
             os.setresgid(spawn.user.gid, spawn.user.gid, spawn.user.gid)
             os.setresuid(spawn.user.uid, spawn.user.uid, spawn.user.uid)
     kernel.no_new_privileges()
     if spawn.bundle is None:
         with stage("cwd", spawn.cwd):
             os.chdir(spawn.cwd)
+    plugs.hand_over(opened, kept)
 
 
-def _move_in(spawn: Spawn, host: Started | None) -> None:
-    """Into the namespaces that the program, or its runtime, is started in."""
+def _move_in(spawn: Spawn, host: Started | None) -> tuple[list[int], list[int]]:
+    """Into the namespaces that the program, or its runtime, is started in. -> see `plugs.hand_over`."""
+    given = spawn.bundle
+    if given is not None and given.as_user:
+        return _plug_in(spawn, given)
     if host is not None:
         _enter(host)  # with a bundle the network only: runtimes join what they have made themselves
     else:
         if isinstance(spawn.network, Bridge):
             netlink.connect(spawn.network, netlink.port_name(_own_marker(spawn, None)))
         namespace.unshare(spawn)
-    if spawn.bundle is not None:
-        bundle.build(spawn, spawn.bundle)
+    if given is not None:
+        bundle.build(spawn, given)
     elif spawn.private and host is None:
         namespace.View(spawn).build()
+    return [], []
+
+
+def _plug_in(spawn: Spawn, given: Bundle) -> tuple[list[int], list[int]]:
+    """A virtual machine: it has no network but its tap."""
+    taps = plugs.taps(spawn, given, netlink.port_name(_own_marker(spawn, None)))
+    with stage("namespace"):
+        kernel.unshare((kernel.CLONE_NEWNET if taps else 0) | (kernel.CLONE_NEWIPC if given.mounted else 0))
+    bundle.build(spawn, given)
+    opened = plugs.open_all(given, spawn.user, taps)
+    kept = plugs.make_fifos(given, spawn.user)
+    plugs.start_helpers(given, spawn.user, spawn.env)
+    plugs.hide(given)
+    return opened, kept
 
 
 def first_groups(spawn: Spawn) -> list[str]:

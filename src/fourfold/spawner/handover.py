@@ -1,12 +1,17 @@
-"""What a runtime leaves behind: the program's pid, or what it said when it failed; and how such programs end."""
+"""What a runtime leaves behind: the program's pid, or what it said when it failed; and how such programs end.
+
+A virtual machine leaves a report behind, in lines as guest/README.md has them: `ended exit 7`, `ended signal 9 oom`.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
+from dataclasses import dataclass
 
 from fourfold.spawner.process import read_text
-from fourfold.spawner.request import PID_FILE, REPORT, Failed
+from fourfold.spawner.request import HOW_IT_ENDED, PID_FILE, REPORT, Failed
 
 _MOST_SAID = 4000
 """Bytes of a runtime's last words."""
@@ -36,6 +41,33 @@ def ending(status: int | None, by_init: bool) -> tuple[int | None, int | None]:
     if code < 0:
         return None, -code
     return (None, code - 128) if by_init and 128 < code <= 128 + 64 else (code, None)
+
+
+_REPORTED = re.compile(r"ended (exit|signal) ([0-9]+)( oom)?")
+
+
+@dataclass(frozen=True)
+class Reported:
+    """How a virtual machine's program ended. All None, and words instead: it did not tell."""
+
+    code: int | None
+    signal: int | None
+    oom: bool
+    said: str
+
+
+def reported(folder: str, status: int | None) -> Reported:
+    """`status`: of the machine's own process; None: unknown."""
+    lines = (read_text(f"{folder}/{HOW_IT_ENDED}") or "").splitlines()
+    for line in reversed(lines):
+        if found := _REPORTED.fullmatch(line):
+            number = int(found[2])
+            by_exit = found[1] == "exit"
+            return Reported(number if by_exit else None, None if by_exit else number, bool(found[3]), "")
+    code, killed = ending(status, by_init=False)
+    if killed is not None:
+        return Reported(None, killed, False, "")
+    return Reported(None, None, False, f"{lines[-1] if lines else 'nothing'}; {'unknown' if code is None else code}")
 
 
 def remove(folder: str) -> None:

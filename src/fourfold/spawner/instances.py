@@ -263,6 +263,11 @@ class Instances:
     def _ended(self, instance: Instance, status: int | None) -> None:
         started = instance.started
         kills = instance.tree.oom_kills()
+        code, number = handover.ending(status, started.bundled)
+        oom, said = kills > instance.kills[0] and code != 0, ""
+        if started.reports:
+            told = handover.reported(started.folder, status)
+            code, number, oom, said = told.code, told.signal, told.oom or (oom and told.code is None), told.said
         self._remove_groups(instance.tree, 0)
         if started.folder:
             handover.remove(started.folder)
@@ -273,17 +278,16 @@ class Instances:
         host = self._by_id.get(started.inside) if started.inside else None
         if host is not None and instance in host.guests:
             host.guests.remove(instance)
-        code, number = handover.ending(status, started.bundled)
-        oom = kills > instance.kills[0] and code != 0
         if instance.failure is not None:
             self._journal.drop(started)
             if instance.answer:
                 instance.answer({"error": instance.failure})
         elif started.held:
             self._journal.drop(started)
-            self._publish({"event": "ended", "instance": started.instance, "code": code, "signal": number, "oom": oom})
+            ended = {"instance": started.instance, "code": code, "signal": number, "oom": oom, "said": said}
+            self._publish({"event": "ended", **ended})
         else:
-            self._publish({"event": "exit", **self._journal.end(started, code, number, oom).as_json()})
+            self._publish({"event": "exit", **self._journal.end(started, code, number, oom, said).as_json()})
 
     def _remove_groups(self, tree: Tree, attempt: int) -> None:
         """v1 lets go of a group a little after its last process; what stays longer the daemon clears when it opens."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Raised when requests or answers change. The journal is read across versions (`known`): it must not need a number."""
 
 T = TypeVar("T")
@@ -77,8 +77,13 @@ class Bundle:
     opened: list[tuple[str, str]] = field(default_factory=list)
     """What it has open from descriptor 3 on, in this order: (`tap`, ""), an interface on the bridge that the network
     names; (`listen`, name), a Unix socket in `folder`; (`append`, name), a file in `folder`; (`read`, path)."""
-    helpers: list[list[str]] = field(default_factory=list)
-    """Programs to start before it, in the same groups and namespaces; they end with it."""
+    helpers: dict[str, list[str]] = field(default_factory=dict)
+    """Socket in BUNDLE -> program that listens there, on its descriptor 3. They run in the same groups, as the spawner
+    does, and end with it."""
+    groups: list[int] = field(default_factory=list)
+    """That its user is a member of, for it."""
+    hidden: list[str] = field(default_factory=list)
+    """Folders of the host that are empty in its view; those of the Spawn are for programs without a bundle."""
     as_user: bool = False
     """It runs as the user of the Spawn itself; BUNDLE is that user's. Else it is the runtime that needs root."""
     mounted: bool = True
@@ -161,6 +166,8 @@ class Started:
     """Removed when it has ended."""
     bundled: bool = False
     """Its first process is an init that tells of a signal as 128 + number."""
+    reports: bool = False
+    """How it ended stands in HOW_IT_ENDED, in its folder."""
     pending: bool = False
     """The pid is that of a runtime which has yet to leave the program behind."""
 
@@ -192,7 +199,8 @@ class Started:
             network=spawn.network if isinstance(spawn.network, str) else "bridge",
             runtime_cgroups=bundle.cgroups if bundle else [],
             folder=bundle.folder if bundle else "",
-            bundled=bundle is not None,
+            bundled=bundle is not None and not bundle.as_user,
+            reports=bundle is not None and bundle.reports,
             pending=bundle is not None and bundle.leaves,
         )
 
@@ -216,6 +224,8 @@ class Ended:
     signal: int | None
     oom: bool
     at: float
+    said: str = ""
+    """Of one that was to report how it ended and did not: what it reported last, else how its process ended."""
 
     def as_json(self) -> dict[str, Any]:
         return {**vars(self)}

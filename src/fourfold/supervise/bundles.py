@@ -1,18 +1,14 @@
 """A Launch with a bundle as the spawner's request: the runtime is what is started, with all it needs in one folder.
 
-`run/containers/INSTANCE.RUN` is of one start alone. The spawner removes it with the instance, the daemon removes what a
-dead spawner left. Of crun and runsc it is in /dev/shm: they write down the environment, secrets and all, and a home's
-run folder may be on a disk. (runc's state has no environment.)
+`run/containers/INSTANCE.RUN` is of one start alone (`supervise.folders`). Of crun and runsc it is in /dev/shm: they
+write down the environment, secrets and all, and a home's run folder may be on a disk. runc's state has no environment.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
-import stat
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,6 +19,7 @@ from fourfold.launch.common import SYSTEM_PATH
 from fourfold.launch.model import Bundle, Launch
 from fourfold.spawner.request import BUNDLE, PID_FILE
 from fourfold.supervise.cgroups import Groups
+from fourfold.supervise.folders import Folders
 
 RUNTIME_ENV = {"PATH": SYSTEM_PATH}
 _SHARED_MEMORY = Path("/dev/shm")
@@ -33,40 +30,26 @@ class Bundles:
 
     def __init__(self, folder: Path, groups: Groups) -> None:
         """`folder`: `paths.containers`."""
-        self._folder, self._in_memory = homes(folder)
+        self._folders, self._in_memory = map(Folders, homes(folder))
         self._groups = groups
 
     def make(self, name: str, bundle: Bundle) -> None:
         """The folder of one start. WorldError."""
-        folder = self._of(name, bundle)
-        try:
-            with suppress(FileExistsError):
-                folder.parent.mkdir(mode=0o700, parents=True)
-            if not _is_own(folder.parent):
-                raise WorldError(f"cannot use {folder.parent}: it is another user's", "remove it")
-            for each in (folder, folder / BUNDLE, folder / "state"):
-                each.mkdir(mode=0o700)
-        except OSError as error:
-            raise WorldError(
-                f"cannot start {name}: {error.filename}: {error.strerror}",
-                f"see that {folder.parent} can be written to",
-            ) from error
+        self._home(bundle).make(name, BUNDLE, "state")
 
     def remove(self, name: str) -> None:
-        for home in filter(_is_own, (self._folder, self._in_memory)):
-            shutil.rmtree(home / name, ignore_errors=True)
+        for home in (self._folders, self._in_memory):
+            home.remove(name)
 
     def clear(self, kept: Collection[str]) -> None:
         """Folders of starts that nobody knows any more."""
-        for home in filter(_is_own, (self._folder, self._in_memory)):
-            for name in {folder.name for folder in home.iterdir()} - {*kept}:
-                self.remove(name)
+        for home in (self._folders, self._in_memory):
+            home.clear(kept)
 
     def close(self) -> None:
         """Leave no trace of a home that runs nothing."""
-        for home in filter(_is_own, (self._folder, self._in_memory)):
-            with suppress(OSError):  # not there, or not empty: instances go on
-                home.rmdir()
+        for home in (self._folders, self._in_memory):
+            home.close()
 
     def starting(
         self,
@@ -108,8 +91,11 @@ class Bundles:
         # runc begins where the root was, which is only there in the namespace that the container was started in.
         return {"argv": list(argv), "env": RUNTIME_ENV, "bundle": given | {"points": ["rootfs"]}}
 
+    def _home(self, bundle: Bundle) -> Folders:
+        return self._folders if bundle.runtime == "runc" else self._in_memory
+
     def _of(self, name: str, bundle: Bundle) -> Path:
-        return (self._folder if bundle.runtime == "runc" else self._in_memory) / name
+        return self._home(bundle).path(name)
 
     def _given(self, name: str, bundle: Bundle, files: Mapping[str, str]) -> dict[str, Any]:
         # crun gives up when it finds controllers in v1 and a v2 tree beside them.
@@ -134,18 +120,6 @@ class Bundles:
 def homes(folder: Path) -> tuple[Path, Path]:
     """Where the folders of starts are: of runc, and of the runtimes that write down what is secret."""
     return folder, _SHARED_MEMORY / f"fourfold-{sha256(os.fsencode(folder.absolute())).hexdigest()[:12]}"
-
-
-def _is_own(home: Path) -> bool:
-    """Whether it is a folder of this user alone: anybody may make one of that name in /dev/shm, or a link to another.
-
-    What is once there is safe: nobody else can rename it or take it away (sticky bit).
-    """
-    try:
-        found = home.lstat()
-    except OSError:
-        return False
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
 
 
 def runtime_group(name: str) -> str:

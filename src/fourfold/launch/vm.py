@@ -1,0 +1,164 @@
+"""Pattern `vm`: one instance is one virtual machine that runs the service and nothing else.
+
+Its root is made of read-only disks, what is written lies in memory, volumes are folders of this host. Containers with
+`isolation: vm` are such machines too: the same image on one disk.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from fourfold.errors import UserError
+from fourfold.launch import qemu
+from fourfold.launch.accounts import ROOT_GROUP, ROOT_PASSWD, Account, named
+from fourfold.launch.common import Facts, ImageFacts, environment, limits, secret_files
+from fourfold.launch.container import runs_as, stop_signal
+from fourfold.launch.model import Forward, Launch, Limits, Listen, Machine, Powers, Share, Stop
+from fourfold.launch.names import hostname, hosts, resolv_conf
+from fourfold.spec.model import FixedPort, Service
+
+_MIB = 1024 * 1024
+LEAST_MEMORY = 32 * _MIB
+"""That a service can be given."""
+USUAL_MEMORY = 512 * _MIB
+"""Of a service that does not say how much it needs. Of a guest's memory only what it has used is taken."""
+_KERNEL, _SYSTEMD = 64 * _MIB, 160 * _MIB
+"""What a guest's own takes, beside what its service may."""
+_MOST_TMP = 1024 * _MIB
+_MOST_PROCESSES = 4096
+_USER_NETWORK = ("10.0.2.15/24", "10.0.2.2")
+"""Of QEMU's user networking: the guest's address, and its gateway's (qemu(1), -netdev user)."""
+
+
+def launch(service: Service, facts: Facts) -> Launch:
+    """The Launch of one instance. UserError: this host has no virtual machines, or the image no such user."""
+    refuse_impossible(service, facts.powers)
+    image = facts.image
+    assert image is not None
+    who = runs_as(service, facts.user, image)
+    bound, listen, forward = _listens(service, facts, image)
+    machine = _machine(service, facts, image, who, forward)
+    return Launch(
+        instance=facts.instance,
+        argv=facts.argv,
+        env=environment(service, replace(facts, scratch="/tmp", user=who.user), bound, who.user.home, image.env),
+        cwd=image.cwd,
+        user=who.user,
+        limits=_around(limits(service), machine),
+        files=secret_files(service),
+        network=image.bridge or "host",
+        machine=machine,
+        listen=listen,
+        stop=Stop(stop_signal(service, image.stop_signal), service.stop.grace),
+    )
+
+
+def refuse_impossible(service: Service, powers: Powers) -> None:
+    """Before anything changes. UserError."""
+    if not powers.machines:
+        why = powers.missing.get("machines", "this host cannot start any")
+        raise UserError(f"cannot run as a virtual machine: {why}", "`fourfold doctor` tells what is missing here")
+    if service.volumes and not powers.shares:
+        why = powers.missing.get("shares", "this host has no virtiofsd")
+        raise UserError(
+            f"cannot give volume {service.volumes[0].name} to a virtual machine: {why}",
+            "install what is missing and run the daemon as root, or drop the volume",
+        )
+    memory = service.resources.memory
+    if memory is not None and memory < LEAST_MEMORY:
+        raise UserError(
+            f"cannot run as a virtual machine with {memory / _MIB:g} MiB: it takes {LEAST_MEMORY // _MIB}Mi at least",
+            "raise resources.memory; what the guest's kernel takes comes on top by itself",
+        )
+
+
+def machine_memory(service: Service) -> int:
+    """Bytes, whole MiB: what the service may take, and what its kernel does."""
+    own = _SYSTEMD if service.vm.base == "debian" else _KERNEL
+    asked = service.resources.memory or USUAL_MEMORY
+    return math.ceil((asked + own + asked // 32) / _MIB) * _MIB
+
+
+def parameters(kind: str, accelerator: str, ticks: int) -> tuple[str, ...]:
+    """Of the kernel (admin-guide/kernel-parameters.rst). Under TCG it is told what it cannot measure well."""
+    told: tuple[str, ...] = ()
+    if accelerator == "tcg":
+        told = ("tsc=reliable", "no_timer_check", "mitigations=off")
+        # Debian's kernels count 250 jiffies a second.
+        told += (f"tsc_early_khz={ticks}", f"lpj={ticks * 4}") if ticks else ()
+    return (
+        *("quiet", "panic=-1", "nokaslr", "cryptomgr.notests", "8250.nr_uarts=1", "rcupdate.rcu_expedited=1"),
+        *("random.trust_cpu=on", *told, *(("pci=off",) if kind == "microvm" else ())),
+    )
+
+
+def _machine(service: Service, facts: Facts, image: ImageFacts, who: Account, forward: Forward | None) -> Machine:
+    boot, powers = facts.boot, facts.powers
+    assert boot is not None
+    accelerator = powers.accelerator or "tcg"
+    kind = "q35" if service.vm.machine == "q35" else "microvm"
+    return Machine(
+        kind=kind,  # type: ignore[arg-type]
+        accelerator=accelerator,
+        memory=machine_memory(service),
+        cpus=max(1, math.ceil(service.resources.cpu or 1)),
+        kernel=boot.kernel,
+        initrd=boot.initrd,
+        disks=boot.disks,
+        parameters=parameters(kind, accelerator, powers.ticks),
+        guest=_guest(service, facts, image, who),
+        shares=tuple(Share(facts.volumes[volume.name], volume.path) for volume in service.volumes),
+        forward=forward,
+        template=boot.template,
+        owner=facts.user if powers.users else None,
+    )
+
+
+def _around(bounds: Limits, machine: Machine) -> Limits:
+    """Of the machine's processes on this host. What the service itself may take, the guest sees to."""
+    memory = machine.memory + qemu.OVERHEAD + qemu.SHARE_OVERHEAD * len(machine.shares)
+    return replace(bounds, memory=memory, pids=None)
+
+
+def _guest(service: Service, facts: Facts, image: ImageFacts, who: Account) -> tuple[tuple[str, str], ...]:
+    """As guest/README.md has it. What differs from start to start is added by `supervise.machines`."""
+    memory = service.resources.memory or USUAL_MEMORY
+    entries = [("hostname", hostname(facts.instance))]
+    entries += [("file", f"{path}:644:0:0:{content}") for path, content in _etc(facts, image, who).items()]
+    entries += [("groups", ",".join(map(str, who.groups)))] if who.groups else []
+    entries += [
+        ("tmp", str(min(memory // 2, _MOST_TMP))),
+        ("memory", str(memory)),
+        ("pids", str(service.resources.pids or _MOST_PROCESSES)),
+        ("stop", stop_signal(service, image.stop_signal)),
+        ("grace", f"{math.ceil(service.stop.grace)}"),
+    ]
+    if image.bridge is None:
+        entries += zip(("address", "gateway"), _USER_NETWORK, strict=True)
+    if service.vm.base == "debian":
+        entries += [("init", "/sbin/init")]
+    return tuple(entries)
+
+
+def _etc(facts: Facts, image: ImageFacts, who: Account) -> dict[str, str]:
+    passwd, group = named(who.user, image.passwd or ROOT_PASSWD, image.group or ROOT_GROUP)
+    address = image.bridge.address if image.bridge else _USER_NETWORK[0]
+    return {
+        "/etc/hostname": f"{hostname(facts.instance)}\n",
+        "/etc/hosts": hosts(facts.instance, address.partition("/")[0], image.names),
+        "/etc/resolv.conf": resolv_conf(image.names),
+        "/etc/passwd": passwd,
+        "/etc/group": group,
+    }
+
+
+def _listens(service: Service, facts: Facts, image: ImageFacts) -> tuple[Listen | None, Listen | None, Forward | None]:
+    """What the program must bind, where it is then reached, and by which port of this host if it has no address."""
+    if facts.port is None:
+        return None, None, None
+    if image.bridge is not None:
+        return Listen("0.0.0.0", facts.port), Listen(image.bridge.address.partition("/")[0], facts.port), None
+    port = service.port.fixed if isinstance(service.port, FixedPort) else service.port
+    inner = facts.port if port is None else port
+    return Listen("0.0.0.0", inner), Listen("127.0.0.1", facts.port), Forward(facts.port, inner)

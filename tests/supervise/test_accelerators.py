@@ -1,0 +1,88 @@
+"""What virtual machines there can be here: decided by tries, remembered until a reboot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fourfold.launch.model import Powers
+from fourfold.supervise import accelerators
+from fourfold.supervise.accelerators import with_accelerator, with_machines
+
+ABLE = Powers(machines=True, missing={"memory": "no"})
+
+
+def tried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, why: str | None) -> list[str]:
+    calls: list[str] = []
+
+    def attempt(name: str, kernel: Path, initrd: Path) -> str | None:
+        calls.append(name)
+        return why
+
+    monkeypatch.setattr(accelerators, "try_accelerator", attempt)
+    monkeypatch.setattr(accelerators, "KVM", tmp_path / "kvm")
+    monkeypatch.setattr(accelerators, "qemu_version", lambda: "QEMU 7.2")
+    return calls
+
+
+def decide(tmp_path: Path, powers: Powers = ABLE) -> Powers:
+    return with_accelerator(powers, Path("kernel"), Path("initrd"), tmp_path / "state" / "accelerator.json")
+
+
+def test_without_kvm_nothing_is_tried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    calls = tried(monkeypatch, tmp_path, None)
+    got = decide(tmp_path)
+    assert (got.accelerator, calls) == ("tcg", []) and got.missing == {
+        "memory": "no",
+        "kvm": f"{tmp_path}/kvm is not there",
+    }
+
+
+@pytest.mark.parametrize(("why", "accelerator"), [(None, "kvm"), ("it spins", "tcg")])
+def test_a_try_decides_and_is_remembered(
+    why: str | None, accelerator: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    calls = tried(monkeypatch, tmp_path, why)
+    (tmp_path / "kvm").touch()
+    got = decide(tmp_path)
+    assert got.accelerator == accelerator and got.missing.get("kvm") == why
+    assert decide(tmp_path).accelerator == accelerator and calls == ["kvm"]
+    known = tmp_path / "state" / "accelerator.json"
+    known.write_text(json.dumps({"for": {"boot": "another"}, "why": None}))
+    assert decide(tmp_path).accelerator == accelerator and calls == ["kvm"] * 2
+    known.write_text("torn")
+    assert decide(tmp_path).accelerator == accelerator and calls == ["kvm"] * 3
+
+
+def test_what_is_not_there_is_not_asked_for(tmp_path: Path) -> None:
+    assert decide(tmp_path, Powers()).accelerator is None
+
+
+def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accelerators, "qemu", lambda: None)
+    got = with_machines(Powers())
+    assert not got.machines and "apt-get install qemu-system-x86" in got.missing["machines"]
+    assert not got.shares
+
+
+def test_without_virtiofsd_there_are_no_volumes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accelerators, "_lacking", lambda: None)
+    monkeypatch.setattr(accelerators, "virtiofsd", lambda: None)
+    got = with_machines(Powers())
+    assert got.machines and not got.shares and "virtiofsd" in got.missing["shares"]
+
+
+def test_ticks_are_measured_alike() -> None:
+    first = accelerators._ticks()
+    accelerators._ticks.cache_clear()
+    assert first == 0 or abs(accelerators._ticks() - first) < first / 1000
+
+
+@pytest.mark.skipif(accelerators.qemu() is None, reason="no QEMU here")
+def test_what_is_no_kernel_does_not_start(tmp_path: Path) -> None:
+    (tmp_path / "kernel").write_bytes(b"no kernel" * 1000)
+    (tmp_path / "initrd").write_bytes(b"")
+    got = accelerators.try_accelerator("tcg", tmp_path / "kernel", tmp_path / "initrd")
+    assert got is not None and got.startswith("a trial guest ended: qemu")
