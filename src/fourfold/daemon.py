@@ -28,6 +28,7 @@ from fourfold.control.settings import load_settings
 from fourfold.errors import ConflictError, FourfoldError
 from fourfold.paths import Paths
 from fourfold.store import layout
+from fourfold.supervise.accelerators import with_machines
 from fourfold.supervise.powers import probe, with_containers
 
 log = logging.getLogger("fourfold")
@@ -64,7 +65,7 @@ def main() -> None:
 
 
 def doctor(paths: Paths) -> None:
-    for check in examine(paths, with_containers(probe())):
+    for check in examine(paths, with_machines(with_containers(probe()))):
         print(json.dumps(check.model_dump()))
 
 

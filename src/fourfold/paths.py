@@ -78,6 +78,11 @@ class Paths:
         return self.state / "templates"
 
     @property
+    def machines(self) -> Path:
+        """Of running virtual machines: sockets, and what their guests report."""
+        return self.run / "machines"
+
+    @property
     def containers(self) -> Path:
         """What the OCI runtime knows of running containers (`--root`)."""
         return self.run / "containers"

@@ -66,7 +66,10 @@ def test_resolvers_that_containers_do_not_reach(paths: Paths, monkeypatch: pytes
 def test_what_is_to_be_installed_is_said_once() -> None:
     why = "cannot make a network: nft is not installed: apt-get install nftables"
     found = {each.name: each for each in doctor._powers(Powers(missing={"network": why}))}["network"]
-    assert found.message == f"not here: containers have networks of their own ({why})" and found.hint is None
+    assert (
+        found.message == f"not here: containers and virtual machines have networks of their own ({why})"
+        and found.hint is None
+    )
 
 
 def test_what_containers_are_made_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

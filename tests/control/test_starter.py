@@ -19,6 +19,7 @@ from fourfold.paths import Paths
 from fourfold.spec.model import Service
 from fourfold.store import layout
 from fourfold.store.artifacts import Artifact, Artifacts, Image
+from fourfold.store.disks import Disks
 from fourfold.store.images import Images
 from fourfold.supervise.bridge import BridgeNetwork
 from fourfold.supervise.supervisor import Supervisor
@@ -36,14 +37,24 @@ def paths(tmp_path: Path) -> Paths:
 
 def started(paths: Paths, registry: Registry, supervisor: Supervisor) -> Starter:
     gateway = cast(Any, None)
-    return Starter(paths, Settings(), registry, Artifacts(paths), Images(paths), supervisor, gateway, BRIDGE)
+    return Starter(
+        paths, Settings(), registry, Artifacts(paths), Images(paths), Disks(paths), supervisor, gateway, BRIDGE
+    )
 
 
 @pytest.fixture
 def starter(paths: Paths) -> Starter:
     supervisor = cast(Supervisor, SimpleNamespace(powers=Powers(users=True)))
     return Starter(
-        paths, Settings(), cast(Registry, None), Artifacts(paths), Images(paths), supervisor, cast(Any, None), BRIDGE
+        paths,
+        Settings(),
+        cast(Registry, None),
+        Artifacts(paths),
+        Images(paths),
+        Disks(paths),
+        supervisor,
+        cast(Any, None),
+        BRIDGE,
     )
 
 

@@ -27,6 +27,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "### `stop`": model.StopPolicy,
     "### `restart`": model.Restart,
     "### `container`": model.Container,
+    "### `vm`": model.Vm,
     "## `externals`": model.External,
     "## `gateway`": model.Gateway,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,10 +16,22 @@ from fourfold.store.artifacts import Artifact
 from fourfold.store.model import Build
 
 
+async def nothing_to_settle(artifacts: Iterable[Artifact]) -> None: ...
+
+
 class Building:
     """`stored` says whether an artifact is in the store."""
 
-    def __init__(self, builder: Builder, stored: Callable[[str], bool], bus: Bus, clock: Clock) -> None:
+    def __init__(
+        self,
+        builder: Builder,
+        stored: Callable[[str], bool],
+        bus: Bus,
+        clock: Clock,
+        settle: Callable[[Iterable[Artifact]], Awaitable[None]] = nothing_to_settle,
+    ) -> None:
+        """`settle` is told of what was made, before it is started anywhere."""
+        self._settle = settle
         self._builder = builder
         self._stored = stored
         self._bus = bus
@@ -49,7 +61,9 @@ class Building:
         if errors:
             first = next(iter(errors.values()))
             raise type(first)("; ".join(f"{name}: {error}" for name, error in errors.items()), first.hint)
-        return {name: result for name, result in results.items() if isinstance(result, Artifact)}
+        made = {name: result for name, result in results.items() if isinstance(result, Artifact)}
+        await self._settle(made.values())
+        return made
 
     async def _build(self, operation: Operation, request: BuildRequest) -> Artifact | FourfoldError:
         def emit(kind: str, message: str, **data: Any) -> None:

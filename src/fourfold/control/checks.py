@@ -37,12 +37,15 @@ def check_powers(name: str, spec: Service, pattern: str, powers: Powers) -> None
         raise UserError(f"{name}: {error}", error.hint) from error
 
 
+_OWN_NETWORK = {"container": ", or set `network: host` in its `container` block"}
+
+
 def check_network(name: str, spec: Service, pattern: str, powers: Powers) -> None:
-    """Before anything is built: a container that could not be connected."""
+    """Before anything is built: a container or machine that could not be connected."""
     if on_bridge(pattern, spec) and not powers.network:
         raise UserError(
             f"{name}: cannot give it a network of its own: {powers.missing.get('network', 'not here')}",
-            "install what is missing and run the daemon as root, or set `network: host` in its `container` block",
+            "install what is missing and run the daemon as root" + _OWN_NETWORK.get(pattern, ""),
         )
 
 

@@ -1,4 +1,4 @@
-"""What a container's launcher must know of an image and of this host."""
+"""What the launchers of containers and virtual machines must know of an image and of this host."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _MOST = 1024 * 1024
 """Bytes of a passwd or group file that are read."""
 
 
-def image_facts(image: Image, layers: Sequence[Path], bridge: Bridge | None) -> ImageFacts:
-    """`layers`: its folders, lowest first. UserError: no seccomp profile is installed."""
+def image_facts(image: Image, layers: Sequence[Path], bridge: Bridge | None, confined: bool = True) -> ImageFacts:
+    """`layers`: its folders, lowest first. UserError: no seccomp profile to confine it by is installed."""
     return ImageFacts(
         layers=tuple(map(str, layers)),
         passwd=read_file(layers, "etc", "passwd"),
         group=read_file(layers, "etc", "group"),
-        profile=read_profile(),
+        profile=read_profile() if confined else {},
         machine=os.uname().machine,
         kernel=kernel(),
         names=read_host_names(),

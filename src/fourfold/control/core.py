@@ -42,7 +42,6 @@ from fourfold.store.manifest import Manifest
 from fourfold.store.model import Event, InstanceRow, ServiceRow
 from fourfold.store.sources import write_atomically
 from fourfold.supervise.attach import Attached
-from fourfold.supervise.containers import RUNTIMES
 from fourfold.supervise.model import LogLine
 
 if TYPE_CHECKING:
@@ -107,7 +106,7 @@ class Control:
         names = chosen(app, request.services)
         check_listen(app, parts.settings)
         wishes = [wish_of(parts, app, name, request) for name in names]
-        await parts.look_for({wish.spec.container.runtime for wish in wishes if wish.pattern == "container"})
+        await parts.trials.look_for((wish.pattern, wish.spec) for wish in wishes)
         for wish in wishes:
             check_powers(wish.name, wish.spec, wish.pattern, parts.supervisor.powers)
             check_network(wish.name, wish.spec, wish.pattern, parts.supervisor.powers)
@@ -187,7 +186,7 @@ class Control:
         number = parts.deployer.rollback_target(row, to)
         await check_rollback(parts, row, number)
         spec, pattern = parts.registry.spec(f"{app}.{service}", number), pattern_of(row)
-        await parts.look_for({spec.container.runtime} if pattern == "container" else ())
+        await parts.trials.look_for([(pattern, spec)])
         check_powers(service, spec, pattern, parts.supervisor.powers)
         check_network(service, spec, pattern, parts.supervisor.powers)
         if on_bridge(pattern, spec):
@@ -395,7 +394,7 @@ class Control:
         return await self._parts.sweeper.collect()
 
     async def doctor(self) -> list[v.CheckView]:
-        await self._parts.look_for(RUNTIMES)
+        await self._parts.trials.look_for_all()
         return await asyncio.to_thread(examine, self._parts.paths, self._parts.supervisor.powers)
 
     async def shutdown(self) -> None:

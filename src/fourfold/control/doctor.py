@@ -27,7 +27,9 @@ POWERS = {
     "users": "each service runs as a user of its own",
     "private": "each instance has its own /tmp, volumes and secrets as files",
     "containers": "services can run as containers",
-    "network": "containers have networks of their own",
+    "machines": "services can run as virtual machines",
+    "shares": "virtual machines can have volumes",
+    "network": "containers and virtual machines have networks of their own",
     "cpu": "CPU limits are enforced",
     "memory": "memory limits are enforced",
     "pids": "limits on processes are enforced",
@@ -178,13 +180,23 @@ def _program(name: str, program: str, flag: str, install: str) -> CheckView:
 def _powers(powers: Powers) -> Iterator[CheckView]:
     for name, meaning in POWERS.items():
         if getattr(powers, name):
-            under = f", under {', '.join(powers.runtimes)}" if name == "containers" else ""
-            yield CheckView(name=name, state="ok", message=f"{meaning}{under}")
+            yield CheckView(name=name, state="ok", message=f"{meaning}{_under(name, powers)}")
         else:
             why = powers.missing.get(name, "this host does not let us")
             # What is to be installed is said already.
             hint = None if "apt-get" in why else "run as root"
             yield CheckView(name=name, state="warning", message=f"not here: {meaning} ({why})", hint=hint)
+
+
+def _under(name: str, powers: Powers) -> str:
+    if name == "containers":
+        return f", under {', '.join(powers.runtimes)}"
+    if name != "machines":
+        return ""
+    without = f" (KVM: {powers.missing['kvm']})" if "kvm" in powers.missing else ""
+    return {None: ", under KVM or TCG: the first one decides", "kvm": ", under KVM", "tcg": f", under TCG{without}"}[
+        powers.accelerator
+    ]
 
 
 def _names(powers: Powers) -> Iterator[CheckView]:

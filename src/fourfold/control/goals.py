@@ -7,6 +7,7 @@ from typing import Any
 
 from fourfold.control.claims import successors
 from fourfold.control.registry import Live, Registry, key_of
+from fourfold.launch.patterns import is_machine
 from fourfold.plan import model as m
 from fourfold.spec.model import Service
 from fourfold.store.model import Deployment, InstanceRow, ServiceRow
@@ -102,7 +103,7 @@ def internal_port(row: ServiceRow, deployment: Deployment | None) -> int | None:
 
 def on_bridge(pattern: str, spec: Service) -> bool:
     """Whether an instance has an address of its own, and so all ports."""
-    return pattern == "container" and spec.container.network == "bridge"
+    return is_machine(pattern, spec) or (pattern == "container" and spec.container.network == "bridge")
 
 
 def needs_bridge(registry: Registry) -> bool:

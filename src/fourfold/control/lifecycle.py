@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial, wraps
@@ -54,6 +54,9 @@ class Watcher(Protocol):
     def unwatch(self, name: str) -> None: ...
 
 
+async def nothing_to_settle(rows: Sequence[InstanceRow]) -> None: ...
+
+
 class Lifecycle:
     def __init__(
         self,
@@ -64,7 +67,10 @@ class Lifecycle:
         bus: Bus,
         clock: Clock,
         wake: Callable[[], None],
+        settle: Callable[[Sequence[InstanceRow]], Awaitable[None]] = nothing_to_settle,
     ) -> None:
+        """`settle` is awaited before these are started."""
+        self._settle = settle
         self._registry = registry
         self._executor = executor
         self._starter = starter
@@ -99,6 +105,7 @@ class Lifecycle:
 
     async def _start(self, names: Sequence[str]) -> None:
         if names:
+            await self._settle([self._registry.instances[name] for name in names])
             outcomes = await asyncio.gather(*(self._spawn(*each) for each in self._prepare(names)))
             self._record_starts([outcome for outcome in outcomes if outcome is not None])
 

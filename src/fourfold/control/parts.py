@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Collection
+from collections.abc import Iterable
+from contextlib import suppress
 
 import psutil
 
@@ -18,7 +19,7 @@ from fourfold.control.diagnose import Diagnose
 from fourfold.control.down import Down
 from fourfold.control.executor import Executor
 from fourfold.control.faults import Faults
-from fourfold.control.goals import GATEWAY, pattern_of, restored
+from fourfold.control.goals import GATEWAY, SYSTEM, pattern_of, restored
 from fourfold.control.lifecycle import Lifecycle
 from fourfold.control.logs import Logs
 from fourfold.control.operations import Operations
@@ -30,6 +31,7 @@ from fourfold.control.starter import Starter
 from fourfold.control.status import Status
 from fourfold.control.sweeping import Sweeper
 from fourfold.control.traffic import GatewayTraffic
+from fourfold.control.trials import Asked, Trials
 from fourfold.errors import FourfoldError, NotFoundError, UserError
 from fourfold.gateway.haproxy import Gateway
 from fourfold.launch.model import Limits, Powers
@@ -39,6 +41,7 @@ from fourfold.store import layout
 from fourfold.store.artifacts import Artifacts
 from fourfold.store.blobs import Blobs
 from fourfold.store.deployments import OPEN
+from fourfold.store.disks import Disks
 from fourfold.store.images import Images
 from fourfold.store.manifest import Manifest
 from fourfold.store.model import InstanceRow
@@ -47,7 +50,7 @@ from fourfold.store.store import open_store
 from fourfold.supervise.bridge import BridgeNetwork
 from fourfold.supervise.model import Exit
 from fourfold.supervise.network import Network
-from fourfold.supervise.powers import probe, with_containers
+from fourfold.supervise.powers import probe
 from fourfold.supervise.supervisor import Supervisor
 
 
@@ -57,7 +60,6 @@ class Parts:
         self.settings = settings
         self.clock = clock
         self.pid = os.getpid()
-        self._looking = asyncio.Lock()
         self.looked: dict[str, tuple[float, float]] = {}
         """Instance -> (when, CPU seconds then): the last look of `top`."""
         self.store = open_store(paths, clock)
@@ -82,22 +84,26 @@ class Parts:
         self.gateway = Gateway(paths)
         self.network = Network(BridgeNetwork.parse(settings.bridge), paths.state)
         self.supervisor = Supervisor(paths, Powers(), self._exited, self._spawner_lost, self.network)
+        self.disks = Disks(paths)
+        self.trials = Trials(self.supervisor, self.disks, paths.state / "accelerator.json")
         self.starter = Starter(
-            paths, settings, self.registry, self.artifacts, self.images, self.supervisor, self.gateway.launch,
-            self.network.network,
+            paths, settings, self.registry, self.artifacts, self.images, self.disks, self.supervisor,
+            self.gateway.launch, self.network.network,
         )  # fmt: skip
         self.traffic = GatewayTraffic(
             self.registry, self.gateway, self.network, paths.certificates, self._wake, self._left_out
         )
         executor = Executor(self.registry, self.bus, clock)
-        self.lifecycle = Lifecycle(self.registry, executor, self.starter, self.supervisor, self.bus, clock, self._wake)
+        self.lifecycle = Lifecycle(
+            self.registry, executor, self.starter, self.supervisor, self.bus, clock, self._wake, self.settle
+        )
         self.reconciler = Reconciler(self.registry, executor, self.traffic, clock, self.lifecycle.act, self._waits)
         self.prober = Prober(
             self.registry, self.lifecycle, self.gateway.ready, self._health_command, Diagnose(self._main_pid)
         )
         self.lifecycle.watcher = self.prober
         self.operations = Operations(self.registry, self.bus, clock, self.traffic)
-        self.building = Building(self.builder, self._is_stored, self.bus, clock)
+        self.building = Building(self.builder, self._is_stored, self.bus, clock, self.trials.settle)
         self.deployer = Deployer(self.registry, self.building, self.bus, clock, settings, self._wake)
         self.down = Down(paths, self.registry, self.deployer, self.bus, self._wake)
         self.sweeper = Sweeper(
@@ -111,12 +117,14 @@ class Parts:
     # -- callbacks of parts that know nothing of each other ---------------------------------------------------------
 
     def _is_stored(self, artifact: str) -> bool:
-        """With all layers that it stands on."""
+        """With all layers that it stands on, and all that it boots."""
         try:
-            image = self.artifacts.get(artifact).image
+            found = self.artifacts.get(artifact)
         except NotFoundError:
             return False
-        return image is None or self.images.complete(image)
+        boot, image = found.boot, found.image
+        disks = (boot.kernel, boot.initrd, *boot.disks) if boot is not None else ()
+        return (image is None or self.images.complete(image)) and all(map(self.disks.has, disks))
 
     def _exited(self, exit: Exit) -> None:
         self.lifecycle.exited(exit)
@@ -160,22 +168,25 @@ class Parts:
         if missing := self.blobs.missing(manifest.blobs):
             raise UserError(f"cannot use source {digest[:12]}: {len(missing)} of its files have not arrived")
 
-    def oci_runtimes(self) -> set[str]:
-        """Those that services run under."""
+    def asked(self) -> list[Asked]:
+        """What services run under, and may have to go back to."""
         asked = [(key, row.release, pattern_of(row)) for key, row in self.registry.services.items()]
-        running = (row for row in self.registry.instances.values() if row.pattern == "container")
+        running = (row for row in self.registry.instances.values() if row.app != SYSTEM)
         asked += [(key_of(row), row.release, row.pattern) for row in running]
         for key, deployment in self.registry.deployments.items():
             if deployment.state in OPEN and deployment.previous and key in self.registry.services:
                 before = restored(self.registry.services[key], deployment.previous)
                 asked.append((key, before.release, pattern_of(before)))
-        return {self.registry.spec(key, number).container.runtime for key, number, how in asked if how == "container"}
+        return [(how, self.registry.spec(key, number)) for key, number, how in asked]
 
-    async def look_for(self, runtimes: Collection[str]) -> None:
-        """Have those that are needed tried, unless they are known to work: a daemon without containers tries none."""
-        async with self._looking:
-            if not set(runtimes) <= set(self.supervisor.powers.runtimes):
-                self.supervisor.powers = await asyncio.to_thread(with_containers, self.supervisor.powers)
+    async def settle(self, rows: Iterable[InstanceRow]) -> None:
+        """Before these are started: find out under what virtual machines run."""
+        builds = (self.registry.build(key_of(row), row.release, row.pattern) for row in rows if row.app != SYSTEM)
+        artifacts = []
+        for build in builds:
+            with suppress(NotFoundError):
+                artifacts += [self.artifacts.get(build.artifact)] if build is not None else []
+        await self.trials.settle(artifacts)
 
     async def last_lines(self, row: InstanceRow | None, count: int = 20) -> list[str]:
         return [] if row is None else await self.logs.last_lines(row, count)
@@ -203,7 +214,7 @@ async def open_parts(paths: Paths, settings: Settings, clock: Clock) -> Parts:
     layout.empty_work(paths)
     parts = Parts(paths, settings, clock)
     parts.supervisor.powers, _ = await asyncio.gather(asyncio.to_thread(probe), parts.supervisor.open())
-    await parts.look_for(parts.oci_runtimes())
+    await parts.trials.look_for(parts.asked())
     if not {row.id for row in parts.registry.of_service(GATEWAY)} & parts.supervisor.running().keys():
         parts.deployer.leave_taken_ports()
     await parts.lifecycle.adopt(process.boot_id())

@@ -15,13 +15,14 @@ from fourfold.control.goals import SYSTEM, on_bridge
 from fourfold.control.registry import Registry, key_of
 from fourfold.control.settings import Settings
 from fourfold.errors import NotFoundError, WorldError
-from fourfold.launch.common import Facts, ImageFacts, url_variable
+from fourfold.launch.common import BootFacts, Facts, ImageFacts, url_variable
 from fourfold.launch.container import runs_as, stop_signal
 from fourfold.launch.model import Launch, User
 from fourfold.launch.patterns import launch
 from fourfold.paths import Paths
 from fourfold.spec.model import FixedPort, Service
-from fourfold.store.artifacts import Artifacts, Image
+from fourfold.store.artifacts import Artifacts, Boot, Image
+from fourfold.store.disks import Disks
 from fourfold.store.images import Images
 from fourfold.store.model import InstanceRow, ServiceRow
 from fourfold.supervise.bridge import BridgeNetwork
@@ -36,6 +37,7 @@ class Starter:
         registry: Registry,
         artifacts: Artifacts,
         images: Images,
+        disks: Disks,
         supervisor: Supervisor,
         gateway_launch: Callable[[str], Launch],
         bridge: BridgeNetwork,
@@ -45,6 +47,7 @@ class Starter:
         self._registry = registry
         self._artifacts = artifacts
         self._images = images
+        self._disks = disks
         self._supervisor = supervisor
         self._gateway_launch = gateway_launch
         self._bridge = bridge
@@ -76,7 +79,8 @@ class Starter:
                 f"`fourfold deploy {row.service}` builds it",
             )
         artifact = replace(self._artifacts.get(build.artifact), argv=argv or build.argv)
-        image = self._image(row, artifact.image) if artifact.image is not None else None
+        boot = self._boot(row, artifact.boot) if artifact.boot is not None else None
+        image = self._image(row, artifact.image, confined=boot is None) if artifact.image is not None else None
         if image is None and not self._supervisor.powers.private:
             artifact = artifact.located(artifact.tree)
         home = self._registry.services[key]
@@ -87,7 +91,7 @@ class Starter:
             service=row.service,
             instance=row.id,
             release=row.release,
-            tree=str(artifact.tree) if image is None or any(artifact.tree.iterdir()) else "",
+            tree=str(artifact.tree) if image is None or (boot is None and any(artifact.tree.iterdir())) else "",
             argv=artifact.argv,
             artifact_env=artifact.env,
             powers=self._supervisor.powers,
@@ -97,6 +101,7 @@ class Starter:
             volumes={volume.name: str(self._volume(home, volume.name, owner)) for volume in service.volumes},
             scratch=str(self._scratch(row)),
             image=image,
+            boot=boot,
         )
         return replace(launch(row.pattern, service, facts), log_bytes=self._settings.log_bytes)
 
@@ -109,14 +114,24 @@ class Starter:
                 image = self._artifacts.get(build.artifact).image
         return stop_signal(self._registry.spec(key, row.release), image.stop_signal if image else None)
 
-    def _image(self, row: InstanceRow, image: Image) -> ImageFacts:
+    def _boot(self, row: InstanceRow, boot: Boot) -> BootFacts:
+        disks = (boot.kernel, boot.initrd, *boot.disks)
+        if not all(map(self._disks.has, disks)):
+            raise NotFoundError(
+                f"cannot start {row.id}: disks of its virtual machine are not in the store",
+                f"`fourfold deploy {row.service}` makes them again",
+            )
+        kernel, initrd, *others = (str(self._disks.path(key)) for key in disks)
+        return BootFacts(kernel, initrd, tuple(others))
+
+    def _image(self, row: InstanceRow, image: Image, confined: bool) -> ImageFacts:
         if not self._images.complete(image):
             raise NotFoundError(
                 f"cannot start {row.id}: layers of its image are not in the store",
                 f"`fourfold deploy {row.service}` makes them again",
             )
         bridge = self._bridge.instance(row.address) if row.address is not None else None
-        return image_facts(image, [self._images.folder(digest) for digest in image.layers], bridge)
+        return image_facts(image, [self._images.folder(digest) for digest in image.layers], bridge, confined)
 
     def user(self, service: ServiceRow) -> User | None:
         if not self._supervisor.powers.users:

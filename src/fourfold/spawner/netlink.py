@@ -56,11 +56,11 @@ def connect(bridge: Bridge, veth: str) -> None:
         address = IPv4Interface(bridge.address)
         hardware = hardware_address(str(address.ip))
         with _open() as host:
-            index, mtu = socket.if_nametoindex(bridge.name), _mtu(bridge.name)
+            index, size = socket.if_nametoindex(bridge.name), mtu(bridge.name)
             what = f"{bridge.name}: no network namespace"
             kernel.unshare(kernel.CLONE_NEWNET)
             what = f"{bridge.name}: no interface {veth}"
-            _request(host, _RTM_NEWLINK, _EXCL | _CREATE, _pair(veth, index, mtu, hardware, os.getpid()))
+            _request(host, _RTM_NEWLINK, _EXCL | _CREATE, _pair(veth, index, size, hardware, os.getpid()))
             _request(host, _RTM_NEWLINK, 0, _isolated(veth))
         what = f"{bridge.name}: address {bridge.address} with gateway {bridge.gateway}"
         with _open() as own:
@@ -89,10 +89,10 @@ def tap(bridge: Bridge, name: str) -> int:
         flags = _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR
         fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
         what = bridge.name
-        index, mtu = socket.if_nametoindex(bridge.name), _mtu(bridge.name)
+        index, size = socket.if_nametoindex(bridge.name), mtu(bridge.name)
         with _open() as host:
             port = socket.if_nametoindex(name)
-            to_bridge = (_number(_IFLA_MTU, mtu), _number(_IFLA_MASTER, index))
+            to_bridge = (_number(_IFLA_MTU, size), _number(_IFLA_MASTER, index))
             _request(host, _RTM_NEWLINK, 0, b"".join((_link(port, 0), *to_bridge)))
             _request(host, _RTM_NEWLINK, 0, _isolated(name))
             _request(host, _RTM_NEWLINK, 0, _link(port, _IFF_UP))
@@ -118,7 +118,7 @@ def _open() -> socket.socket:
     return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
 
 
-def _mtu(name: str) -> int:
+def mtu(name: str) -> int:
     """Of an interface, in bytes (netdevice(7))."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         answer = fcntl.ioctl(sock, _SIOCGIFMTU, struct.pack("16si20x", name.encode(), 0))

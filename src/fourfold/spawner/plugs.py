@@ -33,7 +33,7 @@ def move_up(fd: int) -> int:
 
 def taps(spawn: Spawn, bundle: Bundle, name: str) -> list[int]:
     """While the host's network is still there. -> one descriptor or none."""
-    if not isinstance(spawn.network, Bridge) or ("tap", "") not in bundle.opened:
+    if not isinstance(spawn.network, Bridge) or not any(kind == "tap" for kind, _ in bundle.opened):
         return []
     return [move_up(netlink.tap(spawn.network, name))]
 

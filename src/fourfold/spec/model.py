@@ -253,7 +253,7 @@ class Service(Model):
 
     def host_port(self, pattern: str) -> int | None:
         """The port of the host that an instance of that pattern must have: only one can."""
-        shares_network = pattern == "process" or self.container.network == "host"
+        shares_network = pattern == "process" or (pattern == "container" and self.container.network == "host")
         return self.port.fixed if shares_network and isinstance(self.port, FixedPort) else None
 
     @model_validator(mode="before")

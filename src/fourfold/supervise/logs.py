@@ -78,6 +78,16 @@ async def read(
         await asyncio.sleep(_LOOK_EVERY)
 
 
+def end_of(path: Path, most: int = 16384) -> str:
+    """Its last bytes, as text; empty when it is not there."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - most))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
 class _File:
     """A position in a log that may grow at its end and vanish at its front."""
 

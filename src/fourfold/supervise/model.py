@@ -32,8 +32,12 @@ class Exit:
     at: float
     run: int = 1
     """Which spawn of the instance it was: the `run` given to `Supervisor.start`."""
+    said: str = ""
+    """In words, of a virtual machine that did not tell how its program ended."""
 
     def __str__(self) -> str:
+        if self.said and not self.oom:
+            return self.said
         if self.oom:
             return "killed: out of memory"
         if self.signal is not None:

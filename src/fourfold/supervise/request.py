@@ -32,7 +32,7 @@ def spawn_request(
     tty: bool,
 ) -> dict[str, Any]:
     """The keys of `spawner.request.Spawn`. UserError: no such secret, a NUL; WorldError: no namespace for mounts."""
-    env = {name: _value(launch, value, secrets) for name, value in launch.env.items()}
+    env = environment_of(launch, secrets)
     _check(launch, powers, env)
     user = launch.user if powers.users else None
     return {
@@ -59,6 +59,11 @@ def spawn_request(
     }
 
 
+def environment_of(launch: Launch, secrets: Mapping[str, str]) -> dict[str, str]:
+    """With its secrets' values. UserError: one has none."""
+    return {name: _value(launch, value, secrets) for name, value in launch.env.items()}
+
+
 def _value(launch: Launch, value: str | SecretRef, secrets: Mapping[str, str]) -> str:
     if isinstance(value, str):
         return value
@@ -79,7 +84,8 @@ def _check(launch: Launch, powers: Powers, env: Mapping[str, str]) -> None:
         raise UserError(f"cannot start {launch.instance}: its command holds a NUL byte")
     if bad := next((file.path for file in launch.files if file.path.rpartition("/")[0] != _SECRETS_FOLDER), None):
         raise UserError(f"cannot start {launch.instance}: the file {bad} is not directly in {_SECRETS_FOLDER}")
-    needs = "mounts" if launch.mounts else "secret files" if launch.files and not launch.bundle else ""
+    apart = launch.bundle is not None or launch.machine is not None
+    needs = "mounts" if launch.mounts else "secret files" if launch.files and not apart else ""
     if needs and not (launch.private and powers.private):
         why = powers.missing.get("private", "the launch is not private")
         raise WorldError(
@@ -116,10 +122,9 @@ def explain(instance: str, cwd: str, refused: Refused) -> FourfoldError:
             return ConflictError(f"{start}: it already runs", "stop it first")
         case "inside", _:
             return ConflictError(f"cannot enter {refused.detail}: it does not run", "`fourfold status` shows what runs")
-        case "runtime", _:
-            return WorldError(
-                f"{start}: {words_of_runtime(refused.detail)}", "`fourfold doctor` tells what is missing here"
-            )
+        case "runtime" | "helper", _:
+            said = words_of_runtime(refused.detail) if refused.stage == "runtime" else f"{refused.detail}: {reason}"
+            return WorldError(f"{start}: {said}", "`fourfold doctor` tells what is missing here")
         case "mount", _:
             return WorldError(f"{start}: cannot mount {refused.detail}: {reason}", _HINTS["mount"])
         case "network", _:

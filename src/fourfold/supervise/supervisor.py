@@ -14,11 +14,12 @@ import signal as signals
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from fourfold import __version__
 from fourfold.errors import ConflictError, UserError, WorldError
-from fourfold.launch.model import Bridge, Launch, Limits, Powers
+from fourfold.launch.model import Bridge, Launch, Limits, Machine, Powers
 from fourfold.paths import Paths
 from fourfold.spawner.processes import Processes
 from fourfold.spawner.request import PROTOCOL
@@ -29,9 +30,12 @@ from fourfold.supervise.bundles import Bundles, runtime_group
 from fourfold.supervise.cgroupfind import find
 from fourfold.supervise.cgroups import Counters, Groups
 from fourfold.supervise.exits import Exits
+from fourfold.supervise.guest import GuestUsage
+from fourfold.supervise.lodgers import lodge
+from fourfold.supervise.machines import Machines, idle, words_of
 from fourfold.supervise.model import Exit, Identity, Usage
 from fourfold.supervise.network import Network
-from fourfold.supervise.request import explain, spawn_request
+from fourfold.supervise.request import environment_of, explain, spawn_request
 from fourfold.supervise.starting import connect_or_start, spawner_argv
 from fourfold.supervise.usage import measure
 from fourfold.supervise.wire import Client, Gone, Refused
@@ -70,6 +74,7 @@ class Supervisor:
         self._network = network
         self._groups = Groups((), None, {})
         self._bundles = Bundles(paths.containers, self._groups)
+        self._machines = Machines(paths.machines, (paths.state, paths.run))
         self._processes = Processes()
         self._client: Client | None = None
         self._connected = asyncio.Event()
@@ -112,6 +117,7 @@ class Supervisor:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._groups.close()
         self._bundles.close()
+        await self._machines.close()
 
     async def start(self, launch: Launch, secrets: Mapping[str, str], run: int) -> Identity:
         """Start one instance; returns when its program has been exec'ed.
@@ -139,7 +145,13 @@ class Supervisor:
 
         -> whether an exit of it is still to be told; False: nobody knows anything of it.
         """
-        known = await self._call("signal", instance=instance, number=_signal_number(name))
+        number = _signal_number(name)
+        if instance in self._running and self._machines.has(group := _group(instance, self._runs[instance])):
+            if self._machines.has_started(group):
+                self._soon(self._signal_guest(instance, group, name))
+                return True
+            return await self.kill(instance)  # there is nothing in it yet
+        known = await self._call("signal", instance=instance, number=number)
         return bool(known) or instance in self._starting or self._exits.are_open(instance)
 
     async def kill(self, instance: str) -> bool:
@@ -171,8 +183,16 @@ class Supervisor:
         pids = self._processes.with_descendants([identity.pid, *self._processes.of_session(identity.pid)])
         return measure(pids, Counters())
 
+    async def guest_usage(self, instance: str) -> GuestUsage | None:
+        """Of a virtual machine, from inside: None when it cannot tell."""
+        run = self._runs.get(instance)
+        return await self._machines.usage(_group(instance, run)) if run is not None else None
+
     async def attach(self, launch: Launch, secrets: Mapping[str, str], tty: bool) -> Attached:
         """Run a one-off with held streams. It ends when closed, or with the daemon, and is told to no `on_exit`."""
+
+        if launch.machine is not None:
+            return await self._attach_machine(launch, launch.machine, secrets, tty)
 
         async def spawn(streams: Sequence[int]) -> None:
             await self._spawn(launch, secrets, 0, None, streams, tty)
@@ -193,6 +213,8 @@ class Supervisor:
         request = spawn_request(
             launch, secrets, self.powers, run=0, hidden=(), cgroups=folders, log=None, held=True, tty=tty
         )
+        if launch.machine is not None:
+            return await self._machines.execute(launch, launch.machine, request["env"], group, tty)
         request |= {"instance": name, "inside": host, "mounts": [], "files": []}
         if launch.bundle is not None:
             request |= self._bundles.entering(launch, launch.bundle, request["env"], group, tty)
@@ -252,12 +274,21 @@ class Supervisor:
                 request |= self._bundles.starting(
                     launch, launch.bundle, request["env"], group, held=bool(streams), tty=tty
                 )
-            return await self._request(launch.instance, launch.cwd, request, streams)
+            if launch.machine is not None:
+                self._machines.make(group)
+                request |= self._machines.starting(launch, launch.machine, request["env"], request["files"], group)
+                request["bundle"]["cgroups"] = request["cgroups"]
+            answer = await self._request(launch.instance, launch.cwd, request, streams)
+            if launch.machine is not None:
+                self._machines.watch(group)
+            return answer
         except BaseException:
             self._groups.remove(group)
             if launch.bundle is not None:
                 self._groups.remove(runtime_group(group))
                 self._bundles.remove(group)
+            if launch.machine is not None:
+                self._machines.remove(group)
             raise
 
     async def _request(
@@ -273,6 +304,31 @@ class Supervisor:
         except Refused as refused:
             raise explain(instance, cwd, refused) from refused
         return answer
+
+    async def _attach_machine(
+        self, launch: Launch, machine: Machine, secrets: Mapping[str, str], tty: bool
+    ) -> Attached:
+        name, group = launch.instance, _group(launch.instance, 0)
+        if name in self._held or name in self._running:
+            raise ConflictError(f"cannot start {name}: it already runs", "stop it first")
+        ended = self._held[name] = asyncio.get_running_loop().create_future()
+        idling = replace(launch, machine=replace(machine, guest=idle(machine)))
+
+        async def start(streams: Sequence[int]) -> None:
+            try:
+                await self._spawn(idling, secrets, 0, None, streams, tty=False)
+            except BaseException:
+                del self._held[name]
+                raise
+
+        async def end() -> None:
+            self._machines.forget(group)
+            with suppress(WorldError):
+                await self.kill(name)
+            await asyncio.shield(ended)
+
+        env = environment_of(launch, secrets)
+        return await lodge(self._machines, launch, machine, env, group, tty, start, ended, end)
 
     async def _hold(self, name: str, spawn: Callable[[Sequence[int]], Any], tty: bool) -> Attached:
         ended: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
@@ -351,6 +407,10 @@ class Supervisor:
                 self._groups.kill(name)
                 self._soon(self._groups.remove_when_empty(name))
         self._bundles.clear(instances)
+        self._machines.clear(instances)
+        for name in instances:
+            if self._machines.has(name):
+                self._machines.watch(name)
 
     def _on_end(self) -> None:
         if self._client is None:
@@ -382,19 +442,26 @@ class Supervisor:
 
     def _on_event(self, event: Mapping[str, Any]) -> None:
         fields = {key: event.get(key) for key in ("instance", "code", "signal", "oom")}
+        fields["said"] = event.get("said") or ""
         if event.get("event") == "ended":
             ended = self._held.pop(event["instance"], None)
             if ended is not None and not ended.done():
                 ended.set_result(Exit(seq=0, at=0.0, **fields))  # type: ignore[arg-type]
         elif "seq" in event:
+            fields["said"] = self._words(event) if fields["said"] else ""
             exit = Exit(seq=event["seq"], at=event["at"], run=event["run"], **fields)  # type: ignore[arg-type]
             if self._runs.get(exit.instance) == exit.run:
                 self._running.pop(exit.instance, None)
                 self._runs.pop(exit.instance, None)
+            self._machines.forget(_group(exit.instance, exit.run))
             self._groups.remove(runtime_group(_group(exit.instance, exit.run)))  # made again by one that came too late
             self._exits.hear(exit)
         else:
             log.error("the spawner reports: %s", dict(event))
+
+    def _words(self, event: Mapping[str, Any]) -> str:
+        path = logs.path_of(self._paths, event["instance"], event.get("run", 0))
+        return words_of(event["said"], logs.end_of(path))
 
     async def _acknowledge(self, seq: int) -> None:
         """When it does not get through, the exits come again with the next connection, and so does this."""
@@ -402,6 +469,13 @@ class Supervisor:
             with suppress(WorldError):
                 await self._call("ack", seq=seq)
                 self._exits.forgotten(seq)
+
+    async def _signal_guest(self, instance: str, group: str, name: str) -> None:
+        try:
+            await self._machines.signal(group, name)
+        except WorldError as error:
+            if instance in self._running:
+                log.error("cannot signal %s: %s", instance, error)
 
     def _soon(self, action: Any) -> None:
         task = asyncio.get_running_loop().create_task(action)

@@ -1,0 +1,69 @@
+"""What this host can is found out when it is first needed: OCI runtimes, virtual machines, what these run under."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from fourfold.launch.model import Powers
+from fourfold.launch.patterns import is_machine
+from fourfold.spec.model import Service
+from fourfold.store.artifacts import Artifact
+from fourfold.store.disks import Disks
+from fourfold.supervise.accelerators import with_accelerator, with_machines
+from fourfold.supervise.containers import RUNTIMES
+from fourfold.supervise.powers import with_containers
+from fourfold.supervise.supervisor import Supervisor
+
+Asked = tuple[str, Service]
+"""A pattern, and the service that is to run under it."""
+
+
+class Trials:
+    """Keeps `Supervisor.powers`. A daemon without containers tries no runtime, one without machines no QEMU."""
+
+    def __init__(self, supervisor: Supervisor, disks: Disks, known: Path) -> None:
+        """`known`: where the accelerator that was found out stands, until the next boot of this host."""
+        self._supervisor = supervisor
+        self._disks = disks
+        self._known = known
+        self._looking = asyncio.Lock()
+
+    async def look_for(self, asked: Iterable[Asked]) -> None:
+        """Have those that are needed tried, unless they are known to work."""
+        wanted = list(asked)
+        machines = any(is_machine(*each) for each in wanted)
+        runtimes: set[str] = {
+            spec.container.runtime for how, spec in wanted if how == "container" and not is_machine(how, spec)
+        }
+        await self._look(runtimes, machines)
+
+    async def look_for_all(self) -> None:
+        await self._look({str(each) for each in RUNTIMES}, machines=True)
+
+    async def settle(self, artifacts: Iterable[Artifact]) -> None:
+        """Have KVM tried with what is to boot, where that is not decided yet."""
+        for boot in (artifact.boot for artifact in artifacts):
+            if boot is None or not self._undecided():
+                continue
+            kernel, initrd = self._disks.path(boot.kernel), self._disks.path(boot.initrd)
+            await self._try(lambda powers, k=kernel, i=initrd: with_accelerator(powers, k, i, self._known))  # type: ignore[misc]
+
+    async def _look(self, runtimes: set[str], machines: bool) -> None:
+        if not runtimes <= set(self._supervisor.powers.runtimes):
+            await self._try(with_containers, lambda: not runtimes <= set(self._supervisor.powers.runtimes))
+        if machines and not self._has_machines():
+            await self._try(with_machines, lambda: not self._has_machines())
+
+    def _has_machines(self) -> bool:
+        return self._supervisor.powers.machines and self._supervisor.powers.shares
+
+    def _undecided(self) -> bool:
+        return self._supervisor.powers.machines and self._supervisor.powers.accelerator is None
+
+    async def _try(self, trial: Callable[[Powers], Powers], needed: Callable[[], bool] = lambda: True) -> None:
+        """One at a time: each gives all powers."""
+        async with self._looking:
+            if needed():
+                self._supervisor.powers = await asyncio.to_thread(trial, self._supervisor.powers)

@@ -1,0 +1,262 @@
+"""Virtual machines: a Launch with one as the spawner's request, and the connections to the guests that run.
+
+`run/machines/INSTANCE.RUN` is of one start alone (`supervise.folders`): sockets, and what the guest reports. Files that
+QEMU reads, secrets among them, are in memory and seen by nobody else (`spawner.bundle`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from fourfold.errors import FourfoldError, WorldError
+from fourfold.launch import qemu
+from fourfold.launch.common import SYSTEM_PATH
+from fourfold.launch.model import Bridge, Launch, Machine
+from fourfold.spawner.netlink import hardware_address, mtu
+from fourfold.spawner.process import read_text
+from fourfold.spawner.request import BUNDLE, HOW_IT_ENDED
+from fourfold.supervise import accelerators
+from fourfold.supervise.folders import Folders
+from fourfold.supervise.guest import Guest, GuestUsage
+from fourfold.supervise.sessions import Session
+
+log = logging.getLogger(__name__)
+
+_BUNDLE_BYTES = 16 * 1024 * 1024
+_SEED_BYTES = 64
+_WITHOUT_ADDRESS = "02:42:00:00:00:01"
+BOOT_SECONDS = 300.0
+"""In which a guest has to be there; whoever waits for the service gives up long before."""
+_ANSWER_SECONDS = 10.0
+_CLOCK_SECONDS = 600.0
+"""Between two times at which a guest is told what time it is: its clock is its own."""
+_IDLE = ("idle", "1")
+_VIRTIOFSD_OPTIONS = "cache=auto,timeout=0,posix_lock,flock,xattr,log_level=warn"
+"""What one instance writes the others see at once, and their locks count for each other. A page cache stays allowed: no
+shared mappings without."""
+
+
+class Machines:
+    """The folders of one home, what is asked of the spawner for them, and one connection to each."""
+
+    def __init__(self, folder: Path, hidden: Sequence[Path]) -> None:
+        """`folder`: `paths.machines`. `hidden`: what QEMU is not to see."""
+        self._folders = Folders(folder)
+        self._hidden = [os.path.realpath(each) for each in hidden]
+        self._guests: dict[str, Guest] = {}
+        self._keepers: dict[str, asyncio.Task[None]] = {}
+        self._connecting: dict[str, asyncio.Lock] = {}
+
+    # folders
+
+    def make(self, name: str) -> None:
+        """The folder of one start. WorldError."""
+        self._folders.make(name, BUNDLE)
+
+    def remove(self, name: str) -> None:
+        self.forget(name)
+        self._folders.remove(name)
+
+    def clear(self, kept: Collection[str]) -> None:
+        self._folders.clear(kept)
+
+    def has(self, name: str) -> bool:
+        """Whether that is a machine whose process has not ended."""
+        return self._control(name).exists()
+
+    def _control(self, name: str) -> Path:
+        return self._folders.path(name) / qemu.CONTROL
+
+    # starting
+
+    def starting(
+        self, launch: Launch, machine: Machine, env: Mapping[str, str], files: Iterable[tuple[str, str]], name: str
+    ) -> dict[str, Any]:
+        """The keys of a spawn request that differ from a plain program's. WorldError: no such bridge."""
+        bridge = launch.network if isinstance(launch.network, Bridge) else None
+        mac = hardware_address(bridge.address.partition("/")[0]).hex(":") if bridge else _WITHOUT_ADDRESS
+        plugs = qemu.plugs(machine, bridge, HOW_IT_ENDED)
+        config = qemu.configuration(_entries(launch, machine, env, files, bridge, mac))
+        as_root = os.geteuid() == 0
+        owner = machine.owner
+        return {
+            "argv": list(qemu.command(machine, launch.instance, mac, plugs)),
+            "env": {"PATH": SYSTEM_PATH},
+            "user": vars(owner) if owner is not None else None,
+            "mounts": [],
+            "files": [],
+            "private": False,
+            "bundle": {
+                "folder": str(self._folders.path(name)),
+                "files": [(qemu.CONFIG, config)],
+                "overlays": {},
+                "points": [],
+                "size": _BUNDLE_BYTES,
+                "unmounted": [],
+                "cgroups": [],
+                "leaves": False,
+                "binds": _files(machine),
+                "opened": list(plugs.opened),
+                "helpers": _helpers(machine),
+                "groups": [accelerators.KVM.stat().st_gid] if machine.accelerator == "kvm" else [],
+                "hidden": self._hidden if as_root else [],
+                "as_user": True,
+                "mounted": as_root,
+                "reports": True,
+            },
+        }
+
+    # guests
+
+    def watch(self, name: str) -> None:
+        """Keep a connection to one that runs, and its clock right."""
+        if name not in self._keepers:
+            keeper = asyncio.get_running_loop().create_task(self._keep(name), name=f"guest {name}")
+            self._keepers[name] = keeper
+
+    def forget(self, name: str) -> None:
+        """It has ended."""
+        if keeper := self._keepers.pop(name, None):
+            keeper.cancel()
+        self._connecting.pop(name, None)
+
+    async def close(self) -> None:
+        keepers = list(self._keepers.values())
+        for name in list(self._keepers):
+            self.forget(name)
+        await asyncio.gather(*keepers, return_exceptions=True)
+        self._folders.close()
+
+    async def guest(self, name: str, patience: float = _ANSWER_SECONDS) -> Guest:
+        """WorldError: it does not answer."""
+        async with self._connecting.setdefault(name, asyncio.Lock()):
+            known = self._guests.get(name)
+            if known is None or known.closed.is_set():
+                known = self._guests[name] = await Guest.connect(self._control(name), patience)
+            return known
+
+    def has_started(self, name: str) -> bool:
+        """Whether its service has been started: before that there is nothing in it to signal."""
+        return "started" in self._reported(name)
+
+    async def signal(self, name: str, signal: str) -> None:
+        """To its service. WorldError."""
+        await (await self.guest(name)).signal(signal)
+
+    async def usage(self, name: str) -> GuestUsage | None:
+        """From inside, if it can be asked at once."""
+        known = self._guests.get(name)
+        if known is None or known.closed.is_set():
+            return None
+        with suppress(WorldError):
+            return await known.usage()
+        return None
+
+    async def execute(self, launch: Launch, machine: Machine, env: Mapping[str, str], name: str, tty: bool) -> Session:
+        """Run `launch.argv` beside its service. WorldError."""
+        guest = await self.guest(name)
+        groups = [int(each) for key, value in machine.guest if key == "groups" for each in value.split(",")]
+        return await guest.execute(launch.argv, env, launch.cwd, launch.user, groups, tty)
+
+    async def _keep(self, name: str) -> None:
+        try:
+            while self.has(name):
+                with suppress(WorldError):
+                    guest = await self.guest(name, BOOT_SECONDS)
+                    await guest.set_time(time.time())
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(guest.closed.wait(), _CLOCK_SECONDS)
+                await asyncio.sleep(_RETRY_SECONDS)
+        except FourfoldError as error:
+            log.error("%s", error)
+        finally:
+            if (guest_ := self._guests.pop(name, None)) is not None:
+                await guest_.close()
+
+    def _reported(self, name: str) -> list[str]:
+        return (read_text(str(self._folders.path(name) / HOW_IT_ENDED)) or "").splitlines()
+
+
+_RETRY_SECONDS = 1.0
+
+
+def idle(machine: Machine) -> tuple[tuple[str, str], ...]:
+    """What a guest is told that runs no service of its own: others run in it."""
+    return (*machine.guest, _IDLE)
+
+
+def _files(machine: Machine) -> dict[str, str]:
+    disks = {f"disk{number}": os.path.realpath(disk) for number, disk in enumerate(machine.disks)}
+    return {qemu.KERNEL: os.path.realpath(machine.kernel), qemu.INITRD: os.path.realpath(machine.initrd), **disks}
+
+
+def _helpers(machine: Machine) -> dict[str, list[str]]:
+    """The programs that serve its shares. WorldError: there are none."""
+    if not machine.shares:
+        return {}
+    program = accelerators.virtiofsd()
+    if program is None:
+        raise WorldError("cannot share a folder with a virtual machine: virtiofsd is not installed")
+    options = ("--fd=3", "-f", "-o")
+    return {
+        qemu.share_tag(number): [program, *options, f"source={os.path.realpath(share.source)},{_VIRTIOFSD_OPTIONS}"]
+        for number, share in enumerate(machine.shares)
+    }
+
+
+def _entries(
+    launch: Launch,
+    machine: Machine,
+    env: Mapping[str, str],
+    files: Iterable[tuple[str, str]],
+    bridge: Bridge | None,
+    mac: str,
+) -> list[tuple[str, str]]:
+    """What the guest is told, as guest/README.md has it."""
+    user = launch.user
+    uid, gid = (user.uid, user.gid) if user is not None else (0, 0)
+    entries = [*machine.guest, ("mac", mac)]
+    if bridge is not None:
+        try:
+            entries += [("address", bridge.address), ("gateway", bridge.gateway), ("mtu", str(mtu(bridge.name)))]
+        except OSError as error:
+            raise WorldError(f"cannot start {launch.instance}: the bridge {bridge.name} is not there") from error
+    entries += [("time", f"{time.time():.6f}"), ("seed", os.urandom(_SEED_BYTES).hex())]
+    entries += [("argv", word) for word in launch.argv]
+    entries += [("env", f"{name}={value}") for name, value in env.items()]
+    entries += [("cwd", launch.cwd), ("uid", str(uid)), ("gid", str(gid))]
+    entries += [("file", f"{path}:600:{uid}:{gid}:{content}") for path, content in files]
+    entries += [
+        ("share", f"{qemu.share_tag(number)}:{share.target}:{'ro' if share.read_only else 'rw'}")
+        for number, share in enumerate(machine.shares)
+    ]
+    return entries
+
+
+_PANIC = re.compile(r"Kernel panic - not syncing: ([^\n\r]+)")
+_QEMU = re.compile(r"^qemu[-\w]*: (?!warning|terminating)(.+)$", re.MULTILINE)
+
+
+def words_of(said: str, tail: str) -> str:
+    """How a machine ended that did not tell how its service did.
+
+    `said`: what it reported last, `; ` and QEMU's exit code (`spawner.handover.Reported`); `tail`: the end of its log.
+    """
+    last, _, code = said.rpartition("; ")
+    if last.startswith("failed "):
+        return f"its virtual machine could not run it: {last.removeprefix('failed ')}"
+    if panic := _PANIC.findall(tail):
+        return f"the kernel of its virtual machine panicked: {panic[-1].strip()}"
+    if code not in ("0", "unknown"):
+        words = _QEMU.findall(tail)
+        return f"QEMU ended with exit code {code}" + (f": {words[-1].strip()}" if words else "")
+    when = "while the service ran" if last == "started" else "before the service was started"
+    return f"its virtual machine ended {when}"
