@@ -167,7 +167,9 @@ def test_options_of_apt_that_say_how_mirrors_are_reached() -> None:
 
 
 def test_the_command_line() -> None:
-    argv = mmdebstrap_argv(BOOKWORM, recipe(BOOKWORM, ["java17"]).packages, "/w/root", "/w/apt.conf", ["/w/debian.sources"])
+    argv = mmdebstrap_argv(
+        BOOKWORM, recipe(BOOKWORM, ["java17"]).packages, "/w/root", "/w/apt.conf", ["/w/debian.sources"]
+    )
     assert argv[:3] == list(DIES_WITH_US)
     assert argv[3:9] == ["/usr/bin/unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
     assert argv[-4:] == ["--", "bookworm", "/w/root", "/w/debian.sources"]
