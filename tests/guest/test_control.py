@@ -87,7 +87,7 @@ def test_signals_usage_and_time() -> None:
         with pytest.raises(WorldError, match="no such signal"):
             await guest.signal("NOTHING")
         usage = await guest.usage()
-        assert usage.processes == 2
+        assert usage.processes >= 2
         assert 50 << 20 < usage.memory_total < 128 << 20
         assert 0 < usage.memory_bytes < usage.memory_total
         assert usage.uptime > 0

@@ -24,7 +24,10 @@ from fourfold.supervise.sessions import Session
 _PATIENCE = 10.0
 """Seconds for an answer; the guest itself takes milliseconds, but may wait long for its turn on a busy host."""
 _HELLO = 2.0
-"""Seconds until HELLO is tried on a new connection: the end of this one tells the guest to forget what it half has."""
+"""Seconds until HELLO is tried on a new connection: the client before may have ended within a frame, and ours is taken
+for the rest of that. The guest forgets it where it sees that there is no client."""
+_PAUSE = 0.1
+"""Seconds until then, for it to see that; doubled each time."""
 _NUMBERS = 0xFFFF
 _HINT = "see its log; a machine that does not answer is replaced when its liveness check fails"
 
@@ -61,17 +64,18 @@ class Guest:
         """Waits for the guest to be there. Raises WorldError: nobody listens, or it does not answer in time."""
         try:
             async with asyncio.timeout(timeout):
+                pause = _PAUSE
                 while True:
                     reader, writer = await _open(socket)
                     try:
-                        unread = await asyncio.wait_for(_greet(reader, writer), _HELLO)
-                    except TimeoutError:
+                        return cls(reader, writer, await asyncio.wait_for(_greet(reader, writer), _HELLO))
+                    except (TimeoutError, ConnectionError):
                         writer.transport.abort()
                     except BaseException:
                         writer.transport.abort()
                         raise
-                    else:
-                        return cls(reader, writer, unread)
+                    await asyncio.sleep(pause)
+                    pause *= 2
         except TimeoutError as error:
             raise WorldError(f"the guest at {socket} does not answer", _HINT) from error
         except OSError as error:
