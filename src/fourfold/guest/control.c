@@ -20,6 +20,7 @@ enum {
 
 static struct watch port = {.fd = -1};
 static bool greeted; /* the client has said HELLO */
+static bool fresh;   /* and nothing has been written since: the port may not know yet that it is there */
 static bool lost;    /* what came was no frame: the rest of this client is not understood */
 
 static uint8_t in[FRAME_HEADER + MOST_PAYLOAD];
@@ -59,6 +60,7 @@ void control_flush(void)
             continue;
         if (count < 0)
             break; /* EAGAIN: an event comes when the host has read; others: it is gone, and its end is read as such */
+        fresh = false;
         out_from += (size_t)count;
         out_size -= (size_t)count;
     }
@@ -66,8 +68,11 @@ void control_flush(void)
         out_from = 0;
 }
 
+/* There is no client. What one sends can come before the news of it, so a HELLO that could not be answered stands. */
 static void forget_client(void)
 {
+    if (fresh)
+        return;
     sessions_end();
     in_size = out_from = out_size = 0;
     greeted = lost = false;
@@ -78,7 +83,7 @@ static void take_frame(uint16_t session, uint8_t kind, char *payload, size_t siz
     if (kind == HELLO && size == 16) {
         sessions_end();
         out_from = out_size = 0; /* of a client before: this one looks for its own HELLO */
-        greeted = true;
+        greeted = fresh = true;
         control_send(session, HELLO, payload, size);
     } else if (greeted) {
         request_take(session, kind, payload, size);
