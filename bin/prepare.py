@@ -53,6 +53,25 @@ def _can_make_venv() -> bool:
     return subprocess.run([PYTHON, "-c", "import venv, ensurepip"], capture_output=True).returncode == 0
 
 
+MACHINES = (
+    Part(command("mkfs.erofs"), "erofs-utils"),
+    Part(command("qemu-system-x86_64"), "qemu-system-x86"),
+    Part(command("lz4"), "lz4"),  # Debian's kernel is compressed by it
+    Part(command("gcc"), "gcc"),
+    Part(lambda: any(Path("/usr/lib").glob("*-linux-gnu/libc.a")), "libc6-dev"),
+)
+"""For pattern vm."""
+DISKS = (
+    Part(command("qemu-img"), "qemu-utils"),
+    Part(command("mcopy"), "mtools"),
+    Part(command("mkfs.fat"), "dosfstools"),
+    Part(command("syslinux"), "syslinux"),
+    Part(Path("/usr/lib/syslinux/mbr/gptmbr.bin").exists, "syslinux-common"),
+    Part(Path("/usr/lib/systemd/boot/efi/linuxx64.efi.stub").exists, "systemd-boot-efi"),
+    Part(command("objcopy"), "binutils"),
+    Part(Path("/usr/share/OVMF").is_dir, "ovmf"),
+)
+"""For disks that boot elsewhere, and trying them."""
 DEMO = (
     Part(_can_make_venv, "python3-venv"),
     Part(Path("/etc/ssl/certs/ca-certificates.crt").exists, "ca-certificates"),
@@ -68,9 +87,11 @@ DEMO = (
     Part(command("javac"), "default-jdk-headless"),
     Part(command("ruby"), "ruby"),
     Part(command("mmdebstrap"), "mmdebstrap"),
+    *MACHINES,
 )
 TEST = (
     *DEMO,
+    *DISKS,
     Part(command("bundle"), "ruby-bundler"),
     Part(command("openssl"), "openssl"),
     Part(command("mount"), "mount"),
@@ -85,6 +106,7 @@ TEST = (
 )
 BENCH = (
     *DEMO,
+    *DISKS,
     Part(command("wrk"), "wrk"),
     Part(command("slirp4netns"), "slirp4netns"),
     Part(command("iptables"), "iptables"),

@@ -38,7 +38,9 @@ def source_of(parts: Parts, spec: Service, name: str, request: UpRequest) -> str
 def located(spec: Service, folder: Path) -> Service:
     """With an image in a file or folder named by its whole path: the daemon works elsewhere than the client."""
     container = spec.container.model_copy(update={"base": _located(spec.container.base, folder)})
-    return spec.model_copy(update={"image": spec.image and _located(spec.image, folder), "container": container})
+    machine = spec.vm.model_copy(update={"base": _located(spec.vm.base, folder)})
+    image = spec.image and _located(spec.image, folder)
+    return spec.model_copy(update={"image": image, "container": container, "vm": machine})
 
 
 def _located(reference: str, folder: Path) -> str:

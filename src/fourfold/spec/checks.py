@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from fourfold.spec.model import App, Container, External, Gateway, Route, Service
+from fourfold.spec.model import App, Container, External, Gateway, Route, Service, Vm
 from fourfold.spec.node import Path
 from fourfold.spec.problems import similar
 
 _SOURCE = Service.model_fields["source"].default
 _BASE = Container.model_fields["base"].default
+_MACHINE_BASE = Vm.model_fields["base"].default
 
 
 @dataclass(frozen=True)
@@ -147,10 +148,11 @@ def _image(path: Path, service: Service) -> Iterator[Finding]:
             yield Finding((*path, "container", "base"), "a Dockerfile has a base of its own", hint)
         return
     if service.pattern == "process":
-        hint = "add `pattern: container`; for a process give `source` instead"
-        yield Finding((*path, "image"), "an image runs as a container only", hint)
+        hint = "add `pattern: container` or `pattern: vm`; for a process give `source` instead"
+        yield Finding((*path, "image"), "an image runs as a container or in a virtual machine only", hint)
     made = {"source": service.source != _SOURCE, "runtime": service.runtime, "build": service.build}
     made |= {"static": service.static, "container.base": block.base != _BASE, "container.dockerfile": block.dockerfile}
+    made |= {"vm.base": service.vm.base != _MACHINE_BASE}
     for key, given in made.items():
         if given:
             hint = f"leave out `{key}` or `image`"

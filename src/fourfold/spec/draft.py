@@ -10,7 +10,7 @@ from fourfold.spec.interpolate import escape
 _FRONT = ("web", "frontend", "front", "storefront", "ui", "site", "www", "app", "client", "portal")
 _HEAD = """\
 # {app}: what runs and how. All keys: `fourfold schema`.
-#   Services run as processes; `pattern: container` runs one as a container.
+#   Services run as processes; `pattern: container` or `pattern: vm` puts one into a container or a machine of its own.
 #   fourfold validate   says what is wrong in here
 #   fourfold up         brings everything to what it says
 app: {app}
