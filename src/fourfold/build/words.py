@@ -88,8 +88,7 @@ class _Words:
         elif char == '"':
             return self._quoted(text, place + 1)
         elif char == "\\":
-            self._add(text[place + 1 : place + 2])
-            return place + 2
+            return self._escaped(text, place)
         elif char == "$":
             return self._expand(text, place, quoted=False)
         elif char in _OPERATORS or char == "`":
@@ -102,12 +101,19 @@ class _Words:
             self._add(char)
         return place + 1
 
+    def _escaped(self, text: str, place: int) -> int:
+        follows = text[place + 1 : place + 2]
+        if not follows:
+            raise NeedsShellError("a line that goes on")
+        if follows != "\n":
+            self._add(follows)
+        return place + 2
+
     def _quoted(self, text: str, place: int) -> int:
         self._add("")
         while place < len(text) and text[place] != '"':
-            if text[place] == "\\" and text[place + 1 : place + 2] in tuple('$`"\\'):
-                self._add(text[place + 1])
-                place += 2
+            if text[place] == "\\" and text[place + 1 : place + 2] in tuple('$`"\\\n'):
+                place = self._escaped(text, place)
             elif text[place] == "$":
                 place = self._expand(text, place, quoted=True)
             elif text[place] == "`":

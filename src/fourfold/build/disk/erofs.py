@@ -115,10 +115,16 @@ def _run(argv: Sequence[str], form: Form) -> None:
     try:
         subprocess.run(argv, env=env, check=True, capture_output=True, text=True, errors="replace", timeout=_SECONDS)
     except subprocess.CalledProcessError as error:
-        said = (error.stderr + error.stdout).strip().rpartition("\n")[2] or f"exit code {error.returncode}"
-        raise WorldError(f"cannot make the disk: {said}", "make room on the disk, see `df`") from error
+        raise WorldError(f"cannot make the disk: {_why(error)}", "make room on the disk, see `df`") from error
     except subprocess.TimeoutExpired as error:
         raise WorldError(f"cannot make the disk: mkfs.erofs took more than {_SECONDS} s", "see `df`") from error
+
+
+def _why(error: subprocess.CalledProcessError) -> str:
+    said = (error.stderr + error.stdout).strip().rpartition("\n")[2]
+    if error.returncode == _NOT_MERGED:
+        return f"its layers cannot be laid on each other: {said}"
+    return said.rpartition("] ")[2] or f"mkfs.erofs ended with {error.returncode}"
 
 
 def require_erofs() -> None:
