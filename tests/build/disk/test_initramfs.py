@@ -20,7 +20,8 @@ LINUX = b"\x7fELF" + bytes(range(256)) * 64
 
 def listed(content: bytes) -> dict[str, tuple[int, bytes]]:
     """Name -> mode and content, as the kernel reads them."""
-    found, place = {}, 0
+    found: dict[str, tuple[int, bytes]] = {}
+    place = 0
     while True:
         assert content[place : place + 6] == b"070701"
         numbers = [int(content[place + 6 + 8 * index : place + 14 + 8 * index], 16) for index in range(13)]

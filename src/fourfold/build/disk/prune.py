@@ -20,9 +20,10 @@ _DROPPED = (
     "etc/shells", "etc/skel", "etc/update-motd.d", "usr/games", "usr/include", "usr/lib/apt", "usr/lib/dpkg",
     "usr/lib/init", "usr/lib/locale", "usr/lib/mime", "usr/lib/openssh", "usr/lib/tmpfiles.d",
     "usr/local/lib/node_modules", "usr/local/sbin", "usr/sbin", "usr/share/apport", "usr/share/base-files",
-    "usr/share/debconf", "usr/share/debianutils", "usr/share/dpkg", "usr/share/keyrings", "usr/share/menu",
+    "usr/share/debconf", "usr/share/debianutils", "usr/share/dpkg", "usr/share/gdb",
+    "usr/share/keyrings", "usr/share/menu",
     "usr/share/nodejs/npm", "usr/share/perl5", "usr/share/zoneinfo/posix",
-    "usr/share/zoneinfo/right", "var/backups", "var/lib/dpkg", "var/lib/systemd",
+    "usr/share/zoneinfo/right", "var/backups", "var/lib/dpkg", "var/lib/systemd", "var/local", "var/mail", "var/spool",
 )  # fmt: skip
 _DROPPED_NAMES = re.compile(r"gconv|perl|perl-base|perl5|gcc|systemd")
 """Below the folder of libraries; `gconv` is for programs that read encodings of the last century by iconv(3)."""
