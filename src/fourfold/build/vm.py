@@ -22,7 +22,6 @@ from fourfold.build.disk.guest import GuestMaker, find_compiler
 from fourfold.build.disk.initramfs import Initramfs
 from fourfold.build.disk.kernel import Kernel, Kernels
 from fourfold.build.disk.keys import disk_key
-from fourfold.build.disk.prune import FORMAT as PRUNE_FORMAT
 from fourfold.build.disk.prune import left_out
 from fourfold.build.model import APP, BuildPlan
 from fourfold.build.standing import DEBIAN, digest_of, interpreter_of
@@ -108,9 +107,9 @@ class Machines:
         tool = await asyncio.to_thread(tool_version)
         disks = []
         if minimal:
-            bare = await asyncio.to_thread(_is_static, made)
-            disks.append(disk_key("minimal", list(layers), PRUNE_FORMAT, bare, tool, BASE.options))
-            await self._once(disks[0], lambda: self._minimal(disks[0], layers, bare), log)
+            excluded = await asyncio.to_thread(self._left_out, made)
+            disks.append(disk_key("minimal", list(layers), excluded, tool, BASE.options))
+            await self._once(disks[0], lambda: self._maker.layers(disks[0], self._folders(layers), excluded), log)
         elif layers:
             disks.append(disk_key("layers", list(layers), tool, BASE.options))
             await self._once(disks[0], lambda: self._maker.layers(disks[0], self._folders(layers)), log)
@@ -120,9 +119,9 @@ class Machines:
             disks.append(own)
         return tuple(disks)
 
-    def _minimal(self, key: str, layers: tuple[str, ...], bare: bool) -> None:
-        folders = self._folders(layers)
-        self._maker.layers(key, folders, left_out(folders[0], bare))
+    def _left_out(self, made: Artifact) -> list[str]:
+        assert made.image is not None
+        return left_out(self._folders(made.image.layers)[0], bare=_is_static(made))
 
     def _folders(self, layers: tuple[str, ...]) -> list[Path]:
         return [self._images.folder(digest) for digest in layers]

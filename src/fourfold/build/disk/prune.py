@@ -10,15 +10,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-FORMAT = 1
-"""Part of every minimal disk's key: raise it when something else is to be left out."""
 PROGRAMS = re.compile(r"env|python3(\.\d+)?|node|nodejs|java|ruby(\d\.\d)?|bundle3?(\.\d)?|bundler")
 """What may stay in the folders of programs. Bundler is how programs in Ruby find their gems."""
 _PROGRAM_FOLDERS = ("usr/bin", "usr/local/bin")
 _DROPPED = (
     "etc/apt", "etc/default", "etc/dpkg", "etc/init.d", "etc/pam.d", "etc/profile", "etc/profile.d", "etc/security",
     "etc/shells", "etc/skel", "etc/update-motd.d", "usr/games", "usr/include", "usr/lib/apt", "usr/lib/dpkg",
-    "usr/lib/init", "usr/lib/locale", "usr/lib/mime", "usr/lib/openssh", "usr/lib/tmpfiles.d",
+    "usr/lib/init", "usr/lib/locale", "usr/lib/mime", "usr/lib/openssh", "usr/lib/tmpfiles.d", "usr/libexec",
     "usr/local/lib/node_modules", "usr/local/sbin", "usr/sbin", "usr/share/apport", "usr/share/base-files",
     "usr/share/debconf", "usr/share/debianutils", "usr/share/dpkg", "usr/share/gdb",
     "usr/share/keyrings", "usr/share/menu",
