@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.home import Home, web_file
+from tests.e2e.home import PARTS, Home, web_file
 from tests.support.netns import INSIDE
 
-PATTERNS = ("process", "container")
+PATTERNS = ("process", "container", "vm")
 CONFORMANCE = ("test_zero_loss", "test_faults", "test_failed_deploys", "test_neighbours", "test_health", "test_secrets")
 
 
@@ -35,8 +35,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     wanted = metafunc.definition.get_closest_marker("patterns")
     everywhere = metafunc.module.__name__.rpartition(".")[2] in CONFORMANCE
     patterns = wanted.args if wanted else PATTERNS if everywhere else ("process",)
-    marked = [pytest.param(each, marks=[pytest.mark.containers] if each == "container" else []) for each in patterns]
+    marked = [pytest.param(each, marks=_marks(metafunc, each)) for each in patterns]
     metafunc.parametrize("pattern", marked, indirect=True, scope="function")
+
+
+def _marks(metafunc: pytest.Metafunc, pattern: str) -> list[pytest.MarkDecorator]:
+    if pattern == "process":
+        return []
+    return [pytest.mark.containers]
 
 
 @pytest.fixture
@@ -49,8 +55,8 @@ def pattern(request: pytest.FixtureRequest) -> str:
 def home(pattern: str, request: pytest.FixtureRequest) -> Iterator[Home]:
     made = Home(pattern=pattern)
     try:
-        if pattern == "container":
-            made.take_images(request.getfixturevalue("images"))
+        if pattern != "process":
+            made.take_images(request.getfixturevalue("machines" if pattern == "vm" else "images"))
         yield made
     finally:
         made.close()
@@ -59,12 +65,24 @@ def home(pattern: str, request: pytest.FixtureRequest) -> Iterator[Home]:
 @pytest.fixture(scope="session")
 def images() -> Iterator[Path]:
     """A folder with the base of the test service, made once."""
-    maker = Home(pattern="container")
+    yield from _made("container")
+
+
+@pytest.fixture(scope="session")
+def machines() -> Iterator[Path]:
+    """The same, and what its virtual machines boot."""
+    yield from _made("vm")
+
+
+def _made(pattern: str) -> Iterator[Path]:
+    maker = Home(pattern=pattern)
     kept = Path(tempfile.mkdtemp(prefix="ff-images-"))
     try:
         maker.run("up", "-f", str(maker.app(web_file(maker.port))), patience=600)
-        shutil.move(maker.images, kept / "images")
-        yield kept / "images"
+        for name in PARTS:
+            if (there := maker.state / name).exists():
+                shutil.move(there, kept / name)
+        yield kept
     finally:
         maker.close()
         shutil.rmtree(kept, ignore_errors=True)

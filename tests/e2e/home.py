@@ -24,6 +24,8 @@ from tests.support.nobody import AS_NOBODY, reachable_checkout
 from tests.support.wait import until
 
 WEB = Path(__file__).parents[1] / "support" / "services" / "web.py"
+PARTS = ("images", "disks", "accelerator.json")
+"""Of a home's state: what takes long to make or find out, and is the same in all homes."""
 NUMBERS = itertools.count()
 """Of homes: each has a bridge of its own, as they may live side by side."""
 FOURFOLD = str(Path(sys.executable).with_name("fourfold"))
@@ -158,13 +160,21 @@ class Home:
         return self.home / "run" / "fourfold.sock"
 
     @property
-    def images(self) -> Path:
-        return self.home / "state" / "images"
+    def state(self) -> Path:
+        return self.home / "state"
 
-    def take_images(self, images: Path) -> None:
-        """Of another home, without copying what is in them."""
-        self.images.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(images, self.images, symlinks=True, copy_function=os.link)
+    @property
+    def images(self) -> Path:
+        return self.state / "images"
+
+    def take_images(self, kept: Path) -> None:
+        """Of another home, without copying what is in them: what `PARTS` names."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        for part in kept.iterdir():
+            if part.is_dir():
+                shutil.copytree(part, self.state / part.name, symlinks=True, copy_function=os.link)
+            else:
+                shutil.copy(part, self.state)
 
     def daemon_log(self) -> str:
         log = self.home / "state" / "daemon.log"

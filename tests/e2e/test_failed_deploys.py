@@ -10,13 +10,14 @@ from tests.e2e.home import Home, web_file
 from tests.supervise.rig import needs
 from tests.support.load import Load
 
+PYTHON, FAIL = "/usr/bin/python3", 'print("no such table", flush=True); raise SystemExit(4)'
 CAUSES: dict[str, tuple[dict[str, Any], str, str]] = {
     "crashes": ({"EXIT_CODE": 3}, "", "exit code 3"),
-    "dies by a signal": ({}, 'run: [sh, -c, "kill -SEGV $$$$"]', "signal 11"),
+    "dies by a signal": ({}, f"run: [{PYTHON}, -c, 'import os; os.kill(os.getpid(), 11)']", "signal 11"),
     "never gets ready": ({"NEVER_READY": 1}, "health: {path: /healthz, grace: 6s}", "GET /healthz answered 503"),
     "listens elsewhere": ({"WRONG_PORT": 1}, "health: {path: /healthz, grace: 6s}", "instead of $PORT"),
     "takes too much memory": ({"MEMORY_HOG": 200_000_000}, "resources: {memory: 64Mi}", "out of memory"),
-    "fails before": ({}, "deploy: {before: 'echo no such table; exit 4'}", "before: exit code 4"),
+    "fails before": ({}, f"deploy: {{before: [{PYTHON}, -c, '{FAIL}']}}", "before: exit code 4"),
     "has no such command": ({}, "run: [no-such-program, --now]", "no such command"),
 }  # fmt: skip
 
@@ -75,8 +76,9 @@ def test_a_first_deploy_that_fails_leaves_nothing_running(home: Home) -> None:
 
 
 def test_a_dependent_is_not_deployed_when_what_it_needs_failed(home: Home) -> None:
+    sleep = f"run: [{PYTHON}, -c, 'import time; time.sleep(1000)']"
     text = web_file(home.port, EXIT_CODE=3).replace(
-        "gateway:", "  later:\n    source: ./web\n    run: exec sleep 1000\n    depends_on: [web]\ngateway:"
+        "gateway:", f"  later:\n    source: ./web\n    {sleep}\n    depends_on: [web]\ngateway:"
     )
     failed = home.run("up", "-f", str(home.app(text)), code=1)
     assert "it depends on that" in failed.stdout + failed.stderr

@@ -44,14 +44,18 @@ def test_a_hung_instance_is_started_again(home: Home) -> None:
     until(lambda: one(home, name)["restarts"] == 1 and one(home, name)["state"] == "ready", 30, "it to be well again")
 
 
+LOOK = 'import os; os.stat("/data/ready"); assert os.environ["VERSION"] == "one"'
+
+
 def test_a_health_command_is_run_inside(home: Home) -> None:
     """In the instance's own namespace and environment; a service without a port can have one too."""
-    health = "health: {command: 'test -e /data/ready && test $VERSION = one', interval: 200ms, failures: 1, grace: 1h}"
+    health = f"health: {{command: [/usr/bin/python3, -c, {LOOK!r}], interval: 200ms, failures: 1, grace: 1h}}"
     text = web_file(home.port, extra="volumes: [{name: data, path: /data}]", VERSION="one")
     text = text.replace("health: {path: /healthz, interval: 1s}", health)
     up = home.start("up", "-f", str(home.app(text)))
-    until(lambda: home.instances() and home.instances()[0]["state"] == "starting", 30, "it to be started")
-    home.run("exec", "-a", "app", "web", "--", "touch", "/data/ready")
+    until(lambda: home.has_app() and home.instances(), 60, "it to be deployed")
+    until(lambda: home.instances()[0]["state"] == "starting" and home.instances()[0]["pid"], 30, "it to be started")
+    home.run("exec", "-a", "app", "web", "--", "/usr/bin/python3", "-c", "open('/data/ready', 'w')")
     assert up.wait(60) == 0
-    home.run("exec", "-a", "app", "web", "--", "rm", "/data/ready")
+    home.run("exec", "-a", "app", "web", "--", "/usr/bin/python3", "-c", "import os; os.unlink('/data/ready')")
     until(lambda: home.instances()[0]["state"] == "unready", 20, "it to be unwell")

@@ -76,6 +76,7 @@ def test_a_memory_hog_is_killed_alone_and_named(pair: Home) -> None:
 
 
 @needs("pids")
+@pytest.mark.patterns("process", "container")  # a machine's processes are its guest's
 def test_a_fork_bomb_stops_at_pids(pair: Home) -> None:
     with untouched_neighbour(pair):
         pair.provoke("/bad/fork-bomb?seconds=3")

@@ -37,6 +37,7 @@ def test_an_ordinary_one() -> None:
         "cpu max",
         "smp 1",
         "m 96M",
+        "global virtio-mmio.force-legacy=false",
         "nodefaults",
         "no-user-config",
         "display none",

@@ -99,7 +99,11 @@ class Parts:
         )
         self.reconciler = Reconciler(self.registry, executor, self.traffic, clock, self.lifecycle.act, self._waits)
         self.prober = Prober(
-            self.registry, self.lifecycle, self.gateway.ready, self._health_command, Diagnose(self._main_pid)
+            self.registry,
+            self.lifecycle,
+            self.gateway.ready,
+            self._health_command,
+            Diagnose(self._main_pid, self._listens),
         )
         self.lifecycle.watcher = self.prober
         self.operations = Operations(self.registry, self.bus, clock, self.traffic)
@@ -149,6 +153,10 @@ class Parts:
     def _main_pid(self, name: str) -> int | None:
         row = self.registry.instances.get(name)
         return row.pid if row is not None else None
+
+    async def _listens(self, name: str) -> tuple[str, ...] | None:
+        usage = await self.supervisor.guest_usage(name)
+        return None if usage is None else usage.listens
 
     async def _health_command(self, name: str, argv: tuple[str, ...], timeout: float) -> str | None:
         return await run_inside(self, name, argv, timeout)

@@ -47,6 +47,8 @@ void service_start(void)
         fail("no control group: %s", strerror(errno));
     limit("memory", "memory.max");
     limit("pids", "pids.max");
+    if (config_number("idle", 0))
+        return;
     if (!program_parse(&program, config(), &mistake))
         fail("%s", mistake.text);
     int output = output_open(program.uid, program.gid), input = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -63,6 +65,10 @@ void service_start(void)
 
 int service_signal(int number)
 {
+    if (service < 0) {
+        errno = ESRCH;
+        return -1;
+    }
     return kill(service, number);
 }
 

@@ -71,9 +71,11 @@ def _machine(machine: Machine) -> tuple[str, ...]:
     # Guests of TCG see the whole instruction set that it translates, which is more than its default processor's.
     processor = "host" if machine.accelerator == "kvm" else "max"
     backed, memory = memory_backend(machine)
+    # vhost-user knows no other virtio than that of 1.0, and virtio-mmio has the old one unless it is told.
+    modern = ("-global", "virtio-mmio.force-legacy=false") if machine.kind == "microvm" else ()
     return (
         *("-M", f"{machine.kind}{',memory-backend=ram' if backed else ''}", "-accel", accelerator, "-cpu", processor),
-        *("-smp", str(machine.cpus), "-m", f"{machine.memory // _MIB}M", *memory),
+        *("-smp", str(machine.cpus), "-m", f"{machine.memory // _MIB}M", *memory, *modern),
     )
 
 

@@ -88,7 +88,7 @@ def parameters(kind: str, accelerator: str, ticks: int) -> tuple[str, ...]:
         # Debian's kernels count 250 jiffies a second.
         told += (f"tsc_early_khz={ticks}", f"lpj={ticks * 4}") if ticks else ()
     return (
-        *("quiet", "panic=-1", "nokaslr", "cryptomgr.notests", "8250.nr_uarts=1", "rcupdate.rcu_expedited=1"),
+        *("loglevel=3", "panic=-1", "nokaslr", "cryptomgr.notests", "8250.nr_uarts=1", "rcupdate.rcu_expedited=1"),
         *("random.trust_cpu=on", *told, *(("pci=off",) if kind == "microvm" else ())),
     )
 

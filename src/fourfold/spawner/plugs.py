@@ -9,6 +9,7 @@ import errno
 import fcntl
 import json
 import os
+import signal
 import socket
 from contextlib import suppress
 from typing import NoReturn
@@ -62,6 +63,7 @@ def make_fifos(bundle: Bundle, user: User | None) -> list[int]:
 
 def start_helpers(bundle: Bundle, user: User | None, env: dict[str, str]) -> None:
     """Each listens already when this returns, and has been exec'ed. Failed."""
+    signal.set_wakeup_fd(-1)  # which was the spawner's, and is closed
     for name, argv in bundle.helpers.items():
         with stage("helper", argv[0]):
             listener = _listen(name, user)

@@ -44,6 +44,8 @@ class GuestUsage:
     processes: int
     """Of the service, threads included."""
     uptime: float
+    listens: tuple[str, ...] = ()
+    """Where programs listen for TCP, as /proc/net/tcp writes it: `0100007F:1F90`."""
 
 
 class Guest:
@@ -109,6 +111,7 @@ class Guest:
                 memory_total=int(values["memory_total"]),
                 processes=int(values["processes"]),
                 uptime=float(values["uptime"]),
+                listens=tuple(filter(None, values.get("listens", "").split(","))),
             )
         except (KeyError, ValueError) as error:
             raise WorldError(f"the guest's usage cannot be read: {error}", _HINT) from error

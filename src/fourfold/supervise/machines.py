@@ -241,6 +241,7 @@ def _entries(
     return entries
 
 
+_NO_COMMAND = re.compile(r"failed cannot run (.+): No such file or directory")
 _PANIC = re.compile(r"Kernel panic - not syncing: ([^\n\r]+)")
 _QEMU = re.compile(r"^qemu[-\w]*: (?!warning|terminating)(.+)$", re.MULTILINE)
 
@@ -251,6 +252,8 @@ def words_of(said: str, tail: str) -> str:
     `said`: what it reported last, `; ` and QEMU's exit code (`spawner.handover.Reported`); `tail`: the end of its log.
     """
     last, _, code = said.rpartition("; ")
+    if no_command := _NO_COMMAND.fullmatch(last):
+        return f"no such command {no_command[1]!r} in its virtual machine"
     if last.startswith("failed "):
         return f"its virtual machine could not run it: {last.removeprefix('failed ')}"
     if panic := _PANIC.findall(tail):
