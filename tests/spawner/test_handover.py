@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fourfold.spawner.handover import ending, left_behind, remove
-from fourfold.spawner.request import PID_FILE, REPORT, Failed
+from fourfold.spawner.handover import Reported, ending, left_behind, remove, reported
+from fourfold.spawner.request import HOW_IT_ENDED, PID_FILE, REPORT, Failed
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,24 @@ def test_remove_follows_no_link(tmp_path: Path) -> None:
     folder.symlink_to(tmp_path / "kept")
     remove(str(folder))
     assert (tmp_path / "kept/file").exists()
+
+
+@pytest.mark.parametrize(
+    ("lines", "status", "told"),
+    [
+        ("booted\nstarted\nended exit 7\n", 0, Reported(7, None, False, "")),
+        ("booted\nstarted\nended signal 9 oom\n", 0, Reported(None, 9, True, "")),
+        ("booted\nstarted\nended signal 11\n", None, Reported(None, 11, False, "")),
+        ("ended exit 0\n", 9, Reported(0, None, False, "")),
+        ("booted\nstarted\n", 9, Reported(None, 9, False, "")),
+        ("booted\nstarted\n", None, Reported(None, None, False, "started; unknown")),
+        ("failed cannot mount /dev/vda: no such device\n", 0,
+         Reported(None, None, False, "failed cannot mount /dev/vda: no such device; 0")),
+        ("booted\nended exit 0 and more\n", 256, Reported(None, None, False, "ended exit 0 and more; 1")),
+        (None, 256, Reported(None, None, False, "nothing; 1")),
+    ],
+)  # fmt: skip
+def test_what_a_guest_reported(lines: str | None, status: int | None, told: Reported, tmp_path: Path) -> None:
+    if lines is not None:
+        (tmp_path / HOW_IT_ENDED).write_text(lines)
+    assert reported(str(tmp_path), status) == told
