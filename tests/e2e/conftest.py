@@ -17,10 +17,40 @@ PATTERNS = ("process", "container", "vm")
 CONFORMANCE = ("test_zero_loss", "test_faults", "test_failed_deploys", "test_neighbours", "test_health", "test_secrets")
 
 
+IN_EVERY_RUN = {
+    "test_zero_loss": ("test_rolling_deploy_and_rollback", "test_the_daemon_is_killed_and_started_again"),
+    "test_faults": ("test_the_spawner_is_killed", "test_both_daemon_and_spawner_are_killed"),
+    "test_failed_deploys": (
+        "test_the_old_version_serves_on[vm-crashes]",
+        "test_the_old_version_serves_on[vm-listens elsewhere]",
+        "test_the_old_version_serves_on[vm-takes too much memory]",
+    ),
+    "test_neighbours": ("test_a_memory_hog_is_killed_alone_and_named",),
+    "test_health": ("test_a_health_command_is_run_inside",),
+    "test_secrets": ("test_only_the_instance_has_it",),
+}
+"""Of the conformance suite, under pattern vm: without KVM a machine boots in seconds, so the others wait for
+`bin/test --all`."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/e2e" in str(item.path):
             item.add_marker("e2e")
+            if _pattern_of(item) == "vm" and not _is_in_every_run(item):
+                item.add_marker("full")
+
+
+def _pattern_of(item: pytest.Item) -> str:
+    if hasattr(item, "callspec") and "pattern" in item.callspec.params:
+        return str(item.callspec.params["pattern"])
+    wanted = item.get_closest_marker("patterns")
+    return str(wanted.args[0]) if wanted else ""
+
+
+def _is_in_every_run(item: pytest.Item) -> bool:
+    wanted = IN_EVERY_RUN.get(item.path.stem)
+    return wanted is None or any(name in (item.name, item.name.partition("[")[0]) for name in wanted)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -35,14 +65,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     wanted = metafunc.definition.get_closest_marker("patterns")
     everywhere = metafunc.module.__name__.rpartition(".")[2] in CONFORMANCE
     patterns = wanted.args if wanted else PATTERNS if everywhere else ("process",)
-    marked = [pytest.param(each, marks=_marks(metafunc, each)) for each in patterns]
+    marked = [pytest.param(each, marks=[] if each == "process" else [pytest.mark.containers]) for each in patterns]
     metafunc.parametrize("pattern", marked, indirect=True, scope="function")
-
-
-def _marks(metafunc: pytest.Metafunc, pattern: str) -> list[pytest.MarkDecorator]:
-    if pattern == "process":
-        return []
-    return [pytest.mark.containers]
 
 
 @pytest.fixture
@@ -56,25 +80,16 @@ def home(pattern: str, request: pytest.FixtureRequest) -> Iterator[Home]:
     made = Home(pattern=pattern)
     try:
         if pattern != "process":
-            made.take_images(request.getfixturevalue("machines" if pattern == "vm" else "images"))
+            made.take_images(request.getfixturevalue("images"))
         yield made
     finally:
         made.close()
 
 
 @pytest.fixture(scope="session")
-def images() -> Iterator[Path]:
-    """A folder with the base of the test service, made once."""
-    yield from _made("container")
-
-
-@pytest.fixture(scope="session")
-def machines() -> Iterator[Path]:
-    """The same, and what its virtual machines boot."""
-    yield from _made("vm")
-
-
-def _made(pattern: str) -> Iterator[Path]:
+def images(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A folder with what the test service stands on, made once: a base, and what its virtual machines boot."""
+    pattern = "vm" if any(_pattern_of(item) == "vm" for item in request.session.items) else "container"
     maker = Home(pattern=pattern)
     kept = Path(tempfile.mkdtemp(prefix="ff-images-"))
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -14,7 +15,7 @@ from tests.e2e.home import Home, free_port, web_file
 from tests.e2e.test_containers import CONNECT
 from tests.support.wait import until
 
-pytestmark = pytest.mark.patterns("vm")
+pytestmark = [pytest.mark.patterns("vm"), pytest.mark.containers]
 PYTHON = "/usr/bin/python3"
 
 
@@ -23,10 +24,16 @@ def inside(home: Home, script: str, *arguments: str, code: int | None = 0, insta
     return home.run("exec", "-a", "app", "web", *chosen, "--", PYTHON, "-c", script, *arguments, code=code).stdout
 
 
-@pytest.fixture
-def served(home: Home) -> Home:
-    home.run("up", "-f", str(home.app(web_file(home.port, VERSION="one"))))
-    return home
+@pytest.fixture(scope="module")
+def served(images: Path) -> Iterator[Home]:
+    """One for all that leave it as it was."""
+    home = Home(pattern="vm")
+    try:
+        home.take_images(images)
+        home.run("up", "-f", str(home.app(web_file(home.port, VERSION="one"))))
+        yield home
+    finally:
+        home.close()
 
 
 def test_what_it_is_from_inside(served: Home) -> None:
@@ -72,6 +79,7 @@ def test_it_reaches_services_and_nothing_else_of_this_host(served: Home) -> None
     served.run("scale", "-a", "app", "web=2")
     one, two = served.instances()
     inside(served, CONNECT.format(*two["address"].split(":")), code=1, instance=one["id"])
+    served.run("scale", "-a", "app", "web=1")
 
 
 def test_a_one_off_has_a_machine_of_its_own(served: Home) -> None:
