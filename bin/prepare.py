@@ -103,6 +103,13 @@ TEST = (
     Part(command("buildah"), "buildah"),
     Part(command("docker-registry"), "docker-registry"),
     Part(command("dockerd"), "docker.io"),
+    Part(command("mcopy"), "mtools"),
+    Part(command("syslinux"), "syslinux"),
+    Part(Path("/usr/lib/syslinux/mbr/gptmbr.bin").exists, "syslinux-common"),
+    Part(Path("/usr/lib/systemd/boot/efi/systemd-bootx64.efi").exists, "systemd-boot-efi"),
+    Part(command("qemu-img"), "qemu-utils"),
+    Part(command("qemu-system-x86_64"), "qemu-system-x86"),
+    Part(Path("/usr/share/OVMF/OVMF_CODE_4M.fd").exists, "ovmf"),
 )
 BENCH = (
     *DEMO,
