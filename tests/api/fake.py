@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
+from fourfold.build.disk.export import DiskImage
 from fourfold.build.oci.export import Archive
 from fourfold.control import views as v
 from fourfold.errors import NotFoundError
@@ -157,6 +158,8 @@ class FakeFacade:
         self.secret_values: dict[str, str] = {}
         self.waiting_for: str | None = None
         self.image_pieces: list[bytes] = []
+        self.breaks: Callable[[], Iterator[bytes]] | None = None
+        """What comes in place of `image_pieces`, whatever was promised."""
         self.pid = 811
         self.ended: Callable[[], object] = lambda: None
         """Called by shutdown."""
@@ -215,8 +218,8 @@ class FakeFacade:
         self._app(app)
         return self._operation(app, "down", [])
 
-    async def build(self, request: v.UpRequest) -> v.OperationView:
-        self._asked("build", request)
+    async def build(self, request: v.UpRequest, form: str | None = None) -> v.OperationView:
+        self._asked("build", request, *([form] if form else []))
         return self._operation(request.spec["app"], "build", request.services or [])
 
     async def artifact(self, request: v.UpRequest) -> v.ArtifactView:
@@ -233,7 +236,14 @@ class FakeFacade:
 
     async def image(self, request: v.UpRequest) -> Archive:
         self._asked("image", request)
-        return Archive("f" * 64, sum(map(len, self.image_pieces)), iter(self.image_pieces))
+        return Archive("f" * 64, sum(map(len, self.image_pieces)) + bool(self.breaks), self._pieces())
+
+    def _pieces(self) -> Iterator[bytes]:
+        return self.breaks() if self.breaks else iter(self.image_pieces)
+
+    async def disk(self, request: v.UpRequest, form: str) -> DiskImage:
+        self._asked("disk", request, form)
+        return DiskImage("ab" * 32, sum(map(len, self.image_pieces)) + bool(self.breaks), self._pieces())
 
     async def push(self, request: v.UpRequest, reference: str) -> v.ImageView:
         self._asked("push", request, reference)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
 import os
 import tarfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -78,7 +80,7 @@ def test_without_a_format_it_says_what_was_built(cli: Cli, server: Serving, app:
 def test_an_oci_folder(cli: Cli, server: Serving, app: Path, archive: bytes) -> None:
     result = cli("build", "catalog", "--as", "container", "--format", "oci")
     assert result.code == 0, result.err
-    assert result.out == f"wrote catalog-image: 986 KiB, sha256:{'f' * 64}\n"
+    assert result.out == f"wrote catalog-image: 990 KiB, sha256:{'f' * 64}\n"
     found = {path.relative_to(app / "catalog-image").as_posix() for path in (app / "catalog-image").rglob("*")}
     assert found == {*NAMES, "blobs", "blobs/sha256"}
     assert (app / "catalog-image" / NAMES[3]).read_bytes() == BLOB
@@ -126,6 +128,65 @@ def test_a_registry(cli: Cli, server: Serving, app: Path) -> None:
     assert asked(server, "push")[0][1] == "localhost:5000/shop/catalog:1"
 
 
+def test_a_disk(cli: Cli, server: Serving, app: Path) -> None:
+    file = app / "fourfold.yaml"
+    file.write_text(file.read_text().replace("run:", "secrets: [TOKEN, {KEY: {name: k, file: /run/secrets/k}}], run:"))
+    server.facade.happened = DONE
+    server.facade.image_pieces = [b"boots", bytes(100_000), b"end", bytes(70_000)]
+    content = b"".join(server.facade.image_pieces)
+    digest = f"sha256:{'ab' * 32}"
+    (app / "catalog.raw").write_bytes(b"an older one")
+    result = cli("build", "catalog", "--as", "vm", "--format", "raw")
+    assert result.code == 0, result.err
+    assert result.out == f"wrote catalog.raw: 166 KiB, {digest}\n"
+    assert "note: it holds no secrets; whoever runs it gives it TOKEN, /run/secrets/k\n" in result.err
+    assert "catalog: making a disk, format raw\n" in result.err
+    assert (app / "catalog.raw").read_bytes() == content
+    result = cli("build", "catalog", "--as", "vm", "--format", "qcow2", "--to", "x", "-o", "json")
+    assert json.loads(result.out) == {
+        "digest": digest, "size_bytes": len(content), "path": "x", "format": "qcow2",
+        "withheld": ["TOKEN", "/run/secrets/k"],
+    }  # fmt: skip
+    assert sorted(path.name for path in app.iterdir()) == ["catalog", "catalog.raw", "fourfold.yaml", "x"]
+    assert [arguments[1] for arguments in asked(server, "build")] == ["raw", "qcow2"]
+    assert [arguments[1] for arguments in asked(server, "disk")] == ["raw", "qcow2"]
+
+
+def test_a_folder_without_nameless_files(
+    cli: Cli, server: Serving, app: Path, archive: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as on NFS."""
+    opened = os.open
+
+    def refusing(path: str | Path, flags: int, *more: Any, **named: Any) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        return opened(path, flags, *more, **named)
+
+    monkeypatch.setattr(os, "open", refusing)
+    result = cli("build", "catalog", "--format", "docker-archive", "--to", "y")
+    assert result.code == 0, result.err
+    assert (app / "y").read_bytes() == archive
+    assert sorted(path.name for path in app.iterdir()) == ["catalog", "fourfold.yaml", "y"]
+
+
+@pytest.mark.parametrize("form", ["raw", "docker-archive"])
+def test_an_answer_that_breaks_off(cli: Cli, server: Serving, app: Path, form: str) -> None:
+    """Nothing half-made is left, and what was there before stays."""
+
+    def breaking() -> Iterator[bytes]:
+        yield b"boots"
+        raise OSError(errno.EIO, "the daemon's disk")
+
+    server.facade.happened = DONE
+    server.facade.breaks = breaking
+    (app / "y").write_bytes(b"an older one")
+    result = cli("build", "catalog", "--as", "vm", "--format", form, "--to", "y")
+    assert result.code == 1 and "the daemon went away while it answered" in result.err
+    assert (app / "y").read_bytes() == b"an older one"
+    assert sorted(path.name for path in app.iterdir()) == ["catalog", "fourfold.yaml", "y"]
+
+
 REFUSED = {
     ("nothing",): "cannot find nothing",
     ("catalog", "--format", "zip"): "cannot make an image in format 'zip'",
@@ -135,7 +196,9 @@ REFUSED = {
     ("catalog", "--format", "docker-archive", "--to", "catalog"): "it is a folder",
     ("catalog", "--format", "oci", "--to", "fourfold.yaml"): "it is no folder",
     ("catalog", "--format", "oci", "--to", "absent/x"): "is not there",
-    ("catalog", "--as", "vm"): "vm",
+    ("catalog", "--as", "lambda"): "lambda",
+    ("catalog", "--as", "vm", "--format", "qcow"): "did you mean qcow2?",
+    ("catalog", "--as", "vm", "--format", "raw", "--to", "catalog"): "it is a folder",
 }
 
 

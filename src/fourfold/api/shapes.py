@@ -72,6 +72,14 @@ class PushBody(Shape):
     reference: str = Field(min_length=1, max_length=500, description="HOST/NAME:TAG")
 
 
+class DiskBody(Shape):
+    """Which disk to make."""
+
+    request: UpRequest
+    """As for `up`, of one service of pattern vm."""
+    format: str = Field(max_length=20, description="raw, qcow2, vmdk, vdi, vhd or ova")
+
+
 class Offer(Shape):
     """What the daemon says to a source's manifest."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 
 from fourfold.cli import output
 from fourfold.cli.formats import count, size
@@ -11,13 +13,17 @@ from fourfold.cli.imagefile import STDOUT, check_place, write_image
 from fourfold.cli.moving import Pattern, moved
 from fourfold.cli.operation import see_through
 from fourfold.cli.options import Output
-from fourfold.cli.progress import Progress
+from fourfold.cli.progress import Progress, progress
 from fourfold.cli.session import Session
+from fourfold.cli.steps import Steps
 from fourfold.cli.upload import load_file, pack_all, request, send_all, sources
 from fourfold.control.views import ArtifactView, ImageView, OperationView, UpRequest
 from fourfold.errors import UserError
 
 REGISTRY = "registry:"
+IMAGES = ("oci", "docker-archive")
+DISKS = ("raw", "qcow2", "vmdk", "vdi", "vhd", "ova")
+NEXT = {"container": "oci, docker-archive or registry:…", "vm": f"{', '.join(DISKS[:-1])} or {DISKS[-1]}"}
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,8 @@ class Target:
     reference: str | None = None
     place: str = ""
     folder: bool = False
+    disk: str | None = None
+    """Its format, where the image is that of a machine's disk."""
 
 
 def target_of(form: str, to: str | None, service: str) -> Target:
@@ -37,12 +45,16 @@ def target_of(form: str, to: str | None, service: str) -> Target:
         if not (reference := form.removeprefix(REGISTRY)):
             raise UserError("cannot push: --format registry: names no image", "such as registry:localhost:5000/web:1")
         return Target(reference)
-    if form not in ("oci", "docker-archive"):
-        raise UserError(
-            f"cannot make an image in format {form!r}", "the formats are oci, docker-archive and registry:HOST/NAME:TAG"
-        )
-    place = to or (f"{service}-image" if form == "oci" else f"{service}.tar")
-    found = Target(place=place, folder=form == "oci" and place != STDOUT and not place.endswith(".tar"))
+    if form not in IMAGES + DISKS:
+        known = f"{', '.join(IMAGES)} and registry:HOST/NAME:TAG; of virtual machines {', '.join(DISKS)}"
+        near = get_close_matches(form.lower(), DISKS + IMAGES, 1)
+        hint = f"did you mean {near[0]}? The" if near else "the"
+        raise UserError(f"cannot make an image in format {form!r}", f"{hint} formats are {known}")
+    if form in DISKS:
+        found = Target(place=to or f"{service}.{form}", disk=form)
+    else:
+        place = to or (f"{service}-image" if form == "oci" else f"{service}.tar")
+        found = Target(place=place, folder=form == "oci" and place != STDOUT and not place.endswith(".tar"))
     check_place(found.place, found.folder)
     return found
 
@@ -51,7 +63,9 @@ def build(session: Session, service: str, pattern: Pattern | None, form: str | N
     """The exit code. Everything that can be refused without the daemon is refused before it is asked."""
     target = target_of(form, to, service) if form is not None else None
     if target is None and to is not None:
-        raise UserError("cannot use --to without --format: no image is made", "say --format oci or docker-archive")
+        raise UserError(
+            "cannot use --to without --format: no image is made", "say --format oci, docker-archive, qcow2 or another"
+        )
     if target is not None and not session.options.wait:
         raise UserError("cannot make an image with --detach: it is made of what was built", "leave --detach out")
     loaded = load_file(session)
@@ -63,7 +77,10 @@ def build(session: Session, service: str, pattern: Pattern | None, form: str | N
         packed = pack_all(loaded, wanted, session.paths, view)
         send_all(client, packed, view)
         bodies.append(moved(request(session, loaded, packed, [service]), pattern))
-        return client.post(OperationView, f"/v1/apps/{loaded.app.app}/build", bodies[0].model_dump(mode="json"))
+        path = f"/v1/apps/{loaded.app.app}/build"
+        if target is not None and target.disk is not None:
+            path += f"?format={target.disk}"
+        return client.post(OperationView, path, bodies[0].model_dump(mode="json"))
 
     following = session
     if session.options.json and session.options.wait:  # what it prints is one object: the result
@@ -75,6 +92,9 @@ def build(session: Session, service: str, pattern: Pattern | None, form: str | N
         _tell(session, bodies[0])
     elif target.reference is not None:
         _push(session, bodies[0], target.reference)
+    elif target.disk is not None:
+        uses = loaded.app.services[service].secrets
+        _take_disk(session, bodies[0], target, target.disk, [use.file or use.env for use in uses])
     else:
         _take(session, bodies[0], target)
     return 0
@@ -95,8 +115,8 @@ def _tell(session: Session, body: UpRequest) -> None:
         kernel, initrd, *disks = (size(each.size_bytes) for each in view.disks)
         output.data(f"  boots a kernel of {kernel}, an initial file system of {initrd}, disks of {' and '.join(disks)}")
     output.data(f"  digest {view.digest}")
-    if view.pattern == "container":
-        output.say("next: --format oci, docker-archive or registry:… makes an image of it", session.options)
+    if (formats := NEXT.get(view.pattern)) is not None:
+        output.say(f"next: --format {formats} makes an image of it", session.options)
 
 
 def _push(session: Session, body: UpRequest, reference: str) -> None:
@@ -117,6 +137,27 @@ def _take(session: Session, body: UpRequest, target: Target) -> None:
         write_image(counted.over(pieces), target.place, target.folder)
     if session.options.json and target.place != STDOUT:
         output.as_json({"digest": digest, "size_bytes": counted.size, "path": target.place})
+    elif target.place == STDOUT:
+        output.say(f"wrote {size(counted.size)}, {digest}", session.options)
+    else:
+        output.data(f"wrote {target.place}: {size(counted.size)}, {digest}")
+
+
+def _take_disk(session: Session, body: UpRequest, target: Target, form: str, withheld: list[str]) -> None:
+    """`withheld`: its secrets."""
+    counted = _Counted()
+    request = {"request": body.model_dump(mode="json"), "format": form}
+    services = body.services or []
+    with progress(Steps(dict.fromkeys(services)), session.options) as view:
+        view.working(services, f"making a disk, format {form}")
+        with session.client.download(f"/v1/apps/{body.spec['app']}/disk", request) as (headers, pieces):
+            digest = f"sha256:{base64.b64decode(headers['repr-digest'].split(':')[1]).hex()}"
+            write_image(counted.over(pieces), target.place, folder=False)
+    if withheld:
+        output.say(f"note: it holds no secrets; whoever runs it gives it {', '.join(withheld)}", session.options)
+    if session.options.json and target.place != STDOUT:
+        made = {"digest": digest, "size_bytes": counted.size, "path": target.place}
+        output.as_json({**made, "format": form, "withheld": withheld})
     elif target.place == STDOUT:
         output.say(f"wrote {size(counted.size)}, {digest}", session.options)
     else:

@@ -13,7 +13,8 @@ from typer.core import TyperCommand, TyperGroup
 from fourfold.cli import options as shared
 from fourfold.cli.table import COMMANDS, SECTIONS
 
-EPILOG = "Every command also takes -f -a -e -o -q -v -y --timeout --wait/--detach --no-color: see `fourfold --help`."
+SHARED = "-f -a -e -o -q -v -y --progress --timeout --wait/--detach --no-color"
+EPILOG = f"Every command also takes {SHARED}: see `fourfold --help`."
 
 
 class LazyGroup(TyperGroup):

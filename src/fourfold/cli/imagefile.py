@@ -1,10 +1,11 @@
-"""An image that comes as a tar, written where the user says: as that file, or as the folder that is in it.
+"""An image written where the user says: as that file, or as the folder that is in the tar.
 
-Written beside its place first and renamed at the end: what is there under its name is whole.
+Written without a name, or beside its place, and renamed at the end: what is there under its name is whole.
 """
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -13,7 +14,9 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from fourfold.errors import UserError, WorldError
 
@@ -51,28 +54,73 @@ def write_image(pieces: Iterator[bytes], place: str, folder: bool) -> None:
         if path.exists() and not (path.is_file() or path.is_dir()):  # a device or a pipe: it must stay what it is
             with path.open("wb") as file:
                 file.writelines(pieces)
-            return
-        staged = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
-        try:
-            new = staged / "new"
-            (_unpack if folder else _write)(pieces, new)
-            if folder and path.is_dir():
-                path.rmdir()
-            new.rename(path)
-        finally:
-            shutil.rmtree(staged)
+        elif folder:
+            _write_folder(pieces, path)
+        else:
+            _write_file(pieces, path)
     except OSError as error:
         raise WorldError(
             f"cannot write the image to {place}: {error.strerror}", "make room, or name another"
         ) from error
 
 
-def _write(pieces: Iterator[bytes], path: Path) -> None:
-    with path.open("wb") as file:
-        for piece in pieces:
-            file.write(piece)
-        file.flush()
-        os.fsync(file.fileno())
+def _write_folder(pieces: Iterator[bytes], path: Path) -> None:
+    staged = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+    try:
+        _unpack(pieces, staged / "new")
+        if path.is_dir():
+            path.rmdir()
+        (staged / "new").rename(path)
+    finally:
+        shutil.rmtree(staged)
+
+
+def _write_file(pieces: Iterator[bytes], path: Path) -> None:
+    """In the end it has the name `path`. Whoever is killed meanwhile leaves nothing, where the file system allows."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with _nameless(path) as file:
+            _fill(pieces, file)
+            if os.fstat(file.fileno()).st_nlink == 0:
+                name = f".{path.name}-{os.getpid()}"
+                os.link(f"/proc/self/fd/{file.fileno()}", name, src_dir_fd=folder, dst_dir_fd=folder)
+                os.replace(name, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def _nameless(path: Path) -> Iterator[BinaryIO]:
+    """A new file in the folder of `path`; where it must have a name, it gets that of `path` once it was written."""
+    try:
+        descriptor = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            raise
+    else:
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            yield file
+        return
+    staged = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+    try:
+        with (staged / "new").open("wb", buffering=0) as file:
+            yield file
+        (staged / "new").rename(path)
+    finally:
+        shutil.rmtree(staged)
+
+
+def _fill(pieces: Iterator[bytes], file: BinaryIO) -> None:
+    """Sparse where there is nothing but zeros."""
+    for piece in pieces:
+        if piece.count(0) == len(piece):
+            file.seek(len(piece), os.SEEK_CUR)
+            continue
+        view = memoryview(piece)
+        while view:
+            view = view[file.write(view) :]
+    file.truncate(file.tell())
+    os.fsync(file.fileno())
 
 
 def _unpack(pieces: Iterator[bytes], folder: Path) -> None:
@@ -84,6 +132,8 @@ def _unpack(pieces: Iterator[bytes], folder: Path) -> None:
                 raise WorldError(f"cannot understand the daemon's answer: {member.name!r} is in it")
             with content, (folder / member.name).open("xb") as file:
                 shutil.copyfileobj(content, file)
+    for _ in pieces:  # what fills up the last block counts too, however it came
+        pass
 
 
 class _Reader(io.RawIOBase):

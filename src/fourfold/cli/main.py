@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import NoReturn
 
 import typer
@@ -17,11 +19,21 @@ from fourfold.errors import FourfoldError, NotFoundError, WorldError
 from fourfold.paths import Paths
 
 INTERRUPTED = 130
+TERMINATED = 128 + signal.SIGTERM
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     _open_standard_streams()
-    sys.exit(run(argv))
+    told: list[int] = []
+    signal.signal(signal.SIGTERM, partial(_terminate, told))
+    code = run(argv)
+    sys.exit(TERMINATED if told and code == INTERRUPTED else code)
+
+
+def _terminate(told: list[int], number: int, frame: object) -> None:
+    """As CI servers end a job: what Ctrl-C would leave undone or clean up, this does too."""
+    told.append(number)
+    raise KeyboardInterrupt
 
 
 def _open_standard_streams() -> None:
@@ -36,7 +48,9 @@ def _open_standard_streams() -> None:
 
 
 def run(argv: Sequence[str] | None = None) -> int:
-    """0 done, 1 failed, 2 bad usage or bad input, 130 interrupted; `exec` and `run` pass the child's code through."""
+    """0 done, 1 failed, 2 bad usage or bad input, 130 interrupted, which `main` tells from SIGTERM (143).
+
+    `exec` and `run` pass the child's code through."""
     options = Options()
     argv = sys.argv[1:] if argv is None else argv
     try:
@@ -85,5 +99,5 @@ def _usage(error: TyperException, options: Options) -> int:
         return 2
     message = error.format_message().rstrip(".")
     path = context.command_path if context else "fourfold"
-    output.say_error(f"cannot run {path}: {message[:1].lower()}{message[1:]}", f"see: {path} --help", options)
+    output.say_error(f"cannot run {path}: {message[:1].lower()}{message[1:]}", f"see: {path} --help", options, 2)
     return error.exit_code

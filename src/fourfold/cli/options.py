@@ -17,6 +17,12 @@ class Output(StrEnum):
     json = "json"
 
 
+class Progressing(StrEnum):
+    auto = "auto"
+    lines = "lines"
+    json = "json"
+
+
 @dataclass
 class Options:
     """What they were set to; the one after the command's name wins."""
@@ -25,6 +31,7 @@ class Options:
     app: str | None = None
     env: str | None = None
     output: Output = Output.table
+    progress: Progressing = Progressing.auto
     quiet: bool = False
     verbose: bool = False
     yes: bool = False
@@ -68,6 +75,10 @@ def root(
     output: Annotated[
         Output | None,
         _option("FOURFOLD_OUTPUT", "--output", "-o", help="For people or for programs."),
+    ] = None,
+    progress: Annotated[
+        Progressing | None,
+        _option("FOURFOLD_PROGRESS", "--progress", help="Live on terminals, a line per event, or each as JSON."),
     ] = None,
     quiet: Annotated[bool | None, typer.Option("--quiet", "-q", help="No progress, only results and errors.")] = None,
     verbose: Annotated[bool | None, typer.Option("--verbose", "-v", help="Tracebacks, and more detail.")] = None,

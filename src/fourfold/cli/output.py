@@ -7,11 +7,11 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 from fourfold.cli.formats import count
-from fourfold.cli.options import Options
+from fourfold.cli.options import Options, Progressing
 from fourfold.errors import FourfoldError, SpecError
 
 _CODES = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36, "dim": 2, "bold": 1}
@@ -47,14 +47,27 @@ def _plain(value: Any) -> Any:
     return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
 
 
+def json_line(value: Mapping[str, Any]) -> None:
+    """Progress for programs, on stderr."""
+    print(json.dumps(value, ensure_ascii=False), file=sys.stderr, flush=True)
+
+
 def say(text: str, options: Options) -> None:
     """A message, on stderr; --quiet silences it."""
-    if not options.quiet:
+    if options.quiet:
+        return
+    if options.progress is Progressing.json:
+        json_line({"kind": "note", "message": text.removeprefix("note: ")})
+    else:
         print(text, file=sys.stderr, flush=True)
 
 
-def say_error(what: str, hint: str | None, options: Options) -> None:
+def say_error(what: str, hint: str | None, options: Options, code: int = 1, problems: Sequence[object] = ()) -> None:
+    """`code`: the exit code that comes of it."""
     sys.stdout.flush()
+    if options.progress is Progressing.json:
+        said = {"kind": "error", "message": what, "hint": hint, "exit_code": code}
+        return json_line({**said, **({"problems": [str(each) for each in problems]} if problems else {})})
     print(paint("error: ", "red", options, sys.stderr) + what, file=sys.stderr)
     if hint:
         print(paint("hint: ", "cyan", options, sys.stderr) + hint, file=sys.stderr)
@@ -65,11 +78,12 @@ def error(problem: FourfoldError, options: Options) -> None:
     """One sentence and what to do; a refused file's problems one per line."""
     if isinstance(problem, SpecError):
         files = ", ".join(dict.fromkeys(line.file for line in problem.problems if line.file)) or "the service file"
-        say_error(f"cannot use {files}: {count(len(problem.problems), 'problem')}", None, options)
-        for line in problem.problems:
+        what = f"cannot use {files}: {count(len(problem.problems), 'problem')}"
+        say_error(what, None, options, problem.exit_code, problem.problems)
+        for line in problem.problems if options.progress is not Progressing.json else ():
             print(f"  {line}", file=sys.stderr)
     else:
-        say_error(problem.what, problem.hint, options)
+        say_error(problem.what, problem.hint, options, problem.exit_code)
     if options.verbose:
         traceback.print_exception(problem)
 

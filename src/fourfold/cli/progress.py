@@ -7,7 +7,8 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Self
 
-from fourfold.cli.options import Options
+from fourfold.cli.options import Options, Progressing
+from fourfold.cli.output import json_line
 from fourfold.cli.steps import State, Step, Steps, brief
 from fourfold.control.views import EventView
 
@@ -24,7 +25,10 @@ FRAMES_PER_SECOND = 12
 def progress(steps: Steps, options: Options) -> Progress:
     if options.quiet:
         return Progress(steps)
-    return Live(steps, options) if sys.stderr.isatty() else Lines(steps)
+    if options.progress is Progressing.json:
+        return JsonLines(steps)
+    live = options.progress is Progressing.auto and sys.stderr.isatty()
+    return Live(steps, options) if live else Lines(steps)
 
 
 class Progress:
@@ -73,6 +77,22 @@ class Lines(Progress):
     def notice(self, text: str) -> None:
         super().notice(text)
         print(text, file=sys.stderr, flush=True)
+
+
+class JsonLines(Progress):
+    """For programs that follow: an object per line. Events are those of `fourfold events -o json`."""
+
+    def event(self, event: EventView) -> None:
+        super().event(event)
+        json_line(event.model_dump(mode="json"))
+
+    def working(self, services: list[str], text: str) -> None:
+        super().working(services, text)
+        json_line({"kind": "working", "services": services, "message": text})
+
+    def notice(self, text: str) -> None:
+        super().notice(text)
+        json_line({"kind": "waiting", "message": text})
 
 
 class Live(Progress):

@@ -45,6 +45,7 @@ from fourfold.supervise.attach import Attached
 from fourfold.supervise.model import LogLine
 
 if TYPE_CHECKING:
+    from fourfold.build.disk.export import DiskImage
     from fourfold.build.oci.export import Archive
     from fourfold.control.imaging import Imaging
 
@@ -150,14 +151,17 @@ class Control:
 
     # -- builds ---------------------------------------------------------------------------------------------------
 
-    async def build(self, request: v.UpRequest) -> v.OperationView:
-        return await self._imaging.build(request)
+    async def build(self, request: v.UpRequest, form: str | None = None) -> v.OperationView:
+        return await self._imaging.build(request, form)
 
     async def artifact(self, request: v.UpRequest) -> v.ArtifactView:
         return await self._imaging.artifact(request)
 
     async def image(self, request: v.UpRequest) -> Archive:
         return await self._imaging.image(request)
+
+    async def disk(self, request: v.UpRequest, form: str) -> DiskImage:
+        return await self._imaging.disk(request, form)
 
     async def push(self, request: v.UpRequest, reference: str) -> v.ImageView:
         return await self._imaging.push(request, reference)

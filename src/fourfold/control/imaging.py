@@ -1,23 +1,30 @@
-"""`build`: what a service is built into, without deploying it, and that as an image for elsewhere."""
+"""`build`: what a service is built into, without deploying it, and that as an image or a disk for elsewhere."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import tempfile
 from functools import partial
 from pathlib import Path
 
 from fourfold.build.build import BuildRequest
+from fourfold.build.disk.export import DiskImage, Hardware
+from fourfold.build.disk.exporter import DiskExporter
 from fourfold.build.oci import transport
 from fourfold.build.oci.compose import Composed
-from fourfold.build.oci.export import Archive, Exporter, archive, write_layout
+from fourfold.build.oci.export import Archive, Exporter, archive, run_of, write_layout
 from fourfold.control import views as v
 from fourfold.control.changes import overrides_for
 from fourfold.control.checks import chosen, read_app
+from fourfold.control.containers import read_file
 from fourfold.control.operations import Operation
 from fourfold.control.parts import Parts
 from fourfold.control.wishes import check_overrides, located, source_of
 from fourfold.errors import UserError
+from fourfold.launch.exported import Program, entries
+from fourfold.launch.qemu import configuration
+from fourfold.launch.vm import machine_memory
 from fourfold.spec.model import App
 from fourfold.store import trees
 from fourfold.store.artifacts import Artifact
@@ -34,20 +41,28 @@ class Imaging:
         self._images = Images(parts.paths)
         self._stored = Disks(parts.paths)
         self._exporter = Exporter(self._images, CompressedLayers(parts.paths), parts.paths.work)
+        self._disks = DiskExporter(parts.paths, parts.builder.machines)
 
-    async def build(self, request: v.UpRequest) -> v.OperationView:
-        """Raises UserError for what cannot be built here; nothing has changed then."""
+    async def build(self, request: v.UpRequest, form: str | None = None) -> v.OperationView:
+        """With what a disk in the format `form` needs besides. Raises UserError for what cannot be built here; nothing
+        has changed then."""
         requests = self._requests(request)
+        if form is not None:
+            self._require_machines(requests)
+            await asyncio.to_thread(self._disks.require, form)
         for each in requests:
             await self._parts.builder.plan(each)
         names = [each.service for each in requests]
         return self._parts.operations.submit(
-            requests[0].app, "build", request.actor, names, partial(self._work, requests)
+            requests[0].app, "build", request.actor, names, partial(self._work, requests, form)
         )
 
-    async def _work(self, requests: list[BuildRequest], operation: Operation) -> None:
+    async def _work(self, requests: list[BuildRequest], form: str | None, operation: Operation) -> None:
         with self._parts.building.holding(each.source for each in requests):
             await self._parts.building.build(operation, requests)
+            if form is not None:
+                tag = {"service": requests[0].service, **operation.tag()}
+                await self._disks.boot(form, lambda line: self._parts.bus.emit("build.log", line, **tag))
 
     async def artifact(self, request: v.UpRequest) -> v.ArtifactView:
         """What `build` made, or makes now."""
@@ -84,6 +99,35 @@ class Imaging:
         finally:
             await asyncio.shield(asyncio.to_thread(trees.remove, folder))
         return v.ImageView(digest=f"sha256:{image.digest}", size_bytes=image.size, reference=reference)
+
+    async def disk(self, request: v.UpRequest, form: str) -> DiskImage:
+        """In one of the formats of `build.disk.export`."""
+        wanted = self._one(request)
+        self._require_machines([wanted])
+        await asyncio.to_thread(self._disks.require, form)
+        made: Artifact = await self._parts.builder.build(wanted, _no_log)
+        config = await asyncio.to_thread(self._told, made, wanted)
+        cpus = max(1, math.ceil(wanted.spec.resources.cpu or 1))
+        hardware = Hardware(f"{wanted.app}-{wanted.service}", machine_memory(wanted.spec), cpus)
+        return await self._disks.image(made, form, config, hardware)
+
+    def _told(self, made: Artifact, wanted: BuildRequest) -> bytes:
+        """What the guest of a disk is told."""
+        assert made.image is not None
+        run = run_of(made, made.image, wanted.spec, {"app": wanted.app, "service": wanted.service})
+        program = Program(run.entrypoint, run.env, run.cwd, run.user, run.stop_signal or wanted.spec.stop.signal)
+        layers = [self._images.folder(digest) for digest in made.image.layers]
+        passwd, group = (read_file(layers, "etc", name) for name in ("passwd", "group"))
+        said = entries(program, wanted.spec, wanted.service, passwd, group)
+        return configuration(said).encode(errors="surrogateescape")
+
+    @staticmethod
+    def _require_machines(requests: list[BuildRequest]) -> None:
+        for each in requests:
+            if each.pattern != "vm":
+                raise UserError(
+                    f"cannot make a disk of {each.service}: it is built for pattern {each.pattern}", "say --as vm"
+                )
 
     async def _compose(self, request: v.UpRequest) -> Composed:
         wanted = self._one(request)

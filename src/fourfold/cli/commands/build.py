@@ -15,7 +15,12 @@ def command(
     service: Annotated[str, typer.Argument(metavar="SERVICE")],
     pattern: Annotated[Pattern | None, typer.Option("--as", help="The pattern to build for.")] = None,
     form: Annotated[
-        str | None, typer.Option("--format", metavar="FORMAT", help="oci, docker-archive, or registry:HOST/NAME:TAG.")
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="oci, docker-archive, registry:HOST/NAME:TAG; raw, qcow2, vmdk, vdi, vhd, ova.",
+        ),
     ] = None,
     to: Annotated[
         str | None, typer.Option("--to", metavar="PATH", help="File or folder for the image; - is standard output.")
@@ -23,8 +28,9 @@ def command(
 ) -> int:
     """Build a service without deploying it; with --format, make an image of it.
 
-    Without --format it says what was built and how large it is. An image has the base, dependencies and application in
-    layers of their own; the same source gives the same image, wherever and whenever it is built. It holds no secrets.
+    Without --format it says what was built and how large it is. A container's image has the base, dependencies and
+    application in layers of their own; a virtual machine's boots with BIOS and UEFI. The same source gives the same
+    image, wherever and whenever it is built. It holds no secrets.
     """
     from fourfold.cli.building import build
 
