@@ -168,13 +168,11 @@ class Home:
         return self.state / "images"
 
     def take_images(self, kept: Path) -> None:
-        """Of another home, without copying what is in them: what `PARTS` names."""
+        """Of another home, without copying what is in them: what `PARTS` names. Owners stay."""
         self.state.mkdir(parents=True, exist_ok=True)
         for part in kept.iterdir():
-            if part.is_dir():
-                shutil.copytree(part, self.state / part.name, symlinks=True, copy_function=os.link)
-            else:
-                shutil.copy(part, self.state)
+            how = "-al" if part.is_dir() else "-a"
+            subprocess.run(["cp", how, part, self.state / part.name], check=True)
 
     def daemon_log(self) -> str:
         log = self.home / "state" / "daemon.log"
