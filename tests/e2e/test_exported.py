@@ -49,7 +49,9 @@ def bake(baker: tuple[Home, Path], form: str, to: Path, code: int = 0) -> subpro
 
 
 @contextmanager
-def running(disk: Path, form: str, bios: bool, bus: str = "virtio", card: str = "virtio-net-pci") -> Iterator[str]:
+def running(
+    disk: Path, form: str, bios: bool, *extra: str, bus: str = "virtio", card: str = "virtio-net-pci"
+) -> Iterator[str]:
     """Under QEMU alone, as anybody would start it; gives the address of its service."""
     port = free_port()
     console = disk.with_suffix(".console")
@@ -59,6 +61,7 @@ def running(disk: Path, form: str, bios: bool, bus: str = "virtio", card: str = 
         *("-nodefaults", "-display", "none", "-no-reboot", "-serial", f"file:{console}"),
         *("-drive", f"file={disk},format={form},if={bus},snapshot=on"),
         *("-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{port}-:8080", "-device", f"{card},netdev=net"),
+        *extra,
     ]
     machine = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
@@ -81,16 +84,19 @@ def running(disk: Path, form: str, bios: bool, bus: str = "virtio", card: str = 
 def test_raw_boots_with_a_bios(baker: tuple[Home, Path], tmp_path: Path) -> None:
     said = bake(baker, "raw", tmp_path / "web.raw")
     assert "note: it holds no secrets; whoever runs it gives it PASSWORD" in said.stderr
-    with running(tmp_path / "web.raw", "raw", bios=True) as url:
+    (tmp_path / "secret").write_text("fourfold:env=PASSWORD=hunter2-hunter2")
+    given = ("-smbios", f"type=11,path={tmp_path}/secret,value=fourfold:env=GREETING=hi,value=another")
+    with running(tmp_path / "web.raw", "raw", True, *given) as url:
         environment = httpx.get(f"{url}/env", timeout=15).json()
-    assert environment["GREETING"] == "hello" and environment["PORT"] == "8080"
-    assert "PASSWORD" not in environment
+    assert environment["PORT"] == "8080"
+    assert environment["GREETING"] == "hi" and environment["PASSWORD"] == "hunter2-hunter2"
 
 
 def test_qcow2_boots_with_uefi(baker: tuple[Home, Path], tmp_path: Path) -> None:
     bake(baker, "qcow2", tmp_path / "web.qcow2")
     with running(tmp_path / "web.qcow2", "qcow2", bios=False) as url:
-        assert httpx.get(url, timeout=15).status_code == 200
+        environment = httpx.get(f"{url}/env", timeout=15).json()
+    assert environment["GREETING"] == "hello" and "PASSWORD" not in environment
 
 
 @pytest.mark.full

@@ -52,11 +52,11 @@ def test_its_files() -> None:
     assert ":65534:" in files["/etc/group"]
 
 
-def test_no_secret_and_no_name_of_one() -> None:
-    said = str(
-        entries(WEB, service(secrets=["PASSWORD", {"KEY": {"name": "k", "file": "/run/secrets/k"}}]), "w", "", "")
-    )
-    assert "PASSWORD" not in said and "KEY" not in said and "/run/secrets" not in said
+def test_of_secrets_only_where_their_files_belong() -> None:
+    spec = service(secrets=["PASSWORD", {"KEY": {"name": "k", "file": "/run/secrets/key.pem"}}])
+    found = entries(WEB, spec, "w", "", "")
+    assert ("env", "KEY=/run/secrets/key.pem") in found
+    assert "PASSWORD" not in str(found) and str(found).count("key.pem") == 1
 
 
 @pytest.mark.parametrize(("base", "init"), [("minimal", False), ("debian", True), ("docker://x", False)])

@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "disks.h"
+#include "given.h"
 #include "report.h"
 #include "say.h"
 #include "text.h"
@@ -91,7 +92,7 @@ static void say_unknown(void)
     }
 }
 
-/* Takes the entries from the disk whose first block is in `first`. */
+/* Takes the entries from the disk whose first block is in `first`, behind those that win over them. */
 static void take(void)
 {
     char digits[DIGITS + 1];
@@ -104,7 +105,8 @@ static void take(void)
         fail("fourfold-config begins with something else");
     size_t whole = (HEADER + (size_t)size + BLOCK - 1) / BLOCK * BLOCK;
     char *disk = aligned_alloc(BLOCK, whole);
-    char *text = malloc((size_t)size + 1);
+    struct entries given = given_read();
+    char *text = malloc(given.size + (size_t)size + 1);
     if (!disk || !text)
         fail("no memory for a configuration of %llu bytes", size);
     size_t there = 0;
@@ -115,14 +117,18 @@ static void take(void)
     }
     if (there < HEADER + size)
         fail("fourfold-config ends early");
-    memcpy(text, disk + HEADER, size);
-    text[size] = 0;
+    memcpy(text, given.text ? given.text : "", given.size);
+    memcpy(text + given.size, disk + HEADER, size);
+    text[given.size + size] = 0;
     explicit_bzero(disk, whole);
     free(disk);
+    if (given.text)
+        explicit_bzero(given.text, given.size);
+    free(given.text);
     if (entries.text)
         explicit_bzero(entries.text, entries.size);
     free(entries.text);
-    entries = (struct entries){text, (size_t)size};
+    entries = (struct entries){text, given.size + (size_t)size};
     if (!entries_valid(&entries))
         fail("fourfold-config holds something else than KEY=VALUE");
     say_unknown();

@@ -37,7 +37,7 @@ def entries(program: Program, service: Service, name: str, passwd: str, group: s
     """
     who = account(program.user or "0", passwd or ROOT_PASSWD, group or ROOT_GROUP)
     passwd, group = named(who.user, passwd or ROOT_PASSWD, group or ROOT_GROUP)
-    env = {"HOME": who.user.home, **program.env}
+    env = {"HOME": who.user.home, **program.env, **{use.env: use.file for use in service.secrets if use.file}}
     files = {
         "/etc/hostname": f"{name}\n",
         "/etc/hosts": f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{name}\n",
