@@ -42,7 +42,7 @@ def test_an_ordinary_one() -> None:
         "no-user-config",
         "display none",
         "no-reboot",
-        "sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+        "sandbox on,obsolete=deny,resourcecontrol=deny,elevateprivileges=deny,spawn=deny",
         "kernel kernel",
         "initrd initrd",
         "append console=ttyS0 quiet panic=-1",
@@ -95,8 +95,17 @@ def test_what_a_machine_asks_for(changes: dict[str, object], wanted: list[str]) 
 
 def test_without_root_it_has_a_port_of_this_host_and_reaches_nothing() -> None:
     got = command(replace(MACHINE, forward=Forward(20013, 8080)), bridge=None)
-    assert "-netdev user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:20013-:8080" in got
+    assert ",restrict=on,hostfwd=tcp:127.0.0.1:20013-:8080 -device" in got and "spawn=deny" in got
     assert "fd=3,server=on" in got and "/proc/self/fd/5" in got, "no tap, so all others come one earlier"
+
+
+def test_without_root_a_program_passes_on_what_is_sent_to_other_services() -> None:
+    got = command(replace(MACHINE, forward=Forward(20013, 8080), services=(21000, 21001)), bridge=None)
+    assert (
+        "restrict=on,hostfwd=tcp:127.0.0.1:20013-:8080,guestfwd=tcp:10.0.2.2:21000-cmd:./relay 21000,"
+        "guestfwd=tcp:10.0.2.2:21001-cmd:./relay 21001 "
+    ) in got
+    assert "-sandbox on,obsolete=deny,resourcecontrol=deny " in got, "a filter that lets it start programs"
 
 
 def test_a_clone_reads_its_state_from_a_descriptor_too() -> None:
@@ -104,9 +113,9 @@ def test_a_clone_reads_its_state_from_a_descriptor_too() -> None:
     assert plugs.opened[-1] == ("read", "/templates/t/state") and plugs.number(*plugs.opened[-1]) == 6
 
 
-def test_the_configuration_fills_whole_sectors() -> None:
+def test_the_configuration_fills_whole_blocks() -> None:
     text = qemu.configuration([("hostname", "x"), ("env", "A=ü\udcff"), ("env", "B=")])
     raw = text.encode(errors="surrogateescape")
     head, _, rest = raw.partition(b"\n")
-    assert head == b"FOURFOLD GUEST 1 0000000028" and len(raw) == 512
+    assert head == b"FOURFOLD GUEST 1 0000000028" and len(raw) == 4096
     assert rest[:28] == "hostname=x\0env=A=ü".encode() + b"\xff\0env=B=\0" and not rest[28:].strip(b"\0")

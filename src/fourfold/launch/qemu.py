@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from fourfold.launch import template
 from fourfold.launch.model import Bridge, Forward, Machine
 
 PROGRAM = "qemu-system-x86_64"
@@ -25,11 +26,18 @@ DISK_NAME = "fourfold-{}"
 CONFIG_NAME = "fourfold-config"
 CONSOLE, OUTPUT, REPORT_PORT, CONTROL_PORT = "ttyS0", "fourfold.output", "fourfold.report", "fourfold.control"
 _MIB = 1024 * 1024
-_SECTOR = 512
+_BLOCK = 4096
+"""Bytes of the configuration are multiples of it: the guest of a template takes the disk for one of that size."""
 _FIRST = 3
 """Number of the first descriptor that is not a standard stream."""
 _LOG = 1
-_SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+_SANDBOX = "on,obsolete=deny,resourcecontrol=deny"
+_ALONE = ",elevateprivileges=deny,spawn=deny"
+"""Of one that starts no program. Children of another could not even call setsid(2), which glib has them do."""
+USER_ADDRESS, USER_GATEWAY = "10.0.2.15/24", "10.0.2.2"
+"""Without a bridge. The gateway is nobody there but in `guestfwd`; QEMU's own host and name server are moved away."""
+_USER_NETWORK = "user,id=net,net=10.0.2.0/24,host=10.0.2.254,dns=10.0.2.253,restrict=on"
+RELAY = "relay"
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ class Plugs:
 def plugs(machine: Machine, bridge: Bridge | None, report: str) -> Plugs:
     """`report`: the file in the start's folder that the guest reports to."""
     tap = (("tap", ""),) if bridge is not None else ()
-    state = (("read", f"{machine.template}/state"),) if machine.template is not None else ()
+    state = (("read", f"{machine.template}/{template.STATE}"),) if machine.template is not None else ()
     return Plugs((*tap, ("listen", CONTROL), ("listen", QMP), ("append", report), *state))
 
 
@@ -57,12 +65,13 @@ def command(machine: Machine, name: str, mac: str, open: Plugs) -> tuple[str, ..
         *("-name", name.replace(",", ",,")),
         *_machine(machine),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
-        *("-sandbox", _SANDBOX),
+        *("-sandbox", _SANDBOX if open.number("tap") is None and machine.services else _SANDBOX + _ALONE),
         *("-kernel", KERNEL, "-initrd", INITRD, "-append", " ".join((f"console={CONSOLE}", *machine.parameters))),
         *_disks(machine),
         *_network(machine, mac, open),
         *_ports(machine, open),
         *_shares(machine),
+        *template.incoming(machine),
     )
 
 
@@ -80,7 +89,9 @@ def _machine(machine: Machine) -> tuple[str, ...]:
 
 
 def memory_backend(machine: Machine) -> tuple[bool, tuple[str, ...]]:
-    """-> whether its memory is an object `ram`, and the option that makes it: virtio-fs needs it to be shared."""
+    """-> whether its memory is an object `ram`, and the option that makes it: templates and virtio-fs need it."""
+    if option := template.memory(machine):
+        return True, option
     if not machine.shares:
         return False, ()
     return True, ("-object", f"memory-backend-memfd,id=ram,size={machine.memory // _MIB}M,share=on")
@@ -107,9 +118,11 @@ def _network(machine: Machine, mac: str, open: Plugs) -> tuple[str, ...]:
 
 
 def _user_network(forward: Forward | None, services: Sequence[int]) -> str:
-    """From it nothing is reached: unrestricted, a guest could read what listens on the host's own loopback."""
+    """From it only `services` are reached: unrestricted, a guest could read what listens on the host's own loopback."""
     at = f",hostfwd=tcp:127.0.0.1:{forward.host_port}-:{forward.port}" if forward is not None else ""
-    return f"user,id=net,restrict=on{at}"
+    # `-tcp:` in place of `-cmd:` hangs (libslirp 4.7).
+    there = "".join(f",guestfwd=tcp:{USER_GATEWAY}:{port}-cmd:./{RELAY} {port}" for port in services)
+    return f"{_USER_NETWORK}{at}{there}"
 
 
 def _ports(machine: Machine, open: Plugs) -> Iterable[str]:
@@ -151,11 +164,11 @@ HEADER = "FOURFOLD GUEST 1 {:010d}\n"
 
 
 def configuration(entries: Iterable[tuple[str, str]]) -> str:
-    """What the guest reads, as guest/README.md has it, filled up to whole sectors.
+    """What the guest reads, as guest/README.md has it, filled up to whole blocks.
 
     Bytes that are no text are those of `surrogateescape`; values hold no NUL.
     """
     body = "".join(f"{key}={value}\0" for key, value in entries)
     size = len(body.encode(errors="surrogateescape"))
     text = HEADER.format(size) + body
-    return text + "\0" * (-(len(HEADER.format(size)) + size) % _SECTOR)
+    return text + "\0" * (-(len(HEADER.format(size)) + size) % _BLOCK)

@@ -1,0 +1,112 @@
+"""Templates of machines: what must be the same for one to go on from another's memory, and how QEMU is told. Pure.
+
+A template is made by booting a machine whose memory is a shared mapping of a file, and whose configuration disk is
+empty: the guest waits for it. Its devices' state is then written to another file (QMP `migrate`, with the capability
+`x-ignore-shared`, without the memory). A clone maps the memory privately, copy-on-write, and takes the state in; then
+its guest sees the configuration, and becomes what that says. What a clone's QEMU is to be told is in a FIFO before it
+is started, so that nobody has to talk to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from fourfold.errors import UserError
+from fourfold.launch.model import Launch, Machine
+from fourfold.spec.model import Service
+
+MEMORY, STATE, EMPTY = "memory", "state", "empty"
+"""Files of a template: `empty` is the configuration disk that it waits at."""
+EMPTY_BYTES = 1 << 20
+"""Size of that disk, and so the most that a clone is told: a guest keeps the sizes of disks that it has seen."""
+CLONE = "clone"
+"""In QEMU's folder: the FIFOs `clone.in` and `clone.out`."""
+_FORMAT = 1
+_OF_ONE = ("guest", "forward", "services", "relay", "template", "kept")
+"""What differs between machines that may go on from the same template."""
+_NAMES_ONE = ("FOURFOLD_INSTANCE",)
+
+
+def key(launch: Launch, host: str, ready: bool) -> str:
+    """SHA-256 of all that a template and its clones must share.
+
+    `host`: QEMU's version, and of the processor what its guests see. `ready`: the service runs in it already, so that
+    its command and environment count too, but for the name of its instance.
+    """
+    machine = launch.machine
+    assert machine is not None
+    shared: dict[str, Any] = {
+        "format": _FORMAT,
+        "host": host,
+        "machine": {name: value for name, value in asdict(machine).items() if name not in _OF_ONE},
+        "network": isinstance(launch.network, str),
+    }
+    if ready:
+        env = {name: value for name, value in launch.env.items() if name not in _NAMES_ONE}
+        shared["program"] = [launch.argv, sorted(env.items()), launch.cwd, asdict(launch.limits)]
+    return hashlib.sha256(json.dumps(shared, sort_keys=True, default=repr).encode()).hexdigest()
+
+
+def can_have(machine: Machine) -> bool:
+    """Whether it may go on from a template: folders of the host that are shared are not part of a state."""
+    return not machine.shares
+
+
+def refuse_impossible(service: Service) -> None:
+    """`ready` with secrets: they would lie on the disk, in the memory of the template. UserError."""
+    if service.vm.template == "ready" and service.secrets:
+        raise UserError(
+            "cannot keep a template of the ready service: its memory, with its secrets, would be on the disk",
+            "set `template: boot` in its `vm` block: secrets then come after the restore",
+        )
+
+
+def memory(machine: Machine) -> tuple[str, ...]:
+    """The option that makes the object `ram`, where the memory is a file."""
+    if machine.template is None and machine.kept is None:
+        return ()
+    share = "on" if machine.kept is not None else "off"
+    return (
+        "-object",
+        f"memory-backend-file,id=ram,size={machine.memory >> 20}M,mem-path={MEMORY},share={share}",
+    )
+
+
+def incoming(machine: Machine) -> tuple[str, ...]:
+    """A clone waits for its state, of which it hears from the FIFO."""
+    if machine.template is None:
+        return ()
+    return ("-incoming", "defer", "-chardev", f"pipe,id={CLONE},path={CLONE}", "-mon", f"chardev={CLONE},mode=control")
+
+
+def binds(machine: Machine) -> dict[str, str]:
+    """Name in QEMU's folder -> file of a template."""
+    if machine.kept is not None:
+        return {MEMORY: f"{machine.kept}/{MEMORY}"}
+    return {MEMORY: f"{machine.template}/{MEMORY}"} if machine.template is not None else {}
+
+
+def fifos(machine: Machine, state: int | None) -> dict[str, str]:
+    """Name in QEMU's folder -> what is in it. `state`: the descriptor under which a clone has the template's."""
+    if machine.template is None:
+        return {}
+    said = "".join(f"{json.dumps(each)}\n" for each in (*_prepared(), _command("migrate-incoming", uri=f"fd:{state}")))
+    return {f"{CLONE}.in": said, f"{CLONE}.out": ""}
+
+
+def keeping(name: str) -> Iterable[Mapping[str, Any]]:
+    """What the template's QEMU is told once it waits; `name` is that of the descriptor to write the state to."""
+    return (*_prepared()[1:], _command("migrate", uri=f"fd:{name}"))
+
+
+def _prepared() -> tuple[Mapping[str, Any], ...]:
+    capability = {"capability": "x-ignore-shared", "state": True}
+    return _command("qmp_capabilities"), _command("migrate-set-capabilities", capabilities=[capability])
+
+
+def _command(name: str, **arguments: Any) -> Mapping[str, Any]:
+    return {"execute": name, "arguments": arguments}
