@@ -35,7 +35,8 @@ void loop_timer(struct watch *timer, void (*handler)(struct watch *, uint32_t), 
     timer->fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (timer->fd < 0 || timerfd_settime(timer->fd, 0, &times, NULL) < 0)
         fail("no timer: %s", strerror(errno));
-    loop_watch(timer, EPOLLIN | EPOLLET); /* edge: its count need not be read */
+    timer->is_timer = true;
+    loop_watch(timer, EPOLLIN);
 }
 
 void loop_timer_stop(struct watch *timer)
@@ -55,6 +56,9 @@ void loop_run(void)
             fail("the event loop broke: %s", strerror(errno));
         if (count == 1) {
             struct watch *watch = event.data.ptr;
+            uint64_t times; /* the kernel starts a timer that repeats again when this is read */
+            if (watch->is_timer && read(watch->fd, &times, sizeof times) < 0)
+                continue;
             watch->handler(watch, event.events);
         }
     }

@@ -1,6 +1,7 @@
 /* The one event loop: whoever waits for a descriptor registers a watch. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 
@@ -8,6 +9,7 @@ struct watch {
     int fd;
     void (*handler)(struct watch *watch, uint32_t events);
     uint32_t events; /* those it is registered for; 0: it is not registered */
+    bool is_timer;
 };
 
 /* Waits for `events` on it from now on; none: no longer. The watch must live as long as it is registered. */
