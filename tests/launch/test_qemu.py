@@ -100,10 +100,12 @@ def test_without_root_it_has_a_port_of_this_host_and_reaches_nothing() -> None:
 
 
 def test_without_root_a_program_passes_on_what_is_sent_to_other_services() -> None:
-    got = command(replace(MACHINE, forward=Forward(20013, 8080), services=(21000, 21001)), bridge=None)
+    got = command(
+        replace(MACHINE, forward=Forward(20013, 8080), services=(21000, 21001), relay=("/a b/relay", "-x")), bridge=None
+    )
     assert (
-        "restrict=on,hostfwd=tcp:127.0.0.1:20013-:8080,guestfwd=tcp:10.0.2.2:21000-cmd:./relay 21000,"
-        "guestfwd=tcp:10.0.2.2:21001-cmd:./relay 21001 "
+        "restrict=on,hostfwd=tcp:127.0.0.1:20013-:8080,guestfwd=tcp:10.0.2.2:21000-cmd:'/a b/relay' -x 21000,"
+        "guestfwd=tcp:10.0.2.2:21001-cmd:'/a b/relay' -x 21001 "
     ) in got
     assert "-sandbox on,obsolete=deny,resourcecontrol=deny " in got, "a filter that lets it start programs"
 

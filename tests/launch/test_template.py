@@ -91,15 +91,17 @@ def test_one_is_kept_in_a_file_that_its_clones_map_for_themselves() -> None:
     assert clone.endswith(" -incoming defer -chardev pipe,id=clone,path=clone -mon chardev=clone,mode=control")
     plain = command(MACHINE)
     assert "memory-backend" not in plain and "-incoming" not in plain
-    assert template.binds(replace(MACHINE, kept="/work/t")) == {"memory": "/work/t/memory"}
+    assert template.binds(replace(MACHINE, kept="/work/t")) == {
+        "memory": "/work/t/memory",
+        "config": "/work/t/config",
+    }
     assert template.binds(replace(MACHINE, template="/templates/t")) == {"memory": "/templates/t/memory"}
     assert template.binds(MACHINE) == {} and template.fifos(MACHINE, None) == {}
 
 
 def test_a_clone_finds_what_to_do_in_a_fifo() -> None:
     machine = replace(MACHINE, template="/templates/t")
-    state = qemu.plugs(machine, None, "guest").number("read", "/templates/t/state")
-    found = template.fifos(machine, state)
+    found = template.fifos(machine, qemu.plugs(machine, None, "guest").state)
     said = [json.loads(line) for line in found["clone.in"].splitlines()]
     assert [each["execute"] for each in said] == ["qmp_capabilities", "migrate-set-capabilities", "migrate-incoming"]
     assert said[2]["arguments"] == {"uri": "fd:6"} and found["clone.out"] == ""
@@ -117,5 +119,5 @@ def test_the_ready_service_is_not_kept_with_its_secrets() -> None:
 
 
 def test_a_port_of_this_host_is_of_one_alone() -> None:
-    machine: Machine = replace(MACHINE, forward=Forward(20013, 8080), services=(21000,), relay="/disks/relay")
+    machine: Machine = replace(MACHINE, forward=Forward(20013, 8080), services=(21000,), relay=("/relay",))
     assert key(replace(LAUNCH, machine=machine)) == key()

@@ -16,9 +16,11 @@ from fourfold.control.executor import Effects, Executor
 from fourfold.control.goals import SYSTEM, goal_of
 from fourfold.control.registry import Registry, key_of
 from fourfold.control.starter import Starter
+from fourfold.control.templating import Emit
 from fourfold.errors import FourfoldError, UserError, WorldError
 from fourfold.launch.model import Launch
 from fourfold.plan.restart import failures_after, is_crash_loop
+from fourfold.spec.model import Service
 from fourfold.store.model import InstanceRow
 from fourfold.supervise.model import Exit, Identity
 from fourfold.supervise.supervisor import Supervisor
@@ -57,6 +59,18 @@ class Watcher(Protocol):
 async def nothing_to_settle(rows: Sequence[InstanceRow]) -> None: ...
 
 
+class Templates(Protocol):
+    """Machines that new ones go on from, see `templating`."""
+
+    def key(self, row: InstanceRow, service: Service, launch: Launch) -> str | None: ...
+    def applied(self, row: InstanceRow, key: str | None, launch: Launch) -> Launch: ...
+    def is_missing(self, key: str | None) -> bool: ...
+    async def make(
+        self, row: InstanceRow, service: Service, launch: Launch, key: str, artifact: str, emit: Emit
+    ) -> None: ...
+    def ended(self, exit: Exit) -> str | None: ...
+
+
 class Lifecycle:
     def __init__(
         self,
@@ -79,6 +93,8 @@ class Lifecycle:
         self._clock = clock
         self._wake = wake
         self.watcher: Watcher | None = None
+        self.templates: Templates | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._got_ready: dict[str, tuple[int, float]] = {}
         """Instance -> (run, since when); to be stored."""
 
@@ -106,8 +122,42 @@ class Lifecycle:
     async def _start(self, names: Sequence[str]) -> None:
         if names:
             await self._settle([self._registry.instances[name] for name in names])
-            outcomes = await asyncio.gather(*(self._spawn(*each) for each in self._prepare(names)))
+            at_once = [each for each in map(self._templated, self._prepare(names)) if each is not None]
+            outcomes = await asyncio.gather(*(self._spawn(*each) for each in at_once))
             self._record_starts([outcome for outcome in outcomes if outcome is not None])
+
+    def _templated(self, prepared: Prepared) -> Prepared | None:
+        """What is to be started now; None: it waits for its template, and nobody else does."""
+        row, launch, values = prepared
+        if self.templates is None or launch.machine is None:
+            return prepared
+        service = self._registry.spec(key_of(row), row.release)
+        key = self.templates.key(row, service, launch)
+        if key is not None and self.templates.is_missing(key):
+            task = asyncio.get_running_loop().create_task(self._start_later(prepared, service, key))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return None
+        return row, self.templates.applied(row, key, launch), values
+
+    async def _start_later(self, prepared: Prepared, service: Service, key: str) -> None:
+        row, launch, values = prepared
+        assert self.templates is not None
+        build = self._registry.build(key_of(row), row.release, row.pattern)
+        artifact = build.artifact if build is not None else ""
+        await self.templates.make(row, service, launch, key, artifact, self._emit)
+        now = self._registry.instances.get(row.id)
+        if now is None or (now.run, now.state) != (row.run, "starting"):
+            return  # it is not wanted any more
+        outcome = await self._spawn(row, self.templates.applied(row, key, launch), values)
+        if outcome is not None:
+            self._record_starts([outcome])
+
+    async def close(self) -> None:
+        """What waits is started by the next daemon."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @contextmanager
     def _alone(self, name: str) -> Iterator[None]:
@@ -255,6 +305,8 @@ class Lifecycle:
         if row is None or row.state == "exited" or exit.run != row.run:
             return  # told before: an exit is repeated until it is acknowledged
         self._unwatch(row.id)
+        if self.templates is not None and (what := self.templates.ended(exit)) is not None:
+            self._emit("template.failed", row, what)
         with self._registry.transaction():
             self._executor.ended(
                 row.id,

@@ -30,6 +30,7 @@ from fourfold.control.settings import Settings
 from fourfold.control.starter import Starter
 from fourfold.control.status import Status
 from fourfold.control.sweeping import Sweeper
+from fourfold.control.templating import Templating
 from fourfold.control.traffic import GatewayTraffic
 from fourfold.control.trials import Asked, Trials
 from fourfold.errors import FourfoldError, NotFoundError, UserError
@@ -47,6 +48,7 @@ from fourfold.store.manifest import Manifest
 from fourfold.store.model import InstanceRow
 from fourfold.store.sources import Sources
 from fourfold.store.store import open_store
+from fourfold.store.templates import Templates
 from fourfold.supervise.bridge import BridgeNetwork
 from fourfold.supervise.model import Exit
 from fourfold.supervise.network import Network
@@ -106,6 +108,11 @@ class Parts:
             Diagnose(self._main_pid, self._listens),
         )
         self.lifecycle.watcher = self.prober
+        self.templates = Templates(paths)
+        self.templating = Templating(
+            paths, self.templates, clock, self.supervisor.boot, self.prober.until_ready, process.boot_id()
+        )
+        self.lifecycle.templates = self.templating
         self.operations = Operations(self.registry, self.bus, clock, self.traffic)
         self.building = Building(self.builder, self._is_stored, self.bus, clock, self.trials.settle)
         self.deployer = Deployer(self.registry, self.building, self.bus, clock, settings, self._wake)
@@ -212,6 +219,8 @@ class Parts:
         """The daemon ends; what it started goes on."""
         self.bus.close()
         await self.operations.close()
+        await self.lifecycle.close()
+        await self.templating.close()
         await self.prober.close()
         await self.supervisor.close()
         self.store.database.close()

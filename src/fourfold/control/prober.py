@@ -78,6 +78,22 @@ class Prober:
         for task in self._tasks.pop(name, ()):
             task.cancel()
 
+    async def until_ready(self, row: InstanceRow, service: Service) -> None:
+        """Ask what is at the address of `row` as if it had just started, without telling anybody.
+
+        What can only be asked by a command inside it counts as ready once it has run for a while.
+        """
+        probe = service.health
+        if probe is not None and probe.command and not (probe.path or probe.tcp):
+            probe = None
+        ask = asker(probe, row.reached_at, row.port, partial(self._run_command, row.id))
+        ask = self._first(row, service) or ask
+        if ask is None:
+            return await asyncio.sleep(SETTLE_SECONDS)
+        while (error := await ask()) is not None:
+            log.debug("%s: %s", row.id, error)
+            await asyncio.sleep(STARTING_SECONDS[1])
+
     async def close(self) -> None:
         tasks = [task for each in self._tasks.values() for task in each]
         for name in list(self._tasks):

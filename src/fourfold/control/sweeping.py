@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fourfold.clock import Clock
+from fourfold.control.goals import pattern_of
 from fourfold.control.operations import Operations
 from fourfold.control.registry import Registry
 from fourfold.control.views import GcView
@@ -23,6 +24,7 @@ from fourfold.store.disks import Disks
 from fourfold.store.imagegc import sweep_images
 from fourfold.store.images import Images
 from fourfold.store.sources import Sources
+from fourfold.store.templates import Templates, sweep_templates
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ class Sweeper:
         self._images = Images(paths)
         self._compressed = CompressedLayers(paths)
         self._disks = Disks(paths)
+        self._templates = Templates(paths)
         self._logs = _Logs(paths.logs)
         self._caches = _Caches(paths.caches, paths.work, operations.busy)
         self._operations = operations
@@ -99,11 +102,18 @@ class Sweeper:
                 sweep_images, self._images, self._compressed, self._artifacts, self._clock.now()
             )
             disks = await asyncio.to_thread(sweep_disks, self._disks, self._artifacts, self._clock.now())
-        swept = (files, images, disks)
+            templates = await asyncio.to_thread(sweep_templates, self._templates, self._current(), self._clock.now())
+        swept = (files, images, disks, templates)
         return GcView(
             removed=rows | {kind: count for each in swept for kind, count in each.removed.items()},
             freed_bytes=sum(each.freed_bytes for each in swept),
         )
+
+    def _current(self) -> set[str]:
+        """Artifacts that services are started from now."""
+        rows = self._registry.services.items()
+        builds = (self._registry.build(key, row.release, pattern_of(row)) for key, row in rows)
+        return {build.artifact for build in builds if build is not None}
 
     async def _collect_rows(self) -> tuple[gc.Garbage, dict[str, int]]:
         """One service after the other: others want answers meanwhile."""

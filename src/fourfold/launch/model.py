@@ -150,12 +150,14 @@ class Machine:
     forward: Forward | None = None
     services: tuple[int, ...] = ()
     """Without root: ports of this host's loopback that the guest reaches, by the same numbers at its gateway."""
-    relay: str | None = None
-    """Without root: the program on this host that passes on what the guest sends to those ports."""
+    relay: tuple[str, ...] = ()
+    """The command that passes on what the guest sends to one of them; the port comes last."""
     template: str | None = None
     """Folder of a template to continue from; None: booted."""
     kept: str | None = None
     """Folder in which a template is made of this very machine; its memory is there. None: it is no template."""
+    waits: bool = False
+    """A template that is not told what to run."""
     owner: User | None = None
     """Who QEMU runs as; the program in the guest may be another, such as the root of an image."""
 

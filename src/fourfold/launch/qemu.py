@@ -6,21 +6,23 @@ open itself already open. Options are those of QEMU 7.2 and later (qemu(1)).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fourfold.launch import template
-from fourfold.launch.model import Bridge, Forward, Machine
+from fourfold.launch.model import Bridge, Machine
 
 PROGRAM = "qemu-system-x86_64"
 OVERHEAD = 128 * 1024 * 1024
 """Bytes that QEMU may take beside the guest's memory."""
 SHARE_OVERHEAD = 32 * 1024 * 1024
 """That a program which serves a share may take."""
-KERNEL, INITRD, CONFIG = "kernel", "initrd", "config"
+KERNEL, INITRD, CONFIG = "kernel", "initrd", template.CONFIG
 """Files in its folder, beside `disk0`, `disk1`, …"""
-CONTROL, QMP = "control", "qmp"
-"""Sockets in the folder of the start: of the guest's control channel, of QEMU's own."""
+CONTROL, QMP, REPORT = "control", "qmp", "report"
+"""Sockets in the folder of the start: of the guest's control channel, of QEMU's own; of a template, for what its guest
+reports."""
 DISK_NAME = "fourfold-{}"
 """Serial of a disk, by which the guest finds it: 0 is the lowest; see CONFIG_NAME."""
 CONFIG_NAME = "fourfold-config"
@@ -37,7 +39,6 @@ _ALONE = ",elevateprivileges=deny,spawn=deny"
 USER_ADDRESS, USER_GATEWAY = "10.0.2.15/24", "10.0.2.2"
 """Without a bridge. The gateway is nobody there but in `guestfwd`; QEMU's own host and name server are moved away."""
 _USER_NETWORK = "user,id=net,net=10.0.2.0/24,host=10.0.2.254,dns=10.0.2.253,restrict=on"
-RELAY = "relay"
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,18 @@ class Plugs:
         found = (at for at, each in enumerate(self.opened, _FIRST) if each == (kind, name))
         return next(found, None)
 
+    @property
+    def state(self) -> int | None:
+        """Of the template that it goes on from."""
+        return next((at for at, (kind, _) in enumerate(self.opened, _FIRST) if kind == "read"), None)
+
 
 def plugs(machine: Machine, bridge: Bridge | None, report: str) -> Plugs:
     """`report`: the file in the start's folder that the guest reports to."""
     tap = (("tap", ""),) if bridge is not None else ()
     state = (("read", f"{machine.template}/{template.STATE}"),) if machine.template is not None else ()
-    return Plugs((*tap, ("listen", CONTROL), ("listen", QMP), ("append", report), *state))
+    reports = ("append", report) if machine.kept is None else ("listen", REPORT)
+    return Plugs((*tap, ("listen", CONTROL), ("listen", QMP), reports, *state))
 
 
 def command(machine: Machine, name: str, mac: str, open: Plugs) -> tuple[str, ...]:
@@ -112,31 +119,39 @@ def _disk(machine: Machine, file: str, serial: str) -> tuple[str, ...]:
 
 def _network(machine: Machine, mac: str, open: Plugs) -> tuple[str, ...]:
     tap = open.number("tap")
-    way = f"tap,id=net,fd={tap}" if tap is not None else _user_network(machine.forward, machine.services)
+    way = f"tap,id=net,fd={tap}" if tap is not None else _user_network(machine)
     without_rom = ",romfile=" if machine.kind == "q35" else ""
     return ("-netdev", way, "-device", f"{_device(machine, 'virtio-net')},netdev=net,mac={mac}{without_rom}")
 
 
-def _user_network(forward: Forward | None, services: Sequence[int]) -> str:
+def _user_network(machine: Machine) -> str:
     """From it only `services` are reached: unrestricted, a guest could read what listens on the host's own loopback."""
+    forward = machine.forward
     at = f",hostfwd=tcp:127.0.0.1:{forward.host_port}-:{forward.port}" if forward is not None else ""
     # `-tcp:` in place of `-cmd:` hangs (libslirp 4.7).
-    there = "".join(f",guestfwd=tcp:{USER_GATEWAY}:{port}-cmd:./{RELAY} {port}" for port in services)
+    relay = shlex.join(machine.relay).replace(",", ",,")
+    there = "".join(f",guestfwd=tcp:{USER_GATEWAY}:{port}-cmd:{relay} {port}" for port in machine.services)
     return f"{_USER_NETWORK}{at}{there}"
 
 
 def _ports(machine: Machine, open: Plugs) -> Iterable[str]:
     log = f"path=/proc/self/fd/{_LOG},append=on"
-    report = next(number for number, (kind, _) in enumerate(open.opened, _FIRST) if kind == "append")
     yield from ("-chardev", f"file,id=console,{log}", "-serial", "chardev:console")
     yield from ("-chardev", f"socket,id=qmp,fd={open.number('listen', QMP)},server=on,wait=off")
     yield from ("-mon", "chardev=qmp,mode=control")
     yield from ("-device", _device(machine, "virtio-serial"))
     yield from _port("output", f"file,id=output,{log}", OUTPUT)
-    yield from _port("report", f"file,id=report,path=/proc/self/fd/{report},append=on", REPORT_PORT)
+    yield from _port("report", _report(open), REPORT_PORT)
     yield from _port(
         "control", f"socket,id=control,fd={open.number('listen', CONTROL)},server=on,wait=off", CONTROL_PORT
     )
+
+
+def _report(open: Plugs) -> str:
+    if (listener := open.number("listen", REPORT)) is not None:
+        return f"socket,id=report,fd={listener},server=on,wait=on"  # nothing begins before somebody reads it
+    file = next(number for number, (kind, _) in enumerate(open.opened, _FIRST) if kind == "append")
+    return f"file,id=report,path=/proc/self/fd/{file},append=on"
 
 
 def _port(chardev: str, backend: str, name: str) -> tuple[str, ...]:

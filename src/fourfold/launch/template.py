@@ -19,14 +19,14 @@ from fourfold.errors import UserError
 from fourfold.launch.model import Launch, Machine
 from fourfold.spec.model import Service
 
-MEMORY, STATE, EMPTY = "memory", "state", "empty"
-"""Files of a template: `empty` is the configuration disk that it waits at."""
-EMPTY_BYTES = 1 << 20
+MEMORY, STATE, CONFIG = "memory", "state", "config"
+"""Files of a template; the last is its configuration disk, and goes once it is made."""
+CONFIG_BYTES = 1 << 20
 """Size of that disk, and so the most that a clone is told: a guest keeps the sizes of disks that it has seen."""
 CLONE = "clone"
 """In QEMU's folder: the FIFOs `clone.in` and `clone.out`."""
 _FORMAT = 1
-_OF_ONE = ("guest", "forward", "services", "relay", "template", "kept")
+_OF_ONE = ("guest", "forward", "services", "relay", "template", "kept", "waits")
 """What differs between machines that may go on from the same template."""
 _NAMES_ONE = ("FOURFOLD_INSTANCE",)
 
@@ -84,9 +84,9 @@ def incoming(machine: Machine) -> tuple[str, ...]:
 
 
 def binds(machine: Machine) -> dict[str, str]:
-    """Name in QEMU's folder -> file of a template."""
+    """Name in QEMU's folder -> file of a template, which QEMU opens for writing."""
     if machine.kept is not None:
-        return {MEMORY: f"{machine.kept}/{MEMORY}"}
+        return {name: f"{machine.kept}/{name}" for name in (MEMORY, CONFIG)}
     return {MEMORY: f"{machine.template}/{MEMORY}"} if machine.template is not None else {}
 
 
@@ -94,18 +94,26 @@ def fifos(machine: Machine, state: int | None) -> dict[str, str]:
     """Name in QEMU's folder -> what is in it. `state`: the descriptor under which a clone has the template's."""
     if machine.template is None:
         return {}
-    said = "".join(f"{json.dumps(each)}\n" for each in (*_prepared(), _command("migrate-incoming", uri=f"fd:{state}")))
+    commands = (
+        _command("qmp_capabilities"),
+        _capable("x-ignore-shared"),
+        _command("migrate-incoming", uri=f"fd:{state}"),
+    )
+    said = "".join(f"{json.dumps(each)}\n" for each in commands)
     return {f"{CLONE}.in": said, f"{CLONE}.out": ""}
 
 
 def keeping(name: str) -> Iterable[Mapping[str, Any]]:
-    """What the template's QEMU is told once it waits; `name` is that of the descriptor to write the state to."""
-    return (*_prepared()[1:], _command("migrate", uri=f"fd:{name}"))
+    """What the template's QEMU is told once it waits; `name` is that of the descriptor to write the state to.
+
+    It then tells of a MIGRATION `completed`, or `failed`.
+    """
+    return (_capable("x-ignore-shared", "events"), _command("migrate", uri=f"fd:{name}"))
 
 
-def _prepared() -> tuple[Mapping[str, Any], ...]:
-    capability = {"capability": "x-ignore-shared", "state": True}
-    return _command("qmp_capabilities"), _command("migrate-set-capabilities", capabilities=[capability])
+def _capable(*names: str) -> Mapping[str, Any]:
+    wanted = [{"capability": name, "state": True} for name in names]
+    return _command("migrate-set-capabilities", capabilities=wanted)
 
 
 def _command(name: str, **arguments: Any) -> Mapping[str, Any]:

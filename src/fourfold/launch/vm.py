@@ -10,7 +10,7 @@ import math
 from dataclasses import replace
 
 from fourfold.errors import UserError
-from fourfold.launch import qemu
+from fourfold.launch import qemu, template
 from fourfold.launch.accounts import ROOT_GROUP, ROOT_PASSWD, Account, named
 from fourfold.launch.common import Facts, ImageFacts, environment, limits, secret_files
 from fourfold.launch.container import runs_as, stop_signal
@@ -27,7 +27,7 @@ _KERNEL, _SYSTEMD = 64 * _MIB, 160 * _MIB
 """What a guest's own takes, beside what its service may."""
 _MOST_TMP = 1024 * _MIB
 _MOST_PROCESSES = 4096
-_USER_NETWORK = ("10.0.2.15/24", "10.0.2.2")
+_USER_NETWORK = (qemu.USER_ADDRESS, qemu.USER_GATEWAY)
 """Of QEMU's user networking: the guest's address, and its gateway's (qemu(1), -netdev user)."""
 
 
@@ -65,6 +65,7 @@ def refuse_impossible(service: Service, powers: Powers) -> None:
             f"cannot give volume {service.volumes[0].name} to a virtual machine: {why}",
             "install what is missing and run the daemon as root, or drop the volume",
         )
+    template.refuse_impossible(service)
     memory = service.resources.memory
     if memory is not None and memory < LEAST_MEMORY:
         raise UserError(

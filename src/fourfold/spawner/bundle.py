@@ -33,7 +33,7 @@ def build(spawn: Spawn, bundle: Bundle) -> None:
             _put_secrets(spawn.files, spawn.user)
     for name, shown in bundle.binds.items():
         with stage("mount", shown):
-            _show(name, shown, bundle.mounted)
+            _show(name, shown, bundle.mounted, name in bundle.written)
     for name, layers in bundle.overlays.items():
         with stage("root", name):
             _overlay(name, layers)
@@ -50,13 +50,14 @@ def own(path: str, user: User | None) -> None:
         os.chown(path, user.uid, user.gid)
 
 
-def _show(name: str, shown: str, mounted: bool) -> None:
-    """A file of the host, which is only read."""
+def _show(name: str, shown: str, mounted: bool, written: bool) -> None:
+    """A file of the host."""
     if not mounted:
         return os.symlink(shown, name)
     write_file(name, "", 0o644)
     kernel.mount(shown, name, None, kernel.MS_BIND)
-    kernel.mount("none", name, None, kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | PLAIN)
+    access = 0 if written else kernel.MS_RDONLY
+    kernel.mount("none", name, None, kernel.MS_REMOUNT | kernel.MS_BIND | access | PLAIN)
 
 
 def _put_secrets(files: list[tuple[str, str]], user: User | None) -> None:

@@ -72,6 +72,8 @@ class Bundle:
     """It leaves the program behind, with its pid in PID_FILE, and ends with 0. Else the program ends with it."""
     binds: dict[str, str] = field(default_factory=dict)
     """File in BUNDLE -> file of the host that it shows."""
+    written: list[str] = field(default_factory=list)
+    """Those of them that can be opened for writing."""
     fifos: dict[str, str] = field(default_factory=dict)
     """FIFO in BUNDLE -> what can be read from it; it stays open for writing, so that it has no end."""
     opened: list[tuple[str, str]] = field(default_factory=list)

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import shutil
+import uuid
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -45,6 +46,7 @@ class Origin:
 class Templates:
     def __init__(self, paths: Paths) -> None:
         self._root = paths.templates
+        self._work = paths.work
 
     def find(self, key: str, boot_id: str) -> Path | None:
         """Its folder, marked as just used; None when there is none, or none to be trusted: that one is removed."""
@@ -104,9 +106,13 @@ class Templates:
 
     def remove(self, key: str) -> int:
         """Gives the bytes freed. Machines that go on from it keep its memory until they end."""
-        folder = self._root / require_digest(key)
-        freed = trees.size_of(folder)
-        shutil.rmtree(folder, ignore_errors=True)
+        away = self._work / f"template-{uuid.uuid4().hex}"
+        try:
+            (self._root / require_digest(key)).rename(away)  # at once: `sync` may be writing to it
+        except FileNotFoundError:
+            return 0
+        freed = trees.size_of(away)
+        shutil.rmtree(away, ignore_errors=True)
         return freed
 
 

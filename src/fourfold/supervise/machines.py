@@ -13,11 +13,12 @@ import re
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fourfold.errors import FourfoldError, WorldError
-from fourfold.launch import qemu
+from fourfold.launch import qemu, template
 from fourfold.launch.common import SYSTEM_PATH
 from fourfold.launch.model import Bridge, Launch, Machine
 from fourfold.spawner.netlink import hardware_address, mtu
@@ -68,6 +69,9 @@ class Machines:
     def clear(self, kept: Collection[str]) -> None:
         self._folders.clear(kept)
 
+    def folder(self, name: str) -> Path:
+        return self._folders.path(name)
+
     def has(self, name: str) -> bool:
         """Whether that is a machine whose process has not ended."""
         return self._control(name).exists()
@@ -83,8 +87,10 @@ class Machines:
         """The keys of a spawn request that differ from a plain program's. WorldError: no such bridge."""
         bridge = launch.network if isinstance(launch.network, Bridge) else None
         mac = hardware_address(bridge.address.partition("/")[0]).hex(":") if bridge else _WITHOUT_ADDRESS
-        plugs = qemu.plugs(machine, bridge, HOW_IT_ENDED)
         config = qemu.configuration(_entries(launch, machine, env, files, bridge, mac))
+        machine = _told(machine, config)
+        plugs = qemu.plugs(machine, bridge, HOW_IT_ENDED)
+        templated = template.binds(machine)
         as_root = os.geteuid() == 0
         owner = machine.owner
         return {
@@ -96,14 +102,16 @@ class Machines:
             "private": False,
             "bundle": {
                 "folder": str(self._folders.path(name)),
-                "files": [(qemu.CONFIG, config)],
+                "files": [(qemu.CONFIG, config)] if machine.kept is None else [],
                 "overlays": {},
                 "points": [],
                 "size": _BUNDLE_BYTES,
                 "unmounted": [],
                 "cgroups": [],
                 "leaves": False,
-                "binds": _files(machine),
+                "binds": _files(machine) | templated,
+                "written": list(templated),
+                "fifos": template.fifos(machine, plugs.state),
                 "opened": list(plugs.opened),
                 "helpers": _helpers(machine),
                 "groups": [accelerators.KVM.stat().st_gid] if machine.accelerator == "kvm" else [],
@@ -191,6 +199,18 @@ _RETRY_SECONDS = 1.0
 def idle(machine: Machine) -> tuple[tuple[str, str], ...]:
     """What a guest is told that runs no service of its own: others run in it."""
     return (*machine.guest, _IDLE)
+
+
+def _told(machine: Machine, config: str) -> Machine:
+    """A template's configuration is in a file of its own; its clones cannot read more than fits there. WorldError."""
+    raw = config.encode(errors="surrogateescape")
+    if machine.kept is not None and not machine.waits:
+        try:
+            with (Path(machine.kept) / template.CONFIG).open("r+b") as disk:
+                disk.write(raw)
+        except OSError as error:
+            raise WorldError(f"cannot write the configuration of a template: {error.strerror}") from error
+    return replace(machine, template=None) if len(raw) > template.CONFIG_BYTES else machine
 
 
 def _files(machine: Machine) -> dict[str, str]:

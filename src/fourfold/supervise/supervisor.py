@@ -37,6 +37,7 @@ from fourfold.supervise.model import Exit, Identity, Usage
 from fourfold.supervise.network import Network
 from fourfold.supervise.request import environment_of, explain, spawn_request
 from fourfold.supervise.starting import connect_or_start, spawner_argv
+from fourfold.supervise.templates import Booting
 from fourfold.supervise.usage import measure
 from fourfold.supervise.wire import Client, Gone, Refused
 
@@ -279,7 +280,7 @@ class Supervisor:
                 request |= self._machines.starting(launch, launch.machine, request["env"], request["files"], group)
                 request["bundle"]["cgroups"] = request["cgroups"]
             answer = await self._request(launch.instance, launch.cwd, request, streams)
-            if launch.machine is not None:
+            if launch.machine is not None and launch.machine.kept is None:  # nobody is to be heard in a template
                 self._machines.watch(group)
             return answer
         except BaseException:
@@ -304,6 +305,25 @@ class Supervisor:
         except Refused as refused:
             raise explain(instance, cwd, refused) from refused
         return answer
+
+    @asynccontextmanager
+    async def boot(self, launch: Launch, log: int) -> AsyncIterator[Booting]:
+        """A machine that a template is made of: what it prints goes to the file `log`. In the end it is killed."""
+        name, group = launch.instance, _group(launch.instance, 0)
+        if name in self._held or name in self._running:
+            raise ConflictError(f"cannot start {name}: it already runs", "stop it first")
+        ended = self._held[name] = asyncio.get_running_loop().create_future()
+        nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            await self._spawn(launch, {}, 0, None, (nothing, log, log), tty=False)
+            yield Booting(self._machines.folder(group), ended)
+        finally:
+            os.close(nothing)
+            with suppress(WorldError):
+                await self.kill(name)
+            self._held.pop(name, None)
+            self._machines.remove(group)
+            await self._groups.remove_when_empty(group)
 
     async def _attach_machine(
         self, launch: Launch, machine: Machine, secrets: Mapping[str, str], tty: bool

@@ -1,0 +1,159 @@
+"""Which machines go on from a template, and when one is made: before the first of them starts.
+
+That takes as long as a machine takes to boot, which the first one would need anyhow. Whatever is wrong with a template,
+a machine then boots: one that cannot be made keeps nothing from starting, and one that a machine could not go on from
+is not used again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from fourfold.clock import Clock
+from fourfold.errors import FourfoldError, WorldError
+from fourfold.launch import template
+from fourfold.launch.model import Launch
+from fourfold.paths import Paths
+from fourfold.spec.model import Service
+from fourfold.store import trees
+from fourfold.store.model import InstanceRow
+from fourfold.store.templates import Origin, Templates
+from fourfold.supervise.guest import Guest
+from fourfold.supervise.model import Exit
+from fourfold.supervise.templates import Boot, Booting, host_key, make
+
+log = logging.getLogger(__name__)
+
+_ANSWER_SECONDS = 10.0
+Ready = Callable[[InstanceRow, Service], Awaitable[None]]
+"""Returns once the program of an instance is ready, whatever its row says."""
+
+
+class Emit(Protocol):
+    def __call__(self, kind: str, row: InstanceRow, message: str, **data: Any) -> None: ...
+
+
+class Templating:
+    """`boot` starts a machine that one is made of; `is_ready` asks its program."""
+
+    def __init__(
+        self, paths: Paths, templates: Templates, clock: Clock, boot: Boot, is_ready: Ready, boot_id: str
+    ) -> None:
+        self._work = paths.work
+        self._templates = templates
+        self._clock = clock
+        self._boot = boot
+        self._is_ready = is_ready
+        self._boot_id = boot_id
+        self._making: dict[str, asyncio.Task[None]] = {}
+        self._writing: set[asyncio.Task[None]] = set()
+        self._useless: set[str] = set()
+        """Keys: none could be made, or gone on from. Not tried again by this daemon."""
+        self._used: dict[str, str] = {}
+        """Instance -> key of the template that it was started from."""
+
+    def key(self, row: InstanceRow, service: Service, launch: Launch) -> str | None:
+        """Of the template that this machine may go on from; None: it is to boot."""
+        machine, how = launch.machine, service.vm.template
+        if machine is None or how == "off" or row.role != "serve" or row.failures or not template.can_have(machine):
+            return None
+        try:
+            key = template.key(launch, host_key(machine.accelerator), how == "ready")
+        except WorldError as error:
+            log.info("no template for %s: %s", row.id, error)
+            return None
+        return None if key in self._useless else key
+
+    def applied(self, row: InstanceRow, key: str | None, launch: Launch) -> Launch:
+        """The Launch that goes on from the template, if it is there."""
+        folder = self._templates.find(key, self._boot_id) if key is not None else None
+        if key is None or folder is None or launch.machine is None:
+            self._used.pop(row.id, None)
+            return launch
+        self._used[row.id] = key
+        return replace(launch, machine=replace(launch.machine, template=str(folder)))
+
+    def is_missing(self, key: str | None) -> bool:
+        return key is not None and self._templates.find(key, self._boot_id) is None
+
+    async def make(
+        self, row: InstanceRow, service: Service, launch: Launch, key: str, artifact: str, emit: Emit
+    ) -> None:
+        """Have it made, once for all that ask. Never raises: events tell."""
+        task = self._making.get(key)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._make(row, service, launch, key, artifact, emit))
+            self._making[key] = task
+            task.add_done_callback(lambda _: self._making.pop(key, None))
+        await asyncio.shield(task)
+
+    def ended(self, exit: Exit) -> str | None:
+        """An instance has ended. -> what to tell of its template, if that was to blame: none like it is used again."""
+        key = self._used.pop(exit.instance, None)
+        if key is None or not exit.said.startswith("QEMU ended"):
+            return None
+        self._useless.add(key)
+        self._templates.remove(key)
+        return f"{exit.instance} could not go on from its template, and boots: {exit}"
+
+    async def close(self) -> None:
+        tasks = [*self._making.values(), *self._writing]
+        for task in self._making.values():
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _make(
+        self, row: InstanceRow, service: Service, launch: Launch, key: str, artifact: str, emit: Emit
+    ) -> None:
+        began = self._clock.now()
+        ready = service.vm.template == "ready"
+        try:
+            await self._publish(row, service, launch, key, Origin(row.app, row.service, artifact, self._boot_id))
+        except Exception as error:
+            if not isinstance(error, FourfoldError):
+                log.error("cannot make a template of %s", row.service, exc_info=error)
+            self._useless.add(key)
+            emit("template.failed", row, f"no template of {row.service}, its machines boot: {error}")
+            return
+        what = "with the service ready in it" if ready else "booted"
+        seconds = self._clock.now() - began
+        emit("template.made", row, f"made a template, {what}, in {seconds:.1f} s", seconds=seconds)
+        self._soon(asyncio.to_thread(self._templates.sync, key))
+
+    async def _publish(self, row: InstanceRow, service: Service, launch: Launch, key: str, origin: Origin) -> None:
+        staged = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._work, prefix="template-"))
+        name = f"{row.app}.{row.service}-{row.release}-template"
+        try:
+            one = _as(name, launch)
+            if service.vm.template == "ready":
+                await make(self._boot, one, staged, lambda machine: self._come_to_rest(row, service, machine))
+            else:
+                await make(self._boot, one, staged, None)
+            await asyncio.to_thread(self._templates.publish, key, staged, origin)
+        finally:
+            await asyncio.shield(asyncio.to_thread(trees.remove, staged))
+
+    async def _come_to_rest(self, row: InstanceRow, service: Service, machine: Booting) -> None:
+        await self._is_ready(row, service)
+        guest = await Guest.connect(machine.control, _ANSWER_SECONDS)
+        try:
+            await guest.freeze()
+        finally:
+            await guest.close()
+
+    def _soon(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+
+def _as(name: str, launch: Launch) -> Launch:
+    """The same machine under a name that is no instance's: a ready service keeps it in its environment."""
+    env = {**launch.env, "FOURFOLD_INSTANCE": name} if "FOURFOLD_INSTANCE" in launch.env else launch.env
+    return replace(launch, instance=name, env=env)

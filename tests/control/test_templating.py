@@ -1,0 +1,229 @@
+"""When templates are made and used: nothing waits for one but what goes on from it, and nothing depends on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from fourfold.control import templating
+from fourfold.control.executor import Effects
+from fourfold.control.lifecycle import Lifecycle
+from fourfold.control.starter import Starter
+from fourfold.control.templating import Templating
+from fourfold.errors import WorldError
+from fourfold.launch.model import Launch, Machine, Share
+from fourfold.store.model import InstanceRow
+from fourfold.store.templates import Templates
+from fourfold.supervise.model import Exit, Identity
+from fourfold.supervise.supervisor import Supervisor
+from tests.control.rig import Rig, eventually, rigged
+
+MACHINE = Machine("microvm", "tcg", 96 << 20, 1, "/k", "/i", ("/d",), ())
+
+
+class Starting:
+    """Gives out machines, and hears which are started from what."""
+
+    def __init__(self) -> None:
+        self.machine = MACHINE
+        self.started: dict[str, Machine] = {}
+
+    def prepare(self, row: InstanceRow) -> tuple[InstanceRow, Launch, dict[str, str]]:
+        return row, Launch(row.id, ("x",), env={"FOURFOLD_INSTANCE": row.id}, machine=self.machine), {}
+
+    def stop_signal(self, row: InstanceRow) -> str:
+        return "TERM"
+
+    async def start(self, launch: Launch, secrets: dict[str, str], run: int) -> Identity:
+        assert launch.machine is not None
+        self.started[launch.instance] = launch.machine
+        return Identity(100, 1, "boot")
+
+    async def signal(self, name: str, signal: str) -> bool:
+        return name in self.started
+
+    def running(self) -> dict[str, Identity]:
+        return {}
+
+
+class Scene:
+    """`made` names what templates were made of; `hold` keeps the next from being done, `wrong` lets it fail."""
+
+    def __init__(self, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.made: list[Launch] = []
+        self.hold: asyncio.Event | None = None
+        self.wrong: Exception | None = None
+        self.starting = Starting()
+        self.templates = Templates(rig.paths)
+        self.templating = Templating(rig.paths, self.templates, rig.clock, Any, Any, "boot")  # type: ignore[arg-type]
+        self.lifecycle = Lifecycle(
+            rig.registry, rig.executor, cast(Starter, self.starting), cast(Supervisor, self.starting),
+            rig.bus, rig.clock, lambda: None,
+        )  # fmt: skip
+        self.lifecycle.templates = self.templating
+        self.rig = rig
+        monkeypatch.setattr(templating, "make", self._make)
+        monkeypatch.setattr(templating, "host_key", lambda accelerator: "QEMU")
+
+    async def _make(self, boot: Any, launch: Launch, staged: Path, ready: Any) -> None:
+        self.made.append(launch)
+        if self.hold is not None:
+            await self.hold.wait()
+        if self.wrong is not None:
+            raise self.wrong
+        for name in ("memory", "state"):
+            (staged / name).write_bytes(b"x")
+
+    async def start(self, *names: str) -> None:
+        await self.lifecycle.act(Effects(starts=list(names)))
+
+    def told(self) -> list[str]:
+        return [event.message for event in self.rig.bus.since(0) if event.kind.startswith("template.")]
+
+    def from_template(self) -> set[str]:
+        return {name for name, machine in self.starting.started.items() if machine.template is not None}
+
+
+def staged(test: Callable[[Scene], Any]) -> Callable[[pytest.MonkeyPatch, Path], None]:
+    def wrapped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        async def run(rig: Rig) -> None:
+            scene = Scene(rig, monkeypatch)
+            await test(scene)
+            await scene.lifecycle.close()
+            await scene.templating.close()
+
+        rigged(run)(tmp_path)
+
+    wrapped.__name__ = test.__name__
+    return wrapped
+
+
+@staged
+async def test_one_is_made_for_all_that_start_and_those_after(scene: Scene) -> None:
+    scene.rig.add("a", "b", "c")
+    await scene.start("a", "b")
+    await eventually(lambda: len(scene.starting.started) == 2)
+    await scene.start("c")
+    assert scene.from_template() == {"a", "b", "c"} and len(scene.made) == 1
+    assert scene.made[0].instance == "shop.web-1-template" == scene.made[0].env["FOURFOLD_INSTANCE"]
+    assert scene.told() == ["made a template, booted, in 0.0 s"]
+    assert not list(scene.rig.paths.work.iterdir()), "nothing half-made is left"
+
+
+@staged
+async def test_others_do_not_wait_for_it(scene: Scene) -> None:
+    scene.rig.add("a", "b")
+    scene.hold = asyncio.Event()
+    await scene.start("a")
+    await eventually(lambda: len(scene.made) == 1)
+    scene.starting.machine = replace(MACHINE, shares=(Share("/volume", "/data"),))
+    await scene.start("b")
+    assert set(scene.starting.started) == {"b"} and not scene.from_template(), "what shares folders boots"
+    scene.hold.set()
+    await eventually(lambda: "a" in scene.starting.started)
+
+
+@staged
+async def test_what_is_told_to_stop_meanwhile_is_not_started(scene: Scene) -> None:
+    scene.rig.add("a")
+    scene.hold = asyncio.Event()
+    await scene.start("a")
+    await eventually(lambda: len(scene.made) == 1)
+    scene.rig.executor._to("a", "stopping")
+    await scene.lifecycle.act(Effects(signals=["a"]))
+    assert scene.rig.state("a") == "exited"
+    scene.hold.set()
+    await eventually(lambda: len(scene.told()) == 1)
+    await scene.lifecycle.close()
+    assert not scene.starting.started
+
+
+@staged
+async def test_one_that_cannot_be_made_keeps_nothing_from_starting(scene: Scene) -> None:
+    scene.rig.add("a", "b")
+    scene.wrong = WorldError("the machine ended before it could be kept")
+    await scene.start("a")
+    await eventually(lambda: "a" in scene.starting.started)
+    await scene.start("b")
+    assert set(scene.starting.started) == {"a", "b"} and not scene.from_template()
+    assert len(scene.made) == 1, "it is not tried again and again"
+    assert scene.told() == ["no template of web, its machines boot: the machine ended before it could be kept"]
+    assert not list(scene.rig.paths.work.iterdir())
+
+
+@staged
+async def test_a_fault_of_ours_is_no_reason_not_to_start(scene: Scene) -> None:
+    scene.rig.add("a")
+    scene.wrong = RuntimeError("oops")
+    await scene.start("a")
+    await eventually(lambda: "a" in scene.starting.started)
+    assert not scene.from_template()
+
+
+@staged
+async def test_one_that_a_machine_could_not_go_on_from_is_not_used_again(scene: Scene) -> None:
+    scene.rig.add("a", "b")
+    await scene.start("a")
+    await eventually(lambda: "a" in scene.starting.started)
+    scene.lifecycle.exited(
+        Exit(1, "a", 1, None, False, 1.0, said="QEMU ended with exit code 1: load of migration failed")
+    )
+    assert scene.told()[-1].startswith("a could not go on from its template, and boots: QEMU ended")
+    assert not list(scene.templates.list())
+    await scene.start("b")
+    assert "b" in scene.starting.started and not scene.from_template() - {"a"}
+
+
+@staged
+async def test_a_service_that_fails_by_itself_keeps_its_template_but_boots(scene: Scene) -> None:
+    scene.rig.add("a", "b")
+    await scene.start("a")
+    await eventually(lambda: "a" in scene.starting.started)
+    scene.lifecycle.exited(Exit(1, "a", 7, None, False, 1.0))
+    row = scene.rig.registry.instances["a"]
+    assert row.failures == 1
+    with scene.rig.registry.transaction():
+        scene.rig.registry.put_instance(replace(row, state="starting", run=2))
+    scene.starting.started.clear()
+    await scene.start("a", "b")
+    assert scene.from_template() == {"b"} and set(scene.starting.started) == {"a", "b"}
+
+
+@staged
+async def test_one_that_somebody_touched_is_made_anew(scene: Scene) -> None:
+    scene.rig.add("a", "b")
+    await scene.start("a")
+    await eventually(lambda: "a" in scene.starting.started)
+    next(scene.rig.paths.templates.glob("*/memory")).write_bytes(b"y")
+    await scene.start("b")
+    await eventually(lambda: "b" in scene.starting.started)
+    assert len(scene.made) == 2 and scene.from_template() == {"a", "b"}
+
+
+@staged
+async def test_who_wants_none_gets_none(scene: Scene) -> None:
+    off = replace(scene.rig.store.releases.need("shop", "web", 1), number=2)
+    off = replace(off, spec=off.spec | {"vm": {"template": "off"}})
+    with scene.rig.registry.transaction():
+        scene.rig.registry.add_release(off)
+    scene.rig.add("a", release=2)
+    scene.rig.add("before", role="before")
+    await scene.start("a", "before")
+    assert set(scene.starting.started) == {"a", "before"} and not scene.made
+
+
+@staged
+async def test_a_daemon_that_ends_meanwhile_leaves_the_start_to_the_next(scene: Scene) -> None:
+    scene.rig.add("a")
+    scene.hold = asyncio.Event()
+    await scene.start("a")
+    await eventually(lambda: len(scene.made) == 1)
+    await scene.lifecycle.close()
+    await scene.templating.close()
+    assert scene.rig.state("a") == "starting" and not scene.starting.started
+    assert not list(scene.rig.paths.work.iterdir()) and not list(scene.templates.list())
