@@ -70,8 +70,10 @@ class Scene:
         monkeypatch.setattr(templating, "make", self._make)
         monkeypatch.setattr(templating, "host_key", lambda accelerator: "QEMU")
 
-    async def _make(self, boot: Any, launch: Launch, staged: Path, ready: Any) -> None:
+    async def _make(self, boot: Any, launch: Launch, staged: Path, ready: Any, patience: float) -> None:
         self.made.append(launch)
+        self.patience = patience
+        self.rig.clock.time += 20.0
         if self.hold is not None:
             await self.hold.wait()
         if self.wrong is not None:
@@ -111,8 +113,10 @@ async def test_one_is_made_for_all_that_start_and_those_after(scene: Scene) -> N
     await scene.start("c")
     assert scene.from_template() == {"a", "b", "c"} and len(scene.made) == 1
     assert scene.made[0].instance == "shop.web-1-template" == scene.made[0].env["FOURFOLD_INSTANCE"]
-    assert scene.told() == ["made a template, booted, in 0.0 s"]
+    assert scene.told() == ["made a template, booted, in 20.0 s"]
     assert not list(scene.rig.paths.work.iterdir()), "nothing half-made is left"
+    assert scene.patience == 24.0, "a grace of 30 s is not used up"
+    assert scene.rig.stored("a").changed_at == scene.rig.clock.now(), "which begins when it is started"
 
 
 @staged

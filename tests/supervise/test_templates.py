@@ -16,7 +16,6 @@ import pytest
 
 from fourfold.errors import WorldError
 from fourfold.launch.model import Launch
-from fourfold.supervise import templates
 from fourfold.supervise.model import Exit
 from fourfold.supervise.templates import Booting, make
 from tests.launch.test_qemu import MACHINE
@@ -102,7 +101,7 @@ def with_qemu(test: Callable[[Qemu, Path], Coroutine[Any, Any, None]]) -> Callab
 
 @with_qemu
 async def test_it_is_kept_where_it_waits(qemu: Qemu, staged: Path) -> None:
-    await make(qemu.boot, LAUNCH, staged, None)
+    await make(qemu.boot, LAUNCH, staged, None, 20.0)
     assert qemu.told == ["qmp_capabilities", "getfd", "migrate-set-capabilities", "migrate"] and qemu.gone
     assert qemu.launch is not None and qemu.launch.machine is not None
     machine = qemu.launch.machine
@@ -125,7 +124,7 @@ async def test_a_ready_one_is_kept_once_it_is(qemu: Qemu, staged: Path) -> None:
         assert machine.control == qemu.folder / "control"
         seen.append(list(qemu.told))
 
-    await make(qemu.boot, LAUNCH, staged, ready)
+    await make(qemu.boot, LAUNCH, staged, ready, 20.0)
     assert seen == [[]] and qemu.told[-1] == "migrate"
     assert qemu.launch is not None and qemu.launch.machine is not None and not qemu.launch.machine.waits
 
@@ -145,19 +144,18 @@ def test_what_went_wrong_is_told(tmp_path: Path, changes: dict[str, Any], messag
         for name, value in changes.items():
             setattr(qemu, name, value)
         with pytest.raises(WorldError) as failed:
-            await make(qemu.boot, LAUNCH, staged, None)
+            await make(qemu.boot, LAUNCH, staged, None, 20.0)
         assert message in str(failed.value)
         assert qemu.gone
 
     with_qemu(run)(tmp_path)
 
 
-def test_one_that_never_comes_to_it_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_never_comes_to_it_is_given_up(tmp_path: Path) -> None:
     async def run(qemu: Qemu, staged: Path) -> None:
-        monkeypatch.setattr(templates, "PATIENCE", 0.05)
         qemu.reports = ["booted"]
-        with pytest.raises(WorldError, match="not there after"):
-            await make(qemu.boot, LAUNCH, staged, None)
+        with pytest.raises(WorldError, match=r"not there after 0\.05 s"):
+            await make(qemu.boot, LAUNCH, staged, None, 0.05)
         assert qemu.gone
 
     with_qemu(run)(tmp_path)
@@ -171,6 +169,6 @@ def test_a_ready_service_that_ends_is_told_at_once(tmp_path: Path) -> None:
             await asyncio.Event().wait()
 
         with pytest.raises(WorldError, match="the machine ended: exit code 1"):
-            await make(qemu.boot, LAUNCH, staged, never)
+            await make(qemu.boot, LAUNCH, staged, never, 20.0)
 
     with_qemu(run)(tmp_path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial, wraps
 from typing import Any, ParamSpec, Protocol
@@ -149,9 +149,21 @@ class Lifecycle:
         now = self._registry.instances.get(row.id)
         if now is None or (now.run, now.state) != (row.run, "starting"):
             return  # it is not wanted any more
+        row = self._begin_anew(row)
         outcome = await self._spawn(row, self.templates.applied(row, key, launch), values)
         if outcome is not None:
             self._record_starts([outcome])
+
+    def _begin_anew(self, row: InstanceRow) -> InstanceRow:
+        """Its grace begins now: however long a template took, it takes nothing from that."""
+        now = self._clock.now()
+        anew = replace(row, changed_at=now)
+        with suppress(WorldError), self._registry.transaction():  # else it has less time
+            self._registry.put_instance(anew)
+            if deployment := self._registry.running_deployment(key_of(row)):
+                self._registry.put_deployment(replace(deployment, progressed_at=now))
+            return anew
+        return row
 
     async def close(self) -> None:
         """What waits is started by the next daemon."""

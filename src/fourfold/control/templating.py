@@ -12,6 +12,7 @@ import logging
 import tempfile
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,7 +21,7 @@ from fourfold.errors import FourfoldError, WorldError
 from fourfold.launch import template
 from fourfold.launch.model import Launch
 from fourfold.paths import Paths
-from fourfold.spec.model import Service
+from fourfold.spec.model import Health, Service
 from fourfold.store import trees
 from fourfold.store.model import InstanceRow
 from fourfold.store.templates import Origin, Templates
@@ -132,9 +133,10 @@ class Templating:
         try:
             one = _as(name, launch)
             if service.vm.template == "ready":
-                await make(self._boot, one, staged, lambda machine: self._come_to_rest(row, service, machine))
+                rest: Callable[[Booting], Awaitable[None]] | None = partial(self._come_to_rest, row, service)
             else:
-                await make(self._boot, one, staged, None)
+                rest = None
+            await make(self._boot, one, staged, rest, _patience(service))
             await asyncio.to_thread(self._templates.publish, key, staged, origin)
         finally:
             await asyncio.shield(asyncio.to_thread(trees.remove, staged))
@@ -151,6 +153,12 @@ class Templating:
         task = asyncio.get_running_loop().create_task(work)
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
+
+
+def _patience(service: Service) -> float:
+    """Seconds: before the planner gives up an instance that does not get ready."""
+    grace = service.health.grace if service.health is not None else Health().grace
+    return 0.8 * min(grace, service.deploy.timeout)
 
 
 def _as(name: str, launch: Launch) -> Launch:

@@ -20,8 +20,6 @@ from fourfold.launch.template import CONFIG, CONFIG_BYTES, MEMORY, STATE, keepin
 from fourfold.supervise.model import Exit
 from fourfold.supervise.qmp import Qmp, connected
 
-PATIENCE = 120.0
-"""Seconds until a machine must have come to where it is kept."""
 _LOG = "log"
 
 
@@ -43,8 +41,14 @@ Boot = Callable[[Launch, int], AbstractAsyncContextManager[Booting]]
 """Starts one with this descriptor, a file of its user, for what it prints; it is killed in the end."""
 
 
-async def make(boot: Boot, launch: Launch, staged: Path, ready: Callable[[Booting], Awaitable[None]] | None) -> None:
-    """Put MEMORY and STATE into the folder `staged`.
+async def make(
+    boot: Boot,
+    launch: Launch,
+    staged: Path,
+    ready: Callable[[Booting], Awaitable[None]] | None,
+    patience: float,
+) -> None:
+    """Put MEMORY and STATE into the folder `staged`. `patience`: seconds that it may take.
 
     `launch` is that of an instance. Without `ready` its machine is kept as soon as it waits for its configuration,
     which it does not get; else it gets it, and is kept when `ready` returns. WorldError.
@@ -54,12 +58,12 @@ async def make(boot: Boot, launch: Launch, staged: Path, ready: Callable[[Bootin
     await asyncio.to_thread(_prepare, staged, launch)
     with (staged / _LOG).open("r+b", buffering=0) as log:
         try:
-            async with asyncio.timeout(PATIENCE), boot(launch, log.fileno()) as machine:
+            async with asyncio.timeout(patience), boot(launch, log.fileno()) as machine:
                 await _first(machine, _come_to_it(machine, ready))
                 async with connected(machine.folder / qemu.QMP) as qmp:
                     await _keep(qmp, staged / STATE)
         except TimeoutError as error:
-            raise WorldError(f"it was not there after {PATIENCE:g} s{_said(log.fileno())}") from error
+            raise WorldError(f"it was not there after {patience:g} s{_said(log.fileno())}") from error
         except WorldError as error:
             raise WorldError(f"{error}{_said(log.fileno())}") from error
     for name in (CONFIG, _LOG):
