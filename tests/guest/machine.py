@@ -103,8 +103,9 @@ class Machine:
             raise AssertionError(f"it does not end\n{self.report}\n{self.console}") from None
         return self.report
 
-    def command(self, *commands: dict[str, Any]) -> None:
-        """To QEMU itself."""
+    def command(self, *commands: dict[str, Any]) -> list[Any]:
+        """To QEMU itself. -> its answers."""
+        answers = []
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(PATIENCE)
             sock.connect(str(self.folder / "qmp"))
@@ -116,6 +117,11 @@ class Machine:
                     while not {"return", "error"} & (answer := json.loads(stream.readline())).keys():
                         pass
                     assert "return" in answer, answer
+                    answers.append(answer["return"])
+        return answers[1:]
+
+    def query(self, what: str) -> Any:
+        return self.command({"execute": what})[0]
 
     def kill(self) -> None:
         if self.process is not None:

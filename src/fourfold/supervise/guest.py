@@ -27,7 +27,7 @@ _HELLO = 2.0
 """Seconds until HELLO is tried on a new connection: the client before may have ended within a frame, and ours is taken
 for the rest of that. The guest forgets it where it sees that there is no client."""
 _PAUSE = 0.1
-"""Seconds until then, for it to see that; doubled each time."""
+"""Seconds until then, for it to see that."""
 _NUMBERS = 0xFFFF
 _HINT = "see its log; a machine that does not answer is replaced when its liveness check fails"
 
@@ -66,18 +66,18 @@ class Guest:
         """Waits for the guest to be there. Raises WorldError: nobody listens, or it does not answer in time."""
         try:
             async with asyncio.timeout(timeout):
-                pause = _PAUSE
+                pause, patience = _PAUSE, _HELLO
                 while True:
                     reader, writer = await _open(socket)
                     try:
-                        return cls(reader, writer, await asyncio.wait_for(_greet(reader, writer), _HELLO))
+                        return cls(reader, writer, await asyncio.wait_for(_greet(reader, writer), patience))
                     except (TimeoutError, ConnectionError):
                         writer.transport.abort()
                     except BaseException:
                         writer.transport.abort()
                         raise
                     await asyncio.sleep(pause)
-                    pause *= 2
+                    pause, patience = 2 * pause, 2 * patience  # the host may be busy
         except TimeoutError as error:
             raise WorldError(f"the guest at {socket} does not answer", _HINT) from error
         except OSError as error:
