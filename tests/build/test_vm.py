@@ -222,6 +222,9 @@ def test_what_minimal_cannot_run_is_refused_early(home: Home, source: Path) -> N
         plan(run="python app.py", health={"command": "test -f /tmp/ready"})
     plan(run="python app.py", health={"command": ["python", "check.py"]})
     plan(run="python a.py && true", vm={"base": "debian"})
+    with pytest.raises(UserError, match=r"cannot use python3\.8") as caught:
+        plan(run="python app.py", runtime="python3.8")
+    assert "`vm.base`" in str(caught.value.hint)
     write(source, {"start.sh": "#!/bin/sh\nexec python app.py\n"})
     with pytest.raises(UserError, match=r"\./start\.sh is a script for a shell"):
         build(home, source, run="./start.sh")

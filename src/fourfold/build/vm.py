@@ -8,7 +8,8 @@ other base is an image. After an edit only the disk of the tree is made again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +63,8 @@ class Machines:
         require_erofs()
         self.kernels.require(this_system())
         await asyncio.to_thread(find_compiler)
-        plan = await self._containers.plan(_inner(request))
+        with _as_machines_say(request):
+            plan = await self._containers.plan(_inner(request))
         if plan.argv and _base(request) == MINIMAL:
             _require_no_shell(request)
             return replace(plan, argv=without_shell(plan.argv, _known(request.spec, plan.env), request.service))
@@ -70,7 +72,8 @@ class Machines:
 
     async def build(self, request: BuildRequest, log: Log) -> Artifact:
         """Raises UserError when it cannot be, WorldError when something could not be fetched or built."""
-        made = await self._containers.build(_inner(request), log)
+        with _as_machines_say(request):
+            made = await self._containers.build(_inner(request), log)
         if _base(request) == MINIMAL:
             argv = without_shell(made.argv, _known(request.spec, made.env), request.service)
             made = replace(made, argv=argv)
@@ -134,6 +137,18 @@ class Machines:
             if log is not None:
                 log("Making the disk of the base, once for all services on it.")
             await asyncio.shield(asyncio.to_thread(make))
+
+
+@contextmanager
+def _as_machines_say(request: BuildRequest) -> Iterator[None]:
+    """What is to be mended is in the block `vm`, not in that of containers."""
+    try:
+        yield
+    except UserError as error:
+        if request.pattern != "vm" or error.hint is None:
+            raise
+        hint = error.hint.replace("container: {base", "vm: {base").replace("`container.base`", "`vm.base`")
+        raise UserError(error.what, hint) from error
 
 
 def _base(request: BuildRequest) -> str:
