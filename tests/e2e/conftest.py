@@ -27,6 +27,7 @@ IN_EVERY_RUN = {
     ),
     "test_neighbours": ("test_a_memory_hog_is_killed_alone_and_named",),
     "test_health": ("test_a_health_command_is_run_inside",),
+    "test_moving": ("test_there_and_back",),
     "test_secrets": ("test_only_the_instance_has_it",),
 }
 """Of the conformance suite, under pattern vm: without KVM a machine boots in seconds, so the others wait for

@@ -12,54 +12,54 @@ from tests.e2e.traffic import Traffic
 from tests.support.load import Load
 from tests.support.wait import until
 
-pytestmark = pytest.mark.patterns("container")
+pytestmark = pytest.mark.patterns("container", "vm")
 SHOP = str(Path(__file__).parents[2] / "examples" / "shop" / "fourfold.yaml")
 ASKED = ("/healthz", "/api/catalog/products", "/api/orders/", "/docs/")
 FROM_THE_SHOP = ("catalog", "orders", "storefront", "worker", "docs")
 
 
-def test_to_a_container_and_back(home: Home) -> None:
+def test_there_and_back(home: Home, pattern: str) -> None:
     home.environ["TEST_PATTERN"] = "process"
     file = home.app(web_file(home.port, instances=2, VERSION="one", **UNKIND))
     home.run("up", "-f", str(file))
     with Traffic(home.port) as traffic:
-        for pattern in ("container", "process"):
+        for to in (pattern, "process"):
             traffic.flow()
-            home.run("deploy", "-f", str(file), "web", "--as", pattern)
+            home.run("deploy", "-f", str(file), "web", "--as", to)
             service = home.service()
-            assert (service["pattern"], service["ready"], service["release"]) == (pattern, 2, 1)
+            assert (service["pattern"], service["ready"], service["release"]) == (to, 2, 1)
             traffic.flow()
     traffic.unharmed()
 
 
-def test_the_override_is_kept_until_it_is_reset(home: Home) -> None:
+def test_the_override_is_kept_until_it_is_reset(home: Home, pattern: str) -> None:
     home.environ["TEST_PATTERN"] = "process"
     file = home.app(web_file(home.port, VERSION="one"))
     home.run("up", "-f", str(file))
-    home.run("deploy", "-f", str(file), "web", "--as", "container")
+    home.run("deploy", "-f", str(file), "web", "--as", pattern)
     home.web(file, VERSION="two")
     home.run("up", "-f", str(file))
-    assert home.service()["overrides"] == {"pattern": "container"} and home.service()["pattern"] == "container"
+    assert home.service()["overrides"] == {"pattern": pattern} and home.service()["pattern"] == pattern
     assert home.get().headers["x-version"] == "two"
     home.run("up", "-f", str(file), "--reset")
     assert home.service()["overrides"] == {} and home.service()["pattern"] == "process"
 
 
-def test_a_rollback_keeps_the_pattern(home: Home) -> None:
+def test_a_rollback_keeps_the_pattern(home: Home, pattern: str) -> None:
     """The older release was never built for it: it is now."""
     home.environ["TEST_PATTERN"] = "process"
     file = home.app(web_file(home.port, VERSION="one"))
     home.run("up", "-f", str(file))
     home.web(file, VERSION="two")
     home.run("up", "-f", str(file))
-    home.run("deploy", "-f", str(file), "web", "--as", "container")
+    home.run("deploy", "-f", str(file), "web", "--as", pattern)
     home.run("rollback", "-a", "app", "web")
     assert home.get().headers["x-version"] == "one"
-    assert (home.service()["pattern"], home.service()["release"]) == ("container", 1)
+    assert (home.service()["pattern"], home.service()["release"]) == (pattern, 1)
 
 
 @pytest.mark.timeout(1500)
-def test_every_service_of_the_shop(home: Home) -> None:
+def test_every_service_of_the_shop(home: Home, pattern: str) -> None:
     """In five languages, with a volume, dependencies and addresses of each other."""
     home.environ |= {"SHOP_PORT": str(home.port), "SHOP_BANNER": "Today: pears"}
     home.run("up", "-f", SHOP, patience=900)
@@ -68,10 +68,10 @@ def test_every_service_of_the_shop(home: Home) -> None:
     with ExitStack() as asking:
         for load in loads:
             asking.enter_context(load)
-        for pattern in ("container", "process"):
+        for to in (pattern, "process"):
             for service in FROM_THE_SHOP:
-                home.run("deploy", "-f", SHOP, service, "--as", pattern, patience=900)
-                assert home.service(service, "shop")["pattern"] == pattern
+                home.run("deploy", "-f", SHOP, service, "--as", to, patience=900)
+                assert home.service(service, "shop")["pattern"] == to
                 order(home)
     for load in loads:
         assert load.report().ok and not load.report().failed, str(load.report())

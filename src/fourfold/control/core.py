@@ -309,7 +309,7 @@ class Control:
     async def top(self, app: str | None) -> list[v.TopRow]:
         if app is not None:
             self._parts.status.need_app(app)
-        return top(self._parts, app)
+        return await top(self._parts, app)
 
     async def routes(self, app: str) -> list[v.RouteView]:
         self._parts.status.need_app(app)

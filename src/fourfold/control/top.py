@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+
 from fourfold.control import views as v
 from fourfold.control.goals import SYSTEM
 from fourfold.control.parts import Parts
@@ -9,14 +12,35 @@ from fourfold.control.registry import key_of
 from fourfold.control.status import shown_state
 from fourfold.store.model import InstanceRow
 
+GUEST_SECONDS = 1.0
+"""That a virtual machine may take to answer; a hung one is shown from outside."""
 
-def top(parts: Parts, app: str | None) -> list[v.TopRow]:
+
+async def top(parts: Parts, app: str | None) -> list[v.TopRow]:
     """Of one app, or of all with Fourfold's own gateway."""
     rows = [row for row in parts.registry.instances.values() if app is None or row.app == app]
-    return [shown for row in sorted(rows, key=lambda row: row.id) if (shown := _row(parts, row)) is not None]
+    guests = await asyncio.gather(*(_guest(parts, row) for row in rows))
+    inside = {row.id: guest for row, guest in zip(rows, guests, strict=True)}
+    ordered = sorted(rows, key=lambda row: row.id)
+    return [shown for row in ordered if (shown := _row(parts, row, inside[row.id])) is not None]
 
 
-def _row(parts: Parts, row: InstanceRow) -> v.TopRow | None:
+async def _guest(parts: Parts, row: InstanceRow) -> v.GuestView | None:
+    usage = None
+    with suppress(TimeoutError):
+        async with asyncio.timeout(GUEST_SECONDS):
+            usage = await parts.supervisor.guest_usage(row.id)
+    if usage is None:
+        return None
+    return v.GuestView(
+        cpu_seconds=round(usage.cpu_seconds, 3),
+        memory_bytes=usage.memory_bytes,
+        memory_total=usage.memory_total,
+        processes=usage.processes,
+    )
+
+
+def _row(parts: Parts, row: InstanceRow, guest: v.GuestView | None) -> v.TopRow | None:
     usage = parts.supervisor.usage(row.id) if row.pid is not None and row.state != "exited" else None
     if usage is None:
         return None
@@ -42,4 +66,5 @@ def _row(parts: Parts, row: InstanceRow) -> v.TopRow | None:
         descriptors=usage.descriptors,
         read_bytes=usage.read_bytes,
         written_bytes=usage.written_bytes,
+        guest=guest,
     )

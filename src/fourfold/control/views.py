@@ -188,6 +188,17 @@ class ExplainView(View):
     """Of the last instance that died, or of the one that does not get ready."""
 
 
+class GuestView(View):
+    """A virtual machine as it sees itself; what its processes on this host take stands beside it."""
+
+    cpu_seconds: float
+    """Of the service."""
+    memory_bytes: int
+    """Used by all in the guest."""
+    memory_total: int
+    processes: int
+
+
 class TopRow(View):
     app: str
     service: str
@@ -204,6 +215,8 @@ class TopRow(View):
     descriptors: int
     read_bytes: int
     written_bytes: int
+    guest: GuestView | None = None
+    """Of virtual machines that answer."""
 
 
 class RouteView(View):

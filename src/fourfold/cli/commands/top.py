@@ -52,7 +52,7 @@ def instances(rows: list[TopRow], with_app: bool) -> list[str]:
                 row.pattern,
                 row.state,
                 f"{row.cpu_percent:.1f}",
-                formats.size(row.memory_bytes),
+                formats.size(row.memory_bytes) + (f" ({formats.size(row.guest.memory_bytes)})" if row.guest else ""),
                 formats.size(row.memory_limit),
                 str(row.processes),
                 str(row.threads),
