@@ -113,7 +113,7 @@ def _nameless(path: Path) -> Iterator[BinaryIO]:
 def _fill(pieces: Iterator[bytes], file: BinaryIO) -> None:
     """Sparse where there is nothing but zeros."""
     for piece in pieces:
-        if piece.count(0) == len(piece):
+        if piece == bytes(len(piece)):
             file.seek(len(piece), os.SEEK_CUR)
             continue
         view = memoryview(piece)

@@ -136,7 +136,7 @@ def assemble(contents: Contents, raw: Path) -> UUID:
                 out.seek(offset)
                 for piece in _pieces(content):
                     digest.update(piece)
-                    if piece.count(0) == len(piece):
+                    if piece == bytes(len(piece)):
                         out.seek(len(piece), os.SEEK_CUR)
                     else:
                         out.write(piece)

@@ -25,6 +25,7 @@ _FLAGS = 0x30001  # line endings can be tested, grains are compressed, markers t
 _TABLE, _DIRECTORY, _FOOTER = 1, 2, 3
 _LEVEL = 6
 _HEADS, _SECTORS = 16, 63
+_EMPTY = bytes(GRAIN)
 
 DESCRIPTOR = """\
 # Disk DescriptorFile
@@ -88,7 +89,7 @@ def _compressed(raw: IO[bytes], start: int, length: int, each: Map) -> Iterator[
     """Number and compressed content of each grain from `start` on that is not empty."""
     raw.seek(start)
     grains = {number: raw.read(GRAIN) for number in range(length // GRAIN)}
-    full = {number: grain for number, grain in grains.items() if grain.count(0) != len(grain)}
+    full = {number: grain for number, grain in grains.items() if grain != _EMPTY}
     return zip(full, each(lambda grain: zlib.compress(grain, _LEVEL), iter(full.values())), strict=True)
 
 
