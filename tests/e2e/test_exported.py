@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from tests.e2e.home import Home, free_port, web_file
+from tests.support.small import small_folder
 from tests.support.wait import until
 
 PATIENCE = 240
@@ -177,3 +178,15 @@ def test_whoever_is_interrupted_leaves_nothing(baker: tuple[Home, Path], tmp_pat
         assert place.read_bytes() == b"an older one"
     work = home.home / "state" / "work"
     until(lambda: not list(work.glob("image-*")), 60, "the daemon to clean up")
+
+
+def test_a_place_without_room(baker: tuple[Home, Path], tmp_path: Path) -> None:
+    with small_folder(tmp_path / "small", 10 * 1024**2):
+        place = tmp_path / "small/web.raw"
+        place.write_bytes(b"an older one")
+        said = bake(baker, "raw", place, code=1)
+        assert (
+            f"cannot write the image to {place}: No space left on device" in said.stderr and "hint: make" in said.stderr
+        )
+        assert [path.name for path in place.parent.iterdir()] == ["web.raw"]
+        assert place.read_bytes() == b"an older one"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -11,7 +10,6 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 
@@ -20,6 +18,7 @@ from fourfold.errors import UserError, WorldError
 from fourfold.paths import Paths
 from fourfold.store.disks import Disks
 from tests.build.disk.test_gpt import entries_of
+from tests.support.small import small_folder
 
 WEB = export.Hardware("shop-web", 256 * 1024**2, 1)
 MIB = 1024**2
@@ -126,23 +125,19 @@ def test_formats(contents: export.Contents, paths: Paths, tmp_path: Path, form: 
         assert said["check-errors"] == 0 and not said.get("corruptions")
 
 
-@pytest.mark.parametrize("form", ["raw", "qcow2"])
-def test_a_disk_that_refuses(
-    contents: export.Contents, paths: Paths, monkeypatch: pytest.MonkeyPatch, form: str
-) -> None:
-    """Whatever is left of a file, nobody gets it."""
-
-    def refuses(contents: export.Contents, raw: Path) -> UUID:
-        raw.write_bytes(b"half")
-        if form == "raw":
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(raw))
-        raw.unlink()  # qemu-img fails, too
-        return UUID(int=0)
-
-    monkeypatch.setattr(export, "assemble", refuses)
-    with pytest.raises(WorldError, match=r"cannot make the image: .*No s"):
-        export.export(contents, form, WEB, paths.work)
-    assert list(paths.work.iterdir()) == []
+@pytest.mark.parametrize("form", export.KERNELS)
+@pytest.mark.parametrize("fits", [False, True], ids=["not even the disk", "only the disk"])
+def test_a_full_disk(contents: export.Contents, tmp_path: Path, form: str, fits: bool) -> None:
+    """Whatever there is of a file, nobody gets it."""
+    export.assemble(contents, tmp_path / "raw")
+    disk = (tmp_path / "raw").stat().st_blocks * 512
+    if fits and form in ("raw", "vhd"):
+        pytest.skip("the image is the disk")
+    with small_folder(tmp_path / "small", disk + MIB if fits else disk - MIB):
+        with pytest.raises(WorldError, match=r"cannot make the image: .*No space left on device") as caught:
+            export.export(contents, form, WEB, tmp_path / "small/work")
+        assert "make room" in str(caught.value.hint)
+        assert list((tmp_path / "small/work").iterdir()) == []
 
 
 def test_what_qemu_says_is_told(contents: export.Contents, paths: Paths) -> None:
