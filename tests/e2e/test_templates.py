@@ -1,0 +1,75 @@
+"""Machines go on from templates, and each is itself; where none can be used they boot, and nobody is the worse off."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from tests.e2e.home import Home, web_file
+
+pytestmark = pytest.mark.patterns("vm")
+
+
+def templated(home: Home, how: str, **environ: Any) -> str:
+    return web_file(home.port, instances=2, extra=f"vm: {{template: {how}}}", **environ)
+
+
+def events(home: Home) -> list[str]:
+    lines = home.run("events", "-a", "app").stdout.splitlines()
+    return [line for line in lines if "template." in line]
+
+
+def inside(home: Home, code: str, instance: str) -> str:
+    command = ("--instance", instance, "web", "--", "/usr/bin/python3", "-c", code)
+    return home.run("exec", "-a", "app", *command).stdout.strip()
+
+
+OWN = "import os, socket, time; print(socket.gethostname(), time.time(), os.urandom(8).hex())"
+
+
+@pytest.mark.parametrize("how", ["boot", "ready"])
+def test_clones_are_themselves(home: Home, how: str) -> None:
+    file = home.app(templated(home, how, VERSION="one"))
+    home.run("up", "-f", str(file))
+    (made,) = events(home)
+    assert "made a template" in made
+    names = [instance["id"] for instance in home.instances()]
+    seen = [inside(home, OWN, name).split() for name in names]
+    hosts, clocks, numbers = zip(*seen, strict=True)
+    assert [host.rpartition("-")[2] for host in hosts] == [name.rpartition("-")[2] for name in names]
+    assert all(abs(float(clock) - time.time()) < 30 for clock in clocks) and len(set(numbers)) == 2
+    assert len({instance["address"] for instance in home.instances()}) == 2
+    assert home.get().headers["x-version"] == "one"
+    home.run("restart", "-a", "app", "web")
+    assert len(events(home)) == 1, "the next ones go on from the same"
+    home.run("down", "-a", "app", "-y")
+
+
+def test_one_that_is_broken_is_not_missed(home: Home) -> None:
+    """Its state makes no sense to QEMU, though nothing tells that it was touched: the machine is booted at once."""
+    file = home.app(templated(home, "boot", VERSION="one"))
+    home.run("up", "-f", str(file))
+    (folder,) = (home.root / "home" / "state" / "templates").iterdir()
+    (folder / "state").write_bytes(b"nonsense")
+    home.run("restart", "-a", "app", "web")  # it is seen to be another one, and made anew
+    assert len(events(home)) == 2 and home.get().status_code == 200
+    (folder,) = (home.root / "home" / "state" / "templates").iterdir()
+    (folder / "state").write_bytes(b"nonsense")
+    record = folder / "template.json"
+    found = (folder / "state").stat()
+    text = record.read_text()
+    start = text.index('"state": [')
+    record.write_text(f'{text[:start]}"state": [{found.st_ino}, {found.st_size}, {found.st_ctime_ns}]}}}}')
+    home.run("restart", "-a", "app", "web")
+    assert home.get().status_code == 200
+    assert any("could not go on from its template" in line for line in events(home))
+    home.run("down", "-a", "app", "-y")
+
+
+def test_the_ready_service_is_refused_with_secrets(home: Home) -> None:
+    file = home.app(web_file(home.port, extra="vm: {template: ready}\nsecrets: [TOKEN]"))
+    home.run("secrets", "set", "-a", "app", "TOKEN", stdin="x")
+    refused = home.run("up", "-f", str(file), code=2)
+    assert "memory, with its secrets" in refused.stderr and "template: boot" in refused.stderr
