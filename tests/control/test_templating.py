@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pytest
 
@@ -16,11 +16,13 @@ from fourfold.control.lifecycle import Lifecycle
 from fourfold.control.starter import Starter
 from fourfold.control.templating import Templating
 from fourfold.errors import WorldError
-from fourfold.launch.model import Launch, Machine, Share
+from fourfold.launch.model import Bridge, Launch, Machine, Share
+from fourfold.spec.model import Service
 from fourfold.store.model import InstanceRow
 from fourfold.store.templates import Templates
 from fourfold.supervise.model import Exit, Identity
 from fourfold.supervise.supervisor import Supervisor
+from fourfold.supervise.templates import Boot
 from tests.control.rig import Rig, eventually, rigged
 
 MACHINE = Machine("microvm", "tcg", 96 << 20, 1, "/k", "/i", ("/d",), ())
@@ -31,10 +33,12 @@ class Starting:
 
     def __init__(self) -> None:
         self.machine = MACHINE
+        self.network: Literal["host"] | Bridge = "host"
         self.started: dict[str, Machine] = {}
 
     def prepare(self, row: InstanceRow) -> tuple[InstanceRow, Launch, dict[str, str]]:
-        return row, Launch(row.id, ("x",), env={"FOURFOLD_INSTANCE": row.id}, machine=self.machine), {}
+        env = {"FOURFOLD_INSTANCE": row.id}
+        return row, Launch(row.id, ("x",), env=env, machine=self.machine, network=self.network), {}
 
     def stop_signal(self, row: InstanceRow) -> str:
         return "TERM"
@@ -60,7 +64,9 @@ class Scene:
         self.wrong: Exception | None = None
         self.starting = Starting()
         self.templates = Templates(rig.paths)
-        self.templating = Templating(rig.paths, self.templates, rig.clock, Any, Any, "boot")  # type: ignore[arg-type]
+        self.templating = Templating(
+            rig.paths, self.templates, rig.clock, cast(Boot, None), self._is_ready, self._lend, "boot"
+        )
         self.lifecycle = Lifecycle(
             rig.registry, rig.executor, cast(Starter, self.starting), cast(Supervisor, self.starting),
             rig.bus, rig.clock, lambda: None,
@@ -70,6 +76,14 @@ class Scene:
         monkeypatch.setattr(templating, "make", self._make)
         monkeypatch.setattr(templating, "host_key", lambda accelerator: "QEMU")
 
+    def _lend(self, name: str) -> str:
+        assert name == "shop.web-2-template"
+        return "10.177.0.9"
+
+    async def _is_ready(self, row: InstanceRow, service: Service) -> None:
+        assert row.address == "10.177.0.9", "asked where it is"
+        raise WorldError("it does not get ready")
+
     async def _make(self, boot: Any, launch: Launch, staged: Path, ready: Any, patience: float) -> None:
         self.made.append(launch)
         self.patience = patience
@@ -78,6 +92,8 @@ class Scene:
             await self.hold.wait()
         if self.wrong is not None:
             raise self.wrong
+        if ready is not None:
+            await ready(None)
         for name in ("memory", "state"):
             (staged / name).write_bytes(b"x")
 
@@ -219,6 +235,21 @@ async def test_who_wants_none_gets_none(scene: Scene) -> None:
     scene.rig.add("before", role="before")
     await scene.start("a", "before")
     assert set(scene.starting.started) == {"a", "before"} and not scene.made
+
+
+@staged
+async def test_a_ready_one_is_made_at_an_address_of_its_own(scene: Scene) -> None:
+    """Where the instance is reached there must be nothing else, not even before it starts."""
+    ready = replace(scene.rig.store.releases.need("shop", "web", 1), number=2)
+    ready = replace(ready, spec=ready.spec | {"vm": {"template": "ready"}})
+    with scene.rig.registry.transaction():
+        scene.rig.registry.add_release(ready)
+    scene.starting.network = Bridge("fourfold0", "10.177.0.5/16", "10.177.0.1")
+    scene.rig.add("a", release=2, address="10.177.0.5")
+    await scene.start("a")
+    await eventually(lambda: "a" in scene.starting.started)
+    assert scene.made[0].network == Bridge("fourfold0", "10.177.0.9/16", "10.177.0.1")
+    assert scene.told() == ["no template of web, its machines boot: it does not get ready"]
 
 
 @staged

@@ -53,7 +53,7 @@ def test_an_ordinary_one() -> None:
         "blockdev driver=raw,node-name=config,read-only=on,file.driver=file,file.filename=config",
         "device virtio-blk-device,drive=config,serial=fourfold-config",
         "netdev tap,id=net,fd=3",
-        f"device virtio-net-device,netdev=net,mac={MAC}",
+        f"device virtio-net-device,netdev=net,mac={MAC},guest_announce=off",
         "chardev file,id=console,path=/proc/self/fd/1,append=on",
         "serial chardev:console",
         "chardev socket,id=qmp,fd=5,server=on,wait=off",

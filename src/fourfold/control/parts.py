@@ -110,8 +110,9 @@ class Parts:
         self.lifecycle.watcher = self.prober
         self.templates = Templates(paths)
         self.templating = Templating(
-            paths, self.templates, clock, self.supervisor.boot, self.prober.until_ready, process.boot_id()
-        )
+            paths, self.templates, clock, self.supervisor.boot, self.prober.until_ready, self.starter.lend,
+            process.boot_id(),
+        )  # fmt: skip
         self.lifecycle.templates = self.templating
         self.operations = Operations(self.registry, self.bus, clock, self.traffic)
         self.building = Building(self.builder, self._is_stored, self.bus, clock, self.trials.settle)

@@ -166,6 +166,11 @@ class Starter:
             self._lent[row.id] = row.address
         return row
 
+    def lend(self, name: str) -> str:
+        """An address on the bridge for what is attached under this name next."""
+        self._lent[name] = self.next_address()
+        return self._lent[name]
+
     def next_address(self) -> str:
         """On the bridge."""
         rows = self._registry.instances.values()

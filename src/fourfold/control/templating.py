@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from fourfold.clock import Clock
 from fourfold.errors import FourfoldError, WorldError
 from fourfold.launch import template
-from fourfold.launch.model import Launch
+from fourfold.launch.model import Bridge, Launch
 from fourfold.paths import Paths
 from fourfold.spec.model import Health, Service
 from fourfold.store import trees
@@ -41,16 +41,24 @@ class Emit(Protocol):
 
 
 class Templating:
-    """`boot` starts a machine that one is made of; `is_ready` asks its program."""
+    """`boot` starts a machine that one is made of; `is_ready` asks its program; `lend` gives it an address."""
 
     def __init__(
-        self, paths: Paths, templates: Templates, clock: Clock, boot: Boot, is_ready: Ready, boot_id: str
+        self,
+        paths: Paths,
+        templates: Templates,
+        clock: Clock,
+        boot: Boot,
+        is_ready: Ready,
+        lend: Callable[[str], str],
+        boot_id: str,
     ) -> None:
         self._work = paths.work
         self._templates = templates
         self._clock = clock
         self._boot = boot
         self._is_ready = is_ready
+        self._lend = lend
         self._boot_id = boot_id
         self._making: dict[str, asyncio.Task[None]] = {}
         self._writing: set[asyncio.Task[None]] = set()
@@ -133,6 +141,7 @@ class Templating:
         try:
             one = _as(name, launch)
             if service.vm.template == "ready":
+                row, one = self._elsewhere(row, one)
                 rest: Callable[[Booting], Awaitable[None]] | None = partial(self._come_to_rest, row, service)
             else:
                 rest = None
@@ -140,6 +149,16 @@ class Templating:
             await asyncio.to_thread(self._templates.publish, key, staged, origin)
         finally:
             await asyncio.shield(asyncio.to_thread(trees.remove, staged))
+
+    def _elsewhere(self, row: InstanceRow, launch: Launch) -> tuple[InstanceRow, Launch]:
+        """At an address of its own, while the service runs in it: nobody is to take it for the instance."""
+        if not isinstance(launch.network, Bridge):
+            return row, launch
+        address = self._lend(launch.instance)
+        prefix = launch.network.address.partition("/")[2]
+        return replace(row, address=address), replace(
+            launch, network=replace(launch.network, address=f"{address}/{prefix}")
+        )
 
     async def _come_to_rest(self, row: InstanceRow, service: Service, machine: Booting) -> None:
         await self._is_ready(row, service)

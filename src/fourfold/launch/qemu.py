@@ -121,7 +121,9 @@ def _network(machine: Machine, mac: str, open: Plugs) -> tuple[str, ...]:
     tap = open.number("tap")
     way = f"tap,id=net,fd={tap}" if tap is not None else _user_network(machine)
     without_rom = ",romfile=" if machine.kind == "q35" else ""
-    return ("-netdev", way, "-device", f"{_device(machine, 'virtio-net')},netdev=net,mac={mac}{without_rom}")
+    # After a restore the guest would announce the address that its template had.
+    options = f"netdev=net,mac={mac},guest_announce=off{without_rom}"
+    return ("-netdev", way, "-device", f"{_device(machine, 'virtio-net')},{options}")
 
 
 def _user_network(machine: Machine) -> str:
