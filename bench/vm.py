@@ -102,7 +102,7 @@ def report(
 ) -> int:
     held = True
     for kind, rounds in starts.items():
-        print(table(f"A machine with a {kind} service, to its first 200", "seconds", rounds, "boot"))
+        print(table(f"A machine with a {kind} service, to its first 200", "seconds", rounds, "cold"))
         cold, boot, ready = (median(rounds[name]) for name in TEMPLATES)
         held &= verdict("cold", cold, COLD[kind])
         held &= verdict("cold / from a booted template", cold / boot, 2.0, at_least=True)
@@ -115,7 +115,7 @@ def report(
     held &= verdict("qcow2", median(bakes["qcow2"]), 4.0)
     for kind, seconds in first.items():
         held &= verdict(f"first bake of a {kind} service, bases there", seconds, 10.0)
-    print(f"  by hand, from nothing: {from_nothing:.1f}")
+    print(f"          by hand, from nothing: {from_nothing:.1f}")
     print("\nImages as qcow2 (MB)")
     for kind, size in sizes.items():
         held &= verdict(kind, size, SIZES[kind])
@@ -238,11 +238,11 @@ class Peer:
         for old in (raw, image):
             old.unlink(missing_ok=True)
         run("mke2fs", "-q", "-t", "ext4", "-d", str(self._root), str(raw), "2G")
-        run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c", str(raw), str(image))
+        run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(image))
 
 
 def run(*argv: str) -> None:
-    subprocess.run(argv, env={**ENV, "PATH": f"{ENV['PATH']}:/usr/sbin:/sbin"}, stdin=subprocess.DEVNULL, check=True)
+    subprocess.run(argv, env=ENV, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
 
 
 def write(source: Path, kind: str, version: str) -> None:
