@@ -22,7 +22,23 @@ from tests.support.wait import until
 
 PATIENCE = 60.0
 QEMU = "qemu-system-x86_64"
-PROGRAMS = ("sh", "cat", "sleep", "head", "tail", "id", "stty", "date", "ls", "mount", "ip", "hostname", "dd", "kill")
+PROGRAMS = (
+    "sh",
+    "cat",
+    "sleep",
+    "head",
+    "tail",
+    "id",
+    "stty",
+    "date",
+    "ls",
+    "mount",
+    "ip",
+    "hostname",
+    "dd",
+    "kill",
+    "mkdir",
+)
 SIZE = 65536
 """Of the disk with the configuration."""
 Pairs = Sequence[tuple[str, str]]

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -80,7 +81,7 @@ static void say_unknown(void)
 {
     static const char *const known[] = {
         "hostname", "mac", "address", "gateway", "mtu", "dhcp", "time", "seed", "argv", "env", "cwd", "uid", "gid",
-        "groups", "file", "share", "tmp", "pids", "memory", "stop", "grace", "init",
+        "groups", "file", "share", "tmp", "pids", "memory", "stop", "grace", "init", "idle",
     };
 
     for (const char *at = entries.text; at < entries.text + entries.size; at += strlen(at) + 1) {
@@ -150,9 +151,27 @@ bool config_read(void)
     return waited;
 }
 
+void config_load(const char *path)
+{
+    struct stat about;
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (file < 0 || fstat(file, &about) < 0 || about.st_size > MOST)
+        fail("cannot read %s: %s", path, strerror(errno));
+    char *text = calloc(1, (size_t)about.st_size + 1);
+    if (!text || read(file, text, (size_t)about.st_size) != about.st_size)
+        fail("cannot read %s: %s", path, strerror(errno));
+    close(file);
+    unlink(path); /* it may have secrets; nobody needs it again */
+    entries = (struct entries){text, (size_t)about.st_size};
+    if (!entries_valid(&entries))
+        fail("%s holds something else than KEY=VALUE", path);
+}
+
 bool config_changed(void)
 {
     static _Alignas(BLOCK) char now[BLOCK];
+    open_disk();
     bool changed = read_block(now, sizeof now, 0) > 0 && memcmp(now, first, sizeof now) != 0 && written(now);
 
     if (changed) {

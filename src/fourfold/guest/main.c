@@ -1,5 +1,6 @@
 /* PID 1 of a virtual machine: see README.md. */
 
+#include "agent.h"
 #include "button.h"
 #include "cgroup.h"
 #include "config.h"
@@ -17,6 +18,9 @@
 #include "service.h"
 #include "uevent.h"
 
+#include <string.h>
+#include <unistd.h>
+
 static void boot(void)
 {
     root_begin();
@@ -32,14 +36,19 @@ static void boot(void)
     report("booted");
 }
 
-int main(void)
+int main(int count, char **words)
 {
+    if (count > 1 && !strcmp(words[1], "agent") && getpid() != 1)
+        agent_main();
     boot();
     bool waited = config_read();
     identity_take(waited);
     network_take();
     uevent_close();
     files_take();
+    const char *init = entries_get(config(), "init");
+    if (init)
+        agent_leave(init);
     reaper_begin();
     service_start();
     report("started");

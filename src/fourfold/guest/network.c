@@ -86,6 +86,12 @@ void network_take(void)
         fail("cannot take the mtu %d: %s", mtu, strerror(errno));
     if (address)
         take_address(address, entries_get(config(), "gateway"));
-    else
+    else if (!entries_get(config(), "init"))
+        dhcp_take(ETH);
+}
+
+void network_dhcp(void)
+{
+    if (!entries_get(config(), "address") && config_number("dhcp", 0))
         dhcp_take(ETH);
 }

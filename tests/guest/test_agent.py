@@ -1,0 +1,47 @@
+"""PID 1 left to another's init: the agent that it is to start does what PID 1 does elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fourfold.supervise.guest import Guest
+from tests.guest.machine import PATIENCE, machine, needs_guests, shell
+from tests.support.wait import until
+
+pytestmark = needs_guests
+
+INIT = """#!/bin/sh
+cat /run/systemd/system/multi-user.target.wants/fourfold.service
+mkdir /sys/fs/cgroup/unit
+sh -c 'echo $$ >/sys/fs/cgroup/unit/cgroup.procs; exec /run/fourfold/guest agent'
+echo "the agent: $?"
+cat /run/fourfold/config
+echo o >/proc/sysrq-trigger
+sleep 1000
+"""
+
+
+def test_the_agent_runs_the_service() -> None:
+    script = "trap 'exit 5' TERM; cat /proc/self/cgroup; id -u; echo $PPID; while :; do sleep 1000 & wait $!; done"
+    more = [("init", "/sbin/init"), ("file", f"/sbin/init:755:0:0:{INIT}"), ("memory", "50000000"), ("grace", "30")]
+    with machine(shell(script, *more)) as it:
+        it.until("started")
+        until(lambda: it.output.count("\n") == 3, PATIENCE)
+        group, user, parent = it.output.splitlines()
+        assert (group, user) == ("0::/unit/service", "1000")
+        assert int(parent) > 1
+
+        async def stop() -> None:
+            guest = await Guest.connect(it.control, PATIENCE)
+            assert (await guest.usage()).processes >= 1
+            session = await guest.execute(["cat", "/proc/self/cgroup"], {"PATH": "/bin"}, "/", None)
+            assert await session.read() == (1, b"0::/unit/exec-0\n")
+            await guest.power_off()
+            await guest.close()
+
+        asyncio.run(stop())
+        assert it.ended() == ["booted", "started", "ended exit 5"]
+        assert "ExecStart=/run/fourfold/guest agent" in it.console
+        assert "TimeoutStopSec=40" in it.console
+        assert "the agent: 0" in it.console
+        assert "argv=" not in it.console, "the configuration is left behind"
