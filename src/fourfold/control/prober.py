@@ -23,6 +23,8 @@ STARTING_SECONDS = (0.01, 0.25)
 taken so far, so that it is known to be ready soon after it is, and few ask who are slow."""
 DIAGNOSE_SECONDS = 5.0
 """Between two looks at where else a program listens: that reads all of /proc."""
+UNFOUND_SECONDS = 1.0
+"""The same, while it listens nowhere yet."""
 SETTLE_SECONDS = 1.0
 """A service without port and health command is ready once it has run this long."""
 DEFAULT = Probe()
@@ -142,7 +144,7 @@ class Prober:
         while (error := await ask()) is not None:
             if row.port is not None and now() >= look_at:
                 elsewhere = await self._diagnose.elsewhere(row.id, row.reached_at, row.port)
-                look_at = now() + DIAGNOSE_SECONDS
+                look_at = now() + (DIAGNOSE_SECONDS if elsewhere else UNFOUND_SECONDS)
             self._listener.probe_failed(row.id, error + elsewhere)
             shortest, longest = STARTING_SECONDS
             await asyncio.sleep(min(max((now() - began) / 4, shortest), longest))
