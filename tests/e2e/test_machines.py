@@ -114,6 +114,16 @@ def test_a_volume_is_one_folder_for_all_and_for_every_pattern(home: Home) -> Non
     assert inside(home, read) == f"{['process', one, two]}\n"
 
 
+def test_a_container_may_have_a_kernel_of_its_own(home: Home) -> None:
+    home.environ["TEST_PATTERN"] = "container"
+    file = home.app(web_file(home.port, extra="container: {isolation: vm}"))
+    home.run("up", "-f", str(file))
+    assert home.service()["pattern"] == "container" and home.get().status_code == 200
+    assert psutil.Process(home.instances()[0]["pid"]).name().startswith("qemu-system")
+    kernel = home.run("exec", "-a", "app", "web", "--", "/bin/sh", "-c", "uname -r").stdout.strip()
+    assert "cloud" in kernel and kernel != os.uname().release
+
+
 def test_a_hung_machine_is_replaced(home: Home) -> None:
     health = "{path: /healthz, interval: 1s, grace: 1h, live: {path: /healthz, interval: 200ms, failures: 3}}"
     text = web_file(home.port).replace("{path: /healthz, interval: 1s}", health)
