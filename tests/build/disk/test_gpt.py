@@ -7,7 +7,7 @@ import zlib
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourfold.build.disk import gpt
@@ -68,6 +68,7 @@ def test_a_bios_and_old_tools_see_one_partition_over_all() -> None:
     assert not any(mbr[462:510])
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 2**41), min_size=1, max_size=20))
 def test_nothing_overlaps(sizes: list[int]) -> None:
     made = gpt.layout([gpt.Partition(str(at), gpt.LINUX, size) for at, size in enumerate(sizes)], "x")

@@ -34,8 +34,8 @@ KERNELS: dict[str, Literal["cloud", "full"]] = {
     "ova": "full",
 }
 """Format -> the kernel that has drivers for those who take it: VirtualBox, VMware and Hyper-V show other hardware."""
-PARAMETERS = ("console=tty0", "console=ttyS0,115200", "quiet", "panic=-1")
-"""Of the kernel, on machines that we know nothing of."""
+PARAMETERS = ("console=tty0", "console=ttyS0,115200", "quiet", "panic=-1", "no_timer_check")
+"""Of the kernel, on machines that we know nothing of. On a busy host, its check of the timer fails in a guest."""
 _CHUNK = 1024 * 1024
 _SECONDS = 600
 _VDI_IDENTITY = 392
