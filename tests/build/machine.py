@@ -88,7 +88,7 @@ class Machine:
             if (self._folder / name).exists()
         )
 
-    def answer(self, path: str = "/", seconds: float = 120) -> str:
+    def answer(self, path: str = "/", seconds: float = 400) -> str:
         """Of the service, once there is one."""
 
         def asked() -> str | None:

@@ -1,4 +1,4 @@
-"""Virtual machines baked from real packages: what is in them, how fast an edit is, and that they boot."""
+"""Virtual machines baked from real packages: what is in them, what an edit makes again, and that they boot."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import re
 import stat
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -134,16 +133,13 @@ def test_an_edit_makes_only_its_own_disk_again(home: Home, source: Path) -> None
     first = build(home, write(source, PYTHON), run="python app.py")
     home.lines.clear()
     write(source, {"app.py": SERVER + "# edited\n"})
-    began = time.monotonic()
     second = build(home, source, run="python app.py")
-    seconds = time.monotonic() - began
     assert first.boot is not None and second.boot is not None
     assert second.boot.disks[:-1] == first.boot.disks[:-1]
     assert second.boot.disks[-1] != first.boot.disks[-1]
     assert (second.boot.kernel, second.boot.initrd) == (first.boot.kernel, first.boot.initrd)
     assert second.digest != first.digest
     assert home.lines == []
-    assert seconds < 2
     again = build(home, source, run="python app.py --other $PORT")
     assert again.digest == second.digest
     assert again.argv == ("python", "app.py", "--other", "8080")
