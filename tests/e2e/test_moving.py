@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,7 +65,8 @@ def test_every_service_of_the_shop(home: Home, pattern: str) -> None:
     home.environ |= {"SHOP_PORT": str(home.port), "SHOP_BANNER": "Today: pears"}
     home.run("up", "-f", SHOP, patience=900)
     order(home)
-    loads = [Load(f"http://127.0.0.1:{home.port}{path}", connections=2, rps=20, max_seconds=1500) for path in ASKED]
+    rps = 4 if pattern == "vm" else 20  # without KVM a machine is a tenth as fast
+    loads = [Load(f"http://127.0.0.1:{home.port}{path}", connections=2, rps=rps, max_seconds=1500) for path in ASKED]
     with ExitStack() as asking:
         for load in loads:
             asking.enter_context(load)
@@ -77,11 +79,16 @@ def test_every_service_of_the_shop(home: Home, pattern: str) -> None:
         assert load.report().ok and not load.report().failed, str(load.report())
 
 
-def order(home: Home) -> None:
-    """Through storefront, orders and catalog, to the worker."""
+def placed_order(home: Home) -> Any:
     ordered = home.post("/api/orders/", {"sku": "rye", "quantity": "2"})
-    assert ordered.status_code == 201, ordered.text
-    placed = ordered.json()
+    assert ordered.status_code in (201, 503), ordered.text
+    return ordered.json() if ordered.status_code == 201 else None
+
+
+def order(home: Home) -> None:
+    """Through storefront, orders and catalog, to the worker. The shop's own programs wait two seconds for each other,
+    which the first call in a JVM may take where there is no KVM."""
+    placed = until(lambda: placed_order(home), 30, "the order to be taken")
     assert placed in home.get("/api/orders/").json()
     assert "Today: pears" in home.get("/").text and home.get("/docs").status_code == 200
     packed = f"packed order {placed['id']}: 2 x rye"
