@@ -11,11 +11,11 @@ from tests.support.wait import until
 pytestmark = needs_guests
 
 INIT = """#!/bin/sh
-cat /run/systemd/system/multi-user.target.wants/fourfold.service
+cat /run/systemd/system/multi-user.target.wants/fourfold-guest.service
 mkdir /sys/fs/cgroup/unit
-sh -c 'echo $$ >/sys/fs/cgroup/unit/cgroup.procs; exec /run/fourfold/guest agent'
+sh -c 'echo $$ >/sys/fs/cgroup/unit/cgroup.procs; exec /run/fourfold-guest/guest agent'
 echo "the agent: $?"
-cat /run/fourfold/config
+cat /run/fourfold-guest/config
 echo o >/proc/sysrq-trigger
 sleep 1000
 """
@@ -41,7 +41,7 @@ def test_the_agent_runs_the_service() -> None:
 
         asyncio.run(stop())
         assert it.ended() == ["booted", "started", "ended exit 5"]
-        assert "ExecStart=/run/fourfold/guest agent" in it.console
+        assert "ExecStart=/run/fourfold-guest/guest agent" in it.console
         assert "TimeoutStopSec=40" in it.console
         assert "the agent: 0" in it.console
         assert "argv=" not in it.console, "the configuration is left behind"

@@ -24,7 +24,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FOLDER "/run/fourfold"
+/* Not what a Fourfold uses that is installed in the guest: that one has /run/fourfold and fourfold.service. */
+#define FOLDER "/run/fourfold-guest"
+#define UNIT "fourfold-guest.service"
 #define CONFIG FOLDER "/config"
 #define PROGRAM FOLDER "/guest"
 #define UNITS "/run/systemd/system"
@@ -69,8 +71,8 @@ static void put_unit(void)
                         "[Service]\nType=exec\nExecStart=" PROGRAM " agent\nDelegate=yes\nKillMode=mixed\n"
                         "TimeoutStopSec=%llu\nStandardOutput=null\nStandardError=journal+console\n",
                         config_number("grace", GRACE) + STOPPING_SECONDS);
-    put(UNITS "/fourfold.service", 0644, unit, (size_t)size);
-    if (symlink("../fourfold.service", UNITS "/multi-user.target.wants/fourfold.service") < 0)
+    put(UNITS "/" UNIT, 0644, unit, (size_t)size);
+    if (symlink("../" UNIT, UNITS "/multi-user.target.wants/" UNIT) < 0)
         fail("cannot have the service started: %s", strerror(errno));
 }
 
