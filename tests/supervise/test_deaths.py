@@ -14,7 +14,7 @@ import pytest
 from fourfold import spawner
 from fourfold.paths import Paths
 from fourfold.spawner.process import Stat, boot_id
-from fourfold.supervise import logs
+from fourfold.supervise import logs, starting
 from fourfold.supervise.model import Exit
 from fourfold.supervise.program import SPAWNER_ARGV
 from fourfold.supervise.starting import spawner_argv
@@ -297,6 +297,16 @@ def test_nonsense_does_not_end_the_spawner() -> None:
         with pytest.raises(Gone):
             await client.call("hello")
         assert await rig.spawner_pid() == pid
+
+    scenario(test)
+
+
+def test_a_spawner_that_is_slow_to_start_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine without a moment to spare: whoever has waited too long looks once more before giving up."""
+    monkeypatch.setattr(starting, "_PATIENCE", 0.0)
+
+    async def test(rig: Rig) -> None:
+        assert alive(await rig.spawner_pid())
 
     scenario(test)
 

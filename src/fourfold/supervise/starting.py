@@ -27,13 +27,16 @@ async def connect_or_start(
 ) -> Client:
     """A connection to the spawner of this home, started if none runs. WorldError when neither works."""
     deadline = asyncio.get_running_loop().time() + _PATIENCE
+    code, late = 0, False
     while True:
         try:
             return await Client.connect(paths.spawner_socket, on_event, on_end)
         except OSError:
-            code = await _start(paths)
-        if code not in (0, _LOCKED) or asyncio.get_running_loop().time() > deadline:
-            raise WorldError(f"cannot start the spawner: {_last_words(paths) or f'exit code {code}'}", _hint(paths))
+            if late or code not in (0, _LOCKED):
+                words = _last_words(paths) or f"exit code {code}"
+                raise WorldError(f"cannot start the spawner: {words}", _hint(paths)) from None
+        code = await _start(paths)
+        late = asyncio.get_running_loop().time() > deadline  # one more try: a start that took long may have succeeded
         if code == _LOCKED:
             await asyncio.sleep(0.02)  # another one has just started and is about to listen
 
