@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def doctor(paths: Paths) -> None:
-    for check in examine(paths, with_machines(with_containers(probe()))):
+    for check in examine(paths, with_machines(with_containers(probe(paths.state)))):
         print(json.dumps(check.model_dump()))
 
 

@@ -33,7 +33,7 @@ _powers: list[Powers] = []
 
 def powers() -> Powers:
     if not _powers:
-        _powers.append(with_containers(probe()))
+        _powers.append(with_containers(probe(Path(tempfile.gettempdir()))))
     return _powers[0]
 
 

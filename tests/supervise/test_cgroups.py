@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fourfold.launch.model import Limits
-from fourfold.supervise import cgroupfind
+from fourfold.supervise import cgroupfind, powers
 from fourfold.supervise.cgroups import Groups, Hierarchy, settings
 
 ALL = Limits(cpu=1.5, memory=1 << 26, pids=64, read_bps=1000, write_bps=2000)
@@ -257,3 +257,16 @@ def test_groups_for_an_oci_runtime(tmp_path: Path) -> None:
     v1.remove("x")
     hybrid.close()
     assert not any(base.exists() for base in bases.values())
+
+
+def test_disk_traffic_is_limited_on_the_disk_of_the_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Not on the one of /, which may be none (an image's overlay)."""
+    asked: list[Path] = []
+
+    def find(home: Path, state: Path) -> Groups:
+        asked.append(state)
+        return Groups((), None, {})
+
+    monkeypatch.setattr(cgroupfind, "find", find)
+    powers.probe(tmp_path)
+    assert asked == [tmp_path]

@@ -231,7 +231,7 @@ async def open_parts(paths: Paths, settings: Settings, clock: Clock) -> Parts:
     """Open the store, connect to the spawner (starting it if need be) and take over what runs."""
     layout.empty_work(paths)
     parts = Parts(paths, settings, clock)
-    parts.supervisor.powers, _ = await asyncio.gather(asyncio.to_thread(probe), parts.supervisor.open())
+    parts.supervisor.powers, _ = await asyncio.gather(asyncio.to_thread(probe, paths.state), parts.supervisor.open())
     await parts.trials.look_for(parts.asked())
     if not {row.id for row in parts.registry.of_service(GATEWAY)} & parts.supervisor.running().keys():
         parts.deployer.leave_taken_ports()

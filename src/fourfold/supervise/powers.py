@@ -17,11 +17,14 @@ from fourfold.supervise.containers import RUNTIMES
 from fourfold.supervise.program import SPAWNER_ARGV
 
 
-def probe() -> Powers:
-    """All but containers. Takes about 0.2 s and leaves nothing behind. Blocking: call it in a thread from asyncio."""
+def probe(state: Path) -> Powers:
+    """All but containers, for a Fourfold with its `state` there: disk traffic is limited on the disk below it.
+
+    Takes about 0.2 s and leaves nothing behind. Blocking: call it in a thread from asyncio.
+    """
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(_ask_spawner)
-        groups = _groups()
+        groups = _groups(state)
         groups.close()
     tried, missing = asked.result()
     nested = bool(tried.get("user_namespace"))
@@ -47,16 +50,16 @@ def probe() -> Powers:
 
 def with_containers(powers: Powers) -> Powers:
     """`powers` and which OCI runtimes work: each has to start a container. Takes 0.1 to 0.5 s, as `probe`."""
-    groups = _groups()
+    groups = _groups(Path("/"))
     runtimes, why = containers.try_runtimes(groups)
     groups.close()
     known = {name: reason for name, reason in powers.missing.items() if name not in ("containers", *RUNTIMES)}
     return replace(powers, containers=bool(runtimes), runtimes=runtimes, missing=known | why)
 
 
-def _groups() -> Groups:
+def _groups(state: Path) -> Groups:
     """Of a home of its own: others may try the same at this moment."""
-    return cgroupfind.find(Path(f"/nonexistent/probe-{os.getpid()}-{next(_number)}"), Path("/"))
+    return cgroupfind.find(Path(f"/nonexistent/probe-{os.getpid()}-{next(_number)}"), state)
 
 
 _number = count()
