@@ -19,6 +19,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
+from fourfold.api.ready import notifier
 from fourfold.clock import SystemClock
 from fourfold.control.core import Control
 from fourfold.control.doctor import examine
@@ -72,6 +73,7 @@ def doctor(paths: Paths) -> None:
 async def run(paths: Paths) -> None:
     gc.disable()  # what is made until it serves stays: looking through all of it again and again takes 0.1 s
     _go_before_services()
+    ready = notifier(os.environ)
     settings = load_settings(paths.settings, os.environ)
     layout.create(paths, root=os.geteuid() == 0)
     with only_one(paths):
@@ -82,7 +84,7 @@ async def run(paths: Paths) -> None:
             loop.add_signal_handler(number, stop.set)
         parts.bus.emit("daemon.started", "the daemon has started", pid=os.getpid())
         work = asyncio.create_task(parts.run())
-        server = asyncio.create_task(serve(Control(parts, stop), paths.socket))
+        server = asyncio.create_task(serve(Control(parts, stop), paths.socket, ready))
         gc.freeze()
         gc.enable()
         ended = asyncio.create_task(stop.wait())
@@ -92,12 +94,12 @@ async def run(paths: Paths) -> None:
         await parts.close()
 
 
-def _load_api() -> Callable[[Facade, Path], Coroutine[Any, Any, None]]:
+def _load_api() -> Callable[[Facade, Path, Callable[[], None]], Coroutine[Any, Any, None]]:
     """Importing FastAPI takes a third of a second: meanwhile this host is looked at and the spawner started."""
     from fourfold.api.app import create_app
     from fourfold.api.server import serve
 
-    return lambda facade, socket: serve(create_app(facade), socket)
+    return lambda facade, socket, ready: serve(create_app(facade), socket, ready)
 
 
 async def _end(*tasks: asyncio.Task[Any]) -> None:

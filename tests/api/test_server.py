@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import socket
 import stat
 import tempfile
@@ -10,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from fourfold.api.server import listen
+from fourfold.api.app import create_app
+from fourfold.api.server import listen, serve
 from fourfold.errors import ConflictError, UserError
+from tests.api.fake import FakeFacade
 from tests.api.serving import Serving, serving
 
 
@@ -62,3 +66,25 @@ def test_the_successors_socket_is_not_removed(folder: Path) -> None:
             successor.bind(str(path))
             server.stop()
             assert path.exists()
+
+
+def test_whoever_is_told_that_it_listens_can_connect(folder: Path) -> None:
+    """At that moment, not a little later: systemd lets go on whoever waits for us."""
+    path, found = folder / "s", list[int]()
+
+    async def go() -> None:
+        told = asyncio.Event()
+
+        def listening() -> None:
+            with socket.socket(socket.AF_UNIX) as client:
+                found.append(client.connect_ex(str(path)))
+            told.set()
+
+        serving = asyncio.create_task(serve(create_app(FakeFacade()), path, listening))
+        await told.wait()
+        serving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+
+    asyncio.run(go())
+    assert found == [0]

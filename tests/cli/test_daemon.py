@@ -138,6 +138,7 @@ def test_daemon_install(cli: Cli, home: Path) -> None:
     assert (result.code, result.out) == (0, f"{home}/units/fourfold.service\n")
     assert result.err.startswith("next:\n  systemctl ")
     text = (home / "units/fourfold.service").read_text()
+    assert "Type=notify\n" in text
     assert f"ExecStart={sys.executable} -m fourfold.daemon\nEnvironment=FOURFOLD_HOME={home}\n" in text
     assert cli("daemon", "install", "--print").out == text
 

@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import uvicorn
@@ -21,9 +21,10 @@ ENDING = 5
 """Seconds that answers in progress may take after the end was asked for."""
 
 
-async def serve(app: FastAPI, socket_path: Path) -> None:
+async def serve(app: FastAPI, socket_path: Path, listening: Callable[[], None] = lambda: None) -> None:
     """Answer on `socket_path` until cancelled; then streams are closed and answers in progress are finished.
 
+    `listening` is called when connections are taken.
     Raises ConflictError when another daemon answers there, UserError or WorldError when it cannot be made.
     """
     listener, inode = listen(socket_path)
@@ -38,6 +39,7 @@ async def serve(app: FastAPI, socket_path: Path) -> None:
         ws_ping_interval=None,  # a client whose output is not read (`exec … | less`) does not answer, and is well
     )
     server = _Server(config)
+    listening()
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         await asyncio.shield(serving)

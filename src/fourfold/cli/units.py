@@ -16,6 +16,9 @@ def unit(python: str, home: str | None, system: bool) -> str:
 Description=Fourfold: deploys and supervises services
 {after}
 [Service]
+# `systemctl start` returns when the daemon answers: a command right after it must not start another one.
+Type=notify
+TimeoutStartSec=5min
 ExecStart={_quoted(python)} -m fourfold.daemon
 {environment}Restart=always
 RestartSec=1
