@@ -9,48 +9,28 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import lru_cache
+from contextlib import ExitStack, contextmanager
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-import pytest
-
-from fourfold.build.disk.guest import find_compiler
-from tests.guest.kernel import initial, kernel
 from tests.support.wait import until
 
 PATIENCE = 60.0
 QEMU = "qemu-system-x86_64"
-PROGRAMS = (
-    "sh",
-    "cat",
-    "sleep",
-    "head",
-    "tail",
-    "id",
-    "stty",
-    "date",
-    "ls",
-    "mount",
-    "ip",
-    "hostname",
-    "dd",
-    "kill",
-    "mkdir",
-)
 SIZE = 65536
 """Of the disk with the configuration."""
 Pairs = Sequence[tuple[str, str]]
+_MEBIBYTES = 128
+_IGNORE_SHARED: dict[str, Any] = {
+    "execute": "migrate-set-capabilities",
+    "arguments": {"capabilities": [{"capability": "x-ignore-shared", "state": True}]},
+}
+"""What is saved is all but the memory, which is a file."""
 
 _PARAMETERS = (
     "console=ttyS0 quiet panic=-1 nokaslr mitigations=off tsc=reliable no_timer_check cryptomgr.notests "
     "8250.nr_uarts=1 rcupdate.rcu_expedited=1 random.trust_cpu=on pci=off"
-)
-
-needs_guests = pytest.mark.skipif(
-    not (kernel() and shutil.which(QEMU) and shutil.which("mkfs.erofs")),
-    reason="no kernel ($FOURFOLD_TEST_KERNEL), qemu-system-x86_64 or mkfs.erofs",
 )
 
 
@@ -65,8 +45,9 @@ def shell(script: str, *more: tuple[str, str]) -> list[tuple[str, str]]:
 
 
 class Machine:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, parts: Path) -> None:
         self.folder = folder
+        self._parts = parts
         self.process: subprocess.Popen[bytes] | None = None
         for name in ("report", "output", "console"):
             (folder / name).touch()
@@ -90,11 +71,30 @@ class Machine:
     def configure(self, pairs: Pairs | None) -> None:
         (self.folder / "config").write_bytes(configuration(pairs) if pairs is not None else bytes(SIZE))
 
-    def start(self, *extra: str, memory: int = 128) -> None:
+    def start(self, template: bool = False) -> None:
+        """`template`: so that it can be saved."""
+        self._run(*(_memory(self.folder, "on") if template else ()))
+
+    def save(self) -> None:
+        """To its folder, for others to go on from; it is gone then."""
+        self.command(_IGNORE_SHARED, {"execute": "migrate", "arguments": {"uri": f"exec:cat >{self.folder}/state"}})
+        until(lambda: self.query("query-migrate")["status"] == "completed", PATIENCE)
+        self.command({"execute": "quit"})
+        self.ended()
+
+    def go_on(self, saved: Path) -> None:
+        """As the machine that was saved in that folder, with the disks that are there now."""
+        for name in ("report", "output", "console"):
+            (self.folder / name).write_bytes(b"")
+        self._run(*_memory(saved, "off"), "-incoming", "defer")
+        until(lambda: (self.folder / "qmp").exists(), PATIENCE)
+        self.command(_IGNORE_SHARED, {"execute": "migrate-incoming", "arguments": {"uri": f"exec:cat {saved}/state"}})
+
+    def _run(self, *extra: str) -> None:
         assert self.process is None or self.process.poll() is not None
         self.process = subprocess.Popen(
-            [*self._argv(memory), *extra], stdin=subprocess.DEVNULL, stderr=(self.folder / "qemu").open("wb"),
-        )  # fmt: skip
+            [*self._argv(), *extra], stdin=subprocess.DEVNULL, stderr=(self.folder / "qemu").open("wb")
+        )
 
     def until(self, line: str) -> None:
         """Until the guest has reported it."""
@@ -144,13 +144,13 @@ class Machine:
             self.process.kill()
             self.process.wait()
 
-    def _argv(self, memory: int) -> list[str]:
-        root = kernel()
+    def _argv(self) -> list[str]:
         return [
-            QEMU, "-M", "microvm", "-accel", "tcg", "-cpu", "max", "-m", str(memory), "-nodefaults", "-no-user-config",
-            "-display", "none", "-no-reboot", "-serial", f"file:{self.folder / 'console'}",
-            "-kernel", f"{root}/vmlinux", "-initrd", str(common() / "initial"), "-append", _parameters(),
-            *self._disk("fourfold-0", common() / "root.erofs"), *self._disk("fourfold-config", self.folder / "config"),
+            QEMU, "-M", "microvm", "-accel", "tcg", "-cpu", "max", "-m", str(_MEBIBYTES), "-nodefaults",
+            "-no-user-config", "-display", "none", "-no-reboot", "-serial", f"file:{self.folder / 'console'}",
+            "-kernel", str(self._parts / "vmlinux"), "-initrd", str(self._parts / "initial"), "-append", _parameters(),
+            *self._disk("fourfold-0", self._parts / "root.erofs"),
+            *self._disk("fourfold-config", self.folder / "config"),
             "-device", "virtio-serial-device",
             *self._port("report", f"file,path={self.folder / 'report'}"),
             *self._port("output", f"file,path={self.folder / 'output'}"),
@@ -176,59 +176,58 @@ class Machine:
         ]
 
 
-@contextmanager
-def machine(pairs: Pairs | None, *extra: str, memory: int = 128) -> Iterator[Machine]:
-    """One that is started with this configuration (None: zeros), and gone afterwards."""
-    with made(pairs) as it:
-        it.start(*extra, memory=memory)
-        yield it
+class Guests:
+    """Machines of the same parts, in folders of their own."""
+
+    def __init__(self, parts: Path) -> None:
+        self._parts = parts
+        self._kept = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._kept.close()
+
+    @contextmanager
+    def made(self, pairs: Pairs | None) -> Iterator[Machine]:
+        """One with this configuration (None: zeros), gone afterwards."""
+        folder = Path(tempfile.mkdtemp(prefix="ff-guest-"))
+        it = Machine(folder, self._parts)
+        try:
+            it.configure(pairs)
+            yield it
+        finally:
+            it.kill()
+            shutil.rmtree(folder)
+
+    @contextmanager
+    def booted(self, pairs: Pairs) -> Iterator[Machine]:
+        with self.made(pairs) as it:
+            it.start()
+            yield it
+
+    @contextmanager
+    def clone(self, pairs: Pairs) -> Iterator[Machine]:
+        """One that has booted as the template of all has, which takes less time than to boot."""
+        with self.made(pairs) as it:
+            it.go_on(self._template)
+            yield it
+
+    @cached_property
+    def _template(self) -> Path:
+        """The folder of one that waits for its configuration."""
+        it = self._kept.enter_context(self.made(None))
+        it.start(template=True)
+        it.until("waiting")
+        it.save()
+        assert it.report == ["booted", "waiting"]
+        return it.folder
 
 
-@contextmanager
-def made(pairs: Pairs | None) -> Iterator[Machine]:
-    folder = Path(tempfile.mkdtemp(prefix="ff-guest-"))
-    it = Machine(folder)
-    try:
-        it.configure(pairs)
-        yield it
-    finally:
-        it.kill()
-        shutil.rmtree(folder)
-
-
-@lru_cache
-def common() -> Path:
-    """A folder with `root.erofs` and `initial`, made once."""
-    folder = Path(tempfile.mkdtemp(prefix="ff-guests-"))
-    _compile(folder / "init")
-    (folder / "initial").write_bytes(initial((folder / "init").read_bytes()))
-    _root(folder / "root")
-    subprocess.run(
-        ["mkfs.erofs", "--all-root", str(folder / "root.erofs"), str(folder / "root")], check=True, capture_output=True
-    )
-    return folder
-
-
-def _compile(target: Path) -> None:
-    find_compiler().compile(target, "-Werror")
-
-
-def _root(root: Path) -> None:
-    """Programs with the libraries that they are linked with, for their users to be."""
-    (root / "bin").mkdir(parents=True)
-    for name in PROGRAMS:
-        path = shutil.which(name)
-        if path is None:
-            continue
-        shutil.copy(path, root / "bin" / name)
-        libraries = subprocess.run(["ldd", path], capture_output=True, text=True).stdout
-        for library in re.findall(r"(/\S+) \(0x", libraries):
-            target = root / library.lstrip("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if not target.exists():
-                shutil.copy(library, target)
-    (root / "etc").mkdir()
-    (root / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\nservice:x:1000:1000::/:/bin/sh\n")
+def _memory(folder: Path, share: str) -> list[str]:
+    memory = f"memory-backend-file,id=ram,size={_MEBIBYTES}M,mem-path={folder / 'ram'},share={share}"
+    return ["-object", memory, "-machine", "memory-backend=ram"]
 
 
 @lru_cache

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from fourfold.supervise.guest import Guest
-from tests.guest.machine import PATIENCE, machine, needs_guests, shell
+from tests.guest.machine import PATIENCE, Guests, shell
 from tests.support.wait import until
-
-pytestmark = needs_guests
 
 INIT = """#!/bin/sh
 cat /run/systemd/system/multi-user.target.wants/fourfold-guest.service
@@ -21,10 +19,10 @@ sleep 1000
 """
 
 
-def test_the_agent_runs_the_service() -> None:
+def test_the_agent_runs_the_service(guests: Guests) -> None:
     script = "trap 'exit 5' TERM; cat /proc/self/cgroup; id -u; echo $PPID; while :; do sleep 1000 & wait $!; done"
     more = [("init", "/sbin/init"), ("file", f"/sbin/init:755:0:0:{INIT}"), ("memory", "50000000"), ("grace", "30")]
-    with machine(shell(script, *more)) as it:
+    with guests.clone(shell(script, *more)) as it:
         it.until("started")
         until(lambda: it.output.count("\n") == 3, PATIENCE)
         group, user, parent = it.output.splitlines()
@@ -40,7 +38,7 @@ def test_the_agent_runs_the_service() -> None:
             await guest.close()
 
         asyncio.run(stop())
-        assert it.ended() == ["booted", "started", "ended exit 5"]
+        assert it.ended() == ["started", "ended exit 5"]
         assert "ExecStart=/run/fourfold-guest/guest agent" in it.console
         assert "TimeoutStopSec=40" in it.console
         assert "the agent: 0" in it.console

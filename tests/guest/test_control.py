@@ -12,10 +12,9 @@ from fourfold.errors import WorldError
 from fourfold.launch.model import User
 from fourfold.supervise.attach import Attached
 from fourfold.supervise.guest import Guest
-from tests.guest.machine import PATIENCE, Machine, machine, needs_guests, shell
+from tests.guest.machine import PATIENCE, Guests, Machine, shell
 from tests.support.wait import until
 
-pytestmark = needs_guests
 ENV = {"PATH": "/bin"}
 SERVICE = User(1000, 1000, "service")
 WAITING = "trap 'echo told; exit 5' TERM; trap 'echo again' HUP; echo ready; while :; do sleep 1000 & wait $!; done"
@@ -23,8 +22,8 @@ WAITING = "trap 'echo told; exit 5' TERM; trap 'echo again' HUP; echo ready; whi
 Test = Callable[[Machine, Guest], Awaitable[None]]
 
 
-def scenario(test: Test, *more: tuple[str, str], service: str = WAITING) -> None:
-    with machine(shell(service, *more)) as it:
+def scenario(guests: Guests, test: Test, *more: tuple[str, str], service: str = WAITING) -> None:
+    with guests.clone(shell(service, *more)) as it:
         it.until("started")
         until(lambda: "ready" in it.output)
 
@@ -52,35 +51,35 @@ async def run(guest: Guest, *argv: str, user: User | None = SERVICE) -> tuple[by
     return await everything(session)
 
 
-def test_power_off() -> None:
+def test_power_off(guests: Guests) -> None:
     async def test(it: Machine, guest: Guest) -> None:
         await guest.power_off()
-        assert await asyncio.to_thread(it.ended) == ["booted", "started", "ended exit 5"]
+        assert await asyncio.to_thread(it.ended) == ["started", "ended exit 5"]
         assert it.output == "ready\ntold\n"
         await asyncio.wait_for(guest.closed.wait(), PATIENCE)
         with pytest.raises(WorldError, match="gone"):
             await guest.usage()
 
-    scenario(test)
+    scenario(guests, test)
 
 
-def test_what_does_not_end_is_killed() -> None:
+def test_what_does_not_end_is_killed(guests: Guests) -> None:
     async def test(it: Machine, guest: Guest) -> None:
         await guest.power_off()
         assert (await asyncio.to_thread(it.ended))[-1] == "ended signal 9"
 
-    scenario(test, ("grace", "1"), ("stop", "HUP"))
+    scenario(guests, test, ("grace", "1"), ("stop", "HUP"))
 
 
-def test_power_button() -> None:
-    with machine(shell(WAITING, ("stop", "TERM"))) as it:
+def test_power_button(guests: Guests) -> None:
+    with guests.clone(shell(WAITING, ("stop", "TERM"))) as it:
         it.until("started")
         until(lambda: "ready" in it.output)
         it.command({"execute": "system_powerdown"})
         assert it.ended()[-1] == "ended exit 5"
 
 
-def test_signals_usage_and_time() -> None:
+def test_signals_usage_and_time(guests: Guests) -> None:
     async def test(it: Machine, guest: Guest) -> None:
         await guest.signal("HUP")
         await asyncio.to_thread(until, lambda: "again" in it.output)
@@ -96,10 +95,10 @@ def test_signals_usage_and_time() -> None:
         out, _, code = await run(guest, "date", "+%s")
         assert (2000000000 <= int(out) < 2000000100, code) == (True, 0)
 
-    scenario(test)
+    scenario(guests, test)
 
 
-def test_programs_beside_the_service() -> None:
+def test_programs_beside_the_service(guests: Guests) -> None:
     async def test(it: Machine, guest: Guest) -> None:
         assert await run(guest, "sh", "-c", "id -u; echo oops >&2; exit 3") == (b"1000\n", b"oops\n", 3)
         assert await run(guest, "id", "-u", user=None) == (b"0\n", b"", 0)
@@ -113,10 +112,10 @@ def test_programs_beside_the_service() -> None:
         many = await asyncio.gather(*(run(guest, "sh", "-c", f"echo {number}") for number in range(20)))
         assert [int(out) for out, _, _ in many] == list(range(20))
 
-    scenario(test)
+    scenario(guests, test)
 
 
-def test_big_streams_both_ways() -> None:
+def test_big_streams_both_ways(guests: Guests) -> None:
     async def test(it: Machine, guest: Guest) -> None:
         big = os.urandom(3 << 20)
         session = await guest.execute(["cat"], ENV, "/", SERVICE, (), False)
@@ -128,10 +127,10 @@ def test_big_streams_both_ways() -> None:
         _, result = await asyncio.gather(feed(), everything(session))
         assert result == (big, b"", 0)
 
-    scenario(test)
+    scenario(guests, test)
 
 
-def test_one_who_does_not_read_holds_up_nobody() -> None:
+def test_one_who_does_not_read_holds_up_nobody(guests: Guests) -> None:
     async def test(it: Machine, guest: Guest) -> None:
         loud = await guest.execute(["cat", "/dev/zero"], ENV, "/", SERVICE, (), False)
         deaf = await guest.execute(["sleep", "1000"], ENV, "/", SERVICE, (), False)
@@ -144,10 +143,10 @@ def test_one_who_does_not_read_holds_up_nobody() -> None:
         await deaf.close()
         await filling
 
-    scenario(test)
+    scenario(guests, test)
 
 
-def test_a_terminal() -> None:
+def test_a_terminal(guests: Guests) -> None:
     async def test(it: Machine, guest: Guest) -> None:
         session = await guest.execute(["sh"], ENV, "/", SERVICE, (), True, (30, 100))
         seen = b""
@@ -170,20 +169,20 @@ def test_a_terminal() -> None:
         await session.write(b"exit 4\n")
         assert (await everything(session))[2] == 4
 
-    scenario(test)
+    scenario(guests, test)
 
 
-def test_a_signal_to_a_session() -> None:
+def test_a_signal_to_a_session(guests: Guests) -> None:
     async def test(it: Machine, guest: Guest) -> None:
         session = await guest.execute(["sh", "-c", "echo up; exec sleep 1000"], ENV, "/", SERVICE)
         assert await session.read() == (1, b"up\n")
         session.signal("INT")
         assert (await everything(session))[2] == 128 + 2
 
-    scenario(test)
+    scenario(guests, test)
 
 
-def test_another_client_takes_over() -> None:
+def test_another_client_takes_over(guests: Guests) -> None:
     """The sessions of one that has gone end with it, whatever it has left half said; the service goes on."""
 
     async def test(it: Machine, guest: Guest) -> None:
@@ -201,4 +200,4 @@ def test_another_client_takes_over() -> None:
         assert b"/dev/zero" not in out
         await later.close()
 
-    scenario(test)
+    scenario(guests, test)

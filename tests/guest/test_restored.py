@@ -3,47 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
-from typing import Any
 
 from fourfold.supervise.guest import Guest
-from tests.guest.machine import PATIENCE, Machine, machine, made, needs_guests, shell
+from tests.guest.machine import PATIENCE, Guests, shell
 from tests.support.wait import until
-
-pytestmark = needs_guests
-MEMORY = 128
-
-
-def shared(folder: Path, private: bool) -> list[str]:
-    share = "off" if private else "on"
-    memory = f"memory-backend-file,id=ram,size={MEMORY}M,mem-path={folder / 'ram'},share={share}"
-    return ["-object", memory, "-machine", "memory-backend=ram"]
-
-
-def save(it: Machine) -> None:
-    """To `ram` and `state` in its folder; it is gone then."""
-    ignore: dict[str, Any] = {
-        "execute": "migrate-set-capabilities",
-        "arguments": {"capabilities": [{"capability": "x-ignore-shared", "state": True}]},
-    }
-    it.command(ignore, {"execute": "migrate", "arguments": {"uri": f"exec:cat >{it.folder / 'state'}"}})
-    until(lambda: it.query("query-migrate")["status"] == "completed", PATIENCE)
-    it.command({"execute": "quit"})
-    it.ended()
-
-
-def go_on(it: Machine) -> None:
-    """As the machine that was saved, with the disks that are there now."""
-    (it.folder / "report").write_bytes(b"")
-    (it.folder / "output").write_bytes(b"")
-    it.start(*shared(it.folder, True), "-incoming", "defer", memory=MEMORY)
-    until(lambda: (it.folder / "qmp").exists(), PATIENCE)
-    ignore: dict[str, Any] = {
-        "execute": "migrate-set-capabilities",
-        "arguments": {"capabilities": [{"capability": "x-ignore-shared", "state": True}]},
-    }
-    it.command(ignore, {"execute": "migrate-incoming", "arguments": {"uri": f"exec:cat {it.folder / 'state'}"}})
-
 
 WHO = "hostname; ip -o addr show dev eth0; ip link show dev eth0; date +%s; head -c 8 /dev/urandom | cat -v; echo"
 
@@ -68,25 +31,20 @@ def seen(output: str, number: int) -> None:
     assert any(line.startswith(f"100000{number}") for line in lines), "the clock of another"
 
 
-def test_it_waits_for_its_configuration() -> None:
-    with made(None) as it:
-        it.start(*shared(it.folder, False), memory=MEMORY)
-        it.until("waiting")
-        save(it)
-        random = set()
-        for number in (5, 6):
-            it.configure(configured(number, WHO))
-            go_on(it)
+def test_it_waits_for_its_configuration(guests: Guests) -> None:
+    random = set()
+    for number in (5, 6):
+        with guests.clone(configured(number, WHO)) as it:
             assert it.ended() == ["started", "ended exit 0"]
             seen(it.output, number)
             random.add(it.output.splitlines()[-1])
-        assert len(random) == 2
+    assert len(random) == 2
 
 
-def test_a_ready_service_becomes_another() -> None:
+def test_a_ready_service_becomes_another(guests: Guests) -> None:
     script = f"echo ready; trap '{WHO}; exit 3' TERM; while :; do sleep 1000 & wait $!; done"
-    with made(configured(4, script)) as it:
-        it.start(*shared(it.folder, False), memory=MEMORY)
+    with guests.made(configured(4, script)) as it:
+        it.start(template=True)
         it.until("started")
         until(lambda: "ready" in it.output, PATIENCE)
 
@@ -96,18 +54,18 @@ def test_a_ready_service_becomes_another() -> None:
             await guest.close()
 
         asyncio.run(freeze())
-        save(it)
+        it.save()
         for number in (5, 6):
             it.configure(configured(number, script))
-            go_on(it)
+            it.go_on(it.folder)
             it.until("started")
             it.command({"execute": "system_powerdown"})
             assert it.ended() == ["started", "ended exit 3"]
             seen(it.output, number)
 
 
-def test_thawed_as_it_is() -> None:
-    with machine(shell("while :; do echo .; done >/dev/null")) as it:
+def test_thawed_as_it_is(guests: Guests) -> None:
+    with guests.clone(shell("while :; do echo .; done >/dev/null")) as it:
         it.until("started")
 
         async def test() -> None:
@@ -121,4 +79,4 @@ def test_thawed_as_it_is() -> None:
             await guest.close()
 
         asyncio.run(test())
-        assert it.report == ["booted", "started"]
+        assert it.report == ["started"]
