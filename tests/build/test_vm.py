@@ -293,17 +293,27 @@ def test_without_a_compiler_or_tools_it_says_so(home: Home, source: Path, monkey
     assert caught.value.hint == "apt-get install erofs-utils"
 
 
+CALLED = ["/usr/bin/python3", "-m", "http.server", "8080"]
+"""Of a source that has no file in Python."""
+
+
+def test_a_whole_system_has_what_its_program_calls(home: Home, source: Path) -> None:
+    request = home.request(write(source, {"page.txt": ""}), pattern="vm", port=8080, run=CALLED, vm={"base": "debian"})
+    assert [name[:6] for name in asyncio.run(home.builder.machines.recipe(request)).runtimes] == ["python"]
+
+
 @pytest.mark.full
 def test_a_whole_system(home: Home, source: Path, folder: Path) -> None:
-    artifact = build(home, write(source, PYTHON), run="exec python app.py", vm={"base": "debian"})
+    artifact = build(home, write(source, {"page.txt": ""}), run=CALLED, vm={"base": "debian"})
     root = root_of(home, artifact, folder / "root")
     assert (root / "sbin/init").resolve().name == "systemd"
+    assert (root / "usr/bin/python3").is_file()
     assert (root / "usr/sbin/sshd").is_file()
     assert not list((root / "etc/ssh").glob("ssh_host_*"))
     assert (root / "etc/machine-id").read_text() == ""
     assert list((root / "usr/lib/modules").glob("*/modules.dep"))
     assert not (root / "etc/resolv.conf").exists()
     assert not [path for path, status in trees.walk(root) if status.st_mode & stat.S_ISUID]
-    again = build(home, source, "again", fresh="anew", run="exec python app.py", vm={"base": "debian"})
+    again = build(home, source, "again", fresh="anew", run=CALLED, vm={"base": "debian"})
     assert again.boot is not None and artifact.boot is not None
     assert (again.boot.kernel, again.boot.disks[0]) == (artifact.boot.kernel, artifact.boot.disks[0])

@@ -161,6 +161,13 @@ class Containers:
             await asyncio.to_thread(_require_static, request.service, artifact)
         return artifact
 
+    async def recipe(self, request: BuildRequest) -> Recipe:
+        """Of the base `debian`: with all that its program calls, not only what it is written in."""
+        ground = await self._ground(request, lambda line: None)
+        assert ground.system is not None
+        _, plan = await self._read(request, ground)
+        return _recipe(ground.system, plan)
+
     async def _ground(self, request: BuildRequest, log: Log) -> Ground:
         base, host = request.spec.container.base, await self._trees.host()
         if base == DEBIAN:

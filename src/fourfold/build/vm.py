@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from fourfold.build.bases.bases import Bases
 from fourfold.build.bases.make import this_system
+from fourfold.build.bases.systems import Recipe
 from fourfold.build.bases.whole import WholeSystem, whole_system
 from fourfold.build.container import Containers, Trees
 from fourfold.build.disk.erofs import BASE, TREE, DiskMaker, require_erofs, tool_version
@@ -80,11 +81,15 @@ class Machines:
             await asyncio.to_thread(_require_no_script, request.service, made)
         kernel, vmlinux, initrd = await self.kernel(log, request.fresh)
         if _base(request) == DEBIAN and request.pattern == "vm":
-            made = await self._on_whole_system(made, kernel, log, request.fresh)
+            made = await self._on_whole_system(request, made, kernel, log)
         disks = await self._disks_of(_base(request) == MINIMAL, made, log)
         facts = ["vm", FORMAT, made.digest, vmlinux, initrd, list(disks)]
         booted = replace(made, digest=digest_of(facts), boot=Boot(vmlinux, initrd, disks))
         return await self._containers.publish(booted, made.tree)
+
+    async def recipe(self, request: BuildRequest) -> Recipe:
+        """What its base is to have, where that is one of this host's own packages."""
+        return await self._containers.recipe(_inner(request))
 
     async def kernel(self, log: Log, fresh: str = "") -> tuple[Kernel, str, str]:
         """The kernel of this host's own machines, and the keys of its vmlinux and initial file system."""
@@ -95,12 +100,11 @@ class Machines:
         """The program that a guest runs first."""
         return self._disks.path(await asyncio.to_thread(self._guest.get))
 
-    async def _on_whole_system(self, made: Artifact, kernel: Kernel, log: Log, fresh: str) -> Artifact:
+    async def _on_whole_system(self, request: BuildRequest, made: Artifact, kernel: Kernel, log: Log) -> Artifact:
         assert made.image is not None
-        runtimes = (made.runtime,) if made.runtime else ()
-        wanted = WholeSystem(this_system(), runtimes, kernel.root, kernel.digest)
+        wanted = WholeSystem(await self.recipe(request), kernel.root, kernel.digest)
         uv = (await self._trees.host()).tools.get("uv")
-        layer = await whole_system(self._bases, wanted, uv, log, fresh)
+        layer = await whole_system(self._bases, wanted, uv, log, request.fresh)
         return replace(made, image=replace(made.image, layers=(layer,)))
 
     async def _disks_of(self, minimal: bool, made: Artifact, log: Log) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from fourfold.build.bases.bases import Bases
 from fourfold.build.bases.make import Made, measured, node_wheel, unpack_packages
 from fourfold.build.bases.root import add_programs, compile_python, java_links, normalise, run_in
-from fourfold.build.bases.systems import Recipe, System, java_home
+from fourfold.build.bases.systems import Recipe, java_home
 from fourfold.store import trees
 
 FORMAT = 1
@@ -64,15 +64,10 @@ _SOME_DAY = "19000"
 
 @dataclass(frozen=True)
 class WholeSystem:
-    system: System
-    runtimes: tuple[str, ...]
+    recipe: Recipe
     kernel: Path
     """Folder with its `lib/modules`, which go into the base: a whole system loads what it wants."""
     kernel_digest: str
-
-    @property
-    def recipe(self) -> Recipe:
-        return Recipe(self.system, self.runtimes)
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -93,7 +88,7 @@ async def whole_system(
     """Digest of its layer; made if need be. Raises UserError and WorldError."""
 
     async def make(work: Path) -> Made:
-        root = await unpack_packages(wanted.system, wanted.packages, work, log, VARIANT)
+        root = await unpack_packages(wanted.recipe.system, wanted.packages, work, log, VARIANT)
         wheel = await node_wheel(wanted.recipe, work, uv, log)
         return await measured(root, lambda place: _finish(place, wanted, wheel))
 
@@ -104,11 +99,11 @@ def _finish(root: Path, wanted: WholeSystem, wheel: Path | None) -> None:
     if wheel is not None:
         add_programs(root, wheel)
     _take_modules(root, wanted.kernel)
-    for name in wanted.runtimes:
+    for name in wanted.recipe.runtimes:
         if name.startswith("python"):
             compile_python(root, name)
         if name.startswith("java"):
-            java_links(root, java_home(name.removeprefix("java"), wanted.system))
+            java_links(root, java_home(name.removeprefix("java"), wanted.recipe.system))
     _clean(root)
     for name, text in _FILES.items():
         place = root / name
