@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fourfold.build import hashcache
+from fourfold.build import hashcache, outputs
 from fourfold.build.pack import Limits, Packed, pack
 from fourfold.errors import NotFoundError, UserError
 
@@ -42,6 +42,50 @@ def test_a_folder_is_its_files_and_their_modes(app: Path) -> None:
         ("main.py", 0o644, 1, None),
     ]
     assert {path.name for path in made.files.values()} == {"run", "empty", "main.py"}
+
+
+def test_what_the_command_writes_is_no_part_of_it(app: Path) -> None:
+    write(app, {"out/web.json": "", "log": "", "kept": ""})
+    (app.parent / "same").symlink_to(app)
+    made = packed(
+        app, writes=[app.parent / "same/out/web.json", app / "log", app / "not there", app.parent / "app.log"]
+    )
+    assert [entry.path for entry in made.manifest.entries] == ["kept", "main.py"]
+    assert made.left_out == ("log", "out/web.json")
+
+
+@pytest.fixture
+def image(app: Path) -> Path:
+    """One that `build` has written there."""
+    path = app / "web.qcow2"
+    path.write_bytes(bytes(outputs.SMALLEST))
+    outputs.mark(path)
+    if not os.listxattr(path):
+        pytest.skip("a file system without attributes")
+    return path
+
+
+def test_an_image_of_an_earlier_build_is_left_out_and_told(app: Path, image: Path) -> None:
+    write(app, {"web-image/oci-layout": "{}", "web-image/blobs/1": ""})
+    outputs.mark(app / "web-image")
+    assert packed(app).left_out == ("web-image/", "web.qcow2")
+    image.rename(app / "other.qcow2")
+    assert names(app) == ["main.py"]
+
+
+def test_what_only_looks_like_an_image_of_ours_is_sent(app: Path, image: Path) -> None:
+    write(app, {"layout/oci-layout": "{}"})
+    (app / "copy.qcow2").write_bytes(image.read_bytes())
+    image.write_bytes(bytes(outputs.SMALLEST + 1))
+    assert packed(app).left_out == ()
+    assert names(app) == ["copy.qcow2", "layout/oci-layout", "main.py", "web.qcow2"]
+
+
+def test_a_rule_brings_an_image_back(app: Path, image: Path) -> None:
+    write(app, {".fourfoldignore": "!*.qcow2\n"})
+    assert image.name in names(app)
+    write(app, {".fourfoldignore": "*.qcow2\n"})
+    assert packed(app).left_out == ()
 
 
 def test_one_file_is_a_source_too(app: Path) -> None:

@@ -196,6 +196,7 @@ REFUSED = {
     ("catalog", "--format", "docker-archive", "--to", "catalog"): "it is a folder",
     ("catalog", "--format", "oci", "--to", "fourfold.yaml"): "it is no folder",
     ("catalog", "--format", "oci", "--to", "absent/x"): "is not there",
+    ("catalog", "--format", "qcow2", "--to", ""): "--to names no place",
     ("catalog", "--as", "lambda"): "lambda",
     ("catalog", "--as", "vm", "--format", "qcow"): "did you mean qcow2?",
     ("catalog", "--as", "vm", "--format", "raw", "--to", "catalog"): "it is a folder",
@@ -215,6 +216,19 @@ def test_what_the_daemon_refuses(cli: Cli, server: Serving, app: Path) -> None:
     result = cli("build", "catalog", "--format", "oci")
     assert result.code == 2 and "say --as container" in result.err
     assert sorted(path.name for path in app.iterdir()) == ["catalog", "fourfold.yaml"]
+
+
+def test_images_in_the_source_are_no_part_of_the_next(
+    cli: Cli, server: Serving, app: Path, archive: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that is written, and those of other formats that were before it."""
+    monkeypatch.chdir(app / "catalog")
+    for name in ("one.tar", "one.tar", "two.tar"):
+        result = cli("build", "catalog", "--as", "container", "--format", "docker-archive", "--to", name)
+        assert result.code == 0
+    assert "note: one.tar: left out of the source" in result.err
+    requests = [arguments[0] for arguments in asked(server, "build")]
+    assert len({request.sources["catalog"] for request in requests}) == 1
 
 
 def test_a_build_that_failed(cli: Cli, server: Serving, app: Path) -> None:

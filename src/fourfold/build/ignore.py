@@ -77,11 +77,17 @@ class Ignore:
 
     def ignores(self, path: str, is_folder: bool) -> bool:
         """`path` below the top of the source, without a slash at the end."""
+        verdict = self._verdict(path, is_folder)
+        return self._ignored if verdict is None else verdict
+
+    def brings_back(self, path: str, is_folder: bool) -> bool:
+        """Whether a rule says that it is to be part, such as `!disk.qcow2`."""
+        return self._verdict(path, is_folder) is False
+
+    def _verdict(self, path: str, is_folder: bool) -> bool | None:
         name = path + "/" if is_folder else path
-        for rules in (*reversed(self._over), *reversed(self._git)):
-            if (verdict := rules.verdict(name)) is not None:
-                return verdict
-        return self._ignored
+        verdicts = (rules.verdict(name) for rules in (*reversed(self._over), *reversed(self._git)))
+        return next((verdict for verdict in verdicts if verdict is not None), None)
 
     @property
     def may_keep_below(self) -> bool:

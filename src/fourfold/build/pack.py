@@ -2,6 +2,9 @@
 
 Links inside the source stay links; links out of it, sockets, pipes, devices, unreadable files and names that are not
 UTF-8 are refused by name, since leaving them out silently would deploy something else than what was looked at.
+
+As with tar(1), what the command itself is writing is no part of it, nor is an image that `build` has written there
+before, unless a rule brings it back: the next image would hold the last one. Those are told by name.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fourfold.build import outputs
 from fourfold.build.hashcache import HashCache, cache_folder
 from fourfold.build.ignore import ALWAYS, OWN_FILES, Ignore
 from fourfold.errors import NotFoundError, UserError
@@ -31,19 +35,23 @@ class Packed:
     manifest: Manifest
     files: Mapping[str, Path]
     """Digest -> a file with that content, for those that the daemon is still missing."""
+    left_out: tuple[str, ...] = ()
+    """What is there and no part of it, as the command or one before it has written it."""
 
 
 def pack(
     source: Path,
     *,
     exclude: Collection[Path] = (),
+    writes: Collection[Path] = (),
     limits: Limits | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Packed:
     """Read a folder or a single file (.jar, .war, .zip, executable).
 
-    `exclude`: files that are never part of it, such as a service file of another name than fourfold.yaml. `environ`
-    says where hashes are remembered (`hashcache.cache_folder`). Raises UserError, before anything was sent.
+    `exclude`: files that are never part of it, such as a service file of another name than fourfold.yaml. `writes`:
+    those that the command is about to write. `environ` says where hashes are remembered (`hashcache.cache_folder`).
+    Raises UserError, before anything was sent.
     """
     place = Path(os.path.abspath(source))  # noqa: PTH100 - resolve() would follow the links that names go through
     try:
@@ -53,7 +61,7 @@ def pack(
     remembered = cache_folder(os.environ if environ is None else environ)
     cache = HashCache(remembered, place)
     left_out = [*exclude, remembered] if remembered else exclude
-    walk = _Walk(place, cache, frozenset(map(os.path.abspath, left_out)))
+    walk = _Walk(place, cache, frozenset(map(os.path.abspath, left_out)), frozenset(_seen_from(place, writes)))
     if stat.S_ISDIR(status.st_mode):
         walk.folder(str(place), "", Ignore.at_top(place))
     elif stat.S_ISREG(status.st_mode):
@@ -63,7 +71,16 @@ def pack(
     _check_limits(source, walk, limits or Limits())
     manifest = walk.manifest()
     cache.save()
-    return Packed(manifest, _Files(walk.paths))
+    return Packed(manifest, _Files(walk.paths), tuple(sorted(walk.left_out)))
+
+
+def _seen_from(root: Path, paths: Collection[Path]) -> Iterator[str]:
+    """Those below `root`, whichever links lead there, as the walk comes upon them."""
+    real = os.path.realpath(root)
+    for path in paths:
+        place = os.path.join(os.path.realpath(path.parent), path.name)  # noqa: PTH118
+        if place.startswith(f"{real}/"):
+            yield f"{root}{place.removeprefix(real)}"
 
 
 class _Files(Mapping[str, Path]):
@@ -87,9 +104,11 @@ class _Walk:
     root: Path
     cache: HashCache
     exclude: frozenset[str]
+    writes: frozenset[str] = frozenset()
     found: list[tuple[str, str, os.stat_result]] = field(default_factory=list)
     links: list[Entry] = field(default_factory=list)
     paths: dict[str, str] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
 
     def folder(self, folder: str, path: str, ignore: Ignore) -> None:
         """`path` is the folder's place below the source's top, with a slash at the end; empty for the top."""
@@ -98,8 +117,10 @@ class _Walk:
                 entries = list(listed)
         except OSError as error:
             raise _unreadable(folder, error) from None
-        has_rules = any(entry.name == ".gitignore" for entry in entries)
-        rules = ignore.enter(folder, path) if has_rules else ignore
+        names = {entry.name for entry in entries}
+        if outputs.LAYOUT in names and path and self._is_image(folder, path[:-1], Path(folder).stat(), ignore):
+            return
+        rules = ignore.enter(folder, path) if ".gitignore" in names else ignore
         for entry in entries:
             if entry.name in ALWAYS or (not path and OWN_FILES.fullmatch(entry.name)):
                 continue
@@ -129,7 +150,18 @@ class _Walk:
                 f"cannot pack {entry.path!r}: it is a {_kind(status.st_mode)}",
                 "remove it, or name it in .fourfoldignore",
             )
-        self.file(entry.path, name, status)
+        if entry.path in self.writes:
+            self.left_out.append(name)
+        elif status.st_size < outputs.SMALLEST or not self._is_image(entry.path, name, status, rules):
+            self.file(entry.path, name, status)
+
+    def _is_image(self, place: str, name: str, status: os.stat_result, rules: Ignore) -> bool:
+        """Whether it is left out as one that was made of this source, most often."""
+        is_folder = stat.S_ISDIR(status.st_mode)
+        if not outputs.is_marked(place, status) or rules.brings_back(name, is_folder):
+            return False
+        self.left_out.append(f"{name}/" if is_folder else name)
+        return True
 
     def file(self, path: str, name: str, status: os.stat_result) -> None:
         self.found.append((path, name, status))

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from pathlib import Path
 
 from fourfold.cli import output
 from fourfold.cli.formats import count, size
@@ -50,6 +51,8 @@ def target_of(form: str, to: str | None, service: str) -> Target:
         near = get_close_matches(form.lower(), DISKS + IMAGES, 1)
         hint = f"did you mean {near[0]}? The" if near else "the"
         raise UserError(f"cannot make an image in format {form!r}", f"{hint} formats are {known}")
+    if to == "":
+        raise UserError("cannot write the image: --to names no place", "name a file, or leave --to out")
     if form in DISKS:
         found = Target(place=to or f"{service}.{form}", disk=form)
     else:
@@ -74,7 +77,8 @@ def build(session: Session, service: str, pattern: Pattern | None, form: str | N
     bodies: list[UpRequest] = []
 
     def ask(view: Progress) -> OperationView:
-        packed = pack_all(loaded, wanted, session.paths, view)
+        file = Path(target.place) if target is not None and target.place not in ("", STDOUT) else None
+        packed = pack_all(loaded, wanted, session.paths, view, file)
         send_all(client, packed, view)
         bodies.append(moved(request(session, loaded, packed, [service]), pattern))
         path = f"/v1/apps/{loaded.app.app}/build"

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from fourfold.build import outputs
 from fourfold.errors import UserError, WorldError
 
 STDOUT = "-"
@@ -71,6 +72,7 @@ def _write_folder(pieces: Iterator[bytes], path: Path) -> None:
         if path.is_dir():
             path.rmdir()
         (staged / "new").rename(path)
+        outputs.mark(path)
     finally:
         shutil.rmtree(staged)
 
@@ -81,6 +83,7 @@ def _write_file(pieces: Iterator[bytes], path: Path) -> None:
     try:
         with _nameless(path) as file:
             _fill(pieces, file)
+            outputs.mark(file.fileno())
             if os.fstat(file.fileno()).st_nlink == 0:
                 name = f".{path.name}-{os.getpid()}"
                 os.link(f"/proc/self/fd/{file.fileno()}", name, src_dir_fd=folder, dst_dir_fd=folder)

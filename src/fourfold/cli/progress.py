@@ -60,6 +60,9 @@ class Progress:
         """What holds everything up."""
         self.steps.notice = text
 
+    def note(self, text: str) -> None:
+        """What is good to know, and stays to be read."""
+
 
 class Lines(Progress):
     """For the log of a CI job: a line per event, each with its service in front."""
@@ -78,6 +81,9 @@ class Lines(Progress):
         super().notice(text)
         print(text, file=sys.stderr, flush=True)
 
+    def note(self, text: str) -> None:
+        print(f"note: {text}", file=sys.stderr, flush=True)
+
 
 class JsonLines(Progress):
     """For programs that follow: an object per line. Events are those of `fourfold events -o json`."""
@@ -93,6 +99,9 @@ class JsonLines(Progress):
     def notice(self, text: str) -> None:
         super().notice(text)
         json_line({"kind": "waiting", "message": text})
+
+    def note(self, text: str) -> None:
+        json_line({"kind": "note", "message": text})
 
 
 class Live(Progress):
@@ -116,6 +125,9 @@ class Live(Progress):
     def __exit__(self, *_: object) -> None:
         self._ended = True  # what stays on the screen may scroll
         self._live.stop()
+
+    def note(self, text: str) -> None:
+        self._live.console.print(f"note: {text}", markup=False)
 
     def _render(self) -> Group:
         from rich.console import Group

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,14 +58,28 @@ def sources(loaded: Loaded, services: list[str] | None) -> list[Source]:
     return [Source(path, names) for path, names in found.items()]
 
 
-def pack_all(loaded: Loaded, wanted: list[Source], paths: Paths, view: Progress) -> list[tuple[Source, Packed]]:
-    """What Fourfold itself keeps is never part of a source, even where its home lies inside of one."""
-    left_out = [*loaded.files, paths.state, paths.run, paths.config]
+def pack_all(
+    loaded: Loaded, wanted: list[Source], paths: Paths, view: Progress, target: Path | None = None
+) -> list[tuple[Source, Packed]]:
+    """What Fourfold itself keeps is never part of a source, even where its home lies inside of one; nor is what this
+    command writes: its output, where that goes to a file, and the file `target`."""
+    exclude = [*loaded.files, paths.state, paths.run, paths.config]
+    writes = [*_own_output(), *([target.absolute()] if target else [])]
     packed = []
     for source in wanted:
         view.working(source.services, "packing")
-        packed.append((source, pack(source.path, exclude=left_out)))
+        packed.append((source, pack(source.path, exclude=exclude, writes=writes)))
+        if left_out := packed[-1][1].left_out:
+            listed = ", ".join(left_out[:3]) + (f" and {len(left_out) - 3} others" if len(left_out) > 3 else "")
+            view.note(f"{listed}: left out of the source, written by this command or a `fourfold build` before it")
     return packed
+
+
+def _own_output() -> Iterator[Path]:
+    for descriptor in (1, 2):
+        with suppress(OSError):
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                yield Path(f"/proc/self/fd/{descriptor}").readlink()
 
 
 def send_all(client: Client, packed: list[tuple[Source, Packed]], view: Progress) -> None:
