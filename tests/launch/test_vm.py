@@ -99,6 +99,8 @@ def test_a_container_in_a_machine() -> None:
     service = {"container": {"isolation": "vm"}}
     assert is_machine("container", Service.model_validate(service)) and not is_machine("container", Service())
     assert made(service, pattern="container").machine == made(service).machine
+    moves = service | {"vm": {"base": "debian"}}
+    assert made(moves, pattern="container").machine == made(service).machine, "its own image has no init to leave it to"
 
 
 @pytest.mark.parametrize(

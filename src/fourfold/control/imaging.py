@@ -24,7 +24,7 @@ from fourfold.control.wishes import check_overrides, located, source_of
 from fourfold.errors import UserError
 from fourfold.launch.exported import Program, entries
 from fourfold.launch.qemu import configuration
-from fourfold.launch.vm import machine_memory
+from fourfold.launch.vm import is_whole_system, machine_memory
 from fourfold.spec.model import App
 from fourfold.store import trees
 from fourfold.store.artifacts import Artifact
@@ -108,7 +108,8 @@ class Imaging:
         made: Artifact = await self._parts.builder.build(wanted, _no_log)
         config = await asyncio.to_thread(self._told, made, wanted)
         cpus = max(1, math.ceil(wanted.spec.resources.cpu or 1))
-        hardware = Hardware(f"{wanted.app}-{wanted.service}", machine_memory(wanted.spec), cpus)
+        memory = machine_memory(wanted.spec, is_whole_system(wanted.spec))
+        hardware = Hardware(f"{wanted.app}-{wanted.service}", memory, cpus)
         return await self._disks.image(made, form, config, hardware)
 
     def _told(self, made: Artifact, wanted: BuildRequest) -> bytes:

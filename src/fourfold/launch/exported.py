@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fourfold.launch.accounts import ROOT_GROUP, ROOT_PASSWD, account, named
+from fourfold.launch.vm import INIT, is_whole_system
 from fourfold.spec.model import Service
 
-WHOLE_SYSTEM = "debian"
-"""The base with an init of its own, which runs the service."""
 _MOST_PROCESSES = 4096
 
 
@@ -57,5 +56,5 @@ def entries(program: Program, service: Service, name: str, passwd: str, group: s
         ("pids", str(service.resources.pids or _MOST_PROCESSES)),
         ("stop", program.stop_signal.removeprefix("SIG")),
         ("grace", str(math.ceil(service.stop.grace))),
-        *((("init", "/sbin/init"),) if service.vm.base == WHOLE_SYSTEM and service.image is None else ()),
+        *((("init", INIT),) if is_whole_system(service) else ()),
     )

@@ -12,7 +12,7 @@ from fourfold.spec.model import Service
 def launch(pattern: str, service: Service, facts: Facts) -> Launch:
     """The Launch of one instance. Raises UserError if this host cannot give what the service must have."""
     if is_machine(pattern, service):
-        return vm.launch(service, facts)
+        return vm.launch(service, facts, container=pattern == "container")
     return container.launch(service, facts) if pattern == "container" else process.launch(service, facts)
 
 

@@ -19,6 +19,8 @@ from fourfold.launch.names import hostname, hosts, resolv_conf
 from fourfold.spec.model import FixedPort, Service
 
 _MIB = 1024 * 1024
+WHOLE_SYSTEM, INIT = "debian", "/sbin/init"
+"""The base with an init of its own."""
 LEAST_MEMORY = 32 * _MIB
 """That a service can be given."""
 USUAL_MEMORY = 512 * _MIB
@@ -31,14 +33,17 @@ _USER_NETWORK = (qemu.USER_ADDRESS, qemu.USER_GATEWAY)
 """Of QEMU's user networking: the guest's address, and its gateway's (qemu(1), -netdev user)."""
 
 
-def launch(service: Service, facts: Facts) -> Launch:
-    """The Launch of one instance. UserError: this host has no virtual machines, or the image no such user."""
+def launch(service: Service, facts: Facts, container: bool = False) -> Launch:
+    """The Launch of one instance. UserError: this host has no virtual machines, or the image no such user.
+
+    `container`: what it boots is a container's image, whatever its `vm` block says of a base.
+    """
     refuse_impossible(service, facts.powers)
     image = facts.image
     assert image is not None
     who = runs_as(service, facts.user, image)
     bound, listen, forward = _listens(service, facts, image)
-    machine = _machine(service, facts, image, who, forward)
+    machine = _machine(service, facts, image, who, forward, is_whole_system(service, container))
     return Launch(
         instance=facts.instance,
         argv=facts.argv,
@@ -74,9 +79,14 @@ def refuse_impossible(service: Service, powers: Powers) -> None:
         )
 
 
-def machine_memory(service: Service) -> int:
+def is_whole_system(service: Service, container: bool = False) -> bool:
+    """Whether its base has an init of its own, which runs the service."""
+    return service.vm.base == WHOLE_SYSTEM and service.image is None and not container
+
+
+def machine_memory(service: Service, whole_system: bool) -> int:
     """Bytes, whole MiB: what the service may take, and what its kernel does."""
-    own = _SYSTEMD if service.vm.base == "debian" else _KERNEL
+    own = _SYSTEMD if whole_system else _KERNEL
     asked = service.resources.memory or USUAL_MEMORY
     return math.ceil((asked + own + asked // 32) / _MIB) * _MIB
 
@@ -94,7 +104,9 @@ def parameters(kind: str, accelerator: str, ticks: int) -> tuple[str, ...]:
     )
 
 
-def _machine(service: Service, facts: Facts, image: ImageFacts, who: Account, forward: Forward | None) -> Machine:
+def _machine(
+    service: Service, facts: Facts, image: ImageFacts, who: Account, forward: Forward | None, whole_system: bool
+) -> Machine:
     boot, powers = facts.boot, facts.powers
     assert boot is not None
     accelerator = powers.accelerator or "tcg"
@@ -102,13 +114,13 @@ def _machine(service: Service, facts: Facts, image: ImageFacts, who: Account, fo
     return Machine(
         kind=kind,  # type: ignore[arg-type]
         accelerator=accelerator,
-        memory=machine_memory(service),
+        memory=machine_memory(service, whole_system),
         cpus=max(1, math.ceil(service.resources.cpu or 1)),
         kernel=boot.kernel,
         initrd=boot.initrd,
         disks=boot.disks,
         parameters=parameters(kind, accelerator, powers.ticks),
-        guest=_guest(service, facts, image, who),
+        guest=_guest(service, facts, image, who, whole_system),
         shares=tuple(Share(facts.volumes[volume.name], volume.path) for volume in service.volumes),
         forward=forward,
         template=boot.template,
@@ -122,7 +134,9 @@ def _around(bounds: Limits, machine: Machine) -> Limits:
     return replace(bounds, memory=memory, pids=None)
 
 
-def _guest(service: Service, facts: Facts, image: ImageFacts, who: Account) -> tuple[tuple[str, str], ...]:
+def _guest(
+    service: Service, facts: Facts, image: ImageFacts, who: Account, whole_system: bool
+) -> tuple[tuple[str, str], ...]:
     """As guest/README.md has it. What differs from start to start is added by `supervise.machines`."""
     memory = service.resources.memory or USUAL_MEMORY
     entries = [("hostname", hostname(facts.instance))]
@@ -137,8 +151,8 @@ def _guest(service: Service, facts: Facts, image: ImageFacts, who: Account) -> t
     ]
     if image.bridge is None:
         entries += zip(("address", "gateway"), _USER_NETWORK, strict=True)
-    if service.vm.base == "debian":
-        entries += [("init", "/sbin/init")]
+    if whole_system:
+        entries += [("init", INIT)]
     return tuple(entries)
 
 
