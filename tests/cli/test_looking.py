@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fourfold.cli import following
+from fourfold.cli.commands.top import instances as top_table
 from fourfold.control import views as v
 from fourfold.errors import WorldError
 from fourfold.supervise.model import LogLine
@@ -316,6 +317,9 @@ def test_top(cli: Cli, server: Serving, home: Path) -> None:
         "shop.web-3-k7f2  process  ready   12.3  30 MiB  256 MiB      1        4     12   0 B   20 KiB  1 min 40 s\n"
         "shop.idle-1-a    process  ready    0.0  30 MiB  256 MiB      1        4     12   0 B   20 KiB  1 min 40 s\n"
     )
+    guest = v.GuestView(cpu_seconds=1, memory_bytes=10485760, memory_total=52428800, processes=1)
+    machine = row.model_copy(update={"pattern": "vm", "guest": guest})
+    assert "30 MiB (10 MiB)  256 MiB (50 MiB)" in "\n".join(top_table([machine], with_app=True))
     assert cli("top", "-a", "shop").out.endswith(
         "\nSERVICE  ROUTE     REQUESTS  5XX  4XX  IN FLIGHT    MEAN\n"
         "catalog  /catalog        12    0    1          0  0.01 s\n"

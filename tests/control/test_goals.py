@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from fourfold.control import prober as prober_module
 from fourfold.control.bus import Bus
 from fourfold.control.executor import Executor
 from fourfold.control.faults import Faults
@@ -95,3 +96,24 @@ def test_a_worker_is_ready_soon_and_min_ready_counts_from_there(registry: Regist
 
     asyncio.run(watch())
     assert goal(samples.service_row(), spec, None).rollout.min_ready == 3600.0
+
+
+def test_the_time_in_which_a_machine_boots_is_none_that_its_service_has_run(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prober_module, "SETTLE_SECONDS", 0.0)
+    with registry.transaction():
+        registry.add_release(samples.release(spec=fingerprint(Service.model_validate({"run": "./work"}))))
+    told: list[str] = []
+
+    async def watch() -> None:
+        ready = Ready()
+        unused = cast(Any, print)
+        ready.probe_failed = lambda name, error: told.append(error)  # type: ignore[attr-defined]
+        prober = Prober(registry, cast(Any, ready), unused, unused, unused, lambda name: len(told) > 1)
+        prober.watch(samples.instance("web-1", state="starting"))
+        await asyncio.wait_for(ready.wait(), 30)
+        await prober.close()
+
+    asyncio.run(watch())
+    assert told == [prober_module.NOT_STARTED] * 2

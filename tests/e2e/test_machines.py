@@ -138,7 +138,7 @@ def test_a_hung_machine_is_replaced(home: Home) -> None:
     ("broken", "words"), [("initrd", "kernel of its virtual machine panicked"), ("disk", "could not run it")]
 )
 def test_a_machine_that_does_not_boot_is_explained(home: Home, broken: str, words: str) -> None:
-    """As after a disk that lost what was on it. Not from a template, which needs neither kernel nor initrd."""
+    """As after a disk that lost what was on it. Not from a template, which needs neither kernel nor init."""
     file = home.app(web_file(home.port, extra="vm: {template: off}"))
     home.run("up", "-f", str(file))
     home.run("stop", "-a", "app", "web")

@@ -11,7 +11,7 @@ from fourfold.errors import UserError
 from fourfold.launch import qemu
 from fourfold.launch.common import BootFacts
 from fourfold.launch.model import Forward, Launch, Limits, Listen, Powers, SecretRef, Share
-from fourfold.launch.patterns import is_machine, refuse_impossible
+from fourfold.launch.patterns import is_machine, memory_limit, refuse_impossible
 from fourfold.launch.patterns import launch as launch_as
 from fourfold.launch.vm import parameters
 from fourfold.spec.model import Service
@@ -52,6 +52,14 @@ def test_what_an_ordinary_one_gets() -> None:
     assert told(got, "memory") == [str(256 * MIB)] and told(got, "pids") == ["64"]
     assert told(got, "tmp") == [str(128 * MIB)] and told(got, "hostname") == ["catalog-3-k7f2"]
     assert (told(got, "stop"), told(got, "grace"), told(got, "init")) == (["TERM"], ["10"], [])
+
+
+@pytest.mark.parametrize("service", [{}, {"resources": {"memory": "256Mi"}, "vm": {"base": "debian"}}])
+@pytest.mark.parametrize("pattern", ["vm", "container"])
+def test_the_limit_that_is_shown_is_the_one_that_it_has(service: dict[str, Any], pattern: str) -> None:
+    service = service | {"container": {"isolation": "vm"}, "volumes": [{"name": "uploads", "path": "/u"}]}
+    limit = made(service, pattern=pattern).limits.memory
+    assert limit is not None and memory_limit(pattern, Service.model_validate(service)) == limit
 
 
 def test_its_own_groups_hold_the_machine() -> None:
@@ -122,6 +130,7 @@ def test_what_its_kernel_is_told(kind: str, accelerator: str, ticks: int, has: s
         ({}, {"machines": False, "missing": {"machines": "no QEMU"}}, "virtual machine: no QEMU"),
         ({"resources": {"memory": "16Mi"}}, {}, "32Mi at least"),
         ({"volumes": [{"name": "a", "path": "/a"}]}, {"shares": False}, "volume a"),
+        ({"volumes": [{"name": f"v{n}", "path": f"/v{n}"} for n in range(17)]}, {}, "17 volumes .* places for 16"),
     ],
 )
 def test_what_is_refused(service: dict[str, Any], powers: dict[str, Any], why: str) -> None:

@@ -106,6 +106,7 @@ class Parts:
             self.gateway.ready,
             self._health_command,
             Diagnose(self._main_pid, self._listens),
+            self.supervisor.has_started,
         )
         self.lifecycle.watcher = self.prober
         self.templates = Templates(paths)

@@ -27,6 +27,7 @@ UNFOUND_SECONDS = 1.0
 """The same, while it listens nowhere yet."""
 SETTLE_SECONDS = 1.0
 """A service without port and health command is ready once it has run this long."""
+NOT_STARTED = "its virtual machine has not started the program yet"
 DEFAULT = Probe()
 
 
@@ -50,12 +51,15 @@ class Prober:
         gateway_ready: Callable[[], Awaitable[bool]],
         run_command: RunCommand,
         diagnose: Diagnose,
+        has_started: Callable[[str], bool] = lambda name: True,
     ) -> None:
+        """`has_started`: whether the program of an instance runs already; a virtual machine has to boot first."""
         self._registry = registry
         self._listener = listener
         self._gateway_ready = gateway_ready
         self._run_command = run_command
         self._diagnose = diagnose
+        self._has_started = has_started
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}
 
     def watch(self, row: InstanceRow) -> None:
@@ -109,8 +113,14 @@ class Prober:
 
     async def _settle(self, row: InstanceRow) -> None:
         if row.state == "starting":
+            await self._started(row)
             await asyncio.sleep(SETTLE_SECONDS)
             self._listener.ready(row.id)
+
+    async def _started(self, row: InstanceRow) -> None:
+        while not self._has_started(row.id):
+            self._listener.probe_failed(row.id, NOT_STARTED)
+            await asyncio.sleep(STARTING_SECONDS[1])
 
     def _first(self, row: InstanceRow, service: Service) -> Ask | None:
         """What is asked until it is ready for the first time, when the service does not say how."""
@@ -142,7 +152,10 @@ class Prober:
         look_at = began + self._grace(row) / 2
         elsewhere = ""
         while (error := await ask()) is not None:
-            if row.port is not None and now() >= look_at:
+            if now() >= look_at and not self._has_started(row.id):
+                elsewhere = f"; {NOT_STARTED}"
+                look_at = now() + UNFOUND_SECONDS
+            elif row.port is not None and now() >= look_at:
                 elsewhere = await self._diagnose.elsewhere(row.id, row.reached_at, row.port)
                 look_at = now() + (DIAGNOSE_SECONDS if elsewhere else UNFOUND_SECONDS)
             self._listener.probe_failed(row.id, error + elsewhere)

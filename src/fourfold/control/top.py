@@ -10,6 +10,7 @@ from fourfold.control.goals import SYSTEM
 from fourfold.control.parts import Parts
 from fourfold.control.registry import key_of
 from fourfold.control.status import shown_state
+from fourfold.launch.patterns import memory_limit
 from fourfold.store.model import InstanceRow
 
 GUEST_SECONDS = 1.0
@@ -50,7 +51,7 @@ def _row(parts: Parts, row: InstanceRow, guest: v.GuestView | None) -> v.TopRow 
     elapsed = max(now - at, 0.001)
     limit = None
     if row.app != SYSTEM:
-        limit = parts.registry.spec(key_of(row), row.release).resources.memory
+        limit = memory_limit(row.pattern, parts.registry.spec(key_of(row), row.release))
     return v.TopRow(
         app=row.app,
         service=row.service,

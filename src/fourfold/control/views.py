@@ -210,6 +210,7 @@ class TopRow(View):
     cpu_seconds: float
     memory_bytes: int
     memory_limit: int | None
+    """Of the same as `memory_bytes`: of a virtual machine, all that it may take of this host."""
     processes: int
     threads: int
     descriptors: int

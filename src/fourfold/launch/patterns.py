@@ -21,6 +21,14 @@ def is_machine(pattern: str, service: Service) -> bool:
     return pattern == "vm" or (pattern == "container" and service.container.isolation == "vm")
 
 
+def memory_limit(pattern: str, service: Service) -> int | None:
+    """Bytes that all processes of an instance may take of this host; None: it is not limited."""
+    if not is_machine(pattern, service):
+        return service.resources.memory
+    whole = vm.is_whole_system(service, container=pattern == "container")
+    return vm.host_memory(vm.machine_memory(service, whole), len(service.volumes))
+
+
 def refuse_impossible(service: Service, pattern: str, powers: Powers) -> None:
     """Before anything changes: what a service cannot have under a pattern, on this host. Raises UserError."""
     if is_machine(pattern, service):

@@ -25,6 +25,9 @@ LEAST_MEMORY = 32 * _MIB
 """That a service can be given."""
 USUAL_MEMORY = 512 * _MIB
 """Of a service that does not say how much it needs. Of a guest's memory only what it has used is taken."""
+MOST_VOLUMES = 16
+"""A microvm has 24 places for devices (QEMU's hw/i386/microvm.c, where it has a second IOAPIC, as by default): disks,
+network and the ports of the guest's init take the others."""
 _KERNEL, _SYSTEMD = 64 * _MIB, 160 * _MIB
 """What a guest's own takes, beside what its service may."""
 _MOST_TMP = 1024 * _MIB
@@ -70,6 +73,11 @@ def refuse_impossible(service: Service, powers: Powers) -> None:
             f"cannot give volume {service.volumes[0].name} to a virtual machine: {why}",
             "install what is missing and run the daemon as root, or drop the volume",
         )
+    if len(service.volumes) > MOST_VOLUMES:
+        raise UserError(
+            f"cannot give {len(service.volumes)} volumes to a virtual machine: it has places for {MOST_VOLUMES}",
+            "put what belongs together into folders of one volume",
+        )
     template.refuse_impossible(service)
     memory = service.resources.memory
     if memory is not None and memory < LEAST_MEMORY:
@@ -89,6 +97,11 @@ def machine_memory(service: Service, whole_system: bool) -> int:
     own = _SYSTEMD if whole_system else _KERNEL
     asked = service.resources.memory or USUAL_MEMORY
     return math.ceil((asked + own + asked // 32) / _MIB) * _MIB
+
+
+def host_memory(machine_memory: int, shares: int) -> int:
+    """Bytes that the processes of a machine may take of this host."""
+    return machine_memory + qemu.OVERHEAD + qemu.SHARE_OVERHEAD * shares
 
 
 def parameters(kind: str, accelerator: str, ticks: int) -> tuple[str, ...]:
@@ -130,8 +143,7 @@ def _machine(
 
 def _around(bounds: Limits, machine: Machine) -> Limits:
     """Of the machine's processes on this host. What the service itself may take, the guest sees to."""
-    memory = machine.memory + qemu.OVERHEAD + qemu.SHARE_OVERHEAD * len(machine.shares)
-    return replace(bounds, memory=memory, pids=None)
+    return replace(bounds, memory=host_memory(machine.memory, len(machine.shares)), pids=None)
 
 
 def _guest(

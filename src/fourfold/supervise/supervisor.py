@@ -160,6 +160,12 @@ class Supervisor:
         known = await self._call("kill", instance=instance)
         return bool(known) or instance in self._starting or self._exits.are_open(instance)
 
+    def has_started(self, instance: str) -> bool:
+        """Whether the program of one that runs does: not while its virtual machine boots."""
+        run = self._runs.get(instance)
+        group = _group(instance, run) if run is not None else ""
+        return run is None or not self._machines.has(group) or self._machines.has_started(group)
+
     def running(self) -> Mapping[str, Identity]:
         """Instances whose main process runs, without those that are attached."""
         return dict(self._running)

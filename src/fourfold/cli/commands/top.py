@@ -52,8 +52,8 @@ def instances(rows: list[TopRow], with_app: bool) -> list[str]:
                 row.pattern,
                 row.state,
                 f"{row.cpu_percent:.1f}",
-                formats.size(row.memory_bytes) + (f" ({formats.size(row.guest.memory_bytes)})" if row.guest else ""),
-                formats.size(row.memory_limit),
+                _with_inner(row.memory_bytes, row.guest.memory_bytes if row.guest else None),
+                _with_inner(row.memory_limit, row.guest.memory_total if row.guest else None),
                 str(row.processes),
                 str(row.threads),
                 str(row.descriptors),
@@ -65,6 +65,11 @@ def instances(rows: list[TopRow], with_app: bool) -> list[str]:
         ],
         NUMBERS,
     )
+
+
+def _with_inner(size: int | None, inside: int | None) -> str:
+    """`177 MiB (55 MiB)`: of this host, and inside of a virtual machine."""
+    return formats.size(size) + (f" ({formats.size(inside)})" if inside is not None else "")
 
 
 def routes(rows: list[RouteView]) -> list[str]:
