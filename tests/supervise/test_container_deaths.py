@@ -13,7 +13,7 @@ import pytest
 from fourfold import spawner
 from fourfold.errors import WorldError
 from fourfold.paths import Paths
-from fourfold.supervise import supervisor
+from fourfold.supervise import connection
 from fourfold.supervise.program import SPAWNER_ARGV
 from fourfold.supervise.starting import spawner_argv
 from tests.supervise.containers import boxed, leaves_no_trace, needs_runtime, traces
@@ -103,7 +103,7 @@ def test_the_daemon_dies_while_a_runtime_is_at_work(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_runtime_that_hangs_does_not_keep_the_next_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "_LONGEST_START", 0.2)
+    monkeypatch.setattr(connection, "_LONGEST_START", 0.2)
 
     async def test(paths: Paths) -> None:
         first = Rig(paths)

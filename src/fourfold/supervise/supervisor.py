@@ -17,18 +17,17 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
-from fourfold import __version__
 from fourfold.errors import ConflictError, UserError, WorldError
 from fourfold.launch.model import Bridge, Launch, Limits, Machine, Powers
 from fourfold.paths import Paths
 from fourfold.spawner.processes import Processes
-from fourfold.spawner.request import PROTOCOL
 from fourfold.supervise import logs
 from fourfold.supervise.attach import Attached
 from fourfold.supervise.attached import Held, open_streams
 from fourfold.supervise.bundles import Bundles, runtime_group
 from fourfold.supervise.cgroupfind import find
 from fourfold.supervise.cgroups import Counters, Groups
+from fourfold.supervise.connection import Connection
 from fourfold.supervise.exits import Exits
 from fourfold.supervise.guest import GuestUsage
 from fourfold.supervise.lodgers import lodge
@@ -36,21 +35,17 @@ from fourfold.supervise.machines import Machines, idle, words_of
 from fourfold.supervise.model import Exit, Identity, Usage
 from fourfold.supervise.network import Network
 from fourfold.supervise.request import environment_of, explain, spawn_request
-from fourfold.supervise.starting import connect_or_start, spawner_argv
 from fourfold.supervise.templates import Booting
 from fourfold.supervise.usage import measure
-from fourfold.supervise.wire import Client, Gone, Refused
+from fourfold.supervise.wire import Refused
 
 log = logging.getLogger(__name__)
 
-_RETRY = (0.05, 0.2, 1.0, 5.0)
-_LONGEST_START = 30.0
-"""Seconds that the start of a daemon that is gone may go on."""
 _GOOD_ENOUGH = 1.0
 """Seconds that a look at all processes serves for measuring."""
 
 
-class Supervisor:
+class Supervisor(Connection):
     """One per daemon. `on_exit` is called for each exit, also for those that happened while no daemon was there.
 
     An exit is acknowledged once `on_exit` has returned; while that raises, it is called again. It is called after the
@@ -69,22 +64,20 @@ class Supervisor:
 
         `network` is for launches on its bridge; None: there are none.
         """
+        super().__init__(paths)
         self.powers = powers
-        self._paths = paths
         self._on_lost = on_lost
         self._network = network
         self._groups = Groups((), None, {})
         self._bundles = Bundles(paths.containers, self._groups)
         self._machines = Machines(paths.machines, (paths.state, paths.run))
         self._processes = Processes()
-        self._client: Client | None = None
-        self._connected = asyncio.Event()
-        self._closing = False
-        self._recovery: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._running: dict[str, Identity] = {}
         self._runs: dict[str, int] = {}
         """Of those that run or are being started."""
+        self._vanished: set[str] = set()
+        """Ran, and the spawner that took over knows nothing of them."""
         self._starting: set[str] = set()
         self._held: dict[str, asyncio.Future[Exit]] = {}
         self._exits = Exits(on_exit, lambda seq: self._soon(self._acknowledge(seq)))
@@ -100,20 +93,8 @@ class Supervisor:
 
     async def close(self) -> None:
         """Let go of the spawner: it and the instances go on; one that has none ends. What is attached ends."""
-        self._closing = True
-        if self._recovery is not None:
-            self._recovery.cancel()
-            await asyncio.gather(self._recovery, return_exceptions=True)
-        if (client := self._client) is not None:  # `_on_end` forgets it
-            if not self._running and not self._exits:
-                try:
-                    await client.call("shutdown")
-                except (Gone, Refused) as error:
-                    log.debug("the spawner stays: %r", error)
-                else:
-                    if self._network is not None:
-                        await self._network.remove()
-            await client.close()
+        if await self._disconnect(shutdown=not self._running and not self._exits) and self._network is not None:
+            await self._network.remove()
         self._drop_held()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._groups.close()
@@ -379,51 +360,26 @@ class Supervisor:
 
         return Held(input, outputs, ended, send)
 
-    # the connection
-
-    async def _call(
-        self, op: str, fds: Sequence[int] = (), at_once: Callable[[Any], None] | None = None, **arguments: Any
-    ) -> Any:
-        try:
-            async with asyncio.timeout(30):
-                await self._connected.wait()
-                if self._client is None:
-                    raise Gone
-                return await self._client.call(op, fds, at_once, **arguments)
-        except (Gone, TimeoutError) as error:
-            why = "it died" if isinstance(error, Gone) else "no answer in 30 s"
-            raise WorldError(f"cannot reach the spawner: {why}", "it is being started again; try once more") from error
-
-    async def _connect(self) -> None:
-        client = await connect_or_start(self._paths, self._on_event, self._on_end)
-        try:
-            hello = await client.call("hello")
-            if (hello["version"], hello["protocol"]) != (__version__, PROTOCOL):
-                await client.call("reexec", argv=spawner_argv(self._paths))
-            before = set(self._running)
-            await _settle(client)
-            await client.call("list", at_once=self._adopt)
-            await client.call("exits", at_once=self._take_exits, after=0)  # from here on, others are pushed
-        except (Gone, Refused) as error:
-            await client.close()
-            raise WorldError(f"cannot talk to the spawner: {error or 'it died'}") from error
-        except BaseException:
-            await client.close()
-            raise
-        self._client = client
-        for name in sorted((before - set(self._running)) & set(self._runs)):  # it knows nothing of them
-            self._exits.hear(Exit(0, name, None, None, False, at=0.0, run=self._runs.pop(name)))
-        self._clear_leftovers()
-        self._connected.set()
+    # what the spawner says
 
     def _adopt(self, listed: Sequence[Mapping[str, Any]]) -> None:
         instances = [each for each in listed if not each["held"] and not each.get("starting")]
+        before = set(self._running)
         self._running = {each["instance"]: _identity(each) for each in instances}
         self._runs |= {each["instance"]: each["run"] for each in instances}
+        self._vanished |= before - set(self._running)
 
-    def _take_exits(self, exits: Sequence[Mapping[str, Any]]) -> None:
-        for exit in exits:
-            self._on_event(exit)
+    def _on_connected(self) -> None:
+        for name in sorted((self._vanished - set(self._running)) & set(self._runs)):
+            self._exits.hear(Exit(0, name, None, None, False, at=0.0, run=self._runs.pop(name)))
+        self._vanished.clear()
+        self._clear_leftovers()
+
+    def _on_gone(self) -> None:
+        self._drop_held()
+
+    def _on_recovered(self) -> None:
+        self._on_lost("the spawner died; another one took over what runs")
 
     def _clear_leftovers(self) -> None:
         """Groups that no instance has: kill what is in them (ours, by membership) and remove them."""
@@ -438,33 +394,11 @@ class Supervisor:
             if self._machines.has(name):
                 self._machines.watch(name)
 
-    def _on_end(self) -> None:
-        if self._client is None:
-            return  # it ended before `_connect` had its answers, which tells by itself
-        self._connected.clear()
-        self._client = None
-        self._drop_held()
-        if not self._closing:
-            self._recovery = asyncio.get_running_loop().create_task(self._recover(), name="spawner recovery")
-
     def _drop_held(self) -> None:
         for name, ended in self._held.items():
             if not ended.done():
                 ended.set_result(Exit(0, name, None, signals.SIGKILL, False, at=0.0))
         self._held.clear()
-
-    async def _recover(self) -> None:
-        for attempt in range(1_000_000):
-            try:
-                await self._connect()
-            except Exception as error:  # whatever it is: without a spawner nothing can be done
-                log.error("%s", error, exc_info=not isinstance(error, WorldError))
-                await asyncio.sleep(_RETRY[min(attempt, len(_RETRY) - 1)])
-                continue
-            self._on_lost("the spawner died; another one took over what runs")
-            return
-
-    # events
 
     def _on_event(self, event: Mapping[str, Any]) -> None:
         fields = {key: event.get(key) for key in ("instance", "code", "signal", "oom")}
@@ -507,18 +441,6 @@ class Supervisor:
         task = asyncio.get_running_loop().create_task(action)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-async def _settle(client: Client) -> None:
-    """Wait for what was being started for a daemon that is gone: it may yet fail, or get another pid."""
-    left = _LONGEST_START
-    while names := [each["instance"] for each in await client.call("list") if each.get("starting")]:
-        if left <= 0:
-            for name in names:
-                await client.call("kill", instance=name)
-            return
-        await asyncio.sleep(_RETRY[0])
-        left -= _RETRY[0]
 
 
 def _group(instance: str, run: int) -> str:
