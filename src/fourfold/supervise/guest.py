@@ -156,6 +156,7 @@ class Guest:
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
+        self._end()  # a task that is cancelled before its first step runs no `finally`
 
     def post(self, kind: Kind, session: int, payload: bytes = b"") -> None:
         if not self.closed.is_set():
@@ -218,6 +219,7 @@ class Guest:
             del self._sessions[number]
 
     def _end(self) -> None:
+        """Harmless when it has ended already."""
         self.closed.set()
         self._writer.transport.abort()
         for session in self._sessions.values():
