@@ -23,6 +23,13 @@ static bool greeted; /* the client has said HELLO */
 static bool fresh;   /* and nothing has been written since: the port may not know yet that it is there */
 static bool lost;    /* what came was no frame: the rest of this client is not understood */
 
+/* A client that ended within a frame. Its successor's HELLO looks like the rest of that, where we have not seen that
+ * there was none in between: it is taken out when it is the last there is and nothing comes after it for a while. Ticks
+ * count, not time: while the machine stands still, its client does too. */
+static struct watch silence;
+static unsigned int ticks;
+enum { TICK_MS = 250, HELLO_TICKS = 4, FRAME_TICKS = 20, HELLO_SIZE = 16 };
+
 static uint8_t in[FRAME_HEADER + MOST_PAYLOAD];
 static size_t in_size;
 static uint8_t out[OUT];
@@ -80,7 +87,7 @@ static void forget_client(void)
 
 static void take_frame(uint16_t session, uint8_t kind, char *payload, size_t size)
 {
-    if (kind == HELLO && size == 16) {
+    if (kind == HELLO && size == HELLO_SIZE) {
         sessions_end();
         out_from = out_size = 0; /* of a client before: this one looks for its own HELLO */
         greeted = fresh = true;
@@ -95,7 +102,7 @@ static void take_frames(void)
 {
     size_t at = 0;
 
-    while (in_size - at >= FRAME_HEADER) {
+    while (!lost && in_size - at >= FRAME_HEADER) {
         uint8_t *header = in + at;
         size_t size = header[0] | header[1] << 8 | header[2] << 16 | (size_t)header[3] << 24;
         if (size > MOST_PAYLOAD) {
@@ -109,14 +116,14 @@ static void take_frames(void)
     }
     memmove(in, in + at, in_size - at);
     in_size -= at;
-    if (lost)
-        in_size = 0;
+    if (lost && in_size > FRAME_HEADER + HELLO_SIZE) { /* what a HELLO may be in is kept */
+        memmove(in, in + in_size - FRAME_HEADER - HELLO_SIZE, FRAME_HEADER + HELLO_SIZE);
+        in_size = FRAME_HEADER + HELLO_SIZE;
+    }
 }
 
-static void on_event(struct watch *watch, uint32_t events)
+static void take_all(void)
 {
-    (void)watch;
-    (void)events;
     for (;;) {
         control_flush();
         if (OUT - out_size < REPLY_ROOM)
@@ -125,15 +132,61 @@ static void on_event(struct watch *watch, uint32_t events)
         control_flush();
         sessions_continue();
         ssize_t count = read(port.fd, in + in_size, sizeof in - in_size);
-        if (count > 0)
+        if (count > 0) {
             in_size += (size_t)count;
-        else if (count == 0)
+            ticks = 0;
+        }
+        if (count == 0)
             forget_client();
-        else if (errno != EINTR && errno != EAGAIN)
+        else if (count < 0 && errno != EINTR && errno != EAGAIN)
             say("control channel: %s", strerror(errno));
-        if (count <= 0 && errno != EINTR)
+        if (count == 0 || (count < 0 && errno != EINTR))
             return;
     }
+}
+
+/* Whether what has come ends with a HELLO. */
+static bool ends_with_hello(void)
+{
+    static const uint8_t header[FRAME_HEADER] = {HELLO_SIZE, 0, 0, 0, 0, 0, HELLO};
+
+    return in_size >= sizeof header + HELLO_SIZE &&
+           !memcmp(in + in_size - HELLO_SIZE - sizeof header, header, sizeof header);
+}
+
+/* Whether the rest of a frame is waited for, and not the host to read. */
+static bool within_frame(void)
+{
+    return (in_size || lost) && OUT - out_size >= REPLY_ROOM;
+}
+
+static void on_event(struct watch *watch, uint32_t events);
+
+static void on_silence(struct watch *watch, uint32_t events)
+{
+    ticks++;
+    take_all(); /* it may have come while all stood still */
+    bool hello = ends_with_hello();
+    if (within_frame() && ticks >= (hello ? HELLO_TICKS : FRAME_TICKS)) {
+        size_t end = in_size;
+        say("the control channel: a client ended within a frame");
+        fresh = false;
+        forget_client();
+        if (hello)
+            take_frame(0, HELLO, (char *)in + end - HELLO_SIZE, HELLO_SIZE);
+    }
+    on_event(watch, events);
+}
+
+static void on_event(struct watch *watch, uint32_t events)
+{
+    (void)watch;
+    (void)events;
+    take_all();
+    if (!within_frame())
+        loop_timer_stop(&silence);
+    else if (!silence.events)
+        loop_timer(&silence, on_silence, TICK_MS, TICK_MS);
 }
 
 void control_begin(void)
