@@ -108,12 +108,14 @@ void agent_main(void)
     config_load(CONFIG);
     if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) /* so that what loses its parent in a session is ended with it */
         say("cannot be a subreaper: %s", strerror(errno));
+    if (text_write("/proc/self/oom_score_adj", "-1000") < 0) /* as PID 1, it is not the one that is to end */
+        say("cannot be spared: %s", strerror(errno));
     enter_group();
     network_dhcp();
     reaper_begin();
+    button_begin();
     service_start();
     report("started");
-    button_begin();
     control_begin();
     loop_run();
 }

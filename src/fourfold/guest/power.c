@@ -8,11 +8,14 @@
 #include <sys/reboot.h>
 #include <unistd.h>
 
+/* systemd's SIGRTMIN+4, "powers off the machine": counted from glibc's SIGRTMIN, which is not that of every C library. */
+enum { SYSTEMD_POWER_OFF = 34 + 4 };
+
 void power_down(void)
 {
     sync(); /* shared folders: what was written there is the host's before we say goodbye */
     if (getpid() != 1) { /* the agent: it is systemd that ends the machine, asked as systemd(1) says */
-        kill(1, SIGRTMIN + 4);
+        kill(1, SYSTEMD_POWER_OFF);
         _exit(0);
     }
     reboot(RB_POWER_OFF);
