@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from fourfold.errors import WorldError
 from fourfold.launch.model import User
 from fourfold.supervise.attach import Attached
+from fourfold.supervise.frames import Kind, frame
 from fourfold.supervise.guest import Guest
 from tests.guest.machine import PATIENCE, Guests, Machine, shell
 from tests.support.wait import until
@@ -18,6 +20,8 @@ from tests.support.wait import until
 ENV = {"PATH": "/bin"}
 SERVICE = User(1000, 1000, "service")
 WAITING = "trap 'echo told; exit 5' TERM; trap 'echo again' HUP; echo ready; while :; do sleep 1000 & wait $!; done"
+HALF = b"\x00\x20\x00\x00\x01\x00\x05\x00half"
+"""The beginning of an INPUT."""
 
 Test = Callable[[Machine, Guest], Awaitable[None]]
 
@@ -188,10 +192,10 @@ def test_another_client_takes_over(guests: Guests) -> None:
     async def test(it: Machine, guest: Guest) -> None:
         await guest.execute(["sh", "-c", "cat /dev/zero & sleep 1001"], ENV, "/", None)
         await guest.execute(["sh", "-c", "cat /dev/zero"], ENV, "/", None, (), True)
-        guest._writer.write(b"\x00\x20\x00\x00\x01\x00\x05\x00half")
+        guest._writer.write(HALF)
         await guest.drain()
         await guest.close()
-        later = await Guest.connect(it.control, 2 * PATIENCE)
+        later = await Guest.connect(it.control, PATIENCE)
         script = "cat /proc/[0-9]*/cmdline"
         out, _, code = await run(later, "sh", "-c", script, user=None)
         assert code == 0
@@ -199,5 +203,33 @@ def test_another_client_takes_over(guests: Guests) -> None:
         assert b"sleep\x001001" not in out
         assert b"/dev/zero" not in out
         await later.close()
+
+    scenario(guests, test)
+
+
+def test_what_is_half_said_is_forgotten(guests: Guests) -> None:
+    """Also where the guest has not seen that there was no client: here it is the same one."""
+    with guests.clone(shell(WAITING)) as it, socket.socket(socket.AF_UNIX) as sock:
+        it.until("started")
+        sock.settimeout(PATIENCE)
+        sock.connect(str(it.control))
+        for before in (b"", HALF, b"\xff" * 40):
+            hello = frame(Kind.HELLO, 0, os.urandom(16))
+            sock.sendall(before + hello)
+            seen = b""
+            while hello not in seen:
+                seen += sock.recv(4096)
+
+
+def test_a_program_inherits_nothing(guests: Guests) -> None:
+    """Of PID 1's descriptors, and of the devices it has little."""
+    script = (
+        "ls /proc/self/fd; cat /proc/self/oom_score_adj; ulimit -n; "
+        "for each in /dev/vd* /dev/vport* /dev/kmsg /proc/sysrq-trigger; do [ -w $each ] && echo $each; done; exit 0"
+    )
+
+    async def test(it: Machine, guest: Guest) -> None:
+        out, errors, code = await run(guest, "sh", "-c", script)
+        assert (out.split(), errors, code) == ([b"0", b"1", b"2", b"3", b"0", b"65536"], b"", 0)
 
     scenario(guests, test)

@@ -11,11 +11,12 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MOST_GROUPS = 65536 };
+enum { MOST_GROUPS = 65536, DESCRIPTORS = 65536 };
 static char default_path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 static char **words(const struct entries *entries, const char *key)
@@ -95,6 +96,19 @@ struct trouble {
     int error;
 };
 
+/* What a program is not to have as PID 1, or the agent, has it. */
+static void shed(void)
+{
+    struct rlimit descriptors = {DESCRIPTORS, DESCRIPTORS};
+    sigset_t none;
+
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGPIPE, SIG_DFL);
+    text_write("/proc/self/oom_score_adj", "0"); /* it is 0 already where there is no such file */
+    setrlimit(RLIMIT_NOFILE, &descriptors);      /* fails only where a unit of systemd allows less */
+}
+
 static int enter_group(const char *cgroup)
 {
     char path[320];
@@ -106,11 +120,7 @@ static int enter_group(const char *cgroup)
 /* In the child, from the fork to the program. -> the stage that failed, with errno. */
 static enum stage become(const struct program *program, const int streams[3], bool terminal, const char *cgroup)
 {
-    sigset_t none;
-
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    signal(SIGPIPE, SIG_DFL);
+    shed();
     if (cgroup && enter_group(cgroup) < 0)
         return GROUP;
     setsid(); /* cannot fail: we have just been forked */
@@ -166,9 +176,14 @@ pid_t program_start(const struct program *program, const int streams[3], bool te
     struct trouble trouble;
     pid_t pid = -1;
 
-    if (pipe2(news, O_CLOEXEC) < 0 || (pid = fork()) < 0) {
+    bool piped = pipe2(news, O_CLOEXEC) == 0;
+    if (!piped || (pid = fork()) < 0) {
         mistake->error = errno;
         snprintf(mistake->text, sizeof mistake->text, "cannot start a process: %s", strerror(errno));
+        if (piped) {
+            close(news[0]);
+            close(news[1]);
+        }
         return -1;
     }
     if (!pid) {
