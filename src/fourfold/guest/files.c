@@ -43,7 +43,8 @@ static void take_file(char *text)
     if (!copy || root_folder(dirname(copy)) < 0)
         fail("cannot make the folder of %s: %s", path, strerror(errno));
     free(copy);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    unlink(path); /* whatever is there: in a clone it may be a link that the service has made, to what is not its own */
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0 || write_all(fd, rest, strlen(rest)) < 0 || fchown(fd, (uid_t)uid, (gid_t)gid) < 0 ||
         fchmod(fd, (mode_t)mode) < 0)
         fail("cannot write %s: %s", path, strerror(errno));
