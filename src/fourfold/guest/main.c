@@ -29,6 +29,7 @@ static void boot(void)
     modules_load("list");
     port_wait();
     report_open();
+    button_begin(); /* what is pressed from now on is taken once the service runs */
     disk_wait();
     root_enter();
     cgroup_begin("/sys/fs/cgroup");
@@ -52,7 +53,6 @@ int main(int count, char **words)
     reaper_begin();
     service_start();
     report("started");
-    button_begin();
     control_begin();
     loop_run();
 }
