@@ -17,6 +17,9 @@ void cgroup_begin(const char *path)
     base = path;
     if (cgroup_set(base, "cgroup.subtree_control", "+memory +pids") < 0)
         say("no limits: %s", strerror(errno));
+    /* so that a service with many processes leaves time to us, and to sessions */
+    if (cgroup_set(base, "cgroup.subtree_control", "+cpu") < 0)
+        say("no shares of the processor: %s", strerror(errno));
 }
 
 char *cgroup_make(const char *name)

@@ -77,6 +77,7 @@ static void on_grace(struct watch *watch, uint32_t events)
     (void)watch;
     (void)events;
     cgroup_kill(group);
+    service_signal(SIGKILL); /* should the service, as root, have hidden the control groups from us */
 }
 
 void service_stop(void)
