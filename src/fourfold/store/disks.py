@@ -6,6 +6,7 @@ and its version), so that what is there need not be made to be known.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,7 +53,7 @@ class Disks:
             trees.sync(staged.parent)
             self._root.mkdir(parents=True, exist_ok=True)
             if not self.has(key):
-                staged.parent.rename(folder)
+                _take(staged.parent, folder)
             trees.sync_folder(self._root)
         except OSError as error:
             raise WorldError(f"cannot store the disk: {error.strerror}", "make room on the disk") from error
@@ -70,3 +71,12 @@ class Disks:
     def remove(self, key: str) -> int:
         """Gives the bytes freed."""
         return trees.remove(self._root / require_digest(key))
+
+
+def _take(staged: Path, folder: Path) -> None:
+    """A place that is empty is what a removal that broke off has left; one that is not was taken by another thread."""
+    try:
+        staged.rename(folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise

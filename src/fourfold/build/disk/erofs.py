@@ -6,7 +6,6 @@ import os
 import shutil
 import stat
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +16,7 @@ from fourfold.errors import UserError, WorldError
 from fourfold.paths import Paths
 from fourfold.store import trees
 from fourfold.store.disks import Disks
+from fourfold.store.staging import staging
 
 MKFS = "/usr/bin/mkfs.erofs"
 _UUID = "6f757266-6f6c-6400-0000-000000000000"
@@ -80,18 +80,11 @@ class DiskMaker:
         if self._disks.has(key):
             return
         require_erofs()
-        try:
-            self._work.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(dir=self._work, prefix="disk-"))
-            try:
-                (folder / "out").mkdir()
-                layers = fill(folder)
-                _run(_argv(form, folder / "out/new", layers, excluded, folder), form)
-                self._disks.publish(key, folder / "out/new")
-            finally:
-                trees.remove(folder)
-        except OSError as error:
-            raise WorldError(f"cannot make the disk: {error.strerror}", "make room on the disk, see `df`") from error
+        with staging(self._work, "disk", "make the disk") as folder:
+            (folder / "out").mkdir()
+            layers = fill(folder)
+            _run(_argv(form, folder / "out/new", layers, excluded, folder), form, folder)
+            self._disks.publish(key, folder / "out/new")
 
 
 def _argv(form: Form, target: Path, layers: Sequence[Path], excluded: Iterable[str], work: Path) -> list[str]:
@@ -104,16 +97,19 @@ def _argv(form: Form, target: Path, layers: Sequence[Path], excluded: Iterable[s
         (work / str(number)).symlink_to(layer)  # mount(8) takes no more than a page of options
         below.append(str(number))
     (work / "merged").mkdir()
-    mount = f"cd {work} && mount -t overlay -o lowerdir={':'.join(below)} overlay merged || exit {_NOT_MERGED}"
+    mount = f"mount -t overlay -o lowerdir={':'.join(below)} overlay merged || exit {_NOT_MERGED}"
     return ["/usr/bin/unshare", "--mount", "/bin/sh", "-c", f'{mount}; exec "$@"', "sh", *own, str(target), "merged"]
 
 
-def _run(argv: Sequence[str], form: Form) -> None:
+def _run(argv: Sequence[str], form: Form, work: Path) -> None:
+    """In the folder `work`, which a command line need not spell."""
     env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
     if form.owned:
         env["SOURCE_DATE_EPOCH"] = str(_LATER)
     try:
-        subprocess.run(argv, env=env, check=True, capture_output=True, text=True, errors="replace", timeout=_SECONDS)
+        subprocess.run(
+            argv, env=env, cwd=work, check=True, capture_output=True, text=True, errors="replace", timeout=_SECONDS
+        )
     except subprocess.CalledProcessError as error:
         raise WorldError(f"cannot make the disk: {_why(error)}", "make room on the disk, see `df`") from error
     except subprocess.TimeoutExpired as error:

@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -19,8 +18,8 @@ from pathlib import Path
 from fourfold.build.oci.pack import TIME
 from fourfold.errors import UserError, WorldError
 from fourfold.paths import Paths
-from fourfold.store import trees
 from fourfold.store.disks import Disks
+from fourfold.store.staging import staging
 
 FORMAT = 1
 """Part of every partition's key: raise it when the same inputs are to give other bytes than before."""
@@ -75,17 +74,10 @@ class BootPartitions:
         key = hashlib.sha256(json.dumps(["boot partition", *facts]).encode()).hexdigest()
         if self._disks.has(key):
             return self._disks.path(key)
-        try:
-            self._work.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(dir=self._work, prefix="esp-"))
-            try:
-                (folder / "out").mkdir()
-                make(folder / "out/new", folder, kernel, initrd, parameters)
-                return self._disks.publish(key, folder / "out/new")
-            finally:
-                trees.remove(folder)
-        except OSError as error:
-            raise WorldError(f"cannot make a bootable disk: {error.strerror}", "make room on the disk") from error
+        with staging(self._work, "esp", "make a bootable disk") as folder:
+            (folder / "out").mkdir()
+            make(folder / "out/new", folder, kernel, initrd, parameters)
+            return self._disks.publish(key, folder / "out/new")
 
 
 def make(image: Path, work: Path, kernel: Path, initrd: Path, parameters: Sequence[str]) -> None:

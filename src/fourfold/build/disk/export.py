@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from uuid import UUID
 from fourfold.build.disk import esp, gpt, ovf, vhd, vmdk
 from fourfold.build.model import DIES_WITH_US
 from fourfold.errors import WorldError
-from fourfold.store import trees
+from fourfold.store.staging import staging
 
 CONFIG = "fourfold-config"
 ROOT = "fourfold-{}"
@@ -72,18 +71,11 @@ class DiskImage:
 
 def export(contents: Contents, form: str, hardware: Hardware, work: Path) -> DiskImage:
     """The image in one of the formats of `KERNELS`. Blocking. Raises WorldError when the disk refuses."""
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=work, prefix="image-"))
-        try:
-            made = write(contents, form, hardware, folder)
-            with made.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return DiskImage(digest, made.stat().st_size, _pieces(made.open("rb")))
-        finally:
-            trees.remove(folder)
-    except OSError as error:
-        raise WorldError(f"cannot make the image: {error.strerror}", "make room on the disk, see `df`") from error
+    with staging(work, "image", "make the image") as folder:
+        made = write(contents, form, hardware, folder)
+        with made.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return DiskImage(digest, made.stat().st_size, _pieces(made.open("rb")))
 
 
 def write(contents: Contents, form: str, hardware: Hardware, folder: Path) -> Path:

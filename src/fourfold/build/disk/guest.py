@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -16,8 +15,8 @@ from pathlib import Path
 import fourfold
 from fourfold.errors import UserError, WorldError
 from fourfold.paths import Paths
-from fourfold.store import trees
 from fourfold.store.disks import Disks
+from fourfold.store.staging import staging
 
 SOURCES = Path(fourfold.__file__).parent / "guest"
 FORMAT = 1
@@ -84,13 +83,9 @@ class GuestMaker:
         key = _key(compiler)
         if self._disks.has(key):
             return key
-        self._work.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=self._work, prefix="guest-"))
-        try:
+        with staging(self._work, "guest", "compile the guest's init") as folder:
             compiler.compile(folder / "init")
             self._disks.publish(key, folder / "init")
-        finally:
-            trees.remove(folder)
         return key
 
 

@@ -9,7 +9,6 @@ than to decompress it.
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -17,10 +16,9 @@ from pathlib import Path
 from fourfold.build.disk.kernel import Kernel
 from fourfold.build.disk.keys import disk_key
 from fourfold.build.disk.modules import Modules
-from fourfold.errors import WorldError
 from fourfold.paths import Paths
-from fourfold.store import trees
 from fourfold.store.disks import Disks
+from fourfold.store.staging import staging
 
 _QEMU = (
     "virtio_ring", "virtio", "virtio_mmio", "virtio_pci", "virtio_console", "virtio_blk", "virtio_net", "virtio_rng",
@@ -57,16 +55,10 @@ class Initramfs:
         files = {f"modules/{name}.ko": modules.content(name) for name in (*listed, *shares)}
         for name, names in {"list": listed, "shares": shares}.items():
             files[f"modules/{name}"] = "".join(f"{each}.ko\n" for each in names).encode()
-        self._work.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=self._work, prefix="initramfs-"))
-        try:
+        with staging(self._work, "initramfs", "store the initial file system") as folder:
             with (folder / "new").open("wb") as file:
                 file.writelines(archive({"init": content, **files}))
             self._disks.publish(key, folder / "new")
-        except OSError as error:
-            raise WorldError(f"cannot store the initial file system: {error.strerror}", "make room") from error
-        finally:
-            trees.remove(folder)
         return key
 
 

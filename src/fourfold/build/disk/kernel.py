@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +21,9 @@ from fourfold.build.disk.bzimage import vmlinux
 from fourfold.build.disk.keys import disk_key
 from fourfold.errors import UserError, WorldError
 from fourfold.paths import Paths
-from fourfold.store import trees
 from fourfold.store.disks import Disks
 from fourfold.store.images import Images
+from fourfold.store.staging import staging
 
 Flavour = Literal["cloud", "full"]
 FORMAT = 1
@@ -91,15 +90,9 @@ class Kernels:
         return key
 
     def _unpack(self, kernel: Kernel, key: str) -> None:
-        self._work.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=self._work, prefix="kernel-"))
-        try:
+        with staging(self._work, "kernel", "store the kernel") as folder:
             (folder / "new").write_bytes(vmlinux(kernel.image.read_bytes()))
             self._disks.publish(key, folder / "new")
-        except OSError as error:
-            raise WorldError(f"cannot store the kernel: {error.strerror}", "make room on the disk") from error
-        finally:
-            trees.remove(folder)
 
 
 def _name(system: System, flavour: Flavour) -> str:

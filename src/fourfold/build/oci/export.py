@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tarfile
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +18,7 @@ from fourfold.store import trees
 from fourfold.store.artifacts import Artifact, Image
 from fourfold.store.compressed import Compressed, CompressedLayers
 from fourfold.store.images import Images
+from fourfold.store.staging import staging
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NOBODY = "65534:65534"
@@ -73,15 +73,10 @@ class Exporter:
     def _layer(self, key: str, make: Callable[[], Iterable[Piece]]) -> Compressed:
         if (found := self._compressed.find(key)) is not None:
             return found
-        folder = Path(tempfile.mkdtemp(dir=self._work, prefix="layer-"))
-        try:
+        with staging(self._work, "layer", "make an image") as folder:
             with (folder / "new").open("wb") as file:
                 digest, tar = compress(make(), file)
             return self._compressed.publish(key, folder / "new", digest, tar)
-        except OSError as error:
-            raise WorldError(f"cannot make an image: {error.strerror} ({error.filename})", "see `df`") from error
-        finally:
-            trees.remove(folder)
 
 
 def run_of(artifact: Artifact, image: Image, spec: Service, names: dict[str, str]) -> Run:
