@@ -88,6 +88,7 @@ def test_an_oci_folder(cli: Cli, server: Serving, app: Path, archive: bytes) -> 
     assert again.code == 2 and "the folder is not empty" in again.err
     (app / "empty").mkdir()
     assert cli("build", "catalog", "--format", "oci", "--to", "empty").code == 0
+    assert [form for _, form in asked(server, "build")] == ["oci", "oci"], "so that a machine is refused unbuilt"
     assert sorted(path.name for path in app.iterdir()) == ["catalog", "catalog-image", "empty", "fourfold.yaml"]
 
 

@@ -42,7 +42,9 @@ async def build(
     facade: TheFacade,
     app: str,
     request: UpRequest,
-    form: Annotated[str | None, Query(alias="format", description="Of a disk to be asked for next")] = None,
+    form: Annotated[
+        str | None, Query(alias="format", description="Of what is asked for next: a disk's, or `oci`")
+    ] = None,
 ) -> OperationView:
     """Build the services that `up` with the same body would run, all of them, and deploy none."""
     return await facade.build(of(app, request), form)

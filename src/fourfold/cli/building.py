@@ -82,8 +82,8 @@ def build(session: Session, service: str, pattern: Pattern | None, form: str | N
         send_all(client, packed, view)
         bodies.append(moved(request(session, loaded, packed, [service]), pattern))
         path = f"/v1/apps/{loaded.app.app}/build"
-        if target is not None and target.disk is not None:
-            path += f"?format={target.disk}"
+        if target is not None:  # what cannot be made of it is refused before it is built
+            path += f"?format={target.disk or 'oci'}"
         return client.post(OperationView, path, bodies[0].model_dump(mode="json"))
 
     following = session

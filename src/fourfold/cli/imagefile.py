@@ -41,6 +41,9 @@ def check_place(place: str, folder: bool) -> None:
         raise UserError(f"cannot write the image to {place}: it is {'a' if path.is_dir() else 'no'} folder")
     if not path.absolute().parent.is_dir():
         raise UserError(f"cannot write the image to {place}: {path.absolute().parent} is not there", "make it first")
+    new = folder or path.is_file() or not path.exists()  # beside what is there: devices and pipes are written to
+    if not os.access(path.absolute().parent if new else path, os.W_OK):
+        raise UserError(f"cannot write the image to {place}: permission denied", "name a place that you may write to")
 
 
 def write_image(pieces: Iterator[bytes], place: str, folder: bool) -> None:

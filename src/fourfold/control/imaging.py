@@ -32,6 +32,9 @@ from fourfold.store.compressed import CompressedLayers
 from fourfold.store.disks import Disks
 from fourfold.store.images import Images
 
+IMAGE = "oci"
+"""What is asked for next is the image of a container, in whichever form."""
+
 
 class Imaging:
     """Requests are those of `up`: what is built is what would be deployed."""
@@ -44,9 +47,12 @@ class Imaging:
         self._disks = DiskExporter(parts.paths, parts.builder.machines)
 
     async def build(self, request: v.UpRequest, form: str | None = None) -> v.OperationView:
-        """With what a disk in the format `form` needs besides. Raises UserError for what cannot be built here; nothing
-        has changed then."""
+        """With what a disk in the format `form` needs besides; IMAGE: what an image of a container needs. Raises
+        UserError for what cannot be built here, and for what has no such form; nothing has changed then."""
         requests = self._requests(request)
+        if form == IMAGE:
+            self._require_containers(requests)
+            form = None
         if form is not None:
             self._require_machines(requests)
             await asyncio.to_thread(self._disks.require, form)
@@ -130,13 +136,18 @@ class Imaging:
                     f"cannot make a disk of {each.service}: it is built for pattern {each.pattern}", "say --as vm"
                 )
 
+    @staticmethod
+    def _require_containers(requests: list[BuildRequest]) -> None:
+        for each in requests:
+            if each.pattern != "container":
+                raise UserError(
+                    f"cannot make an image of {each.service}: it is built for pattern {each.pattern}",
+                    "say --as container, or for a machine a format such as qcow2",
+                )
+
     async def _compose(self, request: v.UpRequest) -> Composed:
         wanted = self._one(request)
-        if wanted.pattern != "container":
-            raise UserError(
-                f"cannot make an image of {wanted.service}: it is built for pattern {wanted.pattern}",
-                "say --as container",
-            )
+        self._require_containers([wanted])
         made: Artifact = await self._parts.builder.build(wanted, _no_log)
         return await asyncio.to_thread(self._exporter.image, made, wanted.spec, wanted.app, wanted.service)
 
