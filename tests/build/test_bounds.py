@@ -1,0 +1,149 @@
+"""Builds are kept apart and bounded: network, time, processes, disk, and what they may leave."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from fourfold.build.make import BuildLimits
+from fourfold.errors import WorldError
+from fourfold.launch.model import Limits, Powers
+from fourfold.supervise.cgroupfind import find
+from fourfold.supervise.supervisor import Supervisor
+
+from .building import build, failure, gone, processes_with
+from .helpers import Home, write
+
+pytestmark = pytest.mark.e2e
+
+
+def test_a_build_has_no_network_and_sees_nothing_of_the_host(home: Home, source: Path) -> None:
+    write(source, {"look.py": LOOK})
+    artifact = build(home, source, build="python look.py > seen.json", run="cat seen.json")
+    seen = json.loads((artifact.tree / "seen.json").read_text())
+    assert seen["network"] == "blocked"
+    assert seen["home"] == ["build"] and seen["there"] == []
+    assert seen["uid"] != 0 and seen["processes"] < 10
+    assert seen["usr"] == "read-only"
+
+
+LOOK = """
+import json, os, socket
+def connect():
+    try:
+        socket.create_connection(("1.1.1.1", 53), 2)
+    except OSError:
+        return "blocked"
+    return "open"
+def usr():
+    try:
+        open("/usr/x", "w")
+    except OSError:
+        return "read-only"
+    return "writable"
+print(json.dumps({
+    "network": connect(), "usr": usr(), "home": os.listdir("/home"), "uid": os.getuid(),
+    "there": [path for path in ("/root", "/var", "/run", "/srv", "/etc/shadow", "/mnt") if os.path.exists(path)],
+    "processes": len([name for name in os.listdir("/proc") if name.isdigit()]),
+}))
+"""
+
+
+def test_a_build_over_its_time_is_ended_with_all_its_processes(home: Home, source: Path) -> None:
+    write(source, {"a": ""})
+    home = Home(home.root, BuildLimits(seconds=1.5))
+    error = failure(home, source, build="setsid sleep 43211 & sleep 43211", run="x")
+    assert "time for the build was up" in error.what
+    assert gone("43211")
+
+
+def test_a_cancelled_build_leaves_nothing(home: Home, source: Path) -> None:
+    mark = f"43212{os.getpid()}"
+    write(source, {"a": ""})
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(home.build(source, build=f"sleep {mark}", run="x"))
+        while not processes_with(mark):
+            assert not task.done(), task
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    for _ in range(20):  # the earlier it comes, the less there is that bubblewrap has set up
+        asyncio.run(cancelled())
+        assert gone(mark)
+    assert home.left_over == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the limit counts all processes of a user: needs one of its own")
+def test_a_fork_bomb_meets_a_limit_and_is_ended(home: Home, source: Path) -> None:
+    write(source, {"bomb.sh": "while true; do sh -c 'sleep 43213' & done 2>&1 | head -n 1000000 >/dev/null\n"})
+    home = Home(home.root, BuildLimits(seconds=4))
+    most = 0
+
+    async def watch() -> None:
+        nonlocal most
+        task = asyncio.create_task(home.build(source, build="sh bomb.sh", run="x"))
+        while not task.done():
+            most = max(most, len(processes_with("43213")))
+            await asyncio.sleep(0.2)
+        with pytest.raises(WorldError):
+            await task
+
+    asyncio.run(watch())
+    assert most < 1100
+    assert gone("43213")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs control groups of its own")
+def test_a_build_is_bounded_as_a_whole(home: Home, source: Path) -> None:
+    """By files in /tmp, say, which are memory: no process is over a limit of its own."""
+    write(source, {"a": ""})
+    supervisor = Supervisor(home.paths, Powers(), on_exit=print)
+    supervisor._groups = find(home.paths.run, home.paths.state)
+    if "memory" in supervisor._groups.missing:
+        pytest.skip(supervisor._groups.missing["memory"])
+    home = Home(home.root, BuildLimits(seconds=60), confine=lambda: supervisor.pen(Limits(memory=96 * 1024**2)))
+    error = failure(
+        home, source, build="for n in $(seq 12); do head -c 16000000 /dev/zero > /tmp/$n; done; false", run="x"
+    )
+    assert "ran out of memory" in error.what and "build_memory" in (error.hint or "")
+    build(home, source, build="cat /proc/self/cgroup > groups; nice > nice", run="x")
+    (artifact,) = list(home.builder._artifacts.list())
+    tree = home.builder._artifacts.tree(artifact.digest)
+    assert "/pen-" in (tree / "groups").read_text()
+    assert (tree / "nice").read_text().strip() == str(min(19, 10 + os.getpriority(os.PRIO_PROCESS, 0)))
+    assert supervisor._groups.names() == set(), "nothing is left of it"
+    supervisor._groups.close()
+
+
+def test_a_result_over_its_size_is_refused_with_its_largest_folders(home: Home, source: Path) -> None:
+    write(source, {"a": ""})
+    home = Home(home.root, BuildLimits(size=2_000_000))
+    error = failure(home, source, build="mkdir out; head -c 3000000 /dev/zero > out/x", run="x")
+    assert "the limit is 1 MiB" in error.what and "out (2 MiB)" in (error.hint or "")
+
+
+def test_a_build_that_fills_the_disk_is_ended(home: Home, source: Path) -> None:
+    write(source, {"a": ""})
+    home = Home(home.root, BuildLimits(size=5_000_000))
+    error = failure(home, source, build="while true; do head -c 100000 /dev/zero > x$(date +%N); done", run="x")
+    assert "wrote more than" in error.what
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("ln -s /etc/shadow stolen", "link stolen points out"),
+        ("ln -s ../../.. up", "link up points out"),
+        ("mkfifo pipe", "pipe is a device"),
+        ("cp /usr/bin/id id && chmod 4755 id", "set-user-id"),
+    ],
+)
+def test_what_a_build_must_not_leave_in_the_tree(home: Home, source: Path, command: str, said: str) -> None:
+    write(source, {"a": ""})
