@@ -151,7 +151,10 @@ def write_package(appliance: Appliance, vmdk: Path, out: IO[bytes]) -> None:
     described = descriptor(appliance)
     name = f"{appliance.name}.ovf"
     with vmdk.open("rb") as disk:
-        digests = {name: hashlib.sha256(described).hexdigest(), appliance.disk: _digest(disk)}
+        digests = {
+            name: hashlib.sha256(described).hexdigest(),
+            appliance.disk: hashlib.file_digest(disk, "sha256").hexdigest(),
+        }
         _member(out, name, [described], len(described))
         listed = manifest(digests)
         _member(out, f"{appliance.name}.mf", [listed], len(listed))
@@ -166,13 +169,6 @@ def _member(out: IO[bytes], name: str, content: Iterable[bytes], size: int) -> N
     out.write(info.tobuf(tarfile.USTAR_FORMAT))
     out.writelines(content)
     out.write(bytes(-size % tarfile.BLOCKSIZE))
-
-
-def _digest(file: IO[bytes]) -> str:
-    found = hashlib.sha256()
-    for piece in _pieces(file):
-        found.update(piece)
-    return found.hexdigest()
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:
