@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import errno
+import os
+import time
 from pathlib import Path
 
 import pytest
 
 from fourfold.errors import WorldError
 from fourfold.paths import Paths
+from fourfold.store.artifacts import Artifacts
+from fourfold.store.diskgc import sweep_disks
 from fourfold.store.disks import Disks
 from fourfold.store.staging import staging
 
@@ -33,6 +37,16 @@ def test_of_two_that_make_the_same_at_once_one_stays(paths: Paths, monkeypatch: 
     monkeypatch.setattr(Disks, "has", lambda self, key: False)
     assert publish(paths, "second").read_text() == "first"
     assert list(paths.work.iterdir()) == []
+
+
+def test_gc_leaves_a_disk_that_is_asked_for_while_it_looks(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.utime(publish(paths, "old"), (0, 0))
+    disks, listed = Disks(paths), list(Disks(paths).list())
+    monkeypatch.setattr(disks, "list", lambda: listed)
+    assert disks.has(KEY)
+    assert sweep_disks(disks, Artifacts(paths), time.time()).removed == {"disks": 0}
+    os.utime(disks.path(KEY), (0, 0))
+    assert sweep_disks(disks, Artifacts(paths), time.time()).removed == {"disks": 1}
 
 
 def test_what_a_broken_removal_left_is_no_disk(paths: Paths) -> None:

@@ -25,7 +25,8 @@ def sweep_disks(disks: Disks, artifacts: Artifacts, now: float) -> Collected:
     for each in unnamed:
         total += each.size
         old = each.used_at < now - UNNAMED_SECONDS
-        if old or (total > UNNAMED_BYTES and each.used_at < now - FRESH_SECONDS):
+        crowded = total > UNNAMED_BYTES and each.used_at < now - FRESH_SECONDS
+        if (old or crowded) and disks.used_at(each.digest) == each.used_at:  # nobody has asked for it meanwhile
             freed += disks.remove(each.digest)
             count += 1
     return Collected({"disks": count}, freed)

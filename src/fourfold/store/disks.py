@@ -64,9 +64,12 @@ class Disks:
         if self._root.is_dir():
             for folder in sorted(self._root.iterdir()):
                 if is_digest(folder.name):
-                    content = folder / _CONTENT
-                    used_at = (content if content.is_file() else folder).stat().st_mtime
-                    yield Kept(folder.name, trees.size_of(folder), used_at)
+                    yield Kept(folder.name, trees.size_of(folder), self.used_at(folder.name))
+
+    def used_at(self, key: str) -> float:
+        folder = self._root / require_digest(key)
+        content = folder / _CONTENT
+        return (content if content.is_file() else folder).stat().st_mtime
 
     def remove(self, key: str) -> int:
         """Gives the bytes freed."""
