@@ -13,7 +13,7 @@ from fourfold.errors import ConflictError, FourfoldError, UserError, WorldError
 from fourfold.launch.model import File, Mount, SecretRef
 from fourfold.spawner import process
 from fourfold.supervise import supervisor
-from fourfold.supervise.supervisor import _signal_number
+from fourfold.supervise.naming import signal_number
 from tests.supervise.rig import PYTHON, SERVICE, Rig, alive, names, powers, scenario, script, until
 
 needs_private = pytest.mark.skipif(not powers().private, reason="no mount namespaces here")
@@ -374,10 +374,10 @@ def test_signals_go_to_the_main_process_and_bad_names_are_refused() -> None:
 
 @pytest.mark.parametrize(("name", "number"), [("TERM", 15), ("SIGINT", 2), ("RTMIN+3", 37), ("RTMAX-1", 63)])
 def test_signals_by_name(name: str, number: int) -> None:
-    assert _signal_number(name) == number
+    assert signal_number(name) == number
 
 
 @pytest.mark.parametrize("name", ["TREM", "", "TERM+1", "RTMIN-1", "RTMAX+1", "RTMIN+", "RTMIN+x", "RTMIN+31"])
 def test_no_signals(name: str) -> None:
     with pytest.raises(UserError, match="there is no signal"):
-        _signal_number(name)
+        signal_number(name)

@@ -10,32 +10,29 @@ import asyncio
 import logging
 import os
 import secrets as random
-import signal as signals
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from typing import Any
 
-from fourfold.errors import ConflictError, UserError, WorldError
-from fourfold.launch.model import Bridge, Launch, Limits, Machine, Powers
+from fourfold.errors import ConflictError, WorldError
+from fourfold.launch.model import Bridge, Launch, Limits, Powers
 from fourfold.paths import Paths
 from fourfold.spawner.processes import Processes
 from fourfold.supervise import logs
 from fourfold.supervise.attach import Attached
-from fourfold.supervise.attached import Held, open_streams
 from fourfold.supervise.bundles import Bundles, runtime_group
 from fourfold.supervise.cgroupfind import find
 from fourfold.supervise.cgroups import Counters, Groups
 from fourfold.supervise.connection import Connection
 from fourfold.supervise.exits import Exits
 from fourfold.supervise.guest import GuestUsage
-from fourfold.supervise.lodgers import lodge
-from fourfold.supervise.machines import Machines, idle, words_of
+from fourfold.supervise.holding import Holding
+from fourfold.supervise.machines import Machines, words_of
 from fourfold.supervise.model import Exit, Identity, Usage
+from fourfold.supervise.naming import group_of, signal_number
 from fourfold.supervise.network import Network
-from fourfold.supervise.request import environment_of, explain, spawn_request
-from fourfold.supervise.templates import Booting
+from fourfold.supervise.request import explain, spawn_request
 from fourfold.supervise.usage import measure
 from fourfold.supervise.wire import Refused
 
@@ -79,7 +76,15 @@ class Supervisor(Connection):
         self._vanished: set[str] = set()
         """Ran, and the spawner that took over knows nothing of them."""
         self._starting: set[str] = set()
-        self._held: dict[str, asyncio.Future[Exit]] = {}
+        self._holding = Holding(
+            self._machines,
+            lambda: self._groups,
+            self._spawn,
+            self.kill,
+            self.signal,
+            lambda name: name in self._running,
+        )
+        self.boot = self._holding.boot
         self._exits = Exits(on_exit, lambda seq: self._soon(self._acknowledge(seq)))
         self._pens: set[str] = set()
 
@@ -95,7 +100,7 @@ class Supervisor(Connection):
         """Let go of the spawner: it and the instances go on; one that has none ends. What is attached ends."""
         if await self._disconnect(shutdown=not self._running and not self._exits) and self._network is not None:
             await self._network.remove()
-        self._drop_held()
+        self._holding.drop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._groups.close()
         self._bundles.close()
@@ -127,8 +132,8 @@ class Supervisor(Connection):
 
         -> whether an exit of it is still to be told; False: nobody knows anything of it.
         """
-        number = _signal_number(name)
-        if instance in self._running and self._machines.has(group := _group(instance, self._runs[instance])):
+        number = signal_number(name)
+        if instance in self._running and self._machines.has(group := group_of(instance, self._runs[instance])):
             if self._machines.has_started(group):
                 self._soon(self._signal_guest(instance, group, name))
                 return True
@@ -144,7 +149,7 @@ class Supervisor(Connection):
     def has_started(self, instance: str) -> bool:
         """Whether the program of one that runs does: not while its virtual machine boots."""
         run = self._runs.get(instance)
-        group = _group(instance, run) if run is not None else ""
+        group = group_of(instance, run) if run is not None else ""
         return run is None or not self._machines.has(group) or self._machines.has_started(group)
 
     def running(self) -> Mapping[str, Identity]:
@@ -153,7 +158,7 @@ class Supervisor(Connection):
 
     def attached(self) -> frozenset[str]:
         """What is held: one-offs by their names, and what entered instances."""
-        return frozenset(self._held)
+        return self._holding.names()
 
     def run_of(self, instance: str) -> int | None:
         """The `run` that a running instance was started with."""
@@ -164,7 +169,7 @@ class Supervisor(Connection):
         identity = self._running.get(instance)
         if identity is None:
             return None
-        group = _group(instance, self._runs[instance])
+        group = group_of(instance, self._runs[instance])
         if self._groups.hierarchies:
             return measure(self._groups.pids(group), self._groups.counters(group))
         self._processes.look(time.monotonic() - _GOOD_ENOUGH)
@@ -174,18 +179,18 @@ class Supervisor(Connection):
     async def guest_usage(self, instance: str) -> GuestUsage | None:
         """Of a virtual machine, from inside: None when it cannot tell."""
         run = self._runs.get(instance)
-        return await self._machines.usage(_group(instance, run)) if run is not None else None
+        return await self._machines.usage(group_of(instance, run)) if run is not None else None
 
     async def attach(self, launch: Launch, secrets: Mapping[str, str], tty: bool) -> Attached:
         """Run a one-off with held streams. It ends when closed, or with the daemon, and is told to no `on_exit`."""
 
         if launch.machine is not None:
-            return await self._attach_machine(launch, launch.machine, secrets, tty)
+            return await self._holding.lodge(launch, launch.machine, secrets, tty)
 
         async def spawn(streams: Sequence[int]) -> None:
             await self._spawn(launch, secrets, 0, None, streams, tty)
 
-        return await self._hold(launch.instance, spawn, tty)
+        return await self._holding.hold(launch.instance, spawn, tty)
 
     async def enter(self, launch: Launch, secrets: Mapping[str, str], tty: bool) -> Attached:
         """Run `launch.argv` inside the running instance `launch.instance`: its namespaces, groups and user.
@@ -196,7 +201,7 @@ class Supervisor(Connection):
         if host not in self._running:
             raise ConflictError(f"cannot enter {host}: it does not run", "`fourfold status` shows what runs")
         name = f"{host}+{random.token_hex(4)}"
-        group = _group(host, self._runs[host])
+        group = group_of(host, self._runs[host])
         folders = self._groups.folders(group)
         request = spawn_request(
             launch, secrets, self.powers, run=0, hidden=(), cgroups=folders, log=None, held=True, tty=tty
@@ -211,7 +216,7 @@ class Supervisor(Connection):
             await self._request(host, launch.cwd, request, streams)
 
         try:
-            return await self._hold(name, spawn, tty)
+            return await self._holding.hold(name, spawn, tty)
         except BaseException:
             if launch.bundle is not None and host not in self._running:  # it has ended meanwhile, and cleared up
                 self._groups.remove(runtime_group(group))
@@ -254,7 +259,7 @@ class Supervisor(Connection):
         request = spawn_request(launch, secrets, self.powers, cgroups=(), **arguments)
         if isinstance(launch.network, Bridge) and self._network is not None:
             await self._network.make()
-        group = _group(launch.instance, run)
+        group = group_of(launch.instance, run)
         request["cgroups"] = self._groups.create(group, launch.limits)
         try:
             if launch.bundle is not None:
@@ -293,73 +298,6 @@ class Supervisor(Connection):
             raise explain(instance, cwd, refused) from refused
         return answer
 
-    @asynccontextmanager
-    async def boot(self, launch: Launch, log: int) -> AsyncIterator[Booting]:
-        """A machine that a template is made of: what it prints goes to the file `log`. In the end it is killed."""
-        name, group = launch.instance, _group(launch.instance, 0)
-        if name in self._held or name in self._running:
-            raise ConflictError(f"cannot start {name}: it already runs", "stop it first")
-        ended = self._held[name] = asyncio.get_running_loop().create_future()
-        nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            await self._spawn(launch, {}, 0, None, (nothing, log, log), tty=False)
-            yield Booting(self._machines.folder(group), ended)
-        finally:
-            os.close(nothing)
-            with suppress(WorldError):
-                await self.kill(name)
-            self._held.pop(name, None)
-            self._machines.remove(group)
-            await self._groups.remove_when_empty(group)
-
-    async def _attach_machine(
-        self, launch: Launch, machine: Machine, secrets: Mapping[str, str], tty: bool
-    ) -> Attached:
-        name, group = launch.instance, _group(launch.instance, 0)
-        if name in self._held or name in self._running:
-            raise ConflictError(f"cannot start {name}: it already runs", "stop it first")
-        ended = self._held[name] = asyncio.get_running_loop().create_future()
-        idling = replace(launch, machine=replace(machine, guest=idle(machine)))
-
-        async def start(streams: Sequence[int]) -> None:
-            try:
-                await self._spawn(idling, secrets, 0, None, streams, tty=False)
-            except BaseException:
-                del self._held[name]
-                raise
-
-        async def end() -> None:
-            self._machines.forget(group)
-            with suppress(WorldError):
-                await self.kill(name)
-            await asyncio.shield(ended)
-
-        env = environment_of(launch, secrets)
-        return await lodge(self._machines, launch, machine, env, group, tty, start, ended, end)
-
-    async def _hold(self, name: str, spawn: Callable[[Sequence[int]], Any], tty: bool) -> Attached:
-        ended: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
-        if name in self._held or name in self._running:
-            raise ConflictError(f"cannot start {name}: it already runs", "stop it first")
-        self._held[name] = ended
-        theirs, input, outputs = open_streams(tty)
-        try:
-            await spawn(theirs)
-        except BaseException:
-            del self._held[name]
-            for fd in {input, *outputs}:
-                os.close(fd)
-            raise
-        finally:
-            for fd in theirs:
-                os.close(fd)
-
-        async def send(signal: str) -> None:
-            with suppress(WorldError):  # the spawner is gone, and what it held ends with it
-                await (self.kill(name) if signal == "KILL" else self.signal(name, signal))
-
-        return Held(input, outputs, ended, send)
-
     # what the spawner says
 
     def _adopt(self, listed: Sequence[Mapping[str, Any]]) -> None:
@@ -376,14 +314,16 @@ class Supervisor(Connection):
         self._clear_leftovers()
 
     def _on_gone(self) -> None:
-        self._drop_held()
+        self._holding.drop()
 
     def _on_recovered(self) -> None:
         self._on_lost("the spawner died; another one took over what runs")
 
     def _clear_leftovers(self) -> None:
         """Groups that no instance has: kill what is in them (ours, by membership) and remove them."""
-        instances = {_group(*each) for each in self._runs.items()} | {_group(name, 0) for name in self._held}
+        instances = {group_of(*each) for each in self._runs.items()} | {
+            group_of(name, 0) for name in self._holding.names()
+        }
         for name in self._groups.names() - instances - {*map(runtime_group, instances)} - self._pens:
             if not self._groups.remove(name):
                 self._groups.kill(name)
@@ -394,27 +334,21 @@ class Supervisor(Connection):
             if self._machines.has(name):
                 self._machines.watch(name)
 
-    def _drop_held(self) -> None:
-        for name, ended in self._held.items():
-            if not ended.done():
-                ended.set_result(Exit(0, name, None, signals.SIGKILL, False, at=0.0))
-        self._held.clear()
-
     def _on_event(self, event: Mapping[str, Any]) -> None:
         fields = {key: event.get(key) for key in ("instance", "code", "signal", "oom")}
         fields["said"] = event.get("said") or ""
         if event.get("event") == "ended":
-            ended = self._held.pop(event["instance"], None)
-            if ended is not None and not ended.done():
-                ended.set_result(Exit(seq=0, at=0.0, **fields))  # type: ignore[arg-type]
+            self._holding.ended(Exit(seq=0, at=0.0, **fields))  # type: ignore[arg-type]
         elif "seq" in event:
             fields["said"] = self._words(event) if fields["said"] else ""
             exit = Exit(seq=event["seq"], at=event["at"], run=event["run"], **fields)  # type: ignore[arg-type]
             if self._runs.get(exit.instance) == exit.run:
                 self._running.pop(exit.instance, None)
                 self._runs.pop(exit.instance, None)
-            self._machines.forget(_group(exit.instance, exit.run))
-            self._groups.remove(runtime_group(_group(exit.instance, exit.run)))  # made again by one that came too late
+            self._machines.forget(group_of(exit.instance, exit.run))
+            self._groups.remove(
+                runtime_group(group_of(exit.instance, exit.run))
+            )  # made again by one that came too late
             self._exits.hear(exit)
         else:
             log.error("the spawner reports: %s", dict(event))
@@ -443,21 +377,5 @@ class Supervisor(Connection):
         task.add_done_callback(self._tasks.discard)
 
 
-def _group(instance: str, run: int) -> str:
-    """The name of its control group; with the run, as the group of a dead run may go after the next one comes."""
-    return f"{instance}.{run}"
-
-
 def _identity(fields: Mapping[str, Any]) -> Identity:
     return Identity(fields["pid"], fields["start_time"], fields["boot_id"])
-
-
-def _signal_number(name: str) -> int:
-    base, sign, offset = name.removeprefix("SIG").partition("+" if "+" in name else "-")
-    try:
-        number = int(signals.Signals[f"SIG{base}"]) + int(f"{sign}{offset}" or "0")
-        if sign and not (base in ("RTMIN", "RTMAX") and signals.SIGRTMIN <= number <= signals.SIGRTMAX):
-            raise KeyError(name)
-        return number
-    except (KeyError, ValueError):
-        raise UserError(f"cannot signal: there is no signal {name}", "such as TERM, INT, HUP, QUIT, USR1") from None
