@@ -72,6 +72,12 @@ def test_what_is_to_be_installed_is_said_once() -> None:
     )
 
 
+def test_machines_without_a_network_of_their_own_are_none() -> None:
+    powers = Powers(machines=True, missing={"network": "cannot make a network: only root can make networks"})
+    found = {each.name: each for each in doctor._powers(powers)}["machines"]
+    assert found.state == "warning" and "only root can make networks" in found.message
+
+
 def test_what_containers_are_made_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert not list(doctor._images(Powers()))

@@ -11,7 +11,7 @@ from fourfold.errors import UserError
 from fourfold.launch import qemu
 from fourfold.launch.common import BootFacts
 from fourfold.launch.model import Forward, Launch, Limits, Listen, Powers, SecretRef, Share
-from fourfold.launch.patterns import is_machine, memory_limit, refuse_impossible
+from fourfold.launch.patterns import is_machine, memory_limit, program_memory, refuse_impossible, unenforced
 from fourfold.launch.patterns import launch as launch_as
 from fourfold.launch.vm import parameters
 from fourfold.spec.model import Service
@@ -60,6 +60,13 @@ def test_the_limit_that_is_shown_is_the_one_that_it_has(service: dict[str, Any],
     service = service | {"container": {"isolation": "vm"}, "volumes": [{"name": "uploads", "path": "/u"}]}
     limit = made(service, pattern=pattern).limits.memory
     assert limit is not None and memory_limit(pattern, Service.model_validate(service)) == limit
+
+
+def test_what_its_guest_sees_to_needs_no_power_of_this_host() -> None:
+    service = Service.model_validate({"resources": {"memory": "256Mi", "cpu": 1.5, "pids": 64}})
+    assert list(unenforced("vm", service, POWERS)) == ["cpu"]
+    assert list(unenforced("process", service, POWERS)) == ["cpu", "memory", "pids"]
+    assert program_memory("vm", Service()) == 512 * MIB and program_memory("process", Service()) is None
 
 
 def test_its_own_groups_hold_the_machine() -> None:

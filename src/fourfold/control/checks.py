@@ -12,7 +12,7 @@ from fourfold.control.settings import Settings
 from fourfold.errors import NotFoundError, UserError
 from fourfold.gateway.listening import refuse_taken
 from fourfold.launch.model import Powers
-from fourfold.launch.patterns import refuse_impossible
+from fourfold.launch.patterns import is_machine, refuse_impossible
 from fourfold.spec.model import App, Service
 from fourfold.spec.parse import parse_json
 
@@ -37,15 +37,19 @@ def check_powers(name: str, spec: Service, pattern: str, powers: Powers) -> None
         raise UserError(f"{name}: {error}", error.hint) from error
 
 
-_OWN_NETWORK = {"container": ", or set `network: host` in its `container` block"}
+_OWN_NETWORK = {
+    "container": "set `network: host` in its `container` block",
+    "vm": "run it as a process: `pattern: process`",
+}
 
 
 def check_network(name: str, spec: Service, pattern: str, powers: Powers) -> None:
     """Before anything is built: a container or machine that could not be connected."""
     if on_bridge(pattern, spec) and not powers.network:
+        instead = _OWN_NETWORK["vm" if is_machine(pattern, spec) else pattern]
         raise UserError(
             f"{name}: cannot give it a network of its own: {powers.missing.get('network', 'not here')}",
-            "install what is missing and run the daemon as root" + _OWN_NETWORK.get(pattern, ""),
+            f"install what is missing and run the daemon as root, or {instead}",
         )
 
 

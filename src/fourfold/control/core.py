@@ -36,7 +36,7 @@ from fourfold.control.top import top
 from fourfold.control.wishes import wish_of
 from fourfold.errors import NotFoundError, UserError
 from fourfold.gateway.model import RouteStats
-from fourfold.launch.common import limits, unenforced
+from fourfold.launch.patterns import program_memory, unenforced
 from fourfold.spec.model import App
 from fourfold.store.manifest import Manifest
 from fourfold.store.model import Event, InstanceRow, ServiceRow
@@ -244,7 +244,7 @@ class Control:
         alive = parts.registry.of_service(key)
         errors = [error for each in alive if (error := parts.registry.live[each.id].probe_error)]
         unwell = [each for each in alive if each.state != "ready"] or dead[:1]
-        asked = limits(spec)
+        pattern = pattern_of(row)
         return explain(
             Case(
                 row=row,
@@ -254,8 +254,8 @@ class Control:
                 deployment=parts.registry.deployments.get(key),
                 waiting_for=parts.reconciler.waiting.get(key),
                 probe_errors=errors,
-                limits_missing=unenforced(asked, parts.supervisor.powers),
-                memory_limit=asked.memory,
+                limits_missing=unenforced(pattern, spec, parts.supervisor.powers),
+                memory_limit=program_memory(pattern, spec),
                 last_lines=await parts.last_lines(unwell[-1] if unwell else None),
             )
         )

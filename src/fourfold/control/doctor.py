@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from fourfold.build.host import find_host
@@ -178,6 +179,9 @@ def _program(name: str, program: str, flag: str, install: str) -> CheckView:
 
 
 def _powers(powers: Powers) -> Iterator[CheckView]:
+    if powers.machines and not powers.network:
+        why = f"they have networks of their own: {powers.missing.get('network', 'this host does not let us')}"
+        powers = replace(powers, machines=False, missing={**powers.missing, "machines": why})
     for name, meaning in POWERS.items():
         if getattr(powers, name):
             yield CheckView(name=name, state="ok", message=f"{meaning}{_under(name, powers)}")

@@ -12,8 +12,8 @@ from fourfold.control.claims import gateway_of
 from fourfold.control.goals import desired, moves, pattern_of
 from fourfold.control.registry import Registry
 from fourfold.errors import NotFoundError
-from fourfold.launch.common import limits, unenforced
 from fourfold.launch.model import Powers
+from fourfold.launch.patterns import unenforced
 from fourfold.plan.restart import is_crash_loop
 from fourfold.spec.model import Route
 from fourfold.store.model import AppRow, Deployment, InstanceRow, ServiceRow
@@ -94,7 +94,7 @@ class Status:
             deployment=deployment_view(deployment),
             routes=[route_text(route) for route in spec.route],
             urls=[self._url(row.app, route) for route in spec.route],
-            limits_missing=unenforced(limits(spec), self._powers()),
+            limits_missing=unenforced(pattern_of(row), spec, self._powers()),
             instances=[self.instance(each) for each in self._registry.of_service(key) if each.role == "serve"],
         )
 

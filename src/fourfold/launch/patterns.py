@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fourfold.errors import UserError
-from fourfold.launch import container, process, vm
-from fourfold.launch.common import Facts
+from fourfold.launch import common, container, process, vm
+from fourfold.launch.common import Facts, limits
 from fourfold.launch.model import Launch, Powers
 from fourfold.spec.model import Service
 
@@ -19,6 +21,20 @@ def launch(pattern: str, service: Service, facts: Facts) -> Launch:
 def is_machine(pattern: str, service: Service) -> bool:
     """Whether an instance is a virtual machine, be it a container in one."""
     return pattern == "vm" or (pattern == "container" and service.container.isolation == "vm")
+
+
+def unenforced(pattern: str, service: Service, powers: Powers) -> dict[str, str]:
+    """As `common.unenforced`. What a machine's service may take, its guest sees to, whatever this host can."""
+    asked = limits(service)
+    if is_machine(pattern, service):
+        asked = replace(asked, memory=None, pids=None)
+    return common.unenforced(asked, powers)
+
+
+def program_memory(pattern: str, service: Service) -> int | None:
+    """Bytes that its program may take; None: as much as there is."""
+    usual = vm.USUAL_MEMORY if is_machine(pattern, service) else None
+    return service.resources.memory or usual
 
 
 def memory_limit(pattern: str, service: Service) -> int | None:
