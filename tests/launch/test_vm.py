@@ -107,6 +107,7 @@ def test_without_a_network_of_its_own_it_has_a_port_of_the_host() -> None:
 def test_a_whole_system_is_left_to_its_init() -> None:
     got = made({"vm": {"base": "debian"}})
     assert told(got, "init") == ["/sbin/init"]
+    assert got.machine is not None and "systemd.show_status=auto" in got.machine.parameters
     assert got.machine is not None and got.machine.memory > 512 * MIB + 160 * MIB
 
 

@@ -104,8 +104,11 @@ def host_memory(machine_memory: int, shares: int) -> int:
     return machine_memory + qemu.OVERHEAD + qemu.SHARE_OVERHEAD * shares
 
 
-def parameters(kind: str, accelerator: str, ticks: int) -> tuple[str, ...]:
-    """Of the kernel (admin-guide/kernel-parameters.rst). Under TCG it is told what it cannot measure well."""
+def parameters(kind: str, accelerator: str, ticks: int, whole_system: bool = False) -> tuple[str, ...]:
+    """Of the kernel (admin-guide/kernel-parameters.rst). Under TCG it is told what it cannot measure well.
+
+    The console is the service's log: of what its systemd does, only what fails is for there (kernel-command-line(7)).
+    """
     told: tuple[str, ...] = ()
     if accelerator == "tcg":
         told = ("tsc=reliable", "no_timer_check", "mitigations=off")
@@ -114,6 +117,7 @@ def parameters(kind: str, accelerator: str, ticks: int) -> tuple[str, ...]:
     return (
         *("loglevel=3", "panic=-1", "nokaslr", "cryptomgr.notests", "8250.nr_uarts=1", "rcupdate.rcu_expedited=1"),
         *("random.trust_cpu=on", *told, *(("pci=off",) if kind == "microvm" else ())),
+        *(("systemd.show_status=auto",) if whole_system else ()),
     )
 
 
@@ -132,7 +136,7 @@ def _machine(
         kernel=boot.kernel,
         initrd=boot.initrd,
         disks=boot.disks,
-        parameters=parameters(kind, accelerator, powers.ticks),
+        parameters=parameters(kind, accelerator, powers.ticks, whole_system),
         guest=_guest(service, facts, image, who, whole_system),
         shares=tuple(Share(facts.volumes[volume.name], volume.path) for volume in service.volumes),
         forward=forward,
