@@ -87,3 +87,11 @@ def test_what_a_guest_reported(lines: str | None, status: int | None, told: Repo
     if lines is not None:
         (tmp_path / HOW_IT_ENDED).write_text(lines)
     assert reported(str(tmp_path), status) == told
+
+
+def test_of_a_guest_that_floods_its_report_only_the_end_is_read(tmp_path: Path) -> None:
+    with (tmp_path / HOW_IT_ENDED).open("wb") as file:
+        file.truncate(1 << 40)  # what was in front has been given back
+        file.seek(0, 2)
+        file.write(b"\nended exit 7\n")
+    assert reported(str(tmp_path), 0) == Reported(7, None, False, "")

@@ -10,7 +10,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 
-from fourfold.spawner.process import read_text
+from fourfold.spawner.process import read_end, read_text
 from fourfold.spawner.request import HOW_IT_ENDED, PID_FILE, REPORT, Failed
 
 _MOST_SAID = 4000
@@ -43,6 +43,8 @@ def ending(status: int | None, by_init: bool) -> tuple[int | None, int | None]:
     return (None, code - 128) if by_init and 128 < code <= 128 + 64 else (code, None)
 
 
+REPORT_BYTES = 64 * 1024
+"""More than a guest of ours reports, and less than one that is not would have us keep."""
 _REPORTED = re.compile(r"ended (exit|signal) ([0-9]+)( oom)?")
 
 
@@ -58,7 +60,7 @@ class Reported:
 
 def reported(folder: str, status: int | None) -> Reported:
     """`status`: of the machine's own process; None: unknown."""
-    lines = (read_text(f"{folder}/{HOW_IT_ENDED}") or "").splitlines()
+    lines = (read_end(f"{folder}/{HOW_IT_ENDED}", REPORT_BYTES) or "").splitlines()
     for line in reversed(lines):
         if found := _REPORTED.fullmatch(line):
             number = int(found[2])
@@ -67,7 +69,9 @@ def reported(folder: str, status: int | None) -> Reported:
     code, killed = ending(status, by_init=False)
     if killed is not None:
         return Reported(None, killed, False, "")
-    return Reported(None, None, False, f"{lines[-1] if lines else 'nothing'}; {'unknown' if code is None else code}")
+    return Reported(
+        None, None, False, f"{lines[-1][:_MOST_SAID] if lines else 'nothing'}; {'unknown' if code is None else code}"
+    )
 
 
 def remove(folder: str) -> None:

@@ -25,7 +25,7 @@ from fourfold.spawner.logs import Logs
 from fourfold.spawner.loop import Loop
 from fourfold.spawner.process import Stat
 from fourfold.spawner.processes import MARKER, Processes
-from fourfold.spawner.request import Failed, Spawn, Started
+from fourfold.spawner.request import HOW_IT_ENDED, Failed, Spawn, Started
 from fourfold.spawner.tree import Tree
 
 Answer = Callable[[dict[str, Any]], None]
@@ -175,6 +175,9 @@ class Instances:
         if instance.started.log:
             with suppress(OSError):  # its folder was removed: the program runs on without
                 self._logs.add(instance.started.log, instance.started.log_bytes)
+        if instance.started.reports:
+            with suppress(OSError):  # nothing is kept of one that floods it
+                self._logs.add(_report_of(instance.started), handover.REPORT_BYTES)
 
     def _instance(self, started: Started) -> Instance:
         owned = tuple(started.owned_cgroups)
@@ -269,6 +272,8 @@ class Instances:
             told = handover.reported(started.folder, status)
             code, number, oom, said = told.code, told.signal, told.oom or (oom and told.code is None), told.said
         self._remove_groups(instance.tree, 0)
+        if started.reports:
+            self._logs.drop(_report_of(started))
         if started.folder:
             handover.remove(started.folder)
         if started.log:
@@ -388,3 +393,7 @@ class Instances:
         os.close(instance.pidfd)
         instance.pidfd = -1
         self._main_ended(instance, status)
+
+
+def _report_of(started: Started) -> str:
+    return f"{started.folder}/{HOW_IT_ENDED}"

@@ -21,8 +21,9 @@ from fourfold.errors import FourfoldError, WorldError
 from fourfold.launch import qemu, template
 from fourfold.launch.common import SYSTEM_PATH
 from fourfold.launch.model import Bridge, Launch, Machine
+from fourfold.spawner.handover import REPORT_BYTES
 from fourfold.spawner.netlink import hardware_address, mtu
-from fourfold.spawner.process import read_text
+from fourfold.spawner.process import read_end
 from fourfold.spawner.request import BUNDLE, HOW_IT_ENDED
 from fourfold.supervise import accelerators
 from fourfold.supervise.folders import Folders
@@ -190,7 +191,7 @@ class Machines:
                 await guest_.close()
 
     def _reported(self, name: str) -> list[str]:
-        return (read_text(str(self._folders.path(name) / HOW_IT_ENDED)) or "").splitlines()
+        return (read_end(str(self._folders.path(name) / HOW_IT_ENDED), REPORT_BYTES) or "").splitlines()
 
 
 _RETRY_SECONDS = 1.0
