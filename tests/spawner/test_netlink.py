@@ -135,6 +135,50 @@ def test_a_guest_at_a_tap_reaches_no_container_and_the_other_way_round() -> None
     os.close(fd)
 
 
+def test_a_guest_that_says_to_be_another_gets_nothing_of_what_is_the_others() -> None:
+    """Neither by ARP nor by sending under its hardware address."""
+    guest = netlink.tap(Bridge("br9", "10.9.0.4/16", "10.9.0.1"), "ff4")
+    own, other = netlink.hardware_address("10.9.0.4"), netlink.hardware_address("10.9.0.5")
+    (bridge,) = json.loads(run("ip", "-j", "link", "show", "br9"))
+    here, everybody = bytes.fromhex(bridge["address"].replace(":", "")), b"\xff" * 6
+
+    def claim(source: bytes) -> None:
+        """`10.9.0.5 is at` (RFC 826), unasked, to all and to the host."""
+        arp = bytes.fromhex("0001080006040002") + source + bytes((10, 9, 0, 5)) + here + bytes((10, 9, 0, 1))
+        for to in (everybody, here):
+            os.write(guest, b"\0" * 10 + (to + source + b"\x08\x06" + arp).ljust(60, b"\0"))
+
+    def serve() -> str:
+        with socket.create_server(("0.0.0.0", 80)) as server:
+            socket.create_connection(("10.9.0.1", 5000)).close()
+            server.settimeout(10)
+            return str(server.accept()[1][0])
+
+    with socket.create_server(("10.9.0.1", 5000)) as host:
+        if (pid := os.fork()) == 0:
+            os._exit(0 if inside(5, serve) == "10.9.0.1" else 1)
+        host.settimeout(10)
+        host.accept()[0].close()
+        for source in (own, other):
+            claim(source)
+        assert reached("10.9.0.5", 80) == "yes"
+        assert os.waitpid(pid, 0)[1] == 0
+    with suppress(BlockingIOError):
+        while True:
+            assert os.read(guest, 2000)[10:16] != other, "a frame that is for another"
+    os.close(guest)
+
+
+def test_an_address_that_is_given_again_is_at_its_new_port() -> None:
+    bridge = Bridge("br9", "10.9.0.4/16", "10.9.0.1")
+    first = netlink.tap(bridge, "ff4")
+    second = netlink.tap(bridge, "ff5")
+    os.close(first)
+    known = json.loads(run("bridge", "-j", "fdb", "show", "br", "br9"))
+    assert [each["ifname"] for each in known if each["mac"] == "02:42:0a:09:00:04"] == ["ff5"]
+    os.close(second)
+
+
 def test_it_may_use_low_ports_without_being_root() -> None:
     def serve() -> str:
         os.setresuid(65534, 65534, 65534)

@@ -3,8 +3,10 @@ for a virtual machine, a tap on that bridge.
 
 Spoken directly to the kernel (rtnetlink(7), veth(4)): commands or plugins would cost a process each. The pair dies with
 the namespace, and that with its last process, so there is nothing to clean up; a tap dies with its descriptor. Ports
-of the bridge are isolated: their frames reach the host and no other port. Numbers are from the kernel's uapi headers:
-linux/netlink.h, linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h, linux/veth.h, linux/if.h, linux/if_tun.h.
+of the bridge are isolated: their frames reach the host and no other port. Nor does the host learn from them who is
+where: hardware addresses follow from IPv4 addresses, so it is told, and who says to be another (a guest may send what
+it likes) gets nothing of what is the other's. Numbers are from the kernel's uapi headers: linux/netlink.h,
+linux/rtnetlink.h, linux/neighbour.h, linux/if_link.h, linux/if_addr.h, linux/veth.h, linux/if.h, linux/if_tun.h.
 """
 
 from __future__ import annotations
@@ -23,16 +25,18 @@ from fourfold.spawner.request import Bridge, Failed
 INSIDE = "eth0"
 
 _NLMSG_ERROR, _NLMSG_ALIGN = 2, 4
-_REQUEST, _ACK, _EXCL, _CREATE = 0x1, 0x4, 0x200, 0x400  # NLM_F_…
-_RTM_NEWLINK, _RTM_NEWADDR, _RTM_NEWROUTE = 16, 20, 24
+_REQUEST, _ACK, _REPLACE, _EXCL, _CREATE = 0x1, 0x4, 0x100, 0x200, 0x400  # NLM_F_…
+_RTM_NEWLINK, _RTM_NEWADDR, _RTM_NEWROUTE, _RTM_NEWNEIGH = 16, 20, 24, 28
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_NET_NS_PID = 1, 3, 4, 10, 18, 19
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER, _NLA_F_NESTED = 1, 2, 1, 0x8000
-_IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA, _IFLA_BRPORT_ISOLATED = 4, 5, 33
+_IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA = 4, 5
+_IFLA_BRPORT_LEARNING, _IFLA_BRPORT_UNICAST_FLOOD, _IFLA_BRPORT_ISOLATED = 8, 9, 33
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
 _RTA_OIF, _RTA_GATEWAY = 4, 5
+_NDA_DST, _NDA_LLADDR, _NTF_MASTER, _NUD_NOARP, _NUD_PERMANENT = 1, 2, 0x04, 0x40, 0x80
 _RT_TABLE_MAIN, _RTPROT_BOOT, _RT_SCOPE_UNIVERSE, _RTN_UNICAST = 254, 3, 0, 1
 _IFF_UP = 0x1
-_SIOCGIFMTU = 0x8921
+_SIOCGIFMTU, _SIOCGIFINDEX = 0x8921, 0x8933
 _TUN, _TUNSETIFF, _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR = "/dev/net/tun", 0x400454CA, 0x2, 0x1000, 0x4000
 
 _SYSCTLS = {"ip_unprivileged_port_start": "0", "ping_group_range": "0 2147483647"}
@@ -62,6 +66,7 @@ def connect(bridge: Bridge, veth: str) -> None:
             what = f"{bridge.name}: no interface {veth}"
             _request(host, _RTM_NEWLINK, _EXCL | _CREATE, _pair(veth, index, size, hardware, os.getpid()))
             _request(host, _RTM_NEWLINK, 0, _isolated(veth))
+            _settle(host, index, _index(host, veth), address)
         what = f"{bridge.name}: address {bridge.address} with gateway {bridge.gateway}"
         with _open() as own:
             inside = socket.if_nametoindex(INSIDE)
@@ -96,6 +101,7 @@ def tap(bridge: Bridge, name: str) -> int:
             _request(host, _RTM_NEWLINK, 0, b"".join((_link(port, 0), *to_bridge)))
             _request(host, _RTM_NEWLINK, 0, _isolated(name))
             _request(host, _RTM_NEWLINK, 0, _link(port, _IFF_UP))
+            _settle(host, index, port, IPv4Interface(bridge.address))
     except OSError as error:
         if fd >= 0:
             os.close(fd)
@@ -104,13 +110,32 @@ def tap(bridge: Bridge, name: str) -> int:
 
 
 def _isolated(port: str) -> bytes:
-    """What makes an interface exchange frames with its bridge alone, and not with other such ports of it."""
+    """What makes an interface exchange frames with its bridge alone, and not with other such ports of it, which learns
+    nothing from them, and sends there only what is for who is known to be there."""
+    told = ((_IFLA_BRPORT_ISOLATED, b"\1"), (_IFLA_BRPORT_LEARNING, b"\0"), (_IFLA_BRPORT_UNICAST_FLOOD, b"\0"))
     info = (
         _attribute(_IFLA_INFO_SLAVE_KIND, b"bridge"),
-        _attribute(_IFLA_INFO_SLAVE_DATA | _NLA_F_NESTED, _attribute(_IFLA_BRPORT_ISOLATED, b"\1")),
+        _attribute(_IFLA_INFO_SLAVE_DATA | _NLA_F_NESTED, *(_attribute(*each) for each in told)),
     )
     named = _attribute(_IFLA_IFNAME, port.encode() + b"\0")
     return b"".join((_link(0, 0), named, _attribute(_IFLA_LINKINFO | _NLA_F_NESTED, *info)))
+
+
+def _settle(host: socket.socket, bridge: int, port: int, address: IPv4Interface) -> None:
+    """Tell the host who is behind a port, for good: no frame and no ARP of another's changes it.
+
+    What is known of the address stays when the port goes, and is as true of the next one that has it.
+    """
+    hardware = _attribute(_NDA_LLADDR, hardware_address(str(address.ip)))
+    frames = _neighbour(socket.AF_BRIDGE, port, _NUD_NOARP, _NTF_MASTER)
+    packets = _neighbour(socket.AF_INET, bridge, _NUD_PERMANENT, 0)
+    _request(host, _RTM_NEWNEIGH, _CREATE | _REPLACE, frames + hardware)
+    _request(host, _RTM_NEWNEIGH, _CREATE | _REPLACE, packets + _attribute(_NDA_DST, address.ip.packed) + hardware)
+
+
+def _neighbour(family: int, index: int, state: int, flags: int) -> bytes:
+    """`struct ndmsg`."""
+    return struct.pack("=BxxxiHBB", family, index, state, flags, 0)
 
 
 def _open() -> socket.socket:
@@ -122,6 +147,12 @@ def mtu(name: str) -> int:
     """Of an interface, in bytes (netdevice(7))."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         answer = fcntl.ioctl(sock, _SIOCGIFMTU, struct.pack("16si20x", name.encode(), 0))
+    return int(struct.unpack_from("i", answer, 16)[0])
+
+
+def _index(sock: socket.socket, name: str) -> int:
+    """Of an interface in the network namespace that `sock` is of (netdevice(7))."""
+    answer = fcntl.ioctl(sock, _SIOCGIFINDEX, struct.pack("16si20x", name.encode(), 0))
     return int(struct.unpack_from("i", answer, 16)[0])
 
 

@@ -83,9 +83,9 @@ def rules(network: BridgeNetwork, ports: Collection[int]) -> str:
 
     From the bridge only `ports` of its own address are reached on this host, and everything elsewhere; to it come
     answers only. From one instance to another nothing goes by way of this host, and its ports are isolated
-    (`spawner.netlink`). What this host itself sends (probes, the gateway) is not asked. Linux answers for any of its
-    addresses on every interface: the bridge's own is for the bridge alone. What the host forwards to others for its own
-    addresses (published ports of Docker) is its own too.
+    and believed nothing (`spawner.netlink`). What this host itself sends (probes, the gateway) is not asked. Linux
+    answers for any of its addresses on every interface: the bridge's own is for the bridge alone. What the host
+    forwards to others for its own addresses (published ports of Docker) is its own too.
     """
     name, table = network.name, f"inet {network.table}"
     return f"""\
