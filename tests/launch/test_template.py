@@ -70,11 +70,35 @@ def test_another_host_user_or_network_is_none_either() -> None:
         {"env": {"LEVEL": "debug"}},
         {"cwd": "/app"},
         {"limits": Limits(pids=3)},
+        {"user": User(101, 101, "web")},
+        {"machine": replace(MACHINE, guest=(("pids", "64"),))},
+        {"machine": replace(MACHINE, guest=(("groups", "7"),))},
     ],
 )
 def test_the_program_counts_where_it_runs_already(changes: dict[str, Any]) -> None:
     other = replace(LAUNCH, **changes)
     assert key(other, ready=True) != key(ready=True) and key(other) == key()
+
+
+def test_a_template_is_known_by_no_name_or_address_of_an_instance() -> None:
+    guest = (
+        ("hostname", "catalog-3-k7f2"),
+        ("file", "/etc/hostname:644:0:0:catalog-3-k7f2\n"),
+        ("file", "/etc/hosts:644:0:0:127.0.0.1\tlocalhost\n10.177.0.5\tcatalog-3-k7f2\n10.177.0.51\tdb\n"),
+        ("stop", "TERM"),
+    )
+    launch = replace(LAUNCH, machine=replace(MACHINE, guest=guest))
+    got = template.named(launch, "shop.catalog-3-template-ab", "10.177.0.9")
+    assert got.machine is not None and got.machine.guest == (
+        ("hostname", "catalog-3-template-ab"),
+        ("file", "/etc/hostname:644:0:0:catalog-3-template-ab\n"),
+        ("file", "/etc/hosts:644:0:0:127.0.0.1\tlocalhost\n10.177.0.9\tcatalog-3-template-ab\n10.177.0.51\tdb\n"),
+        ("stop", "TERM"),
+    )
+    assert got.network == Bridge("fourfold0", "10.177.0.9/16", "10.177.0.1")
+    assert got.env["FOURFOLD_INSTANCE"] == got.instance == "shop.catalog-3-template-ab"
+    assert template.named(launch, "shop.x-1-t", None).network == LAUNCH.network
+    assert key(got, ready=True) == key(launch, ready=True)
 
 
 def test_what_is_shared_with_the_host_cannot_be_kept() -> None:
@@ -116,6 +140,8 @@ def test_the_ready_service_is_not_kept_with_its_secrets() -> None:
     with pytest.raises(UserError, match="secrets") as refused:
         template.refuse_impossible(Service.model_validate(ready | {"secrets": ["API_KEY"]}))
     assert refused.value.hint is not None and "template: boot" in refused.value.hint
+    with pytest.raises(UserError, match="machine id and ssh keys"):
+        template.refuse_impossible(Service.model_validate({"vm": {"template": "ready", "base": "debian"}}))
 
 
 def test_a_port_of_this_host_is_of_one_alone() -> None:

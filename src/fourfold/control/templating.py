@@ -137,28 +137,21 @@ class Templating:
 
     async def _publish(self, row: InstanceRow, service: Service, launch: Launch, key: str, origin: Origin) -> None:
         staged = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._work, prefix="template-"))
-        name = f"{row.app}.{row.service}-{row.release}-template"
+        # Of the key too: where their environments differ, two of a release are made at once.
+        name = f"{row.app}.{row.service}-{row.release}-template-{key[:6]}"
         try:
-            one = _as(name, launch)
+            rest: Callable[[Booting], Awaitable[None]] | None = None
+            address = None
             if service.vm.template == "ready":
-                row, one = self._elsewhere(row, one)
-                rest: Callable[[Booting], Awaitable[None]] | None = partial(self._come_to_rest, row, service)
-            else:
-                rest = None
+                if isinstance(launch.network, Bridge):  # nobody is to take it for the instance
+                    address = self._lend(name)
+                    row = replace(row, address=address)
+                rest = partial(self._come_to_rest, row, service)
+            one = template.named(launch, name, address)
             await make(self._boot, one, staged, rest, _patience(service))
             await asyncio.to_thread(self._templates.publish, key, staged, origin)
         finally:
             await asyncio.shield(asyncio.to_thread(trees.remove, staged))
-
-    def _elsewhere(self, row: InstanceRow, launch: Launch) -> tuple[InstanceRow, Launch]:
-        """At an address of its own, while the service runs in it: nobody is to take it for the instance."""
-        if not isinstance(launch.network, Bridge):
-            return row, launch
-        address = self._lend(launch.instance)
-        prefix = launch.network.address.partition("/")[2]
-        return replace(row, address=address), replace(
-            launch, network=replace(launch.network, address=f"{address}/{prefix}")
-        )
 
     async def _come_to_rest(self, row: InstanceRow, service: Service, machine: Booting) -> None:
         await self._is_ready(row, service)
@@ -178,9 +171,3 @@ def _patience(service: Service) -> float:
     """Seconds: before the planner gives up an instance that does not get ready."""
     grace = service.health.grace if service.health is not None else Health().grace
     return 0.8 * min(grace, service.deploy.timeout)
-
-
-def _as(name: str, launch: Launch) -> Launch:
-    """The same machine under a name that is no instance's: a ready service keeps it in its environment."""
-    env = {**launch.env, "FOURFOLD_INSTANCE": name} if "FOURFOLD_INSTANCE" in launch.env else launch.env
-    return replace(launch, instance=name, env=env)

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from fourfold.errors import UserError
-from fourfold.launch.model import Launch, Machine
+from fourfold.launch.model import Bridge, Launch, Machine
+from fourfold.launch.names import hostname
 from fourfold.spec.model import Service
 
 MEMORY, STATE, CONFIG = "memory", "state", "config"
@@ -29,13 +31,15 @@ _FORMAT = 1
 _OF_ONE = ("guest", "forward", "services", "relay", "template", "kept", "waits")
 """What differs between machines that may go on from the same template."""
 _NAMES_ONE = ("FOURFOLD_INSTANCE",)
+_TAKEN_AGAIN = ("hostname", "file", "address", "gateway")
+"""What a ready clone takes from its own configuration; all else stays as its template was told."""
 
 
 def key(launch: Launch, host: str, ready: bool) -> str:
     """SHA-256 of all that a template and its clones must share.
 
     `host`: QEMU's version, and of the processor what its guests see. `ready`: the service runs in it already, so that
-    its command and environment count too, but for the name of its instance.
+    its command, environment, user and bounds count too, but for what names its instance.
     """
     machine = launch.machine
     assert machine is not None
@@ -47,7 +51,8 @@ def key(launch: Launch, host: str, ready: bool) -> str:
     }
     if ready:
         env = {name: value for name, value in launch.env.items() if name not in _NAMES_ONE}
-        shared["program"] = [launch.argv, sorted(env.items()), launch.cwd, asdict(launch.limits)]
+        shared["program"] = [launch.argv, sorted(env.items()), launch.cwd, asdict(launch.limits), launch.user]
+        shared["told"] = [entry for entry in machine.guest if entry[0] not in _TAKEN_AGAIN]
     return hashlib.sha256(json.dumps(shared, sort_keys=True, default=repr).encode()).hexdigest()
 
 
@@ -57,12 +62,41 @@ def can_have(machine: Machine) -> bool:
 
 
 def refuse_impossible(service: Service) -> None:
-    """`ready` with secrets: they would lie on the disk, in the memory of the template. UserError."""
-    if service.vm.template == "ready" and service.secrets:
+    """`ready` with secrets, which would lie on the disk in its memory, or where all would be one system. UserError."""
+    if service.vm.template != "ready":
+        return
+    if service.vm.base == "debian":
+        raise UserError(
+            "cannot keep a template of the ready service on `base: debian`: all would have its machine id and ssh keys",
+            "set `template: boot` in its `vm` block",
+        )
+    if service.secrets:
         raise UserError(
             "cannot keep a template of the ready service: its memory, with its secrets, would be on the disk",
             "set `template: boot` in its `vm` block: secrets then come after the restore",
         )
+
+
+def named(launch: Launch, name: str, address: str | None) -> Launch:
+    """The same machine under a name, and at an address, that are no instance's: a ready service may remember them."""
+    machine, network = launch.machine, launch.network
+    assert machine is not None
+    new = {hostname(launch.instance): hostname(name)}
+    if address is not None and isinstance(network, Bridge):
+        was, _, prefix = network.address.partition("/")
+        new[was] = address
+        network = replace(network, address=f"{address}/{prefix}")
+    word = re.compile(rf"(?<![\w.-])(?:{'|'.join(map(re.escape, new))})(?![\w.-])")
+    told = tuple(
+        (key, word.sub(lambda found: new[found[0]], value) if key == "hostname" or _is_name_file(key, value) else value)
+        for key, value in machine.guest
+    )
+    env = {**launch.env, "FOURFOLD_INSTANCE": name} if "FOURFOLD_INSTANCE" in launch.env else launch.env
+    return replace(launch, instance=name, env=env, network=network, machine=replace(machine, guest=told))
+
+
+def _is_name_file(key: str, value: str) -> bool:
+    return key == "file" and value.startswith(("/etc/hostname:", "/etc/hosts:"))
 
 
 def memory(machine: Machine) -> tuple[str, ...]:
