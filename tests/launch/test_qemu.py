@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from fourfold.launch import qemu
-from fourfold.launch.model import Bridge, Forward, Machine, Share
+from fourfold.launch.model import Machine, Share
 
 MACHINE = Machine(
     kind="microvm",
@@ -19,12 +19,11 @@ MACHINE = Machine(
     disks=("/disks/base", "/disks/app"),
     parameters=("quiet", "panic=-1"),
 )
-BRIDGE = Bridge("fourfold0", "10.177.0.5/16", "10.177.0.1")
 MAC = "02:42:0a:b1:00:05"
 
 
-def command(machine: Machine = MACHINE, bridge: Bridge | None = BRIDGE) -> str:
-    plugs = qemu.plugs(machine, bridge, "guest")
+def command(machine: Machine = MACHINE) -> str:
+    plugs = qemu.plugs(machine, "guest")
     return " ".join(qemu.command(machine, "shop.catalog-3-k7f2", MAC, plugs))
 
 
@@ -93,26 +92,9 @@ def test_what_a_machine_asks_for(changes: dict[str, object], wanted: list[str]) 
     assert all(each in got for each in wanted), got
 
 
-def test_without_root_it_has_a_port_of_this_host_and_reaches_nothing() -> None:
-    got = command(replace(MACHINE, forward=Forward(20013, 8080)), bridge=None)
-    assert ",restrict=on,hostfwd=tcp:127.0.0.1:20013-:8080 -device" in got and "spawn=deny" in got
-    assert "fd=3,server=on" in got and "/proc/self/fd/5" in got, "no tap, so all others come one earlier"
-
-
-def test_without_root_a_program_passes_on_what_is_sent_to_other_services() -> None:
-    got = command(
-        replace(MACHINE, forward=Forward(20013, 8080), services=(21000, 21001), relay=("/a b/relay", "-x")), bridge=None
-    )
-    assert (
-        "restrict=on,hostfwd=tcp:127.0.0.1:20013-:8080,guestfwd=tcp:10.0.2.2:21000-cmd:'/a b/relay' -x 21000,"
-        "guestfwd=tcp:10.0.2.2:21001-cmd:'/a b/relay' -x 21001 "
-    ) in got
-    assert "-sandbox on,obsolete=deny,resourcecontrol=deny " in got, "a filter that lets it start programs"
-
-
 def test_a_clone_reads_its_state_from_a_descriptor_too() -> None:
-    plugs = qemu.plugs(replace(MACHINE, template="/templates/t"), None, "guest")
-    assert plugs.opened[-1] == ("read", "/templates/t/state") and plugs.number(*plugs.opened[-1]) == 6
+    plugs = qemu.plugs(replace(MACHINE, template="/templates/t"), "guest")
+    assert plugs.opened[-1] == ("read", "/templates/t/state") and plugs.number(*plugs.opened[-1]) == 7
 
 
 def test_the_configuration_fills_whole_blocks() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from fourfold.errors import UserError
 from fourfold.launch import qemu, template
-from fourfold.launch.model import Bridge, Forward, Launch, Limits, Machine, Share, User
+from fourfold.launch.model import Bridge, Launch, Limits, Share, User
 from fourfold.spec.model import Service
 from tests.launch.test_qemu import MACHINE, command
 
@@ -57,10 +57,9 @@ def test_another_machine_is_no_template(changes: dict[str, Any]) -> None:
     assert key(replace(LAUNCH, machine=replace(MACHINE, **changes))) != key()
 
 
-def test_another_host_user_or_network_is_none_either() -> None:
+def test_another_host_or_user_is_none_either() -> None:
     assert key(host="QEMU 8.0") != key()
     assert key(replace(LAUNCH, machine=replace(MACHINE, owner=User(61001, 61001, "catalog")))) != key()
-    assert key(replace(LAUNCH, network="host")) != key()
 
 
 @pytest.mark.parametrize(
@@ -125,10 +124,10 @@ def test_one_is_kept_in_a_file_that_its_clones_map_for_themselves() -> None:
 
 def test_a_clone_finds_what_to_do_in_a_fifo() -> None:
     machine = replace(MACHINE, template="/templates/t")
-    found = template.fifos(machine, qemu.plugs(machine, None, "guest").state)
+    found = template.fifos(machine, qemu.plugs(machine, "guest").state)
     said = [json.loads(line) for line in found["clone.in"].splitlines()]
     assert [each["execute"] for each in said] == ["qmp_capabilities", "migrate-set-capabilities", "migrate-incoming"]
-    assert said[2]["arguments"] == {"uri": "fd:6"} and found["clone.out"] == ""
+    assert said[2]["arguments"] == {"uri": "fd:7"} and found["clone.out"] == ""
     kept = [each["execute"] for each in template.keeping("state")]
     assert kept == ["migrate-set-capabilities", "migrate"], "its capability is the same"
 
@@ -142,8 +141,3 @@ def test_the_ready_service_is_not_kept_with_its_secrets() -> None:
     assert refused.value.hint is not None and "template: boot" in refused.value.hint
     with pytest.raises(UserError, match="machine id and ssh keys"):
         template.refuse_impossible(Service.model_validate({"vm": {"template": "ready", "base": "debian"}}))
-
-
-def test_a_port_of_this_host_is_of_one_alone() -> None:
-    machine: Machine = replace(MACHINE, forward=Forward(20013, 8080), services=(21000,), relay=("/relay",))
-    assert key(replace(LAUNCH, machine=machine)) == key()

@@ -10,7 +10,7 @@ import pytest
 from fourfold.errors import UserError
 from fourfold.launch import qemu
 from fourfold.launch.common import BootFacts
-from fourfold.launch.model import Forward, Launch, Limits, Listen, Powers, SecretRef, Share
+from fourfold.launch.model import Launch, Limits, Listen, Powers, SecretRef, Share
 from fourfold.launch.patterns import is_machine, memory_limit, program_memory, refuse_impossible, unenforced
 from fourfold.launch.patterns import launch as launch_as
 from fourfold.launch.vm import parameters
@@ -48,7 +48,7 @@ def test_what_an_ordinary_one_gets() -> None:
     assert machine is not None
     assert (machine.kind, machine.accelerator, machine.cpus) == ("microvm", "tcg", 2)
     assert (machine.kernel, machine.initrd, machine.disks) == (BOOT.kernel, BOOT.initrd, BOOT.disks)
-    assert machine.memory == (256 + 64 + 8) * MIB and machine.owner == FACTS.user and machine.forward is None
+    assert machine.memory == (256 + 64 + 8) * MIB and machine.owner == FACTS.user
     assert told(got, "memory") == [str(256 * MIB)] and told(got, "pids") == ["64"]
     assert told(got, "tmp") == [str(128 * MIB)] and told(got, "hostname") == ["catalog-3-k7f2"]
     assert (told(got, "stop"), told(got, "grace"), told(got, "init")) == (["TERM"], ["10"], [])
@@ -93,15 +93,6 @@ def test_who_it_runs_as_and_who_qemu_does() -> None:
     got = made(image={"user": "web", "group": "more:x:7:web\n"})
     assert got.user is not None and got.user.uid == 101 and told(got, "groups") == ["7"]
     assert got.machine is not None and got.machine.owner == FACTS.user
-
-
-def test_without_a_network_of_its_own_it_has_a_port_of_the_host() -> None:
-    got = made({"port": 8080}, image={"bridge": None}, port=20013)
-    assert got.network == "host" and got.listen == Listen("127.0.0.1", 20013)
-    assert got.machine is not None and got.machine.forward == Forward(20013, 8080)
-    assert (
-        got.env["PORT"] == "8080" and told(got, "address") == ["10.0.2.15/24"] and told(got, "gateway") == ["10.0.2.2"]
-    )
 
 
 def test_a_whole_system_is_left_to_its_init() -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fourfold.launch.model import Launch, Machine, Share, User
+from fourfold.launch.model import Bridge, Launch, Machine, Share, User
 from fourfold.supervise import accelerators
 from fourfold.supervise.machines import Machines, words_of
 
 USER = User(799001, 799001, "catalog")
 MACHINE = Machine("microvm", "tcg", 96 << 20, 1, "/k", "/i", ("/base",), ("quiet",), (("hostname", "x"),), owner=USER)
+
+NETWORK = Bridge("lo", "10.177.0.5/16", "10.177.0.1")
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,9 @@ def test_how_it_ended_in_words(said: str, tail: str, words: str) -> None:
 
 def request(tmp_path: Path, machine: Machine = MACHINE, **launch: Any) -> dict[str, Any]:
     machines = Machines(tmp_path / "machines", (tmp_path / "state",))
-    made = Launch("shop.x-1", ("python3", "-m", "x"), user=User(101, 102, "web"), machine=machine, **launch)
+    made = Launch(
+        "shop.x-1", ("python3", "-m", "x"), user=User(101, 102, "web"), machine=machine, network=NETWORK, **launch
+    )
     return machines.starting(made, machine, {"KEY": "s3cret"}, [("/run/secrets/key", "a:b\n")], "shop.x-1.1")
 
 
@@ -54,7 +57,7 @@ def test_what_the_guest_is_told_goes_by_its_disk_alone(tmp_path: Path) -> None:
     got = request(tmp_path)
     ((name, config),) = got["bundle"]["files"]
     entries = config.partition("\n")[2].rstrip("\0").split("\0")
-    assert name == "config" and "hostname=x" in entries and "mac=02:42:00:00:00:01" in entries
+    assert name == "config" and "hostname=x" in entries and "mac=02:42:0a:b1:00:05" in entries
     assert [each for each in entries if each.startswith("argv=")] == ["argv=python3", "argv=-m", "argv=x"]
     assert "env=KEY=s3cret" in entries and "file=/run/secrets/key:600:101:102:a:b\n" in entries
     assert {"uid=101", "gid=102", "cwd=/"} <= {*entries}
@@ -70,9 +73,8 @@ def test_qemu_is_the_services_user_and_sees_what_it_needs(tmp_path: Path) -> Non
     bundle = got["bundle"]
     assert bundle["as_user"] and bundle["reports"] and not bundle["leaves"]
     assert bundle["binds"] == {"kernel": "/k", "initrd": "/i", "disk0": "/base"}
-    assert bundle["opened"] == [("listen", "control"), ("listen", "qmp"), ("append", "guest")]
-    if os.geteuid() == 0:
-        assert bundle["hidden"] == [str(tmp_path / "state")] and bundle["mounted"]
+    assert bundle["opened"] == [("tap", ""), ("listen", "control"), ("listen", "qmp"), ("append", "guest")]
+    assert bundle["hidden"] == [str(tmp_path / "state")]
 
 
 def test_its_shares_are_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,14 +118,6 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Forward:
-    """Without root: a port of this host's loopback that leads to a port of the machine."""
-
-    host_port: int
-    port: int
-
-
-@dataclass(frozen=True)
 class Machine:
     """A virtual machine, made by QEMU when the instance is started, in which the Launch's program runs.
 
@@ -147,11 +139,6 @@ class Machine:
     guest: tuple[tuple[str, str], ...] = ()
     """What its init is told beside the program: `("hostname", "catalog-3-k7f2")`. See `guest/README.md`."""
     shares: tuple[Share, ...] = ()
-    forward: Forward | None = None
-    services: tuple[int, ...] = ()
-    """Without root: ports of this host's loopback that the guest reaches, by the same numbers at its gateway."""
-    relay: tuple[str, ...] = ()
-    """The command that passes on what the guest sends to one of them; the port comes last."""
     template: str | None = None
     """Folder of a template to continue from; None: booted."""
     kept: str | None = None

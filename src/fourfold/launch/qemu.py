@@ -6,12 +6,11 @@ open itself already open. Options are those of QEMU 7.2 and later (qemu(1)).
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fourfold.launch import template
-from fourfold.launch.model import Bridge, Machine
+from fourfold.launch.model import Machine
 
 PROGRAM = "qemu-system-x86_64"
 OVERHEAD = 128 * 1024 * 1024
@@ -33,12 +32,7 @@ _BLOCK = 4096
 _FIRST = 3
 """Number of the first descriptor that is not a standard stream."""
 _LOG = 1
-_SANDBOX = "on,obsolete=deny,resourcecontrol=deny"
-_ALONE = ",elevateprivileges=deny,spawn=deny"
-"""Of one that starts no program. Children of another could not even call setsid(2), which glib has them do."""
-USER_ADDRESS, USER_GATEWAY = "10.0.2.15/24", "10.0.2.2"
-"""Without a bridge. The gateway is nobody there but in `guestfwd`; QEMU's own host and name server are moved away."""
-_USER_NETWORK = "user,id=net,net=10.0.2.0/24,host=10.0.2.254,dns=10.0.2.253,restrict=on"
+_SANDBOX = "on,obsolete=deny,resourcecontrol=deny,elevateprivileges=deny,spawn=deny"
 
 
 @dataclass(frozen=True)
@@ -57,12 +51,11 @@ class Plugs:
         return next((at for at, (kind, _) in enumerate(self.opened, _FIRST) if kind == "read"), None)
 
 
-def plugs(machine: Machine, bridge: Bridge | None, report: str) -> Plugs:
+def plugs(machine: Machine, report: str) -> Plugs:
     """`report`: the file in the start's folder that the guest reports to."""
-    tap = (("tap", ""),) if bridge is not None else ()
     state = (("read", f"{machine.template}/{template.STATE}"),) if machine.template is not None else ()
     reports = ("append", report) if machine.kept is None else ("listen", REPORT)
-    return Plugs((*tap, ("listen", CONTROL), ("listen", QMP), reports, *state))
+    return Plugs((("tap", ""), ("listen", CONTROL), ("listen", QMP), reports, *state))
 
 
 def command(machine: Machine, name: str, mac: str, open: Plugs) -> tuple[str, ...]:
@@ -72,7 +65,7 @@ def command(machine: Machine, name: str, mac: str, open: Plugs) -> tuple[str, ..
         *("-name", name.replace(",", ",,")),
         *_machine(machine),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
-        *("-sandbox", _SANDBOX if open.number("tap") is None and machine.services else _SANDBOX + _ALONE),
+        *("-sandbox", _SANDBOX),
         *("-kernel", KERNEL, "-initrd", INITRD, "-append", " ".join((f"console={CONSOLE}", *machine.parameters))),
         *_disks(machine),
         *_network(machine, mac, open),
@@ -118,22 +111,10 @@ def _disk(machine: Machine, file: str, serial: str) -> tuple[str, ...]:
 
 
 def _network(machine: Machine, mac: str, open: Plugs) -> tuple[str, ...]:
-    tap = open.number("tap")
-    way = f"tap,id=net,fd={tap}" if tap is not None else _user_network(machine)
     without_rom = ",romfile=" if machine.kind == "q35" else ""
     # After a restore the guest would announce the address that its template had.
     options = f"netdev=net,mac={mac},guest_announce=off{without_rom}"
-    return ("-netdev", way, "-device", f"{_device(machine, 'virtio-net')},{options}")
-
-
-def _user_network(machine: Machine) -> str:
-    """From it only `services` are reached: unrestricted, a guest could read what listens on the host's own loopback."""
-    forward = machine.forward
-    at = f",hostfwd=tcp:127.0.0.1:{forward.host_port}-:{forward.port}" if forward is not None else ""
-    # `-tcp:` in place of `-cmd:` hangs (libslirp 4.7).
-    relay = shlex.join(machine.relay).replace(",", ",,")
-    there = "".join(f",guestfwd=tcp:{USER_GATEWAY}:{port}-cmd:{relay} {port}" for port in machine.services)
-    return f"{_USER_NETWORK}{at}{there}"
+    return ("-netdev", f"tap,id=net,fd={open.number('tap')}", "-device", f"{_device(machine, 'virtio-net')},{options}")
 
 
 def _ports(machine: Machine, open: Plugs) -> Iterable[str]:

@@ -28,7 +28,7 @@ CONFIG_BYTES = 1 << 20
 CLONE = "clone"
 """In QEMU's folder: the FIFOs `clone.in` and `clone.out`."""
 _FORMAT = 1
-_OF_ONE = ("guest", "forward", "services", "relay", "template", "kept", "waits")
+_OF_ONE = ("guest", "template", "kept", "waits")
 """What differs between machines that may go on from the same template."""
 _NAMES_ONE = ("FOURFOLD_INSTANCE",)
 _TAKEN_AGAIN = ("hostname", "file", "address", "gateway")
@@ -47,7 +47,6 @@ def key(launch: Launch, host: str, ready: bool) -> str:
         "format": _FORMAT,
         "host": host,
         "machine": {name: value for name, value in asdict(machine).items() if name not in _OF_ONE},
-        "network": isinstance(launch.network, str),
     }
     if ready:
         env = {name: value for name, value in launch.env.items() if name not in _NAMES_ONE}

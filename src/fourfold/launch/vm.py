@@ -14,9 +14,9 @@ from fourfold.launch import qemu, template
 from fourfold.launch.accounts import ROOT_GROUP, ROOT_PASSWD, Account, named
 from fourfold.launch.common import Facts, ImageFacts, environment, limits, secret_files
 from fourfold.launch.container import runs_as, stop_signal
-from fourfold.launch.model import Forward, Launch, Limits, Listen, Machine, Powers, Share, Stop
+from fourfold.launch.model import Bridge, Launch, Limits, Listen, Machine, Powers, Share, Stop
 from fourfold.launch.names import hostname, hosts, resolv_conf
-from fourfold.spec.model import FixedPort, Service
+from fourfold.spec.model import Service
 
 _MIB = 1024 * 1024
 WHOLE_SYSTEM, INIT = "debian", "/sbin/init"
@@ -32,8 +32,6 @@ _KERNEL, _SYSTEMD = 64 * _MIB, 160 * _MIB
 """What a guest's own takes, beside what its service may."""
 _MOST_TMP = 1024 * _MIB
 _MOST_PROCESSES = 4096
-_USER_NETWORK = (qemu.USER_ADDRESS, qemu.USER_GATEWAY)
-"""Of QEMU's user networking: the guest's address, and its gateway's (qemu(1), -netdev user)."""
 
 
 def launch(service: Service, facts: Facts, container: bool = False) -> Launch:
@@ -43,10 +41,11 @@ def launch(service: Service, facts: Facts, container: bool = False) -> Launch:
     """
     refuse_impossible(service, facts.powers)
     image = facts.image
-    assert image is not None
+    assert image is not None and image.bridge is not None
     who = runs_as(service, facts.user, image)
-    bound, listen, forward = _listens(service, facts, image)
-    machine = _machine(service, facts, image, who, forward, is_whole_system(service, container))
+    port, own = facts.port, image.bridge.address.partition("/")[0]
+    bound = None if port is None else Listen("0.0.0.0", port)
+    machine = _machine(service, facts, image, image.bridge, who, is_whole_system(service, container))
     return Launch(
         instance=facts.instance,
         argv=facts.argv,
@@ -55,9 +54,9 @@ def launch(service: Service, facts: Facts, container: bool = False) -> Launch:
         user=who.user,
         limits=_around(limits(service), machine),
         files=secret_files(service),
-        network=image.bridge or "host",
+        network=image.bridge,
         machine=machine,
-        listen=listen,
+        listen=None if port is None else Listen(own, port),
         stop=Stop(stop_signal(service, image.stop_signal), service.stop.grace),
     )
 
@@ -122,7 +121,7 @@ def parameters(kind: str, accelerator: str, ticks: int, whole_system: bool = Fal
 
 
 def _machine(
-    service: Service, facts: Facts, image: ImageFacts, who: Account, forward: Forward | None, whole_system: bool
+    service: Service, facts: Facts, image: ImageFacts, bridge: Bridge, who: Account, whole_system: bool
 ) -> Machine:
     boot, powers = facts.boot, facts.powers
     assert boot is not None
@@ -137,9 +136,8 @@ def _machine(
         initrd=boot.initrd,
         disks=boot.disks,
         parameters=parameters(kind, accelerator, powers.ticks, whole_system),
-        guest=_guest(service, facts, image, who, whole_system),
+        guest=_guest(service, facts, image, bridge, who, whole_system),
         shares=tuple(Share(facts.volumes[volume.name], volume.path) for volume in service.volumes),
-        forward=forward,
         template=boot.template,
         owner=facts.user if powers.users else None,
     )
@@ -151,12 +149,12 @@ def _around(bounds: Limits, machine: Machine) -> Limits:
 
 
 def _guest(
-    service: Service, facts: Facts, image: ImageFacts, who: Account, whole_system: bool
+    service: Service, facts: Facts, image: ImageFacts, bridge: Bridge, who: Account, whole_system: bool
 ) -> tuple[tuple[str, str], ...]:
     """As guest/README.md has it. What differs from start to start is added by `supervise.machines`."""
     memory = service.resources.memory or USUAL_MEMORY
     entries = [("hostname", hostname(facts.instance))]
-    entries += [("file", f"{path}:644:0:0:{content}") for path, content in _etc(facts, image, who).items()]
+    entries += [("file", f"{path}:644:0:0:{content}") for path, content in _etc(facts, image, bridge, who).items()]
     entries += [("groups", ",".join(map(str, who.groups)))] if who.groups else []
     entries += [
         ("tmp", str(min(memory // 2, _MOST_TMP))),
@@ -165,31 +163,17 @@ def _guest(
         ("stop", stop_signal(service, image.stop_signal)),
         ("grace", f"{math.ceil(service.stop.grace)}"),
     ]
-    if image.bridge is None:
-        entries += zip(("address", "gateway"), _USER_NETWORK, strict=True)
     if whole_system:
         entries += [("init", INIT)]
     return tuple(entries)
 
 
-def _etc(facts: Facts, image: ImageFacts, who: Account) -> dict[str, str]:
+def _etc(facts: Facts, image: ImageFacts, bridge: Bridge, who: Account) -> dict[str, str]:
     passwd, group = named(who.user, image.passwd or ROOT_PASSWD, image.group or ROOT_GROUP)
-    address = image.bridge.address if image.bridge else _USER_NETWORK[0]
     return {
         "/etc/hostname": f"{hostname(facts.instance)}\n",
-        "/etc/hosts": hosts(facts.instance, address.partition("/")[0], image.names),
+        "/etc/hosts": hosts(facts.instance, bridge.address.partition("/")[0], image.names),
         "/etc/resolv.conf": resolv_conf(image.names),
         "/etc/passwd": passwd,
         "/etc/group": group,
     }
-
-
-def _listens(service: Service, facts: Facts, image: ImageFacts) -> tuple[Listen | None, Listen | None, Forward | None]:
-    """What the program must bind, where it is then reached, and by which port of this host if it has no address."""
-    if facts.port is None:
-        return None, None, None
-    if image.bridge is not None:
-        return Listen("0.0.0.0", facts.port), Listen(image.bridge.address.partition("/")[0], facts.port), None
-    port = service.port.fixed if isinstance(service.port, FixedPort) else service.port
-    inner = facts.port if port is None else port
-    return Listen("0.0.0.0", inner), Listen("127.0.0.1", facts.port), Forward(facts.port, inner)

@@ -19,10 +19,9 @@ SECRETS = "secrets"
 def build(spawn: Spawn, bundle: Bundle) -> None:
     """Afterwards the current folder is the bundle. Failed: the stage that the system refused."""
     with stage("bundle", bundle.folder):
-        if bundle.mounted:
-            kernel.unshare(kernel.CLONE_NEWNS)
-            kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_SLAVE)
-            kernel.mount("tmpfs", f"{bundle.folder}/{BUNDLE}", "tmpfs", PLAIN, f"mode=0700,size={bundle.size}")
+        kernel.unshare(kernel.CLONE_NEWNS)
+        kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_SLAVE)
+        kernel.mount("tmpfs", f"{bundle.folder}/{BUNDLE}", "tmpfs", PLAIN, f"mode=0700,size={bundle.size}")
         os.chdir(f"{bundle.folder}/{BUNDLE}")
         owner = spawn.user if bundle.as_user else None
         for path, content in bundle.files:
@@ -33,7 +32,7 @@ def build(spawn: Spawn, bundle: Bundle) -> None:
             _put_secrets(spawn.files, spawn.user)
     for name, shown in bundle.binds.items():
         with stage("mount", shown):
-            _show(name, shown, bundle.mounted, name in bundle.written)
+            _show(name, shown, name in bundle.written)
     for name, layers in bundle.overlays.items():
         with stage("root", name):
             _overlay(name, layers)
@@ -50,10 +49,8 @@ def own(path: str, user: User | None) -> None:
         os.chown(path, user.uid, user.gid)
 
 
-def _show(name: str, shown: str, mounted: bool, written: bool) -> None:
+def _show(name: str, shown: str, written: bool) -> None:
     """A file of the host."""
-    if not mounted:
-        return os.symlink(shown, name)
     write_file(name, "", 0o644)
     kernel.mount(shown, name, None, kernel.MS_BIND)
     access = 0 if written else kernel.MS_RDONLY

@@ -125,7 +125,7 @@ def _plug_in(spawn: Spawn, given: Bundle) -> tuple[list[int], list[int]]:
     """A virtual machine: it has no network but its tap."""
     taps = plugs.taps(spawn, given, netlink.port_name(_own_marker(spawn, None)))
     with stage("namespace"):
-        kernel.unshare((kernel.CLONE_NEWNET if taps else 0) | (kernel.CLONE_NEWIPC if given.mounted else 0))
+        kernel.unshare(kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC)
     bundle.build(spawn, given)
     opened = plugs.open_all(given, spawn.user, taps)
     kept = plugs.make_fifos(given, spawn.user)

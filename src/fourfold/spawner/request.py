@@ -88,8 +88,6 @@ class Bundle:
     """Folders of the host that are empty in its view; those of the Spawn are for programs without a bundle."""
     as_user: bool = False
     """It runs as the user of the Spawn itself; BUNDLE is that user's. Else it is the runtime that needs root."""
-    mounted: bool = True
-    """False, where no mount namespace can be had: BUNDLE is a plain folder, `binds` are links."""
     reports: bool = False
     """How the program ended stands in HOW_IT_ENDED, in its folder: `ended exit 7`, `ended signal 9 oom`."""
 

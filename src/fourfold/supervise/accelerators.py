@@ -42,8 +42,8 @@ def with_machines(powers: Powers) -> Powers:
     missing = {name: reason for name, reason in powers.missing.items() if name not in names}
     if why := _lacking():
         return replace(powers, machines=False, shares=False, missing=missing | {"machines": why, "shares": why})
-    without = None if os.geteuid() == 0 else "virtiofsd needs root"
-    if without is None and virtiofsd() is None:
+    without = None
+    if virtiofsd() is None:
         without = "virtiofsd is not installed: apt-get install virtiofsd, or qemu-system-common before Debian 13"
     missing |= {"shares": without} if without else {}
     return replace(powers, machines=True, shares=without is None, ticks=_ticks(), missing=missing)
@@ -77,7 +77,9 @@ def _lacking() -> str | None:
         return f"they are made for x86_64 only, and this is {machine}"
     if qemu() is None:
         return f"{PROGRAM} is not installed: {GET_QEMU}"
-    if os.geteuid() == 0 and not TUN.exists():
+    if os.geteuid() != 0:
+        return "only root can put them on the bridge and make what they boot"
+    if not TUN.exists():
         return f"{TUN} is not there: modprobe tun"
     return None
 

@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 
 _BUNDLE_BYTES = 16 * 1024 * 1024
 _SEED_BYTES = 64
-_WITHOUT_ADDRESS = "02:42:00:00:00:01"
 BOOT_SECONDS = 300.0
 """In which a guest has to be there; whoever waits for the service gives up long before."""
 _ANSWER_SECONDS = 10.0
@@ -86,13 +85,13 @@ class Machines:
         self, launch: Launch, machine: Machine, env: Mapping[str, str], files: Iterable[tuple[str, str]], name: str
     ) -> dict[str, Any]:
         """The keys of a spawn request that differ from a plain program's. WorldError: no such bridge."""
-        bridge = launch.network if isinstance(launch.network, Bridge) else None
-        mac = hardware_address(bridge.address.partition("/")[0]).hex(":") if bridge else _WITHOUT_ADDRESS
+        bridge = launch.network
+        assert isinstance(bridge, Bridge)
+        mac = hardware_address(bridge.address.partition("/")[0]).hex(":")
         config = qemu.configuration(_entries(launch, machine, env, files, bridge, mac))
         machine = _told(machine, config)
-        plugs = qemu.plugs(machine, bridge, HOW_IT_ENDED)
+        plugs = qemu.plugs(machine, HOW_IT_ENDED)
         templated = template.binds(machine)
-        as_root = os.geteuid() == 0
         owner = machine.owner
         return {
             "argv": list(qemu.command(machine, launch.instance, mac, plugs)),
@@ -116,9 +115,8 @@ class Machines:
                 "opened": list(plugs.opened),
                 "helpers": _helpers(machine),
                 "groups": [accelerators.KVM.stat().st_gid] if machine.accelerator == "kvm" else [],
-                "hidden": self._hidden if as_root else [],
+                "hidden": self._hidden,
                 "as_user": True,
-                "mounted": as_root,
                 "reports": True,
             },
         }
@@ -238,18 +236,17 @@ def _entries(
     machine: Machine,
     env: Mapping[str, str],
     files: Iterable[tuple[str, str]],
-    bridge: Bridge | None,
+    bridge: Bridge,
     mac: str,
 ) -> list[tuple[str, str]]:
     """What the guest is told, as guest/README.md has it."""
     user = launch.user
     uid, gid = (user.uid, user.gid) if user is not None else (0, 0)
     entries = [*machine.guest, ("mac", mac)]
-    if bridge is not None:
-        try:
-            entries += [("address", bridge.address), ("gateway", bridge.gateway), ("mtu", str(mtu(bridge.name)))]
-        except OSError as error:
-            raise WorldError(f"cannot start {launch.instance}: the bridge {bridge.name} is not there") from error
+    try:
+        entries += [("address", bridge.address), ("gateway", bridge.gateway), ("mtu", str(mtu(bridge.name)))]
+    except OSError as error:
+        raise WorldError(f"cannot start {launch.instance}: the bridge {bridge.name} is not there") from error
     entries += [("time", f"{time.time():.6f}"), ("seed", os.urandom(_SEED_BYTES).hex())]
     entries += [("argv", word) for word in launch.argv]
     entries += [("env", f"{name}={value}") for name, value in env.items()]
