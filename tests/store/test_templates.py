@@ -116,3 +116,13 @@ def test_what_no_service_starts_from_is_garbage_after_an_hour(paths: Paths, temp
     collected = sweep_templates(templates, {"d" * 64}, now)
     assert collected.removed == {"templates": 1} and collected.freed_bytes > 0
     assert not folder.exists()
+
+
+def test_of_what_a_service_starts_from_the_last_is_kept(paths: Paths, templates: Templates) -> None:
+    """An earlier release of the same artifact, or another QEMU, has had a template of its own."""
+    earlier, last = publish(paths, templates), publish(paths, templates, OTHER)
+    now = last.stat().st_mtime + 2 * HOUR
+    os.utime(earlier, (now - 1.5 * HOUR,) * 2)
+    os.utime(last, (now - 1.2 * HOUR,) * 2)
+    assert sweep_templates(templates, {ORIGIN.artifact}, now).removed == {"templates": 1}
+    assert last.exists() and not earlier.exists()

@@ -14,7 +14,8 @@ import os
 import shutil
 import uuid
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +96,9 @@ class Templates:
     def list(self) -> Iterator[Kept]:
         if self._root.is_dir():
             for folder in sorted(self._root.iterdir()):
-                if is_digest(folder.name):
-                    yield Kept(folder.name, trees.size_of(folder), folder.stat().st_mtime)
+                with suppress(FileNotFoundError):  # thrown away meanwhile: it was touched, or useless
+                    if is_digest(folder.name):
+                        yield Kept(folder.name, trees.size_of(folder), folder.stat().st_mtime)
 
     def origin(self, key: str) -> Origin | None:
         try:
@@ -124,12 +126,18 @@ def _look(folder: Path) -> dict[str, Any]:
 def sweep_templates(templates: Templates, current: Collection[str], now: float) -> Collected:
     """Remove those that no service starts from now. `current`: digests of the artifacts that services run from.
 
-    They are large, and made again in the time that a machine takes to boot.
+    Of each there, the one used last stays: others are of an earlier release, QEMU or size of the machine. They are
+    large, and made again in the time that a machine takes to boot.
     """
     count = freed = 0
-    for kept in templates.list():
+    seen: set[Origin] = set()
+    for kept in sorted(templates.list(), key=lambda each: each.used_at, reverse=True):
         origin = templates.origin(kept.digest)
-        if (origin is None or origin.artifact not in current) and kept.used_at < now - FRESH_SECONDS:
+        origin = replace(origin, boot_id="") if origin is not None else None
+        starts = origin is not None and origin.artifact in current and origin not in seen
+        if origin is not None:
+            seen.add(origin)
+        if not starts and kept.used_at < now - FRESH_SECONDS:
             freed += templates.remove(kept.digest)
             count += 1
     return Collected({"templates": count}, freed)
