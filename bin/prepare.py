@@ -100,6 +100,7 @@ TEST = (
     *DISKS,
     Part(command("bundle"), "ruby-bundler"),
     Part(command("openssl"), "openssl"),
+    Part(command("ssh"), "openssh-client"),
     Part(command("mount"), "mount"),
     Part(command("crun"), "crun"),
     Part(command("slirp4netns"), "slirp4netns"),

@@ -1,0 +1,174 @@
+"""Fourfold inside a machine of its own: systemd and pure cgroup v2, which hosts of tests need not have.
+
+There the limits are those of the kernel's second interface alone, and the daemon is installed as its users do it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.home import WEB, Home
+from tests.support.guest import FILE, Guest, checkout, key_pair
+from tests.support.wait import until
+
+pytestmark = [
+    pytest.mark.patterns("vm"),
+    pytest.mark.containers,
+    pytest.mark.full,
+    pytest.mark.timeout(3600),
+]
+FOURFOLD = "/app/.venv/bin/fourfold"
+PATIENCE = 300
+"""Seconds, for what takes a machine without KVM ten times as long as its host."""
+SMALL = """\
+app: small
+services:
+  web:
+    source: ./web
+    run: exec /usr/bin/python3 web.py
+    port: 8080
+    route: {path: /}
+    health: {path: /healthz, interval: 1s, timeout: 10s, grace: 2m}
+    resources: {cpu: 0.5, memory: 64Mi, pids: 40}
+  neighbour:
+    source: ./web
+    run: exec /usr/bin/python3 web.py
+    port: 8080
+    health: {path: /healthz, interval: 1s, timeout: 10s, grace: 2m}
+gateway: {listen: "127.0.0.1:8000"}
+"""
+ASK = """
+import http.client, socket
+daemon = http.client.HTTPConnection("fourfold")
+daemon.sock = socket.socket(socket.AF_UNIX)
+daemon.sock.connect("/run/fourfold/fourfold.sock")
+daemon.request("GET", "/v1/apps/small")
+print(daemon.getresponse().read().decode())
+"""
+"""What `fourfold status` asks, in a tenth of the time that it takes there."""
+
+
+@pytest.fixture(scope="module")
+def guest() -> Iterator[Guest]:
+    home = Home(pattern="vm")
+    try:
+        file = home.app(FILE)
+        checkout(file.parent / "checkout")
+        key, public = key_pair(home.root)
+        home.run("secrets", "set", "-a", "app", "ssh-keys", stdin=public)
+        home.run("up", "-f", str(file), patience=900)
+        made = Guest(home.instances("guest")[0]["address"].partition(":")[0], key)
+        made.run("cp -rT /app/brought /")
+        yield made
+        made.close()
+    finally:
+        home.close()
+
+
+def test_the_daemon_is_installed(guest: Guest) -> None:
+    """As docs/commands.md says, by systemd: limits hold, its restarts touch no service, nothing is left."""
+    guest.write("/root/small/fourfold.yaml", SMALL)
+    guest.write("/root/small/web/web.py", WEB.read_text())
+    guest.write("/root/small/ask.py", ASK)
+    written = guest.run(f"{FOURFOLD} daemon install 2>/root/next", PATIENCE)
+    assert written == "/etc/systemd/system/fourfold.service\n"
+    steps = [line.strip() for line in guest.run("cat /root/next").splitlines()[1:]]
+    assert steps[:2] == ["systemctl daemon-reload", "systemctl enable --now fourfold"]
+    for step in steps[:2]:
+        guest.run(step, PATIENCE)
+    assert unit(guest, "ActiveState") == "active" and unit(guest, "Delegate") == "yes"
+    assert fourfold(guest, "daemon", "status")  # at once: `start` has waited until it answers
+    guest.run(f"cd /root/small && {FOURFOLD} up", 2 * PATIENCE)
+    limits(guest)
+    hog(guest)
+    before = services(guest)
+    daemon = int(unit(guest, "MainPID"))
+    guest.run("systemctl daemon-reload && systemctl restart fourfold", PATIENCE)
+    assert int(unit(guest, "MainPID")) != daemon
+    limits(guest)  # systemd has looked at the tree's controllers anew
+    assert services(guest) == before and get(guest) == "hello from unversioned\n"
+    guest.run("kill -KILL $(systemctl show -P MainPID fourfold)")
+    until(lambda: services(guest) == before, PATIENCE, "systemd to start it again", every=1)
+    guest.run("systemctl stop fourfold", PATIENCE)
+    assert get(guest) == "hello from unversioned\n", "services go on without a daemon"
+    guest.run("systemctl start fourfold", PATIENCE)
+    assert services(guest) == before
+    fourfold(guest, "down", "-a", "small", "-y", "--purge")
+    guest.run("systemctl disable --now fourfold", PATIENCE)
+    assert not guest.try_run("pgrep -f web.py").stdout
+    assert not [group for group in groups(guest) if "/small." in group]
+
+
+def test_limits_hold_on_pure_v2(guest: Guest) -> None:
+    """The suites of limits and control groups, for real: none may be skipped but for what the host lacks as well."""
+    assert guest.run("stat -fc %T /sys/fs/cgroup").strip() == "cgroup2fs"
+    assert guest.run("cat /proc/1/comm").strip() == "systemd"
+    before = groups(guest)
+    # I/O is limited per disk, and all of the guest's root is memory.
+    guest.run("truncate -s 64M /disk && mkfs.ext4 -q /disk && mkdir /mnt/disk && mount -o loop /disk /mnt/disk")
+    said = guest.pytest("tests/supervise/test_limits.py", "tests/spawner/test_fork.py", env="TMPDIR=/mnt/disk")
+    assert "skipped" not in said and " passed" in said, said
+    assert groups(guest) == before
+
+
+def test_instances_live_and_die_in_v2_groups(guest: Guest) -> None:
+    chosen = "how_it_ended or whole_tree or spawner or lost_journal or killed or unknown or cannot_start"
+    before = groups(guest)
+    guest.pytest("tests/supervise/test_instances.py", "tests/supervise/test_deaths.py", "-k", chosen)
+    assert groups(guest) == before
+
+
+def limits(guest: Guest) -> None:
+    """The kernel has them, in the instance's own group, below the one of no unit."""
+    (folder,) = guest.run("ls -d /sys/fs/cgroup/fourfold/*/small.web-*").split()
+    files = {"cpu.max": "50000 100000", "memory.max": str(64 << 20), "pids.max": "40"}
+    for name, expected in files.items():
+        assert guest.run(f"cat {folder}/{name}").strip() == expected
+    pid = str(services(guest)["web"])
+    assert pid in guest.run(f"cat {folder}/cgroup.procs").split()
+
+
+def hog(guest: Guest) -> None:
+    """It dies alone, is said to have run out of memory, and comes again."""
+    before = services(guest)
+    guest.try_run(FETCH.format(f"/hog?bytes={256 << 20}"), PATIENCE)
+    until(lambda: services(guest).get("web") not in (None, before["web"]), PATIENCE, "the hog to be replaced")
+    assert services(guest)["neighbour"] == before["neighbour"]
+    assert "out of memory" in fourfold(guest, "events", "-a", "small")
+
+
+def services(guest: Guest) -> dict[str, int]:
+    """Service -> pid of its ready instance."""
+    status: dict[str, Any] = json.loads(guest.run("/usr/bin/python3 -I -S /root/small/ask.py", PATIENCE))
+    return {
+        service["name"]: instance["pid"]
+        for service in status["services"]
+        for instance in service["instances"]
+        if instance["state"] == "ready"
+    }
+
+
+FETCH = (
+    """python3 -c "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8000{}').read().decode(), end='')" """
+)
+
+
+def get(guest: Guest, path: str = "/") -> str:
+    return guest.run(FETCH.format(path), PATIENCE)
+
+
+def fourfold(guest: Guest, *arguments: str) -> str:
+    return guest.run(f"{FOURFOLD} {' '.join(arguments)}", PATIENCE)
+
+
+def unit(guest: Guest, name: str) -> str:
+    return guest.run(f"systemctl show -P {name} fourfold").strip()
+
+
+def groups(guest: Guest) -> list[str]:
+    """Of instances, builds and tests."""
+    return guest.run("find /sys/fs/cgroup/fourfold -mindepth 2 -type d 2>/dev/null; true").split()
