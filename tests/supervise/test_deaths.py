@@ -25,6 +25,11 @@ EXITS_7_ON_TERM = ("sh", "-c", "trap 'exit 7' TERM; echo up; while :; do sleep 0
 CODES_OF_ADOPTED = tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2]) >= (6, 15)
 
 
+def of_adopted(number: int) -> tuple[int | None, ...]:
+    """What may be told: before Linux 6.15 only who looks before the new parent has waited knows the number."""
+    return (number,) if CODES_OF_ADOPTED else (number, None)
+
+
 def test_exits_while_no_daemon_was_there_are_told_to_the_next() -> None:
     async def test(paths: Paths) -> None:
         first = Rig(paths)
@@ -95,9 +100,9 @@ def test_instances_outlive_the_spawner_and_are_adopted() -> None:
         assert rig.usage("a.c-1-x") is not None
         await rig.signal("a.c-1-x", "TERM")
         exit = await rig.exit_of("a.c-1-x")
-        assert (exit.code, exit.signal, exit.run) == (5 if CODES_OF_ADOPTED else None, None, 2)
+        assert exit.code in of_adopted(5) and (exit.signal, exit.run) == (None, 2)
         await rig.kill("a.b-1-x")
-        assert (await rig.exit_of("a.b-1-x")).signal == (9 if CODES_OF_ADOPTED else None)
+        assert (await rig.exit_of("a.b-1-x")).signal in of_adopted(9)
         exit, _ = await rig.run("a.d-1-x", "sh", "-c", "exit 4")
         assert exit.code == 4
         await until(lambda: not rig.groups(), "groups were left")
