@@ -7,9 +7,10 @@ import bisect
 import errno
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Container, Iterator
+from collections.abc import AsyncIterator, Callable, Container, Iterator, Mapping
 from pathlib import Path
 
+from fourfold.errors import WorldError
 from fourfold.paths import Paths
 from fourfold.spawner import logindex
 from fourfold.supervise.model import LogLine
@@ -26,6 +27,17 @@ def path_of(paths: Paths, instance: str, run: int) -> Path:
     app, _, rest = instance.partition(".")
     service = rest.rsplit("-", 2)[0] or "-"
     return paths.logs / app / service / f"{instance}.{run}.log"
+
+
+def make_room(paths: Paths, instance: str, run: int, running: Mapping[str, int]) -> Path:
+    """Where the log of a new run goes; `running`: instance -> run of all that do. WorldError."""
+    path = path_of(paths, instance, run)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorldError(f"cannot start {instance}: its log {path}: {error.strerror}") from error
+    prune(path.parent, {f"{name}.{run}.log" for name, run in running.items()})
+    return path
 
 
 def prune(folder: Path, running: Container[str], keep: int = _KEPT_RUNS) -> None:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import secrets as random
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from fourfold.errors import ConflictError, WorldError
-from fourfold.launch.model import Bridge, Launch, Limits, Powers
+from fourfold.launch.model import Bridge, Launch, Powers
 from fourfold.paths import Paths
 from fourfold.spawner.processes import Processes
 from fourfold.supervise import logs
@@ -32,6 +31,7 @@ from fourfold.supervise.machines import Machines, words_of
 from fourfold.supervise.model import Exit, Identity, Usage
 from fourfold.supervise.naming import group_of, signal_number
 from fourfold.supervise.network import Network
+from fourfold.supervise.pens import Pens
 from fourfold.supervise.request import explain, spawn_request
 from fourfold.supervise.usage import measure
 from fourfold.supervise.wire import Refused
@@ -86,7 +86,8 @@ class Supervisor(Connection):
         )
         self.boot = self._holding.boot
         self._exits = Exits(on_exit, lambda seq: self._soon(self._acknowledge(seq)))
-        self._pens: set[str] = set()
+        self._pens = Pens(lambda: self._groups)
+        self.pen = self._pens.pen
 
     async def open(self) -> None:
         """Connect, starting the spawner if none runs; deliver waiting exits; clear what dead instances left."""
@@ -118,7 +119,7 @@ class Supervisor(Connection):
         self._exits.hold(name)
         self._runs[name] = run
         try:
-            path = self._make_log(name, run)
+            path = logs.make_room(self._paths, name, run, self._runs)
             answer = await self._spawn(launch, secrets, run, str(path), (), tty=False)
             return _identity(answer)
         finally:
@@ -222,32 +223,7 @@ class Supervisor(Connection):
                 self._groups.remove(runtime_group(group))
             raise
 
-    @asynccontextmanager
-    async def pen(self, limits: Limits) -> AsyncIterator[tuple[str, ...]]:
-        """Groups for programs that are no instances (builds), as folders; whoever is left in them in the end is killed.
-
-        No folder where no group can be made. WorldError when the kernel refuses the limits.
-        """
-        name = f"pen-{random.token_hex(4)}"
-        self._pens.add(name)
-        try:
-            folders = self._groups.create(name, limits)
-            yield tuple(folders)
-        finally:
-            self._groups.kill(name)
-            await self._groups.remove_when_empty(name)
-            self._pens.discard(name)
-
     # starting
-
-    def _make_log(self, instance: str, run: int) -> os.PathLike[str]:
-        path = logs.path_of(self._paths, instance, run)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WorldError(f"cannot start {instance}: its log {path}: {error.strerror}") from error
-        logs.prune(path.parent, {f"{name}.{run}.log" for name, run in self._runs.items()})
-        return path
 
     async def _spawn(
         self, launch: Launch, secrets: Mapping[str, str], run: int, log: str | None, streams: Sequence[int], tty: bool
@@ -324,7 +300,7 @@ class Supervisor(Connection):
         instances = {group_of(*each) for each in self._runs.items()} | {
             group_of(name, 0) for name in self._holding.names()
         }
-        for name in self._groups.names() - instances - {*map(runtime_group, instances)} - self._pens:
+        for name in self._groups.names() - instances - {*map(runtime_group, instances)} - self._pens.names:
             if not self._groups.remove(name):
                 self._groups.kill(name)
                 self._soon(self._groups.remove_when_empty(name))
