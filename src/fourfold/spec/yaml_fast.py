@@ -17,6 +17,7 @@ from ruamel.yaml.resolver import VersionedResolver
 _OTHERWISE = re.compile(
     r"""\t | ^% | (?<![^\s,\[{])! | [&*]\S*[:?]  # tabs, directives, tags, odd names of anchors
     | [}\]]: | [|>][-+\d]*\#  # what only one of them allows: a key that is a collection, a comment without a space
+    | :[ ]+[,\]}]  # a value that is not there: each has another place for it
     | [^\n\ -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\uffef]  # characters that end a line, or are not allowed
     """,
     re.MULTILINE | re.VERBOSE,
