@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 
 import pytest
 
+from fourfold.control import probe
 from fourfold.control.probe import http, speaks, tcp
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -111,6 +114,24 @@ def test_an_answer_is_read_to_its_end(ask: Callable[[int], Awaitable[str | None]
         return answer
 
     assert (asked(in_pieces, ask_and_wait), reset) == (None, [])
+
+
+def test_another_connection_is_tried_beside_one_that_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    async def connect(sock: socket.socket, address: tuple[str, int]) -> None:
+        tried.append(sock)
+        if len(tried) == 1:
+            await asyncio.Event().wait()
+
+    async def run() -> bool:
+        monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", connect)
+        with ExitStack() as opened:
+            first = opened.enter_context(socket.socket())
+            found = await probe._first_connected(first, ("192.0.2.1", 1), opened)
+            return found is tried[1] and found is not first
+
+    assert asyncio.run(run())
 
 
 def test_nothing_listens() -> None:

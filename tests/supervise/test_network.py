@@ -529,31 +529,3 @@ def nothing_is_left_here() -> Iterator[None]:
     before = links()
     yield
     assert links() == before
-
-
-@in_network
-async def test_who_is_asked_a_moment_too_early_is_asked_again_soon(own: Network) -> None:
-    """A machine takes its address some 100 ms after it was started, and is asked for from the first one on."""
-    await own.make()
-    run("ip", "link", "add", "late", "type", "veth", "peer", "name", "other")
-    run("ip", "link", "set", "late", "master", "fourfold0", "up")
-    run("ip", "netns", "add", "late")
-    try:
-        run("ip", "link", "set", "other", "netns", "late")
-        began = time.monotonic()
-        asked = asyncio.create_task(asyncio.to_thread(connected_after, "10.177.0.9"))
-        await asyncio.sleep(0.2)
-        run("ip", "-n", "late", "addr", "add", "10.177.0.9/16", "dev", "other")
-        run("ip", "-n", "late", "link", "set", "other", "up")
-        assert await asked == "ConnectionRefusedError"
-        assert time.monotonic() - began < 0.9
-    finally:
-        run("ip", "netns", "delete", "late")
-
-
-def connected_after(address: str) -> str:
-    try:
-        socket.create_connection((address, 80), timeout=5).close()
-    except OSError as error:
-        return type(error).__name__
-    return "connected"

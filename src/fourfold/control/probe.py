@@ -7,12 +7,15 @@ import errno
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 
 from fourfold.spec.model import Probe
 
 Ask = Callable[[], Awaitable[str | None]]
 
+AGAIN_SECONDS = 0.05
+"""When another connection is tried beside one that nobody answers, and then after twice that time each. What a virtual
+machine that starts has not heard, the kernel says again only after a second (RFC 6298, section 2.1)."""
 REST_SECONDS = 0.25
 REST_BYTES = 1024 * 1024
 """How much of an answer is read after it is clear that there is one."""
@@ -76,14 +79,40 @@ def _request(path: str, host: str, port: int) -> bytes:
 
 @asynccontextmanager
 async def _connected(host: str, port: int) -> AsyncIterator[socket.socket]:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
-        sock.setblocking(False)
+    with ExitStack() as opened:
+        sock = opened.enter_context(_tcp_socket())
         failed = sock.connect_ex((host, port))  # on loopback the answer is there at once
         if failed == errno.EINPROGRESS:
-            await asyncio.get_running_loop().sock_connect(sock, (host, port))
+            sock = await _first_connected(sock, (host, port), opened)
         elif failed:
             raise OSError(failed, os.strerror(failed))
         yield sock
+
+
+async def _first_connected(sock: socket.socket, address: tuple[str, int], opened: ExitStack) -> socket.socket:
+    """`sock`, which is connecting, or one of others that are tried beside it: see AGAIN_SECONDS."""
+    loop = asyncio.get_running_loop()
+    attempts = {loop.create_task(loop.sock_connect(sock, address)): sock}
+    wait = AGAIN_SECONDS
+    try:
+        while True:
+            done, _ = await asyncio.wait(attempts, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+            for attempt in done:
+                attempt.result()
+                return attempts[attempt]
+            wait *= 2
+            sock = opened.enter_context(_tcp_socket())
+            attempts[loop.create_task(loop.sock_connect(sock, address))] = sock
+    finally:
+        for attempt in attempts:
+            attempt.cancel()
+        await asyncio.gather(*attempts, return_exceptions=True)
+
+
+def _tcp_socket() -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    return sock
 
 
 async def _first_line(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> str:

@@ -14,7 +14,6 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -31,10 +30,6 @@ CHECK_SECONDS = 10.0
 PROGRAMS = {"ip": "iproute2", "nft": "nftables"}
 """Command -> the Debian package that brings it."""
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
-NEIGHBOURS = "/proc/sys/net/ipv4/neigh"
-ASKING = {"retrans_time_ms": "50", "mcast_solicit": "20", "ucast_solicit": "20"}
-"""How often whoever has an address on the bridge is asked for (arp(7)), and how many times. By default it is once a
-second: so much later would every machine be reached that is asked a moment too early."""
 _LONGEST_ALIAS = 255
 _OWNER = "fourfold:"
 _USUAL_MTU = 1500
@@ -162,7 +157,6 @@ class Network:
         self._allow()  # first: nobody is ever on it without rules
         if not fits:
             self._ip("-batch", "-", given=bridge.make(self.network, self._mtu(routes), self._owner))
-        self._ask_often()
         self._forward()
         self._beside_docker()
         self._index = self._present()
@@ -264,11 +258,6 @@ class Network:
         """As large as the way out: what comes from containers need not be cut, and servers need not be told."""
         way = bridge.way_out(routes)
         return int(self._asked("link", "show", "dev", way)[0]["mtu"]) if way else _USUAL_MTU
-
-    def _ask_often(self) -> None:
-        for name, value in ASKING.items():
-            with suppress(OSError):  # it is only slower then
-                Path(NEIGHBOURS, self.network.name, name).write_text(value)
 
     def _forward(self) -> None:
         try:
