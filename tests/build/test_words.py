@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fourfold.build.vm import by_interpreter
 from fourfold.build.words import NeedsShellError, without_shell, words
 from fourfold.errors import UserError
+from fourfold.store.artifacts import Artifact
 
 ENV = {"PORT": "8080", "HOST": "0.0.0.0", "EMPTY": "", "TWO": "a  b ", "QUOTE": 'x"y', "STAR": "*"}
 
@@ -78,3 +81,21 @@ def test_argv_of_a_build() -> None:
     assert without_shell(("/app/server", "$PORT"), ENV, "web") == ("/app/server", "$PORT")
     with pytest.raises(UserError, match="cannot run web on the base minimal: it has no shell, and `a && b` needs one"):
         without_shell(("/bin/sh", "-c", "a && b"), ENV, "web")
+
+
+SCRIPT = """#!/bin/sh
+'''exec' "$(dirname -- "$(realpath -- "$0")")"/'python' "$0" "$@"
+' '''
+print("a program of a Python package")
+"""
+
+
+@pytest.mark.parametrize("name", ["gunicorn", "/app/.venv/bin/gunicorn", "./.venv/bin/gunicorn"])
+def test_a_program_of_a_python_package_is_run_by_its_interpreter(tmp_path: Path, name: str) -> None:
+    place = tmp_path / ".venv/bin/gunicorn"
+    place.parent.mkdir(parents=True)
+    place.write_text(SCRIPT)
+    made = Artifact("0" * 64, tmp_path, (name, "app:app"), {"PATH": "/app/.venv/bin:/usr/bin"})
+    assert by_interpreter(made) == ("/app/.venv/bin/python", "/app/.venv/bin/gunicorn", "app:app")
+    place.write_text("#!/usr/bin/env python3\n")
+    assert by_interpreter(made) == (name, "app:app")

@@ -38,10 +38,12 @@ from fourfold.store.images import Images
 if TYPE_CHECKING:
     from fourfold.build.build import BuildRequest
 
-FORMAT = 1
+FORMAT = 2
 """Part of every virtual machine's digest: raise it when the same inputs are to give another artifact than before."""
 MINIMAL = "minimal"
 _HEAD_BYTES = 1024**2
+_PORTABLE = b"#!/bin/sh\n'''exec' "
+"""How a program of a Python package begins that is to run in any folder: a shell finds the interpreter beside it."""
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"})
 
 Log = Callable[[str], None]
@@ -78,6 +80,7 @@ class Machines:
         if _base(request) == MINIMAL:
             argv = without_shell(made.argv, _known(request.spec, made.env), request.service)
             made = replace(made, argv=argv)
+            made = replace(made, argv=await asyncio.to_thread(by_interpreter, made))
             await asyncio.to_thread(_require_no_script, request.service, made)
         kernel, vmlinux, initrd = await self.kernel(log, request.fresh)
         if _base(request) == DEBIAN and request.pattern == "vm":
@@ -222,9 +225,24 @@ def _require_no_script(service: str, made: Artifact) -> None:
         )
 
 
+def by_interpreter(made: Artifact) -> tuple[str, ...]:
+    """Its argv where no shell reads scripts: programs of Python packages are such, and Python too (`_PORTABLE`)."""
+    place = _in_tree(made)
+    if place is None:
+        return made.argv
+    with place.open("rb") as program:
+        if program.read(len(_PORTABLE)) != _PORTABLE:
+            return made.argv
+    path = f"{APP}/{place.relative_to(made.tree)}"
+    return (f"{path.rpartition('/')[0]}/python", path, *made.argv[1:])
+
+
 def _in_tree(made: Artifact) -> Path | None:
     """The file of the tree that is run, if it is one."""
     name = made.argv[0]
-    place = made.tree / name.removeprefix(f"{APP}/").removeprefix("./")
-    inside = name.startswith((f"{APP}/", "./"))
-    return place if inside and place.is_file() and not place.is_symlink() else None
+    folders = made.env.get("PATH", "").split(":")
+    for path in [name] if "/" in name else [f"{folder}/{name}" for folder in folders if folder]:
+        place = made.tree / path.removeprefix(f"{APP}/").removeprefix("./")
+        if path.startswith((f"{APP}/", "./")) and place.is_file() and not place.is_symlink():
+            return place
+    return None
