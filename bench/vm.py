@@ -75,6 +75,8 @@ def main() -> int:
                                   "bench.vm", *sys.argv[1:]])  # fmt: skip
     with folder() as base, Ours(base) as ours:
         first = {kind: ours.prepare(kind) for kind in KINDS}
+        for kind in KINDS:  # the services know each other by now, which a template of a ready one holds
+            ours.start(f"{kind}-ready")
         starts: dict[str, dict[str, list[float]]] = {kind: {name: [] for name in TEMPLATES} for kind in KINDS}
         for _ in range(options.rounds):
             for kind in KINDS:
