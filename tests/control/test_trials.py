@@ -37,7 +37,7 @@ class Scene:
             monkeypatch.setattr(trials, name, self._trial(name, found))
 
     def _trial(self, name: str, found: dict[str, Any]) -> Any:
-        def trial(powers: Powers, *arguments: Any) -> Powers:
+        def trial(powers: Powers, **named: Path) -> Powers:
             self.tried.append(name)
             return replace(powers, **found)
 

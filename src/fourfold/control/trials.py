@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from fourfold.launch.model import Powers
@@ -48,7 +49,7 @@ class Trials:
             if boot is None or not self._undecided():
                 continue
             kernel, initrd = self._disks.path(boot.kernel), self._disks.path(boot.initrd)
-            await self._try(lambda powers, k=kernel, i=initrd: with_accelerator(powers, k, i, self._known))  # type: ignore[misc]
+            await self._try(partial(with_accelerator, kernel=kernel, initrd=initrd, known=self._known))
 
     async def _look(self, runtimes: set[str], machines: bool) -> None:
         if not runtimes <= set(self._supervisor.powers.runtimes):

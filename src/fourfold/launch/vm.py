@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Literal
 
 from fourfold.errors import UserError
 from fourfold.launch import qemu, template
@@ -126,9 +127,9 @@ def _machine(
     boot, powers = facts.boot, facts.powers
     assert boot is not None
     accelerator = powers.accelerator or "tcg"
-    kind = "q35" if service.vm.machine == "q35" else "microvm"
+    kind: Literal["microvm", "q35"] = "q35" if service.vm.machine == "q35" else "microvm"
     return Machine(
-        kind=kind,  # type: ignore[arg-type]
+        kind=kind,
         accelerator=accelerator,
         memory=machine_memory(service, whole_system),
         cpus=max(1, math.ceil(service.resources.cpu or 1)),

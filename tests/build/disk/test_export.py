@@ -125,14 +125,14 @@ def test_formats(contents: export.Contents, paths: Paths, tmp_path: Path, form: 
         assert said["check-errors"] == 0 and not said.get("corruptions")
 
 
-@pytest.mark.parametrize("form", export.KERNELS)
-@pytest.mark.parametrize("fits", [False, True], ids=["not even the disk", "only the disk"])
+@pytest.mark.parametrize(
+    ("form", "fits"),
+    [(form, fits) for form in export.KERNELS for fits in (False, True) if not (fits and form in ("raw", "vhd"))],
+)
 def test_a_full_disk(contents: export.Contents, tmp_path: Path, form: str, fits: bool) -> None:
-    """Whatever there is of a file, nobody gets it."""
+    """Whatever there is of a file, nobody gets it. `fits`: the disk in it does; raw and vhd are nothing else."""
     export.assemble(contents, tmp_path / "raw")
     disk = (tmp_path / "raw").stat().st_blocks * 512
-    if fits and form in ("raw", "vhd"):
-        pytest.skip("the image is the disk")
     with small_folder(tmp_path / "small", disk + MIB if fits else disk - MIB):
         with pytest.raises(WorldError, match=r"cannot make the image: .*No space left on device") as caught:
             export.export(contents, form, WEB, tmp_path / "small/work")
