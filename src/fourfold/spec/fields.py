@@ -180,8 +180,8 @@ Source = Annotated[
 Runtime = Annotated[
     str,
     Field(
-        pattern=r"^(python3\.[0-9]{1,2}|nodejs[0-9]{2}|java[0-9]{1,2}|ruby[0-9]\.[0-9]{1,2}|go|static)$",
-        json_schema_extra={"x-is": "python3.x, nodejsNN, javaNN, rubyN.N, go or static"},
+        pattern=r"^(python3\.[0-9]{1,2}|nodejs[0-9]{2}|java[0-9]{1,2}|ruby[0-9]\.[0-9]{1,2}|go|static|provided)$",
+        json_schema_extra={"x-is": "python3.x, nodejsNN, javaNN, rubyN.N, go, static or provided"},
     ),
 ]
 Host = Annotated[str, BeforeValidator(_host)]

@@ -29,15 +29,12 @@ class Later:
         return f"`{key}: {node.value}`" if self.values else f"`{key}` as a map" if self.maps else f"`{key}`"
 
 
-_OTHERS = "leave it out, or use the pattern process, container or vm"
+_OTHERS = "leave it out, or use the pattern process, container, vm or function"
 _ROWS = (
     Later(("groups",), "give each service its own process"),
     Later(("notify",), "follow `fourfold events`"),
-    Later(("services", "*", "pattern"), _OTHERS, values=("shared", "function")),
+    Later(("services", "*", "pattern"), _OTHERS, values=("shared",)),
     Later(("services", "*", "shared"), _OTHERS),
-    Later(("services", "*", "function"), _OTHERS),
-    Later(("services", "*", "job"), "use `fourfold run SERVICE`, or cron with it"),
-    Later(("services", "*", "triggers"), "use cron with `fourfold run SERVICE`"),
     Later(("services", "*", "instances"), "give a number, and change it with `fourfold scale`", maps=True),
     Later(("services", "*", "deploy", "strategy"), "use rolling or recreate", values=("blue-green", "canary")),
     Later(("services", "*", "deploy", "steps"), "use the strategy rolling with `min_ready`"),

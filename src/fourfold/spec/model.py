@@ -9,27 +9,18 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from fourfold.spec import fields as f
+from fourfold.spec.base import Model
+from fourfold.spec.function import Function
 from fourfold.spec.secret_use import read_secret_use
+from fourfold.spec.triggers import Job, Trigger
 from fourfold.spec.units import shown
 
-Pattern = Literal["process", "container", "vm"]
+Pattern = Literal["process", "container", "vm", "function"]
 PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
 """How a service may run, in this version."""
-
-
-class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _nothing_means_default(cls, value: Any) -> Any:
-        """A known key with nothing behind it counts as not given."""
-        if not isinstance(value, dict):
-            return value
-        return {key: item for key, item in value.items() if item is not None or key not in cls.model_fields}
 
 
 class IoLimits(Model):
@@ -250,6 +241,9 @@ class Service(Model):
     restart: Restart = Field(default=Restart(), description="What happens when it ends by itself")
     container: Container = Field(default=Container(), description="For pattern container")
     vm: Vm = Field(default=Vm(), description="For pattern vm")
+    function: Function = Field(default=Function(), description="A handler, and what is for pattern function")
+    job: Job | None = Field(default=None, description="It runs to its end, on triggers or by `fourfold run`")
+    triggers: list[Trigger] = Field(default=[], description="What it gets events from, under whichever pattern")
 
     def host_port(self, pattern: str) -> int | None:
         """The port of the host that an instance of that pattern must have: only one can."""
@@ -263,11 +257,14 @@ class Service(Model):
 
     @model_validator(mode="before")
     @classmethod
-    def _served_files_need_a_port(cls, value: Any) -> Any:
-        """The server of static files listens on whatever `$PORT` says: nobody has to choose a number for it."""
+    def _our_servers_need_a_port(cls, value: Any) -> Any:
+        """Our servers, of static files and of handlers, listen on whatever `$PORT` says: nobody has to choose one."""
         if not isinstance(value, dict) or value.get("port") is not None:
             return value
-        return {**value, "port": 8080} if value.get("static") is not None or value.get("runtime") == "static" else value
+        function = value.get("function")
+        handles = isinstance(function, dict) and function.get("handler") is not None and value.get("run") is None
+        ours = handles or value.get("static") is not None or value.get("runtime") == "static"
+        return {**value, "port": 8080} if ours and value.get("job") is None else value
 
 
 DEFAULT_PORTS = {

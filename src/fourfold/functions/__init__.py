@@ -1,0 +1,1 @@
+"""Pattern `function`: the invoker and its sandboxes. See README.md here."""
