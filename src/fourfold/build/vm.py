@@ -95,8 +95,13 @@ class Machines:
         return await self._containers.recipe(_inner(request))
 
     async def kernel(self, log: Log, fresh: str = "") -> tuple[Kernel, str, str]:
-        """The kernel of this host's own machines, and the keys of its vmlinux and initial file system."""
+        """The kernel of this host's own machines, and the keys of its vmlinux and initial file system.
+
+        `fresh` renews that of disks for elsewhere too, once one was made: what they boot gets old in the same way.
+        """
         kernel = await self.kernels.get(this_system(), log, fresh=fresh)
+        if fresh and self.kernels.known(this_system(), "full"):
+            await self.kernels.get(this_system(), log, "full", fresh)
         return kernel, await self.kernels.vmlinux(kernel), await self.initramfs.get(kernel, await self.init())
 
     async def init(self) -> Path:
