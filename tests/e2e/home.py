@@ -53,7 +53,8 @@ class Home:
         self.environ |= {"FOURFOLD_PORTS": f"{low}-{low + 199}"}
         low = 29000 + os.getpid() % 40 * 50
         self.environ |= {"FOURFOLD_INTERNAL_PORTS": f"{low}-{low + 49}"}
-        number = next(NUMBERS) % 250
+        worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+        number = (next(NUMBERS) + worker * 60) % 240
         self.environ |= {"FOURFOLD_BRIDGE": f"fourfold{number} 10.177.{number}.1/24"}
 
     # -- files ----------------------------------------------------------------------------------------------------
