@@ -17,6 +17,7 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 0x1, 0x2, 0x4, 0x8, 0x20
 MS_NOATIME, MS_NODIRATIME, MS_BIND, MS_REC, MS_SLAVE, MS_RELATIME = 0x400, 0x800, 0x1000, 0x4000, 0x80000, 0x200000
 MNT_DETACH = 0x2
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWNET = 0x00020000, 0x08000000, 0x10000000, 0x40000000
+CLONE_NEWUTS, CLONE_NEWPID = 0x04000000, 0x20000000
 _CLONE_INTO_CGROUP, _SYS_CLONE3 = 0x200000000, 435
 _FALLOC_FL_KEEP_SIZE, _FALLOC_FL_PUNCH_HOLE = 0x1, 0x2
 _IN_MODIFY = 0x2
@@ -68,14 +69,18 @@ def setns(fd: int, flags: int) -> None:
     _call("setns", ctypes.c_int(fd), ctypes.c_int(flags))
 
 
-def fork_into(group: int) -> int:
+def fork_into(group: int | None, namespaces: int = 0) -> int:
     """As os.fork(), with the child born in the v2 cgroup that this descriptor is open on: to join waits for all CPUs.
+
+    It is the first process of those of `namespaces` (CLONE_NEW…) that are new.
 
     clone3(2) with what os.fork() does around it. It leaves out what the C library does for other threads, of which the
     spawner has none. OSError where there is no clone3, as under older containers' seccomp filters.
     """
     arguments = (ctypes.c_uint64 * 11)()  # struct clone_args: flags, …, exit_signal is the fifth, cgroup the last
-    arguments[0], arguments[4], arguments[10] = _CLONE_INTO_CGROUP, signal.SIGCHLD, group
+    arguments[0], arguments[4] = namespaces, signal.SIGCHLD
+    if group is not None:
+        arguments[0], arguments[10] = namespaces | _CLONE_INTO_CGROUP, group
     _python.PyOS_BeforeFork()
     pid: int = _python.syscall(ctypes.c_long(_SYS_CLONE3), ctypes.byref(arguments), ctypes.c_size_t(88))
     if pid == 0:

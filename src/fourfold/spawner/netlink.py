@@ -57,17 +57,36 @@ def connect(bridge: Bridge, veth: str) -> None:
     """Leave the host's network for a new one on `bridge`. Failed: no such bridge, name or memory; not root."""
     what = bridge.name
     try:
-        address = IPv4Interface(bridge.address)
-        hardware = hardware_address(str(address.ip))
         with _open() as host:
             index, size = socket.if_nametoindex(bridge.name), mtu(bridge.name)
             what = f"{bridge.name}: no network namespace"
             kernel.unshare(kernel.CLONE_NEWNET)
             what = f"{bridge.name}: no interface {veth}"
-            _request(host, _RTM_NEWLINK, _EXCL | _CREATE, _pair(veth, index, size, hardware, os.getpid()))
-            _request(host, _RTM_NEWLINK, 0, _isolated(veth))
-            _settle(host, index, _index(host, veth), address)
-        what = f"{bridge.name}: address {bridge.address} with gateway {bridge.gateway}"
+            _plug(host, bridge, index, size, veth, os.getpid())
+    except OSError as error:
+        raise Failed("network", error.errno or errno.ENODEV, what) from error  # of if_nametoindex there is none
+    except ValueError as error:
+        raise Failed("network", errno.EINVAL, str(error)) from error
+    configure(bridge)
+
+
+def plug(bridge: Bridge, veth: str, pid: int) -> None:
+    """In the host's network: give the network namespace of a process its end of a new pair. Failed: as `connect`."""
+    try:
+        with _open() as host:
+            _plug(host, bridge, socket.if_nametoindex(bridge.name), mtu(bridge.name), veth, pid)
+    except OSError as error:
+        what = f"{bridge.name}: no interface {veth}"
+        raise Failed("network", error.errno or errno.ENODEV, what) from error
+    except ValueError as error:
+        raise Failed("network", errno.EINVAL, str(error)) from error
+
+
+def configure(bridge: Bridge) -> None:
+    """In the network namespace that was plugged in: all up, with address and route. Failed."""
+    what = f"{bridge.name}: address {bridge.address} with gateway {bridge.gateway}"
+    try:
+        address = IPv4Interface(bridge.address)
         with _open() as own:
             inside = socket.if_nametoindex(INSIDE)
             for index in (socket.if_nametoindex("lo"), inside):
@@ -79,9 +98,17 @@ def connect(bridge: Bridge, veth: str) -> None:
             with open(f"/proc/sys/net/ipv4/{name}", "w") as file:
                 file.write(value)
     except OSError as error:
-        raise Failed("network", error.errno or errno.ENODEV, what) from error  # of if_nametoindex there is none
+        raise Failed("network", error.errno or errno.ENODEV, what) from error
     except ValueError as error:
         raise Failed("network", errno.EINVAL, str(error)) from error
+
+
+def _plug(host: socket.socket, bridge: Bridge, index: int, size: int, veth: str, pid: int) -> None:
+    address = IPv4Interface(bridge.address)
+    hardware = hardware_address(str(address.ip))
+    _request(host, _RTM_NEWLINK, _EXCL | _CREATE, _pair(veth, index, size, hardware, pid))
+    _request(host, _RTM_NEWLINK, 0, _isolated(veth))
+    _settle(host, index, _index(host, veth), address)
 
 
 def tap(bridge: Bridge, name: str) -> int:
