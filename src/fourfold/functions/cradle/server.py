@@ -1,0 +1,346 @@
+"""The cradle: makes sandboxes ahead of need, hands them over, and sees them end."""
+
+from __future__ import annotations
+
+import heapq
+import os
+import socket
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any
+
+from fourfold.functions.cradle import child, groups, preloading, protocol, view
+from fourfold.functions.cradle.box import Box, listen_with_credentials
+from fourfold.functions.cradle.networks import Networks
+from fourfold.functions.model import Config
+from fourfold.spawner.loop import Loop, child_exits
+from fourfold.spawner.request import Failed
+
+SPARE = 2
+"""Sandboxes kept ready to be started."""
+_LULL = 0.05
+"""Seconds after a start until the next is made ahead: it is not to compete with the one that starts."""
+_DELAYS = (0.001, 0.005, 0.02, *(0.1,) * 100)
+"""Between tries to remove control groups: v1 lets go of them a little after their last process."""
+
+
+class Cradle:
+    def __init__(self, invoker: socket.socket, loop: Loop, config: Config, env: dict[str, str]) -> None:
+        """Failed, OSError: what cannot be had at all."""
+        self._invoker, self._loop, self._config = invoker, loop, config
+        self._own = groups.find()
+        source = preloading.script()
+        addresses = frozenset({config.network.gateway} if config.network.gateway else ())
+        view.enter(config, addresses)
+        self._networks = Networks(config.network)
+        self._scratch = view.scratch(config)
+        argv = config.argv
+        if config.kind == "python":
+            argv = (*argv, "-m", "awslambdaric", config.handler)
+        self._program = child.Program(argv, env, config.user, self._scratch)
+        self._missing = dict(self._own.missing)
+        if self._networks.size is None:
+            self._missing["network"] = "there is no bridge: sandboxes have a loopback alone"
+        self._most = min(config.concurrency, self._networks.size or config.concurrency)
+        self._free = list(range(self._most))
+        self._serial = 0
+        self._boxes: dict[int, Box] = {}
+        self._by_child: dict[int, Box] = {}
+        self._parked: deque[Box] = deque()
+        self._waiting: deque[int] = deque()
+        self._refilling = False
+        self._server: preloading.ForkServer | None = None
+        self._opened = False
+        self._failure = ""
+        """Why the last sandbox that was made ahead failed: none is, then, until one is asked for."""
+        if config.kind == "python":
+            self._start_fork_server(config, env, source)
+        os.close(source)
+        if self._server is None:
+            self._open()
+
+    # the fork server
+
+    def _start_fork_server(self, config: Config, env: dict[str, str], source: int) -> None:
+        program = child.Program(config.argv, env, config.user, self._scratch)
+        try:
+            self._server = preloading.ForkServer(
+                self._loop, config, program, os.dup(source), self._own, self._ready, self._without, self._note
+            )
+            self._server.start()
+        except OSError as error:
+            self._server = None
+            self._missing["forkserver"] = f"no user namespaces: {error.strerror or error}"
+
+    def _ready(self) -> None:
+        if self._opened:
+            self._make_for_waiting()
+        else:
+            self._open()
+
+    def _without(self, why: str) -> None:
+        """Each sandbox is started as of other kinds; what is wrong with its code is told there."""
+        self._server = None
+        self._note(f"each sandbox starts its own interpreter: {why}")
+        if self._opened:
+            self._make_for_waiting()
+        else:
+            self._missing["forkserver"] = why.strip().rpartition("\n")[2]
+            self._open()
+
+    def _open(self) -> None:
+        self._opened = True
+        self._say({"say": "open", "missing": self._missing})
+        self._refill()
+
+    # what the invoker asks
+
+    def hear(self) -> bool:
+        """-> whether it is still there."""
+        try:
+            received = protocol.receive(self._invoker)
+        except OSError:
+            received = None
+        if received is None or received[0]["do"] == "close":
+            return False
+        message = received[0]
+        if message["do"] == "start":
+            self._waiting.append(message["id"])
+            self._hand_over()
+            self._make_for_waiting()
+        elif message["do"] == "kill":
+            self._kill(self._boxes[message["number"]])
+        return True
+
+    def _hand_over(self) -> None:
+        while self._waiting and self._parked:
+            box = self._parked.popleft()
+            if not box.tell(b"go"):
+                continue  # it has ended, and that is about to be seen
+            box.asked = self._waiting.popleft()
+            assert box.listener is not None
+            started = {"say": "started", "id": box.asked, "number": box.number, "pid": box.pid}
+            self._say({**started, "group": asdict(box.group)}, (box.listener.fileno(), box.output))
+            box.let_go()
+            self._refill_soon()
+
+    def _make_for_waiting(self) -> None:
+        """As many as are asked for and not yet being made."""
+        making = sum(1 for box in self._boxes.values() if box.asked is None and not box.ended)
+        for _ in range(len(self._waiting) - making):
+            if not self._free:
+                return self._refuse(f"all {self._most} sandboxes are in use")
+            self._make()
+
+    def _refuse(self, why: str) -> None:
+        if self._waiting:
+            self._say({"say": "refused", "id": self._waiting.pop(), "error": why})
+
+    def _refill_soon(self) -> None:
+        if not self._refilling:
+            self._refilling = True
+            self._loop.after(_LULL, self._refill)
+
+    def _refill(self) -> None:
+        self._refilling = False
+        spare = sum(1 for box in self._boxes.values() if box.asked is None and not box.ended)
+        if self._free and spare < SPARE + len(self._waiting) and not self._failure:
+            self._make()
+            if spare + 1 < SPARE:
+                self._refill_soon()
+
+    # making one
+
+    def _make(self) -> None:
+        if self._server is not None and not self._server.ready:
+            return  # as soon as it is
+        number = heapq.heappop(self._free)
+        self._serial += 1
+        ours, theirs = protocol.pair()
+        listen_with_credentials(ours)
+        read, write = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(read, False)
+        os.fchown(write, self._config.user.uid, self._config.user.gid)  # so that /dev/stdout can be opened
+        box = Box(number, f"s{number}.{self._serial}", ours, read)
+        joins: list[int] = []
+        self._boxes[number] = box
+        self._loop.watch(ours.fileno(), lambda: self._hear_box(box))
+        try:
+            box.group = self._own.make(box.name, self._config.memory)
+            joins += self._own.open_joins(box.group)
+            if self._server is not None:
+                self._server.fork(theirs, write, joins)
+            else:
+                self._fork(box, theirs, write, joins)
+        except OSError as error:
+            box.why = f"{error.strerror} {error.filename or ''}".strip()
+        finally:
+            theirs.close()
+            for fd in (write, *joins):
+                os.close(fd)
+
+    def _fork(self, box: Box, channel: socket.socket, output: int, joins: Sequence[int]) -> None:
+        folder = self._own.v2_folder(box.group)
+        others = [
+            fd
+            for fd, path in zip(joins, box.group.folders, strict=True)
+            if path != folder  # where it is born
+        ]
+        box.child = child.fork(folder, lambda: child.be_sandbox(self._program, channel, output, others))
+        self._by_child[box.child] = box
+
+    def _hear_box(self, box: Box) -> None:
+        word, pid = box.hear()
+        if word == "here":
+            try:
+                box.listener = self._networks.connect(box.number, pid)
+                box.tell(b"on")
+            except Failed as failed:
+                box.why = f"{failed.stage}: {failed.detail}: {os.strerror(failed.errno)}"
+                self._fail(box)
+            except OSError as error:
+                box.why = f"network: {error.strerror}"
+                self._fail(box)
+        elif word == "parked":
+            box.pid, box.pidfd = pid, os.pidfd_open(pid)
+            self._loop.watch(box.pidfd, lambda: self._ended(box))
+            self._failure = ""
+            if self._server is not None:
+                self._server.worked()
+            self._parked.append(box)
+            self._hand_over()
+        elif word.startswith("failed "):
+            box.why = word.partition(" ")[2]
+        elif word.startswith("ended "):
+            box.status = int(word.split()[1])
+        else:
+            self._unwatch(box.channel)
+            if box.pidfd < 0:
+                self._fail(box)
+
+    def _fail(self, box: Box) -> None:
+        """It never got ready."""
+        self._failure = box.why or "it ended before it was ready"
+        if box.channel.fileno() >= 0:
+            self._unwatch(box.channel)
+        box.kill()
+        box.ended = True
+        self._clear(box)
+        if self._server is None or self._server.ready:
+            self._refuse(self._failure)
+        self._make_for_waiting()
+
+    def _unwatch(self, channel: socket.socket) -> None:
+        with suppress(KeyError, ValueError):
+            self._loop.unwatch(channel.fileno())
+
+    # endings
+
+    def reap(self) -> None:
+        with suppress(ChildProcessError):
+            while (pid := os.waitpid(-1, os.WNOHANG)[0]) != 0:
+                self._by_child.pop(pid, None)
+
+    def _kill(self, box: Box) -> None:
+        box.killed = True
+        if box.ended:
+            self._clear(box)
+            self._say({"say": "gone", "number": box.number})
+            return
+        self._unwatch(box.channel)
+        box.kill()
+
+    def _ended(self, box: Box) -> None:
+        """Its first process has, and so has everything else in there."""
+        self._loop.unwatch(box.pidfd)
+        box.ended = True
+        while box.status is None and box.channel.fileno() >= 0:
+            word, _ = box.hear()
+            if not word:
+                break
+            box.status = int(word.split()[1]) if word.startswith("ended ") else None
+        self._unwatch(box.channel)
+        if box.asked is None:
+            with suppress(ValueError):
+                self._parked.remove(box)
+            self._clear(box)
+            return self._refill_soon()
+        code = os.waitstatus_to_exitcode(box.status) if box.status is not None else -9
+        oom = code == -9 and groups.killed_for_memory(box.group)
+        ending = {"code": code if code >= 0 else None, "signal": -code if code < 0 else None, "oom": oom}
+        self._say({"say": "exited", "number": box.number, **ending})
+        if box.killed:
+            self._clear(box)
+            self._say({"say": "gone", "number": box.number})
+
+    def _clear(self, box: Box, attempt: int = 0) -> None:
+        """Give up what it had; its groups when the kernel lets go of them."""
+        if attempt == 0:
+            box.close()
+            if self._boxes.pop(box.number, None) is not None:
+                heapq.heappush(self._free, box.number)
+            self._make_for_waiting()
+        if not groups.remove(box.group) and attempt < len(_DELAYS):
+            self._loop.after(_DELAYS[attempt], lambda: self._clear(box, attempt + 1))
+
+    def end(self) -> None:
+        """Leave nothing."""
+        boxes = list(self._boxes.values())
+        for box in boxes:
+            box.kill()
+        if self._server is not None:
+            self._server.kill()
+        with suppress(ChildProcessError):
+            while True:
+                os.waitpid(-1, 0)
+        for delay in _DELAYS:
+            boxes = [box for box in boxes if not groups.remove(box.group)]
+            if not boxes:
+                break
+            time.sleep(delay)
+        if self._server is not None:
+            self._server.remove()
+
+    # telling
+
+    def _note(self, line: str) -> None:
+        self._say({"say": "note", "line": line})
+
+    def _say(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
+        with suppress(OSError):  # it has ended, and that is heard
+            protocol.send(self._invoker, message, descriptors)
+
+
+def main() -> int:
+    invoker = socket.socket(fileno=os.dup(0))
+    received = protocol.receive(invoker)
+    if received is None:
+        return 1
+    loop = Loop()
+    exits = child_exits()
+    try:
+        cradle = Cradle(invoker, loop, Config.from_json(received[0]["config"]), received[0]["env"])
+    except (Failed, OSError) as error:
+        why = f"{error.stage}: {error.detail}: {os.strerror(error.errno)}" if isinstance(error, Failed) else str(error)
+        protocol.send(invoker, {"say": "failed", "error": why})
+        return 1
+    alive = [True]
+
+    def hear() -> None:
+        alive[0] = cradle.hear()
+
+    def reap() -> None:
+        os.read(exits, 4096)
+        cradle.reap()
+
+    loop.watch(invoker.fileno(), hear)
+    loop.watch(exits, reap)
+    try:
+        while alive[0]:
+            loop.once()
+    finally:
+        cradle.end()
+    return 0
