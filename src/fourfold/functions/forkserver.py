@@ -68,6 +68,7 @@ def give_up_rights() -> None:
     prctl(_PR_SET_NO_NEW_PRIVS, 1)
     header = struct.pack("Ii", _CAPABILITIES_V3, 0)
     call("capset", ctypes.c_char_p(header), ctypes.c_char_p(bytes(24)))
+    prctl(_PR_SET_DUMPABLE, 1)  # or /proc/self would be root's: not even /dev/stdout could be opened
 
 
 def die_with_parent() -> None:
@@ -236,7 +237,6 @@ def become(channel_fd: int, output: int, groups: Any, options: Any, users: int) 
             os._exit(0)
         furnish(options["scratch"])
         give_up_rights()
-        prctl(_PR_SET_DUMPABLE, 1)
         be_init(channel, output)
     except OSError as error:
         channel.send("failed {}".format(error).encode()[:1000])

@@ -76,8 +76,10 @@ class Cradle:
             self._missing["forkserver"] = f"no user namespaces: {error.strerror or error}"
 
     def _ready(self) -> None:
+        self._failure = ""
         if self._opened:
             self._make_for_waiting()
+            self._refill_soon()
         else:
             self._open()
 
@@ -212,14 +214,19 @@ class Cradle:
                 self._server.worked()
             self._parked.append(box)
             self._hand_over()
-        elif word.startswith("failed "):
-            box.why = word.partition(" ")[2]
-        elif word.startswith("ended "):
-            box.status = int(word.split()[1])
+        elif word:
+            self._note_ending(box, word)
         else:
             self._unwatch(box.channel)
             if box.pidfd < 0:
                 self._fail(box)
+
+    def _note_ending(self, box: Box, word: str) -> None:
+        kind, _, rest = word.partition(" ")
+        if kind == "failed":
+            box.why = rest
+        elif kind == "ended":
+            box.status = int(rest)
 
     def _fail(self, box: Box) -> None:
         """It never got ready."""
@@ -257,17 +264,13 @@ class Cradle:
         """Its first process has, and so has everything else in there."""
         self._loop.unwatch(box.pidfd)
         box.ended = True
-        while box.status is None and box.channel.fileno() >= 0:
-            word, _ = box.hear()
-            if not word:
-                break
-            box.status = int(word.split()[1]) if word.startswith("ended ") else None
+        while box.status is None and box.channel.fileno() >= 0 and (word := box.hear()[0]):
+            self._note_ending(box, word)
         self._unwatch(box.channel)
         if box.asked is None:
-            with suppress(ValueError):
-                self._parked.remove(box)
-            self._clear(box)
-            return self._refill_soon()
+            self._failure = box.why or "it ended before it was started"
+            self._parked = deque(each for each in self._parked if each is not box)
+            return self._clear(box)
         code = os.waitstatus_to_exitcode(box.status) if box.status is not None else -9
         oom = code == -9 and groups.killed_for_memory(box.group)
         ending = {"code": code if code >= 0 else None, "signal": -code if code < 0 else None, "oom": oom}
