@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
-from fourfold.spawner import process
+from fourfold.spawner import nested, process
 from fourfold.spawner.process import read_text
 from fourfold.spawner.processes import Processes
 
@@ -37,8 +37,8 @@ class Tree:
         """Whoever is alive, seen after `since` (monotonic); zombies do not count. All groups have the same members."""
         if not self.cgroups:
             return self._found(since)
-        members = _members(self.cgroups[0])
-        return members | _members(self.runtime_cgroups[0]) if self.runtime_cgroups else members
+        members = nested.members(self.cgroups[0])
+        return members | nested.members(self.runtime_cgroups[0]) if self.runtime_cgroups else members
 
     def kill(self, since: float) -> None:
         """SIGKILL to all of them. Call again until `pids` is empty: without cgroup.kill a fork may slip through."""
@@ -49,22 +49,15 @@ class Tree:
         freezers = [group for group in groups if _write(f"{group}/freezer.state", "FROZEN")]
         self._kill_each(since)
         for group in freezers:
-            _write(f"{group}/freezer.state", "THAWED")
+            for folder in nested.with_inner(group):  # who is frozen by itself stays so, and does not even die
+                _write(f"{folder}/freezer.state", "THAWED")
 
     def oom_kills(self) -> int:
         return oom_kills(self.cgroups)
 
     def remove_groups(self) -> bool:
         """-> whether all are gone."""
-        gone = True
-        for group in (*self.runtime_cgroups, *self.cgroups):
-            try:
-                os.rmdir(group)
-            except FileNotFoundError:
-                pass
-            except OSError:
-                gone = False
-        return gone
+        return all([nested.remove(group) for group in (*self.runtime_cgroups, *self.cgroups)])  # noqa: C419
 
     def _kill_each(self, since: float) -> None:
         if not self.cgroups:
@@ -121,10 +114,6 @@ def oom_kills(cgroups: tuple[str, ...]) -> int:
                 if line.startswith("oom_kill "):
                     return int(line.split()[1])
     return 0
-
-
-def _members(group: str) -> set[int]:
-    return {int(line) for line in (read_text(f"{group}/cgroup.procs") or "").split()}
 
 
 def _write(path: str, text: str) -> bool:

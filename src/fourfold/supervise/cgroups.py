@@ -17,6 +17,7 @@ from pathlib import Path
 
 from fourfold.errors import WorldError
 from fourfold.launch.model import Limits
+from fourfold.spawner import nested
 
 LIMITS = ("cpu", "memory", "pids", "io")
 _PERIOD = 100_000
@@ -196,6 +197,10 @@ class Groups:
                         signal.pidfd_send_signal(fd, signal.SIGKILL)
                 finally:
                     os.close(fd)
+        for folder in self.folders(name):
+            for inner in nested.with_inner(folder):
+                with suppress(OSError):  # an invoker freezes sandboxes: v1's frozen processes do not even die
+                    _set(Path(inner) / "freezer.state", "THAWED")
 
     async def remove_when_empty(self, name: str, patience: float = 10.0) -> None:
         """Members need a moment to die; the kernel has no event for it in v1."""
@@ -215,7 +220,7 @@ class Groups:
     def pids(self, name: str) -> set[int]:
         """All of its groups have the same members."""
         for folder in self.folders(name)[:1]:
-            return {int(line) for line in _read(Path(folder) / "cgroup.procs").split()}
+            return nested.members(folder)
         return set()
 
     def counters(self, name: str) -> Counters:
@@ -236,15 +241,7 @@ class Groups:
 
     def remove(self, name: str) -> bool:
         """-> whether all of its groups are gone; a group with living processes stays."""
-        gone = True
-        for base in self._bases():
-            try:
-                (base / name).rmdir()
-            except FileNotFoundError:
-                continue
-            except OSError:
-                gone = False
-        return gone
+        return all([nested.remove(str(base / name)) for base in self._bases()])  # noqa: C419
 
 
 @dataclass(frozen=True)
