@@ -22,6 +22,7 @@ import socket
 import struct
 import sys
 import traceback
+from contextlib import suppress
 from typing import Any, Iterator, NoReturn
 
 CONTROL = 3
@@ -239,21 +240,25 @@ def become(channel_fd: int, output: int, groups: Any, options: Any, users: int) 
         give_up_rights()
         be_init(channel, output)
     except OSError as error:
+        tell_failure(channel, error)
+
+
+def tell_failure(channel: socket.socket, error: OSError) -> NoReturn:
+    with suppress(OSError):  # there is no cradle any more
         channel.send("failed {}".format(error).encode()[:1000])
-        os._exit(1)
+    os._exit(1)
 
 
 def reap(*_: Any) -> None:
     """We are process 1 here, and the parent of all whose parent has ended."""
-    try:
+    with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-    except ChildProcessError:
-        pass
 
 
 def main() -> None:
     control = socket.socket(fileno=CONTROL)
+    os.close(CONTROL + 1)  # this file
     sys.path[0] = TASK
     data, ancillary, _, _ = control.recvmsg(65536, socket.CMSG_SPACE(4))
     options = json.loads(data)

@@ -118,12 +118,19 @@ class Sandboxes:
             raise
         return sandboxes
 
+    @property
+    def cradle(self) -> int:
+        """Its pid."""
+        return self._process.pid
+
     async def start(self) -> Sandbox:
         """One more: a prepared one where there is, else a new one. Its program runs when this returns.
 
         A program that is not there ends with status 127. SandboxError: all of `concurrency` are in use, or the kernel
         refuses.
         """
+        if self._cradle.fileno() < 0:
+            raise SandboxError("cannot start a sandbox: the cradle has ended")
         self._next += 1
         asked: asyncio.Future[Sandbox] = self._loop.create_future()
         self._asked[self._next] = asked

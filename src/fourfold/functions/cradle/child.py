@@ -60,8 +60,7 @@ def be_sandbox(program: Program, channel: socket.socket, output: int, joins: Seq
         _become_user(program.user)
         forkserver.be_init(channel, output)
     except OSError as error:
-        channel.send(f"failed {error}".encode()[:1000])
-        os._exit(1)
+        forkserver.tell_failure(channel, error)
     _execute(program)
 
 

@@ -25,7 +25,7 @@ FOLDER = "forkserver"
 
 def script() -> int:
     """-> its source in memory: where it lies may be out of sight and reach of the function's user."""
-    fd = os.memfd_create("forkserver.py", 0)
+    fd = os.memfd_create("forkserver.py")
     os.write(fd, Path(forkserver.__file__).read_bytes())
     return fd
 
