@@ -183,12 +183,13 @@ async def test_its_death_and_a_runtime_that_is_not_there() -> None:
         write_app(folder)
         async with opened(handler(folder, APP)) as sandboxes:
             sandbox = await sandboxes.start()
-            (await Client.of(sandbox)).close()
+            client = await Client.of(sandbox)
             group = Path(sandbox.group.folders[0]).parent / "forkserver"
             os.kill(int((group / "cgroup.procs").read_text().split()[0]), signal.SIGKILL)
             exited = await asyncio.wait_for(sandbox.exited, 10)
             assert str(exited) == "signal: killed" and not exited.oom
             await sandboxes.kill(sandbox)
+            client.close()
             assert await two(sandboxes)
             assert sandboxes.notes == ["the fork server has ended, and its sandboxes with it"]
     with tree() as folder:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from fourfold.functions.sandboxes import Exited, SandboxError
+from fourfold.launch.names import resolv_conf
+from fourfold.supervise.hostnames import read_host_names
 from tests.functions.sandboxing import (
     BRIDGE,
     MIB,
@@ -52,7 +54,8 @@ print(json.dumps({
     "hidden": refused(lambda: os.listdir(HIDDEN)),
     "write": [refused(lambda each=each: open(each, "w")) for each in
               ("/var/task/x", "/app/x", "/var/runtime/x", "/opt/x", "/x", "/etc/x", "/usr/x")],
-    "tmp": os.listdir("/tmp"),
+    "tmp": os.listdir("/tmp"), "names": open("/etc/resolv.conf").read(),
+    "fds": sorted(int(fd) for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}")),
     "files": list(resource.getrlimit(resource.RLIMIT_NOFILE)), "core": list(resource.getrlimit(resource.RLIMIT_CORE)),
     "links": sorted(name for _, name in socket.if_nameindex()),
     "stdout": refused(lambda: open("/dev/stdout", "w")),
@@ -86,6 +89,7 @@ async def test_from_inside() -> None:
     assert seen["cwd"] == "/var/task" and seen["task"] == seen["app"] == [".fourfold", "program.py"]
     assert seen["runtime"] == ["client"] and seen["opt"] == ["both", "lower", "upper"] and seen["over"] == "upper"
     assert seen["hidden"] and all(seen["write"]), "it sees or writes what it must not"
+    assert seen["fds"] == [0, 1, 2] and seen["names"] == resolv_conf(read_host_names())
     assert seen["tmp"] == [] and seen["files"] == [1024, 1024] and seen["core"] == [0, 0]
     assert seen["links"] == ["eth0", "lo"] and seen["stdout"] == 0 and seen["secret"] == "s3cret" and seen["mount"]
 
@@ -94,7 +98,7 @@ NETWORK = """
 import json, socket
 def reach(*address):
     try:
-        with socket.create_connection(address, timeout=1) as connection:
+        with socket.create_connection(address, timeout=0.5) as connection:
             return connection.recv(100).decode()
     except OSError as error:
         return type(error).__name__

@@ -227,13 +227,13 @@ def serve(control: socket.socket, options: Any, users: int) -> None:
 def become(channel_fd: int, output: int, groups: Any, options: Any, users: int) -> None:
     channel = socket.socket(fileno=channel_fd)
     try:
-        for fd in groups:
-            os.write(fd, b"0")
-            os.close(fd)
         call("setns", users, CLONE_NEWUSER)
         os.close(users)
         call("unshare", CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET)
         channel.send(b"here")
+        for fd in groups:  # which may wait for every CPU: the network is made meanwhile
+            os.write(fd, b"0")
+            os.close(fd)
         if channel.recv(16) != b"on" or os.fork():
             os._exit(0)
         furnish(options["scratch"])

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -94,6 +95,7 @@ class Sandboxes:
         self._asked: dict[int, asyncio.Future[Sandbox]] = {}
         self._next = 0
         self._sandboxes: dict[int, Sandbox] = {}
+        self._unsaid: deque[Mapping[str, Any]] = deque()
         self._closing = False
         loop.add_reader(cradle.fileno(), self._hear)
 
@@ -193,9 +195,23 @@ class Sandboxes:
             self.lost.cancel()
 
     def _tell(self, message: Mapping[str, Any]) -> None:
+        self._unsaid.append(message)
+        if len(self._unsaid) == 1:
+            self._say()
+
+    def _say(self) -> None:
+        """What was kept while the cradle had too much to hear."""
+        while self._unsaid and self._cradle.fileno() >= 0:
+            try:
+                protocol.send(self._cradle, self._unsaid[0])
+            except BlockingIOError:
+                return self._loop.add_writer(self._cradle.fileno(), self._say)
+            except OSError:  # it has ended, and that is heard
+                self._unsaid.clear()
+                break
+            self._unsaid.popleft()
         if self._cradle.fileno() >= 0:
-            with suppress(OSError):  # it has ended, and that is heard
-                protocol.send(self._cradle, message)
+            self._loop.remove_writer(self._cradle.fileno())
 
     def _hear(self) -> None:
         while True:
@@ -263,6 +279,7 @@ class Sandboxes:
         if self._cradle.fileno() < 0:
             return
         self._loop.remove_reader(self._cradle.fileno())
+        self._loop.remove_writer(self._cradle.fileno())
         self._cradle.close()
         error = SandboxError(f"cannot start a sandbox: {why}")
         waiting: list[asyncio.Future[Any]] = [*self._asked.values(), self._opened]

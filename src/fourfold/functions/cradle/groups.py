@@ -165,10 +165,11 @@ def _enable(folder: str) -> set[str]:
     for pid in (read_text(f"{folder}/cgroup.procs") or "").split():
         with suppress(OSError):
             _set(f"{leaf}/cgroup.procs", pid)
-    for name in available:
+    control = f"{folder}/cgroup.subtree_control"
+    for name in available - set((read_text(control) or "").split()):
         with suppress(OSError):
-            _set(f"{folder}/cgroup.subtree_control", f"+{name}")
-    return set((read_text(f"{folder}/cgroup.subtree_control") or "").split()) & available
+            _set(control, f"+{name}")
+    return set((read_text(control) or "").split()) & available
 
 
 def _folder(point: str, root: str, path: str) -> str | None:

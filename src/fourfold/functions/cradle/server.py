@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import os
+import resource
 import socket
 import time
 from collections import deque
@@ -33,8 +34,7 @@ class Cradle:
         self._invoker, self._loop, self._config = invoker, loop, config
         self._own = groups.find()
         source = preloading.script()
-        addresses = frozenset({config.network.gateway} if config.network.gateway else ())
-        view.enter(config, addresses)
+        view.enter(config)
         self._networks = Networks(config.network)
         self._scratch = view.scratch(config)
         argv = config.argv
@@ -322,6 +322,8 @@ def main() -> int:
     received = protocol.receive(invoker)
     if received is None:
         return 1
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a few for each sandbox
     loop = Loop()
     exits = child_exits()
     try:

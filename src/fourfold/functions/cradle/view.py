@@ -6,25 +6,22 @@ import os
 from contextlib import suppress
 
 from fourfold.functions.model import LAYERS, RUNTIME, TASK, Config
-from fourfold.launch.names import HostNames, resolv_conf
+from fourfold.launch.names import resolv_conf
 from fourfold.spawner import kernel, namespace
 from fourfold.spawner.namespace import stage, write_file
-from fourfold.spawner.process import read_text
 from fourfold.spawner.request import Spawn, User
+from fourfold.supervise.hostnames import read_host_names
 
 APP = "/app"
 _CLIENT = ".fourfold/runtime"
 """In the tree: what the build has put there to be seen at RUNTIME."""
 _BESIDE_TMP = ("/var/tmp", "/dev/shm", "/run/lock")
 _SMALL = 64 * 1024 * 1024
-_UPSTREAM = "/run/systemd/resolve/resolv.conf"
 
 
-def enter(config: Config, addresses: frozenset[str]) -> None:
-    """Leave the host's mounts for good. `addresses` are this host's own. Failed: the stage that the system refused."""
-    names = HostNames(
-        resolv_conf=read_text("/etc/resolv.conf") or "", upstream=read_text(_UPSTREAM) or "", addresses=addresses
-    )
+def enter(config: Config) -> None:
+    """Leave the host's mounts for good. Failed: the stage that the system refused."""
+    names = read_host_names()
     with stage("namespace"):
         kernel.unshare(namespace.PRIVATE)
         kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_SLAVE)
