@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fourfold.errors import NotFoundError, WorldError
 from fourfold.paths import Paths
@@ -57,6 +57,24 @@ class Boot:
 
 
 @dataclass(frozen=True)
+class Function:
+    """What starts a sandbox of pattern function. Paths are as the sandbox sees them: the tree is at /var/task and /app."""
+
+    kind: Literal["python", "nodejs", "java", "provided"]
+    argv: tuple[str, ...]
+    """The runtime's client with its interpreter, or `/var/task/bootstrap`; of kind python: the interpreter alone, which
+    runs the fork server."""
+    handler: str = ""
+    """Empty: a web service behind the adapter, which starts `Artifact.argv`."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """PATH, PYTHONPATH, NODE_PATH, …; the service's own `env` wins."""
+    layers: tuple[str, ...] = ()
+    """Folders of the tree, relative to it, each shown at /opt over the ones before it."""
+    memory: int = 128 * 1024 * 1024
+    """Bytes allotted where `resources.memory` does not say."""
+
+
+@dataclass(frozen=True)
 class Artifact:
     """What a build gave. Paths in `argv` and `env` are as the instance sees them: the tree is at `/app`."""
 
@@ -78,6 +96,8 @@ class Artifact:
     """Of patterns container and vm; `tree` is empty when the image is ready-made."""
     boot: Boot | None = None
     """Of pattern vm, and of containers in light virtual machines."""
+    function: Function | None = None
+    """Of pattern function; `argv` is then what the adapter starts, if anything."""
 
     def located(self, tree: Path) -> Artifact:
         """The same for a host that cannot mount the tree at /app: paths are those of `tree`."""
@@ -193,6 +213,7 @@ def _as_json(artifact: Artifact) -> dict[str, Any]:
         "built_at": artifact.built_at,
         "image": asdict(artifact.image) if artifact.image else None,
         "boot": asdict(artifact.boot) if artifact.boot else None,
+        "function": asdict(artifact.function) if artifact.function else None,
     }
 
 
@@ -209,11 +230,16 @@ def _from_json(data: dict[str, Any], tree: Path) -> Artifact:
         built_at=data["built_at"],
         image=image_from_json(data["image"]) if data.get("image") else None,
         boot=_boot_from_json(data["boot"]) if data.get("boot") else None,
+        function=_function_from_json(data["function"]) if data.get("function") else None,
     )
 
 
 def _boot_from_json(data: dict[str, Any]) -> Boot:
     return Boot(data["kernel"], data["initrd"], tuple(data["disks"]))
+
+
+def _function_from_json(data: dict[str, Any]) -> Function:
+    return Function(**{**data, "argv": tuple(data["argv"]), "layers": tuple(data["layers"])})
 
 
 def image_from_json(data: dict[str, Any]) -> Image:
