@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from fourfold.spec import model
+from fourfold.spec import function, model, triggers
 from fourfold.spec.load import load
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +28,14 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "### `restart`": model.Restart,
     "### `container`": model.Container,
     "### `vm`": model.Vm,
+    "### `function`": function.Function,
+    "### `job`": triggers.Job,
+    "### `triggers`": triggers.Trigger,
+    "#### `schedule`": triggers.Schedule,
+    "#### `s3`": triggers.S3,
+    "#### `kinesis`": triggers.Kinesis,
+    "#### `dynamodb`": triggers.DynamoDb,
+    "#### `ses`": triggers.Ses,
     "## `externals`": model.External,
     "## `gateway`": model.Gateway,
 }

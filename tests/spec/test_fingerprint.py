@@ -54,6 +54,18 @@ def test_blocks_of_other_patterns_do_not_matter() -> None:
     assert changes(under("process", made()), under("process", made(run="y", **block))) == ["run changed"]
 
 
+def test_what_handlers_and_events_obey_matters_under_every_pattern() -> None:
+    told = ["function.handler added", "function.retries changed"]
+    new = made(function={"handler": "a.b", "retries": 1, "tmp": "1Gi"})
+    assert changes(under("process", made()), under("process", new)) == told
+    assert changes(under("function", made()), under("function", new)) == [*told, "function.tmp changed"]
+
+
+def test_a_release_from_before_there_were_functions_is_no_other() -> None:
+    old = {key: value for key, value in made().items() if key != "function"}
+    assert changes(under("process", old), under("process", made())) == []
+
+
 @pytest.mark.parametrize("given", [{"static": {}}, {"runtime": "static"}])
 def test_served_files_get_a_port(given: dict[str, Any]) -> None:
     assert Service.model_validate(given).port == 8080

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from fourfold.spec.functionchecks import functions_and_jobs
 from fourfold.spec.model import App, Container, External, Gateway, Route, Service, Vm
 from fourfold.spec.node import Path
 from fourfold.spec.problems import similar
@@ -137,6 +138,8 @@ def _service(path: Path, service: Service) -> Iterator[Finding]:
     yield from _image(path, service)
     yield from _environment(path, service)
     yield from _volumes(path, service)
+    for found in functions_and_jobs(path, service):
+        yield Finding(*found)
 
 
 def _image(path: Path, service: Service) -> Iterator[Finding]:
@@ -147,8 +150,8 @@ def _image(path: Path, service: Service) -> Iterator[Finding]:
             hint = "leave `base` out: the Dockerfile says what it begins with"
             yield Finding((*path, "container", "base"), "a Dockerfile has a base of its own", hint)
         return
-    if service.pattern == "process":
-        hint = "add `pattern: container` or `pattern: vm`; for a process give `source` instead"
+    if service.pattern in ("process", "function"):
+        hint = f"add `pattern: container` or `pattern: vm`; for a {service.pattern} give `source` instead"
         yield Finding((*path, "image"), "an image runs as a container or in a virtual machine only", hint)
     made = {"source": service.source != _SOURCE, "runtime": service.runtime, "build": service.build}
     made |= {"static": service.static, "container.base": block.base != _BASE, "container.dockerfile": block.dockerfile}

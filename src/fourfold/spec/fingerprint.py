@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fourfold.spec.function import Function
 from fourfold.spec.model import PATTERNS, Service
 
 
@@ -15,10 +16,19 @@ def fingerprint(service: Service) -> dict[str, Any]:
     return service.model_dump(mode="json", exclude={"pattern", "instances"})
 
 
+_EVERYWHERE = ("handler", "timeout", "concurrency", "payload", "retries", "max_age", "on_failure")
+"""Keys of the block `function` that handlers and asynchronous events obey under every pattern."""
+
+
 def under(pattern: str, release: dict[str, Any]) -> dict[str, Any]:
     """What matters of a fingerprint while the service runs under a pattern: without the blocks of others."""
     unused = set(PATTERNS) - {pattern}
-    return {key: value for key, value in release.items() if key not in unused}
+    used = {key: value for key, value in release.items() if key not in unused}
+    if pattern != "function":
+        # A release that was stored before there were functions has no such block.
+        block = Function().model_dump(mode="json") | (release.get("function") or {})
+        used["function"] = {key: block[key] for key in _EVERYWHERE}
+    return used
 
 
 def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

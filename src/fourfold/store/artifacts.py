@@ -58,7 +58,7 @@ class Boot:
 
 @dataclass(frozen=True)
 class Function:
-    """What starts a sandbox of pattern function. Paths are as the sandbox sees them: the tree is at /var/task and /app."""
+    """What starts a sandbox of pattern function. Paths are as it sees them: the tree is at /var/task and at /app."""
 
     kind: Literal["python", "nodejs", "java", "provided"]
     argv: tuple[str, ...]
