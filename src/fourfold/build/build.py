@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 from fourfold.build.bases.look import look
 from fourfold.build.detect import detect
+from fourfold.build.function import as_function, as_server, check_zipped, is_handled
+from fourfold.build.functionlayers import with_layers
 from fourfold.build.host import find_host, stamp
 from fourfold.build.inspect import listing_of
 from fourfold.build.layers import layer_key, lock_key
@@ -62,7 +64,8 @@ class BuildRequest:
     source: str
     """Digest of the source's manifest; the manifest and its blobs are in the store."""
     pattern: str = "process"
-    """`process`: a tree for this host; `container`: a tree for the base, and its image; `vm`: the same, and disks."""
+    """`process`: a tree for this host; `container`: a tree for the base, and its image; `vm`: the same, and disks;
+    `function`: a tree for this host, with what starts sandboxes."""
     fresh: str = ""
     """Not empty: built anew, and what it depends on resolved anew. Part of the artifact's digest."""
 
@@ -96,8 +99,8 @@ class Builder:
         self._blobs = Blobs(paths)
         self._sources = Sources(paths, self._blobs)
         self._artifacts = Artifacts(paths)
-        self._zips: dict[str, str] = {}
-        """Digest of a zip -> of the source in it."""
+        self._zips: dict[tuple[str, bool], str] = {}
+        """Digest of a zip, and whether its one folder is taken off -> digest of the source in it."""
         self._given = host
         self._found: tuple[tuple[int, ...], Host] | None = None
         self._mode: Mode = "none"
@@ -260,22 +263,30 @@ class Builder:
     def _read(self, request: BuildRequest, host: Host) -> tuple[Listing, BuildPlan]:
         manifest = self._sources.get(request.source)
         if len(manifest.entries) == 1 and manifest.entries[0].path.lower().endswith(".zip"):
-            manifest = self._unpacked(manifest.entries[0])
-        listing = listing_of(manifest, self._blobs)
+            if request.pattern == "function":
+                check_zipped(manifest.entries[0].path, manifest.entries[0].size)
+            manifest = self._unpacked(manifest.entries[0], strip=request.spec.function.handler is None)
         try:
-            return listing, detect(listing, request.spec, host)
+            handled = is_handled(request.spec)
+            if request.pattern == "function" or handled:
+                manifest = with_layers(manifest, request.spec.function.layers, self._unpacked)
+                self._sources.put(manifest)
+            listing = listing_of(manifest, self._blobs)
+            if request.pattern == "function":
+                return listing, as_function(listing, request.spec, host)
+            return listing, (as_server if handled else detect)(listing, request.spec, host)
         except UserError as error:
             raise type(error)(f"{request.service}: {error.what}", error.hint) from None
 
-    def _unpacked(self, entry: Entry) -> Manifest:
+    def _unpacked(self, entry: Entry, strip: bool = False) -> Manifest:
         """What is in a zip; unpacked once. It is kept as a source, so that gc leaves it until it is built."""
-        if (known := self._zips.get(entry.sha256)) is not None:
+        if (known := self._zips.get((entry.sha256, strip))) is not None:
             with suppress(NotFoundError):
                 manifest = self._sources.get(known)
                 if not self._sources.offer(manifest)[1]:
                     return manifest
-        manifest = unpack(self._blobs.path(entry.sha256), entry.path, self._blobs)
-        self._zips[entry.sha256] = self._sources.put(manifest)
+        manifest = unpack(self._blobs.path(entry.sha256), entry.path, self._blobs, strip)
+        self._zips[entry.sha256, strip] = self._sources.put(manifest)
         return manifest
 
     async def _workshop(self, host: Host, request: BuildRequest, groups: tuple[str, ...], isolate: bool) -> Workshop:

@@ -282,7 +282,7 @@ def _as_said(service: Service) -> BuildPlan:
 
 
 def _recipe(system: System, plan: BuildPlan, building: bool = False) -> Recipe:
-    return recipe(system, (runtime.name for runtime in plan.runtimes), building)
+    return recipe(system, (runtime.name for runtime in (*plan.runtimes, *plan.beside)), building)
 
 
 def _require_static(service: str, artifact: Artifact) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fourfold.build import result
 from fourfold.build.builders.java import JAR_FOLDERS
+from fourfold.build.function import check_unzipped
 from fourfold.build.inspect import jar_main_class
 from fourfold.build.layers import Kept, Layers, write_lock
 from fourfold.build.model import APP, BuildPlan, Host, Layer, Listing, Step
@@ -158,6 +159,11 @@ def _publish(shop: Workshop, job: Job, locks: dict[str, Lock], box: Box) -> Arti
     result.finish(box.tree, job.plan)
     size = result.check(box.tree, shop.limits.size, job.plan.runtime)
     argv = job.plan.argv or _jar_argv(job, box.tree)
+    function = job.plan.function
+    if function is not None:
+        check_unzipped(box.tree, size)
+        if job.plan.argv is None:  # the adapter's command line ends in what was found only now
+            function = replace(function, argv=(*function.argv, *argv))
     trees.seal(box.tree, _store_owner())
     return shop.artifacts.publish(
         Artifact(
@@ -171,6 +177,7 @@ def _publish(shop: Workshop, job: Job, locks: dict[str, Lock], box: Box) -> Arti
             size=size,
             built_at=shop.clock.now(),
             image=job.image,
+            function=function,
         )
     )
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
 from fourfold.errors import UserError
+from fourfold.store.artifacts import Function
 from fourfold.store.manifest import Entry, Manifest
 
 DIES_WITH_US = ("/usr/bin/setpriv", "--pdeathsig", "KILL")
@@ -179,6 +180,10 @@ class BuildPlan:
     """Sentences for the build log: what was found, what was guessed."""
     runtimes: tuple[Runtime, ...] = ()
     """All that building and running need, the main one first."""
+    beside: tuple[Runtime, ...] = ()
+    """What only files of ours run with, beside those."""
+    function: Function | None = None
+    """Of pattern function: what starts its sandboxes."""
 
     def identity(self) -> dict[str, Any]:
         """All that decides the artifact's bytes; not `argv`, so that another `run` needs no new build."""
@@ -198,7 +203,7 @@ class BuildPlan:
             "drop": list(self.drop),
             "env": dict(self.env),
             "find_jar": self.find_jar,
-        }
+        } | ({"function": asdict(self.function)} if self.function else {})
 
 
 def layer_identity(layer: Layer) -> dict[str, Any]:

@@ -23,8 +23,11 @@ _CHUNK = 1024 * 1024
 _LINK_BYTES = 4096
 
 
-def unpack(archive: Path, name: str, blobs: Blobs) -> Manifest:
-    """Raises UserError for what is not a zip, is encrypted, leads out, or is larger than a source may be."""
+def unpack(archive: Path, name: str, blobs: Blobs, strip: bool = True) -> Manifest:
+    """What is in it; with `strip`, without the one folder that all is in.
+
+    Raises UserError for what is not a zip, is encrypted, leads out, or is larger than a source may be.
+    """
     try:
         with zipfile.ZipFile(archive) as opened, blobs.incoming() as incoming:
             members = [
@@ -37,7 +40,7 @@ def unpack(archive: Path, name: str, blobs: Blobs) -> Manifest:
                 )
             checked = Manifest.of(_entry(opened, info, blobs, incoming) for info in members)
             incoming.commit()
-            return Manifest.of(_strip(checked.entries))
+            return Manifest.of(_strip(checked.entries)) if strip else checked
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise UserError(f"cannot unpack {name!r}: {error}", "make the zip anew, without a password") from error
 

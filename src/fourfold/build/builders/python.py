@@ -29,7 +29,7 @@ fi
 exec uv pip "$@"
 """
 """Stands for pip in the user's `build`, which has no network: many begin by installing what is there already."""
-_UV_ENV = {
+UV_ENV = {
     "UV_PYTHON_DOWNLOADS": "never",
     "UV_LINK_MODE": "copy",
     "UV_NO_PROGRESS": "1",
@@ -88,9 +88,9 @@ def _with(folder: str, argv: tuple[str, ...] | None) -> tuple[str, ...] | None:
 
 
 def _layer(listing: Listing, project: dict[str, Any], runtime: Runtime, source: str | None, installed: bool) -> Layer:
-    steps = [Step(("uv", "venv", "-q", "--relocatable", "--python", runtime.path, ".venv"), env=_UV_ENV)]
+    steps = [Step(("uv", "venv", "-q", "--relocatable", "--python", runtime.path, ".venv"), env=UV_ENV)]
     if source is not None:
-        env = {**_UV_ENV, **_version_of(project)}
+        env = {**UV_ENV, **_version_of(project)}
         steps += [_resolve(source, env), _install(env)]
     if installed:
         steps.append(_backend(project))
@@ -113,15 +113,15 @@ def _resolve(source: str, env: Mapping[str, str]) -> Step:
         export = "uv export -q --frozen --no-dev --no-emit-project --no-editable --format requirements-txt"
         return shell(f"mkdir -p {OWN}; {export} -o {LOCK} >/dev/null", env, network=True, title=title)
     resolve = f"uv pip compile -q --no-header --generate-hashes --python .venv/bin/python -o {LOCK} {source} >/dev/null"
-    return shell(f"mkdir -p {OWN}; {_wheels_first(resolve)}", env, network=True, title=title)
+    return shell(f"mkdir -p {OWN}; {wheels_first(resolve)}", env, network=True, title=title)
 
 
 def _install(env: Mapping[str, str]) -> Step:
     install = f"uv pip install --no-deps --compile-bytecode --python .venv/bin/python -r {LOCK}"
-    return shell(_wheels_first(install), env, network=True, title="install Python packages")
+    return shell(wheels_first(install), env, network=True, title="install Python packages")
 
 
-def _wheels_first(command: str) -> str:
+def wheels_first(command: str) -> str:
     """Once with wheels only; again with everything if that was why it failed.
 
     uv then names the option (resolving), or says that source distributions are disabled (folders of the source).
@@ -138,7 +138,7 @@ def _backend(project: dict[str, Any]) -> Step:
     requires = project.get("build-system", {}).get("requires") or ["setuptools>=40.8.0", "wheel"]
     listed = shlex.join(str(requirement) for requirement in requires)
     command = f"uv pip install -q --no-build --python .venv/bin/python --target {BACKEND} {listed}"
-    return shell(command, _UV_ENV, network=True, title=f"fetch the build backend: {listed}")
+    return shell(command, UV_ENV, network=True, title=f"fetch the build backend: {listed}")
 
 
 def _install_project() -> Step:
@@ -153,4 +153,4 @@ def _install_project() -> Step:
         ".venv/bin/python",
         ".",
     )
-    return Step(argv, title="install the project", env={**_UV_ENV, **_NO_GIT, "PYTHONPATH": f"{APP}/{BACKEND}"})
+    return Step(argv, title="install the project", env={**UV_ENV, **_NO_GIT, "PYTHONPATH": f"{APP}/{BACKEND}"})

@@ -1,0 +1,236 @@
+"""Functions of each language: built, and called by their clients against a Runtime API."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from fourfold.store.artifacts import Artifact
+
+from .building import build
+from .helpers import Home, write
+from .runtime_api import client, runtime_api
+
+pytestmark = pytest.mark.e2e
+
+
+def function(home: Home, source: Path, handler: str | None, **given: object) -> Artifact:
+    block = {**({"handler": handler} if handler else {}), **dict(given.pop("function", {}))}  # type: ignore[call-overload]
+    return build(home, source, "f", pattern="function", function=block, **given)
+
+
+PYTHON = """
+import os
+import bottle
+def handler(event, context):
+    if event == "fail":
+        raise ValueError("no")
+    import lib
+    return {"event": event, "id": context.aws_request_id, "bottle": bottle.__name__, "lib": lib.X}
+"""
+
+
+def test_a_python_handler_with_a_dependency_and_a_layer(home: Home, source: Path) -> None:
+    write(source, {"app.py": PYTHON, "requirements.txt": "bottle\n", "shared/python/lib.py": "X = 'layer'"})
+    made = function(home, source, "app.handler", function={"layers": ["shared"]})
+    assert made.function is not None and made.function.kind == "python" and made.function.handler == "app.handler"
+    assert made.function.layers == (".fourfold/layers/0",)
+    assert any("awslambdaric==" in lock.text for lock in made.locks.values())
+    with runtime_api() as api, client(made, api):
+        answer = api.call([1])
+        assert answer.json == {"event": [1], "id": "id-1", "bottle": "bottle", "lib": "layer"}
+        failed = api.call("fail")
+        assert failed.place == "invocation/id-2/error"
+        assert failed.json["errorType"] == "ValueError" and failed.json["errorMessage"] == "no"
+    home.lines.clear()
+    write(source, {"app.py": PYTHON + "\n"})
+    function(home, source, "app.handler", function={"layers": ["shared"]})
+    assert home.lines == [], "an edit installs neither the dependencies nor the client again"
+
+
+NODE = {
+    "index.js": """
+const uuid = require('is-odd');
+exports.handler = async (event, context) => {
+  if (event === 'fail') throw new TypeError('no');
+  return { event, id: context.awsRequestId, left: context.getRemainingTimeInMillis() > 0, odd: uuid(3) };
+};
+exports.deep = { called: (event, context, callback) => setTimeout(() => callback(null, event.x + 1), 5) };
+exports.nothing = () => 5;
+exports.stream = awslambda.streamifyResponse(async (event, stream) => {
+  const out = awslambda.HttpResponseStream.from(stream, { statusCode: 201 });
+  out.write('one '); out.write('two'); out.end();
+});
+exports.hangs = () => { setTimeout(() => { throw new RangeError('late'); }, 1); return new Promise(() => {}); };
+""",
+    "package.json": '{"dependencies": {"is-odd": "3.0.1"}}',
+    "esm/mod.mjs": "import fs from 'fs'; export const handler = async (event) => [event, typeof fs.statSync];",
+}
+
+
+def test_a_node_handler_in_all_its_forms(home: Home, source: Path) -> None:
+    write(source, NODE)
+    made = function(home, source, "index.handler")
+    assert made.function is not None and made.function.kind == "nodejs"
+    with runtime_api() as api, client(made, api):
+        assert api.call([1]).json == {"event": [1], "id": "id-1", "left": True, "odd": True}
+        failed = api.call("fail")
+        assert failed.place == "invocation/id-2/error" and failed.json["errorType"] == "TypeError"
+        assert failed.json["trace"][0] == "TypeError: no"
+        big = "ü" * 200_000
+        assert api.call(big).json["event"] == big
+    for handler, event, place, answer in (
+        ("index.deep.called", {"x": 1}, "invocation/id-1/response", 2),
+        ("index.nothing", {}, "invocation/id-1/response", None),
+        ("esm/mod.handler", 7, "invocation/id-1/response", [7, "function"]),
+    ):
+        made = function(home, source, handler)
+        with runtime_api() as api, client(made, api):
+            told = api.call(event)
+            assert (told.place, told.json) == (place, answer)
+    with runtime_api() as api, client(function(home, source, "index.stream"), api):
+        told = api.call({})
+        assert told.headers["Lambda-Runtime-Function-Response-Mode"] == "streaming"
+        assert told.body == b'{"statusCode":201}' + bytes(8) + b"one two"
+    for handler, kind in (("index.missing", "Runtime.HandlerNotFound"), ("nowhere.x", "Runtime.ImportModuleError")):
+        with runtime_api() as api, client(function(home, source, handler, runtime="nodejs20"), api):
+            told = api.told.get(timeout=20)
+            assert (told.place, told.json["errorType"]) == ("init/error", kind)
+    with runtime_api() as api, client(function(home, source, "index.hangs"), api) as process:
+        assert api.call({}).json["errorType"] == "Runtime.UncaughtException"
+        assert process.wait(20) == 128
+
+
+JAVA = """
+package shop;
+import java.io.*;
+import java.util.*;
+public class Orders {
+    public static class Order { private String id; public int count; public List<Line> lines;
+        public String getId() { return id; } public void setId(String id) { this.id = id; } }
+    public record Line(String name, double price) {}
+    public Map<String, Object> place(Order order) {
+        if (order.count < 0) throw new IllegalArgumentException("count");
+        double sum = 0;
+        for (Line line : order.lines) sum += line.price() * order.count;
+        return Map.of("id", order.getId(), "sum", sum, "first", order.lines.get(0));
+    }
+    public int length(String text) { return text.length(); }
+    public List<Integer> twice(List<Integer> numbers) {
+        List<Integer> all = new ArrayList<>(numbers); all.addAll(numbers); return all; }
+    public static void copy(InputStream in, OutputStream out) throws IOException { in.transferTo(out); }
+}
+"""
+
+
+def jar(folder: Path, text: str = JAVA, name: str = "orders.jar") -> None:
+    place = folder.parent / "java"
+    write(place, {"shop/Orders.java": text})
+    subprocess.run(["javac", "--release", "17", "-d", place / "out", place / "shop/Orders.java"], check=True)
+    folder.mkdir(exist_ok=True)
+    subprocess.run(["jar", "--create", "--file", folder / name, "-C", place / "out", "."], check=True)
+
+
+def test_a_java_handler_in_all_its_forms(home: Home, source: Path) -> None:
+    jar(source)
+    made = function(home, source, "shop.Orders::place", runtime="java17")
+    assert made.function is not None and made.function.kind == "java"
+    assert (made.tree / ".fourfold/runtime/classes.jsa").is_file(), "the archive of classes was made"
+    with runtime_api() as api, client(made, api):
+        order = {"ID": "a", "count": 2, "lines": [{"name": "tea", "price": 1.5}], "more": None}
+        assert api.call(order).json == {"id": "a", "sum": 3.0, "first": {"name": "tea", "price": 1.5}}
+        failed = api.call({**order, "count": -1}).json
+        assert failed["errorType"] == "java.lang.IllegalArgumentException" and failed["errorMessage"] == "count"
+        assert failed["stackTrace"][0].startswith("shop.Orders.place")
+    for name, event, answer in (
+        ("length", "four", 4),
+        ("twice", [1, 2], [1, 2, 1, 2]),
+        ("copy", {"a": [None]}, {"a": [None]}),
+    ):
+        with runtime_api() as api, client(function(home, source, f"shop.Orders::{name}", runtime="java17"), api):
+            assert api.call(event).json == answer
+    with runtime_api() as api, client(function(home, source, "shop.Orders::nothing", runtime="java17"), api):
+        assert api.told.get(timeout=20).json["errorType"] == "java.lang.NoSuchMethodException"
+
+
+def test_a_bootstrap_and_a_zip(home: Home, source: Path, tmp_path: Path) -> None:
+    script = "#!/bin/sh\nexec /usr/bin/python3 -c \"\nimport os, urllib.request as r\nbase = 'http://' + os.environ["
+    script += "'AWS_LAMBDA_RUNTIME_API'] + '/2018-06-01/runtime/invocation/'\nn = r.urlopen(base + 'next')\n"
+    script += "r.urlopen(base + n.headers['Lambda-Runtime-Aws-Request-Id'] + '/response', data=n.read()).read()\""
+    source.mkdir()
+    with zipfile.ZipFile(source / "f.zip", "w") as made_zip:
+        made_zip.writestr("bootstrap", script)
+    made = function(home, source / "f.zip", "any", runtime="provided")
+    assert made.function is not None
+    assert (made.function.kind, made.function.argv) == ("provided", ("/var/task/bootstrap",))
+    with runtime_api() as api, client(made, api):
+        assert api.call({"x": 1}).json == {"x": 1}
+
+
+WEB = """
+import http.server, json, os
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        status = 500 if body == b'"bad"' else 200
+        data = json.dumps([self.command, self.path, body.decode(), self.headers.get("Cookie")]).encode()
+        if self.path == "/binary":
+            data = bytes(range(256))
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json" if self.path != "/binary" else "image/png")
+        self.send_header("Set-Cookie", "a=1")
+        self.send_header("Set-Cookie", "b=2")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+    do_GET = do_POST
+http.server.ThreadingHTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def test_a_web_service_behind_the_adapter(home: Home, source: Path) -> None:
+    write(source, {"app.py": WEB})
+    made = function(home, source, None, port=free_port())
+    assert made.function is not None and made.function.kind == "provided"
+    v2 = {
+        "version": "2.0",
+        "rawPath": "/a%20b",
+        "rawQueryString": "q=1",
+        "cookies": ["x=1", "y=2"],
+        "headers": {"host": "h"},
+    }
+    v2 |= {"requestContext": {"http": {"method": "GET"}}, "isBase64Encoded": False}
+    v1 = {
+        "httpMethod": "POST",
+        "path": "/p q",
+        "headers": {"Host": "h"},
+        "multiValueQueryStringParameters": {"a": ["1", "2"]},
+    }
+    v1 |= {"requestContext": {}, "body": "aGk=", "isBase64Encoded": True}
+    with runtime_api() as api, client(made, api):
+        answer = api.call(v2).json
+        assert json.loads(answer["body"]) == ["GET", "/a%20b?q=1", "", "x=1; y=2"]
+        assert answer["statusCode"] == 200 and answer["cookies"] == ["a=1", "b=2"]
+        answer = api.call(v1).json
+        assert json.loads(answer["body"]) == ["POST", "/p%20q?a=1&a=2", "hi", None]
+        assert answer["multiValueHeaders"]["Set-Cookie"] == ["a=1", "b=2"]
+        assert api.call({**v2, "rawPath": "/binary", "rawQueryString": ""}).json["isBase64Encoded"] is True
+        assert api.call({"Records": []}).json == ["POST", "/events", '{"Records": []}', None]
+        assert api.call("bad").place.endswith("/error")
+    made = function(home, source, None, port=free_port(), run="echo gone; exit 3")
+    with runtime_api() as api, client(made, api):
+        told = api.told.get(timeout=20)
+        assert told.place == "init/error" and "exit status 3" in told.json["errorMessage"]
