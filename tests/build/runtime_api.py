@@ -90,11 +90,17 @@ def _handler(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, address: Any) -> None:
+        """Clients are killed in the middle of what they ask."""
+
+
 @contextmanager
 def runtime_api() -> Iterator[RuntimeApi]:
     api = RuntimeApi()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(api))
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), _handler(api))
     api.address = f"127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

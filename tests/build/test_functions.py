@@ -212,14 +212,14 @@ def test_a_web_service_behind_the_adapter(home: Home, source: Path) -> None:
         "cookies": ["x=1", "y=2"],
         "headers": {"host": "h"},
     }
-    v2 |= {"requestContext": {"http": {"method": "GET"}}, "isBase64Encoded": False}
+    v2.update({"requestContext": {"http": {"method": "GET"}}, "isBase64Encoded": False})
     v1 = {
         "httpMethod": "POST",
         "path": "/p q",
         "headers": {"Host": "h"},
         "multiValueQueryStringParameters": {"a": ["1", "2"]},
     }
-    v1 |= {"requestContext": {}, "body": "aGk=", "isBase64Encoded": True}
+    v1.update({"requestContext": {}, "body": "aGk=", "isBase64Encoded": True})
     with runtime_api() as api, client(made, api):
         answer = api.call(v2).json
         assert json.loads(answer["body"]) == ["GET", "/a%20b?q=1", "", "x=1; y=2"]
@@ -227,7 +227,7 @@ def test_a_web_service_behind_the_adapter(home: Home, source: Path) -> None:
         answer = api.call(v1).json
         assert json.loads(answer["body"]) == ["POST", "/p%20q?a=1&a=2", "hi", None]
         assert answer["multiValueHeaders"]["Set-Cookie"] == ["a=1", "b=2"]
-        assert api.call({**v2, "rawPath": "/binary", "rawQueryString": ""}).json["isBase64Encoded"] is True
+        assert api.call(v2 | {"rawPath": "/binary", "rawQueryString": ""}).json["isBase64Encoded"] is True
         assert api.call({"Records": []}).json == ["POST", "/events", '{"Records": []}', None]
         assert api.call("bad").place.endswith("/error")
     made = function(home, source, None, port=free_port(), run="echo gone; exit 3")

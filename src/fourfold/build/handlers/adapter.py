@@ -97,6 +97,9 @@ class Service:
         if body or method in ("POST", "PUT", "PATCH"):
             connection.putheader("Content-Length", str(len(body)))
         connection.endheaders(body or None)
+        # A service that writes head and body apart waits for our acknowledgement of the first; tcp(7).
+        assert connection.sock is not None
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         answer = connection.getresponse()
         data = answer.read()
         if answer.will_close:

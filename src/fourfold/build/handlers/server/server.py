@@ -20,7 +20,7 @@ import time
 from contextlib import suppress
 
 from . import httpevents, httpresults
-from .wire import Refused, Request, answer, read
+from .wire import MAX_BODY, Refused, Request, answer, read
 from .workers import BusyError, Event, Result, Task, Workers
 
 INVOKE = "/2015-03-31/functions/function/invocations"
@@ -42,7 +42,7 @@ class Server:
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.idle_writers.add(writer)
         try:
-            while (request := await read(reader, writer)) is not None:
+            while (request := await read(reader, writer, drop=True)) is not None:
                 self.idle_writers.discard(writer)
                 self.busy += 1
                 try:
@@ -65,6 +65,8 @@ class Server:
             writer.close()
 
     async def answer(self, request: Request, keep: bool) -> bytes:
+        if len(request.body) > MAX_BODY:
+            return answer(413, JSON, b'{"message": "Request Too Long"}', keep, request.method == "HEAD")
         raw = request.path == INVOKE and request.header("x-forwarded-for") is None
         if raw and request.method == "POST":
             return await self._invoke(request, keep)
