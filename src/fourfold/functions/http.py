@@ -1,0 +1,327 @@
+"""HTTP/1.1 as a server, on any listener: the Runtime API of sandboxes, the invoker's Unix socket, its port (RFC 9112).
+
+A raw protocol over httptools, with one write per answer: head and body in two cost 40 ms and more each time (Nagle's
+algorithm meets a delayed acknowledgement). Requests that a client sends ahead are answered one after the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import socket
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import httptools
+
+MAX_AHEAD = 16
+"""Requests that one connection may send before it reads the first answer; then it is not read from."""
+MAX_THROWN_AWAY = 64 * 1024 * 1024
+"""Bytes of a body past its limit that are read and forgotten, so that the client comes to read the refusal."""
+NO_BODY = frozenset((204, 304))
+REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
+JSON = b"Content-Type: application/json\r\n"
+
+
+@dataclass(frozen=True)
+class Site:
+    """What is served, and its bounds in bytes."""
+
+    whole: Callable[[Exchange], None]
+    """Called with each request once its body is there; answers now or later."""
+    max_head: int = 64 * 1024
+    max_body: int = 6 * 1024 * 1024
+    head: Callable[[Exchange], None] | None = None
+    """Called before, when only the headers are there; may give the exchange a `sink`."""
+    open: set[Connection] = field(default_factory=set)
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set: no connection is kept any more."""
+    empty: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def protocol(self) -> Connection:
+        return Connection(self)
+
+    def close(self) -> None:
+        """Every connection ends once it has nothing left to answer."""
+        self.closing.set()
+        for connection in tuple(self.open):
+            connection.end_when_idle()
+
+    async def wait_closed(self) -> None:
+        """After `close`: until all have read their last answers."""
+        while self.open:
+            self.empty.clear()
+            await self.empty.wait()
+
+
+class Exchange:
+    """One request, and how to answer it. Whoever answers twice, or one who has gone, does no harm."""
+
+    __slots__ = (
+        "_answered", "_connection", "_streaming", "body", "headers", "keep", "method", "on_gone", "parts", "sink",
+        "size", "tag", "target", "too_large", "trailers", "version",
+    )  # fmt: skip
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._answered = False
+        self._streaming = False
+        self.method = ""
+        self.target = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.trailers: list[tuple[bytes, bytes]] = []
+        self.body = b""
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.too_large = False
+        self.keep = True
+        self.version = "1.1"
+        self.sink: Callable[[bytes], None] | None = None
+        """Takes the body piece by piece instead of `body`."""
+        self.tag: Any = None
+        """The site's own."""
+        self.on_gone: Callable[[], None] | None = None
+        """Called when the client leaves before it was answered, and once only."""
+
+    @property
+    def connection(self) -> Connection:
+        return self._connection
+
+    @property
+    def gone(self) -> bool:
+        return self._connection.transport is None
+
+    @property
+    def answered(self) -> bool:
+        return self._answered
+
+    def header(self, name: bytes) -> bytes:
+        """The first of that name (lower case); empty: there is none."""
+        for key, value in self.headers:
+            if key.lower() == name:
+                return value
+        return b""
+
+    def respond(self, status: int, headers: bytes = b"", body: bytes = b"", length: int | None = None) -> None:
+        """`headers`: lines that end in CRLF. `length`: of a body that HEAD leaves out, if it is not `body`'s."""
+        if self._answered:
+            return
+        self._answered = True
+        keep = self.keep and not self._connection.site.closing.is_set()
+        parts = [REASONS.get(status) or b"HTTP/1.1 %d \r\n" % status, headers]
+        if status not in NO_BODY:
+            parts.append(b"Content-Length: %d\r\n" % (len(body) if length is None else length))
+        parts.append(b"\r\n" if keep else b"Connection: close\r\n\r\n")
+        if self.method != "HEAD" and status not in NO_BODY:
+            parts.append(body)
+        self._connection.write(b"".join(parts))
+        self._connection.answered(self, keep)
+
+    def json(self, status: int, body: bytes) -> None:
+        self.respond(status, JSON, body)
+
+    def start(self, status: int, headers: bytes = b"") -> None:
+        """The head of an answer of unknown length; `send` and `finish` follow."""
+        if self._answered:
+            return
+        self._answered = self._streaming = True
+        framing = b"Transfer-Encoding: chunked\r\n" if self.version == "1.1" else b""
+        self.keep = self.keep and bool(framing) and not self._connection.site.closing.is_set()
+        if status in NO_BODY or self.method == "HEAD":
+            framing = b""
+        parts = (REASONS.get(status) or b"HTTP/1.1 %d \r\n" % status, headers, framing)
+        self._connection.write(b"".join((*parts, b"\r\n" if self.keep else b"Connection: close\r\n\r\n")))
+        if not framing and self.version == "1.1":
+            self.method = "HEAD"  # nothing may follow
+
+    def send(self, data: bytes) -> None:
+        if self._streaming and data and self.method != "HEAD":
+            self._connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self.version == "1.1" else data)
+
+    def finish(self, whole: bool = True) -> None:
+        """`whole` False: the client sees that the end is missing."""
+        if not self._streaming:
+            return
+        self._streaming = False
+        if whole and self.version == "1.1" and self.method != "HEAD":
+            self._connection.write(b"0\r\n\r\n")
+        self._connection.answered(self, self.keep and whole)
+
+
+class Connection(asyncio.Protocol):
+    __slots__ = (
+        "_ahead", "_current", "_ends", "_head_bytes", "_in_head", "_parser", "_paused", "_reading", "_slow", "owner",
+        "site", "transport",
+    )  # fmt: skip
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._reading: Exchange | None = None  # whose bytes are coming in
+        self._current: Exchange | None = None  # whose answer is being waited for
+        self._ahead: deque[Exchange] = deque()
+        self._in_head = True
+        self._head_bytes = 0
+        self._paused = False  # not read from, as too much has been sent ahead
+        self._slow = False  # it does not read what it was answered
+        self._ends = False
+
+    # asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        connected = transport.get_extra_info("socket")
+        if connected is not None and connected.family in (socket.AF_INET, socket.AF_INET6):
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.site.open.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        self.site.open.discard(self)
+        if not self.site.open:
+            self.site.empty.set()
+        waiting = [each for each in (self._current, *self._ahead) if each is not None]
+        self._ahead.clear()
+        if self._reading is not None and self._reading.sink is not None:
+            waiting.append(self._reading)
+        for exchange in waiting:
+            if exchange.on_gone is not None:
+                exchange.on_gone()
+                exchange.on_gone = None
+
+    def data_received(self, data: bytes) -> None:
+        if self._ends:
+            return
+        if self._in_head:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._ends = True  # whatever it wants to speak, it gets an answer in HTTP, and no other
+            for exchange in (self._current, *self._ahead):
+                if exchange is not None:
+                    exchange.keep = False
+        except httptools.HttpParserError as error:
+            self._refuse(400, f"not HTTP: {error}")
+            return
+        if self._in_head and self._head_bytes > self.site.max_head:
+            self._refuse(431, f"headers of more than {self.site.max_head} bytes")
+
+    def pause_writing(self) -> None:
+        self._slow = True
+
+    def resume_writing(self) -> None:
+        self._slow = False
+        self._next()
+
+    # httptools
+
+    def on_message_begin(self) -> None:
+        self._reading = Exchange(self)
+
+    def on_url(self, url: bytes) -> None:
+        if self._reading is not None:
+            self._reading.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._reading is not None:
+            (self._reading.headers if self._in_head else self._reading.trailers).append((name, value))
+
+    def on_headers_complete(self) -> None:
+        exchange = self._reading
+        if exchange is None:
+            return
+        self._in_head = False
+        self._head_bytes = 0
+        exchange.method = self._parser.get_method().decode("latin-1")
+        exchange.version = self._parser.get_http_version()
+        exchange.keep = self._parser.should_keep_alive()
+        if self.site.head is not None:
+            self.site.head(exchange)
+        if exchange.header(b"expect").lower() == b"100-continue":
+            length = exchange.header(b"content-length")
+            if exchange.sink is None and length.isdigit() and int(length) > self.site.max_body:
+                exchange.too_large, exchange.keep = True, False
+                self._ends = True  # its body does not come once it has read the refusal, or it is of no use
+                self._dispatch(exchange)
+            else:
+                self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, data: bytes) -> None:
+        exchange = self._reading
+        if exchange is None:
+            return
+        if exchange.sink is not None:
+            exchange.sink(data)
+            return
+        exchange.size += len(data)
+        if exchange.size <= self.site.max_body:
+            exchange.parts.append(data)
+            return
+        exchange.too_large = True
+        exchange.parts.clear()
+        if exchange.size > self.site.max_body + MAX_THROWN_AWAY:
+            self._refuse(413, "too large")
+
+    def on_message_complete(self) -> None:
+        exchange, self._reading = self._reading, None
+        self._in_head = True
+        if exchange is None or self._ends:
+            return
+        exchange.body = exchange.parts[0] if len(exchange.parts) == 1 else b"".join(exchange.parts)
+        exchange.parts.clear()
+        self._dispatch(exchange)
+
+    # answers
+
+    def _dispatch(self, exchange: Exchange) -> None:
+        if self._current is None and not self._ahead and not self._slow:
+            self._current = exchange
+            self.site.whole(exchange)
+            return
+        self._ahead.append(exchange)
+        if len(self._ahead) >= MAX_AHEAD and not self._paused and self.transport is not None:
+            self._paused = True
+            self.transport.pause_reading()
+
+    def write(self, data: bytes) -> None:
+        if self.transport is not None:
+            self.transport.write(data)
+
+    def answered(self, exchange: Exchange, keep: bool) -> None:
+        exchange.on_gone = None
+        if exchange is self._current:
+            self._current = None
+        if not keep:
+            self._end()
+        elif self._ahead:
+            asyncio.get_running_loop().call_soon(self._next)  # not deeper and deeper
+
+    def end_when_idle(self) -> None:
+        if self._current is None and not self._ahead and self._reading is None:
+            self._end()
+
+    def _next(self) -> None:
+        if self._current is not None or self._slow or not self._ahead or self.transport is None:
+            return
+        exchange = self._current = self._ahead.popleft()
+        if self._paused and len(self._ahead) < MAX_AHEAD:
+            self._paused = False
+            self.transport.resume_reading()
+        self.site.whole(exchange)
+
+    def _refuse(self, status: int, why: str) -> None:
+        """What follows on this connection cannot be told from what came."""
+        if self._current is None and not self._ends:
+            exchange = self._reading or Exchange(self)
+            exchange.keep = False
+            exchange.respond(status, b"Content-Type: text/plain\r\n", why.encode() + b"\n")
+        self._end()
+
+    def _end(self) -> None:
+        self._ends = True
+        if self.transport is not None:
+            self.transport.close()
