@@ -12,10 +12,13 @@ import fcntl
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "fourfold-stamp.json"
+EMULATOR = VENV / "share" / "aws-lambda-rie"
 PYTHON = "/usr/bin/python3"  # services must be able to execute it: not one below somebody's home
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PATIENCE = 1800  # seconds for one command of apt or pip
@@ -134,6 +138,8 @@ def prepare(what: str) -> None:
         install(parts)
         make_venv(group)
         compile_sources()
+        if what != "demo":
+            fetch_emulator()
 
 
 def install(parts: Sequence[Part]) -> None:
@@ -216,6 +222,25 @@ def compile_sources() -> None:
     third of what importing the daemon takes is compiling.
     """
     subprocess.run([VENV / "bin" / "python", "-m", "compileall", "-qq", ROOT / "src"], check=False)
+
+
+def fetch_emulator() -> None:
+    """AWS's own runtime interface emulator, which answers are compared with: one file of a wheel of 10 MB."""
+    if EMULATOR.exists():
+        return
+    began = _say("Fetching aws-lambda-rie")
+    pip = [str(VENV / "bin" / "python"), "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"]
+    EMULATOR.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=EMULATOR.parent) as folder:
+        _run([*pip, "-d", folder, "aws-sam-cli>=1.140"], "pip download aws-sam-cli", "look at the network")
+        wheel = next(Path(folder).glob("*.whl"))
+        kind = "arm64" if platform.machine() == "aarch64" else "x86_64"
+        unfinished = Path(folder) / "unfinished"
+        with zipfile.ZipFile(wheel) as archive:
+            unfinished.write_bytes(archive.read(f"samcli/local/rapid/aws-lambda-rie-{kind}"))
+        unfinished.chmod(0o755)
+        unfinished.rename(EMULATOR)
+    _done(began)
 
 
 def _system_python() -> str:

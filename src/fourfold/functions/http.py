@@ -201,9 +201,6 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._ends = True  # whatever it wants to speak, it gets an answer in HTTP, and no other
-            for exchange in (self._current, *self._ahead):
-                if exchange is not None:
-                    exchange.keep = False
         except httptools.HttpParserError as error:
             self._refuse(400, f"not HTTP: {error}")
             return
@@ -238,7 +235,10 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         exchange.method = self._parser.get_method().decode("latin-1")
         exchange.version = self._parser.get_http_version()
-        exchange.keep = self._parser.should_keep_alive()
+        exchange.keep = self._parser.should_keep_alive() and not self._parser.should_upgrade()
+        if sum(len(name) + len(value) for name, value in exchange.headers) + len(exchange.target) > self.site.max_head:
+            self._refuse(431, f"headers of more than {self.site.max_head} bytes")
+            return
         if self.site.head is not None:
             self.site.head(exchange)
         if exchange.header(b"expect").lower() == b"100-continue":
