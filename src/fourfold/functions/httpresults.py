@@ -104,7 +104,9 @@ def head(result: Mapping[str, Any], place: Place) -> tuple[int, bytes]:
 
 
 def _mapping(result: Mapping[str, Any], key: str) -> dict[str, Any]:
-    found = result.get(key) or {}
+    found = result.get(key)
+    if found is None:
+        return {}
     if not isinstance(found, dict):
         raise MalformedError(f"`{key}` is not an object")
     return found
@@ -128,7 +130,7 @@ def _line(name: str, value: str) -> bytes:
 def _length(result: Mapping[str, Any], data: bytes) -> int | None:
     if data:
         return None
-    for name, value in (result.get("headers") or {}).items():
+    for name, value in _mapping(result, "headers").items():
         if name.lower() == "content-length" and str(value).isdigit():
             return int(value)
     return None
