@@ -104,6 +104,9 @@ class Exchange:
                 return value
         return b""
 
+    def head_size(self) -> int:
+        return len(self.target) + sum(len(name) + len(value) for name, value in self.headers)
+
     def respond(self, status: int, headers: bytes = b"", body: bytes = b"", length: int | None = None) -> None:
         """`headers`: lines that end in CRLF. `length`: of a body that HEAD leaves out, if it is not `body`'s."""
         if self._answered:
@@ -232,11 +235,11 @@ class Connection(asyncio.Protocol):
         if exchange is None:
             return
         self._in_head = False
-        self._head_bytes = 0
+        received, self._head_bytes = self._head_bytes, 0  # of this head, and perhaps of what follows it
         exchange.method = self._parser.get_method().decode("latin-1")
         exchange.version = self._parser.get_http_version()
         exchange.keep = self._parser.should_keep_alive() and not self._parser.should_upgrade()
-        if sum(len(name) + len(value) for name, value in exchange.headers) + len(exchange.target) > self.site.max_head:
+        if received > self.site.max_head and exchange.head_size() > self.site.max_head:
             self._refuse(431, f"headers of more than {self.site.max_head} bytes")
             return
         if self.site.head is not None:
