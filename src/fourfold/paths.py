@@ -88,6 +88,16 @@ class Paths:
         return self.run / "containers"
 
     @property
+    def functions(self) -> Path:
+        """Sockets of invokers, where the daemon hands them events."""
+        return self.run / "functions"
+
+    @property
+    def usage(self) -> Path:
+        """Journals of what invocations took, one folder per function."""
+        return self.state / "usage"
+
+    @property
     def caches(self) -> Path:
         """Download caches of builds, one per service."""
         return self.state / "caches"

@@ -4,7 +4,7 @@ from ipaddress import IPv4Interface
 
 import pytest
 
-from fourfold.control.addresses import last_given, next_free
+from fourfold.control.addresses import block_size, last_block, last_given, next_block, next_free
 from tests.store.samples import instance
 
 SMALL = IPv4Interface("10.0.0.1/29")
@@ -47,3 +47,41 @@ def test_a_new_daemon_goes_on_after_the_one_that_came_last() -> None:
     ]
     assert last_given(rows) == "10.0.0.3"
     assert last_given(rows[3:]) is None
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "provisioned", "expected"), [(0, 0, 4), (1, 0, 4), (2, 0, 4), (10, 0, 16), (14, 0, 16), (15, 0, 32)]
+)
+def test_how_many_addresses_an_invoker_needs(concurrency: int, provisioned: int, expected: int) -> None:
+    assert block_size(concurrency, provisioned) == expected
+
+
+@pytest.mark.parametrize(
+    ("size", "used", "blocks", "last", "expected"),
+    [
+        (16, "", "", None, "10.0.0.128/28"),
+        (16, "", "", "10.0.0.128/28", "10.0.0.144/28"),
+        (16, "", "10.0.0.144/28", "10.0.0.128/28", "10.0.0.160/28"),
+        (16, "10.0.0.130", "10.0.0.144/29 10.0.0.168/29", None, "10.0.0.176/28"),
+        (16, "", "", "10.0.0.224/28", "10.0.0.128/28"),
+        (16, "", "", "10.9.0.0/28", "10.0.0.128/28"),
+        (64, "", "", None, "10.0.0.128/26"),
+        (64, "", "10.0.0.140/30", None, None),
+        (128, "", "", None, None),
+        (512, "", "", None, None),
+    ],
+)
+def test_the_next_block(size: int, used: str, blocks: str, last: str | None, expected: str | None) -> None:
+    """The last one is not given: the network's broadcast address is in it."""
+    bridge = IPv4Interface("10.0.0.1/24")
+    assert next_block(bridge, size, used.split(), blocks.split(), last) == expected
+
+
+def test_a_bridge_in_the_upper_half_keeps_its_address() -> None:
+    assert next_block(IPv4Interface("10.0.0.129/24"), 16, (), (), None) == "10.0.0.144/28"
+
+
+def test_addresses_of_sandboxes_are_no_containers() -> None:
+    bridge = IPv4Interface("10.0.0.1/24")
+    assert next_free(bridge, (), "10.0.0.127", ["10.0.0.128/28", "10.0.0.144/30"]) == "10.0.0.148"
+    assert last_block([instance("a"), instance("b", block="10.0.0.144/28")]) == "10.0.0.144/28"

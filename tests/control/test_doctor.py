@@ -67,7 +67,7 @@ def test_what_is_to_be_installed_is_said_once() -> None:
     why = "cannot make a network: nft is not installed: apt-get install nftables"
     found = {each.name: each for each in doctor._powers(Powers(missing={"network": why}))}["network"]
     assert (
-        found.message == f"not here: containers and virtual machines have networks of their own ({why})"
+        found.message == f"not here: containers, virtual machines and sandboxes have networks of their own ({why})"
         and found.hint is None
     )
 

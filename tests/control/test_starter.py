@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,12 @@ from fourfold.control.registry import Registry
 from fourfold.control.settings import Settings
 from fourfold.control.starter import Starter
 from fourfold.errors import NotFoundError, WorldError
+from fourfold.functions.model import CONFIG, Config
 from fourfold.launch.model import Powers, User
-from fourfold.paths import Paths
+from fourfold.paths import LONGEST_SOCKET, Paths
 from fourfold.spec.model import Service
 from fourfold.store import layout
-from fourfold.store.artifacts import Artifact, Artifacts, Image
+from fourfold.store.artifacts import Artifact, Artifacts, Function, Image
 from fourfold.store.disks import Disks
 from fourfold.store.images import Images
 from fourfold.supervise.bridge import BridgeNetwork
@@ -209,3 +211,39 @@ def test_what_is_lost_or_was_never_built_is_said(built: Starter) -> None:
     built._registry.store.database.execute("DELETE FROM builds")
     with pytest.raises(NotFoundError, match="release 1 was not built for pattern process"):
         built.launch(instance("shop.web-1-a"), service, None)
+
+
+def test_an_invoker_has_a_port_of_this_host_and_addresses_for_its_sandboxes(placing: Starter) -> None:
+    placing._bridge = BridgeNetwork.parse("fourfold0 10.177.0.1/24")
+    handler = Service.model_validate(SPEC | {"port": {"fixed": 9000}, "function": {"concurrency": 20}})
+    row = placing.placed(instance("a", pattern="function", address="10.177.0.2"), handler)
+    assert (row.address, row.block) == (None, "10.177.0.128/27") and row.port in range(20_000, 30_000)
+    assert placing.urls(row)["WEB_URL"] == "http://10.177.0.1:19000"
+    with placing._registry.transaction():
+        placing._registry.put_instance(row)
+    other = placing.placed(instance("b", pattern="function"), spec(None))
+    assert (other.port, other.block) == (None, "10.177.0.160/28")
+    beside = placing.placed(instance("c", pattern="function", role="run"), handler)
+    assert (beside.port, beside.block) == (None, None)
+    greedy = Service.model_validate(SPEC | {"function": {"concurrency": 1000}})
+    with pytest.raises(WorldError, match="cannot find 1024 free addresses for the sandboxes of web"):
+        placing.placed(instance("d", pattern="function"), greedy)
+
+
+def test_a_function_is_started_as_its_invoker(built: Starter, paths: Paths) -> None:
+    tree, digest = paths.work / "tree", "d" * 64
+    (tree / "layer").mkdir(parents=True)
+    function = Function("python", ("/usr/bin/python3",), "app.handler", {"PATH": "/var/task/bin"}, ("layer",))
+    built._artifacts.publish(Artifact(digest, tree, argv=(), function=function))
+    with built._registry.transaction():
+        built._registry.put_build(build(pattern="function", artifact=digest, argv=()))
+    built._supervisor.powers = replace(built._supervisor.powers, functions=True)
+    row = instance("shop.web-1-f", pattern="function", block="10.177.0.4/30", port=20000)
+    got = built.launch(row, built._registry.spec("shop.web", 1), None)
+    told = Config.from_json(str(got.env[CONFIG]))
+    assert got.argv == (sys.executable, "-I", "-m", "fourfold.functions") and told.network.block == "10.177.0.4/30"
+    assert told.tree == str(built._artifacts.tree(digest)) and told.layers == (f"{told.tree}/layer",)
+    assert len(told.socket) <= LONGEST_SOCKET and told.usage == str(paths.usage / "shop.web")
+    assert built.stop_signal(row) == "TERM" and str(got.env["fn.PATH"]).startswith("/var/task/bin:")
+    beside = built.launch(instance("r", pattern="function", role="run"), built._registry.spec("shop.web", 1), ("ls",))
+    assert beside.argv == ("ls",) and beside.private and str(beside.env["PATH"]).startswith("/app/bin:")

@@ -15,6 +15,7 @@ class Pattern(StrEnum):
     process = "process"
     container = "container"
     vm = "vm"
+    function = "function"
 
 
 As = Annotated[Pattern | None, typer.Option("--as", help="The pattern to run under, until `up --reset`.")]

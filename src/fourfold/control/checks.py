@@ -40,6 +40,7 @@ def check_powers(name: str, spec: Service, pattern: str, powers: Powers) -> None
 _OWN_NETWORK = {
     "container": "set `network: host` in its `container` block",
     "vm": "run it as a process: `pattern: process`",
+    "function": "run it as a process: `pattern: process`",
 }
 
 

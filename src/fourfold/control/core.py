@@ -329,6 +329,11 @@ class Control:
                 f"cannot exec in {instance or service}: no instance of it runs", f"see: fourfold explain {service}"
             )
         row = sorted(rows, key=lambda each: each.state != "ready")[0]
+        if row.pattern == "function":
+            raise UserError(
+                f"cannot exec in {row.id}: a sandbox is there for one event at a time, and frozen in between",
+                f"`fourfold invoke {service}` gives it an event, `fourfold run {service} -- CMD` runs beside it",
+            )
         launch = parts.starter.launch(row, parts.registry.spec(f"{app}.{service}", row.release), tuple(argv))
         names = {use.name for use in parts.registry.spec(f"{app}.{service}", row.release).secrets}
         return await parts.supervisor.enter(launch, parts.store.secrets.resolve(app, names), tty)

@@ -7,6 +7,7 @@ from typing import Any
 
 from fourfold.control.claims import successors
 from fourfold.control.registry import Live, Registry, key_of
+from fourfold.launch.function import ending
 from fourfold.launch.patterns import is_machine
 from fourfold.plan import model as m
 from fourfold.spec.model import Service
@@ -102,13 +103,15 @@ def internal_port(row: ServiceRow, deployment: Deployment | None) -> int | None:
 
 
 def on_bridge(pattern: str, spec: Service) -> bool:
-    """Whether an instance has an address of its own, and so all ports."""
-    return is_machine(pattern, spec) or (pattern == "container" and spec.container.network == "bridge")
+    """Whether an instance has an address of its own, and so all ports; or gives its sandboxes some."""
+    if pattern == "container":
+        return is_machine(pattern, spec) or spec.container.network == "bridge"
+    return pattern in ("vm", "function")
 
 
 def needs_bridge(registry: Registry) -> bool:
     """Some instance is on it, or is to be."""
-    if any(row.address is not None and row.state != "exited" for row in registry.instances.values()):
+    if any((row.address or row.block) is not None and row.state != "exited" for row in registry.instances.values()):
         return True
     wanted = (row for row in registry.services.values() if not (row.stopped or row.removed))
     return any(on_bridge(pattern_of(row), registry.spec(key_of(row), row.release)) for row in wanted)
@@ -148,7 +151,7 @@ def goal(row: ServiceRow, spec: Service, deployment: Deployment | None, port_is_
         depends_on=tuple(f"{row.app}.{name}" for name in row.depends_on),
         grace=spec.health.grace if spec.health else 30.0,
         rollout=rollout(spec, port_is_held),
-        ending=m.Ending(spec.stop.drain if _gets_requests(spec, deployment) else None, spec.stop.grace),
+        ending=m.Ending(spec.stop.drain if _gets_requests(spec, deployment) else None, _grace(row, spec, deployment)),
         restarting=m.Restarting(spec.restart.policy, spec.restart.backoff.min, spec.restart.backoff.max),
         deploying=_deploying(deployment),
         settled_at=(deployment.finished_at or 0.0) if deployment is not None else 0.0,
@@ -160,6 +163,14 @@ def goal(row: ServiceRow, spec: Service, deployment: Deployment | None, port_is_
 def _gets_requests(spec: Service, deployment: Deployment | None) -> bool:
     """A release that has no port any more follows one that may still be answering."""
     return spec.port is not None or bool(deployment and deployment.previous.get("internal_port"))
+
+
+def _grace(row: ServiceRow, spec: Service, deployment: Deployment | None) -> float:
+    """Seconds from the signal to the kill. An invoker answers what it has taken, also one that leaves for another
+    pattern."""
+    before = deployment.previous if deployment is not None else {}
+    patterns = (pattern_of(row), before.get("overrides", {}).get("pattern", before.get("pattern")))
+    return ending(spec) if "function" in patterns else spec.stop.grace
 
 
 def rollout(spec: Service, port_is_held: bool) -> m.Rollout:

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 
 import psutil
 
@@ -19,6 +20,7 @@ from fourfold.control.diagnose import Diagnose
 from fourfold.control.down import Down
 from fourfold.control.executor import Executor
 from fourfold.control.faults import Faults
+from fourfold.control.functions import clear_sockets, socket_of
 from fourfold.control.goals import GATEWAY, SYSTEM, pattern_of, restored
 from fourfold.control.lifecycle import Lifecycle
 from fourfold.control.logs import Logs
@@ -107,6 +109,7 @@ class Parts:
             self._health_command,
             Diagnose(self._main_pid, self._listens),
             self.supervisor.has_started,
+            partial(socket_of, paths),
         )
         self.lifecycle.watcher = self.prober
         self.templates = Templates(paths)
@@ -237,6 +240,7 @@ async def open_parts(paths: Paths, settings: Settings, clock: Clock) -> Parts:
     if not {row.id for row in parts.registry.of_service(GATEWAY)} & parts.supervisor.running().keys():
         parts.deployer.leave_taken_ports()
     await parts.lifecycle.adopt(process.boot_id())
+    clear_sockets(paths, parts.registry.instances)
     parts.operations.resume(parts.down.unfinished())
     return parts
 

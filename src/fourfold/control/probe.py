@@ -46,6 +46,23 @@ async def http(host: str, port: int, path: str, timeout: float) -> str | None:
         return _refusal(error, host, port)
 
 
+async def unix(path: str, target: str, timeout: float) -> str | None:
+    """As `http`, of a program that listens on a Unix socket."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(timeout):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+                sock.setblocking(False)
+                await loop.sock_connect(sock, path)
+                await loop.sock_sendall(sock, _request(target, "localhost", 0))
+                return _judge(await _first_line(loop, sock), target)
+    except TimeoutError:
+        return f"GET {target} on {path} gave no answer within {timeout:g} s"
+    except OSError as error:
+        gone = isinstance(error, ConnectionRefusedError | FileNotFoundError)
+        return f"nothing listens on {path}" if gone else f"{path}: {error.strerror or error}"
+
+
 async def speaks(host: str, port: int, timeout: float, http: bool) -> str | None:
     """For a service that does not say how to ask it: whether a program is behind the port, not only a listening socket.
 

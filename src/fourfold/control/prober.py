@@ -7,11 +7,12 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 from fourfold.control.diagnose import Diagnose
 from fourfold.control.goals import SYSTEM, goal_of
-from fourfold.control.probe import Ask, asker, speaks
+from fourfold.control.probe import Ask, asker, speaks, tcp, unix
 from fourfold.control.registry import Registry, key_of
 from fourfold.spec.model import Probe, Service
 from fourfold.store.model import InstanceRow
@@ -52,14 +53,17 @@ class Prober:
         run_command: RunCommand,
         diagnose: Diagnose,
         has_started: Callable[[str], bool] = lambda name: True,
+        socket_of: Callable[[str], Path] = Path,
     ) -> None:
-        """`has_started`: whether the program of an instance runs already; a virtual machine has to boot first."""
+        """`has_started`: whether the program of an instance runs already; a virtual machine has to boot first.
+        `socket_of`: where the invoker of an instance takes events."""
         self._registry = registry
         self._listener = listener
         self._gateway_ready = gateway_ready
         self._run_command = run_command
         self._diagnose = diagnose
         self._has_started = has_started
+        self._socket_of = socket_of
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}
 
     def watch(self, row: InstanceRow) -> None:
@@ -68,6 +72,10 @@ class Prober:
             self._tasks[row.id] = [
                 asyncio.create_task(self._readiness(row, self._ask_gateway, DEFAULT, self._ask_gateway))
             ]
+            return
+        if row.pattern == "function":
+            connects = self._invoker(row)
+            self._tasks[row.id] = [asyncio.create_task(self._readiness(row, connects, DEFAULT, connects))]
             return
         service = self._registry.spec(key_of(row), row.release)
         health = service.health
@@ -107,6 +115,12 @@ class Prober:
         for task in tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+    def _invoker(self, row: InstanceRow) -> Ask:
+        """It listens once its first sandbox has come up. A request on its port would be an event."""
+        if row.port is not None:
+            return partial(tcp, row.reached_at, row.port, 1.0)
+        return partial(unix, str(self._socket_of(row.id)), "/state", 1.0)
 
     async def _ask_gateway(self) -> str | None:
         return None if await self._gateway_ready() else "HAProxy does not answer yet"
@@ -155,7 +169,7 @@ class Prober:
             if now() >= look_at and not self._has_started(row.id):
                 elsewhere = f"; {NOT_STARTED}"
                 look_at = now() + UNFOUND_SECONDS
-            elif row.port is not None and now() >= look_at:
+            elif row.port is not None and row.pattern != "function" and now() >= look_at:
                 elsewhere = await self._diagnose.elsewhere(row.id, row.reached_at, row.port)
                 look_at = now() + (DIAGNOSE_SECONDS if elsewhere else UNFOUND_SECONDS)
             self._listener.probe_failed(row.id, error + elsewhere)

@@ -9,19 +9,21 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from fourfold.control.addresses import last_given, next_free
+from fourfold.control.addresses import block_size, last_block, last_given, next_block, next_free
 from fourfold.control.containers import image_facts
+from fourfold.control.functions import function_facts
 from fourfold.control.goals import SYSTEM, on_bridge
 from fourfold.control.registry import Registry, key_of
 from fourfold.control.settings import Settings
 from fourfold.errors import NotFoundError, WorldError
-from fourfold.launch.common import BootFacts, Facts, ImageFacts, url_variable
+from fourfold.functions.model import TASK
+from fourfold.launch.common import APP, BootFacts, Facts, FunctionFacts, ImageFacts, url_variable
 from fourfold.launch.container import runs_as, stop_signal
 from fourfold.launch.model import Launch, User
 from fourfold.launch.patterns import launch
 from fourfold.paths import Paths
 from fourfold.spec.model import FixedPort, Service
-from fourfold.store.artifacts import Artifacts, Boot, Image
+from fourfold.store.artifacts import Artifact, Artifacts, Boot, Image
 from fourfold.store.disks import Disks
 from fourfold.store.images import Images
 from fourfold.store.model import InstanceRow, ServiceRow
@@ -52,6 +54,7 @@ class Starter:
         self._gateway_launch = gateway_launch
         self._bridge = bridge
         self._last_address: str | None = None
+        self._last_block: str | None = None
         self._lent: dict[str, str] = {}
         """One-off -> its address, which is in no row."""
         self._next_port = settings.ports[0] + os.getpid() * 97 % (settings.ports[1] - settings.ports[0] + 1)
@@ -83,6 +86,7 @@ class Starter:
         image = self._image(row, artifact.image, confined=boot is None) if artifact.image is not None else None
         if image is None and not self._supervisor.powers.private:
             artifact = artifact.located(artifact.tree)
+        invokes = self._function(row, artifact) if argv is None else None
         home = self._registry.services[key]
         user = self.user(home)
         owner = user if image is None else runs_as(service, user, image).user
@@ -93,7 +97,7 @@ class Starter:
             release=row.release,
             tree=str(artifact.tree) if image is None or (boot is None and any(artifact.tree.iterdir())) else "",
             argv=artifact.argv,
-            artifact_env=artifact.env,
+            artifact_env=artifact.env if artifact.function is None else _environment(artifact, invokes is not None),
             powers=self._supervisor.powers,
             user=user,
             port=row.port,
@@ -102,17 +106,27 @@ class Starter:
             scratch=str(self._scratch(row)),
             image=image,
             boot=boot,
+            function=invokes,
         )
         return replace(launch(row.pattern, service, facts), log_bytes=self._settings.log_bytes)
 
     def stop_signal(self, row: InstanceRow) -> str:
         """As its Launch has it, without making that anew: what it was made of may be gone."""
+        if row.pattern == "function":
+            return "TERM"  # an invoker is no program of the service's
         key = key_of(row)
         build, image = self._registry.build(key, row.release, row.pattern), None
         if build is not None:
             with suppress(NotFoundError):
                 image = self._artifacts.get(build.artifact).image
         return stop_signal(self._registry.spec(key, row.release), image.stop_signal if image else None)
+
+    def _function(self, row: InstanceRow, artifact: Artifact) -> FunctionFacts | None:
+        """None for what runs beside an invoker."""
+        if artifact.function is None or row.block is None:
+            return None
+        key = key_of(row)
+        return function_facts(self._paths, self._bridge, artifact.function, artifact.tree, row.id, row.block, key)
 
     def _boot(self, row: InstanceRow, boot: Boot) -> BootFacts:
         disks = (boot.kernel, boot.initrd, *boot.disks)
@@ -141,7 +155,7 @@ class Starter:
     def urls(self, row: InstanceRow) -> dict[str, str]:
         """`<NAME>_URL` of everything that an instance may call, as it reaches it: loopback, or the bridge."""
         stored = self._registry.apps.get(row.app)
-        host = "127.0.0.1" if row.address is None else self._bridge.gateway
+        host = "127.0.0.1" if row.address is None and row.block is None else self._bridge.gateway
         externals = stored.externals if stored is not None else {}
         found = {url_variable(name): str(external["url"]) for name, external in externals.items()}
         for service in self._registry.of_app(row.app):
@@ -152,8 +166,14 @@ class Starter:
     # -- what the host gives --------------------------------------------------------------------------------------
 
     def placed(self, row: InstanceRow, service: Service) -> InstanceRow:
-        """Where it will be reached: an address of its own with its very port, or a free port of this host's."""
+        """Where it will be reached: an address of its own with its very port, or a free port of this host's.
+
+        An invoker has one of those too, and addresses for its sandboxes; what runs beside it is as a process.
+        """
         serves = row.role == "serve"
+        if row.pattern == "function":
+            port = self._free_port() if serves and service.port is not None else None
+            return replace(row, address=None, port=port, block=self._next_block(row, service) if serves else None)
         if on_bridge(row.pattern, service):
             port = service.port.fixed if isinstance(service.port, FixedPort) else service.port
             return replace(row, address=self.next_address(), port=port if serves else None)
@@ -178,7 +198,8 @@ class Starter:
             there = self._supervisor.attached()
             self._lent = {name: address for name, address in self._lent.items() if name in there}
         used = {row.address for row in rows if row.address is not None} | {*self._lent.values()}
-        address = next_free(self._bridge.address, used, self._last_address or last_given(rows))
+        blocks = {row.block for row in rows if row.block is not None}
+        address = next_free(self._bridge.address, used, self._last_address or last_given(rows), blocks)
         if address is None:
             raise WorldError(
                 f"cannot find a free address: all of {self._bridge.address.network} are in use",
@@ -187,9 +208,26 @@ class Starter:
         self._last_address = address
         return address
 
+    def _next_block(self, row: InstanceRow, service: Service) -> str:
+        """Of addresses for an invoker's sandboxes."""
+        rows = [each for each in self._registry.instances.values() if each.id != row.id]
+        used = {each.address for each in rows if each.address is not None} | {*self._lent.values()}
+        blocks = {each.block for each in rows if each.block is not None}
+        size = block_size(service.function.concurrency, service.function.provisioned)
+        block = next_block(self._bridge.address, size, used, blocks, self._last_block or last_block(rows))
+        if block is None:
+            raise WorldError(
+                f"cannot find {size} free addresses for the sandboxes of {row.service}: the upper half of "
+                f"{self._bridge.address.network} has no such block left",
+                "give `bridge` in fourfold.toml a larger network, or lower function.concurrency",
+            )
+        self._last_block = block
+        return block
+
     def _port(self, service: Service) -> int:
-        if isinstance(service.port, FixedPort):
-            return service.port.fixed
+        return service.port.fixed if isinstance(service.port, FixedPort) else self._free_port()
+
+    def _free_port(self) -> int:
         low, high = self._settings.ports
         used = {row.port for row in self._registry.instances.values() if row.address is None}
         for _ in range(high - low + 1):
@@ -227,6 +265,13 @@ class Starter:
 
 def _argv(command: str | list[str]) -> tuple[str, ...]:
     return ("/bin/sh", "-c", command) if isinstance(command, str) else tuple(command)
+
+
+def _environment(artifact: Artifact, in_sandbox: bool) -> dict[str, str]:
+    """Of a function: as its sandboxes see its files, or as a program beside it does, which has them at /app alone."""
+    own = artifact.function.env if artifact.function is not None else {}
+    found = {**artifact.env, **own}
+    return found if in_sandbox else {name: value.replace(TASK, APP) for name, value in found.items()}
 
 
 def port_is_free(port: int) -> bool:

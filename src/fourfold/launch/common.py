@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from fourfold.functions.model import Kind, SandboxNetwork
 from fourfold.launch.model import Bridge, File, Limits, Listen, Mount, Powers, SecretRef, User
 from fourfold.launch.names import HostNames
 from fourfold.spec.model import Service
@@ -52,6 +53,25 @@ class BootFacts:
 
 
 @dataclass(frozen=True)
+class FunctionFacts:
+    """What an invoker needs of this host, and what its sandboxes run."""
+
+    interpreter: str
+    """Python that has Fourfold: the daemon's own. It runs the invoker."""
+    kind: Kind
+    argv: tuple[str, ...]
+    handler: str
+    layers: tuple[str, ...]
+    """Folders on this host."""
+    memory: int
+    """Bytes of a sandbox where the service does not say."""
+    socket: str
+    usage: str
+    network: SandboxNetwork
+    hidden: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Facts:
     """What a launcher must know besides the service itself."""
 
@@ -77,6 +97,8 @@ class Facts:
     """Of patterns container and vm."""
     boot: BootFacts | None = None
     """Of virtual machines, be they containers."""
+    function: FunctionFacts | None = None
+    """Of pattern function; None: a program beside it, which runs as one of a process does."""
 
 
 def limits(service: Service) -> Limits:

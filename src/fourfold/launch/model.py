@@ -171,6 +171,8 @@ class Launch:
     """Set for a container."""
     machine: Machine | None = None
     """Set for a virtual machine."""
+    needs_bridge: bool = False
+    """It puts others on the bridge itself, which must be there before it starts."""
     listen: Listen | None = None
     stop: Stop = Stop()
     host: str | None = None
@@ -205,6 +207,8 @@ class Powers:
     """KVM only where a guest has really started."""
     shares: bool = False
     """Virtual machines with volumes."""
+    functions: bool = False
+    """Functions, whose sandboxes need users, mounts, networks and control groups."""
     ticks: int = 0
     """How fast this host's time stamp counter counts, in kHz: guests under TCG read it as it is. 0: unknown."""
     missing: Mapping[str, str] = field(default_factory=dict)

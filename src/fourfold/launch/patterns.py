@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fourfold.errors import UserError
-from fourfold.launch import common, container, process, vm
+from fourfold.launch import common, container, function, process, vm
 from fourfold.launch.common import Facts, limits
 from fourfold.launch.model import Launch, Powers
 from fourfold.spec.model import Service
@@ -15,6 +15,8 @@ def launch(pattern: str, service: Service, facts: Facts) -> Launch:
     """The Launch of one instance. Raises UserError if this host cannot give what the service must have."""
     if is_machine(pattern, service):
         return vm.launch(service, facts, container=pattern == "container")
+    if pattern == "function" and facts.function is not None:
+        return function.launch(service, facts)
     return container.launch(service, facts) if pattern == "container" else process.launch(service, facts)
 
 
@@ -33,12 +35,16 @@ def unenforced(pattern: str, service: Service, powers: Powers) -> dict[str, str]
 
 def program_memory(pattern: str, service: Service) -> int | None:
     """Bytes that its program may take; None: as much as there is."""
+    if pattern == "function":
+        return function.sandbox_memory(service)
     usual = vm.USUAL_MEMORY if is_machine(pattern, service) else None
     return service.resources.memory or usual
 
 
 def memory_limit(pattern: str, service: Service) -> int | None:
     """Bytes that all processes of an instance may take of this host; None: it is not limited."""
+    if pattern == "function":
+        return None  # each sandbox is
     if not is_machine(pattern, service):
         return service.resources.memory
     whole = vm.is_whole_system(service, container=pattern == "container")
@@ -56,6 +62,8 @@ def refuse_impossible(service: Service, pattern: str, powers: Powers) -> None:
         vm.refuse_impossible(service, powers)
     elif pattern == "container":
         container.refuse_impossible(service, powers)
+    elif pattern == "function":
+        function.refuse_impossible(service, powers)
     else:
         if service.image is not None:
             raise UserError(

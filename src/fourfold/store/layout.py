@@ -43,6 +43,8 @@ def create(paths: Paths, root: bool) -> None:
         paths.work: shared,
         paths.run: shared,
         paths.gateway: shared,
+        paths.functions: OURS,
+        paths.usage: OURS,
     }
     try:
         for folder, mode in modes.items():

@@ -124,6 +124,8 @@ class InstanceRow:
     """Where it listens, at its `address`."""
     address: str | None = None
     """Its own on the bridge; None: it shares the host's loopback."""
+    block: str | None = None
+    """Of pattern function: the addresses on the bridge that its sandboxes have, such as `10.177.128.16/28`."""
     pid: int | None = None
     start_time: int | None = None
     boot_id: str | None = None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -15,6 +17,8 @@ from fourfold.supervise import cgroupfind, containers, network
 from fourfold.supervise.cgroups import Groups
 from fourfold.supervise.containers import RUNTIMES
 from fourfold.supervise.program import SPAWNER_ARGV
+
+MOST_NAMESPACES = Path("/proc/sys/user/max_user_namespaces")
 
 
 def probe(state: Path) -> Powers:
@@ -35,6 +39,8 @@ def probe(state: Path) -> Powers:
         if reason := tried.get(power):
             missing[power] = f"{_MEANING[power]}: {reason}"
     missing |= groups.missing
+    if (reason := _functions(missing, nested, bool(groups.hierarchies))) is not None:
+        missing["functions"] = reason
     return Powers(
         users="users" not in missing,
         private="private" not in missing,
@@ -44,8 +50,23 @@ def probe(state: Path) -> Powers:
         pids="pids" not in missing,
         io="io" not in missing,
         user_namespace=nested,
+        functions="functions" not in missing,
         missing=missing,
     )
+
+
+def _functions(missing: Mapping[str, str], nested: bool, groups: bool) -> str | None:
+    """Why there can be no sandboxes, as far as the other powers tell; None: nothing is known against them."""
+    if os.geteuid() != 0 or nested:
+        return "only root can make sandboxes"
+    if needed := next((name for name in ("users", "private", "network") if name in missing), None):
+        return missing[needed]
+    if not groups:
+        return "control groups keep sandboxes apart, and none can be made here"
+    with suppress(OSError, ValueError):
+        if int(MOST_NAMESPACES.read_text()) < 1:
+            return f"user namespaces are switched off ({MOST_NAMESPACES} is 0)"
+    return None
 
 
 def with_containers(powers: Powers) -> Powers:

@@ -233,7 +233,7 @@ class Supervisor(Connection):
         hidden = (self._paths.state, self._paths.run)
         arguments: dict[str, Any] = {"run": run, "hidden": hidden, "log": log, "held": bool(streams), "tty": tty}
         request = spawn_request(launch, secrets, self.powers, cgroups=(), **arguments)
-        if isinstance(launch.network, Bridge) and self._network is not None:
+        if (isinstance(launch.network, Bridge) or launch.needs_bridge) and self._network is not None:
             await self._network.make()
         group = group_of(launch.instance, run)
         request["cgroups"] = self._groups.create(group, launch.limits)

@@ -1,0 +1,56 @@
+"""Facts for the launcher of functions: what an invoker gets on this host, and where it is found there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+from fourfold.functions.model import SandboxNetwork
+from fourfold.launch.common import FunctionFacts
+from fourfold.paths import Paths
+from fourfold.store.artifacts import Function
+from fourfold.supervise.bridge import BridgeNetwork
+
+_NAME_LENGTH = 12
+"""Of a socket: its whole path has to fit into `paths.LONGEST_SOCKET` bytes, and instance ids are long."""
+
+
+def socket_of(paths: Paths, instance: str) -> Path:
+    """Where the invoker of an instance takes events from the daemon."""
+    return paths.functions / hashlib.sha256(instance.encode()).hexdigest()[:_NAME_LENGTH]
+
+
+def usage_folder(paths: Paths, app: str, service: str) -> Path:
+    return paths.usage / f"{app}.{service}"
+
+
+def function_facts(
+    paths: Paths, bridge: BridgeNetwork, function: Function, tree: Path, instance: str, block: str, key: str
+) -> FunctionFacts:
+    """`tree`: the artifact's folder; `key`: app and service."""
+    app, _, service = key.partition(".")
+    return FunctionFacts(
+        interpreter=sys.executable,
+        kind=function.kind,
+        argv=function.argv,
+        handler=function.handler,
+        layers=tuple(str(tree / layer) for layer in function.layers),
+        memory=function.memory,
+        socket=str(socket_of(paths, instance)),
+        usage=str(usage_folder(paths, app, service)),
+        network=SandboxNetwork(bridge.name, bridge.gateway, bridge.address.network.prefixlen, block),
+        hidden=tuple(os.path.realpath(folder) for folder in (paths.state, paths.run)),
+    )
+
+
+def clear_sockets(paths: Paths, instances: Collection[str]) -> None:
+    """Remove those of instances that are no more."""
+    kept = {socket_of(paths, name).name for name in instances}
+    with suppress(OSError):
+        for entry in list(paths.functions.iterdir()):
+            if entry.name.partition(".")[0] not in kept:
+                entry.unlink(missing_ok=True)
