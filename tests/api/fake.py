@@ -155,6 +155,12 @@ class FakeFacade:
         self.checks = [v.CheckView(name="haproxy", state="ok", message="HAProxy 2.6.12")]
         self.rows: list[v.TopRow] = []
         self.releases: list[v.ReleaseView] = []
+        self.answered = v.InvocationView(
+            request_id="1-2", status=200, payload='{"ok": true}', error=None, log=None, version="$LATEST"
+        )
+        self.costs = v.CostView(
+            app="shop", month="2026-11", price_gb_second=0.0000166667, price_request=2e-7, functions=[], total_usd=0
+        )
         self.secret_values: dict[str, str] = {}
         self.waiting_for: str | None = None
         self.image_pieces: list[bytes] = []
@@ -264,6 +270,16 @@ class FakeFacade:
     async def stop(self, app: str, services: Sequence[str], actor: str) -> v.OperationView:
         self._asked("stop", app, list(services), actor)
         return self._operation(app, "stop", services)
+
+    async def invoke(
+        self, app: str, service: str, payload: bytes, context: str, tail: bool, release: int | None
+    ) -> v.InvocationView:
+        self._asked("invoke", app, service, payload, context, tail, release)
+        return self.answered
+
+    async def cost(self, app: str, service: str | None, month: str | None) -> v.CostView:
+        self._asked("cost", app, service, month)
+        return self.costs
 
     async def cancel(self, operation: str, actor: str) -> None:
         self._asked("cancel", operation, actor)

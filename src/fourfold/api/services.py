@@ -1,11 +1,11 @@
-"""Services: scale, roll back, restart, stop, explain."""
+"""Services: scale, roll back, restart, stop, invoke, what they cost, explain."""
 
 from __future__ import annotations
 
 from fourfold.api.deps import TheFacade
 from fourfold.api.resource import resource
-from fourfold.api.shapes import RollbackBody, ScaleBody, ServicesBody
-from fourfold.control.views import ExplainView, OperationView
+from fourfold.api.shapes import InvokeBody, RollbackBody, ScaleBody, ServicesBody
+from fourfold.control.views import CostView, ExplainView, InvocationView, OperationView
 
 router = resource("services")
 
@@ -32,6 +32,18 @@ async def restart(facade: TheFacade, app: str, body: ServicesBody) -> OperationV
 async def stop(facade: TheFacade, app: str, body: ServicesBody) -> OperationView:
     """Drain and stop; the next `up`, `deploy` or `restart` starts them again."""
     return await facade.stop(app, body.services, body.actor)
+
+
+@router.post("/v1/apps/{app}/services/{service}/invoke")
+async def invoke(facade: TheFacade, app: str, service: str, body: InvokeBody) -> InvocationView:
+    """Give it one event and wait for the answer. A service that fails with it is a success here: see `error`."""
+    return await facade.invoke(app, service, body.payload.encode(), body.context, body.tail, body.release)
+
+
+@router.get("/v1/apps/{app}/cost")
+async def cost(facade: TheFacade, app: str, service: str | None = None, month: str | None = None) -> CostView:
+    """What functions took in a month, and what that costs."""
+    return await facade.cost(app, service, month)
 
 
 @router.get("/v1/apps/{app}/services/{service}/explain")

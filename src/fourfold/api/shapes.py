@@ -52,6 +52,13 @@ class RollbackBody(Acted):
     to: int | None = Field(default=None, ge=1, description="Release to go back to; null is the one before")
 
 
+class InvokeBody(Shape):
+    payload: str = Field(default="{}", max_length=6 * 1024 * 1024, description="The event, as JSON")
+    context: str = Field(default="", max_length=3583, description="The client's context, as JSON")
+    tail: bool = Field(default=False, description="Answer the end of the log too")
+    release: int | None = Field(default=None, ge=1, description="That one, where it still runs")
+
+
 class ServicesBody(Acted):
     services: list[str] = Field(default=[], description="Empty is all services of the app")
 

@@ -30,12 +30,14 @@ SECTIONS: dict[str, dict[str, str]] = {
         "logs": "Print what services wrote, the gateway's access log included.",
         "events": "Print what happened; follow what happens.",
         "history": "List releases: who, when, which commit, how it went.",
+        "cost": "Show what functions took in a month, and what that costs.",
         "top": "Show what every instance takes now.",
         "apps": "List the apps that this daemon runs.",
     },
     "Work inside": {
         "exec": "Run a program inside a running instance.",
         "run": "Run a one-off program beside a service, with its files and environment.",
+        "invoke": "Give a service one event, and print its answer.",
     },
     "Machine": {
         "daemon": "Run the daemon; install, stop or ask for it.",

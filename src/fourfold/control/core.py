@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import getpass
 import secrets as random
+import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -24,6 +26,7 @@ from fourfold.control.checks import (
     read_app,
     refuse_several,
 )
+from fourfold.control.costing import check_month, month_of
 from fourfold.control.deploy import Who
 from fourfold.control.doctor import examine
 from fourfold.control.explain import Case, explain
@@ -35,6 +38,7 @@ from fourfold.control.sharing import app_certificate, check_rollback, check_up
 from fourfold.control.top import top
 from fourfold.control.wishes import wish_of
 from fourfold.errors import NotFoundError, UserError
+from fourfold.functions.model import Answer, Invocation
 from fourfold.gateway.model import RouteStats
 from fourfold.launch.patterns import program_memory, unenforced
 from fourfold.spec.model import App
@@ -227,6 +231,22 @@ class Control:
     def _need(self, app: str, service: str) -> ServiceRow:
         self._parts.status.need_app(app)
         return self._parts.deployer.need(f"{app}.{service}")
+
+    async def invoke(
+        self, app: str, service: str, payload: bytes, context: str, tail: bool, release: int | None
+    ) -> v.InvocationView:
+        self._need(app, service)
+        invocation = Invocation(payload, str(uuid.uuid4()), client_context=context, tail=tail)
+        return invocation_view(invocation, await self._parts.invoking.invoke(app, service, invocation, release))
+
+    async def cost(self, app: str, service: str | None, month: str | None) -> v.CostView:
+        parts = self._parts
+        month = check_month(month) if month is not None else month_of(parts.clock.now())
+        if service is not None:
+            self._need(app, service)
+        elif not parts.costing.services(app):  # `down` keeps what was taken
+            parts.status.need_app(app)
+        return await asyncio.to_thread(parts.costing.view, app, service, month)
 
     async def cancel(self, operation: str, actor: str) -> None:
         await self._parts.operations.cancel(operation, actor)
@@ -421,6 +441,18 @@ def event_view(event: Event) -> v.EventView:
         message=event.message,
         actor=event.actor,
         data=event.data,
+    )
+
+
+def invocation_view(invocation: Invocation, answer: Answer) -> v.InvocationView:
+    log = base64.b64decode(answer.log).decode(errors="replace") if answer.log else None
+    return v.InvocationView(
+        request_id=invocation.request_id,
+        status=answer.status,
+        payload=answer.payload.decode(errors="replace"),
+        error=answer.error or None,
+        log=log,
+        version=answer.version,
     )
 
 

@@ -87,8 +87,8 @@ class Down:
 
     def _delete(self, app: str) -> None:
         """Volumes may be large: not on the event loop."""
-        caches = self._paths.caches.glob(f"{app}.*")
-        for folder in (self._paths.volumes / app, self._paths.logs / app, *caches):
+        others = (*self._paths.caches.glob(f"{app}.*"), *self._paths.usage.glob(f"{app}.*"))
+        for folder in (self._paths.volumes / app, self._paths.logs / app, *others):
             remove_tree(folder)
         certificate(self._paths.certificates, app).unlink(missing_ok=True)
 

@@ -41,6 +41,16 @@ class Facade(Protocol):
     async def history(self, app: str, service: str | None) -> list[v.ReleaseView]: ...
     async def explain(self, app: str, service: str) -> v.ExplainView: ...
 
+    async def invoke(
+        self, app: str, service: str, payload: bytes, context: str, tail: bool, release: int | None
+    ) -> v.InvocationView:
+        """One event, answered. `context` is the client's, as JSON; `release`: that one, where it still runs."""
+        ...
+
+    async def cost(self, app: str, service: str | None, month: str | None) -> v.CostView:
+        """Of functions, in a month such as `2026-11`; None: this one."""
+        ...
+
     async def cancel(self, operation: str, actor: str) -> None:
         """End one that waits or builds. Raises NotFoundError, or ConflictError for one that has changed something."""
         ...

@@ -15,6 +15,7 @@ from fourfold.build.make import BuildLimits
 from fourfold.clock import Clock
 from fourfold.control.building import Building
 from fourfold.control.bus import Bus
+from fourfold.control.costing import Costing
 from fourfold.control.deploy import Deployer
 from fourfold.control.diagnose import Diagnose
 from fourfold.control.down import Down
@@ -22,6 +23,7 @@ from fourfold.control.executor import Executor
 from fourfold.control.faults import Faults
 from fourfold.control.functions import clear_sockets, socket_of
 from fourfold.control.goals import GATEWAY, SYSTEM, pattern_of, restored
+from fourfold.control.invoking import Invoking
 from fourfold.control.lifecycle import Lifecycle
 from fourfold.control.logs import Logs
 from fourfold.control.operations import Operations
@@ -95,8 +97,9 @@ class Parts:
             self.gateway.launch, self.network.network,
         )  # fmt: skip
         self.traffic = GatewayTraffic(
-            self.registry, self.gateway, self.network, paths.certificates, self._wake, self._left_out
-        )
+            self.registry, self.gateway, self.network, paths.certificates, self._wake, self._left_out,
+            lambda name: self.invoking.in_flight(name),
+        )  # fmt: skip
         executor = Executor(self.registry, self.bus, clock)
         self.lifecycle = Lifecycle(
             self.registry, executor, self.starter, self.supervisor, self.bus, clock, self._wake, self.settle
@@ -112,6 +115,8 @@ class Parts:
             partial(socket_of, paths),
         )
         self.lifecycle.watcher = self.prober
+        self.invoking = Invoking(self.registry, partial(socket_of, paths), self._idle)
+        self.costing = Costing(paths, settings)
         self.templates = Templates(paths)
         self.templating = Templating(
             paths, self.templates, clock, self.supervisor.boot, self.prober.until_ready, self.starter.lend,
@@ -150,6 +155,11 @@ class Parts:
 
     def _wake(self) -> None:
         self.reconciler.wake()
+
+    def _idle(self, instance: str) -> None:
+        row = self.registry.instances.get(instance)
+        if row is not None and row.state == "draining":
+            self._wake()
 
     def _left_out(self, app: str, what: str) -> None:
         self.bus.emit("gateway.routes", what, app=app)
@@ -224,6 +234,7 @@ class Parts:
         """The daemon ends; what it started goes on."""
         self.bus.close()
         await self.operations.close()
+        await self.invoking.close()
         await self.lifecycle.close()
         await self.templating.close()
         await self.prober.close()

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from fourfold.cost.prices import FunctionPrice
 from fourfold.errors import UserError
 from fourfold.supervise.bridge import BridgeNetwork
 
@@ -50,6 +51,10 @@ class Settings(BaseModel):
     """As root, build also where bubblewrap cannot keep builds apart from the host."""
     bridge: Annotated[str, AfterValidator(_bridge)] = "fourfold0 10.177.0.1/16"
     """Of containers: its name, and its address in the network that they get theirs from."""
+    price_gb_second: float = Field(default=FunctionPrice.gb_second, ge=0, allow_inf_nan=False)
+    """US dollars that `fourfold cost` reckons with for a second of a function with 1 GiB."""
+    price_request: float = Field(default=FunctionPrice.request, ge=0, allow_inf_nan=False)
+    """And for each invocation."""
     log_bytes: int = Field(default=16 * 1024**2, ge=64 * 1024)
     """Kept of each run of an instance."""
 

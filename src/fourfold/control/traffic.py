@@ -37,7 +37,10 @@ class GatewayTraffic:
         certificates: Path,
         changed: Callable[[], None],
         tell: Callable[[str, str], None],
+        events: Callable[[str], int] = lambda name: 0,
     ) -> None:
+        """`events`: how many of them an instance has that did not come through the gateway."""
+        self._events = events
         self._registry = registry
         self._gateway = gateway
         self._network = network
@@ -73,8 +76,8 @@ class GatewayTraffic:
         """1 while it is not known: the gateway has not been told yet, or does not answer."""
         runs = any(row.state != "exited" for row in self._registry.of_service(GATEWAY))
         if self._registry.instances[name].port is None or not runs:
-            return 0
-        return self._in_flight.get(name, 1)
+            return self._events(name)
+        return self._in_flight.get(name, 1) + self._events(name)
 
     def acts_on(self, name: str) -> bool:
         """Whether the gateway does what an instance's row says. One that does not serve sends no requests anywhere."""

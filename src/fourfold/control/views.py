@@ -231,6 +231,47 @@ class RouteView(View):
     response_seconds: float
 
 
+class InvocationView(View):
+    """How one event ended."""
+
+    request_id: str
+    status: int
+    """200: it was answered, by the service or with `error`; 429: throttled; 503: it cannot run now."""
+    payload: str
+    """What the service answered, as a rule JSON; what went wrong, with `error`."""
+    error: str | None
+    """`Unhandled` or `Handled`."""
+    log: str | None
+    """The last 4 KiB of its log, when they were asked for."""
+    version: str
+
+
+class FunctionCostView(View):
+    """What a function took in a month, and what that would cost on AWS Lambda."""
+
+    service: str
+    requests: int
+    failed: int
+    """Of those: ended by an error, a timeout or a crash. They are billed too."""
+    billed_ms: int
+    gb_seconds: float
+    """Seconds billed times GiB allotted."""
+    requests_usd: float
+    duration_usd: float
+    total_usd: float
+
+
+class CostView(View):
+    app: str
+    month: str
+    """`2026-11`, by UTC."""
+    price_gb_second: float
+    """US dollars."""
+    price_request: float
+    functions: list[FunctionCostView]
+    total_usd: float
+
+
 class SecretView(View):
     name: str
     updated_at: str
