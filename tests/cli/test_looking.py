@@ -96,7 +96,8 @@ def test_status_for_programs_is_what_the_design_promises(cli: Cli, server: Servi
     service = answer["services"][0]
     promised = "name pattern target release desired ready overrides deployment routes instances"
     assert set(promised.split()) <= service.keys()
-    promised = "id release pattern state address pid host restarts started_at ready_after cpu_seconds memory_bytes exit"
+    promised = "id release pattern state address pid host restarts started_at ready_after cpu_seconds memory_bytes "
+    promised += "exit sandboxes"
     assert set(promised.split()) == service["instances"][0].keys()
 
 

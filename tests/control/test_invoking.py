@@ -38,7 +38,7 @@ class Program:
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
-        self.told.append((head[0], headers, await reader.readexactly(int(headers["content-length"]))))
+        self.told.append((head[0], headers, await reader.readexactly(int(headers.get("content-length", 0)))))
         if self.holding:
             await self.holds.wait()
         if self.answer is not None:
@@ -208,6 +208,15 @@ def test_what_cannot_be_invoked(
             await rig.invoking.invoke("shop", "other", EVENT)
 
     rigged(test)()
+
+
+@rigged
+async def test_what_an_invoker_says_of_itself(rig: Rig) -> None:
+    said = b'{"sandboxes": {"busy": 2}, "waiting": 1}'
+    program = Program(b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n" + said)
+    await rig.invoker("a", program)
+    assert await rig.invoking.state("a") == {"sandboxes": {"busy": 2}, "waiting": 1}
+    assert await rig.invoking.state("gone") is None
 
 
 @rigged

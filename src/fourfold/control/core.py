@@ -87,7 +87,15 @@ class Control:
         return self._parts.status.apps()
 
     async def status(self, app: str) -> v.StatusView:
-        return self._parts.status.app(app)
+        view = self._parts.status.app(app)
+        invokers = [each for service in view.services for each in service.instances if each.pattern == "function"]
+        if invokers:
+            await asyncio.gather(*(self._look_into(each) for each in invokers if each.state in ("ready", "draining")))
+        return view
+
+    async def _look_into(self, instance: v.InstanceView) -> None:
+        if (state := await self._parts.invoking.state(instance.id)) is not None:
+            instance.sandboxes = v.SandboxesView(states=state["sandboxes"], waiting=state["waiting"])
 
     async def plan(self, request: v.UpRequest) -> v.PlanView:
         app, _, changes = await self._consider(request)

@@ -73,6 +73,10 @@ class Costing:
             raise WorldError(f"cannot read the usage of {service}: {error.strerror} ({error.filename})") from error
         return sums
 
+    def journals(self) -> list[str]:
+        """Names of all."""
+        return [path.name for path in self._paths.usage.glob(f"*/*{SUFFIX}")]
+
     def fold(self, is_over: Callable[[str], bool]) -> int:
         """Sum up the journals of which `is_over(file name)` says that nobody writes to them; -> bytes freed."""
         freed = 0
@@ -117,7 +121,13 @@ def is_over(running: Iterable[str], names: Collection[str]) -> Callable[[str], b
     for name in names:
         of, number = _parts(name)
         newest[of] = max(newest.get(of, 0), number)
-    return lambda name: not name.startswith(alive) or _parts(name)[1] < newest.get(_parts(name)[0], 0)
+    known = set(names)  # one that was begun since is somebody's
+
+    def over(name: str) -> bool:
+        of, number = _parts(name)
+        return name in known and (not name.startswith(alive) or number < newest[of])
+
+    return over
 
 
 def _parts(name: str) -> tuple[str, int]:

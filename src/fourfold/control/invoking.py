@@ -11,8 +11,9 @@ import base64
 import json
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fourfold.control.registry import Registry, key_of
 from fourfold.errors import NotFoundError, UserError, WorldError
@@ -30,6 +31,8 @@ EVENTS_PATH = "/events"
 READY_SECONDS = 10.0
 """That an event waits for an instance of a service that is just being started."""
 LOOK_SECONDS = 0.02
+STATE_SECONDS = 1.0
+"""That an invoker may take to say how it is; one that does not is shown without."""
 SLACK_SECONDS = 5.0
 """Beyond the timeout of an event: its answer has to be sent too."""
 
@@ -71,6 +74,13 @@ class Invoking:
                 if not self._in_flight[row.id]:
                     del self._in_flight[row.id]
                     self._idle(row.id)
+
+    async def state(self, instance: str) -> dict[str, Any] | None:
+        """What its invoker says of itself (`functions.invoker.Invoker.state`); None when it does not."""
+        with suppress(FunctionGone, TimeoutError):
+            async with asyncio.timeout(STATE_SECONDS):
+                return await self._invokers.state(str(self._socket_of(instance)))
+        return None
 
     def in_flight(self, instance: str) -> int:
         """Events that it has from here and not answered yet."""

@@ -129,7 +129,7 @@ class Parts:
         self.down = Down(paths, self.registry, self.deployer, self.bus, self._wake)
         self.sweeper = Sweeper(
             paths, self.registry, self.artifacts, self.sources, self.blobs, self.operations, clock,
-            lambda: self.building.in_use,
+            lambda: self.building.in_use, self.costing,
         )  # fmt: skip
         self.status = Status(
             self.registry, lambda: self.supervisor.powers, self.supervisor.usage, lambda: self.traffic.left_out

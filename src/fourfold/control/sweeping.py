@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fourfold.clock import Clock
+from fourfold.control.costing import Costing, is_over
 from fourfold.control.goals import pattern_of
 from fourfold.control.operations import Operations
 from fourfold.control.registry import Registry
@@ -47,8 +48,10 @@ class Sweeper:
         operations: Operations,
         clock: Clock,
         in_use: Callable[[], Iterable[str]],
+        costing: Costing,
         quiet: float = QUIET_SECONDS,
     ) -> None:
+        self._costing = costing
         self._registry = registry
         self._artifacts = artifacts
         self._sources = sources
@@ -103,10 +106,12 @@ class Sweeper:
             )
             disks = await asyncio.to_thread(sweep_disks, self._disks, self._artifacts, self._clock.now())
             templates = await asyncio.to_thread(sweep_templates, self._templates, self._current(), self._clock.now())
+            over = is_over(self._registry.instances, self._costing.journals())
+            folded = await asyncio.to_thread(self._costing.fold, over)
         swept = (files, images, disks, templates)
         return GcView(
             removed=rows | {kind: count for each in swept for kind, count in each.removed.items()},
-            freed_bytes=sum(each.freed_bytes for each in swept),
+            freed_bytes=sum(each.freed_bytes for each in swept) + folded,
         )
 
     def _current(self) -> set[str]:

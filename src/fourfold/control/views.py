@@ -19,6 +19,15 @@ class ExitView(View):
     reason: str
 
 
+class SandboxesView(View):
+    """What an invoker does."""
+
+    states: dict[str, int]
+    """State -> sandboxes in it: `starting`, `busy`, `idle`, `frozen`, …"""
+    waiting: int
+    """Events that have no sandbox yet."""
+
+
 class InstanceView(View):
     id: str
     release: int
@@ -35,6 +44,8 @@ class InstanceView(View):
     cpu_seconds: float | None
     memory_bytes: int | None
     exit: ExitView | None
+    sandboxes: SandboxesView | None = None
+    """Of pattern function, when it answers."""
 
 
 class DeploymentView(View):

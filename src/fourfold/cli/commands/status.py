@@ -10,7 +10,7 @@ import typer
 from fourfold.cli import formats, output
 from fourfold.cli.session import Session
 from fourfold.cli.watch import watch
-from fourfold.control.views import InstanceView, ServiceView, StatusView
+from fourfold.control.views import InstanceView, SandboxesView, ServiceView, StatusView
 
 COLOURS = {"ready": "green", "stopped": "dim", "failed": "red", "crash-loop": "red", "degraded": "yellow"}
 
@@ -104,7 +104,7 @@ def _instance(instance: InstanceView) -> tuple[str, ...]:
     return (
         instance.id.partition(".")[2],
         instance.pattern,
-        instance.state,
+        instance.state + _sandboxes(instance.sandboxes),
         instance.address or "-",
         str(instance.pid or "-"),
         formats.ago(instance.started_at, formats.utc_now()) if instance.started_at else "-",
@@ -112,6 +112,14 @@ def _instance(instance: InstanceView) -> tuple[str, ...]:
         str(instance.restarts),
         instance.exit.reason if instance.exit else "-",
     )
+
+
+def _sandboxes(view: SandboxesView | None) -> str:
+    """` (2 busy, 1 frozen; 3 events waiting)`."""
+    if view is None:
+        return ""
+    waiting = f"; {formats.count(view.waiting, 'event')} waiting" if view.waiting else ""
+    return f" ({', '.join(f'{count} {state}' for state, count in view.states.items()) or 'no sandbox'}{waiting})"
 
 
 def _sum(values: Iterable[float | None]) -> float | None:
