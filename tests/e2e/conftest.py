@@ -13,32 +13,42 @@ import pytest
 from tests.e2e.home import PARTS, Home, web_file
 from tests.support.netns import INSIDE
 
-PATTERNS = ("process", "container", "vm")
+PATTERNS = ("process", "container", "vm", "function")
+WITH_IMAGES = ("container", "vm")
 CONFORMANCE = ("test_zero_loss", "test_faults", "test_failed_deploys", "test_neighbours", "test_health", "test_secrets")
 
 
-IN_EVERY_RUN = {
-    "test_zero_loss": ("test_rolling_deploy_and_rollback", "test_the_daemon_is_killed_and_started_again"),
-    "test_faults": ("test_the_spawner_is_killed", "test_both_daemon_and_spawner_are_killed"),
-    "test_failed_deploys": (
-        "test_the_old_version_serves_on[vm-crashes]",
-        "test_the_old_version_serves_on[vm-listens elsewhere]",
-        "test_the_old_version_serves_on[vm-takes too much memory]",
-    ),
-    "test_neighbours": ("test_a_memory_hog_is_killed_alone_and_named",),
-    "test_health": ("test_a_health_command_is_run_inside",),
-    "test_moving": ("test_there_and_back",),
-    "test_secrets": ("test_only_the_instance_has_it",),
+IN_EVERY_RUN: dict[str, dict[str, tuple[str, ...]]] = {
+    "vm": {
+        "test_zero_loss": ("test_rolling_deploy_and_rollback", "test_the_daemon_is_killed_and_started_again"),
+        "test_faults": ("test_the_spawner_is_killed", "test_both_daemon_and_spawner_are_killed"),
+        "test_failed_deploys": (
+            "test_the_old_version_serves_on[vm-crashes]",
+            "test_the_old_version_serves_on[vm-listens elsewhere]",
+            "test_the_old_version_serves_on[vm-takes too much memory]",
+        ),
+        "test_neighbours": ("test_a_memory_hog_is_killed_alone_and_named",),
+        "test_health": ("test_a_health_command_is_run_inside",),
+        "test_moving": ("test_there_and_back",),
+        "test_secrets": ("test_only_the_instance_has_it",),
+    },
+    "function": {
+        "test_zero_loss": ("test_rolling_deploy_and_rollback", "test_the_daemon_is_killed_and_started_again"),
+        "test_faults": ("test_one_of_two_instances_is_killed", "test_both_daemon_and_spawner_are_killed"),
+        "test_failed_deploys": ("test_the_old_version_serves_on[function-crashes]",),
+        "test_moving": ("test_there_and_back",),
+    },
 }
-"""Of the conformance suite, under pattern vm: without KVM a machine boots in seconds, so the others wait for
-`bin/test --all`."""
+"""Of the conformance suite, under a pattern: without KVM a machine boots in seconds, and what a function's sandboxes
+promise of their own has its tests in test_functions. The others wait for `bin/test --all`."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/e2e" in str(item.path):
             item.add_marker("e2e")
-            if _pattern_of(item) == "vm" and not _is_in_every_run(item):
+            pattern = _pattern_of(item)
+            if pattern in IN_EVERY_RUN and not _is_in_every_run(item, IN_EVERY_RUN[pattern]):
                 item.add_marker("full")
 
 
@@ -49,8 +59,8 @@ def _pattern_of(item: pytest.Item) -> str:
     return str(wanted.args[0]) if wanted else ""
 
 
-def _is_in_every_run(item: pytest.Item) -> bool:
-    wanted = IN_EVERY_RUN.get(item.path.stem)
+def _is_in_every_run(item: pytest.Item, sample: dict[str, tuple[str, ...]]) -> bool:
+    wanted = sample.get(item.path.stem)
     return wanted is None or any(name in (item.name, item.name.partition("[")[0]) for name in wanted)
 
 
@@ -80,7 +90,7 @@ def pattern(request: pytest.FixtureRequest) -> str:
 def home(pattern: str, request: pytest.FixtureRequest) -> Iterator[Home]:
     made = Home(pattern=pattern)
     try:
-        if pattern != "process":
+        if pattern in WITH_IMAGES:
             made.take_images(request.getfixturevalue("images"))
         yield made
     finally:

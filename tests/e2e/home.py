@@ -279,6 +279,7 @@ services:
     health: {{path: /healthz, interval: 1s}}
     instances: {instances}
     stop: {stop}
+    function: {{timeout: 20s, concurrency: 6}}
     env:
       UNUSED: "1"{env}
 {textwrap.indent(textwrap.dedent(extra), "    ")}

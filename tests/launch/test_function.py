@@ -83,7 +83,9 @@ def test_a_program_behind_the_adapter_has_its_very_port(port: Any, inside: str) 
     got = made({"run": "x", "port": port, "resources": {"memory": "64Mi", "pids": 10}}, {"handler": ""})
     assert (got.env["fn.PORT"], got.env["fn.HOST"]) == (inside, "127.0.0.1")
     assert got.listen == Listen("127.0.0.1", 20001) and config(got).memory == 64 * 2**20
-    assert got.limits.pids == 256 + 10 * 12
+    assert got.limits.pids == 256 + 10 * 12 and "fn.FOURFOLD_READY_PATH" not in got.env
+    got = made({"run": "x", "port": port, "health": {"path": "/well"}}, {"handler": ""})
+    assert got.env["fn.FOURFOLD_READY_PATH"] == "/well"
 
 
 def test_what_runs_beside_it_is_as_a_process() -> None:

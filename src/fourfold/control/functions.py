@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from fourfold.functions.model import SandboxNetwork
 from fourfold.launch.common import FunctionFacts
 from fourfold.paths import Paths
 from fourfold.store.artifacts import Function
+from fourfold.supervise import logs
 from fourfold.supervise.bridge import BridgeNetwork
+from fourfold.supervise.model import Exit
 
+_CANNOT_START = re.compile(r"^\[fourfold\] cannot start function \S+: (.*)$", re.MULTILINE)
+"""What `functions.__main__` says."""
 _NAME_LENGTH = 12
 """Of a socket: its whole path has to fit into `paths.LONGEST_SOCKET` bytes, and instance ids are long."""
 
@@ -45,6 +51,14 @@ def function_facts(
         network=SandboxNetwork(bridge.name, bridge.gateway, bridge.address.network.prefixlen, block),
         hidden=tuple(os.path.realpath(folder) for folder in (paths.state, paths.run)),
     )
+
+
+def explained(paths: Paths, exit: Exit) -> Exit:
+    """Of an invoker that could not start: in the words that it left in its log."""
+    if exit.code != 1:
+        return exit
+    found = _CANNOT_START.findall(logs.end_of(logs.path_of(paths, exit.instance, exit.run)))
+    return replace(exit, said=f"its first sandbox did not come up: {found[-1].strip()}") if found else exit
 
 
 def clear_sockets(paths: Paths, instances: Collection[str]) -> None:

@@ -21,7 +21,7 @@ from fourfold.control.diagnose import Diagnose
 from fourfold.control.down import Down
 from fourfold.control.executor import Executor
 from fourfold.control.faults import Faults
-from fourfold.control.functions import clear_sockets, socket_of
+from fourfold.control.functions import clear_sockets, explained, socket_of
 from fourfold.control.goals import GATEWAY, SYSTEM, pattern_of, restored
 from fourfold.control.invoking import Invoking
 from fourfold.control.lifecycle import Lifecycle
@@ -148,7 +148,8 @@ class Parts:
         return (image is None or self.images.complete(image)) and all(map(self.disks.has, disks))
 
     def _exited(self, exit: Exit) -> None:
-        self.lifecycle.exited(exit)
+        row = self.registry.instances.get(exit.instance)
+        self.lifecycle.exited(explained(self.paths, exit) if row is not None and row.pattern == "function" else exit)
 
     def _spawner_lost(self, why: str) -> None:
         self.bus.emit("daemon.spawner-restarted", why)

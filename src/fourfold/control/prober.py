@@ -29,6 +29,7 @@ UNFOUND_SECONDS = 1.0
 SETTLE_SECONDS = 1.0
 """A service without port and health command is ready once it has run this long."""
 NOT_STARTED = "its virtual machine has not started the program yet"
+NOT_UP = "its first sandbox has not come up yet"
 DEFAULT = Probe()
 
 
@@ -75,7 +76,8 @@ class Prober:
             return
         if row.pattern == "function":
             connects = self._invoker(row)
-            self._tasks[row.id] = [asyncio.create_task(self._readiness(row, connects, DEFAULT, connects))]
+            first = partial(_comes_up, connects)
+            self._tasks[row.id] = [asyncio.create_task(self._readiness(row, connects, DEFAULT, first))]
             return
         service = self._registry.spec(key_of(row), row.release)
         health = service.health
@@ -193,3 +195,8 @@ class Prober:
             if error is not None and failures >= probe.failures:
                 self._listener.sick(name, error)
                 return
+
+
+async def _comes_up(connects: Ask) -> str | None:
+    """Until then an invoker does not listen."""
+    return None if await connects() is None else NOT_UP

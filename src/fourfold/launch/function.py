@@ -1,7 +1,7 @@
 """Pattern `function`: one instance is one invoker, which starts sandboxes for events and serves them HTTP requests.
 
-The invoker is a program of ours and runs as root: what a service file says reaches its sandboxes, never itself. The
-file's `health` does not apply: an invoker answers once its first sandbox has come up. See `functions/README.md`.
+The invoker is a program of ours and runs as root: what a service file says reaches its sandboxes, never itself. It is
+not asked as the file's `health` says: it answers once its first sandbox has come up. See `functions/README.md`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from fourfold.spec.model import FixedPort, Service
 USUAL_MEMORY = 128 * 1024 * 1024
 """Of a sandbox whose service does not say: as AWS's functions have."""
 MODULE = ("-I", "-m", "fourfold.functions")
+READY_PATH = "FOURFOLD_READY_PATH"
+"""Where the adapter asks a program in a sandbox whether it is well, before its first event: `health.path`."""
 _SANDBOX_PROCESSES = 1024
 """That each may have, as AWS's have."""
 _OWN_PROCESSES = 256
@@ -32,6 +34,8 @@ def launch(service: Service, facts: Facts) -> Launch:
     assert function is not None and facts.user is not None
     inside = None if function.handler or facts.port is None else Listen("127.0.0.1", port_inside(service))
     own = environment(service, replace(facts, scratch="/tmp"), inside)
+    if inside is not None and service.health is not None and service.health.path is not None:
+        own[READY_PATH] = service.health.path
     env: dict[str, str | SecretRef] = {PREFIX + name: value for name, value in own.items()}
     return Launch(
         instance=facts.instance,

@@ -33,7 +33,7 @@ class Exit:
     run: int = 1
     """Which spawn of the instance it was: the `run` given to `Supervisor.start`."""
     said: str = ""
-    """In words, of a virtual machine that did not tell how its program ended."""
+    """In words, of a virtual machine that did not tell how its program ended, or an invoker that could not start."""
 
     def __str__(self) -> str:
         if self.said and not self.oom:
