@@ -14,9 +14,12 @@ from fourfold.store.deployments import Deployments
 from fourfold.store.events import Events
 from fourfold.store.instances import Instances
 from fourfold.store.meta import Meta
+from fourfold.store.queue import Queued
 from fourfold.store.releases import Releases
+from fourfold.store.runs import Runs
 from fourfold.store.secrets import Secrets
 from fourfold.store.services import Services
+from fourfold.store.triggerstate import TriggerStates
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,9 @@ class Store:
     uids: Uids
     ports: Ports
     meta: Meta
+    queue: Queued
+    trigger_states: TriggerStates
+    runs: Runs
 
 
 def open_store(paths: Paths, clock: Clock) -> Store:
@@ -51,4 +57,7 @@ def open_store(paths: Paths, clock: Clock) -> Store:
         uids=Uids(database),
         ports=Ports(database),
         meta=Meta(database),
+        queue=Queued(database),
+        trigger_states=TriggerStates(database),
+        runs=Runs(database),
     )

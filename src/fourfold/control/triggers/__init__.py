@@ -1,0 +1,1 @@
+"""What events come from: one source per trigger of a service that is live, delivered under whichever pattern."""
