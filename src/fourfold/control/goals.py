@@ -146,7 +146,7 @@ def goal(row: ServiceRow, spec: Service, deployment: Deployment | None, port_is_
     return m.Goal(
         key=key_of(row),
         revision=revision(row),
-        count=desired(row) if frozen and not (row.stopped or row.removed) else wanted_count(row, deployment),
+        count=_count(row, spec, deployment, frozen),
         removed=row.removed,
         depends_on=tuple(f"{row.app}.{name}" for name in row.depends_on),
         grace=spec.health.grace if spec.health else 30.0,
@@ -158,6 +158,12 @@ def goal(row: ServiceRow, spec: Service, deployment: Deployment | None, port_is_
         failed=ended_badly,
         frozen=frozen,
     )
+
+
+def _count(row: ServiceRow, spec: Service, deployment: Deployment | None, frozen: bool) -> int:
+    if spec.job is not None:  # its runs are `control.jobs`' affair
+        return 0
+    return desired(row) if frozen and not (row.stopped or row.removed) else wanted_count(row, deployment)
 
 
 def _gets_requests(spec: Service, deployment: Deployment | None) -> bool:

@@ -10,7 +10,7 @@ from typing import Protocol
 from fourfold.clock import Clock
 from fourfold.control.executor import Effects, Executor
 from fourfold.control.goals import Goals, instance
-from fourfold.control.registry import Registry
+from fourfold.control.registry import Registry, key_of
 from fourfold.errors import FourfoldError
 from fourfold.plan.model import Instance, Plan
 from fourfold.plan.planner import plan
@@ -109,8 +109,14 @@ class Reconciler:
 
     def _plan(self) -> Plan:
         registry = self._registry
-        observed = (self._observed(name, row) for name, row in registry.instances.items() if row.role != "run")
+        rows = ((name, row) for name, row in registry.instances.items() if row.role != "run" or self._leaves(row))
+        observed = (self._observed(name, row) for name, row in rows)
         return plan(self._goals.now(), observed, self._clock.now())
+
+    def _leaves(self, run: InstanceRow) -> bool:
+        """Whether a run of a job is to end with its service; else it is no affair of the planner's."""
+        row = self._registry.services.get(key_of(run))
+        return row is None or row.stopped or row.removed
 
     def _observed(self, name: str, row: InstanceRow) -> Instance:
         in_flight = self._traffic.in_flight(name) if row.state == "draining" else 0

@@ -30,6 +30,9 @@ from fourfold.store.model import InstanceRow, ServiceRow
 from fourfold.supervise.bridge import BridgeNetwork
 from fourfold.supervise.supervisor import Supervisor
 
+EVENT = "FOURFOLD_EVENT"
+"""Variable of a run of a job: the event that it was started for, as JSON."""
+
 
 class Starter:
     def __init__(
@@ -55,6 +58,8 @@ class Starter:
         self._bridge = bridge
         self._last_address: str | None = None
         self._last_block: str | None = None
+        self.event_of: Callable[[str], str] = lambda instance: ""
+        """What a run of a job is told it was started for."""
         self._lent: dict[str, str] = {}
         """One-off -> its address, which is in no row."""
         self._next_port = settings.ports[0] + os.getpid() * 97 % (settings.ports[1] - settings.ports[0] + 1)
@@ -68,6 +73,8 @@ class Starter:
         service = self._registry.spec(key, row.release)
         row = self.placed(row, service)
         command = service.deploy.before if row.role == "before" else None
+        if row.role == "run" and (event := self.event_of(row.id)):
+            service = service.model_copy(update={"env": {**service.env, EVENT: event}})
         made = self.launch(row, service, _argv(command) if command is not None else None)
         names = {use.name for use in service.secrets}
         return row, made, self._registry.store.secrets.resolve(row.app, names)

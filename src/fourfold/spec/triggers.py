@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fourfold.spec import fields as f
 from fourfold.spec.base import Model
+from fourfold.spec.cron import parse_when, zone_of
 
 
 class Job(Model):
@@ -30,6 +31,19 @@ class Schedule(Model):
     overlap: Literal["skip", "queue", "replace", "allow"] = Field(
         default="skip", description="When the last one still runs: leave this one out, wait, end the last one, or both"
     )
+
+    @field_validator("cron")
+    @classmethod
+    def _is_a_time(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_when(value, None)
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, value: str) -> str:
+        zone_of(value)
+        return value
 
     @model_validator(mode="after")
     def _one_kind(self) -> Schedule:
