@@ -131,6 +131,15 @@ class FakeProgram:
         self.closed = True
 
 
+def run_view(**given: Any) -> v.RunView:
+    fields: dict[str, Any] = {
+        "id": "shop.nightly-1-abcde", "service": "nightly", "release": 1, "pattern": "process", "source": "run",
+        "actor": "ann", "state": "failed", "attempts": 1, "created_at": AT, "ended_at": AT, "seconds": 2.0, "code": 7,
+        "reason": "exit code 7",
+    }  # fmt: skip
+    return v.RunView(**(fields | given))
+
+
 class FakeFacade:
     """A `control.facade.Facade`. `fails[method]` is raised by it; `calls` are (method, arguments) of changes."""
 
@@ -166,6 +175,9 @@ class FakeFacade:
         self.image_pieces: list[bytes] = []
         self.breaks: Callable[[], Iterator[bytes]] | None = None
         """What comes in place of `image_pieces`, whatever was promised."""
+        self.run_lines: list[LogLine] = []
+        self.run_ended = run_view()
+        self.failed: list[v.FailedView] = []
         self.pid = 811
         self.ended: Callable[[], object] = lambda: None
         """Called by shutdown."""
@@ -352,6 +364,28 @@ class FakeFacade:
     async def run(self, app: str, service: str, argv: Sequence[str], tty: bool) -> FakeProgram:
         self._asked("run", app, service, list(argv), tty)
         return self.program
+
+    async def start_run(self, app: str, service: str, event: str, actor: str) -> v.RunView:
+        self._asked("start_run", app, service, event, actor)
+        return self.run_ended.model_copy(update={"state": "running", "ended_at": None, "code": None})
+
+    async def runs(self, app: str, service: str | None) -> list[v.RunView]:
+        self._asked("runs", app, service)
+        return [self.run_ended]
+
+    async def follow_run(self, app: str, run: str, skip: int) -> AsyncIterator[LogLine | v.RunView]:
+        self._asked("follow_run", app, run, skip)
+        for line in self.run_lines[skip:]:
+            yield line
+        yield self.run_ended
+
+    async def failed_events(self, app: str, service: str | None) -> list[v.FailedView]:
+        self._asked("failed_events", app, service)
+        return self.failed
+
+    async def replay_events(self, app: str, service: str | None, ids: Sequence[str] | None, actor: str) -> list[str]:
+        self._asked("replay_events", app, service, ids, actor)
+        return [event.id for event in self.failed if ids is None or event.id in ids]
 
     async def secrets(self, app: str) -> list[v.SecretView]:
         self._asked("secrets", app)

@@ -63,6 +63,15 @@ class ServicesBody(Acted):
     services: list[str] = Field(default=[], description="Empty is all services of the app")
 
 
+class RunBody(Acted):
+    event: str = Field(default="", max_length=32 * 1024, description="What it finds in FOURFOLD_EVENT")
+
+
+class ReplayBody(Acted):
+    service: str | None = Field(default=None, description="Of which the events are")
+    ids: list[str] | None = Field(default=None, description="Which; null is all of the service")
+
+
 class DownBody(Acted):
     purge: bool = Field(default=False, description="Delete volumes, secrets and history too")
 

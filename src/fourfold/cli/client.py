@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
@@ -101,6 +102,17 @@ class Client:
             if "error" in item:
                 raise error_from(line)
             yield item
+
+    def run_lines(
+        self, app: str, run: str, skip: int, read_timeout: float | None
+    ) -> Iterator[dict[str, str] | v.RunView]:
+        """Lines of a run as `logs` gives them, then how it ended; raises as `events` does."""
+        path = f"/v1/apps/{quote(app, safe='')}/runs/{quote(run, safe='')}/follow"
+        for line in self._lines(path, {"skip": skip}, read_timeout):
+            item = json.loads(line)
+            if "error" in item:
+                raise error_from(line)
+            yield v.RunView.model_validate(item) if "attempts" in item else item
 
     def _lines(self, path: str, params: dict[str, Any], read_timeout: float | None) -> Iterator[str]:
         timeout = httpx.Timeout(None, connect=5, read=read_timeout)

@@ -28,15 +28,15 @@ SECTIONS: dict[str, dict[str, str]] = {
         "status": "Show every service, its instances and where to reach it.",
         "explain": "Say why a service is not well, and what to do.",
         "logs": "Print what services wrote, the gateway's access log included.",
-        "events": "Print what happened; follow what happens.",
-        "history": "List releases: who, when, which commit, how it went.",
+        "events": "Print what happened; list and replay events that failed.",
+        "history": "List releases, and runs of a job: who, when, how it went.",
         "cost": "Show what functions took in a month, and what that costs.",
         "top": "Show what every instance takes now.",
         "apps": "List the apps that this daemon runs.",
     },
     "Work inside": {
         "exec": "Run a program inside a running instance.",
-        "run": "Run a one-off program beside a service, with its files and environment.",
+        "run": "Run a job, or a one-off program beside a service.",
         "invoke": "Give a service one event, and print its answer.",
     },
     "Machine": {

@@ -87,6 +87,14 @@ def check_fixed_ports(registry: Registry, app: App, wishes: Iterable[Wish]) -> N
         taken[port] = f"{app.app}.{wish.name}"
 
 
+def refuse_job(name: str, spec: Service, what: str) -> None:
+    """Of what only services that stay can be asked."""
+    if spec.job is not None:
+        raise UserError(
+            f"cannot {what} {name}: it is a job, whose runs come and go", f"start one: fourfold run {name}"
+        )  # fmt: skip
+
+
 def refuse_several(name: str, spec: Service, pattern: str, instances: int) -> None:
     """Instances of a container have an address each, and the port with it."""
     if instances > 1 and spec.host_port(pattern) is not None:

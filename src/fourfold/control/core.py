@@ -24,6 +24,7 @@ from fourfold.control.checks import (
     check_powers,
     chosen,
     read_app,
+    refuse_job,
     refuse_several,
 )
 from fourfold.control.costing import check_month, month_of
@@ -183,6 +184,7 @@ class Control:
     async def scale(self, app: str, service: str, instances: int, in_file: bool, actor: str) -> v.OperationView:
         row = self._need(app, service)
         spec = self._parts.registry.spec(f"{app}.{service}", row.release)
+        refuse_job(service, spec, "scale")
         refuse_several(service, spec, pattern_of(row), instances)
         work = partial(self._parts.deployer.scale, f"{app}.{service}", instances, in_file)
         return self._parts.operations.submit(app, "scale", actor, [service], work)
@@ -387,6 +389,33 @@ class Control:
         launch = parts.starter.launch(parts.starter.lent(made, spec), spec, tuple(argv))
         names = {use.name for use in spec.secrets}
         return await parts.supervisor.attach(launch, parts.store.secrets.resolve(app, names), tty)
+
+    # -- jobs, and events that were given up ------------------------------------------------------------------------
+
+    async def start_run(self, app: str, service: str, event: str, actor: str) -> v.RunView:
+        self._need(app, service)
+        return self._parts.running.start(app, service, event, actor)
+
+    async def runs(self, app: str, service: str | None) -> list[v.RunView]:
+        if service is None:
+            self._parts.status.need_app(app)
+        return self._parts.running.runs(app, service)
+
+    async def follow_run(self, app: str, run: str, skip: int) -> AsyncIterator[LogLine | v.RunView]:
+        async for item in self._parts.running.follow(app, run, skip):
+            yield item
+
+    async def failed_events(self, app: str, service: str | None) -> list[v.FailedView]:
+        self._parts.status.need_app(app)
+        if service is not None:
+            self._need(app, service)
+        return self._parts.running.failed(app, service)
+
+    async def replay_events(self, app: str, service: str | None, ids: Sequence[str] | None, actor: str) -> list[str]:
+        self._parts.status.need_app(app)
+        if service is not None:
+            self._need(app, service)
+        return self._parts.running.replay(app, service, ids, actor)
 
     # -- secrets --------------------------------------------------------------------------------------------------
 

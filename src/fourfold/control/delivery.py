@@ -45,7 +45,7 @@ class Delivery:
         if not self._is_job(app, service):
             return await self._invoking.invoke(app, service, Invocation(event, str(uuid.uuid4())))
         run = self._jobs.start(app, service, source=source, event=event, trigger=trigger)
-        ended = await self._jobs.until_ended(run.id)
+        ended = await self._jobs.until(run.id, lambda now: now.ended_at is not None)
         return Answer(200, b"", error="" if ended.outcome == "ok" else "Unhandled")
 
     def _is_job(self, app: str, service: str) -> bool:

@@ -23,8 +23,16 @@ from fourfold.store.trees import remove as remove_tree
 
 class Down:
     def __init__(
-        self, paths: Paths, registry: Registry, deployer: Deployer, bus: Bus, wake: Callable[[], None]
+        self,
+        paths: Paths,
+        registry: Registry,
+        deployer: Deployer,
+        bus: Bus,
+        wake: Callable[[], None],
+        forget: Callable[[str], None] = lambda app: None,
     ) -> None:
+        """`forget(app)`: what others keep of an app that is purged, in the same transaction."""
+        self._forget_others = forget
         self._paths = paths
         self._registry = registry
         self._deployer = deployer
@@ -77,6 +85,7 @@ class Down:
         store = self._registry.store
         releases = store.releases.of_app(app)
         with self._registry.transaction():
+            self._forget_others(app)
             store.secrets.remove_app(app)
             store.deployments.remove_app(app)
             store.instances.remove_app(app)

@@ -60,7 +60,8 @@ class Jobs:
         self._open: dict[str, RunRow] = {}
         self._reload()
         self._news = asyncio.Event()
-        self._waiters: dict[str, asyncio.Event] = {}
+        self._stored = asyncio.Event()
+        """Set, and another one made, whenever a run has changed."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def _reload(self) -> None:
@@ -279,9 +280,12 @@ class Jobs:
 
     def _close(self, run: RunRow) -> None:
         self._open.pop(run.id, None)
-        if (waiter := self._waiters.pop(run.id, None)) is not None:
-            waiter.set()
+        self._pulse()
         self._changed()
+
+    def _pulse(self) -> None:
+        stored, self._stored = self._stored, asyncio.Event()
+        stored.set()
 
     # -- helpers --------------------------------------------------------------------------------------------------
 
@@ -304,6 +308,7 @@ class Jobs:
             self._reload()
             raise
         self._open[run.id] = run
+        self._pulse()
         self._do(effects)
 
     def _do(self, effects: Effects) -> None:
@@ -324,14 +329,16 @@ class Jobs:
             kind, message, app=run.app, service=run.service, instance=run.id, release=run.release, run=run.id, **data
         )  # fmt: skip
 
-    async def until_ended(self, id: str) -> RunRow:
-        """How it ended. Raises NotFoundError for a run that is not known (any more)."""
-        if id in self._open:
-            await self._waiters.setdefault(id, asyncio.Event()).wait()
-        row = self._registry.store.runs.get(id)
-        if row is None:
-            raise NotFoundError(f"cannot find run {id}: it is not known, or not kept any more")
-        return row
+    async def until(self, id: str, holds: Callable[[RunRow], bool]) -> RunRow:
+        """The run once it is so. Raises NotFoundError for one that is not known, or not kept any more."""
+        while True:
+            stored = self._stored
+            run = self._registry.store.runs.get(id)
+            if run is None:
+                raise NotFoundError(f"cannot find run {id}: it is not known, or not kept any more")
+            if holds(run):
+                return run
+            await stored.wait()
 
     async def close(self) -> None:
         """What is under way goes on, and the next daemon with it."""

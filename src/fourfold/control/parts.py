@@ -19,7 +19,8 @@ from fourfold.control.costing import Costing
 from fourfold.control.deploy import Deployer
 from fourfold.control.diagnose import Diagnose
 from fourfold.control.down import Down
-from fourfold.control.executor import Executor
+from fourfold.control.eventing import Eventing
+from fourfold.control.executor import Effects, Executor
 from fourfold.control.faults import Faults
 from fourfold.control.functions import clear_sockets, explained, socket_of
 from fourfold.control.goals import GATEWAY, SYSTEM, pattern_of, restored
@@ -30,6 +31,7 @@ from fourfold.control.operations import Operations
 from fourfold.control.prober import Prober
 from fourfold.control.reconciler import Reconciler
 from fourfold.control.registry import Registry, key_of
+from fourfold.control.running import Running, job_view
 from fourfold.control.settings import Settings
 from fourfold.control.starter import Starter
 from fourfold.control.status import Status
@@ -37,6 +39,7 @@ from fourfold.control.sweeping import Sweeper
 from fourfold.control.templating import Templating
 from fourfold.control.traffic import GatewayTraffic
 from fourfold.control.trials import Asked, Trials
+from fourfold.control.views import JobView
 from fourfold.errors import FourfoldError, NotFoundError, UserError
 from fourfold.gateway.haproxy import Gateway
 from fourfold.launch.model import Limits, Powers
@@ -49,7 +52,7 @@ from fourfold.store.deployments import OPEN
 from fourfold.store.disks import Disks
 from fourfold.store.images import Images
 from fourfold.store.manifest import Manifest
-from fourfold.store.model import InstanceRow
+from fourfold.store.model import InstanceRow, ServiceRow
 from fourfold.store.sources import Sources
 from fourfold.store.store import open_store
 from fourfold.store.templates import Templates
@@ -104,7 +107,7 @@ class Parts:
         self.lifecycle = Lifecycle(
             self.registry, executor, self.starter, self.supervisor, self.bus, clock, self._wake, self.settle
         )
-        self.reconciler = Reconciler(self.registry, executor, self.traffic, clock, self.lifecycle.act, self._waits)
+        self.reconciler = Reconciler(self.registry, executor, self.traffic, clock, self._act, self._waits)
         self.prober = Prober(
             self.registry,
             self.lifecycle,
@@ -123,16 +126,24 @@ class Parts:
             process.boot_id(),
         )  # fmt: skip
         self.lifecycle.templates = self.templating
+        self.invoking = Invoking()
+        self.events = Eventing(self.registry, executor, self.bus, clock, self.lifecycle.act, self.invoking)
+        self.starter.event_of = self.events.jobs.event_of
+        self.running = Running(paths, self.registry, self.events, self.bus, clock)
         self.operations = Operations(self.registry, self.bus, clock, self.traffic)
         self.building = Building(self.builder, self._is_stored, self.bus, clock, self.trials.settle)
         self.deployer = Deployer(self.registry, self.building, self.bus, clock, settings, self._wake)
-        self.down = Down(paths, self.registry, self.deployer, self.bus, self._wake)
+        self.down = Down(paths, self.registry, self.deployer, self.bus, self._wake, self.events.forget)
         self.sweeper = Sweeper(
             paths, self.registry, self.artifacts, self.sources, self.blobs, self.operations, clock,
             lambda: self.building.in_use, self.costing,
         )  # fmt: skip
         self.status = Status(
-            self.registry, lambda: self.supervisor.powers, self.supervisor.usage, lambda: self.traffic.left_out
+            self.registry,
+            lambda: self.supervisor.powers,
+            self.supervisor.usage,
+            lambda: self.traffic.left_out,
+            self._job,
         )
 
     # -- callbacks of parts that know nothing of each other ---------------------------------------------------------
@@ -156,6 +167,14 @@ class Parts:
 
     def _wake(self) -> None:
         self.reconciler.wake()
+        self.events.wake()
+
+    async def _act(self, effects: Effects) -> None:
+        self.events.wake()  # a deployment may have ended
+        await self.lifecycle.act(effects)
+
+    def _job(self, row: ServiceRow) -> JobView | None:
+        return job_view(self.registry, self.events, row, self.clock.now())
 
     def _idle(self, instance: str) -> None:
         row = self.registry.instances.get(instance)
@@ -230,12 +249,14 @@ class Parts:
             group.create_task(self.reconciler.run())
             group.create_task(self.sweeper.run())
             group.create_task(self.network.keep())
+            group.create_task(self.events.run())
 
     async def close(self) -> None:
         """The daemon ends; what it started goes on."""
         self.bus.close()
         await self.operations.close()
         await self.invoking.close()
+        await self.events.close()
         await self.lifecycle.close()
         await self.templating.close()
         await self.prober.close()

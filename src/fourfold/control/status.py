@@ -29,8 +29,10 @@ class Status:
         powers: Callable[[], Powers],
         usage: UsageOf,
         left_out: Callable[[], Mapping[str, str]],
+        job: Callable[[ServiceRow], v.JobView | None] = lambda row: None,
     ) -> None:
-        """`left_out`: app -> why the gateway does not serve its routes."""
+        """`left_out`: app -> why the gateway does not serve its routes; `job`: what a service does that is one."""
+        self._job = job
         self._left_out = left_out
         self._registry = registry
         self._powers = powers
@@ -95,11 +97,16 @@ class Status:
             routes=[route_text(route) for route in spec.route],
             urls=[self._url(row.app, route) for route in spec.route],
             limits_missing=unenforced(pattern_of(row), spec, self._powers()),
-            instances=[self.instance(each) for each in self._registry.of_service(key) if each.role == "serve"],
+            instances=[self.instance(each) for each in self._registry.of_service(key) if self._is_shown(each)],
+            job=self._job(row),
         )
 
+    def _is_shown(self, row: InstanceRow) -> bool:
+        return row.role == "serve" or (row.role == "run" and row.state != "exited")
+
     def _desired(self, row: ServiceRow) -> int:
-        return 0 if row.stopped or row.removed else desired(row)
+        is_job = self._registry.spec(f"{row.app}.{row.name}", row.release).job is not None
+        return 0 if row.stopped or row.removed or is_job else desired(row)
 
     def _ready(self, row: ServiceRow) -> int:
         rows = self._registry.of_service(f"{row.app}.{row.name}")
@@ -191,6 +198,8 @@ def shown_state(row: InstanceRow) -> str:
     """For people: why an exited instance is not running now."""
     if row.state == "exited":
         return "crash-loop" if is_crash_loop(row.failures) else "backoff"
+    if row.role == "run" and row.state == "starting":
+        return "running" if row.pid is not None else "starting"
     return "stopping" if row.state == "killing" else row.state
 
 

@@ -53,6 +53,39 @@ class DeploymentView(View):
     reason: str | None
 
 
+class RunView(View):
+    """A run of a job, with all its tries."""
+
+    id: str
+    """Of its instance too: what `logs` names its lines by."""
+    service: str
+    release: int
+    pattern: str
+    source: str
+    """What it comes from: run, schedule, s3, …"""
+    actor: str
+    state: Literal["running", "retrying", "ok", "failed", "timeout", "stopped"]
+    attempts: int
+    created_at: str
+    ended_at: str | None
+    seconds: float
+    """Up to now, while it is under way."""
+    code: int | None
+    """Exit code of the last try that has ended."""
+    reason: str | None
+    """Why it failed, or was stopped."""
+
+
+class JobView(View):
+    """What a job does, in `status`."""
+
+    running: int
+    last: RunView | None
+    """The newest run that has ended."""
+    next_at: str | None
+    """When a schedule starts the next one."""
+
+
 class ServiceView(View):
     name: str
     pattern: str
@@ -71,6 +104,8 @@ class ServiceView(View):
     limits_missing: dict[str, str]
     """Limits asked for that this host cannot enforce, with the reason."""
     instances: list[InstanceView]
+    job: JobView | None = None
+    """Of services that run to their end."""
 
 
 class DaemonView(View):
@@ -167,6 +202,31 @@ class EventView(View):
     message: str
     actor: str | None
     data: dict[str, Any]
+
+
+class FailedView(View):
+    """An event that was given up."""
+
+    id: str
+    service: str
+    source: str
+    """What it came from: invoke, schedule, s3, ses, on_failure."""
+    created_at: str
+    failed_at: str
+    attempts: int
+    reason: str
+    """RetriesExhausted or EventAgeExceeded."""
+    error: str
+    """What the service last failed with: Unhandled, Handled, or a status."""
+    payload: str
+    """Its first 64 KiB, as text."""
+    size_bytes: int
+    answer: str
+    """What the service last answered: its first 4 KiB, as text."""
+
+
+class ReplayedView(View):
+    ids: list[str]
 
 
 class ReleaseView(View):

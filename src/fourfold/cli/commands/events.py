@@ -11,12 +11,17 @@ from fourfold.cli import formats, output
 from fourfold.cli.appname import from_file
 from fourfold.cli.session import Session
 from fourfold.control.views import EventView
+from fourfold.errors import UserError
 
 ENDS = {"operation.done": 0, "operation.failed": 1}
 
 
 def command(
     ctx: typer.Context,
+    words: Annotated[list[str] | None, typer.Argument(metavar="[replay ID… | SERVICE]", show_default=False)] = None,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Events that were given up, of all services or SERVICE.")
+    ] = False,
     following: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new ones until Ctrl-C.")] = False,
     operation: Annotated[
         str | None, typer.Option(metavar="ID", help="Only of this operation; with -f until it ends, 1 if it failed.")
@@ -24,8 +29,20 @@ def command(
     tail: Annotated[int, typer.Option(min=0, metavar="N", help="Begin with the newest N.", show_default=True)] = 50,
     everything: Annotated[bool, typer.Option("--all", help="Of all apps, not only of the one here.")] = False,
 ) -> int:
-    """Print what happened; follow what happens."""
+    """Print what happened; list and replay events that failed.
+
+    With --failed those for services (of triggers, or invoked asynchronously) that were given up: too old, or failed
+    too often. `events replay ID…` delivers them once more, `events replay --all SERVICE` all of a service.
+    """
     session = Session.of(ctx)
+    if failed or words:
+        from fourfold.cli.failed import listed, replayed
+
+        if failed:
+            return listed(session, words or [])
+        if words and words[0] == "replay":
+            return replayed(session, words[1:], everything)
+        raise UserError(f"cannot do {' '.join(words or [])}: expected replay or --failed", "fourfold events --help")
     app = None if everything or operation else session.options.app or from_file(session.options)
     newest = None if operation else max(tail, 1)  # one at least, to know where new ones begin
     past = session.client.get(list[EventView], "/v1/events", app=app, operation=operation, tail=newest)

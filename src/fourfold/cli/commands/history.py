@@ -1,4 +1,4 @@
-"""`fourfold history`: releases and how their deployments ended."""
+"""`fourfold history`: releases and how their deployments ended; runs of jobs and how they ended."""
 
 from __future__ import annotations
 
@@ -8,18 +8,37 @@ import typer
 
 from fourfold.cli import formats, output
 from fourfold.cli.session import Session
-from fourfold.control.views import ReleaseView
+from fourfold.control.views import ReleaseView, RunView
 
 
 def command(
-    ctx: typer.Context, service: Annotated[str | None, typer.Argument(metavar="SERVICE", show_default=False)] = None
+    ctx: typer.Context,
+    service: Annotated[str | None, typer.Argument(metavar="SERVICE", show_default=False)] = None,
+    runs: Annotated[bool, typer.Option("--runs", help="Runs of jobs only.")] = False,
 ) -> None:
-    """List releases: who, when, which commit, how it went."""
+    """List releases, and runs of a job: who, when, how it went."""
     session = Session.of(ctx)
+    if runs:
+        there = session.client.get(list[RunView], f"/v1/apps/{session.app}/runs", service=service)
+        if session.options.json:
+            output.as_json(there)
+        else:
+            output.data("\n".join(_runs(there)))
+        return
     releases = session.client.get(list[ReleaseView], f"/v1/apps/{session.app}/history", service=service)
     if session.options.json:
         output.as_json(releases)
         return
+    lines = _releases(releases)
+    if service is not None:
+        there = session.client.get(list[RunView], f"/v1/apps/{session.app}/runs", service=service)
+        lines += ["", *_runs(there)] if there else []
+    output.data("\n".join(lines))
+    if releases:
+        output.say("* is what runs now; go back with: fourfold rollback SERVICE --to RELEASE", session.options)
+
+
+def _releases(releases: list[ReleaseView]) -> list[str]:
     now = formats.utc_now()
     header = ("SERVICE", "RELEASE", "WHEN", "WHO", "COMMIT", "BUILT FOR", "RESULT", "MESSAGE")
     rows = [
@@ -35,6 +54,25 @@ def command(
         )
         for release in releases
     ]
-    output.data("\n".join(formats.table(header, rows)))
-    if rows:
-        output.say("* is what runs now; go back with: fourfold rollback SERVICE --to RELEASE", session.options)
+    return formats.table(header, rows)
+
+
+def _runs(runs: list[RunView]) -> list[str]:
+    """Newest first."""
+    now = formats.utc_now()
+    header = ("RUN", "RELEASE", "WHEN", "BY", "RESULT", "EXIT", "TOOK", "TRIES", "REASON")
+    rows = [
+        (
+            run.id.partition(".")[2],
+            str(run.release),
+            formats.ago(run.created_at, now),
+            run.actor or run.source,
+            run.state,
+            "-" if run.code is None else str(run.code),
+            formats.seconds(run.seconds),
+            str(run.attempts),
+            run.reason or "",
+        )
+        for run in runs
+    ]
+    return formats.table(header, rows, frozenset({"RELEASE", "EXIT", "TOOK", "TRIES"}))

@@ -1,4 +1,4 @@
-"""`fourfold run`: a one-off program beside a service."""
+"""`fourfold run`: a run of a job, or a one-off program beside a service."""
 
 from __future__ import annotations
 
@@ -15,13 +15,22 @@ kind = ProgramCommand
 def command(
     ctx: typer.Context,
     service: Annotated[str, typer.Argument(metavar="SERVICE")],
-    argv: Annotated[list[str], typer.Argument(metavar="CMD", help="With its own options, as it is.")],
+    argv: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="CMD", help="With its own options, as it is; none: run a job.", show_default=False),
+    ] = None,
 ) -> int:
-    """Run a one-off program beside a service, with its files and environment.
+    """Run a job, or a one-off program beside a service.
 
-    An instance of its own that gets no traffic, such as for a migration. The exit code is the program's.
+    Without CMD a run of the job SERVICE, to its end; its lines are printed. With CMD that program, with the files and
+    the environment of any service: an instance of its own that gets no traffic, such as for a migration. The exit code
+    is the program's.
     """
+    session = Session.of(ctx)
+    if not argv:
+        from fourfold.cli.running import start
+
+        return start(session, service)
     from fourfold.cli.terminal import attach
 
-    session = Session.of(ctx)
     return attach(session.client, session.app, service, "run", argv, None)

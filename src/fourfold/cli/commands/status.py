@@ -10,7 +10,7 @@ import typer
 from fourfold.cli import formats, output
 from fourfold.cli.session import Session
 from fourfold.cli.watch import watch
-from fourfold.control.views import InstanceView, SandboxesView, ServiceView, StatusView
+from fourfold.control.views import InstanceView, JobView, SandboxesView, ServiceView, StatusView
 
 COLOURS = {"ready": "green", "stopped": "dim", "failed": "red", "crash-loop": "red", "degraded": "yellow"}
 
@@ -42,7 +42,7 @@ def page(view: StatusView, verbose: bool) -> list[str]:
             service.name,
             service.pattern,
             str(service.release),
-            f"{service.ready}/{service.desired}",
+            f"{service.ready}/{service.desired}" if service.job is None else "-",
             state(service),
             formats.seconds(_sum(instance.cpu_seconds for instance in service.instances)),
             formats.size(_total_memory(service)),
@@ -69,6 +69,8 @@ def state(service: ServiceView) -> str:
     """One word for how a service is."""
     if service.stopped:
         return "stopped"
+    if service.job is not None and service.deployment.state == "done":
+        return "running" if service.job.running else "job"
     if service.deployment.state in ("running", "rolling-back"):
         return "deploying" if service.deployment.state == "running" else "rolling-back"
     if any(instance.state == "crash-loop" for instance in service.instances):
@@ -90,8 +92,24 @@ def _notes(service: ServiceView) -> list[str]:
     if service.overrides:
         said = ", ".join(f"{key} {value}" for key, value in service.overrides.items())
         notes.append(f"set by a command, not by the file: {said} (`fourfold up --reset` forgets)")
+    if service.job is not None:
+        notes.append(_job(service.job))
     notes += [f"{limit} is not limited: {why}" for limit, why in service.limits_missing.items()]
     return [f"{service.name}: {note}" for note in notes]
+
+
+def _job(job: JobView) -> str:
+    """`1 run under way; the last one ok, 3 min ago, in 2 s; the next one at 03:00:00`."""
+    now = formats.utc_now()
+    said = [f"{formats.count(job.running, 'run')} under way"] if job.running else []
+    if (last := job.last) is not None:
+        why = f" ({last.reason})" if last.reason else ""
+        said.append(f"the last one {last.state}{why}, {formats.ago(last.created_at, now)}")
+    else:
+        said.append("no run has ended yet")
+    if job.next_at is not None:
+        said.append(f"the next one at {formats.clock(job.next_at, now)}")
+    return "; ".join(said)
 
 
 def _instances(view: StatusView) -> list[str]:

@@ -1,0 +1,72 @@
+"""Events on their way to services, and runs of jobs: its parts, wired once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from fourfold.clock import Clock
+from fourfold.control.bus import Bus
+from fourfold.control.delivery import Delivery, Invokes
+from fourfold.control.executor import Effects, Executor
+from fourfold.control.jobs import Jobs
+from fourfold.control.policy import policy_of
+from fourfold.control.queue import Queue
+from fourfold.control.registry import Registry
+from fourfold.control.triggers.run import Triggers
+from fourfold.control.triggers.schedule import Schedules
+from fourfold.store.queue import Waiting
+
+
+class Eventing:
+    def __init__(
+        self,
+        registry: Registry,
+        executor: Executor,
+        bus: Bus,
+        clock: Clock,
+        act: Callable[[Effects], Awaitable[None]],
+        invoking: Invokes,
+    ) -> None:
+        self._registry = registry
+        self.jobs = Jobs(registry, executor, bus, clock, act, self._run_ended)
+        self.delivery = Delivery(registry, invoking, self.jobs)
+        self.queue = Queue(
+            registry, bus, clock, self.delivery.of_queue, lambda key: policy_of(registry, key), self._holds
+        )
+        self.schedules = Schedules(registry.store.trigger_states, self.queue, self.jobs, bus, clock)
+        self.triggers = Triggers(registry, bus, clock, self.queue, self.delivery, self.schedules)
+
+    def _run_ended(self) -> None:
+        self.queue.wake()
+
+    def _holds(self, waiting: Waiting) -> bool:
+        """A run of a job comes after the one before it in its lane has ended."""
+        return not self.jobs.has_room(f"{waiting.app}.{waiting.service}", waiting.lane)
+
+    def wake(self) -> None:
+        """Rows of services, deployments or instances have changed."""
+        self.jobs.wake()
+        self.queue.wake()
+        self.triggers.wake()
+
+    def forget(self, app: str) -> None:
+        """All of an app that is purged; inside a transaction."""
+        store = self._registry.store
+        self.queue.forget(app)
+        store.queue.remove_app(app)
+        store.trigger_states.remove_app(app)
+        store.runs.remove_app(app)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.jobs.run())
+            group.create_task(self.queue.run())
+            group.create_task(self.schedules.run())
+            group.create_task(self.triggers.run())
+
+    async def close(self) -> None:
+        await self.triggers.close()
+        await self.queue.close()
+        await self.jobs.close()
