@@ -68,6 +68,8 @@ class Queue:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._news = asyncio.Event()
         self._adds: list[tuple[EventRow, States, asyncio.Future[str]]] = []
+        self._ahead: dict[str, tuple[int, int]] = {}
+        """Of these, by service: how many, and their bytes."""
         self._results: list[tuple[Callable[[], None], Callable[[], None]]] = []
         """What is to be stored, and what to do after that."""
         self._looked_at = 0.0
@@ -128,15 +130,15 @@ class Queue:
         return [] if line is None else [each.seq for each in line.events.values() if each.trigger == trigger]
 
     def _check_room(self, row: EventRow) -> None:
-        line = self._lines.find(f"{row.app}.{row.service}")
-        ahead = [each for each, _, _ in self._adds if (each.app, each.service) == (row.app, row.service)]
-        count = len(ahead) + (len(line.events) if line else 0)
-        size = sum(len(each.payload) for each in ahead) + (line.bytes if line else 0)
-        if count >= MOST_EVENTS or size + len(row.payload) > MOST_BYTES:
+        key = f"{row.app}.{row.service}"
+        line, (ahead, size) = self._lines.find(key), self._ahead.get(key, (0, 0))
+        count = ahead + (len(line.events) if line else 0)
+        if count >= MOST_EVENTS or size + len(row.payload) + (line.bytes if line else 0) > MOST_BYTES:
             raise WorldError(
                 f"cannot take an event for {row.service}: {count} of its events wait already",
                 f"see why it does not take them: fourfold explain {row.service}",
             )
+        self._ahead[key] = (ahead + 1, size + len(row.payload))
 
     # -- storing --------------------------------------------------------------------------------------------------
 
@@ -146,6 +148,7 @@ class Queue:
 
     def _flush(self) -> None:
         adds, results, self._adds, self._results = self._adds, self._results, [], []
+        self._ahead = {}
         states = self._registry.store.trigger_states
         added = []
         try:

@@ -74,15 +74,11 @@ class Runs:
 
     def trim(self, app: str, service: str) -> int:
         """Forget the oldest beyond what is kept; how many went."""
-        oldest = (
-            "SELECT created_at FROM runs WHERE app = ?1 AND service = ?2 AND ended_at IS NOT NULL"
-            " ORDER BY created_at DESC LIMIT 1 OFFSET ?3"
+        old = (
+            "SELECT id FROM runs WHERE app = ?1 AND service = ?2 AND ended_at IS NOT NULL"
+            " ORDER BY created_at DESC, id DESC LIMIT -1 OFFSET ?3"
         )
-        return TABLE.delete(
-            self._database,
-            f"WHERE app = ?1 AND service = ?2 AND ended_at IS NOT NULL AND created_at <= ({oldest})",
-            app, service, KEEP_RUNS,
-        )  # fmt: skip
+        return TABLE.delete(self._database, f"WHERE id IN ({old})", app, service, KEEP_RUNS)
 
     def remove_app(self, app: str) -> int:
         return TABLE.delete(self._database, "WHERE app = ?", app)
