@@ -80,6 +80,9 @@ class Site:
     state: State
     deliver: Deliver
     enqueue: Enqueue
+    tell: Callable[[str, bytes], Awaitable[object]]
+    """(destination, event): store an event (JSON) for what `on_failure` names: a service of the app, or an SQS queue.
+    Raises FourfoldError when it cannot be stored: try again later."""
     emit: Callable[[str, str], None]
     """(kind, message): tell an event of this service, such as `trigger.failed`."""
     clock: Clock

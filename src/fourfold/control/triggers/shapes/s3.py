@@ -72,7 +72,8 @@ def complete(record: Mapping[str, Any], message: str, received: str) -> dict[str
     request = sha256(f"{message} {s3['object']['key']}".encode()).hexdigest().upper()
     at = record.get("eventTime") or received
     bucket = {"arn": f"arn:aws:s3:::{s3['bucket']['name']}", "ownerIdentity": {"principalId": UNKNOWN}} | s3["bucket"]
-    thing = {"sequencer": _sequencer(at)} | s3["object"]
+    key = s3["object"]["key"].replace("%2F", "/")  # S3 does not encode these, some others do
+    thing = {"sequencer": _sequencer(at)} | s3["object"] | {"key": key}
     return {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",

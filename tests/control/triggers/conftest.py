@@ -1,0 +1,16 @@
+"""AWS as moto has it, once for all tests here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.home import free_port
+from tests.support.moto import Moto, moto_server
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[Moto]:
+    with moto_server(free_port()) as server:
+        yield server
