@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from fourfold.clock import Clock
 from fourfold.control.bus import Bus
-from fourfold.control.destinations import destination
+from fourfold.control.destinations import SOURCE, destination
 from fourfold.control.line import Line, Lines
 from fourfold.control.policy import Policy
 from fourfold.control.registry import Registry
@@ -123,6 +123,12 @@ class Queue:
         for row in added:
             self._lines.add(_waiting(row))
         self.wake()
+
+    async def tell(self, app: str, service: str, destination: str, payload: bytes) -> None:
+        """Store an event for what `on_failure` of `service` names: a service of the app, else an SQS queue."""
+        is_service = f"{app}.{destination}" in self._registry.services
+        row = self.new(app, destination if is_service else service, payload, source=SOURCE)
+        self.add([replace(row, target="" if is_service else destination)], lambda: None)
 
     def of_trigger(self, app: str, service: str, trigger: str) -> list[int]:
         """Events of a trigger that have not been delivered yet, those under way included."""

@@ -25,6 +25,13 @@ def _bridge(text: str) -> str:
     return text
 
 
+def _smtp_listen(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) <= 65_535:
+        raise ValueError("must be an address and a port, such as 127.0.0.1:2525")
+    return text
+
+
 User = Annotated[int, Field(ge=1, lt=2**32 - 1)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Users = Annotated[tuple[User, User], AfterValidator(_ordered)]
@@ -55,6 +62,8 @@ class Settings(BaseModel):
     """US dollars that `fourfold cost` reckons with for a second of a function with 1 GiB."""
     price_request: float = Field(default=FunctionPrice.request, ge=0, allow_inf_nan=False)
     """And for each invocation."""
+    smtp_listen: Annotated[str, AfterValidator(_smtp_listen)] = "127.0.0.1:2525"
+    """Where mail for triggers of kind ses comes in. Nothing listens there while no service has one."""
     log_bytes: int = Field(default=16 * 1024**2, ge=64 * 1024)
     """Kept of each run of an instance."""
 

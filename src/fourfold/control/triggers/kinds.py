@@ -1,11 +1,25 @@
-"""Kind of trigger -> what makes its source. Imported when the first one is made: boto3 takes a second.
+"""Kind of trigger -> what makes its source.
 
 Schedules are not here: one timer serves all of them (`schedule.py`).
 """
 
 from __future__ import annotations
 
+from functools import partial
+
+from fourfold.clock import Clock
+from fourfold.control.triggers import dynamodb, kinesis, s3
+from fourfold.control.triggers.aws import Aws
+from fourfold.control.triggers.smtp import Listener, SesSource
 from fourfold.control.triggers.source import Maker
 
-MAKERS: dict[str, Maker] = {}
-"""s3, kinesis, dynamodb, ses -> maker."""
+
+def makers(smtp_listen: str, clock: Clock) -> dict[str, Maker]:
+    """Sources share clients of AWS, and the listener for mail; neither is there before the first one needs it."""
+    aws, listener = Aws(), Listener(smtp_listen, clock)
+    return {
+        "s3": partial(s3.source, aws=aws),
+        "kinesis": partial(kinesis.source, aws=aws),
+        "dynamodb": partial(dynamodb.source, aws=aws),
+        "ses": partial(SesSource, listener=listener),
+    }

@@ -15,7 +15,6 @@ from fourfold.control.delivery import Delivery, environ
 from fourfold.control.policy import live_release
 from fourfold.control.queue import Queue
 from fourfold.control.registry import Registry
-from fourfold.control.triggers.kinds import MAKERS
 from fourfold.control.triggers.schedule import Entry, Schedules
 from fourfold.control.triggers.schedule import Key as Key
 from fourfold.control.triggers.source import Maker, Site, State, identities, kind_of
@@ -54,7 +53,7 @@ class Triggers:
         queue: Queue,
         delivery: Delivery,
         schedules: Schedules,
-        makers: Mapping[str, Maker] = MAKERS,
+        makers: Mapping[str, Maker],
     ) -> None:
         self._registry = registry
         self._bus = bus
@@ -176,6 +175,7 @@ class Triggers:
             state=State(self._registry.store.trigger_states, app, service, trigger),
             deliver=deliver,
             enqueue=enqueue,
+            tell=partial(self._queue.tell, app, service),
             emit=lambda what, message: self._tell(key, what, message),
             clock=self._clock,
         )
