@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from fourfold.clock import Clock
 from fourfold.control.bus import Bus
@@ -15,6 +15,7 @@ from fourfold.control.queue import Queue
 from fourfold.control.registry import Registry
 from fourfold.control.triggers.run import Triggers
 from fourfold.control.triggers.schedule import Schedules
+from fourfold.control.triggers.source import Maker
 from fourfold.store.queue import Waiting
 
 
@@ -27,6 +28,7 @@ class Eventing:
         clock: Clock,
         act: Callable[[Effects], Awaitable[None]],
         invoking: Invokes,
+        makers: Mapping[str, Maker],
     ) -> None:
         self._registry = registry
         self.jobs = Jobs(registry, executor, bus, clock, act, self._run_ended)
@@ -35,7 +37,7 @@ class Eventing:
             registry, bus, clock, self.delivery.of_queue, lambda key: policy_of(registry, key), self._holds
         )
         self.schedules = Schedules(registry.store.trigger_states, self.queue, self.jobs, bus, clock)
-        self.triggers = Triggers(registry, bus, clock, self.queue, self.delivery, self.schedules)
+        self.triggers = Triggers(registry, bus, clock, self.queue, self.delivery, self.schedules, makers)
 
     def _run_ended(self) -> None:
         self.queue.wake()

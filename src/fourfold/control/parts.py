@@ -39,6 +39,7 @@ from fourfold.control.sweeping import Sweeper
 from fourfold.control.templating import Templating
 from fourfold.control.traffic import GatewayTraffic
 from fourfold.control.trials import Asked, Trials
+from fourfold.control.triggers.kinds import makers
 from fourfold.control.views import JobView
 from fourfold.errors import FourfoldError, NotFoundError, UserError
 from fourfold.gateway.haproxy import Gateway
@@ -127,7 +128,10 @@ class Parts:
         )  # fmt: skip
         self.lifecycle.templates = self.templating
         self.invoking = Invoking()
-        self.events = Eventing(self.registry, executor, self.bus, clock, self.lifecycle.act, self.invoking)
+        self.events = Eventing(
+            self.registry, executor, self.bus, clock, self.lifecycle.act, self.invoking,
+            makers(settings.smtp_listen, clock),
+        )  # fmt: skip
         self.starter.event_of = self.events.jobs.event_of
         self.running = Running(paths, self.registry, self.events, self.bus, clock)
         self.operations = Operations(self.registry, self.bus, clock, self.traffic)
