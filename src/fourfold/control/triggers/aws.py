@@ -86,10 +86,12 @@ class Aws:
             answer: dict[str, Any] = getattr(self._client(access, service), operation)(**arguments)
             return answer
         except ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code", ""))
-            raise AwsError(f"{service} at {where}: {error}", code) from error
+            told = error.response.get("Error", {})
+            code = str(told.get("Code", ""))
+            message = str(told.get("Message") or operation).rstrip(".")
+            raise AwsError(f"{message} ({code}, from {where})", code) from error
         except (BotoCoreError, ValueError) as error:
-            raise AwsError(f"{service} at {where}: {error}") from error
+            raise AwsError(str(error)) from error
 
     def _client(self, access: Access, service: str) -> Any:
         with self._lock:  # making clients of one session is not thread-safe

@@ -15,9 +15,10 @@ T = TypeVar("T")
 class Patience:
     """Of one source, which may ask for several things at once: it fails when the first of them does."""
 
-    def __init__(self, emit: Callable[[str, str], None]) -> None:
-        """`emit`: as a `Site` has it."""
+    def __init__(self, emit: Callable[[str, str], None], source: str) -> None:
+        """`emit`: as a `Site` has it; `source`: "queue photos-events"."""
         self._emit = emit
+        self._source = source
         self._failures: dict[str, int] = {}
         """What fails now -> how often in a row."""
         self._told = ""
@@ -25,14 +26,14 @@ class Patience:
     def failed(self, error: Exception, what: str = "") -> float:
         """How long to wait now."""
         if not self._failures:
-            self._told = str(error)
-            self._emit("trigger.failed", self._told)
+            self._told = str(error).rstrip(".")
+            self._emit("trigger.failed", f"cannot read {self._source}: {self._told}; it is tried again")
         self._failures[what] = self._failures.get(what, 0) + 1
         return wait_before(self._failures[what])
 
     def fine(self, what: str = "") -> None:
         if self._failures.pop(what, 0) and not self._failures:
-            self._emit("trigger.recovered", f"works again after: {self._told}")
+            self._emit("trigger.recovered", f"reads {self._source} again, after: {self._told}")
 
     async def until_done(self, do: Callable[[], Awaitable[T]], what: str = "") -> T:
         while True:

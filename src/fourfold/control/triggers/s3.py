@@ -33,7 +33,7 @@ class S3Source:
         self._site = site
         self._aws = aws
         self._spec = spec
-        self._patience = Patience(site.emit)
+        self._patience = Patience(site.emit, f"queue {spec.queue}")
         self._own = Threads(1)
         """For the call that waits for messages."""
         self._odd: set[str] = set()

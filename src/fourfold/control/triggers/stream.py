@@ -34,10 +34,11 @@ def startable(listed: Iterable[ShardInfo], done: Collection[str], running: Colle
 
 class StreamSource:
     def __init__(self, site: Site, api: Api, spec: Kinesis | DynamoDb) -> None:
+        name = spec.stream if isinstance(spec, Kinesis) else spec.table
         self._site = site
         self._api = api
         self._spec = spec
-        self._patience = Patience(site.emit)
+        self._patience = Patience(site.emit, f"{api.kind} {name}")
         self._readers: dict[str, tuple[Reader, asyncio.Task[None]]] = {}
         self._news = asyncio.Event()
 
