@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ class Rig:
         self.store = open_store(paths, SystemClock())
         self.environ = environ
         self.answer: Callable[[Event], Answer] = lambda event: Answer(200, b"")
+        self.answer_later: Callable[[Event], Awaitable[Answer]] | None = None
         self.delivered: list[Event] = []
         self.queued: list[Event] = []
         self.told: list[tuple[str, Event]] = []
@@ -38,7 +39,8 @@ class Rig:
         """Raised by the queue."""
 
     async def _deliver(self, event: bytes, /) -> Answer:
-        answer = self.answer(json.loads(event))
+        told = json.loads(event)
+        answer = await self.answer_later(told) if self.answer_later else self.answer(told)
         self.delivered.append(json.loads(event))
         return answer
 

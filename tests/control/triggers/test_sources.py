@@ -176,3 +176,28 @@ def test_a_dead_endpoint_holds_up_nothing(tmp_path: Path) -> None:
     asyncio.run(go())
     assert rig.kinds == ["trigger.failed"]
     assert "127.0.0.1:1" in rig.events[0][1] and "s3cret" not in rig.events[0][1]
+
+
+def test_a_batch_on_its_way_is_not_delivered_again_when_the_trigger_ends(tmp_path: Path, moto: Moto) -> None:
+    moto.stream("slow")
+    put(moto.client("kinesis"), "slow", "a1")
+    rig = Rig(tmp_path, moto.environ)
+    began: list[str] = []
+
+    async def answer(event: Event) -> Answer:
+        began.append(data_of(event["Records"][0]))
+        await asyncio.sleep(0.2)
+        return Answer(200, b"")
+
+    rig.answer_later = answer
+    trigger = {"kinesis": {"stream": "slow", "start": "trim-horizon"}}
+
+    async def go() -> None:
+        async with running(kinesis.source(rig.site(**trigger), Aws())):
+            await until(lambda: began)
+        put(moto.client("kinesis"), "slow", "a2")
+        async with running(kinesis.source(rig.site(**trigger), Aws())):
+            await until(lambda: len(began) == 2)
+
+    asyncio.run(go())
+    assert began == ["a1", "a2"]

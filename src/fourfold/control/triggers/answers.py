@@ -25,7 +25,7 @@ def outcome_of(answer: Answer, batch: Sequence[Record], partial: bool) -> Outcom
     if answer.error or not 200 <= answer.status < 300:
         said = answer.payload[: 4 * SHOWN].decode(errors="replace")[:SHOWN]
         what = answer.error or f"answered with {answer.status}"
-        return Outcome("failed", f"{what}: {said}", error=answer.error, version=answer.version)
+        return Outcome("failed", f"{what}: {said}" if said else what, error=answer.error, version=answer.version)
     if not partial or not answer.payload.strip():
         return Outcome("done", version=answer.version)
     try:

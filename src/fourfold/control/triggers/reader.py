@@ -27,6 +27,8 @@ BUSY_SECONDS = 0.2
 """Between looks at one that had: a shard may be read five times a second."""
 LONGEST_SLEEP = 30.0
 """Clocks jump."""
+END_SECONDS = 2.0
+"""For a batch that is on its way when the trigger ends."""
 TOLD_AGAIN_SECONDS = 60.0
 """Between two events about batches that failed."""
 EXPIRED = "ExpiredIteratorException"
@@ -170,13 +172,31 @@ class Reader:
             if step is None or isinstance(step, float):
                 await _wait(news, None if step is None else min(max(step - now, 0.0), LONGEST_SLEEP))
                 continue
-            if isinstance(step, GivenUp):
-                lane.told(await self._tell(step), self._site.clock.now())
+            await self._settle(lane, step)
+
+    async def _settle(self, lane: Lane, step: tuple[Record, ...] | GivenUp) -> None:
+        """What is on its way when this ends may still arrive: otherwise each deploy would deliver batches twice."""
+        work = asyncio.create_task(self._do(step))
+        try:
+            await asyncio.wait({work})
+        except asyncio.CancelledError:
+            await asyncio.wait({work}, timeout=END_SECONDS)
+            raise
+        finally:
+            if work.done() and not work.cancelled():
+                now, result = self._site.clock.now(), work.result()
+                if isinstance(result, Outcome):
+                    lane.ended(result, now)
+                else:
+                    lane.told(result, now)
+                self._save()
+                self._freed.set()
+                self._wake()
             else:
-                lane.ended(await self._deliver(step), self._site.clock.now())
-            self._save()
-            self._freed.set()
-            self._wake()
+                work.cancel()
+
+    async def _do(self, step: tuple[Record, ...] | GivenUp) -> Outcome | bool:
+        return await self._tell(step) if isinstance(step, GivenUp) else await self._deliver(step)
 
     async def _deliver(self, batch: tuple[Record, ...]) -> Outcome:
         event = b'{"Records":[' + b",".join(record.json for record in batch) + b"]}"
@@ -188,7 +208,7 @@ class Reader:
         now = self._site.clock.now()
         if outcome.kind == "failed" and not 0 <= now - self._told_at < TOLD_AGAIN_SECONDS:
             self._told_at = now
-            self._site.emit("trigger.batch-failed", f"{self._where(batch)}: {outcome.reason}")
+            self._site.emit("trigger.batch-failed", f"{self._where(batch)} failed: {outcome.reason}")
         return outcome
 
     async def _tell(self, gone: GivenUp) -> bool:
@@ -209,7 +229,7 @@ class Reader:
         return True
 
     def _where(self, batch: Sequence[Record]) -> str:
-        return f"{len(batch)} records of {self.info.id}, {batch[0].number} to {batch[-1].number},"
+        return f"{len(batch)} records of {self.info.id}, {batch[0].number} to {batch[-1].number}"
 
     def _save(self) -> None:
         """Only what has changed: each is a commit."""
