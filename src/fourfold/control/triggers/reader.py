@@ -17,7 +17,8 @@ from fourfold.control.triggers.patience import Patience
 from fourfold.control.triggers.shapes.common import function_arn
 from fourfold.control.triggers.source import Site
 from fourfold.control.triggers.streams import GivenUp, Lane, Outcome, Record, Rules, Shard
-from fourfold.errors import FourfoldError
+from fourfold.errors import FourfoldError, UserError
+from fourfold.functions.client import FunctionGone
 
 log = logging.getLogger(__name__)
 
@@ -201,15 +202,18 @@ class Reader:
     async def _deliver(self, batch: tuple[Record, ...]) -> Outcome:
         event = b'{"Records":[' + b",".join(record.json for record in batch) + b"]}"
         try:
-            answer = await self._site.deliver(event)
+            outcome = outcome_of(await self._site.deliver(event), batch, self._partial)
         except FourfoldError as error:
-            return Outcome("busy", str(error))
-        outcome = outcome_of(answer, batch, self._partial)
-        now = self._site.clock.now()
-        if outcome.kind == "failed" and not 0 <= now - self._told_at < TOLD_AGAIN_SECONDS:
-            self._told_at = now
-            self._site.emit("trigger.batch-failed", f"{self._where(batch)} failed: {outcome.reason}")
+            outcome = _undelivered(error)
+        if outcome.kind == "failed" or outcome.error:
+            self._tell_failure(f"{self._where(batch)} failed: {outcome.reason}")
         return outcome
+
+    def _tell_failure(self, what: str) -> None:
+        now = self._site.clock.now()
+        if not 0 <= now - self._told_at < TOLD_AGAIN_SECONDS:
+            self._told_at = now
+            self._site.emit("trigger.batch-failed", what)
 
     async def _tell(self, gone: GivenUp) -> bool:
         """Whether the failure destination has it, if there is one."""
@@ -245,6 +249,13 @@ class Reader:
 
 DONE = '"done"'
 """State of a shard that has ended and was delivered."""
+
+
+def _undelivered(error: FourfoldError) -> Outcome:
+    """Nothing is ready: no retry is used up. One that died of it may have had it: that was a try."""
+    if isinstance(error.__cause__, FunctionGone) and error.__cause__.sent:
+        return Outcome("failed", str(error), error="Unhandled")
+    return Outcome("busy", str(error), error="Undeliverable" if isinstance(error, UserError) else "")
 
 
 async def _wait(news: asyncio.Event, seconds: float | None) -> None:
