@@ -9,6 +9,7 @@ from fourfold.spec.functionchecks import functions_and_jobs
 from fourfold.spec.model import App, Container, External, Gateway, Route, Service, Vm
 from fourfold.spec.node import Path
 from fourfold.spec.problems import similar
+from fourfold.spec.triggerchecks import queues_shared
 
 _SOURCE = Service.model_fields["source"].default
 _BASE = Container.model_fields["base"].default
@@ -48,7 +49,7 @@ def check(parts: Parts) -> list[Finding]:
     for name, service in parts.services.items():
         if name not in parts.partial:
             findings += _service(("services", name), service)
-    return findings
+    return [*findings, *(Finding(*found) for found in queues_shared(parts.services))]
 
 
 def _reserved(parts: Parts) -> Iterator[Finding]:

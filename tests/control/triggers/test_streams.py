@@ -9,7 +9,10 @@ from typing import Literal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fourfold.control.jobs import LARGEST_EVENT
+from fourfold.control.triggers.stream import rules_of
 from fourfold.control.triggers.streams import PAYLOAD, GivenUp, Lane, Outcome, Record, Rules, Shard
+from fourfold.spec.triggers import Kinesis
 
 DONE = Outcome("done")
 FAILED = Outcome("failed", "boom")
@@ -54,6 +57,12 @@ def test_batches_by_size() -> None:
         assert batch_of(lane) == expected
         lane.ended(DONE, 0)
     assert made.checkpoint == [4]
+
+
+def test_batches_of_a_job_fit_into_an_environment() -> None:
+    made = Shard(rules_of(Kinesis(stream="s"), 1, job=True))
+    made.fetched(records(1, 2, 3, size=LARGEST_EVENT // 2 - 100), 0)
+    assert batch_of(made.lanes[0]) == [1, 2]
 
 
 def test_a_window_is_waited_for_unless_the_batch_is_full_or_the_shard_closed() -> None:

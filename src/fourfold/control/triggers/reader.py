@@ -17,7 +17,7 @@ from fourfold.control.triggers.patience import Patience
 from fourfold.control.triggers.shapes.common import function_arn
 from fourfold.control.triggers.source import Site
 from fourfold.control.triggers.streams import GivenUp, Lane, Outcome, Record, Rules, Shard
-from fourfold.errors import FourfoldError, UserError
+from fourfold.errors import ConflictError, FourfoldError, UserError
 from fourfold.functions.client import FunctionGone
 
 log = logging.getLogger(__name__)
@@ -255,7 +255,8 @@ def _undelivered(error: FourfoldError) -> Outcome:
     """Nothing is ready: no retry is used up. One that died of it may have had it: that was a try."""
     if isinstance(error.__cause__, FunctionGone) and error.__cause__.sent:
         return Outcome("failed", str(error), error="Unhandled")
-    return Outcome("busy", str(error), error="Undeliverable" if isinstance(error, UserError) else "")
+    never = isinstance(error, UserError) and not isinstance(error, ConflictError)
+    return Outcome("busy", str(error), error="Undeliverable" if never else "")
 
 
 async def _wait(news: asyncio.Event, seconds: float | None) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterable
 
+from fourfold.control.jobs import LARGEST_EVENT
 from fourfold.control.triggers.patience import Patience
 from fourfold.control.triggers.reader import DONE, Api, Reader, ShardInfo, Stream
 from fourfold.control.triggers.source import Site
-from fourfold.control.triggers.streams import Rules
+from fourfold.control.triggers.streams import PAYLOAD, Rules
 from fourfold.spec.triggers import DynamoDb, Kinesis
 
 DISCOVERY_SECONDS = 10.0
@@ -18,8 +19,10 @@ SKEW_SECONDS = 2.0
 is not to be missed."""
 
 
-def rules_of(spec: Kinesis | DynamoDb, keeps: float) -> Rules:
-    return Rules(spec.batch, spec.window, spec.parallel, spec.retries, spec.max_age, spec.bisect, keeps)
+def rules_of(spec: Kinesis | DynamoDb, keeps: float, job: bool) -> Rules:
+    """`job`: the service is one, which gets an event in its environment."""
+    payload = LARGEST_EVENT - 1 if job else PAYLOAD
+    return Rules(spec.batch, spec.window, spec.parallel, spec.retries, spec.max_age, spec.bisect, keeps, payload)
 
 
 def startable(listed: Iterable[ShardInfo], done: Collection[str], running: Collection[str]) -> list[ShardInfo]:
@@ -103,9 +106,10 @@ class StreamSource:
         for name, (reader, _) in self._readers.items():
             reader.info = there[name]
         for shard in startable(listed, done, self._readers):
+            rules = rules_of(self._spec, stream.keeps, self._site.of.job is not None)
             reader = Reader(
-                self._site, self._api, stream, shard, rules_of(self._spec, stream.keeps), self._spec.partial,
-                self._spec.on_failure, float(states["since"]), self._patience,
+                self._site, self._api, stream, shard, rules, self._spec.partial, self._spec.on_failure,
+                float(states["since"]), self._patience,
             )  # fmt: skip
             task = group.create_task(reader.run())
             self._readers[shard.id] = (reader, task)

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 PAYLOAD = 6 * 1024 * 1024
-"""Bytes of an event, at most; a single larger record goes alone, and it is the service's to refuse it."""
 FRAME = len(b'{"Records":[]}')
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 """Before a batch is tried again: doubled each time."""
@@ -39,6 +38,8 @@ class Rules:
     bisect: bool = False
     expires: float = 86_400.0
     """How long the stream keeps its records."""
+    payload: int = PAYLOAD
+    """Bytes of an event, at most; a single larger record goes alone, and it is the service's to refuse it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +197,7 @@ class Lane:
         full = False
         for record, _ in self.waiting:
             size += len(record.json) + 1
-            if full := count == self.rules.batch or (size > PAYLOAD and count > 0):
+            if full := count == self.rules.batch or (size > self.rules.payload and count > 0):
                 break
             count += 1
         full = full or count == self.rules.batch
