@@ -13,6 +13,7 @@ from typing import Any
 import boto3
 import httpx
 
+from tests.support.netns import run
 from tests.support.wait import until
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_REGION": "us-east-1"}
@@ -55,6 +56,27 @@ class Moto:
             BillingMode="PAY_PER_REQUEST",
             StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
         )
+
+
+@contextmanager
+def moto_outside() -> Iterator[Moto]:
+    """On a machine of its own, 192.0.2.2, for this host and what is on its bridges: as far as they can tell, AWS."""
+    keeper = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
+    try:
+        mine = Path("/proc/self/ns/net").readlink()
+        until(lambda: Path(f"/proc/{keeper.pid}/ns/net").readlink() != mine, what="a network of its own")
+        inside = ("nsenter", "-t", str(keeper.pid), "-n")
+        run("ip", "link", "add", "aws0", "type", "veth", "peer", "name", "aws1", "netns", str(keeper.pid))
+        run("ip", "address", "add", "192.0.2.1/24", "dev", "aws0")
+        run("ip", "link", "set", "aws0", "up")
+        run(*inside, "ip", "link", "set", "lo", "up")
+        run(*inside, "ip", "address", "add", "192.0.2.2/24", "dev", "aws1")
+        run(*inside, "ip", "link", "set", "aws1", "up")
+        with moto_server(5000, "192.0.2.2", inside) as server:
+            yield server
+    finally:
+        keeper.kill()
+        keeper.wait()
 
 
 @contextmanager
