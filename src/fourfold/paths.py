@@ -20,12 +20,14 @@ class Paths:
     """Gone after a reboot: sockets, locks, gateway configuration."""
     config: Path
     """`fourfold.toml`."""
+    home: Path | None = None
+    """FOURFOLD_HOME, if that is set."""
 
     @classmethod
     def find(cls, environ: Mapping[str, str], uid: int) -> Paths:
         if home := environ.get("FOURFOLD_HOME"):
             root = Path(home).absolute()
-            return cls(state=root / "state", run=root / "run", config=root / "config")
+            return cls(state=root / "state", run=root / "run", config=root / "config", home=root)
         if uid == 0:
             return cls(state=Path("/var/lib/fourfold"), run=Path("/run/fourfold"), config=Path("/etc/fourfold"))
         user = Path(environ.get("HOME", "/nonexistent"))
@@ -42,6 +44,11 @@ class Paths:
     @property
     def secrets_key(self) -> Path:
         return self.state / "secrets.key"
+
+    @property
+    def lambda_keys(self) -> Path:
+        """What clients of Lambda's API sign with: where a person looks first."""
+        return (self.home or self.state) / "lambda-keys.json"
 
     @property
     def blobs(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +30,19 @@ def _smtp_listen(text: str) -> str:
     host, _, port = text.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) <= 65_535:
         raise ValueError("must be an address and a port, such as 127.0.0.1:2525")
+    return text
+
+
+def _lambda_listen(text: str) -> str:
+    if text == "off":
+        return text
+    host, _, port = text.rpartition(":")
+    try:
+        if not (1 <= int(port) <= 65_535 and port.isascii()):
+            raise ValueError
+        ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        raise ValueError("must be an address and a port such as 127.0.0.1:9001, or off") from None
     return text
 
 
@@ -66,6 +80,12 @@ class Settings(BaseModel):
     """Where mail for triggers of kind ses comes in. Nothing listens there while no service has one."""
     log_bytes: int = Field(default=16 * 1024**2, ge=64 * 1024)
     """Kept of each run of an instance."""
+    lambda_listen: Annotated[str, AfterValidator(_lambda_listen)] = "127.0.0.1:9001"
+    """Where AWS Lambda's API answers; when another program has that port, at a free one after it. `off`: nowhere."""
+    lambda_plain: bool = False
+    """Answer there without TLS on addresses that others reach too: something in front of it has TLS."""
+    region: str = Field(default="us-east-1", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")
+    """In the ARNs of functions."""
 
 
 def load_settings(file: Path, environ: Mapping[str, str]) -> Settings:

@@ -123,7 +123,12 @@ class Sweeper:
     async def _collect_rows(self) -> tuple[gc.Garbage, dict[str, int]]:
         """One service after the other: others want answers meanwhile."""
         store, now = self._registry.store, self._clock.now()
-        in_use = gc.InUse(sources=frozenset(self._in_use()), instances=frozenset(self._registry.instances))
+        published = {(row.app, row.service, row.release) for row in store.functions.versions()}
+        in_use = gc.InUse(
+            sources=frozenset(self._in_use()),
+            releases=frozenset(published),
+            instances=frozenset(self._registry.instances),
+        )
         parts = []
         for app, service in gc.scopes(store):
             parts.append(gc.collect(store, in_use, now, app, service))

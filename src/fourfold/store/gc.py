@@ -38,6 +38,8 @@ class InUse:
     sources: Collection[str] = frozenset()
     """Of operations in progress."""
     artifacts: Collection[str] = frozenset()
+    releases: Collection[tuple[str, str, int]] = frozenset()
+    """(app, service, number) of versions that were published."""
     instances: Collection[str] = frozenset()
     """Ids; those that are not gone stay anyway."""
 
@@ -142,7 +144,7 @@ def decide(history: History, in_use: InUse, now: float) -> Garbage:
     instances = _dead_instances(history, in_use, now)
     alive = [row for row in history.instances if row.id not in instances]
     used = {(row.app, row.name, row.release) for row in history.services}
-    used |= {(row.app, row.service, row.release) for row in alive}
+    used |= {(row.app, row.service, row.release) for row in alive} | set(in_use.releases)
     for row in history.deployments:
         if row.state in OPEN:
             used |= {(row.app, row.service, row.release), (row.app, row.service, row.previous.get("release", 0))}

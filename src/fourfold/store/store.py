@@ -12,6 +12,7 @@ from fourfold.store.builds import Builds
 from fourfold.store.db import Database, open_database
 from fourfold.store.deployments import Deployments
 from fourfold.store.events import Events
+from fourfold.store.functions import Functions
 from fourfold.store.instances import Instances
 from fourfold.store.meta import Meta
 from fourfold.store.queue import Queued
@@ -39,6 +40,7 @@ class Store:
     queue: Queued
     trigger_states: TriggerStates
     runs: Runs
+    functions: Functions
 
 
 def open_store(paths: Paths, clock: Clock) -> Store:
@@ -60,4 +62,5 @@ def open_store(paths: Paths, clock: Clock) -> Store:
         queue=Queued(database),
         trigger_states=TriggerStates(database),
         runs=Runs(database),
+        functions=Functions(database),
     )
