@@ -293,6 +293,10 @@ class FakeFacade:
         self._asked("cost", app, service, month)
         return self.costs
 
+    async def take_out(self, app: str, service: str, actor: str) -> v.OperationView:
+        self._asked("take_out", app, service, actor)
+        return self._operation(app, "remove", [service])
+
     async def cancel(self, operation: str, actor: str) -> None:
         self._asked("cancel", operation, actor)
 

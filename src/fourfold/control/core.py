@@ -232,6 +232,11 @@ class Control:
         work = partial(self._parts.deployer.stop, [f"{app}.{name}" for name in names])
         return self._parts.operations.submit(app, "stop", actor, names, work)
 
+    async def take_out(self, app: str, service: str, actor: str) -> v.OperationView:
+        row = self._need(app, service)
+        work = partial(self._parts.deployer.take_out, f"{app}.{row.name}")
+        return self._parts.operations.submit(app, "remove", actor, [service], work)
+
     def _names(self, app: str, services: Sequence[str]) -> list[str]:
         self._parts.status.need_app(app)
         if services:

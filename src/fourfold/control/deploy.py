@@ -253,6 +253,10 @@ class Deployer:
         rows = [row for row in map(self.need, keys) if not row.stopped]
         self._commit(operation, [(row, replace(row, stopped=True)) for row in rows])
 
+    async def take_out(self, key: str, operation: Operation) -> None:
+        row = self.need(key)
+        self._commit(operation, [(row, replace(row, removed=True))])
+
     def remove(self, app: str, operation: Operation) -> None:
         """All of an app; inside a transaction."""
         for row in self._registry.of_app(app):

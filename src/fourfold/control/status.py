@@ -34,6 +34,8 @@ class Status:
         """`left_out`: app -> why the gateway does not serve its routes; `job`: what a service does that is one."""
         self._job = job
         self._left_out = left_out
+        self.lambda_api: str | None = None
+        """Its URL, while its listener is open."""
         self._registry = registry
         self._powers = powers
         self._usage = usage
@@ -48,6 +50,7 @@ class Status:
             gateway=self.gateway_url(name),
             gateway_problem=self._left_out().get(name),
             daemon=v.DaemonView(pid=os.getpid(), version=__version__),
+            lambda_api=self.lambda_api,
             file=row.file,
             services=[self.service(service) for service in self._registry.of_app(name)],
             not_in_file=[each.name for each in self._registry.of_app(name) if each.name not in row.services],

@@ -119,6 +119,8 @@ class StatusView(View):
     gateway_problem: str | None = None
     """Why the gateway does not serve this app's routes."""
     daemon: DaemonView
+    lambda_api: str | None = None
+    """Where AWS Lambda's API answers."""
     file: str
     services: list[ServiceView]
     not_in_file: list[str]
@@ -184,7 +186,7 @@ class OperationView(View):
     id: str
     app: str
     kind: str
-    """up | deploy | rollback | scale | restart | stop | down"""
+    """up | deploy | rollback | scale | restart | stop | remove | down"""
     services: list[str]
     after: int
     """Events of this operation have a greater `seq` than this."""

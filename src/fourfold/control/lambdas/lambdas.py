@@ -1,0 +1,360 @@
+"""Functions by the names that clients give them: found in memory, changed on disk first."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from fourfold.clock import Clock
+from fourfold.control.goals import pattern_of
+from fourfold.control.lambdas.conditions import condition_of
+from fourfold.control.lambdas.model import ACCOUNT, LATEST, Condition, Function, Target
+from fourfold.control.lambdas.names import APP, service_name, version_service
+from fourfold.control.registry import Registry
+from fourfold.errors import ConflictError, NotFoundError
+from fourfold.spec.model import Service
+from fourfold.store.functions import AliasRow, FunctionRow, MappingRow, VersionRow
+from fourfold.store.model import ServiceRow
+
+Key = tuple[str, str]
+"""App and service."""
+
+
+class Lambdas:
+    """`wake` is called when something is to be deployed, or taken out."""
+
+    def __init__(self, registry: Registry, clock: Clock, region: str, wake: Callable[[], None]) -> None:
+        self._registry = registry
+        self._store = registry.store.functions
+        self._clock = clock
+        self._wake = wake
+        self.region = region
+        self.rows: dict[Key, FunctionRow] = {}
+        self.versions: dict[Key, dict[int, VersionRow]] = {}
+        self.aliases: dict[Key, dict[str, AliasRow]] = {}
+        self.mappings: dict[str, MappingRow] = {}
+        self._load()
+
+    def _load(self) -> None:
+        for row in self._store.all():
+            self.rows[row.app, row.service] = row
+        for version in self._store.versions():
+            self.versions.setdefault((version.app, version.service), {})[version.number] = version
+        for alias in self._store.aliases():
+            self.aliases.setdefault((alias.app, alias.service), {})[alias.name] = alias
+        for mapping in self._store.mappings():
+            self.mappings[mapping.id] = mapping
+        self._names = {row.name: key for key, row in self.rows.items() if row.managed and not row.deleted}
+        self._urls = {
+            url["Id"]: (key, qualifier)
+            for key, row in self.rows.items()
+            for qualifier, url in row.settings.get("Urls", {}).items()
+        }
+
+    # -- finding --------------------------------------------------------------------------------------------------
+
+    def arn(self, name: str, qualifier: str = "") -> str:
+        arn = f"arn:aws:lambda:{self.region}:{ACCOUNT}:function:{name}"
+        return f"{arn}:{qualifier}" if qualifier else arn
+
+    def locate(self, name: str) -> tuple[Key, str] | None:
+        """Where a function is, and its name: one of the API, `APP-SERVICE` of a file, or `SERVICE` if that is one."""
+        if (key := self._names.get(name)) is not None and self._is_there(key):
+            return key, name
+        place = name.find("-")
+        while place > 0:
+            app, service = name[:place], name[place + 1 :]
+            row = self._registry.services.get(f"{app}.{service}")
+            if row is not None and self._is_of_a_file(row):
+                return (app, service), name
+            place = name.find("-", place + 1)
+        rows = [row for row in self._registry.services.values() if row.name == name and self._is_of_a_file(row)]
+        return ((rows[0].app, name), f"{rows[0].app}-{name}") if len(rows) == 1 else None
+
+    def _is_there(self, key: Key) -> bool:
+        """`fourfold down` may have taken its service away."""
+        if self.rows[key].wanted is not None:
+            return True
+        row = self._registry.services.get(f"{key[0]}.{key[1]}")
+        return row is not None and not row.removed
+
+    def _is_of_a_file(self, row: ServiceRow) -> bool:
+        """A function that a service file describes: by its pattern, or because it has a handler."""
+        if row.removed or self._is_ours(row):
+            return False
+        if pattern_of(row) == "function":
+            return True
+        return self._registry.spec(f"{row.app}.{row.name}", row.release).function.handler is not None
+
+    def _is_ours(self, row: ServiceRow) -> bool:
+        if row.app != APP:
+            return False
+        function, dash, number = row.name.rpartition("-v")
+        return (APP, row.name) in self.rows or bool(
+            dash and number.isdigit() and int(number) in self.versions.get((APP, function), {})
+        )
+
+    def find(self, name: str) -> Function | None:
+        found = self.locate(name)
+        return None if found is None else self.function(*found)
+
+    def function(self, key: Key, name: str) -> Function:
+        """As of now. Only for keys that `locate` gave."""
+        app, service = key
+        row = self.rows.get(key)
+        stored = self._registry.services.get(f"{app}.{service}")
+        deployment = self._registry.deployments.get(f"{app}.{service}")
+        if row is None:
+            assert stored is not None
+            modified = self._registry.release(f"{app}.{service}", stored.release).created_at
+            row = FunctionRow(app, service, name, False, 0, modified)
+        condition = condition_of(row, stored, deployment)
+        if row.wanted is not None:
+            spec, source = Service.model_validate(row.wanted["spec"]), str(row.wanted["source"])
+        else:
+            assert stored is not None
+            spec = self._registry.spec(f"{app}.{service}", stored.release)
+            spec = spec.model_copy(update={"pattern": stored.pattern, "instances": stored.instances})
+            source = self._registry.release(f"{app}.{service}", stored.release).source
+        release = stored.release if stored is not None else 0
+        return Function(app, service, name, row.managed, row, spec, source, release, condition, row.modified_at)
+
+    def all(self) -> Iterator[Function]:
+        """By name."""
+        found = {name: key for name, key in self._names.items() if self._is_there(key)}
+        for row in self._registry.services.values():
+            if self._is_of_a_file(row):
+                found.setdefault(f"{row.app}-{row.name}", (row.app, row.name))
+        for name, key in sorted(found.items()):
+            yield self.function(key, name)
+
+    def version(self, function: Function, number: int) -> VersionRow | None:
+        row = self.versions.get((function.app, function.service), {}).get(number)
+        return None if row is None or row.deleted else row
+
+    def versions_of(self, function: Function) -> list[VersionRow]:
+        rows = self.versions.get((function.app, function.service), {}).values()
+        return sorted((row for row in rows if not row.deleted), key=lambda row: row.number)
+
+    def aliases_of(self, function: Function) -> dict[str, AliasRow]:
+        return self.aliases.get((function.app, function.service), {})
+
+    def as_version(self, function: Function, row: VersionRow) -> Function:
+        """A published version as a function. One that is still being deployed is as its function is to be."""
+        if row.release == 0:
+            return replace(function, modified_at=row.modified_at)
+        release = self._registry.release(function.key, row.release)
+        spec = self._registry.spec(function.key, row.release)
+        return replace(
+            function, spec=spec, source=release.source, release=row.release, modified_at=row.modified_at,
+            condition=Condition("Failed", row.problem, "FunctionError") if row.problem else Condition("Active"),
+        )  # fmt: skip
+
+    def by_url(self, id: str) -> tuple[Key, str] | None:
+        """-> (app, service), qualifier."""
+        return self._urls.get(id)
+
+    # -- invoking -------------------------------------------------------------------------------------------------
+
+    def target(self, key: Key, name: str, qualifier: str) -> Target:
+        """Where an event goes now. Raises NotFoundError for a version or alias that is not there."""
+        app, service = key
+        row = self.rows.get(key)
+        reserved = row.settings.get("Reserved") if row is not None else None
+        arn = self.arn(name, qualifier)
+        version = qualifier or LATEST
+        if version != LATEST and not version.isdigit():
+            alias = self.aliases.get(key, {}).get(version)
+            if alias is None:
+                raise NotFoundError(f"Function not found: {arn}")
+            version = alias.version
+            if alias.weights:
+                version = _chosen(alias)
+        if version == LATEST:
+            return Target(app, service, LATEST, arn, reserved)
+        published = self.versions.get(key, {}).get(int(version))
+        if published is None or published.deleted:
+            raise NotFoundError(f"Function not found: {arn}")
+        return Target(app, self._runner(key, published), version, arn, reserved)
+
+    def _runner(self, key: Key, version: VersionRow) -> str:
+        """The service that answers for a version: its own, or the function's while that is the same release."""
+        app, service = key
+        if not version.runs:
+            self.put_version(replace(version, runs=True))
+            self._wake()
+        own = version_service(service, version.number)
+        if self._is_ready(f"{app}.{own}"):
+            return own
+        stored = self._registry.services.get(f"{app}.{service}")
+        same = stored is not None and stored.release == version.release and self._is_ready(f"{app}.{service}")
+        return service if same else own
+
+    def _is_ready(self, key: str) -> bool:
+        return any(row.state == "ready" and row.role == "serve" for row in self._registry.of_service(key))
+
+    # -- changing -------------------------------------------------------------------------------------------------
+
+    def create(self, name: str, spec: Mapping[str, Any], source: str, settings: Mapping[str, Any]) -> Function:
+        """Raises ConflictError when there is one of that name. `spec` was judged already."""
+        if self.locate(name) is not None:
+            raise ConflictError(f"Function already exist: {name}")
+        row = next((each for each in self.rows.values() if each.managed and each.name == name), None)
+        service = row.service if row is not None else service_name(name, self._taken())
+        made = FunctionRow(
+            APP, service, name, True, 0 if row is None else row.changes + 1, self._clock.now(), dict(settings),
+            {"spec": dict(spec), "source": source},
+        )  # fmt: skip
+        if row is not None:  # its services are about to go, or may stay now; what else it had is gone
+            for version in self.versions.get((APP, service), {}).values():
+                self.put_version(replace(version, deleted=True, runs=False))
+            self._forget_aliases((APP, service))
+        self.put(made)
+        self._wake()
+        return self.function((APP, service), name)
+
+    def _taken(self) -> set[str]:
+        return {row.name for row in self._registry.of_app(APP)} | {service for app, service in self.rows if app == APP}
+
+    def change(
+        self,
+        function: Function,
+        *,
+        spec: Mapping[str, Any] | None = None,
+        source: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Function:
+        """A new spec or source is deployed; settings are what they are at once."""
+        row = function.row
+        wanted = row.wanted
+        if spec is not None or source is not None:
+            now = function.spec.model_dump(mode="json") if spec is None else dict(spec)
+            wanted = {"spec": now, "source": source or function.source}
+        row = replace(
+            row,
+            changes=row.changes + 1,
+            modified_at=self._clock.now(),
+            settings=dict(settings) if settings is not None else row.settings,
+            wanted=wanted,
+            problem="" if wanted is not row.wanted else row.problem,
+        )
+        self.put(row)
+        if wanted is not None:
+            self._wake()
+        return self.function((function.app, function.service), function.name)
+
+    def set(self, function: Function, key: str, value: Any) -> Function:
+        """One setting; None takes it away."""
+        settings = {name: each for name, each in function.row.settings.items() if name != key}
+        if value is not None:
+            settings[key] = value
+        return self.change(function, settings=settings)
+
+    def delete(self, function: Function) -> None:
+        """Its versions and aliases too; its services are taken out afterwards."""
+        for mapping in [each for each in self.mappings.values() if (each.app, each.service) == _key(function)]:
+            self.remove_mapping(mapping)
+        self._forget_aliases(_key(function))
+        self.put(replace(function.row, deleted=True, wanted=None, settings={}))
+        self._wake()
+
+    def _forget_aliases(self, key: Key) -> None:
+        for alias in list(self.aliases.get(key, {}).values()):
+            self.remove_alias(alias)
+
+    # -- versions and aliases -------------------------------------------------------------------------------------
+
+    def publish(self, function: Function, description: str | None) -> VersionRow:
+        """The newest version again if nothing has changed since. Before its deployment is done: the one to be."""
+        known = self.versions.get(_key(function), {})
+        pending = function.row.wanted is not None
+        newest = max((row for row in known.values() if not row.deleted), key=lambda row: row.number, default=None)
+        if newest is not None and newest.release == (0 if pending else function.release):
+            return newest
+        version = VersionRow(
+            function.app, function.service, max(known, default=0) + 1, 0 if pending else function.release,
+            function.row.settings.get("Description", "") if description is None else description, self._clock.now(),
+        )  # fmt: skip
+        self.put_version(version)
+        return version
+
+    def delete_version(self, row: VersionRow) -> None:
+        self.put_version(replace(row, deleted=True, runs=False))
+        self._wake()
+
+    def run_versions(self, alias: AliasRow) -> None:
+        """What an alias points at is to be there before anybody asks for it."""
+        known = self.versions.get((alias.app, alias.service), {})
+        for number in (alias.version, *alias.weights):
+            if number != LATEST and not (row := known[int(number)]).runs:
+                self.put_version(replace(row, runs=True))
+        self._wake()
+
+    # -- rows -----------------------------------------------------------------------------------------------------
+
+    def put(self, row: FunctionRow) -> None:
+        key = (row.app, row.service)
+        old = self.rows.get(key)
+        self._store.put(row)
+        self.rows[key] = row
+        if row.managed and not row.deleted:
+            self._names[row.name] = key
+        else:
+            self._names.pop(row.name, None)
+        for url in (old.settings.get("Urls", {}) if old is not None else {}).values():
+            self._urls.pop(url["Id"], None)
+        for qualifier, url in row.settings.get("Urls", {}).items():
+            self._urls[url["Id"]] = (key, qualifier)
+
+    def remove(self, row: FunctionRow) -> None:
+        """When nothing of it runs any more."""
+        key = (row.app, row.service)
+        self._store.remove(row.app, row.service)
+        self.rows.pop(key, None)
+        self.versions.pop(key, None)
+        self.aliases.pop(key, None)
+
+    def put_version(self, row: VersionRow) -> None:
+        self._store.put_version(row)
+        self.versions.setdefault((row.app, row.service), {})[row.number] = row
+
+    def put_alias(self, row: AliasRow) -> None:
+        self._store.put_alias(row)
+        self.aliases.setdefault((row.app, row.service), {})[row.name] = row
+
+    def remove_alias(self, row: AliasRow) -> None:
+        self._store.remove_alias(row)
+        del self.aliases[row.app, row.service][row.name]
+
+    def put_mapping(self, row: MappingRow) -> None:
+        self._store.put_mapping(row)
+        self.mappings[row.id] = row
+
+    def remove_mapping(self, row: MappingRow) -> None:
+        self._store.remove_mapping(row)
+        del self.mappings[row.id]
+
+    def now(self) -> float:
+        return self._clock.now()
+
+
+def revision(function: Function, qualifier: str = "") -> str:
+    """Another one after each change."""
+    text = f"{function.key} {function.row.changes} {function.release} {qualifier}"
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, text))
+
+
+def _key(function: Function) -> Key:
+    return function.app, function.service
+
+
+def _chosen(alias: AliasRow) -> str:
+    point = random.random()  # shares of traffic, no secret
+    for version, weight in alias.weights.items():
+        if point < weight:
+            return version
+        point -= weight
+    return alias.version
