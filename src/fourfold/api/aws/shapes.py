@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import UTC, datetime
 from typing import Any
 
@@ -74,4 +75,5 @@ def alias_configuration(site: Site, function: Function, alias: AliasRow) -> dict
 
 
 def alias_revision(function: Function, alias: AliasRow) -> str:
-    return revision(function, f"{alias.name} {alias.changes}")
+    """Of the alias alone: the function's changes are none of it."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{function.key} {alias.name} {alias.changes}"))
