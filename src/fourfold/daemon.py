@@ -17,14 +17,14 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from fourfold.api.ready import notifier
 from fourfold.clock import SystemClock
 from fourfold.control.core import Control
 from fourfold.control.doctor import examine
 from fourfold.control.facade import Facade
-from fourfold.control.parts import open_parts
+from fourfold.control.parts import Parts, open_parts
 from fourfold.control.settings import load_settings
 from fourfold.errors import ConflictError, FourfoldError
 from fourfold.paths import Paths
@@ -77,29 +77,43 @@ async def run(paths: Paths) -> None:
     settings = load_settings(paths.settings, os.environ)
     layout.create(paths, root=os.geteuid() == 0)
     with only_one(paths):
-        parts, serve = await asyncio.gather(open_parts(paths, settings, SystemClock()), asyncio.to_thread(_load_api))
+        parts, (serve, open_lambda_api) = await asyncio.gather(
+            open_parts(paths, settings, SystemClock()), asyncio.to_thread(_load_api)
+        )
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         parts.bus.emit("daemon.started", "the daemon has started", pid=os.getpid())
         work = asyncio.create_task(parts.run())
-        server = asyncio.create_task(serve(Control(parts, stop), paths.socket, ready))
+        control = Control(parts, stop)
+        lambda_api = await open_lambda_api(parts, control)
+        server = asyncio.create_task(serve(control, paths.socket, ready))
         gc.freeze()
         gc.enable()
         ended = asyncio.create_task(stop.wait())
         await asyncio.wait({work, server, ended}, return_when=asyncio.FIRST_COMPLETED)
         parts.bus.close()
+        await lambda_api.close()
         await _end(server, work, ended)
         await parts.close()
 
 
-def _load_api() -> Callable[[Facade, Path, Callable[[], None]], Coroutine[Any, Any, None]]:
+class _Closes(Protocol):
+    async def close(self) -> None: ...
+
+
+_Serve = Callable[[Facade, Path, Callable[[], None]], Coroutine[Any, Any, None]]
+_OpenLambdaApi = Callable[[Parts, Facade], Coroutine[Any, Any, _Closes]]
+
+
+def _load_api() -> tuple[_Serve, _OpenLambdaApi]:
     """Importing FastAPI takes a third of a second: meanwhile this host is looked at and the spawner started."""
     from fourfold.api.app import create_app
+    from fourfold.api.aws.listener import open_lambda_api
     from fourfold.api.server import serve
 
-    return lambda facade, socket, ready: serve(create_app(facade), socket, ready)
+    return lambda facade, socket, ready: serve(create_app(facade), socket, ready), open_lambda_api
 
 
 async def _end(*tasks: asyncio.Task[Any]) -> None:

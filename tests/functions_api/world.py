@@ -182,7 +182,8 @@ class World:
         self.registry = Registry(store)
         self.deploys = Deploys(self.registry)
         deploying = Deploying(self.registry, self.deploys)
-        self.lambdas = Lambdas(self.registry, WallClock(), "us-east-1", deploying.wake)
+        self.lambdas = Lambdas(self.registry, WallClock(), "us-east-1")
+        self.lambdas.wake = deploying.wake
         blobs = Blobs(self.paths)
         site = Site(
             self.lambdas, deploying, Sources(self.paths, blobs), blobs, self.functions.invoke, self.functions.enqueue,

@@ -35,9 +35,17 @@ def usage_folder(paths: Paths, app: str, service: str) -> Path:
 
 
 def function_facts(
-    paths: Paths, bridge: BridgeNetwork, function: Function, tree: Path, instance: str, block: str, key: str
+    paths: Paths,
+    bridge: BridgeNetwork,
+    function: Function,
+    tree: Path,
+    instance: str,
+    block: str,
+    key: str,
+    named: tuple[str, str],
+    region: str,
 ) -> FunctionFacts:
-    """`tree`: the artifact's folder; `key`: app and service."""
+    """`tree`: the artifact's folder; `key`: app and service; `named`: see `Lambdas.named`."""
     app, _, service = key.partition(".")
     return FunctionFacts(
         interpreter=sys.executable,
@@ -49,6 +57,9 @@ def function_facts(
         socket=str(socket_of(paths, instance)),
         usage=str(usage_folder(paths, app, service)),
         network=SandboxNetwork(bridge.name, bridge.gateway, bridge.address.network.prefixlen, block),
+        name=named[0],
+        version=named[1],
+        region=region,
         hidden=tuple(os.path.realpath(folder) for folder in (paths.state, paths.run)),
     )
 

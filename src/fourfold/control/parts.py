@@ -25,6 +25,7 @@ from fourfold.control.faults import Faults
 from fourfold.control.functions import clear_sockets, explained, socket_of
 from fourfold.control.goals import GATEWAY, SYSTEM, pattern_of, restored
 from fourfold.control.invoking import Invoking
+from fourfold.control.lambdas.lambdas import Lambdas
 from fourfold.control.lifecycle import Lifecycle
 from fourfold.control.logs import Logs
 from fourfold.control.operations import Operations
@@ -138,9 +139,11 @@ class Parts:
         self.building = Building(self.builder, self._is_stored, self.bus, clock, self.trials.settle)
         self.deployer = Deployer(self.registry, self.building, self.bus, clock, settings, self._wake)
         self.down = Down(paths, self.registry, self.deployer, self.bus, self._wake, self.events.forget)
+        self.lambdas = Lambdas(self.registry, clock, settings.region)
+        self.starter.named = self.lambdas.named
         self.sweeper = Sweeper(
             paths, self.registry, self.artifacts, self.sources, self.blobs, self.operations, clock,
-            lambda: self.building.in_use, self.costing,
+            lambda: self.building.in_use | self.lambdas.sources, self.costing,
         )  # fmt: skip
         self.status = Status(
             self.registry,

@@ -58,6 +58,8 @@ class Starter:
         self._bridge = bridge
         self._last_address: str | None = None
         self._last_block: str | None = None
+        self.named: Callable[[str, str], tuple[str, str]] = lambda app, service: ("", "$LATEST")
+        """Which function and version a service is to clients of Lambda's API."""
         self.event_of: Callable[[str], str] = lambda instance: ""
         """What a run of a job is told it was started for."""
         self._lent: dict[str, str] = {}
@@ -133,7 +135,10 @@ class Starter:
         if artifact.function is None or row.block is None:
             return None
         key = key_of(row)
-        return function_facts(self._paths, self._bridge, artifact.function, artifact.tree, row.id, row.block, key)
+        return function_facts(
+            self._paths, self._bridge, artifact.function, artifact.tree, row.id, row.block, key,
+            self.named(row.app, row.service), self._settings.region,
+        )  # fmt: skip
 
     def _boot(self, row: InstanceRow, boot: Boot) -> BootFacts:
         disks = (boot.kernel, boot.initrd, *boot.disks)

@@ -69,6 +69,10 @@ class FunctionFacts:
     usage: str
     network: SandboxNetwork
     hidden: tuple[str, ...] = ()
+    name: str = ""
+    """What clients of Lambda's API call it; empty: as its service is called."""
+    version: str = "$LATEST"
+    region: str = "us-east-1"
 
 
 @dataclass(frozen=True)

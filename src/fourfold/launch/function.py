@@ -119,7 +119,9 @@ def _config(service: Service, facts: Facts, function: FunctionFacts, user: str) 
         usage=function.usage,
         user=SandboxUser(facts.user.uid, facts.user.gid, user),
         network=function.network,
-        function_name=function_name(facts.app, facts.service),
+        region=function.region,
+        function_name=function.name or function_name(facts.app, facts.service),
+        version=function.version,
         hidden=function.hidden,
     )
 

@@ -7,15 +7,15 @@ import errno
 import hmac
 import ipaddress
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from hashlib import sha256
 
 from fourfold.api.aws import keys
 from fourfold.api.aws.api import Api, limit
 from fourfold.api.aws.call import Site
 from fourfold.api.aws.http import Listener
 from fourfold.api.aws.sigv4 import Verifier
+from fourfold.control.facade import Facade
+from fourfold.control.lambdas.deploying import Deploying
+from fourfold.control.lambdas.model import Enqueue
 from fourfold.control.parts import Parts
 from fourfold.errors import UserError, WorldError
 
@@ -27,13 +27,39 @@ TRIES = 200
 """Ports after the one that is taken."""
 
 
-@asynccontextmanager
-async def listening(parts: Parts, site: Site) -> AsyncIterator[None]:
-    """While inside, Lambda's API answers where `lambda_listen` says; `off`: nowhere. Raises UserError, WorldError."""
+class LambdaApi:
+    """What is closed again."""
+
+    def __init__(self, parts: Parts, listener: Listener | None, work: asyncio.Task[None]) -> None:
+        self._parts = parts
+        self._listener = listener
+        self._work = work
+
+    async def close(self) -> None:
+        self._parts.status.lambda_api = None
+        self._work.cancel()
+        if self._listener is not None:
+            await self._listener.close()
+
+
+async def open_lambda_api(parts: Parts, facade: Facade) -> LambdaApi:
+    """Where `lambda_listen` says; `off`: nowhere. Raises UserError.
+
+    No port that is free is no reason for the rest of the daemon not to work: the log tells.
+    """
+    deploying = Deploying(parts.registry, facade)
+    parts.lambdas.wake = deploying.wake
+    listener = None
+    if parts.settings.lambda_listen != "off":
+        try:
+            listener = await _listen(parts, deploying)
+        except WorldError as error:
+            log.error("%s; %s", error, error.hint)
+    return LambdaApi(parts, listener, asyncio.create_task(deploying.run(parts.lambdas)))
+
+
+async def _listen(parts: Parts, deploying: Deploying) -> Listener:
     wanted = parts.settings.lambda_listen
-    if wanted == "off":
-        yield
-        return
     host, port = _split(wanted)
     if not ipaddress.ip_address(host).is_loopback and not parts.settings.lambda_plain:
         raise UserError(
@@ -41,19 +67,29 @@ async def listening(parts: Parts, site: Site) -> AsyncIterator[None]:
             "put a proxy with TLS in front of a loopback address; or set `lambda_plain = true` in fourfold.toml",
         )
     pair = keys.load(parts.paths.lambda_keys)
-    api = Api(site, Verifier(pair.id, pair.secret), parts.clock.now)
-    site.sign = lambda text: hmac.digest(pair.secret.encode(), text.encode(), sha256).hex()
-    listener = Listener(api.handle, limit)
+    site = Site(
+        parts.lambdas,
+        deploying,
+        parts.sources,
+        parts.blobs,
+        parts.invoking.invoke,
+        _enqueue(parts),
+        lambda text: hmac.digest(pair.secret.encode(), text.encode(), "sha256").hex(),
+    )
+    listener = Listener(Api(site, Verifier(pair.id, pair.secret), parts.clock.now).handle, limit)
     found = await _open(listener, parts, wanted, host, port)
     shown = f"[{host}]" if ":" in host else host
     site.url = parts.status.lambda_api = f"http://{shown}:{found}"
-    deploying = asyncio.create_task(site.deploying.run(site.lambdas))
-    try:
-        yield
-    finally:
-        parts.status.lambda_api = None
-        deploying.cancel()
-        await listener.close()
+    return listener
+
+
+def _enqueue(parts: Parts) -> Enqueue:
+    async def enqueue(app: str, service: str, payload: bytes, context: str, request_id: str) -> None:
+        await parts.events.queue.enqueue(
+            app, service, payload, source="lambda", client_context=context, request_id=request_id
+        )
+
+    return enqueue
 
 
 async def _open(listener: Listener, parts: Parts, wanted: str, host: str, port: int) -> int:

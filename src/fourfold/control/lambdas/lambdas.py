@@ -24,13 +24,12 @@ Key = tuple[str, str]
 
 
 class Lambdas:
-    """`wake` is called when something is to be deployed, or taken out."""
-
-    def __init__(self, registry: Registry, clock: Clock, region: str, wake: Callable[[], None]) -> None:
+    def __init__(self, registry: Registry, clock: Clock, region: str) -> None:
         self._registry = registry
         self._store = registry.store.functions
         self._clock = clock
-        self._wake = wake
+        self.wake: Callable[[], None] = lambda: None
+        """Called when something is to be deployed, or taken out."""
         self.region = region
         self.rows: dict[Key, FunctionRow] = {}
         self.versions: dict[Key, dict[int, VersionRow]] = {}
@@ -157,6 +156,21 @@ class Lambdas:
         """-> (app, service), qualifier."""
         return self._urls.get(id)
 
+    def named(self, app: str, service: str) -> tuple[str, str]:
+        """What a service is as a function, and which version of it: ("", "$LATEST") where only its name says that."""
+        if (row := self.rows.get((app, service))) is not None:
+            return row.name, LATEST
+        function, _, number = service.rpartition("-v")
+        row = self.rows.get((app, function))
+        if row is not None and number.isdigit() and int(number) in self.versions.get((app, function), {}):
+            return row.name, number
+        return "", LATEST
+
+    @property
+    def sources(self) -> set[str]:
+        """Of what is to be deployed yet: nothing else names them."""
+        return {str(row.wanted["source"]) for row in self.rows.values() if row.wanted is not None}
+
     # -- invoking -------------------------------------------------------------------------------------------------
 
     def target(self, key: Key, name: str, qualifier: str) -> Target:
@@ -185,7 +199,7 @@ class Lambdas:
         app, service = key
         if not version.runs:
             self.put_version(replace(version, runs=True))
-            self._wake()
+            self.wake()
         own = version_service(service, version.number)
         if self._is_ready(f"{app}.{own}"):
             return own
@@ -213,7 +227,7 @@ class Lambdas:
                 self.put_version(replace(version, deleted=True, runs=False))
             self._forget_aliases((APP, service))
         self.put(made)
-        self._wake()
+        self.wake()
         return self.function((APP, service), name)
 
     def _taken(self) -> set[str]:
@@ -243,7 +257,7 @@ class Lambdas:
         )
         self.put(row)
         if wanted is not None:
-            self._wake()
+            self.wake()
         return self.function((function.app, function.service), function.name)
 
     def set(self, function: Function, key: str, value: Any) -> Function:
@@ -259,7 +273,7 @@ class Lambdas:
             self.remove_mapping(mapping)
         self._forget_aliases(_key(function))
         self.put(replace(function.row, deleted=True, wanted=None, settings={}))
-        self._wake()
+        self.wake()
 
     def _forget_aliases(self, key: Key) -> None:
         for alias in list(self.aliases.get(key, {}).values()):
@@ -283,7 +297,7 @@ class Lambdas:
 
     def delete_version(self, row: VersionRow) -> None:
         self.put_version(replace(row, deleted=True, runs=False))
-        self._wake()
+        self.wake()
 
     def run_versions(self, alias: AliasRow) -> None:
         """What an alias points at is to be there before anybody asks for it."""
@@ -291,7 +305,7 @@ class Lambdas:
         for number in (alias.version, *alias.weights):
             if number != LATEST and not (row := known[int(number)]).runs:
                 self.put_version(replace(row, runs=True))
-        self._wake()
+        self.wake()
 
     # -- rows -----------------------------------------------------------------------------------------------------
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from fourfold.functions.model import Answer, Invocation
 from fourfold.spec.model import Service
@@ -72,5 +72,5 @@ class Invoke(Protocol):
         ...
 
 
-Enqueue = Callable[[str, str, bytes, str, str], Awaitable[None]]
+Enqueue = Callable[[str, str, bytes, str, str], Coroutine[Any, Any, None]]
 """(app, service, payload, client context, request id): on disk when it returns."""
