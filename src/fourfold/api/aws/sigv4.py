@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
 from hmac import digest as hmac_digest
@@ -199,15 +200,21 @@ def _claim(credential: str, signed_headers: str, signature: str, at: str, expire
 
 
 def _check_time(claim: _Claim, now: float) -> None:
-    try:
-        at = datetime.strptime(claim.at, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        raise _incomplete(f"'{claim.at}' is no date.") from None
+    at = _epoch(claim.at)
     holds = claim.expires if claim.expires is not None else SKEW
     if now > at + holds:
         raise _invalid(f"Signature expired: {claim.at} is now earlier than {_stamp(now - holds)} ({_stamp(now)}.)")
     if now < at - SKEW:
         raise _invalid(f"Signature not yet current: {claim.at} is still later than {_stamp(now + SKEW)}")
+
+
+@lru_cache(256)
+def _epoch(stamp: str) -> float:
+    """Many requests are signed in the same second."""
+    try:
+        return datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        raise _incomplete(f"'{stamp}' is no date.") from None
 
 
 def _stamp(at: float) -> str:
