@@ -13,25 +13,24 @@ _MOST = 1000
 
 
 async def put(call: Call) -> Response:
-    """Not 0: a new release, for a function's invoker knows its bound from its start."""
+    """A new release, for a function's invoker knows its bound from its start. 0 holds at once."""
     reserved = call.number("ReservedConcurrentExecutions", 0, _MOST)
     if reserved is None:
         raise constraint(None, "reservedConcurrentExecutions", "Member must not be null")
-    _set(call, reserved or None, reserved)
+    _set(call, reserved)
     return answer(200, {"ReservedConcurrentExecutions": reserved})
 
 
-def _set(call: Call, concurrency: int | None, reserved: int | None) -> None:
+def _set(call: Call, reserved: int | None) -> None:
     function = call.settled()
     settings = {name: value for name, value in function.row.settings.items() if name != "Reserved"}
     if reserved is not None:
         settings["Reserved"] = reserved
-    wanted = function.spec.function.concurrency if reserved == 0 else concurrency or _DEFAULT
-    if wanted == function.spec.function.concurrency:
-        call.lambdas.change(function, settings=settings)
-        return
-    spec = function.spec.model_dump(mode="json")
-    spec["function"] |= {"concurrency": wanted, "provisioned": min(spec["function"]["provisioned"], wanted)}
+    wanted = _DEFAULT if reserved is None else reserved
+    spec = None
+    if wanted != function.spec.function.concurrency:
+        spec = function.spec.model_dump(mode="json")
+        spec["function"] |= {"concurrency": wanted, "provisioned": min(spec["function"]["provisioned"], wanted)}
     call.lambdas.change(function, spec=spec, settings=settings)
 
 
@@ -41,7 +40,7 @@ async def get(call: Call) -> Response:
 
 
 async def delete(call: Call) -> Response:
-    _set(call, None, None)
+    _set(call, None)
     return answer(204)
 
 
