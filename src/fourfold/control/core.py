@@ -82,6 +82,8 @@ class Control:
             home=str(self._parts.paths.state),
             apps=sorted(self._parts.registry.apps),
             started_at=rfc3339(self._started_at),
+            lambda_api=self._parts.status.lambda_api,
+            region=self._parts.settings.region,
         )
 
     async def apps(self) -> list[v.AppView]:

@@ -404,3 +404,7 @@ class InfoView(View):
     home: str
     apps: list[str]
     started_at: str
+    lambda_api: str | None = None
+    """Where AWS Lambda's API answers."""
+    region: str = "us-east-1"
+    """Of its ARNs."""

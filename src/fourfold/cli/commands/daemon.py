@@ -12,7 +12,7 @@ import typer
 
 from fourfold.cli import formats, output, units
 from fourfold.cli.session import Session
-from fourfold.errors import UserError, WorldError
+from fourfold.errors import NotFoundError, UserError, WorldError
 
 ENDS_WITHIN = 30.0
 
@@ -45,7 +45,40 @@ def status(ctx: typer.Context) -> None:
     output.data(f"pid      {info.pid}, of {info.user}, started {formats.ago(info.started_at, formats.utc_now())}")
     output.data(f"home     {info.home}")
     output.data(f"socket   {session.paths.socket}")
+    if info.lambda_api is not None:
+        output.data(f"lambda   {info.lambda_api}, keys in {session.paths.lambda_keys}")
     output.data(f"apps     {', '.join(info.apps) or 'none'}")
+
+
+@command.command()
+def env(ctx: typer.Context) -> None:
+    """Print what the aws CLI and boto3 need for Lambda's API here: eval "$(fourfold daemon env)"."""
+    import json
+    import shlex
+
+    from fourfold.control.views import InfoView
+
+    session = Session.of(ctx)
+    info = session.client.get(InfoView, "/v1/info")
+    if info.lambda_api is None:
+        raise NotFoundError(
+            "cannot tell where Lambda's API is: its listener is off", "see lambda_listen in fourfold.toml, and the log"
+        )
+    try:
+        keys = json.loads(session.paths.lambda_keys.read_bytes())
+    except (OSError, ValueError) as error:
+        raise WorldError(f"cannot read {session.paths.lambda_keys}: {error}", "run it as the daemon's user") from error
+    given = {
+        "AWS_ENDPOINT_URL_LAMBDA": info.lambda_api,
+        "AWS_ACCESS_KEY_ID": keys["aws_access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": keys["aws_secret_access_key"],
+        "AWS_DEFAULT_REGION": info.region,
+    }
+    if session.options.json:
+        print(json.dumps(given))
+        return
+    for name, value in given.items():
+        output.data(f"export {name}={shlex.quote(value)}")
 
 
 @command.command()
