@@ -7,6 +7,7 @@ import socket
 import subprocess
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -205,7 +206,7 @@ def test_a_web_service_behind_the_adapter(home: Home, source: Path) -> None:
     write(source, {"app.py": WEB})
     made = function(home, source, None, port=free_port())
     assert made.function is not None and made.function.kind == "provided"
-    v2 = {
+    v2: dict[str, Any] = {
         "version": "2.0",
         "rawPath": "/a%20b",
         "rawQueryString": "q=1",
@@ -213,7 +214,7 @@ def test_a_web_service_behind_the_adapter(home: Home, source: Path) -> None:
         "headers": {"host": "h"},
     }
     v2.update({"requestContext": {"http": {"method": "GET"}}, "isBase64Encoded": False})
-    v1 = {
+    v1: dict[str, Any] = {
         "httpMethod": "POST",
         "path": "/p q",
         "headers": {"Host": "h"},

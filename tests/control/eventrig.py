@@ -65,7 +65,7 @@ class EventRig:
         self.registry = Registry(self.store)
         self.bus = Bus(self.store.events, Faults({}))
         self.executor = Executor(self.registry, self.bus, self.clock)
-        self.events = Eventing(self.registry, self.executor, self.bus, self.clock, self._act, self.invoking)
+        self.events = Eventing(self.registry, self.executor, self.bus, self.clock, self._act, self.invoking, {})
         self.queue, self.jobs = self.events.queue, self.events.jobs
         self.schedules, self.triggers = self.events.schedules, self.events.triggers
 

@@ -128,7 +128,6 @@ class Parts:
             process.boot_id(),
         )  # fmt: skip
         self.lifecycle.templates = self.templating
-        self.invoking = Invoking()
         self.events = Eventing(
             self.registry, executor, self.bus, clock, self.lifecycle.act, self.invoking,
             makers(settings.smtp_listen, clock),
