@@ -15,7 +15,10 @@ from fourfold.paths import Paths
 from fourfold.store import layout, trees
 from tests.store.namespace import run_with_mounts
 
-PRIVATE = {"state/blobs", "state/sources", "state/images", "state/logs", "state/certificates"}
+PRIVATE = {
+    *(f"state/{name}" for name in ("blobs", "sources", "images", "logs", "certificates", "usage")),
+    "run/functions",
+}
 
 
 def modes(home: Path) -> dict[str, int]:
@@ -39,7 +42,7 @@ def test_modes_do_not_depend_on_the_umask(tmp_path: Path, root: bool, shared: in
     finally:
         os.umask(before)
     found = modes(tmp_path / "deep")
-    assert len(found) == 15
+    assert len(found) == 17
     private = {f"deep/home/{name}" for name in PRIVATE}
     assert found == {name: 0o700 if name in private else shared for name in found}
 
