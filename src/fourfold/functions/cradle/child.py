@@ -17,6 +17,7 @@ from fourfold.spawner import kernel
 
 NAMESPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWNET | kernel.CLONE_NEWUTS | kernel.CLONE_NEWPID
 _DESCRIPTORS = 1024
+_HIGHEST_FD = 1 << 20
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 """Exit codes, as of a shell (POSIX, 2.8.2)."""
 
@@ -51,9 +52,11 @@ def be_sandbox(program: Program, channel: socket.socket, output: int, joins: Seq
     """First process of a sandbox: as in `forkserver.become`, but by root, and the program is exec'ed."""
     try:
         _reset()
+        _close_all_but({channel.fileno(), output, *joins})
+        channel.send(b"here")
         for fd in joins:
             os.write(fd, b"0")
-        channel.send(b"here")
+            os.close(fd)
         if channel.recv(16) != b"on":
             os._exit(0)
         forkserver.furnish(program.scratch)
@@ -116,6 +119,15 @@ def own_users(user: SandboxUser) -> int:
 
 def _only(number: int) -> str:
     return f"{number} {number} 1"
+
+
+def _close_all_but(kept: set[int]) -> None:
+    """What stayed open in here would keep the cradle's and other sandboxes' ends from being seen."""
+    low = 3
+    for fd in sorted(kept):
+        os.closerange(low, fd)
+        low = fd + 1
+    os.closerange(low, _HIGHEST_FD)
 
 
 def _reset() -> None:

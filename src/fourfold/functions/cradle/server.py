@@ -319,6 +319,8 @@ class Cradle:
 
 def main() -> int:
     invoker = socket.socket(fileno=os.dup(0))
+    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    os.dup2(null, 0)  # children have that too, and its end must be seen
     received = protocol.receive(invoker)
     if received is None:
         return 1
