@@ -166,16 +166,24 @@ def imported(path: str) -> Iterator[str]:
             body[:0] = node.body
 
 
-def shared() -> str:
-    """What sandboxes would have in common that they must not: a thread, a socket; empty: nothing."""
+def opened() -> Any:
+    """What descriptors are open on: `socket:[4711]`, `pipe:[4712]`, a path."""
+    found = set()
+    for fd in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # that of this very folder
+            found.add(os.readlink("/proc/self/fd/" + fd))
+    return found
+
+
+def shared(before: Any) -> str:
+    """What sandboxes would have in common that they must not, beside what was open `before`; empty: nothing."""
     if len(os.listdir("/proc/self/task")) > 1:
         return "starts a thread"
-    for fd in os.listdir("/proc/self/fd"):
-        try:
-            if int(fd) != CONTROL and os.readlink("/proc/self/fd/" + fd).startswith("socket:"):
-                return "opens a socket"
-        except OSError:
-            continue
+    if any(name.isdigit() and name != str(os.getpid()) for name in os.listdir("/proc")):
+        return "starts a process"
+    for what in opened() - before:
+        if what.startswith(("socket:", "pipe:", "anon_inode:")):
+            return "opens a {}".format(what.partition(":")[0])
     return ""
 
 
@@ -185,6 +193,7 @@ class Shares(Exception):
 
 def preload(modules: Any, skip: Any) -> Iterator[str]:
     """-> a line for each that cannot be imported; that is told again, to whom it concerns, in the sandbox."""
+    before = opened()
     for name in modules:
         if name in skip or name in sys.modules:
             continue
@@ -192,7 +201,7 @@ def preload(modules: Any, skip: Any) -> Iterator[str]:
             importlib.import_module(name)
         except BaseException as error:
             yield "cannot preload {}: {}: {}".format(name, type(error).__name__, error)
-        why = shared()
+        why = shared(before)
         if why:
             raise Shares(name, why)
 
@@ -271,7 +280,7 @@ def main() -> None:
     except Shares as error:
         end(control, {"shares": list(error.args)})
     except BaseException:
-        end(control, {"error": traceback.format_exc(limit=-3)[-2000:]})
+        end(control, {"error": [traceback.format_exc(limit=-3)[-2000:]]})
     for stream in (sys.stdout, sys.stderr):
         stream.flush()  # or each sandbox would say it again
     sys.argv = ["awslambdaric", options["handler"]]

@@ -21,6 +21,8 @@ from fourfold.functions.cradle import protocol
 from fourfold.functions.cradle.protocol import Group
 from fourfold.functions.model import Config
 
+_PATIENCE = 20.0
+"""Seconds that the cradle has to clear up."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -188,7 +190,12 @@ class Sandboxes:
         """Kill all, and end the cradle."""
         self._closing = True
         self._tell({"do": "close"})
-        await self._process.wait()
+        try:
+            await asyncio.wait_for(self._process.wait(), _PATIENCE)
+        except TimeoutError:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
         self._hear_end("it was closed")
         if not self.lost.done():
             self.lost.cancel()

@@ -33,7 +33,7 @@ class Box:
     asked: int | None = None
     """Number of the request that it was started for; None: it is being made, or parked."""
     status: int | None = None
-    """Wait status of its program."""
+    """How its program ended: its exit code, or minus the signal."""
     ended: bool = False
     killed: bool = False
     """It was asked to be, and the invoker waits for it to be gone."""
@@ -48,6 +48,20 @@ class Box:
             return "", 0
         pid = next((struct.unpack(_CREDENTIALS, raw)[0] for _, kind, raw in ancillary if kind == _SCM_CREDENTIALS), 0)
         return data.decode(errors="replace"), pid
+
+    def note_ending(self, word: str) -> bool:
+        """-> whether it was about that: `ended STATUS` or `failed WHY`, for the first time."""
+        kind, _, rest = word.partition(" ")
+        if kind == "failed" and not self.why:
+            self.why = rest
+            return True
+        if kind == "ended" and self.status is None and rest.isdecimal() and len(rest) < 6:
+            try:
+                self.status = os.waitstatus_to_exitcode(int(rest))
+            except ValueError:
+                return False
+            return True
+        return False
 
     def tell(self, word: bytes) -> bool:
         try:

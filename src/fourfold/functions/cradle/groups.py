@@ -47,18 +47,15 @@ class Groups:
     hierarchies: list[Hierarchy] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
 
-    def make(self, name: str, memory: int, limited: bool = True) -> Group:
-        """With all limits but that of CPU, which is a core or more until the program is up. OSError.
-
-        `limited` False: in memory alone, as for the fork server, which is there for many.
-        """
+    def make(self, name: str, memory: int) -> Group:
+        """With all limits but that of CPU, which is a core or more until the program is up. OSError."""
         group = Group()
         for hierarchy in self.hierarchies:
             folder = f"{hierarchy.own}/{name}"
             with suppress(FileExistsError):
                 os.mkdir(folder)
             group.folders.append(folder)
-            for file, text in _settings(hierarchy, memory, limited):
+            for file, text in _settings(hierarchy, memory):
                 _set(f"{folder}/{file}", text)
             _note(group, hierarchy, folder, memory)
         return group
@@ -126,15 +123,15 @@ def find(proc: str = "/proc") -> Groups:
     return groups
 
 
-def _settings(hierarchy: Hierarchy, memory: int, limited: bool) -> Iterator[tuple[str, str]]:
+def _settings(hierarchy: Hierarchy, memory: int) -> Iterator[tuple[str, str]]:
     names, v2 = hierarchy.controllers, hierarchy.version == 2
     if "memory" in names and v2:
         yield from (("memory.max", str(memory)), ("memory.swap.max", "0"), ("memory.oom.group", "1"))
     elif "memory" in names:
         yield from (("memory.limit_in_bytes", str(memory)), ("memory.memsw.limit_in_bytes", str(memory)))
-    if "pids" in names and limited:
+    if "pids" in names:
         yield "pids.max", str(PIDS)
-    if "cpu" in names and limited:
+    if "cpu" in names:
         amount = max(PERIOD, quota(memory))
         yield ("cpu.max", f"{amount} {PERIOD}") if v2 else ("cpu.cfs_quota_us", str(amount))
 

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from fourfold.functions import forkserver
 from fourfold.functions.cradle import child, groups
@@ -18,8 +19,9 @@ from fourfold.spawner.loop import Loop
 
 _STARTS = 8
 """At most, in a row without a sandbox that came about."""
-_PATIENCE = 60.0
+_PATIENCE = 15.0
 """Seconds for what it imports."""
+_LONGEST = 2000
 FOLDER = "forkserver"
 
 
@@ -58,7 +60,7 @@ class ForkServer:
         """OSError."""
         self._starts += 1
         self.ready = False
-        self._group = self._own.make(FOLDER, self._config.memory, limited=False)
+        self._group = self._own.make(FOLDER, self._config.memory)
         ours, theirs = pair()
         joins = self._own.open_joins(self._group)
         try:
@@ -107,7 +109,7 @@ class ForkServer:
             data = self._control.recv(65536)
         except OSError:
             data = b""
-        message = json.loads(data) if data else {}
+        message = _parsed(data) if not self.ready else {}
         if "ready" in message:
             for line in message["ready"]:
                 self._note(line)
@@ -118,12 +120,12 @@ class ForkServer:
         self._control = None
         self.kill()
         if "shares" in message:
-            module, why = message["shares"]
+            module, why = [*message["shares"], "", ""][:2]
             self._skip.append(module)
             self._how = "modules" if self._how == "handler" else self._how
             self._note(f"{module} is not preloaded: it {why} when it is imported")
         elif "error" in message:
-            return self._on_failed(message["error"])
+            return self._on_failed("".join(message["error"]))
         elif not self.ready:
             self._note("nothing is preloaded: the fork server ended while it imported")
             self._how = "none"
@@ -139,3 +141,12 @@ class ForkServer:
     def _give_up_waiting(self, starts: int) -> None:
         if self._starts == starts and not self.ready:
             self.kill()
+
+
+def _parsed(data: bytes) -> dict[str, Any]:
+    """What it says is not to be trusted: it has imported what its user wrote."""
+    try:
+        message = json.loads(data)
+        return {key: [str(each)[:_LONGEST] for each in value] for key, value in message.items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}

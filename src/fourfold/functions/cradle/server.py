@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import os
-import resource
+import signal
 import socket
 import time
 from collections import deque
@@ -17,7 +17,7 @@ from fourfold.functions.cradle import child, groups, preloading, protocol, view
 from fourfold.functions.cradle.box import Box, listen_with_credentials
 from fourfold.functions.cradle.networks import Networks
 from fourfold.functions.model import Config
-from fourfold.spawner.loop import Loop, child_exits
+from fourfold.spawner.loop import Loop
 from fourfold.spawner.request import Failed
 
 SPARE = 2
@@ -195,8 +195,9 @@ class Cradle:
         self._by_child[box.child] = box
 
     def _hear_box(self, box: Box) -> None:
+        """Each word once, in its turn: the function's own code may have come to the other end."""
         word, pid = box.hear()
-        if word == "here":
+        if word == "here" and box.listener is None and not box.pid:
             try:
                 box.listener = self._networks.connect(box.number, pid)
                 box.tell(b"on")
@@ -206,7 +207,7 @@ class Cradle:
             except OSError as error:
                 box.why = f"network: {error.strerror}"
                 self._fail(box)
-        elif word == "parked":
+        elif word == "parked" and box.listener is not None and not box.pid:
             box.pid, box.pidfd = pid, os.pidfd_open(pid)
             self._loop.watch(box.pidfd, lambda: self._ended(box))
             self._failure = ""
@@ -214,19 +215,12 @@ class Cradle:
                 self._server.worked()
             self._parked.append(box)
             self._hand_over()
-        elif word:
-            self._note_ending(box, word)
-        else:
+        elif not box.note_ending(word):
             self._unwatch(box.channel)
             if box.pidfd < 0:
                 self._fail(box)
-
-    def _note_ending(self, box: Box, word: str) -> None:
-        kind, _, rest = word.partition(" ")
-        if kind == "failed":
-            box.why = rest
-        elif kind == "ended":
-            box.status = int(rest)
+            elif word:
+                box.kill()
 
     def _fail(self, box: Box) -> None:
         """It never got ready."""
@@ -264,15 +258,15 @@ class Cradle:
         """Its first process has, and so has everything else in there."""
         self._loop.unwatch(box.pidfd)
         box.ended = True
-        while box.status is None and box.channel.fileno() >= 0 and (word := box.hear()[0]):
-            self._note_ending(box, word)
+        while box.status is None and box.channel.fileno() >= 0 and box.note_ending(box.hear()[0]):
+            pass
         self._unwatch(box.channel)
         if box.asked is None:
             self._failure = box.why or "it ended before it was started"
             self._parked = deque(each for each in self._parked if each is not box)
             return self._clear(box)
-        code = os.waitstatus_to_exitcode(box.status) if box.status is not None else -9
-        oom = code == -9 and groups.killed_for_memory(box.group)
+        code = box.status if box.status is not None else -signal.SIGKILL
+        oom = code == -signal.SIGKILL and groups.killed_for_memory(box.group)
         ending = {"code": code if code >= 0 else None, "signal": -code if code < 0 else None, "oom": oom}
         self._say({"say": "exited", "number": box.number, **ending})
         if box.killed:
@@ -315,39 +309,3 @@ class Cradle:
     def _say(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
         with suppress(OSError):  # it has ended, and that is heard
             protocol.send(self._invoker, message, descriptors)
-
-
-def main() -> int:
-    invoker = socket.socket(fileno=os.dup(0))
-    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    os.dup2(null, 0)  # children have that too, and its end must be seen
-    received = protocol.receive(invoker)
-    if received is None:
-        return 1
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a few for each sandbox
-    loop = Loop()
-    exits = child_exits()
-    try:
-        cradle = Cradle(invoker, loop, Config.from_json(received[0]["config"]), received[0]["env"])
-    except (Failed, OSError) as error:
-        why = f"{error.stage}: {error.detail}: {os.strerror(error.errno)}" if isinstance(error, Failed) else str(error)
-        protocol.send(invoker, {"say": "failed", "error": why})
-        return 1
-    alive = [True]
-
-    def hear() -> None:
-        alive[0] = cradle.hear()
-
-    def reap() -> None:
-        os.read(exits, 4096)
-        cradle.reap()
-
-    loop.watch(invoker.fileno(), hear)
-    loop.watch(exits, reap)
-    try:
-        while alive[0]:
-            loop.once()
-    finally:
-        cradle.end()
-    return 0
