@@ -181,10 +181,9 @@ def shared(before: Any) -> str:
         return "starts a thread"
     if any(name.isdigit() and name != str(os.getpid()) for name in os.listdir("/proc")):
         return "starts a process"
-    for what in opened() - before:
-        if what.startswith(("socket:", "pipe:", "anon_inode:")):
-            return "opens a {}".format(what.partition(":")[0])
-    return ""
+    kinds = {what.partition(":")[0] for what in opened() - before}
+    names = {"socket": "a socket", "pipe": "a pipe", "anon_inode": "an epoll descriptor or the like"}
+    return next(("opens " + name for kind, name in names.items() if kind in kinds), "")
 
 
 class Shares(Exception):
