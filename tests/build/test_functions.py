@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 import subprocess
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from fourfold.build.zip import Zipped, write_zip
+from fourfold.errors import UserError
 from fourfold.store.artifacts import Artifact
 
 from .building import build
@@ -235,3 +238,69 @@ def test_a_web_service_behind_the_adapter(home: Home, source: Path) -> None:
     with runtime_api() as api, client(made, api):
         told = api.told.get(timeout=20)
         assert told.place == "init/error" and "exit status 3" in told.json["errorMessage"]
+
+
+def zipped(artifact: Artifact) -> tuple[Zipped, dict[str, int]]:
+    """What is in its zip, with its modes."""
+    file = io.BytesIO()
+    made = write_zip(artifact, file)
+    with zipfile.ZipFile(file) as opened:
+        return made, {info.filename: info.external_attr >> 16 & 0o777 for info in opened.infolist()}
+
+
+def test_the_zip_for_aws(home: Home, source: Path, tmp_path: Path) -> None:
+    write(
+        source, {"app.py": PYTHON, "requirements.txt": "bottle==0.13.2\n", "run.sh": "#!/bin/sh\n", "lib.py": "X = 1"}
+    )
+    (source / "run.sh").chmod(0o755)
+    made, names = zipped(function(home, source, "app.handler"))
+    assert names["app.py"] == 0o644 and names["run.sh"] == 0o755 and "bottle.py" in names
+    assert not [name for name in names if name.startswith((".fourfold", ".venv")) or "__pycache__" in name]
+    assert list(names) == sorted(names)
+    other = Home(tmp_path / "home")
+    assert zipped(function(other, source, "app.handler"))[0] == made, "another host, another time: the same bytes"
+    with zipfile.ZipFile(tmp_path / "again.zip", "w") as again:
+        again.writestr("app.py", "def handler(event, context): return 5")
+    with runtime_api() as api, client(function(home, tmp_path / "again.zip", "app.handler"), api):
+        assert api.call({}).json == 5
+    folder = source.parent / "jars"
+    jar(folder)
+    assert list(zipped(function(home, folder, "shop.Orders::length", runtime="java17"))[1]) == ["lib/orders.jar"]
+    write(source, {"web.py": WEB})
+    with pytest.raises(UserError, match="no handler"):
+        zipped(function(home, source, None, port=80, run="python web.py"))
+
+
+def test_limits_and_hostile_zips(home: Home, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(source, {"app.py": "def handler(e, c): return e", "data": "x" * 5000})
+    monkeypatch.setattr("fourfold.build.function.MAX_UNZIPPED", 4000)
+    with pytest.raises(UserError, match="Unzipped size must be smaller than 4000 bytes"):
+        function(home, source, "app.handler")
+    monkeypatch.setattr("fourfold.build.function.MAX_ZIP", 100)
+    for name in ("../out.py", "/etc/x"):
+        place = source.parent / "bad.zip"
+        with zipfile.ZipFile(place, "w") as bad:
+            bad.writestr(name, "x")
+        monkeypatch.setattr("fourfold.build.function.MAX_ZIP", 10_000)
+        with pytest.raises(UserError, match="cannot"):
+            function(home, place, "app.handler")
+        monkeypatch.setattr("fourfold.build.function.MAX_ZIP", 100)
+        with pytest.raises(UserError, match="Zipped size must be smaller than 100 bytes"):
+            function(home, place, "app.handler")
+
+
+@pytest.mark.parametrize(
+    ("files", "given", "why"),
+    [
+        ({"a.txt": ""}, {"function": {"handler": "app.handler"}}, "no file of that name"),
+        ({"app.py": ""}, {"function": {"handler": "app.handler"}, "runtime": "python3.4"}, "cannot use python3.4"),
+        ({"app.py": ""}, {"function": {"handler": "app.h", "layers": ["lib"]}}, "no such folder or zip"),
+        ({"app.py": ""}, {"runtime": "provided"}, "cannot find `bootstrap`"),
+    ],
+)
+def test_what_cannot_be_a_function(
+    home: Home, source: Path, files: dict[str, str], given: dict[str, Any], why: str
+) -> None:
+    write(source, files)
+    with pytest.raises(UserError, match=why):
+        build(home, source, "f", pattern="function", **given)

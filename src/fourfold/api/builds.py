@@ -31,7 +31,7 @@ ARCHIVE: dict[int | str, dict[str, Any]] = {
 
 DISK: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "A disk that boots with BIOS and UEFI. `Repr-Digest` (RFC 9530) has its SHA-256.",
+        "description": "A disk that boots with BIOS and UEFI, or a zip. `Repr-Digest` (RFC 9530) has its SHA-256.",
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
@@ -66,7 +66,7 @@ async def image(facade: TheFacade, app: str, request: UpRequest) -> Response:
 
 @router.post("/v1/apps/{app}/disk", response_class=Response, responses=DISK)
 async def disk(facade: TheFacade, app: str, body: DiskBody) -> Response:
-    """The one service of the request as a disk for other hypervisors. It holds no secrets."""
+    """The one service as a disk for other hypervisors, or a function as a zip for AWS Lambda. It holds no secrets."""
     made = await facade.disk(of(app, body.request), body.format)
     digest = base64.b64encode(bytes.fromhex(made.digest)).decode()
     headers = {"Repr-Digest": f"sha-256=:{digest}:", "Content-Length": str(made.size)}

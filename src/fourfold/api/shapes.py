@@ -89,11 +89,11 @@ class PushBody(Shape):
 
 
 class DiskBody(Shape):
-    """Which disk to make."""
+    """Which disk to make, or of a function its zip."""
 
     request: UpRequest
-    """As for `up`, of one service of pattern vm."""
-    format: str = Field(max_length=20, description="raw, qcow2, vmdk, vdi, vhd or ova")
+    """As for `up`, of one service of pattern vm, or of pattern function."""
+    format: str = Field(max_length=20, description="raw, qcow2, vmdk, vdi, vhd or ova; zip")
 
 
 class Offer(Shape):

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from stat import S_ISREG
 
 from fourfold.build import clients
 from fourfold.build.builders.base import choose
@@ -193,12 +194,15 @@ def _adapted(listing: Listing, service: Service, host: Host, layers: tuple[str, 
     return replace(plan, files=files, function=Function("provided", argv, "", plan.env, layers, USUAL_MEMORY))
 
 
-def check_unzipped(tree: Path, size: int) -> None:
+def check_unzipped(tree: Path) -> None:
     """Raises UserError for more than AWS takes; our client is not counted, AWS's runtimes have theirs outside."""
-    own = trees.size_of(tree / clients.RUNTIME)
-    if size - own > MAX_UNZIPPED:
+    ours = tree / clients.RUNTIME
+    size = sum(
+        status.st_size for path, status in trees.walk(tree) if S_ISREG(status.st_mode) and ours not in path.parents
+    )
+    if size > MAX_UNZIPPED:
         raise UserError(
-            f"cannot make a function of {size - own:,} bytes: Unzipped size must be smaller than {MAX_UNZIPPED} bytes",
+            f"cannot make a function of {size:,} bytes: Unzipped size must be smaller than {MAX_UNZIPPED} bytes",
             f"leave out what it does not need; the largest folders: {largest(tree)}",
         )
 

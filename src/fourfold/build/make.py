@@ -161,7 +161,7 @@ def _publish(shop: Workshop, job: Job, locks: dict[str, Lock], box: Box) -> Arti
     argv = job.plan.argv or _jar_argv(job, box.tree)
     function = job.plan.function
     if function is not None:
-        check_unzipped(box.tree, size)
+        check_unzipped(box.tree)
         if job.plan.argv is None:  # the adapter's command line ends in what was found only now
             function = replace(function, argv=(*function.argv, *argv))
     trees.seal(box.tree, _store_owner())

@@ -24,7 +24,12 @@ from fourfold.errors import UserError
 REGISTRY = "registry:"
 IMAGES = ("oci", "docker-archive")
 DISKS = ("raw", "qcow2", "vmdk", "vdi", "vhd", "ova")
-NEXT = {"container": "oci, docker-archive or registry:…", "vm": f"{', '.join(DISKS[:-1])} or {DISKS[-1]}"}
+ZIP = "zip"
+NEXT = {
+    "container": "--format oci, docker-archive or registry:… makes an image of it",
+    "vm": f"--format {', '.join(DISKS[:-1])} or {DISKS[-1]} makes an image of it",
+    "function": "--format zip makes a zip for AWS Lambda of it",
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Target:
     place: str = ""
     folder: bool = False
     disk: str | None = None
-    """Its format, where the image is that of a machine's disk."""
+    """Its format, where it is one file: a machine's disk, or a function's zip."""
 
 
 def target_of(form: str, to: str | None, service: str) -> Target:
@@ -46,14 +51,16 @@ def target_of(form: str, to: str | None, service: str) -> Target:
         if not (reference := form.removeprefix(REGISTRY)):
             raise UserError("cannot push: --format registry: names no image", "such as registry:localhost:5000/web:1")
         return Target(reference)
-    if form not in IMAGES + DISKS:
-        known = f"{', '.join(IMAGES)} and registry:HOST/NAME:TAG; of virtual machines {', '.join(DISKS)}"
-        near = get_close_matches(form.lower(), DISKS + IMAGES, 1)
+    if form not in (*IMAGES, *DISKS, ZIP):
+        known = (
+            f"{', '.join(IMAGES)} and registry:HOST/NAME:TAG; of virtual machines {', '.join(DISKS)}; of functions zip"
+        )
+        near = get_close_matches(form.lower(), (*DISKS, *IMAGES, ZIP), 1)
         hint = f"did you mean {near[0]}? The" if near else "the"
         raise UserError(f"cannot make an image in format {form!r}", f"{hint} formats are {known}")
     if to == "":
         raise UserError("cannot write the image: --to names no place", "name a file, or leave --to out")
-    if form in DISKS:
+    if form in (*DISKS, ZIP):
         found = Target(place=to or f"{service}.{form}", disk=form)
     else:
         place = to or (f"{service}-image" if form == "oci" else f"{service}.tar")
@@ -120,7 +127,7 @@ def _tell(session: Session, body: UpRequest) -> None:
         output.data(f"  boots a kernel of {kernel}, an initial file system of {initrd}, disks of {' and '.join(disks)}")
     output.data(f"  digest {view.digest}")
     if (formats := NEXT.get(view.pattern)) is not None:
-        output.say(f"next: --format {formats} makes an image of it", session.options)
+        output.say(f"next: {formats}", session.options)
 
 
 def _push(session: Session, body: UpRequest, reference: str) -> None:
@@ -153,7 +160,7 @@ def _take_disk(session: Session, body: UpRequest, target: Target, form: str, wit
     request = {"request": body.model_dump(mode="json"), "format": form}
     services = body.services or []
     with progress(Steps(dict.fromkeys(services)), session.options) as view:
-        view.working(services, f"making a disk, format {form}")
+        view.working(services, "making a zip" if form == ZIP else f"making a disk, format {form}")
         with session.client.download(f"/v1/apps/{body.spec['app']}/disk", request) as (headers, pieces):
             digest = f"sha256:{base64.b64decode(headers['repr-digest'].split(':')[1]).hex()}"
             write_image(counted.over(pieces), target.place, folder=False)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 import tempfile
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 from fourfold.build.build import BuildRequest
 from fourfold.build.disk.export import DiskImage, Hardware
@@ -14,6 +16,7 @@ from fourfold.build.disk.exporter import DiskExporter
 from fourfold.build.oci import transport
 from fourfold.build.oci.compose import Composed
 from fourfold.build.oci.export import Archive, Exporter, archive, run_of, write_layout
+from fourfold.build.zip import write_zip
 from fourfold.control import views as v
 from fourfold.control.changes import overrides_for
 from fourfold.control.checks import chosen, read_app
@@ -31,7 +34,10 @@ from fourfold.store.artifacts import Artifact
 from fourfold.store.compressed import CompressedLayers
 from fourfold.store.disks import Disks
 from fourfold.store.images import Images
+from fourfold.store.staging import staging
 
+ZIP = "zip"
+"""The form of functions."""
 IMAGE = "oci"
 """What is asked for next is the image of a container, in whichever form."""
 
@@ -52,6 +58,9 @@ class Imaging:
         requests = self._requests(request)
         if form == IMAGE:
             self._require_containers(requests)
+            form = None
+        if form == ZIP:
+            self._require_functions(requests)
             form = None
         if form is not None:
             self._require_machines(requests)
@@ -107,8 +116,10 @@ class Imaging:
         return v.ImageView(digest=f"sha256:{image.digest}", size_bytes=image.size, reference=reference)
 
     async def disk(self, request: v.UpRequest, form: str) -> DiskImage:
-        """In one of the formats of `build.disk.export`."""
+        """In one of the formats of `build.disk.export`; or a function's zip, for AWS Lambda."""
         wanted = self._one(request)
+        if form == ZIP:
+            return await self._zip(wanted)
         self._require_machines([wanted])
         await asyncio.to_thread(self._disks.require, form)
         made: Artifact = await self._parts.builder.build(wanted, _no_log)
@@ -117,6 +128,19 @@ class Imaging:
         memory = machine_memory(wanted.spec, is_whole_system(wanted.spec))
         hardware = Hardware(f"{wanted.app}-{wanted.service}", memory, cpus)
         return await self._disks.image(made, form, config, hardware)
+
+    async def _zip(self, wanted: BuildRequest) -> DiskImage:
+        self._require_functions([wanted])
+        made = await self._parts.builder.build(wanted, _no_log)
+
+        def write() -> DiskImage:
+            with staging(self._parts.paths.work, "zip", "make the zip") as folder:
+                file = (folder / "zip").open("w+b")
+                zipped = write_zip(made, file, wanted.service)
+                file.seek(0)
+                return DiskImage(zipped.sha256, zipped.size, _pieces(file))
+
+        return await asyncio.to_thread(write)
 
     def _told(self, made: Artifact, wanted: BuildRequest) -> bytes:
         """What the guest of a disk is told."""
@@ -127,6 +151,14 @@ class Imaging:
         passwd, group = (read_file(layers, "etc", name) for name in ("passwd", "group"))
         said = entries(program, wanted.spec, wanted.service, passwd, group)
         return configuration(said).encode(errors="surrogateescape")
+
+    @staticmethod
+    def _require_functions(requests: list[BuildRequest]) -> None:
+        for each in requests:
+            if each.pattern != "function":
+                raise UserError(
+                    f"cannot make a zip of {each.service}: it is built for pattern {each.pattern}", "say --as function"
+                )
 
     @staticmethod
     def _require_machines(requests: list[BuildRequest]) -> None:
@@ -169,6 +201,12 @@ class Imaging:
         check_overrides(name, given)
         pattern = overrides_for(row, given, request.reset, spec).get("pattern", spec.pattern)
         return BuildRequest(app.app, name, spec, source_of(self._parts, spec, name, request), pattern=str(pattern))
+
+
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(1024 * 1024):
+            yield piece
 
 
 def _no_log(line: str) -> None:

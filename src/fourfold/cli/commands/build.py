@@ -19,7 +19,7 @@ def command(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="oci, docker-archive, registry:HOST/NAME:TAG; raw, qcow2, vmdk, vdi, vhd, ova.",
+            help="oci, docker-archive, registry:HOST/NAME:TAG; raw, qcow2, vmdk, vdi, vhd, ova; zip.",
         ),
     ] = None,
     to: Annotated[
@@ -29,8 +29,8 @@ def command(
     """Build a service without deploying it; with --format, make an image of it.
 
     Without --format it says what was built and how large it is. A container's image has the base, dependencies and
-    application in layers of their own; a virtual machine's boots with BIOS and UEFI. The same source gives the same
-    image, wherever and whenever it is built. It holds no secrets.
+    application in layers of their own; a virtual machine's boots with BIOS and UEFI; a function's is a zip for AWS
+    Lambda. The same source gives the same image, wherever and whenever it is built. It holds no secrets.
     """
     from fourfold.cli.building import build
 
