@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 
+from fourfold.spec.draft_functions import services
 from fourfold.spec.finds import Found, Listing, find, service_name
+from fourfold.spec.finds_functions import functions
 from fourfold.spec.interpolate import escape
 
 _FRONT = ("web", "frontend", "front", "storefront", "ui", "site", "www", "app", "client", "portal")
 _HEAD = """\
 # {app}: what runs and how. All keys: `fourfold schema`.
-#   Services run as processes; `pattern: container` or `pattern: vm` puts one into a container or a machine of its own.
+#   Services run as processes, or as what `pattern` says: container, vm or function.
 #   fourfold validate   says what is wrong in here
 #   fourfold up         brings everything to what it says
 app: {app}
@@ -40,6 +42,9 @@ _COMMON = """\
 
 def draft(listing: Listing) -> str:
     """A service file for a folder: it loads if something was found that can be started, else it shows how to say it."""
+    if described := functions(listing.texts):
+        parts = services(described, service_name, _quoted)
+        return _HEAD.format(app=service_name(listing.name)) + "\n".join(parts) + _TAIL
     found = find(listing)
     sure, unsure = ([each for each in found if each.sure is wanted] for wanted in (True, False))
     front = _front(sure)

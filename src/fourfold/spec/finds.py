@@ -10,7 +10,10 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-READ = ("package.json", "requirements.txt", "pyproject.toml", "Procfile", "Dockerfile", "Gemfile", "pom.xml")
+READ = (
+    "package.json", "requirements.txt", "pyproject.toml", "Procfile", "Dockerfile", "Gemfile", "pom.xml",
+    "template.yaml", "template.yml", "serverless.yml", "serverless.yaml",
+)  # fmt: skip
 """Small files whose text tells something; of programs, those in `PROGRAMS`."""
 PROGRAMS = (
     "app.py",
