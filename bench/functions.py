@@ -1,4 +1,4 @@
-"""Who runs a function and takes events for it: our invoker, aws-lambda-rie, serverless-offline; one handler for all.
+"""Those who run a function and take events for it: our invoker, aws-lambda-rie, serverless-offline, with one handler.
 
 Ours is the invoker itself with real sandboxes, on a bridge and in control groups such as the supervisor makes; so it
 runs in a network namespace (`inside`).

@@ -77,6 +77,30 @@ def test_no_event_waits_where_there_is_no_queue_but_for_its_own_sandbox(tmp_path
     in_loop(work())
 
 
+def test_without_a_queue_as_many_as_may_run_are_taken_at_once(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with running(tmp_path, make_config(tmp_path, concurrency=50, queue=0), ByHand.open) as rig:
+            outcomes = await asyncio.gather(*(rig.submit(event) for event in events(range(50))))
+            assert {outcome.status for outcome in outcomes} == {200}
+
+    in_loop(work())
+
+
+def test_an_init_that_breaks_holds_back_those_kept_ready_and_not_events(tmp_path: Path) -> None:
+    async def work() -> None:
+        config = make_config(tmp_path, concurrency=2, provisioned=1)
+        async with running_by_hand(tmp_path, config) as (rig, _):
+            for number in range(3):
+                await eventually(lambda number=number: len(rig.sandboxes.started) > number)  # type: ignore[misc]
+                rig.sandboxes.exit(rig.sandboxes.started[number], 1)
+            await eventually(lambda: rig.invoker.totals["init_failures"] == 2)
+            rig.sandboxes.serve = True
+            assert (await rig.invoke(1)).payload == b"1"
+            assert len(rig.sandboxes.started) == 4
+
+    in_loop(work())
+
+
 def test_nothing_runs_with_a_concurrency_of_zero(tmp_path: Path) -> None:
     async def work() -> None:
         async with running(tmp_path, make_config(tmp_path, concurrency=0), ByHand.open) as rig:

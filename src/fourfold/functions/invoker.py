@@ -25,8 +25,8 @@ INIT = 10.0
 """Seconds that an init may take, the first time that it is tried (AWS's)."""
 MAX_WAIT = 60.0
 """Seconds after which an event that found no sandbox is refused: clients have given up by then (as boto3 does)."""
-RETRY_FIRST, RETRY_LAST = 0.5, 30.0
-"""Seconds between attempts to make sandboxes while none can be made."""
+RETRY_FIRST, RETRY_LAST, RETRY_BROKEN = 0.5, 5.0, 60.0
+"""Seconds between attempts to make sandboxes while none can be made, and to keep some ready whose init fails."""
 
 
 class InitError(Exception):
@@ -61,7 +61,7 @@ class Invoker:
         """Returns when the first sandbox can take an event. Raises InitError."""
         if self._config.concurrency:
             self._first = self._loop.create_future()
-            self._start(1)
+            self._start(1, self._config.provisioned > 0)
             await self._first
             self._first = None
         self._fill()
@@ -79,7 +79,7 @@ class Invoker:
             self._queue.append(event)
             self._waiting += 1
             self._fill()
-            if self._waiting > self._config.queue + self._starting:
+            if self._waiting > self._config.queue + self._to_come():
                 self._queue.pop()
                 self._waiting -= 1
                 self._refuse(event, endings.throttled())
@@ -153,7 +153,7 @@ class Invoker:
         self.totals["init_failures"] += 1
         if slot.attempt == 1:
             if self._waiting or self._first is not None or slot.provisioned:
-                self._start(2)
+                self._start(2, slot.provisioned)  # in its place
             return
         self._broken = True
         if self._first is not None and not self._first.done():
@@ -161,7 +161,7 @@ class Invoker:
         if (event := self._take_waiting()) is not None:
             self._fail_init(event, failure, slot)
         elif slot.provisioned:
-            self._wait_to_start()
+            self._hold("broken", RETRY_BROKEN)
 
     def returned(self, event: Event) -> None:
         event.waiting = True
@@ -227,18 +227,23 @@ class Invoker:
             return
         there = len(self._slots) + self._making
         for_events = self._waiting - self._starting
-        kept = 0 if self._draining or self._first else self._config.provisioned - there
+        kept = self._config.provisioned - there
+        if self._draining or self._first is not None or "broken" in self._timers:
+            kept = 0
         room = self._config.concurrency - there
         for _ in range(min(max(for_events, kept), room, self._at_once - self._starting)):
-            self._start(2 if self._broken else 1)
+            self._start(2 if self._broken else 1, len(self._slots) + self._making < self._config.provisioned)
 
     @property
     def _starting(self) -> int:
         return self._making + self._initing
 
-    def _start(self, attempt: int) -> None:
+    def _to_come(self) -> int:
+        """Sandboxes that events may wait for without being in anybody's queue."""
+        return self._config.concurrency - (len(self._slots) - self._initing)
+
+    def _start(self, attempt: int, provisioned: bool) -> None:
         self._making += 1
-        provisioned = len(self._slots) + self._making <= self._config.provisioned
         self._spawn(self._make(attempt, provisioned))
 
     async def _make(self, attempt: int, provisioned: bool) -> None:
@@ -273,12 +278,13 @@ class Invoker:
             self._first.set_exception(InitError(why))
         while not self._slots and not self._making and (event := self._take_waiting()) is not None:
             self._refuse(event, endings.unavailable(f"no sandbox could be made: {why}"))
-        self._wait_to_start()
+        self._hold("pause", RETRY_LAST)
 
-    def _wait_to_start(self) -> None:
-        self._pause = min(max(RETRY_FIRST, self._pause * 2), RETRY_LAST)
-        if "pause" not in self._timers:
-            self._later("pause", self._pause, self._fill)
+    def _hold(self, what: str, most: float) -> None:
+        """Start none for a while, longer each time: `pause` none at all, `broken` none that are only kept ready."""
+        self._pause = min(max(RETRY_FIRST, self._pause * 2), most)
+        if what not in self._timers:
+            self._later(what, self._pause, self._fill)
 
     # time
 
