@@ -98,4 +98,6 @@ DO: dict[str, Callable[[Any], Any]] = {
     "not json": lambda event: {1, 2},
     "thread": _thread,
     "write": _slowly,
+    "length": lambda event: Path(event["file"]).stat().st_size,
+    "hog": lambda event: len(bytearray(event["bytes"])),
 }
