@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
@@ -119,8 +119,9 @@ def next_headers(config: Config, invocation: Invocation, now: float) -> bytes:
 
 
 def trace(now: float) -> str:
-    """X-Ray's, of a request that is not traced. It is a name, not a secret."""
-    return f"Root=1-{int(now):08x}-{random.getrandbits(96):024x};Parent={random.getrandbits(64):016x};Sampled=0"
+    """X-Ray's, of a request that is not traced."""
+    made = os.urandom(20).hex()
+    return f"Root=1-{int(now):08x}-{made[:24]};Parent={made[24:]};Sampled=0"
 
 
 def with_log(outcome: Outcome, log: bytes) -> Outcome:
