@@ -16,7 +16,7 @@ from tests.support.http import Answer, exchange
 async def ask(port: int, head: str, body: bytes = b"") -> Answer:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        return await exchange(reader, writer, f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        return await exchange(reader, writer, f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode("latin-1") + body)
     finally:
         writer.close()
 
@@ -30,6 +30,10 @@ def test_requests_become_events_and_results_answers(tmp_path: Path) -> None:
             result: Any = {"statusCode": 201, "headers": {"X-A": "1"}, "cookies": ["a=1"], "body": "done"}
             answer = await ask(port, "POST / HTTP/1.1\r\nContent-Type: image/x", json.dumps(result).encode())
             assert (answer.status, answer.body) == (201, b"done") and b"set-cookie: a=1\r\n" in answer.head
+            odd = await ask(
+                port, "GET / HTTP/1.1\r\nX-Amzn-Trace-Id: \xff\xfe"
+            )  # its runtime client could not read that
+            assert odd.status == 200
             bad = await ask(port, "POST / HTTP/1.1", b'{"statusCode": "nonsense"}')
             assert (bad.status, bad.body) == (502, b'{"message":"Internal server error"}')
             assert "502: `statusCode` is not a status" in await rig.log("502:")

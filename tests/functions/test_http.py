@@ -47,6 +47,7 @@ CASES = [
     pytest.param(b"GET /p HTTP/1.1\r\nConnection: close\r\n\r\n", 200, b"/p|", False, id="close"),
     pytest.param(b"GET /p HTTP/1.0\r\n\r\n", 200, b"/p|", False, id="HTTP/1.0"),
     pytest.param(b"POST /p HTTP/1.1\r\nContent-Length: 1001\r\n\r\n" + b"x" * 1001, 413, b"/p|", True, id="too much"),
+    pytest.param(b"POST /p HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n", 413, b"/p|", False, id="far too much"),
     pytest.param(b"GET /p HTTP/1.1\r\nX: " + b"x" * 2000 + b"\r\n\r\n", 431, None, False, id="long header"),
     pytest.param(b"GET /" + b"x" * 3000, 431, None, False, id="no end of the target"),
     pytest.param(UPGRADE, 200, b"/p|", False, id="upgrade"),

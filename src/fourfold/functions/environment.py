@@ -12,7 +12,8 @@ from fourfold.functions.model import LAYERS, PREFIX, RUNTIME, RUNTIME_API, TASK,
 
 MIB = 1024 * 1024
 RUNTIMES = {"python": "AWS_Lambda_python", "nodejs": "AWS_Lambda_nodejs", "java": "AWS_Lambda_java"}
-LIBRARIES = f"/usr/local/lib:/usr/lib:/lib64:/usr/lib64:{RUNTIME}:{RUNTIME}/lib:{TASK}:{TASK}/lib:{LAYERS}/lib"
+LIBRARIES = f"{TASK}:{TASK}/lib:{LAYERS}/lib:{RUNTIME}/lib"
+"""Besides the system's own, which are found anyway: each folder costs every program that starts."""
 PATH = f"/usr/local/bin:/usr/bin:/bin:{LAYERS}/bin"
 
 

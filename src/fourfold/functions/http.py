@@ -155,8 +155,8 @@ class Exchange:
 
 class Connection(asyncio.Protocol):
     __slots__ = (
-        "_ahead", "_current", "_ends", "_head_bytes", "_in_head", "_parser", "_paused", "_reading", "_slow", "owner",
-        "site", "transport",
+        "_ahead", "_current", "_ends", "_head_bytes", "_in_head", "_parser", "_paused", "_reading", "_slow", "site",
+        "transport",
     )  # fmt: skip
 
     def __init__(self, site: Site) -> None:
@@ -244,14 +244,15 @@ class Connection(asyncio.Protocol):
             return
         if self.site.head is not None:
             self.site.head(exchange)
-        if exchange.header(b"expect").lower() == b"100-continue":
-            length = exchange.header(b"content-length")
-            if exchange.sink is None and length.isdigit() and int(length) > self.site.max_body:
-                exchange.too_large, exchange.keep = True, False
-                self._ends = True  # its body does not come once it has read the refusal, or it is of no use
-                self._dispatch(exchange)
-            else:
-                self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        length = exchange.header(b"content-length")
+        too_much = int(length) - self.site.max_body if length.isdigit() and exchange.sink is None else 0
+        expects = exchange.header(b"expect").lower() == b"100-continue"
+        if too_much > (0 if expects else MAX_THROWN_AWAY):
+            exchange.too_large, exchange.keep = True, False
+            self._ends = True  # its body does not come once it has read the refusal, or is of no use
+            self._dispatch(exchange)
+        elif expects:
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, data: bytes) -> None:
         exchange = self._reading

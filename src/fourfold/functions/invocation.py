@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from fourfold.functions.slot import Slot
 
 
+MAX_TRACE = 1024
+"""Characters of a trace that are passed on."""
+
+
 class Stream(Protocol):
     """Takes an answer piece by piece, for a caller who wants it so."""
 
@@ -106,16 +110,19 @@ class Surroundings:
 
 
 def next_headers(config: Config, invocation: Invocation, now: float) -> bytes:
-    """Of the answer to `next`. Without a trace and a content type awslambdaric 4.2.2 crashes; empty ones stay out."""
+    """Of the answer to `next`. Without a trace and a content type awslambdaric 4.2.2 crashes; empty ones stay out.
+
+    It ends, too, when a value is not UTF-8, and any HTTP client may send a trace: ASCII is all that they have.
+    """
     deadline = int((now + config.timeout) * 1000)
     context = invocation.client_context
     return (
         f"Content-Type: application/json\r\nLambda-Runtime-Aws-Request-Id: {invocation.request_id}\r\n"
         f"Lambda-Runtime-Deadline-Ms: {deadline}\r\n"
         f"Lambda-Runtime-Invoked-Function-Arn: {invocation.arn or config.arn}\r\n"
-        f"Lambda-Runtime-Trace-Id: {invocation.trace or trace(now)}\r\n"
+        f"Lambda-Runtime-Trace-Id: {invocation.trace[:MAX_TRACE] or trace(now)}\r\n"
         + (f"Lambda-Runtime-Client-Context: {context}\r\n" if context else "")
-    ).encode("latin-1", "replace")
+    ).encode("ascii", "replace")
 
 
 def trace(now: float) -> str:
