@@ -6,8 +6,10 @@ import pytest
 
 from fourfold.functions import endings
 
-WORDS = [(0, None, "exit status 0"), (127, None, "exit status 127"), (None, 9, "signal: killed"),
-         (None, 11, "signal: segmentation fault"), (None, 6, "signal: aborted"), (None, 33, "signal: signal 33")]  # fmt: skip
+WORDS = [
+    (0, None, "exit status 0"), (127, None, "exit status 127"), (None, 9, "signal: killed"),
+    (None, 11, "signal: segmentation fault"), (None, 6, "signal: aborted"), (None, 33, "signal: signal 33"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("code", "number", "words"), WORDS)
@@ -16,7 +18,8 @@ def test_how_a_runtime_ended(code: int | None, number: int | None, words: str) -
 
 
 BILLED = [  # seconds of duration and init, provisioned -> milliseconds
-    (0.0004, 0, False, 1), (0.001, 0, False, 1), (0.00101, 0, False, 2), (0.0012, 0.2, False, 202), (0.0012, 0.2, True, 2),
+    (0.0004, 0, False, 1), (0.001, 0, False, 1), (0.00101, 0, False, 2), (0.0012, 0.2, False, 202),
+    (0.0012, 0.2, True, 2),
 ]  # fmt: skip
 
 

@@ -193,7 +193,7 @@ def test_an_init_that_fails_is_tried_again_and_then_told_to_the_event(tmp_path: 
 def test_the_first_init_has_its_bounds_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> None:
         with pytest.raises(InitError, match="did not ask for an event within"):
-            async with running(tmp_path, make_config(tmp_path, timeout=1.0), ByHand.silent):
+            async with running(tmp_path, make_config(tmp_path, timeout=0.1), ByHand.silent):
                 raise AssertionError("it started")
 
     monkeypatch.setattr(scheduling, "INIT", 0.05)

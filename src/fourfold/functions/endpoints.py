@@ -111,6 +111,7 @@ class HttpSide:
             return
         invocation = Invocation(payload, request_id, trace=exchange.header(b"x-amzn-trace-id").decode("latin-1"))
         stream = HttpStream(exchange, self._place)
+        exchange.common = f"x-amzn-requestid: {request_id}\r\n".encode()
         event = self._invoker.submit(invocation, lambda outcome: self._answer(exchange, stream, outcome), stream)
         if event.waiting:
             exchange.on_gone = lambda: self._invoker.abandon(event)

@@ -12,7 +12,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 import httptools
 
@@ -60,8 +60,8 @@ class Exchange:
     """One request, and how to answer it. Whoever answers twice, or one who has gone, does no harm."""
 
     __slots__ = (
-        "_answered", "_connection", "_streaming", "body", "headers", "keep", "method", "on_gone", "parts", "sink",
-        "size", "tag", "target", "too_large", "trailers", "version",
+        "_answered", "_connection", "_streaming", "body", "common", "headers", "keep", "method", "on_gone", "parts",
+        "sink", "size", "target", "too_large", "trailers", "version",
     )  # fmt: skip
 
     def __init__(self, connection: Connection) -> None:
@@ -73,6 +73,8 @@ class Exchange:
         self.headers: list[tuple[bytes, bytes]] = []
         self.trailers: list[tuple[bytes, bytes]] = []
         self.body = b""
+        self.common = b""
+        """Header lines of its answer, whatever that is."""
         self.parts: list[bytes] = []
         self.size = 0
         self.too_large = False
@@ -80,8 +82,6 @@ class Exchange:
         self.version = "1.1"
         self.sink: Callable[[bytes], None] | None = None
         """Takes the body piece by piece instead of `body`."""
-        self.tag: Any = None
-        """The site's own."""
         self.on_gone: Callable[[], None] | None = None
         """Called when the client leaves before it was answered, and once only."""
 
@@ -113,7 +113,7 @@ class Exchange:
             return
         self._answered = True
         keep = self.keep and not self._connection.site.closing.is_set()
-        parts = [REASONS.get(status) or b"HTTP/1.1 %d \r\n" % status, headers]
+        parts = [REASONS.get(status) or b"HTTP/1.1 %d \r\n" % status, self.common, headers]
         if status not in NO_BODY:
             parts.append(b"Content-Length: %d\r\n" % (len(body) if length is None else length))
         parts.append(b"\r\n" if keep else b"Connection: close\r\n\r\n")
@@ -134,7 +134,7 @@ class Exchange:
         self.keep = self.keep and bool(framing) and not self._connection.site.closing.is_set()
         if status in NO_BODY or self.method == "HEAD":
             framing = b""
-        parts = (REASONS.get(status) or b"HTTP/1.1 %d \r\n" % status, headers, framing)
+        parts = (REASONS.get(status) or b"HTTP/1.1 %d \r\n" % status, self.common, headers, framing)
         self._connection.write(b"".join((*parts, b"\r\n" if self.keep else b"Connection: close\r\n\r\n")))
         if not framing and self.version == "1.1":
             self.method = "HEAD"  # nothing may follow

@@ -259,7 +259,8 @@ class Invoker:
         slot = Slot(self._around, self, sandbox, attempt, provisioned, began)
         self._slots.add(slot)
         self.totals["sandboxes"] += 1
-        slot.watch_init(INIT if attempt == 1 else max(self._config.timeout, 1.0))
+        again = self._config.timeout if self._first is None else max(INIT, self._config.timeout)  # nobody waits yet
+        slot.watch_init(INIT if attempt == 1 else again)
         listener = sandbox.listener.dup()  # a server closes what it listens on, and that is the sandbox's
         self._servers[slot] = await self._loop.create_server(site_for(slot).protocol, sock=listener)
 
