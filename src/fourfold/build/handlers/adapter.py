@@ -1,7 +1,8 @@
 """Lets a web service run as a function: starts it, waits until it listens, and turns events into HTTP requests.
 
 A client of the AWS Lambda Runtime API (2018-06-01) of its own; standard library only, Python 3.9 or later. Usage:
-`adapter.py PORT PROGRAM …`. The program gets PORT, and HOST as 127.0.0.1. Events of API Gateway (v1 and v2), function
+`adapter.py PORT PROGRAM …`. The program gets PORT, and HOST as 127.0.0.1; it is given events once it listens, and answers
+GET `$FOURFOLD_READY_PATH` well where that is set. Events of API Gateway (v1 and v2), function
 URLs and load balancers become the request that they tell of; all others are posted as JSON to /events.
 """
 
@@ -23,6 +24,8 @@ from urllib.parse import quote, urlencode
 BASE = "/2018-06-01/runtime"
 SKIPPED = {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "content-length", "upgrade", "te"}
 TEXT = ("text/", "application/json", "application/xml", "application/javascript", "application/x-www-form-urlencoded")
+SLOW = 2.0
+"""Seconds after which it says what it waits for."""
 Headers = list[tuple[str, str]]
 
 
@@ -54,7 +57,7 @@ class Service:
     def wait(self) -> None:
         """Until it takes connections. Raises OSError when it ends before."""
         ended = _ending_of(self.process)
-        pause = 0.001
+        pause, told_at = 0.001, time.monotonic() + SLOW
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
@@ -68,9 +71,32 @@ class Service:
                 if self.process.poll() is not None:
                     raise OSError(f"the program has ended with {self.ended()}")
             pause = min(pause * 1.5, 0.02)
+            if time.monotonic() > told_at:
+                print(f"nothing listens on port {self.port} yet: it is in $PORT", file=sys.stderr, flush=True)
+                told_at += 10 * SLOW
+
+    def until_well(self, path: str) -> None:
+        """Until it answers GET `path` well; empty: it does not say where to ask. Raises OSError when it ends before."""
+        told_at = time.monotonic() + SLOW
+        while path:
+            answer = ""
+            try:
+                status = self.ask("GET", path, [("host", "localhost")], b"")[0]
+                if 200 <= status < 400:
+                    return
+                answer = str(status)
+            except (HTTPException, OSError):
+                if self.process.poll() is not None:
+                    raise OSError(f"the program has ended with {self.ended()}") from None
+            if time.monotonic() > told_at:
+                print(f"GET {path} answered {answer or 'nothing'}", file=sys.stderr, flush=True)
+                told_at += 10 * SLOW
+            time.sleep(0.02)
 
     def ended(self) -> str:
         code = self.process.wait()
+        if code == -signal.SIGKILL:
+            return "signal: SIGKILL (as when it takes more memory than it may)"
         return f"exit status {code}" if code >= 0 else f"signal: {signal.Signals(-code).name}"
 
     def ask(self, method: str, target: str, headers: Headers, body: bytes) -> tuple[int, Headers, bytes]:
@@ -200,6 +226,7 @@ def main(port: int, argv: list[str]) -> NoReturn:
     try:
         service = Service(port, argv)
         service.wait()
+        service.until_well(os.environ.get("FOURFOLD_READY_PATH", ""))
     except OSError as error:
         print(f"cannot start the service: {error}", file=sys.stderr, flush=True)
         runtime.fail("/init/error", "Runtime.ExitError", str(error))
