@@ -289,6 +289,10 @@ class FakeFacade:
         self._asked("invoke", app, service, payload, context, tail, release)
         return self.answered
 
+    async def invoke_later(self, app: str, service: str, payload: bytes, context: str) -> v.QueuedView:
+        self._asked("invoke_later", app, service, payload, context)
+        return v.QueuedView(id=self.answered.request_id)
+
     async def cost(self, app: str, service: str | None, month: str | None) -> v.CostView:
         self._asked("cost", app, service, month)
         return self.costs

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fourfold.api.deps import TheFacade
 from fourfold.api.resource import resource
-from fourfold.api.shapes import InvokeBody, RollbackBody, ScaleBody, ServicesBody
-from fourfold.control.views import CostView, ExplainView, InvocationView, OperationView
+from fourfold.api.shapes import InvokeBody, InvokeLaterBody, RollbackBody, ScaleBody, ServicesBody
+from fourfold.control.views import CostView, ExplainView, InvocationView, OperationView, QueuedView
 
 router = resource("services")
 
@@ -38,6 +38,12 @@ async def stop(facade: TheFacade, app: str, body: ServicesBody) -> OperationView
 async def invoke(facade: TheFacade, app: str, service: str, body: InvokeBody) -> InvocationView:
     """Give it one event and wait for the answer. A service that fails with it is a success here: see `error`."""
     return await facade.invoke(app, service, body.payload.encode(), body.context, body.tail, body.release)
+
+
+@router.post("/v1/apps/{app}/services/{service}/invoke-later", status_code=202)
+async def invoke_later(facade: TheFacade, app: str, service: str, body: InvokeLaterBody) -> QueuedView:
+    """Keep one event for it, which is delivered as soon as that is possible, with retries; a job is run with it."""
+    return await facade.invoke_later(app, service, body.payload.encode(), body.context)
 
 
 @router.get("/v1/apps/{app}/cost")

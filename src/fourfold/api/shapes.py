@@ -59,6 +59,11 @@ class InvokeBody(Shape):
     release: int | None = Field(default=None, ge=1, description="That one, where it still runs")
 
 
+class InvokeLaterBody(Shape):
+    payload: str = Field(default="{}", max_length=1024 * 1024, description="The event, as JSON")
+    context: str = Field(default="", max_length=3583, description="The client's context, as JSON")
+
+
 class ServicesBody(Acted):
     services: list[str] = Field(default=[], description="Empty is all services of the app")
 

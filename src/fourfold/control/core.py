@@ -256,6 +256,11 @@ class Control:
         invocation = Invocation(payload, str(uuid.uuid4()), client_context=context, tail=tail)
         return invocation_view(invocation, await self._parts.invoking.invoke(app, service, invocation, release))
 
+    async def invoke_later(self, app: str, service: str, payload: bytes, context: str) -> v.QueuedView:
+        self._need(app, service)
+        queue = self._parts.events.queue
+        return v.QueuedView(id=await queue.enqueue(app, service, payload, source="invoke", client_context=context))
+
     async def cost(self, app: str, service: str | None, month: str | None) -> v.CostView:
         parts = self._parts
         month = check_month(month) if month is not None else month_of(parts.clock.now())

@@ -51,6 +51,10 @@ class Facade(Protocol):
         """One event, answered. `context` is the client's, as JSON; `release`: that one, where it still runs."""
         ...
 
+    async def invoke_later(self, app: str, service: str, payload: bytes, context: str) -> v.QueuedView:
+        """Keep one event for a service: it is on disk when this returns, and delivered as soon as that is possible."""
+        ...
+
     async def cost(self, app: str, service: str | None, month: str | None) -> v.CostView:
         """Of functions, in a month such as `2026-11`; None: this one."""
         ...

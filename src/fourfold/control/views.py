@@ -206,6 +206,13 @@ class EventView(View):
     data: dict[str, Any]
 
 
+class QueuedView(View):
+    """An event that was kept to be delivered."""
+
+    id: str
+    """Its request id."""
+
+
 class FailedView(View):
     """An event that was given up."""
 

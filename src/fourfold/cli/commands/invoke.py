@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from fourfold.cli import output
 from fourfold.cli.session import Session
-from fourfold.control.views import InvocationView
+from fourfold.control.views import InvocationView, QueuedView
 from fourfold.errors import UserError, WorldError
 
 MOST_BYTES = 6 * 1024 * 1024
 """Of a payload, as AWS has it."""
+MOST_BYTES_LATER = 1024 * 1024
+"""With --async."""
 
 
 def command(
@@ -29,6 +31,9 @@ def command(
     release: Annotated[
         int | None, typer.Option("--release", min=1, metavar="N", help="That release, where it still runs.")
     ] = None,
+    later: Annotated[
+        bool, typer.Option("--async", help="Only keep it, and print its id; it is delivered as soon as possible.")
+    ] = False,
     tail: Annotated[bool, typer.Option("--tail", help="Print the end of the log too, on standard error.")] = False,
 ) -> int:
     """Give a service one event, and print its answer.
@@ -45,12 +50,29 @@ def command(
         "tail": tail,
         "release": release,
     }
+    if later:
+        return _later(session, service, body)
     view = session.client.post(InvocationView, f"/v1/apps/{session.app}/services/{service}/invoke", body)
     if session.options.json:
         output.as_json(view)
     else:
         _show(view)
     return _code(service, view)
+
+
+def _later(session: Session, service: str, body: dict[str, Any]) -> int:
+    if body["tail"] or body["release"] is not None:
+        raise typer.BadParameter("nothing is answered, so there is no --tail and no --release", param_hint="--async")
+    if len(body["payload"].encode()) > MOST_BYTES_LATER:
+        raise UserError("cannot send the event: it is larger than 1 MiB", "put it into a bucket")
+    kept = {"payload": body["payload"], "context": body["context"]}
+    view = session.client.post(QueuedView, f"/v1/apps/{session.app}/services/{service}/invoke-later", kept)
+    if session.options.json:
+        output.as_json(view)
+    else:
+        output.data(view.id)
+        output.say(f"kept; given up, it is told by: fourfold events --failed {service}", session.options)
+    return 0
 
 
 def _show(view: InvocationView) -> None:
