@@ -379,7 +379,7 @@ class FakeFacade:
 
     async def runs(self, app: str, service: str | None) -> list[v.RunView]:
         self._asked("runs", app, service)
-        return [self.run_ended]
+        return [self.run_ended] if service in (None, self.run_ended.service) else []
 
     async def follow_run(self, app: str, run: str, skip: int) -> AsyncIterator[LogLine | v.RunView]:
         self._asked("follow_run", app, run, skip)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourfold.control.triggers.due import CORRECTION, Memory, Timing
@@ -33,6 +33,7 @@ def timing(cron: str, zone: str) -> Timing:
     return Timing(parse_when(cron, None), zone_of(zone), MAX_AGE)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(CRONS), st.sampled_from(ZONES), Steps)
 def test_each_time_at_most_once_and_the_latest_missed_one_is_made_up(
     cron: str, zone: str, steps: list[tuple[str, float]]
@@ -64,6 +65,7 @@ def test_each_time_at_most_once_and_the_latest_missed_one_is_made_up(
     assert fired == sorted(set(fired))
 
 
+@settings(deadline=None)
 @given(st.sampled_from(CRONS), st.sampled_from(ZONES), st.floats(0, 86400 * 3), st.integers(1, 40))
 def test_none_is_left_out_while_somebody_looks(cron: str, zone: str, shift: float, count: int) -> None:
     schedule = timing(cron, zone)

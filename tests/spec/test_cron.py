@@ -7,7 +7,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourfold.errors import SpecError
@@ -101,6 +101,7 @@ def test_rates_count_from_when_they_began(cron: str, seconds: float) -> None:
     assert next_time(when, zone, 999.0, 1000.0) == 1000 + seconds
 
 
+@settings(deadline=None)
 @given(st.sampled_from([cron for cron, *_ in TIMES.values()]), st.floats(1.6e9, 2.0e9), st.sampled_from(
     ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Seoul"]))  # fmt: skip
 def test_the_next_time_is_later_and_nothing_is_left_out(cron: str, after: float, zone: str) -> None:
