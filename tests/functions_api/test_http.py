@@ -29,7 +29,7 @@ class Echo:
 def served(test: Callable[[Echo, int], Any]) -> None:
     async def run() -> None:
         echo = Echo()
-        listener = Listener(echo.handle, lambda target: 1000)
+        listener = Listener(echo.handle, lambda target, authorization: 1000)
         port = await listener.open("127.0.0.1", 0)
         try:
             await asyncio.wait_for(test(echo, port), 20)

@@ -16,7 +16,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from fourfold.api.aws.api import Api, limit
+from fourfold.api.aws.api import Api, limit_for
 from fourfold.api.aws.call import Site
 from fourfold.api.aws.http import Listener
 from fourfold.api.aws.sigv4 import Verifier
@@ -189,7 +189,7 @@ class World:
             self.lambdas, deploying, Sources(self.paths, blobs), blobs, self.functions.invoke, self.functions.enqueue,
             lambda text: f"proof-of-{text[:4]}",
         )  # fmt: skip
-        listener = Listener(Api(site, Verifier(KEY, SECRET), time.time).handle, limit)
+        listener = Listener(Api(site, Verifier(KEY, SECRET), time.time).handle, limit_for(KEY))
         self.port = await listener.open("127.0.0.1", 0)
         site.url = f"http://127.0.0.1:{self.port}"
         work = asyncio.create_task(deploying.run(self.lambdas))

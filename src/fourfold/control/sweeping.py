@@ -123,7 +123,7 @@ class Sweeper:
     async def _collect_rows(self) -> tuple[gc.Garbage, dict[str, int]]:
         """One service after the other: others want answers meanwhile."""
         store, now = self._registry.store, self._clock.now()
-        published = {(row.app, row.service, row.release) for row in store.functions.versions()}
+        published = {(row.app, row.service, row.release) for row in store.functions.versions() if not row.deleted}
         in_use = gc.InUse(
             sources=frozenset(self._in_use()),
             releases=frozenset(published),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import uuid
@@ -20,12 +21,14 @@ from fourfold.api.aws import (
 )
 from fourfold.api.aws.call import Call, Route, Site, read_body, read_query
 from fourfold.api.aws.errors import ApiError, from_ours
-from fourfold.api.aws.http import Request, Response
+from fourfold.api.aws.http import Limit, Request, Response
 from fourfold.api.aws.sigv4 import Signed, Verifier
 from fourfold.errors import FourfoldError
 
 log = logging.getLogger(__name__)
 
+LARGE = 256 * 1024
+"""Bytes of a body that are not looked at while others wait."""
 MOST_BODY = 71_000_000
 """Of CreateFunction: a zip of 50 MB as base64."""
 _CODE = "/code/"
@@ -38,12 +41,14 @@ ROUTES: list[Route] = [
 ]  # fmt: skip
 
 
-def limit(target: str) -> int:
-    """Bytes of a body: those with a zip may be large, others not."""
-    path = target.partition("?")[0]
-    if path.endswith(("/functions", "/code")):
-        return MOST_BODY
-    return invoke.MOST
+def limit_for(key: str) -> Limit:
+    """Bytes of a body: those with a zip may be large, for whoever knows the id of the key; it is looked at later."""
+
+    def limit(target: str, authorization: str) -> int:
+        path = target.partition("?")[0]
+        return MOST_BODY if path.endswith(("/functions", "/code")) and key in authorization else invoke.MOST
+
+    return limit
 
 
 class Api:
@@ -75,7 +80,11 @@ class Api:
         path, _, query = request.target.partition("?")
         if request.method == "GET" and path.startswith(_CODE):
             return await self._code(request, path, query, request_id)
-        self._verifier.verify(Signed(request.method, path, query, request.headers, request.body), self._now())
+        signed = Signed(request.method, path, query, request.headers, request.body)
+        if len(request.body) < LARGE:
+            self._verifier.verify(signed, self._now())
+        else:
+            await asyncio.to_thread(self._verifier.verify, signed, self._now())
         if request.method == "POST":
             if path.endswith(invoke.SUFFIX) and path.startswith(invoke.PREFIX):
                 return await invoke.invoke(site, request, path, query, request_id)
@@ -89,7 +98,8 @@ class Api:
         parts = [unquote(part) for part in path.rstrip("/").split("/")]
         for route in ROUTES:
             if (found := route.match(request.method, parts)) is not None:
-                call = Call(self._site, request, found, read_query(query), request_id, read_body(request))
+                body = await asyncio.to_thread(read_body, request) if len(request.body) > LARGE else read_body(request)
+                call = Call(self._site, request, found, read_query(query), request_id, body)
                 return await route.handler(call)
         what = f"cannot serve {request.method} {path[:200]}: there is no such operation here"
         raise ApiError(404, "UnknownOperationException", what)

@@ -35,7 +35,7 @@ async def create(call: Call) -> Response:
     for member in ("Runtime", "Handler"):
         if call.text(member) is None:
             raise invalid(f"{member} is mandatory for functions created with deployment packages")
-    if call.lambdas.locate(name) is not None:
+    if call.lambdas.is_taken(name):
         raise conflict(f"Function already exist: {name}")
     source = await _source(call, given)
     settings = specs.settings(call, {})
@@ -54,7 +54,7 @@ async def _source(call: Call, given: dict[str, Any]) -> str:
     for name in ("S3Bucket", "S3Key", "ImageUri"):
         if given.get(name):
             raise invalid(f"cannot take code from {name}: send it as ZipFile")
-    content = call.content("ZipFile", given)
+    content = await asyncio.to_thread(call.content, "ZipFile", given)
     if content is None:
         raise invalid("Please provide a source for function code.")
     try:

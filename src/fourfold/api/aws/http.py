@@ -49,8 +49,8 @@ class Response:
 
 Handle = Callable[[Request], Awaitable[Response]]
 """Never raises."""
-Limit = Callable[[str], int]
-"""Target -> bytes that a body may have there."""
+Limit = Callable[[str, str], int]
+"""(target, value of Authorization) -> bytes that a body may have there."""
 
 
 class Listener:
@@ -157,7 +157,8 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self._target = self._url.decode("latin-1")
-        self._most = self._listener.limit(self._target)
+        authorization = next((value for name, value in self._headers if name == "authorization"), "")
+        self._most = self._listener.limit(self._target, authorization)
         for name, value in self._headers:
             if name == "content-length" and value.isdigit() and int(value) > self._most:
                 self._too_large()

@@ -9,7 +9,7 @@ import ipaddress
 import logging
 
 from fourfold.api.aws import keys
-from fourfold.api.aws.api import Api, limit
+from fourfold.api.aws.api import Api, limit_for
 from fourfold.api.aws.call import Site
 from fourfold.api.aws.http import Listener
 from fourfold.api.aws.sigv4 import Verifier
@@ -76,7 +76,7 @@ async def _listen(parts: Parts, deploying: Deploying) -> Listener:
         _enqueue(parts),
         lambda text: hmac.digest(pair.secret.encode(), text.encode(), "sha256").hex(),
     )
-    listener = Listener(Api(site, Verifier(pair.id, pair.secret), parts.clock.now).handle, limit)
+    listener = Listener(Api(site, Verifier(pair.id, pair.secret), parts.clock.now).handle, limit_for(pair.id))
     found = await _open(listener, parts, wanted, host, port)
     shown = f"[{host}]" if ":" in host else host
     site.url = parts.status.lambda_api = f"http://{shown}:{found}"

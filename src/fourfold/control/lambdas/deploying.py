@@ -84,7 +84,7 @@ class Deploying:
                 return True
         for versions in list(lambdas.versions.values()):
             for version in list(versions.values()):
-                wanted = version.runs and not version.problem and version.release
+                wanted = version.runs and not version.problem and version.release and self._stands(version.service)
                 if wanted and not self._stands(version_service(version.service, version.number)):
                     await self._deploy_version(lambdas, version)
                     return True
@@ -104,8 +104,8 @@ class Deploying:
         lambdas.put(replace(now, wanted=None if stands else now.wanted, problem=problem))
         release = self._registry.services[f"{row.app}.{row.service}"].release if stands else 0
         for version in list(lambdas.versions.get((row.app, row.service), {}).values()):
-            if version.release == 0 and not version.deleted:
-                lambdas.put_version(replace(version, release=release, problem=problem))
+            if version.release == 0 and not version.deleted:  # of what cannot be deployed there is no version
+                lambdas.put_version(replace(version, release=release, deleted=bool(problem)))
 
     async def _deploy_version(self, lambdas: Lambdas, version: VersionRow) -> None:
         """As the release is, but for its triggers: events come to the function itself."""

@@ -73,6 +73,11 @@ class Lambdas:
         rows = [row for row in self._registry.services.values() if row.name == name and self._is_of_a_file(row)]
         return ((rows[0].app, name), f"{rows[0].app}-{name}") if len(rows) == 1 else None
 
+    def is_taken(self, name: str) -> bool:
+        """A service of a file that could be called so too, as it is the only one, is called by its app from then on."""
+        found = self.locate(name)
+        return found is not None and found[1] == name
+
     def _is_there(self, key: Key) -> bool:
         """`fourfold down` may have taken its service away."""
         if self.rows[key].wanted is not None:
@@ -214,7 +219,7 @@ class Lambdas:
 
     def create(self, name: str, spec: Mapping[str, Any], source: str, settings: Mapping[str, Any]) -> Function:
         """Raises ConflictError when there is one of that name. `spec` was judged already."""
-        if self.locate(name) is not None:
+        if self.is_taken(name):
             raise ConflictError(f"Function already exist: {name}")
         row = next((each for each in self.rows.values() if each.managed and each.name == name), None)
         service = row.service if row is not None else service_name(name, self._taken())
@@ -317,7 +322,8 @@ class Lambdas:
         if row.managed and not row.deleted:
             self._names[row.name] = key
         else:
-            self._names.pop(row.name, None)
+            if self._names.get(row.name) == key:
+                del self._names[row.name]
         for url in (old.settings.get("Urls", {}) if old is not None else {}).values():
             self._urls.pop(url["Id"], None)
         for qualifier, url in row.settings.get("Urls", {}).items():

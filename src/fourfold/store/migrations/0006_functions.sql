@@ -2,7 +2,7 @@
 CREATE TABLE functions (
     app TEXT NOT NULL,
     service TEXT NOT NULL,
-    name TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
     managed INTEGER NOT NULL,
     changes INTEGER NOT NULL,
     modified_at REAL NOT NULL,
