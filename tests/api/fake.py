@@ -147,6 +147,7 @@ class FakeFacade:
         self.calls: list[tuple[str, Any]] = []
         self.fails: dict[str, Exception] = {}
         self.state = status()
+        self.lambda_api: str | None = None
         self.apps_known = ["shop"]
         self.happened: list[v.EventView] = []
         self.lines: list[tuple[str, LogLine]] = []
@@ -200,8 +201,9 @@ class FakeFacade:
     async def info(self) -> v.InfoView:
         self._asked("info")
         return v.InfoView(
-            version="0.1.0", pid=self.pid, user="root", home="/var/lib/fourfold", apps=self.apps_known, started_at=AT
-        )
+            version="0.1.0", pid=self.pid, user="root", home="/var/lib/fourfold", apps=self.apps_known, started_at=AT,
+            lambda_api=self.lambda_api,
+        )  # fmt: skip
 
     async def apps(self) -> list[v.AppView]:
         """Not among `calls`: commands of tests beside this one ask every daemon that they find."""

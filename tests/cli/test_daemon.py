@@ -173,3 +173,20 @@ def test_daemon_install_with_a_daemon_that_runs(
     assert f"Environment=FOURFOLD_HOME={home}\n" in (home / "units/fourfold.service").read_text().replace(
         "/work/..", ""
     )
+
+
+def test_what_clients_of_lambdas_api_need(cli: Cli, home: Path, server: Serving) -> None:
+    result = cli("daemon", "env")
+    assert result.code == 2
+    assert "its listener is off" in result.err
+    server.facade.lambda_api = "http://127.0.0.1:9001"
+    (home / "lambda-keys.json").write_text('{"aws_access_key_id": "AKIA", "aws_secret_access_key": "a b"}')
+    assert cli("daemon", "env").out.splitlines() == [
+        "export AWS_ENDPOINT_URL_LAMBDA=http://127.0.0.1:9001",
+        "export AWS_ACCESS_KEY_ID=AKIA",
+        "export AWS_SECRET_ACCESS_KEY='a b'",
+        "export AWS_DEFAULT_REGION=us-east-1",
+    ]
+    assert "lambda   http://127.0.0.1:9001, keys in" in cli("daemon", "status").out
+    (home / "lambda-keys.json").unlink()
+    assert cli("daemon", "env").code == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import resource
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -13,9 +13,8 @@ from http import HTTPStatus
 
 import httptools
 
-log = logging.getLogger(__name__)
-
 MOST_CONNECTIONS = 4_000
+"""Or half of the daemon's descriptors, if that is less: the rest of it needs some too."""
 MOST_HEAD = 64 * 1024
 """Bytes of a request's target and headers."""
 MOST_WAITING = 16
@@ -60,6 +59,7 @@ class Listener:
         self.handle = handle
         self.limit = limit
         self.connections: set[Connection] = set()
+        self.most = min(MOST_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
         self._server: asyncio.Server | None = None
         self._date = (0, "")
 
@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._peer = str((transport.get_extra_info("peername") or ("",))[0])
-        if len(self._listener.connections) >= MOST_CONNECTIONS:
+        if len(self._listener.connections) >= self._listener.most:
             transport.abort()
             return
         self._listener.connections.add(self)
