@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fourfold.control.triggers.source import identity
 from fourfold.functions.model import Answer
 from fourfold.store.model import InstanceRow
 from tests.functions_api.conftest import SOON, zipped
@@ -116,6 +117,10 @@ def test_event_sources_are_triggers(world: World, client: Any, create: Any) -> N
         "stream": STREAM, "region": "us-east-1", "batch": 7, "window": 0.0, "start": "trim-horizon", "parallel": 1,
         "retries": 3, "bisect": False, "partial": True,
     }  # fmt: skip
+    assert client.get_event_source_mapping(UUID=uuid)["LastProcessingResult"] == "No records processed"
+    shard = ("lambda", "f", identity(world.spec("f").triggers[0]), "shard:shardId-000000000000", "[]")
+    world.on_loop(lambda: world.registry.store.trigger_states.put(*shard))
+    assert client.get_event_source_mapping(UUID=uuid)["LastProcessingResult"] == "OK"
     assert refusal(client.create_event_source_mapping, FunctionName="f", EventSourceArn=STREAM,
                    StartingPosition="LATEST")[0] == 409  # fmt: skip
     client.create_event_source_mapping(FunctionName="f", EventSourceArn=TABLE, StartingPosition="LATEST")

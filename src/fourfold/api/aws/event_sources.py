@@ -145,6 +145,12 @@ def _need(call: Call) -> MappingRow:
     return row
 
 
+def _has_read(call: Call, row: MappingRow) -> bool:
+    """Whether its trigger has come past a record: it remembers how far, shard by shard."""
+    kept = call.lambdas.remembered(row.app, row.service, trigger(call, row.settings))
+    return any(key.startswith("shard") for key in kept)
+
+
 def _function_of(call: Call, row: MappingRow) -> Function:
     return call.lambdas.function((row.app, row.service), call.lambdas.rows[row.app, row.service].name)
 
@@ -200,7 +206,7 @@ def _shown(call: Call, row: MappingRow, state: str | None = None) -> dict[str, A
         "EventSourceMappingArn": f"arn:aws:lambda:{call.lambdas.region}:000000000000:event-source-mapping:{row.id}",
         "FunctionArn": call.lambdas.arn(function.name),
         "LastModified": row.modified_at,
-        "LastProcessingResult": "No records processed",
+        "LastProcessingResult": "OK" if _has_read(call, row) else "No records processed",
         "State": state,
         "StateTransitionReason": "User action",
         "BisectBatchOnFunctionError": False,

@@ -96,7 +96,7 @@ class Deploying:
         try:
             await self._up(row.service, row.wanted["spec"], row.wanted["source"])
         except _Failed as failed:
-            problem = failed.why
+            problem = self._reason(row.service) or failed.why
         now = lambdas.rows[row.app, row.service]
         if now.wanted is not row.wanted:
             return  # meanwhile something else is wanted: that is next
@@ -115,7 +115,8 @@ class Deploying:
         try:
             await self._up(version_service(version.service, version.number), spec, release.source)
         except _Failed as failed:
-            lambdas.put_version(replace(version, problem=failed.why))
+            own = version_service(version.service, version.number)
+            lambdas.put_version(replace(version, problem=self._reason(own) or failed.why))
 
     async def _remove(self, lambdas: Lambdas, row: FunctionRow) -> None:
         names = [version_service(row.service, number) for number in lambdas.versions.get((row.app, row.service), {})]
@@ -124,6 +125,12 @@ class Deploying:
                 await self._take_out(name)
         if lambdas.rows[row.app, row.service].deleted:  # it may have been created again
             lambdas.remove(row)
+
+    def _reason(self, service: str) -> str | None:
+        """Why its deployment has failed, if it came to one."""
+        deployment = self._registry.deployments.get(f"{APP}.{service}")
+        failed = deployment is not None and deployment.state in ("failed", "rolled-back")
+        return deployment.reason if deployment is not None and failed else None
 
     def _stands(self, service: str) -> bool:
         row = self._registry.services.get(f"{APP}.{service}")

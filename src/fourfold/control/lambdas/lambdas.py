@@ -14,8 +14,10 @@ from fourfold.control.lambdas.conditions import condition_of
 from fourfold.control.lambdas.model import ACCOUNT, LATEST, Condition, Function, Target
 from fourfold.control.lambdas.names import APP, service_name, version_service
 from fourfold.control.registry import Registry
+from fourfold.control.triggers.source import identity
 from fourfold.errors import ConflictError, NotFoundError
 from fourfold.spec.model import Service
+from fourfold.spec.triggers import Trigger
 from fourfold.store.functions import AliasRow, FunctionRow, MappingRow, VersionRow
 from fourfold.store.model import ServiceRow
 
@@ -170,6 +172,11 @@ class Lambdas:
         if row is not None and number.isdigit() and int(number) in self.versions.get((app, function), {}):
             return row.name, number
         return "", LATEST
+
+    def remembered(self, app: str, service: str, trigger: Mapping[str, Any]) -> dict[str, str]:
+        """What a trigger of a service keeps over restarts, such as how far it has come in a stream."""
+        made = identity(Trigger.model_validate(trigger))
+        return self._registry.store.trigger_states.of(app, service, made)
 
     @property
     def sources(self) -> set[str]:
