@@ -50,7 +50,8 @@ def main() -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    for library in ("asyncio", "httpx", "botocore", "mail.log"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # the API has logged it, with the id that it answered
     paths = Paths.find(os.environ, os.geteuid())
     try:
