@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
-import boto3  # type: ignore[import-untyped]
+import boto3
 from tests.functions.sandboxing import BRIDGE, PYTHON, Client, environment, handler, surroundings, tree
 
 from bench.figures import table, verdict
