@@ -9,6 +9,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
@@ -22,6 +23,7 @@ import pytest
 from fourfold.functions.model import RUNTIME_API, Config, SandboxNetwork, SandboxUser
 from fourfold.functions.sandboxes import Exited, Sandbox, Sandboxes
 from fourfold.launch.model import Limits
+from fourfold.spawner import kernel
 from fourfold.supervise.cgroupfind import find
 from fourfold.supervise.cgroups import Groups
 from tests.supervise.rig import powers
@@ -34,6 +36,9 @@ BRIDGE = SandboxNetwork("br9", "10.9.0.1", 16, "10.9.1.0/28")
 NO_BRIDGE = SandboxNetwork("", "", 0, "")
 MIB = 1024 * 1024
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may make sandboxes")
+has_v1_freezer = any(line.startswith("freezer\t") for line in Path("/proc/cgroups").read_text().splitlines()) and (
+    Path("/sys/fs/cgroup/freezer").is_dir()
+)
 needs_limits = pytest.mark.skipif(
     bool({"cpu", "memory", "pids"} & set(powers().missing)), reason="this host limits nothing"
 )
@@ -175,6 +180,30 @@ def sandboxed(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
 
 async def _awaited(test: Callable[[], Awaitable[None]]) -> None:
     await test()
+
+
+def in_child(do: Callable[[], None]) -> None:
+    """What cannot be taken back: in a process of its own, which must not fail."""
+    if (pid := os.fork()) == 0:
+        code = 1
+        try:
+            do()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def forget_v2() -> None:
+    """As on a host whose control groups are all v1."""
+    kernel.unshare(kernel.CLONE_NEWNS)
+    kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_SLAVE)
+    if point := _mounts().get(""):
+        kernel.detach(point)
+    _mounts.cache_clear()
 
 
 @asynccontextmanager

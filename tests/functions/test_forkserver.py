@@ -10,7 +10,6 @@ import signal
 import struct
 import subprocess
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from tests.functions.sandboxing import (
     USER,
     Client,
     handler,
+    in_child,
     line,
     needs_limits,
     needs_root,
@@ -152,18 +152,11 @@ def test_without_user_namespaces_each_starts_its_interpreter() -> None:
                 assert answers[0]["pids"] == [1, 2] and set(answers[0]["caps"]) == {"0" * 16}
                 assert answers[0]["write"] == [None, True, None, True] and answers[0]["path"] == "/var/task"
 
-    if (pid := os.fork()) == 0:
-        code = 1
-        try:
-            refuse_user_namespaces()
-            sandboxed(go)()
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(code)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    def do() -> None:
+        refuse_user_namespaces()
+        sandboxed(go)()
+
+    in_child(do)
 
 
 def refuse_user_namespaces() -> None:

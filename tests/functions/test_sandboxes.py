@@ -19,6 +19,9 @@ from tests.functions.sandboxing import (
     USER,
     config,
     ended,
+    forget_v2,
+    has_v1_freezer,
+    in_child,
     line,
     needs_limits,
     needs_root,
@@ -241,7 +244,9 @@ async def test_frozen_between_events() -> None:
             busy = await sandboxes.start()
             assert await line(busy) == "up"
             assert (sandboxes.usage(busy).peak_bytes or 0) > 48 * MIB
+            assert _quota(busy.group.quota) == 100_000, "a core, until its first event"
             sandboxes.begin(busy)
+            assert _quota(busy.group.quota) == 14_471
             assert (sandboxes.usage(busy).peak_bytes or 0) < 48 * MIB, "its peak is forgotten"
             sandboxes.freeze(busy)
             await until(lambda: _state(busy.group.freeze), "it does not freeze")
@@ -255,6 +260,20 @@ async def test_frozen_between_events() -> None:
             await asyncio.wait_for(sandboxes.kill(busy), 10)
             assert busy.exited.result().signal == signal.SIGKILL
             os.close(busy.output)
+
+
+@pytest.mark.skipif(not has_v1_freezer, reason="this host's control groups are v2 alone")
+@needs_limits
+def test_frozen_by_v1() -> None:
+    def do() -> None:
+        forget_v2()
+        test_frozen_between_events()
+
+    in_child(do)
+
+
+def _quota(path: str) -> int:
+    return int(Path(path).read_text().split()[0])
 
 
 def _state(path: str) -> bool:

@@ -23,6 +23,7 @@ NOT_STARTED = 125
 """Exit code of a child that never became its program; nobody sees it but a new spawner after a dead one."""
 
 _HIGHEST_FD = 1 << 20
+_LEAF = "/entered"
 
 
 @dataclass(frozen=True)
@@ -171,8 +172,16 @@ def _join(group: str) -> None:
         fd = os.open(f"{group}/tasks", os.O_WRONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         fd = os.open(f"{group}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
-    os.write(fd, b"0")
-    os.close(fd)
+    try:
+        os.write(fd, b"0")
+    except OSError as error:
+        if error.errno != errno.EBUSY or group.endswith(_LEAF):
+            raise
+        # v2: a group with groups that have controllers has no processes of its own, as that of a function's invoker.
+        os.makedirs(group + _LEAF, exist_ok=True)
+        _join(group + _LEAF)
+    finally:
+        os.close(fd)
 
 
 def _connect_streams(spawn: Spawn, streams: list[int]) -> None:
