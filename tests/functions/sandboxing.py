@@ -19,6 +19,7 @@ from typing import Any
 
 import awslambdaric  # type: ignore[import-untyped]
 import pytest
+import uvloop
 
 from fourfold.functions.model import RUNTIME_API, Config, SandboxNetwork, SandboxUser
 from fourfold.functions.sandboxes import Exited, Sandbox, Sandboxes
@@ -172,7 +173,7 @@ def sandboxed(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
 
     def wrapped() -> None:
         with surroundings():
-            asyncio.run(asyncio.wait_for(_awaited(test), 120))
+            uvloop.run(asyncio.wait_for(_awaited(test), 120))
 
     wrapped.__name__, wrapped.__doc__ = test.__name__, test.__doc__
     return wrapped

@@ -15,6 +15,7 @@ from fourfold.spawner.request import Failed
 
 
 def main() -> int:
+    os.closerange(3, 1 << 20)  # event loops do not see to that
     invoker = socket.socket(fileno=os.dup(0))
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     os.dup2(null, 0)  # children have that too, and its end must be seen
