@@ -138,33 +138,48 @@ async def test_a_preloaded_handler_and_one_that_cannot_be_loaded() -> None:
             assert sandboxes.notes == ["cannot preload app: ModuleNotFoundError: No module named 'nowhere'"]
 
 
+_X86 = os.uname().machine == "x86_64"
+
+
+@pytest.mark.parametrize(
+    ("number", "argument", "why"),
+    [
+        (272 if _X86 else 97, 0, "no user namespaces: Operation not permitted"),
+        (308 if _X86 else 268, 1, "the host refuses its sandboxes: [Errno 1] setns: Operation not permitted"),
+    ],
+    ids=["unshare", "setns"],
+)
 @needs_root
-def test_without_user_namespaces_each_starts_its_interpreter() -> None:
+def test_without_user_namespaces_each_starts_its_interpreter(number: int, argument: int, why: str) -> None:
     answers: list[dict[str, Any]] = []
 
     async def go() -> None:
         with tree() as folder:
             write_app(folder)
             async with opened(handler(folder, APP)) as sandboxes:
-                assert sandboxes.missing["forkserver"] == "no user namespaces: Operation not permitted"
+                assert sandboxes.missing["forkserver"] == why
                 answers.extend(await two(sandboxes))
                 assert answers[0]["shared"] != answers[1]["shared"] and answers[0]["number"] != answers[1]["number"]
                 assert answers[0]["pids"] == [1, 2] and set(answers[0]["caps"]) == {"0" * 16}
                 assert answers[0]["write"] == [None, True, None, True] and answers[0]["path"] == "/var/task"
 
     def do() -> None:
-        refuse_user_namespaces()
+        refuse_user_namespaces(number, argument)
         sandboxed(go)()
 
     in_child(do)
 
 
-def refuse_user_namespaces() -> None:
-    """To us and all that we start, as some hosts do to everybody. seccomp(2): an unshare(2) with CLONE_NEWUSER."""
-    unshare = 272 if os.uname().machine == "x86_64" else 97
+def refuse_user_namespaces(number: int, argument: int) -> None:
+    """To us and all that we start, as some hosts do to everybody. seccomp(2): a call with CLONE_NEWUSER in there."""
     load, equal, test, answer = 0x20, 0x15, 0x45, 0x06  # BPF_LD | BPF_ABS, BPF_JMP | BPF_JEQ, | BPF_JSET, BPF_RET
     refused, allowed = 0x00050000 | errno.EPERM, 0x7FFF0000
-    program = [(load, 0, 0, 0), (equal, 0, 3, unshare), (load, 0, 0, 16), (test, 0, 1, kernel.CLONE_NEWUSER)]
+    program = [
+        (load, 0, 0, 0),
+        (equal, 0, 3, number),
+        (load, 0, 0, 16 + 8 * argument),
+        (test, 0, 1, kernel.CLONE_NEWUSER),
+    ]
     code = b"".join(struct.pack("HBBI", *each) for each in [*program, (answer, 0, 0, refused), (answer, 0, 0, allowed)])
     held = ctypes.create_string_buffer(code, len(code))
     header = struct.pack("HP", len(code) // 8, ctypes.addressof(held))

@@ -113,9 +113,10 @@ def test_without_groups_and_bridge_it_says_what_is_missing() -> None:
 def test_a_bridge_that_is_not_there_is_told() -> None:
     async def go() -> None:
         with tree() as folder, own_groups():
-            async with opened(config(folder, "/bin/true", network=BRIDGE)) as sandboxes:
-                with pytest.raises(SandboxError, match="cannot start a sandbox: network: br9: no interface"):
-                    await asyncio.wait_for(sandboxes.start(), 10)
+            for given in (config(folder, "/bin/true", network=BRIDGE), handler(folder, BUSY, network=BRIDGE)):
+                with pytest.raises(SandboxError, match="cannot make sandboxes: network: br9: no interface"):
+                    async with opened(given):
+                        pass
             async with opened(config(folder, "/bin/true", network=NO_BRIDGE)) as sandboxes:
                 await asyncio.wait_for((await sandboxes.start()).exited, 10)
 

@@ -44,11 +44,11 @@ def main() -> int:
     loop.watch(invoker.fileno(), hear)
     loop.watch(exits, reap)
     try:
-        while alive[0]:
+        while alive[0] and not cradle.over:
             loop.once()
     finally:
         cradle.end()
-    return 0
+    return int(cradle.over)
 
 
 if __name__ == "__main__":

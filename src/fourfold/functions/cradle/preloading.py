@@ -100,6 +100,15 @@ class ForkServer:
             with suppress(OSError):
                 os.kill(self.pid, signal.SIGKILL)
 
+    def abandon(self) -> None:
+        """It is not wanted any more, and nothing is told of it."""
+        if self._control is not None:
+            self._loop.unwatch(self._control.fileno())
+            self._control.close()
+            self._control = None
+        self._starts = -1
+        self.kill()
+
     def remove(self) -> None:
         groups.remove(self._group)
 
@@ -126,6 +135,8 @@ class ForkServer:
             self._note(f"{module} is not preloaded: it {why} when it is imported")
         elif "error" in message:
             return self._on_failed("".join(message["error"]))
+        elif not self.ready and self._how == "none":
+            return self._on_failed("the fork server ends before it is ready")
         elif not self.ready:
             self._note("nothing is preloaded: the fork server ended while it imported")
             self._how = "none"

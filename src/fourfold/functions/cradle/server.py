@@ -59,8 +59,10 @@ class Cradle:
         if config.kind == "python":
             self._start_fork_server(config, env, source)
         os.close(source)
+        self.over = False
+        """It cannot go on, and has said why."""
         if self._server is None:
-            self._open()
+            self._make()
 
     # the fork server
 
@@ -81,22 +83,32 @@ class Cradle:
             self._make_for_waiting()
             self._refill_soon()
         else:
-            self._open()
+            self._make()
 
     def _without(self, why: str) -> None:
         """Each sandbox is started as of other kinds; what is wrong with its code is told there."""
         self._server = None
-        self._note(f"each sandbox starts its own interpreter: {why}")
         if self._opened:
+            self._note(f"each sandbox starts its own interpreter: {why}")
             self._make_for_waiting()
         else:
             self._missing["forkserver"] = why.strip().rpartition("\n")[2]
-            self._open()
+            self._make()
+
+    # the first one, which shows what can be had here
 
     def _open(self) -> None:
         self._opened = True
         self._say({"say": "open", "missing": self._missing})
-        self._refill()
+        self._refill_soon()
+
+    def _cannot_open(self, why: str) -> None:
+        if self._server is None:
+            self._say({"say": "failed", "error": why})
+            self.over = True
+        else:
+            self._server.abandon()
+            self._without(f"the host refuses its sandboxes: {why}")
 
     # what the invoker asks
 
@@ -214,6 +226,8 @@ class Cradle:
             if self._server is not None:
                 self._server.worked()
             self._parked.append(box)
+            if not self._opened:
+                self._open()
             self._hand_over()
         elif not box.note_ending(word):
             self._unwatch(box.channel)
@@ -230,6 +244,8 @@ class Cradle:
         box.kill()
         box.ended = True
         self._clear(box)
+        if not self._opened:
+            return self._cannot_open(self._failure)
         if self._server is None or self._server.ready:
             self._refuse(self._failure)
         self._make_for_waiting()
