@@ -230,10 +230,11 @@ async def line(sandbox: Sandbox) -> str:
     """The first that it says."""
     text = ""
     while "\n" not in text:
-        assert not sandbox.exited.done(), sandbox.exited
-        await asyncio.sleep(0.005)
+        over, before = sandbox.exited.done(), text
         with suppress(BlockingIOError):
             text += os.read(sandbox.output, 4096).decode()
+        assert text != before or not over, sandbox.exited
+        await asyncio.sleep(0.005)
     return text.partition("\n")[0]
 
 

@@ -84,8 +84,8 @@ def test_v1(tmp_path: Path) -> None:
     assert group.freeze.endswith("/freezer.state") and group.peak.endswith("/memory.max_usage_in_bytes")
     assert group.cpu.endswith("/cpuacct.usage") and found.v2_folder(group) is None
     (tmp_path / f"freezer{OWN}/s0.1/freezer.state").write_text("FROZEN")
-    groups.thaw(group)
-    assert Path(group.freeze).read_text() == "THAWED"
+    groups.let_die(group)
+    assert Path(group.freeze).read_text() == "THAWED" and Path(group.quota).read_text()[:2] == "-1"
 
 
 def test_both_at_once_and_others_groups(tmp_path: Path) -> None:

@@ -6,10 +6,12 @@ import asyncio
 import os
 import signal
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from fourfold.functions.model import Config
 from fourfold.functions.sandboxes import Exited, SandboxError
 from fourfold.launch.names import resolv_conf
 from fourfold.supervise.hostnames import read_host_names
@@ -20,6 +22,7 @@ from tests.functions.sandboxing import (
     config,
     ended,
     forget_v2,
+    handler,
     has_v1_freezer,
     in_child,
     line,
@@ -209,19 +212,34 @@ async def test_limits() -> None:
         assert text == "True 1023\nTrue 16\nTrue 1022\n"
 
 
+HOG = "x = []\nwhile True: x.append(bytearray(1 << 20))"
+BOMB = "import os, time\nprint('up', flush=True)\nwhile True:\n    try: os.fork()\n    except OSError: time.sleep(0.01)"
+
+
+@pytest.mark.parametrize("make", [python, handler])
 @needs_limits
-@sandboxed
-async def test_a_memory_hog_is_killed_alone() -> None:
-    with tree() as folder:
-        hog = "x = []\nwhile True: x.append(bytearray(1 << 20))"
-        async with opened(python(folder, hog, memory=64 * MIB)) as sandboxes:
-            hogs = [await sandboxes.start() for _ in range(2)]
-            for each in hogs:
-                assert await asyncio.wait_for(each.exited, 60) == Exited(None, signal.SIGKILL, True)
-            assert 60 * MIB < (sandboxes.usage(hogs[0]).peak_bytes or 0) <= 64 * MIB
-            for each in hogs:
-                await sandboxes.kill(each)
-                await sandboxes.kill(each)
+def test_a_memory_hog_is_killed_alone_and_a_fork_bomb_whole(make: Callable[..., Config]) -> None:
+    @sandboxed
+    async def go() -> None:
+        with tree() as folder:
+            async with opened(make(folder, HOG, memory=64 * MIB)) as sandboxes:
+                hogs = [await sandboxes.start() for _ in range(2)]
+                for each in hogs:
+                    assert await asyncio.wait_for(each.exited, 60) == Exited(None, signal.SIGKILL, True)
+                assert 60 * MIB < (sandboxes.usage(hogs[0]).peak_bytes or 0) <= 64 * MIB
+                for each in hogs:
+                    await sandboxes.kill(each)
+                    await sandboxes.kill(each)
+        with tree() as folder:
+            async with opened(make(folder, BOMB, memory=512 * MIB)) as sandboxes:
+                bomb = await sandboxes.start()
+                assert await line(bomb) == "up"
+                sandboxes.begin(bomb)
+                await sandboxes.kill(bomb)
+                assert bomb.exited.result() == Exited(None, signal.SIGKILL, False)
+                os.close(bomb.output)
+
+    go()
 
 
 BUSY = """

@@ -75,7 +75,7 @@ class Box:
         if self.pidfd >= 0:
             with suppress(OSError):
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-            groups.thaw(self.group)
+            groups.let_die(self.group)
         elif self.child and not self.ended:
             with suppress(OSError):
                 os.kill(self.child, signal.SIGKILL)

@@ -76,10 +76,12 @@ class Groups:
         return next((folder for hierarchy, folder in versions if hierarchy.version == 2), None)
 
 
-def thaw(group: Group) -> None:
-    """v1's frozen processes do not even die."""
-    if group.freeze.endswith("freezer.state"):
-        with suppress(OSError):
+def let_die(group: Group) -> None:
+    """v1's frozen processes do not even die; and many would take long with little CPU."""
+    with suppress(OSError):
+        if group.quota:
+            _set(group.quota, "-1" if group.quota.endswith("_us") else "max")
+        if group.freeze.endswith("freezer.state"):
             _set(group.freeze, "THAWED")
 
 
