@@ -66,7 +66,16 @@ def test_a_release_from_before_there_were_functions_is_no_other() -> None:
     assert changes(under("process", old), under("process", made())) == []
 
 
-@pytest.mark.parametrize("given", [{"static": {}}, {"runtime": "static"}])
+def test_servers_of_handlers_are_asked_for_a_connection_only() -> None:
+    service = Service.model_validate({"function": {"handler": "a.b"}, "health": {"grace": 5}})
+    assert service.health is not None and service.health.tcp is True and service.health.grace == 5
+    assert fingerprint(Service.model_validate(fingerprint(service))) == fingerprint(service)
+    service = Service.model_validate({"function": {"handler": "a.b"}, "health": {"path": "/up"}})
+    assert service.health is not None and service.health.tcp is None
+    assert Service.model_validate({"function": {"handler": "a.b"}, "run": "x"}).health is None
+
+
+@pytest.mark.parametrize("given", [{"static": {}}, {"runtime": "static"}, {"function": {"handler": "a.b"}}])
 def test_served_files_get_a_port(given: dict[str, Any]) -> None:
     assert Service.model_validate(given).port == 8080
     assert Service.model_validate({**given, "port": 80}).port == 80

@@ -266,6 +266,17 @@ class Service(Model):
         ours = handles or value.get("static") is not None or value.get("runtime") == "static"
         return {**value, "port": 8080} if ours and value.get("job") is None else value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _probes_are_no_events(cls, value: Any) -> Any:
+        """A request to a handler would be an event, so that its server is asked for a connection only."""
+        function = value.get("function") if isinstance(value, dict) else None
+        handles = isinstance(function, dict) and function.get("handler") is not None and value.get("run") is None
+        health = value.get("health") or {} if handles else None
+        if not isinstance(health, dict) or value.get("job") is not None or health.keys() & {"path", "tcp", "command"}:
+            return value
+        return {**value, "health": {**health, "tcp": True}}
+
 
 DEFAULT_PORTS = {
     "http": 80,
