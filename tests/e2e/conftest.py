@@ -31,6 +31,7 @@ IN_EVERY_RUN: dict[str, dict[str, tuple[str, ...]]] = {
         "test_health": ("test_a_health_command_is_run_inside",),
         "test_moving": ("test_there_and_back",),
         "test_secrets": ("test_only_the_instance_has_it",),
+        "test_handlers": (),
     },
     "function": {
         "test_zero_loss": ("test_rolling_deploy_and_rollback", "test_the_daemon_is_killed_and_started_again"),
