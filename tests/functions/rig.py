@@ -49,7 +49,7 @@ def make_config(folder: Path, handler: str = "app.by_name", **changes: Any) -> C
     given: dict[str, Any] = {
         "app": "shop", "service": "made", "instance": "made-3-k7f2", "release": 3, "kind": "python",
         "tree": str(HANDLERS), "argv": (sys.executable, "-m", "awslambdaric", handler), "handler": handler,
-        "timeout": 3.0, "memory": 128 * 1024 * 1024, "tmp": 1024 * 1024, "concurrency": 2, "provisioned": 0,
+        "timeout": 60.0, "memory": 128 * 1024 * 1024, "tmp": 1024 * 1024, "concurrency": 2, "provisioned": 0,
         "queue": 1000, "idle": 600.0, "preload": "none", "payload": "v2", "layers": (), "port": None,
         "socket": str(folder / "invoker.sock"), "usage": str(folder / "usage"),
         "user": SandboxUser(20000, 20000, "made"),

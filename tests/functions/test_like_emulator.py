@@ -39,12 +39,14 @@ def test_the_same_event_has_the_same_answer(tmp_path: Path, event: Any) -> None:
 def test_a_timeout_is_told_in_the_same_words(tmp_path: Path) -> None:
     """The emulator leaves out the JSON around them, which AWS itself sends."""
 
+    late = {"do": "sleep", "seconds": 60}
+
     async def ours() -> bytes:
         async with running(tmp_path, make_config(tmp_path, timeout=1.0)) as rig:
-            return (await rig.invoke({"do": "sleep", "seconds": 60})).payload
+            return (await rig.invoke(late)).payload
 
     told = json.loads(in_loop(ours()))
-    assert told["errorMessage"].endswith(f"Error: {theirs('app.by_name', {'do': 'sleep', 'seconds': 60}).decode()}")
+    assert told["errorMessage"].endswith(f"Error: {theirs('app.by_name', late, 1).decode()}")
 
 
 @pytest.mark.parametrize("handler", ["broken.handler", "app.nothing"])
@@ -59,8 +61,8 @@ def test_an_init_that_fails_is_told_the_same(tmp_path: Path, handler: str) -> No
     same(in_loop(ours()), theirs(handler, {}))
 
 
-def theirs(handler: str, event: Any) -> bytes:
-    with emulator(HANDLERS, handler, 1) as port:
+def theirs(handler: str, event: Any, timeout: int = 60) -> bytes:
+    with emulator(HANDLERS, handler, timeout) as port:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("POST", PATH, json.dumps(event))
         return connection.getresponse().read()

@@ -59,23 +59,21 @@ async def ask(clients: Invokers, config: Config, event: Any) -> Answer:
 
 
 def test_term_lets_those_in_flight_end_and_takes_no_more(tmp_path: Path) -> None:
-    config = make_config(tmp_path, concurrency=1, timeout=30.0)
+    config = make_config(tmp_path, concurrency=1, timeout=60.0)
+    gate = tmp_path / "gate"
 
     async def work(process: subprocess.Popen[bytes]) -> None:
         clients = Invokers()
-        running = asyncio.ensure_future(ask(clients, config, {"do": "sleep", "seconds": 1}))
+        running = asyncio.ensure_future(ask(clients, config, {"do": "wait", "file": str(gate)}))
+        await seen(clients, config, {"busy": 1}, waiting=0)
         waiting = asyncio.ensure_future(ask(clients, config, {"do": "echo"}))
-
-        both = {"busy": 1, "waiting": 1}
-        while True:
-            state = await clients.state(config.socket)
-            if state["sandboxes"] | {"waiting": state["waiting"]} == both:
-                break
+        await seen(clients, config, {"busy": 1}, waiting=1)
         process.send_signal(signal.SIGTERM)
         await eventually(lambda: not Path(config.socket).exists())
         with pytest.raises(FunctionGone) as caught:
             await ask(Invokers(), config, {"do": "echo"})
         assert caught.value.sent is False
+        gate.touch()
         assert (await running).status == 200 and (await waiting).payload == b'{"do": "echo"}'
         await eventually(lambda: process.poll() is not None)
         assert process.returncode == 0
@@ -88,8 +86,18 @@ def test_term_lets_those_in_flight_end_and_takes_no_more(tmp_path: Path) -> None
     assert (tmp_path / "log").read_text().count("REPORT RequestId") == 2  # its log is whole
 
 
+async def seen(clients: Invokers, config: Config, sandboxes: dict[str, int], waiting: int) -> None:
+    """Until that is its state."""
+    deadline = time.monotonic() + 60
+    while True:
+        state = await clients.state(config.socket)
+        if (state["sandboxes"], state["waiting"]) == (sandboxes, waiting):
+            return
+        assert time.monotonic() < deadline, state
+
+
 def test_the_journal_is_exact_after_kill_9_and_the_caller_is_told(tmp_path: Path) -> None:
-    config = make_config(tmp_path, concurrency=2, timeout=30.0, instance="killed-3-k7f2")
+    config = make_config(tmp_path, concurrency=2, timeout=30.0, instance=f"killed-3-{os.getpid()}")
 
     async def work(process: subprocess.Popen[bytes]) -> int:
         clients = Invokers()
@@ -120,7 +128,7 @@ def test_the_journal_is_exact_after_kill_9_and_the_caller_is_told(tmp_path: Path
 
 
 def test_another_one_begins_where_the_killed_one_was(tmp_path: Path) -> None:
-    config = make_config(tmp_path, instance="killed-3-a1b2")
+    config = make_config(tmp_path, instance=f"killed-4-{os.getpid()}")
     with program(tmp_path, config) as process:
         process.kill()
         process.wait()

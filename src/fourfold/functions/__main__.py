@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import uvloop
@@ -43,6 +44,8 @@ def main() -> int:
         print(f"cannot run a function: {CONFIG} is not set\nhint: `fourfold up` starts invokers", file=sys.stderr)
         return 2
     config = Config.from_json(text)
+    config = replace(config, function_name=config.function_name or f"{config.app}-{config.service}")
+    _have_outputs()
     _many_connections()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(run(config, environment.own(os.environ)))
@@ -141,6 +144,15 @@ async def listen(
 def _unlink(path: str) -> None:
     with contextlib.suppress(OSError):
         Path(path).unlink()
+
+
+def _have_outputs() -> None:
+    """Whoever starts us without stdout means it: the next thing that is opened must not take its place."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest that is free
 
 
 def _many_connections() -> None:

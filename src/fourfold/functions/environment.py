@@ -28,7 +28,7 @@ def of_sandboxes(config: Config, variables: Mapping[str, str], day: str, site: s
     `day`: 2026/11/25, for the name of the log stream, which the sandboxes of an invoker share as they do its log.
     `site`: where the code's own packages are, below its folder: `.venv/lib/python3.11/site-packages`.
     """
-    name = config.function_name or f"{config.app}-{config.service}"
+    name = config.function_name
     free = {
         "PATH": PATH,
         "LANG": "C.UTF-8",

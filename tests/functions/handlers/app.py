@@ -78,6 +78,12 @@ def _write(event: Any) -> None:
         file.write("x")
 
 
+def _wait(event: Any) -> str:
+    while not Path(event["file"]).exists():
+        time.sleep(0.01)
+    return "waited"
+
+
 def _slowly(event: Any) -> None:
     _write(event)
     time.sleep(event["seconds"])
@@ -98,6 +104,7 @@ DO: dict[str, Callable[[Any], Any]] = {
     "not json": lambda event: {1, 2},
     "thread": _thread,
     "write": _slowly,
+    "wait": _wait,
     "length": lambda event: Path(event["file"]).stat().st_size,
     "hog": lambda event: len(bytearray(event["bytes"])),
 }
