@@ -13,7 +13,7 @@ from tests.e2e.traffic import Traffic
 from tests.support.load import Load
 from tests.support.wait import until
 
-pytestmark = pytest.mark.patterns("container", "vm")
+pytestmark = pytest.mark.patterns("container", "vm", "function")
 SHOP = str(Path(__file__).parents[2] / "examples" / "shop" / "fourfold.yaml")
 ASKED = ("/healthz", "/api/catalog/products", "/api/orders/", "/docs/")
 FROM_THE_SHOP = ("catalog", "orders", "storefront", "worker", "docs")
@@ -59,6 +59,7 @@ def test_a_rollback_keeps_the_pattern(home: Home, pattern: str) -> None:
     assert (home.service()["pattern"], home.service()["release"]) == (pattern, 1)
 
 
+@pytest.mark.patterns("container", "vm")  # functions keep nothing: see test_functions
 @pytest.mark.timeout(1500)
 def test_every_service_of_the_shop(home: Home, pattern: str) -> None:
     """In five languages, with a volume, dependencies and addresses of each other."""

@@ -1,7 +1,7 @@
 """Lets a web service run as a function: starts it, waits until it listens, and turns events into HTTP requests.
 
 A client of the AWS Lambda Runtime API (2018-06-01) of its own; standard library only, Python 3.9 or later. Usage:
-`adapter.py PORT PROGRAM …`. The program gets PORT, and HOST as 127.0.0.1; it is given events once it listens, and
+`adapter.py PORT PROGRAM …`. The program gets PORT, and HOST as 127.0.0.1. It is given events once it listens, and
 answers GET `$FOURFOLD_READY_PATH` well where that is set. Events of API Gateway (v1 and v2), function URLs and load
 balancers become the request that they tell of; all others are posted as JSON to /events.
 """
@@ -123,9 +123,6 @@ class Service:
         if body or method in ("POST", "PUT", "PATCH"):
             connection.putheader("Content-Length", str(len(body)))
         connection.endheaders(body or None)
-        # A service that writes head and body apart waits for our acknowledgement of the first; tcp(7).
-        assert connection.sock is not None
-        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         answer = connection.getresponse()
         data = answer.read()
         if answer.will_close:
