@@ -128,16 +128,22 @@ class Rollback(Flow):
 class Move(Flow):
     """To and fro between two patterns, of one release."""
 
+    to = "container"
+
     def begin(self) -> Outcome:
         self.home.environ["TEST_PATTERN"] = "process"
         self.up()
         return Outcome("v0", self.instances)
 
     def command(self, time: int) -> tuple[str, ...]:
-        return ("deploy", "-f", str(self.file), "web", "--as", "container" if time % 2 else "process")
+        return ("deploy", "-f", str(self.file), "web", "--as", self.to if time % 2 else "process")
 
     def outcome(self, time: int) -> Outcome:
         return Outcome("v0", self.instances)
+
+
+class MoveToFunction(Move):
+    to = "function"
 
 
 class First(Flow):

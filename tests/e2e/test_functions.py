@@ -205,6 +205,7 @@ def test_what_cannot_be_one_is_refused_before_anything_changes(served: Home, pat
     assert served.service("f")["deployment"]["state"] == "done"
 
 
+@pytest.mark.full
 @pytest.mark.timeout(900)
 def test_the_web_services_of_the_shop(home: Home, pattern: str) -> None:
     """In four languages, there and back under load: no request is lost, no line of code is changed."""

@@ -57,6 +57,14 @@ def test_some_steps_with_containers(home: Home, kind: type[flows.Flow]) -> None:
     test_some_steps_of(home, kind)
 
 
+@pytest.mark.full
+@pytest.mark.timeout(1500)
+@pytest.mark.patterns("function")
+@pytest.mark.parametrize("kind", (flows.Flow, flows.MoveToFunction, flows.Failing, flows.Down))
+def test_some_steps_with_functions(home: Home, kind: type[flows.Flow]) -> None:
+    test_some_steps_of(home, kind)
+
+
 def some_steps(chance: random.Random) -> Iterator[int]:
     step = 0
     while True:

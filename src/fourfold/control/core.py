@@ -264,9 +264,10 @@ class Control:
     async def cost(self, app: str, service: str | None, month: str | None) -> v.CostView:
         parts = self._parts
         month = check_month(month) if month is not None else month_of(parts.clock.now())
-        if service is not None:
+        known = parts.costing.services(app)  # `down` keeps what was taken
+        if service is not None and service not in known:
             self._need(app, service)
-        elif not parts.costing.services(app):  # `down` keeps what was taken
+        elif not known:
             parts.status.need_app(app)
         return await asyncio.to_thread(parts.costing.view, app, service, month)
 

@@ -42,7 +42,7 @@ class Down:
     def leaves(self, app: str) -> bool:
         """Whether anything is kept of an app, running or not, that a purge would delete."""
         store = self._registry.store
-        rows = store.releases.of_app(app) or store.secrets.names(app)
+        rows = store.releases.of_app(app) or store.secrets.names(app) or [*self._paths.usage.glob(f"{app}.*")]
         return bool(rows) or (self._paths.volumes / app).is_dir() or (self._paths.logs / app).is_dir()
 
     async def run(self, app: str, everything: bool, operation: Operation) -> None:

@@ -65,7 +65,11 @@ def function_facts(
 
 
 def explained(paths: Paths, exit: Exit) -> Exit:
-    """Of an invoker that could not start: in the words that it left in its log."""
+    """Of an invoker that could not start: in the words that it left in its log.
+
+    It has no limit of its own: memory that ran out was a sandbox's, which cgroup v2 counts for the groups above too.
+    """
+    exit = replace(exit, oom=False)
     if exit.code != 1:
         return exit
     found = _CANNOT_START.findall(logs.end_of(logs.path_of(paths, exit.instance, exit.run)))
