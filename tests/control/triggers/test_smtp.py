@@ -15,6 +15,7 @@ from fourfold.control.triggers import smtp
 from fourfold.control.triggers.smtp import Listener, SesSource, matches
 from fourfold.errors import WorldError
 from tests.control.triggers.rig import Rig, running, until
+from tests.support import wait
 
 MAIL = b"From: Ada <ada@example.org>\r\nTo: in@example.com\r\nSubject: hello\r\n\r\nbody\r\n"
 
@@ -81,6 +82,27 @@ def test_mail_becomes_events_of_those_who_want_it(tmp_path: Path, monkeypatch: p
     for event in rig.queued:
         SesModel.model_validate(event)
     assert rig.queued[0]["Records"][0]["ses"]["mail"]["commonHeaders"]["subject"] == "hello"
+
+
+def test_connections_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smtp, "MOST_CONNECTIONS", 1)
+    rig = Rig(tmp_path, {})
+    listener = Listener("127.0.0.1:0", SystemClock())
+
+    def one_too_many() -> int:
+        assert listener.address is not None
+        with smtplib.SMTP(*listener.address, timeout=10), pytest.raises(smtplib.SMTPConnectError) as caught:
+            smtplib.SMTP(*listener.address, timeout=10)
+        return caught.value.smtp_code
+
+    async def go() -> None:
+        async with running(SesSource(rig.site(ses={"recipient": "example.com"}), listener)):
+            await until(lambda: listener.address)
+            assert await asyncio.to_thread(one_too_many) == 421
+            await asyncio.to_thread(wait.until, lambda: send(listener, "in@example.com") == {})
+
+    asyncio.run(go())
+    assert len(rig.queued) == 1
 
 
 def test_just_started_it_refuses_nobody_for_good(tmp_path: Path) -> None:

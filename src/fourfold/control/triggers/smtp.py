@@ -109,6 +109,7 @@ class Listener:
     def _protocol(self) -> Any:
         from aiosmtpd.smtp import SMTP  # few need it
 
+        logging.getLogger("mail.log").setLevel(logging.WARNING)  # it has a line for each command of each client
         opened = self._open
 
         class Connection(SMTP):
