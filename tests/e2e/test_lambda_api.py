@@ -114,8 +114,13 @@ def test_functions_are_services_that_outlive_daemons(running: Home) -> None:
     client.delete_function(FunctionName="f")
     until(lambda: not running.has_app("lambda") or not running.status("lambda")["services"], 30, "its services to go")
     client.create_function(FunctionName="f", Code={"ZipFile": zipped(CODE % 3)}, **given)
+    client.create_function(FunctionName="Two", Code={"ZipFile": zipped(CODE % 4)}, **given)
     wait(client, "f")
-    assert answer(client, 0)[0] == 3
+    wait(client, "Two")
+    assert [answer(client, 0)[0], answer(client, 0, FunctionName="Two")[0]] == [3, 4]
+    status = running.status("lambda")
+    assert (len(status["services"]), status["not_in_file"]) == (2, [])
+    assert status["lambda_api"] == base
 
 
 def _update(client: Any) -> str:

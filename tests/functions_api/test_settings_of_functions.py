@@ -158,6 +158,18 @@ def test_event_sources_that_are_refused(client: Any, create: Any, given: dict[st
     assert client.list_event_source_mappings()["EventSourceMappings"] == []
 
 
+def test_what_is_purged_is_forgotten(world: World, client: Any, create: Any) -> None:
+    create(Publish=True)
+    client.create_alias(FunctionName="f", Name="live", FunctionVersion="1")
+    client.create_event_source_mapping(FunctionName="f", EventSourceArn=STREAM, StartingPosition="LATEST")
+    client.create_function_url_config(FunctionName="f", AuthType="NONE")
+    updated(client)
+    world.on_loop(lambda: world.lambdas.forget("lambda"))
+    store = world.registry.store.functions
+    assert world.on_loop(lambda: [store.all(), store.versions(), store.aliases(), store.mappings()]) == [[], [], [], []]
+    assert client.list_event_source_mappings()["EventSourceMappings"] == []
+
+
 def test_policies_and_tags(client: Any, create: Any) -> None:
     create()
     given = {"FunctionName": "f", "StatementId": "s", "Action": "lambda:InvokeFunction",

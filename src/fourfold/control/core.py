@@ -155,7 +155,9 @@ class Control:
             write_atomically(certificate(self._parts.paths.certificates, app.app), content, 0o600)
             self._parts.traffic.refresh()
         operation.services = [change.service for change in changes if change.kind not in ("keep", "not-in-file")]
-        await self._parts.deployer.up(app, request.file, wishes, changes, who, operation)
+        stored = self._parts.registry.apps.get(app.app)
+        others = stored.services if request.beside and stored is not None else ()
+        await self._parts.deployer.up(app, request.file, wishes, changes, who, operation, others)
 
     async def down(self, app: str, purge: bool, actor: str) -> v.OperationView:
         parts = self._parts

@@ -57,9 +57,19 @@ class Deployer:
     # -- up -------------------------------------------------------------------------------------------------------
 
     async def up(
-        self, app: App, file: str, wishes: list[Wish], changes: list[Change], who: Who, operation: Operation
+        self,
+        app: App,
+        file: str,
+        wishes: list[Wish],
+        changes: list[Change],
+        who: Who,
+        operation: Operation,
+        others: Sequence[str] = (),
     ) -> None:
-        """Build what needs it, then make the rows that the planner works towards. Fails as a whole before the rows."""
+        """Build what needs it, then make the rows that the planner works towards. Fails as a whole before the rows.
+
+        `others`: services of the app that stay, and of which `app` says nothing.
+        """
         by_name = {wish.name: wish for wish in wishes}
         to_build = [by_name[change.service] for change in changes if change.build]
         with self._building.holding(wish.source for wish in to_build):
@@ -69,16 +79,17 @@ class Deployer:
             await check_externals({name: each for name, each in app.externals.items() if name in used})
             with self._bus.whole(), self._registry.transaction():
                 self._registry.store.meta.remove(PURGE + app.app)  # of one that failed: this app is another one
-                self._registry.put_app(self._app_row(app, file, operation))
+                self._registry.put_app(self._app_row(app, file, operation, others))
                 for change in changes:
                     wish = by_name.get(change.service)
                     self._apply(operation, app.app, change, wish, artifacts.get(change.service), who)
         self._wake()
 
-    def _app_row(self, app: App, file: str, operation: Operation) -> AppRow:
+    def _app_row(self, app: App, file: str, operation: Operation, others: Sequence[str]) -> AppRow:
         externals = {name: external.model_dump(mode="json") for name, external in app.externals.items()}
         gateway = self._gateway(app.app, app.gateway, operation)
-        return AppRow(app.app, gateway, externals, file, tuple(app.services), self._clock.now())
+        services = tuple(dict.fromkeys([*others, *app.services]))
+        return AppRow(app.app, gateway, externals, file, services, self._clock.now())
 
     def _gateway(self, app: str, wanted: Gateway, operation: Operation) -> dict[str, Any]:
         stored = wanted.model_dump(mode="json")

@@ -137,7 +137,7 @@ class Parts:
         self.operations = Operations(self.registry, self.bus, clock, self.traffic)
         self.building = Building(self.builder, self._is_stored, self.bus, clock, self.trials.settle)
         self.deployer = Deployer(self.registry, self.building, self.bus, clock, settings, self._wake)
-        self.down = Down(paths, self.registry, self.deployer, self.bus, self._wake, self.events.forget)
+        self.down = Down(paths, self.registry, self.deployer, self.bus, self._wake, self._forget)
         self.lambdas = Lambdas(self.registry, clock, settings.region)
         self.starter.named = self.lambdas.named
         self.sweeper = Sweeper(
@@ -186,6 +186,11 @@ class Parts:
         row = self.registry.instances.get(instance)
         if row is not None and row.state == "draining":
             self._wake()
+
+    def _forget(self, app: str) -> None:
+        """All of an app that is purged; inside a transaction."""
+        self.events.forget(app)
+        self.lambdas.forget(app)
 
     def _left_out(self, app: str, what: str) -> None:
         self.bus.emit("gateway.routes", what, app=app)

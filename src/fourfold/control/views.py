@@ -145,6 +145,8 @@ class UpRequest(View):
     sources: dict[str, str]
     """Service -> digest of its source's manifest (`POST /v1/sources`)."""
     services: list[str] | None = None
+    beside: bool = False
+    """The app has other services too, of which `spec` says nothing: they stay as they are."""
     file: str = ""
     actor: str = ""
     commit: str | None = None

@@ -159,16 +159,15 @@ class Deploying:
         await asyncio.Event().wait()  # the daemon ends; the next one begins again with what is wanted
 
     def _request(self, service: str, spec: dict[str, Any], source: str) -> v.UpRequest:
-        services: dict[str, Any] = {
-            row.name: self._registry.release(f"{APP}.{row.name}", row.release).spec
-            | {"pattern": row.pattern, "instances": row.instances}
-            for row in self._registry.of_app(APP)
-            if not row.removed
-        }
-        app: dict[str, Any] = {"app": APP, "services": services | {service: spec}}
-        if APP in self._registry.apps:
+        """Of this service alone: to judge all functions for each that changes would take longer with every one."""
+        app: dict[str, Any] = {"app": APP, "services": {service: spec}}
+        if (stored := self._registry.apps.get(APP)) is not None:
             app["gateway"] = gateway_of(self._registry, APP).model_dump(mode="json")
-        return v.UpRequest(spec=app, sources={service: source}, services=[service], actor=ACTOR)
+            app["externals"] = stored.externals
+        return v.UpRequest(
+            spec=app, sources={service: source}, services=[service], beside=True, file=stored.file if stored else "",
+            actor=ACTOR,
+        )  # fmt: skip
 
 
 def _sentence(error: UserError) -> str:

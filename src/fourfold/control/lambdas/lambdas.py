@@ -343,6 +343,14 @@ class Lambdas:
         self.rows.pop(key, None)
         self.versions.pop(key, None)
         self.aliases.pop(key, None)
+        self.mappings = {id: each for id, each in self.mappings.items() if (each.app, each.service) != key}
+        self._names = {name: each for name, each in self._names.items() if each != key}
+        self._urls = {id: each for id, each in self._urls.items() if each[0] != key}
+
+    def forget(self, app: str) -> None:
+        """All of an app that is purged."""
+        for row in [each for each in self.rows.values() if each.app == app]:
+            self.remove(row)
 
     def put_version(self, row: VersionRow) -> None:
         self._store.put_version(row)
