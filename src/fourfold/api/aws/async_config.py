@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fourfold.api.aws.call import Call, Route, answer, page
+from fourfold.api.aws.call import Call, Route, answer, page, within
 from fourfold.api.aws.errors import invalid, not_found
 from fourfold.api.aws.http import Response
-from fourfold.api.aws.specs import destination
+from fourfold.api.aws.specs import destination, failures
 from fourfold.control.lambdas.model import LATEST, Function
 from fourfold.spec.function import Function as Block
 
@@ -44,15 +44,14 @@ def _set(call: Call, before: dict[str, Any]) -> Response:
 def _apply(call: Call, function: Function, config: dict[str, Any]) -> None:
     """Into the function's spec, and its settings."""
     spec = function.spec.model_dump(mode="json")
-    told = config.get("DestinationConfig") or {}
-    if (told.get("OnSuccess") or {}).get("Destination"):
+    told = config.get("DestinationConfig")
+    if within(within(told, "OnSuccess", dict), "Destination", str):
         raise invalid("cannot use OnSuccess: events that were handled are told to nobody; leave it out")
-    failed = (told.get("OnFailure") or {}).get("Destination")
     letters = (function.row.settings.get("DeadLetterConfig") or {}).get("TargetArn")
     spec["function"] |= {
         "retries": config.get("MaximumRetryAttempts", _FIELDS["retries"].default),
         "max_age": float(config.get("MaximumEventAgeInSeconds", _FIELDS["max_age"].default)),
-        "on_failure": destination(call, failed or letters) if failed or letters else None,
+        "on_failure": failures(call, told) or (destination(call, letters) if letters else None),
     }
     kept = function.row.settings | {"Async": config}
     if not config:

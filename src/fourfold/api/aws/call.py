@@ -160,10 +160,7 @@ class Call:
         return self._typed(name, dict)
 
     def texts(self, name: str) -> list[str] | None:
-        value = self._typed(name, list)
-        if value is not None and not all(isinstance(each, str) for each in value):
-            raise bad_request_content(f"Could not parse request body into json: {name} must be a list of strings")
-        return value
+        return texts_within(self.body, name)
 
     def content(self, name: str, holder: Mapping[str, Any]) -> bytes | None:
         value = holder.get(name)
@@ -175,13 +172,7 @@ class Call:
             raise bad_request_content(f"Could not parse request body into json: {name} must be base64") from None
 
     def _typed(self, name: str, kind: type[T]) -> T | None:
-        value = self.body.get(name)
-        if value is None:
-            return None
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            words = {str: "a string", int: "a number", bool: "true or false", dict: "a map", list: "a list"}
-            raise bad_request_content(f"Could not parse request body into json: {name} must be {words[kind]}")
-        return value
+        return within(self.body, name, kind)
 
     def only(self, **refused: str) -> None:
         """Members that this API understands and cannot do: name -> why. Empty values say nothing."""
@@ -219,6 +210,24 @@ class Route:
 def answer(status: int, body: Mapping[str, Any] | None = None) -> Response:
     content = b"" if body is None else json.dumps(body).encode()
     return Response(status, content, (("Content-Type", "application/json"),))
+
+
+def within(holder: Mapping[str, Any] | None, name: str, kind: type[T]) -> T | None:
+    """A member of a map, if it is there. Raises ApiError (400) when it is something else."""
+    value = None if holder is None else holder.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        words = {str: "a string", int: "a number", bool: "true or false", dict: "a map", list: "a list"}
+        raise bad_request_content(f"Could not parse request body into json: {name} must be {words[kind]}")
+    return value
+
+
+def texts_within(holder: Mapping[str, Any] | None, name: str) -> list[str] | None:
+    value = within(holder, name, list)
+    if value is not None and not all(isinstance(each, str) for each in value):
+        raise bad_request_content(f"Could not parse request body into json: {name} must be a list of strings")
+    return value
 
 
 def read_body(request: Request) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from fourfold.api.aws.call import Call, Route, answer, page
 from fourfold.api.aws.errors import conflict, constraint, invalid, not_found
 from fourfold.api.aws.http import Response
 from fourfold.api.aws.reference import parse
-from fourfold.api.aws.specs import destination
+from fourfold.api.aws.specs import failures
 from fourfold.control.lambdas.model import LATEST, Function
 from fourfold.store.functions import MappingRow
 
@@ -93,7 +93,6 @@ def trigger(call: Call, settings: dict[str, Any]) -> dict[str, Any]:
             f"Unrecognized event source, must be kinesis, dynamodb stream: {arn} (a bucket's queue can be an `s3` "
             "trigger of a service file)"
         )
-    failed = ((settings.get("DestinationConfig") or {}).get("OnFailure") or {}).get("Destination")
     age, retries = settings["MaximumRecordAgeInSeconds"], settings["MaximumRetryAttempts"]
     made = {
         "region": found[1],
@@ -105,7 +104,7 @@ def trigger(call: Call, settings: dict[str, Any]) -> dict[str, Any]:
         "max_age": None if age < 0 else float(age),
         "bisect": settings.get("BisectBatchOnFunctionError", False),
         "partial": bool(settings.get("FunctionResponseTypes")),
-        "on_failure": destination(call, failed) if failed else None,
+        "on_failure": failures(call, settings.get("DestinationConfig")),
     }
     return {"kinesis": made | {"stream": arn}} if stream else {"dynamodb": made | {"table": arn}}
 

@@ -7,7 +7,7 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-from fourfold.api.aws import shapes, specs
+from fourfold.api.aws import policy_tags, shapes, specs
 from fourfold.api.aws.call import Call, Route, answer, page
 from fourfold.api.aws.errors import ApiError, conflict, constraint, invalid
 from fourfold.api.aws.http import Response
@@ -40,7 +40,7 @@ async def create(call: Call) -> Response:
     source = await _source(call, given)
     settings = specs.settings(call, {})
     if (tags := call.map("Tags")) is not None:
-        settings["Tags"] = tags
+        settings["Tags"] = policy_tags.merged({}, tags)
     await _check(call, service_name(name, ()), spec, source)
     function = call.lambdas.create(name, spec, source, settings)  # ConflictError: somebody else was quicker
     if call.flag("Publish"):

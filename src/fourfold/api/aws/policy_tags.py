@@ -114,14 +114,19 @@ async def tag(call: Call) -> Response:
     function, tags = _tagged(call), call.map("Tags")
     if tags is None:
         raise constraint(None, "tags", "Member must not be null")
+    call.lambdas.set(function, "Tags", merged(function.row.settings.get("Tags", {}), tags))
+    return answer(204)
+
+
+def merged(before: dict[str, str], tags: dict[str, Any]) -> dict[str, str]:
+    """Raises ApiError for what is no tag, and for too many."""
     for key, value in tags.items():
         if not (0 < len(key) <= 128 and isinstance(value, str) and len(value) <= 256):
-            raise constraint(tags, "tags", "Map keys must have length of 1 to 128, values of at most 256")
-    merged = function.row.settings.get("Tags", {}) | tags
-    if len(merged) > _MOST_TAGS:
-        raise invalid(f"cannot keep {len(merged)} tags: a function may have {_MOST_TAGS}")
-    call.lambdas.set(function, "Tags", merged)
-    return answer(204)
+            raise constraint(key, "tags", "Map keys must have length of 1 to 128, values of at most 256")
+    both = before | tags
+    if len(both) > _MOST_TAGS:
+        raise invalid(f"cannot keep {len(both)} tags: a function may have {_MOST_TAGS}")
+    return both
 
 
 async def untag(call: Call) -> Response:

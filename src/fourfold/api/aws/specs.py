@@ -7,7 +7,7 @@ import platform
 import re
 from typing import Any
 
-from fourfold.api.aws.call import Call
+from fourfold.api.aws.call import Call, within
 from fourfold.api.aws.errors import constraint, invalid
 from fourfold.control.lambdas.code import ZIP
 from fourfold.spec.model import Service
@@ -71,14 +71,14 @@ def described(call: Call, before: dict[str, Any]) -> dict[str, Any]:
     elif not before:
         spec["resources"] = {"memory": DEFAULT_MEMORY}
     if (storage := call.map("EphemeralStorage")) is not None:
-        size = storage.get("Size")
+        size = within(storage, "Size", int)
         if not isinstance(size, int) or not 512 <= size <= 10_240:
             raise constraint(size, "ephemeralStorage.size", "Member must have value between 512 and 10240")
         function["tmp"] = size * MIB
     if (environment := call.map("Environment")) is not None:
-        spec["env"] = _environment(environment.get("Variables") or {})
+        spec["env"] = _environment(within(environment, "Variables", dict) or {})
     if (letters := call.map("DeadLetterConfig")) is not None:
-        target = letters.get("TargetArn")
+        target = within(letters, "TargetArn", str)
         function["on_failure"] = destination(call, target) if target else None
     return spec
 
@@ -99,7 +99,7 @@ def _refuse_elsewhere(call: Call) -> None:
     if call.choice("PackageType", ("Zip", "Image")) == "Image":
         raise invalid("cannot use PackageType Image: functions are zips here; run an image as a service of a file")
     snap = call.map("SnapStart")
-    if snap is not None and snap.get("ApplyOn", "None") != "None":
+    if snap is not None and within(snap, "ApplyOn", str) not in (None, "None"):
         raise invalid("cannot use SnapStart: sandboxes are forked here, leave it out")
 
 
@@ -132,9 +132,14 @@ _RESERVED = (
 )  # fmt: skip
 
 
-def destination(call: Call, arn: Any) -> str:
+def failures(call: Call, config: dict[str, Any] | None) -> str | None:
+    """What a DestinationConfig says of them, as `destination` has it."""
+    target = within(within(config, "OnFailure", dict), "Destination", str)
+    return destination(call, target) if target else None
+
+
+def destination(call: Call, text: str) -> str:
     """A service of the app, or the ARN of an SQS queue, as `on_failure` has it. Raises ApiError."""
-    text = arn if isinstance(arn, str) else ""
     if re.fullmatch(r"arn:aws[a-zA-Z-]*:sqs:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+(\.fifo)?", text):
         return text
     if ":lambda:" in text and ":function:" in text:
@@ -143,4 +148,4 @@ def destination(call: Call, arn: Any) -> str:
         if found is not None and found[0][0] == "lambda":
             return found[0][1]
         raise invalid(f"cannot use the destination {text}: there is no such function, made through this API")
-    raise invalid(f"cannot use the destination {text or arn}: SQS queues and functions are taken")
+    raise invalid(f"cannot use the destination {text}: SQS queues and functions are taken")

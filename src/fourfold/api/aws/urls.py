@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fourfold.api.aws import shapes
-from fourfold.api.aws.call import Call, Route, Site, answer, page
+from fourfold.api.aws.call import Call, Route, Site, answer, page, texts_within, within
 from fourfold.api.aws.errors import ApiError, conflict, constraint, invalid, not_found
 from fourfold.api.aws.http import Request, Response
 from fourfold.api.aws.invoke import ask
@@ -54,6 +54,11 @@ def _given(call: Call, before: dict[str, Any]) -> dict[str, Any]:
     if (cors := call.map("Cors")) is not None:
         if unknown := set(cors) - set(_CORS):
             raise invalid(f"cannot use {', '.join(sorted(unknown))} in Cors: it has {', '.join(_CORS)}")
+        for name in ("AllowHeaders", "AllowMethods", "AllowOrigins", "ExposeHeaders"):
+            if any("\r" in each or "\n" in each for each in texts_within(cors, name) or ()):
+                raise invalid(f"cannot use that in {name} of Cors: it goes over several lines")
+        within(cors, "AllowCredentials", bool)
+        within(cors, "MaxAge", int)
         found["Cors"] = cors
     return found
 

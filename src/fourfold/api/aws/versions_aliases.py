@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from fourfold.api.aws import shapes
-from fourfold.api.aws.call import Call, Route, answer, page
+from fourfold.api.aws.call import Call, Route, answer, page, within
 from fourfold.api.aws.errors import ApiError, conflict, constraint, invalid, not_found, stale
 from fourfold.api.aws.http import Response
 from fourfold.api.aws.reference import is_number
@@ -75,8 +75,8 @@ def _kept(call: Call, function: Function, alias: AliasRow) -> dict[str, Any]:
 
 
 def _weights(call: Call, version: str) -> dict[str, float]:
-    weights = (call.map("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
-    if not isinstance(weights, dict) or len(weights) > 1:
+    weights = within(call.map("RoutingConfig"), "AdditionalVersionWeights", dict) or {}
+    if len(weights) > 1:
         raise invalid("Number of items in AdditionalVersionWeights cannot be greater than 1")
     for number, weight in weights.items():
         if version == LATEST or not is_number(number):
