@@ -125,11 +125,12 @@ def _deploy(call: Call, function: Function, row: MappingRow, *, gone: bool = Fal
     if function.condition.update == "InProgress" and spec.get("triggers") != wanted and function.row.wanted is None:
         raise conflict("The operation cannot be performed at this time. An update is in progress for resource: "
                        f"{call.lambdas.arn(function.name)}")  # fmt: skip
-    call.lambdas.change(function, spec=spec | {"triggers": wanted})
-    if gone:
-        call.lambdas.remove_mapping(row)
-    else:
-        call.lambdas.put_mapping(row)
+    with call.lambdas.together():
+        call.lambdas.change(function, spec=spec | {"triggers": wanted})
+        if gone:
+            call.lambdas.remove_mapping(row)
+        else:
+            call.lambdas.put_mapping(row)
 
 
 def _mappings_of(call: Call, function: Function) -> list[MappingRow]:

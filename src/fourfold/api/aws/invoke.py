@@ -27,8 +27,8 @@ from fourfold.api.aws.errors import (
 )
 from fourfold.api.aws.http import Request, Response
 from fourfold.api.aws.reference import parse
-from fourfold.control.lambdas.lambdas import Key
 from fourfold.control.lambdas.model import Target
+from fourfold.control.lambdas.rows import Key
 from fourfold.errors import FourfoldError, NotFoundError, UserError
 from fourfold.functions.model import Answer, Invocation
 

@@ -13,47 +13,24 @@ from fourfold.control.goals import pattern_of
 from fourfold.control.lambdas.conditions import condition_of
 from fourfold.control.lambdas.model import ACCOUNT, LATEST, Condition, Function, Target
 from fourfold.control.lambdas.names import APP, service_name, version_service
+from fourfold.control.lambdas.rows import Key, Rows
 from fourfold.control.registry import Registry
 from fourfold.control.triggers.source import identity
 from fourfold.errors import ConflictError, NotFoundError
 from fourfold.spec.model import Service
 from fourfold.spec.triggers import Trigger
-from fourfold.store.functions import AliasRow, FunctionRow, MappingRow, VersionRow
+from fourfold.store.functions import AliasRow, FunctionRow, VersionRow
 from fourfold.store.model import ServiceRow
 
-Key = tuple[str, str]
-"""App and service."""
 
-
-class Lambdas:
+class Lambdas(Rows):
     def __init__(self, registry: Registry, clock: Clock, region: str) -> None:
+        super().__init__(registry.store)
         self._registry = registry
-        self._store = registry.store.functions
         self._clock = clock
         self.wake: Callable[[], None] = lambda: None
         """Called when something is to be deployed, or taken out."""
         self.region = region
-        self.rows: dict[Key, FunctionRow] = {}
-        self.versions: dict[Key, dict[int, VersionRow]] = {}
-        self.aliases: dict[Key, dict[str, AliasRow]] = {}
-        self.mappings: dict[str, MappingRow] = {}
-        self._load()
-
-    def _load(self) -> None:
-        for row in self._store.all():
-            self.rows[row.app, row.service] = row
-        for version in self._store.versions():
-            self.versions.setdefault((version.app, version.service), {})[version.number] = version
-        for alias in self._store.aliases():
-            self.aliases.setdefault((alias.app, alias.service), {})[alias.name] = alias
-        for mapping in self._store.mappings():
-            self.mappings[mapping.id] = mapping
-        self._names = {row.name: key for key, row in self.rows.items() if row.managed and not row.deleted}
-        self._urls = {
-            url["Id"]: (key, qualifier)
-            for key, row in self.rows.items()
-            for qualifier, url in row.settings.get("Urls", {}).items()
-        }
 
     # -- finding --------------------------------------------------------------------------------------------------
 
@@ -234,11 +211,12 @@ class Lambdas:
             APP, service, name, True, 0 if row is None else row.changes + 1, self._clock.now(), dict(settings),
             {"spec": dict(spec), "source": source},
         )  # fmt: skip
-        if row is not None:  # its services are about to go, or may stay now; what else it had is gone
-            for version in self.versions.get((APP, service), {}).values():
-                self.put_version(replace(version, deleted=True, runs=False))
-            self._forget_aliases((APP, service))
-        self.put(made)
+        with self.together():
+            if row is not None:  # its services are about to go, or may stay now; what else it had is gone
+                for version in list(self.versions.get((APP, service), {}).values()):
+                    self.put_version(replace(version, deleted=True, runs=False))
+                self._forget_aliases((APP, service))
+            self.put(made)
         self.wake()
         return self.function((APP, service), name)
 
@@ -281,10 +259,11 @@ class Lambdas:
 
     def delete(self, function: Function) -> None:
         """Its versions and aliases too; its services are taken out afterwards."""
-        for mapping in [each for each in self.mappings.values() if (each.app, each.service) == _key(function)]:
-            self.remove_mapping(mapping)
-        self._forget_aliases(_key(function))
-        self.put(replace(function.row, deleted=True, wanted=None, settings={}))
+        with self.together():
+            for mapping in [each for each in self.mappings.values() if (each.app, each.service) == _key(function)]:
+                self.remove_mapping(mapping)
+            self._forget_aliases(_key(function))
+            self.put(replace(function.row, deleted=True, wanted=None, settings={}))
         self.wake()
 
     def _forget_aliases(self, key: Key) -> None:
@@ -318,59 +297,6 @@ class Lambdas:
             if number != LATEST and not (row := known[int(number)]).runs:
                 self.put_version(replace(row, runs=True))
         self.wake()
-
-    # -- rows -----------------------------------------------------------------------------------------------------
-
-    def put(self, row: FunctionRow) -> None:
-        key = (row.app, row.service)
-        old = self.rows.get(key)
-        self._store.put(row)
-        self.rows[key] = row
-        if row.managed and not row.deleted:
-            self._names[row.name] = key
-        else:
-            if self._names.get(row.name) == key:
-                del self._names[row.name]
-        for url in (old.settings.get("Urls", {}) if old is not None else {}).values():
-            self._urls.pop(url["Id"], None)
-        for qualifier, url in row.settings.get("Urls", {}).items():
-            self._urls[url["Id"]] = (key, qualifier)
-
-    def remove(self, row: FunctionRow) -> None:
-        """When nothing of it runs any more."""
-        key = (row.app, row.service)
-        self._store.remove(row.app, row.service)
-        self.rows.pop(key, None)
-        self.versions.pop(key, None)
-        self.aliases.pop(key, None)
-        self.mappings = {id: each for id, each in self.mappings.items() if (each.app, each.service) != key}
-        self._names = {name: each for name, each in self._names.items() if each != key}
-        self._urls = {id: each for id, each in self._urls.items() if each[0] != key}
-
-    def forget(self, app: str) -> None:
-        """All of an app that is purged."""
-        for row in [each for each in self.rows.values() if each.app == app]:
-            self.remove(row)
-
-    def put_version(self, row: VersionRow) -> None:
-        self._store.put_version(row)
-        self.versions.setdefault((row.app, row.service), {})[row.number] = row
-
-    def put_alias(self, row: AliasRow) -> None:
-        self._store.put_alias(row)
-        self.aliases.setdefault((row.app, row.service), {})[row.name] = row
-
-    def remove_alias(self, row: AliasRow) -> None:
-        self._store.remove_alias(row)
-        del self.aliases[row.app, row.service][row.name]
-
-    def put_mapping(self, row: MappingRow) -> None:
-        self._store.put_mapping(row)
-        self.mappings[row.id] = row
-
-    def remove_mapping(self, row: MappingRow) -> None:
-        self._store.remove_mapping(row)
-        del self.mappings[row.id]
 
     def now(self) -> float:
         return self._clock.now()
