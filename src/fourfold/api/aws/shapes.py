@@ -27,7 +27,7 @@ def configuration(site: Site, function: Function, version: str = LATEST, qualifi
         "FunctionName": function.name,
         "FunctionArn": site.lambdas.arn(function.name, qualifier),
         "Runtime": their_runtime(spec, settings.get("Runtime")),
-        "Role": settings.get("Role", f"arn:aws:iam::000000000000:role/{function.service}"),
+        "Role": settings.get("Role"),
         "Handler": spec.function.handler,
         "CodeSize": described.size,
         "Description": settings.get("Description", ""),

@@ -7,6 +7,7 @@ import hashlib
 import io
 import zipfile
 from dataclasses import dataclass
+from functools import lru_cache
 from tempfile import TemporaryFile
 
 from fourfold.errors import NotFoundError, UserError
@@ -64,9 +65,15 @@ def check(content: bytes) -> None:
 def describe(source: str, sources: Sources) -> Code:
     """Of a zip its own digest and size; of any other source those of its manifest and files."""
     try:
-        manifest = sources.get(source)
+        return _described(source, sources)
     except NotFoundError:
         return Code(_encoded(source), 0)
+
+
+@lru_cache(4096)
+def _described(source: str, sources: Sources) -> Code:
+    """A source never changes; its manifest may name many files."""
+    manifest = sources.get(source)
     if (entry := _zip_of(manifest)) is not None:
         return Code(_encoded(entry.sha256), entry.size)
     return Code(_encoded(source), manifest.size)
