@@ -93,6 +93,19 @@ def test_a_version_is_answered_by_its_function_while_it_is_the_same(world: World
     until(lambda: "lambda.f-v1" in world.registry.services, 20, "a service of the version's own")
 
 
+def test_a_version_that_nobody_asked_for_is_waited_for(world: World, client: Any, create: Any) -> None:
+    create(Publish=True)
+    client.update_function_code(FunctionName="f", ZipFile=zipped("2"), Publish=True)
+    updated(client)
+    assert "lambda.f-v1" not in world.registry.services
+    got = client.invoke(FunctionName="f", Qualifier="1")
+    assert (got["ExecutedVersion"], world.functions.asked[-1][0]) == ("1", "lambda.f-v1")
+    world.on_loop(lambda: setattr(world.deploys, "fails", "its disk is full"))
+    status, code, message = refusal(client.invoke, FunctionName="f", Qualifier="2")
+    assert (status, code) == (503, "ServiceException")
+    assert "its disk is full" in message
+
+
 def test_event_sources_are_triggers(world: World, client: Any, create: Any) -> None:
     create()
     made = client.create_event_source_mapping(

@@ -27,7 +27,7 @@ from fourfold.api.aws.errors import (
 )
 from fourfold.api.aws.http import Request, Response
 from fourfold.api.aws.reference import parse
-from fourfold.control.lambdas.model import Target
+from fourfold.control.lambdas.model import LATEST, Target
 from fourfold.control.lambdas.rows import Key
 from fourfold.errors import FourfoldError, NotFoundError, UserError
 from fourfold.functions.model import Answer, Invocation
@@ -101,6 +101,8 @@ async def ask(site: Site, key: Key, target: Target, invocation: Invocation) -> A
     if target.reserved == 0:
         raise throttled(_RESERVED)
     try:
+        if target.version != LATEST:
+            await site.lambdas.until_there(target)
         answer = await site.invoke(target.app, target.service, invocation)
     except FourfoldError as error:
         raise _unanswered(site, key, error) from error
@@ -126,6 +128,8 @@ def _unanswered(site: Site, key: Key, error: FourfoldError) -> ApiError:
 
 async def _enqueue(site: Site, target: Target, payload: bytes, context: str, request_id: str) -> None:
     try:
+        if target.version != LATEST:
+            await site.lambdas.until_there(target)
         await site.enqueue(target.app, target.service, payload, context, request_id)
     except FourfoldError as error:
         raise from_ours(error) from error

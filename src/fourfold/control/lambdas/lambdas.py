@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -16,11 +17,15 @@ from fourfold.control.lambdas.names import APP, service_name, version_service
 from fourfold.control.lambdas.rows import Key, Rows
 from fourfold.control.registry import Registry
 from fourfold.control.triggers.source import identity
-from fourfold.errors import ConflictError, NotFoundError
+from fourfold.errors import ConflictError, NotFoundError, WorldError
 from fourfold.spec.model import Service
 from fourfold.spec.triggers import Trigger
 from fourfold.store.functions import AliasRow, FunctionRow, VersionRow
 from fourfold.store.model import ServiceRow
+
+PATIENCE = 60.0
+"""Seconds that an invocation of a version waits for a service of its own."""
+LOOK_SECONDS = 0.02
 
 
 class Lambdas(Rows):
@@ -182,6 +187,17 @@ class Lambdas(Rows):
         if published is None or published.deleted:
             raise NotFoundError(f"Function not found: {arn}")
         return Target(app, self._runner(key, published), version, arn, reserved)
+
+    async def until_there(self, target: Target) -> None:
+        """Of a version that was not asked for before: its service is made. Raises WorldError when that fails."""
+        deadline = self._clock.now() + PATIENCE
+        while f"{target.app}.{target.service}" not in self._registry.services:
+            function = target.service.removesuffix(f"-v{target.version}")
+            row = self.versions.get((target.app, function), {}).get(int(target.version))
+            if row is None or row.problem or self._clock.now() > deadline:
+                why = row.problem if row is not None and row.problem else "it is not there yet"
+                raise WorldError(f"cannot run version {target.version} of {function}: {why}")
+            await asyncio.sleep(LOOK_SECONDS)
 
     def _runner(self, key: Key, version: VersionRow) -> str:
         """The service that answers for a version: its own, or the function's while that is the same release."""
