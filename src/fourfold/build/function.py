@@ -77,7 +77,7 @@ def as_server(listing: Listing, service: Service, host: Host) -> BuildPlan:
     }  # fmt: skip
     argv = client.argv if client.kind != "python" else (*client.argv, "-m", "awslambdaric", handler)
     plan = _with(plan, client)
-    names = ("__init__.py", "server.py", "workers.py", "wire.py")
+    names = ("__init__.py", "server.py", "workers.py", "wire.py", "peers.py")
     files = {f"{_SERVER}/{name}": (_HANDLERS / "server" / name).read_text() for name in names}
     files[f"{OWN}/__main__.py"] = (_HANDLERS / "server/__main__.py").read_text()
     files |= {f"{_SERVER}/{name}": _shared(name) for name in ("httpevents.py", "httpresults.py")}

@@ -17,6 +17,7 @@ import re
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from . import httpevents, httpresults
@@ -47,7 +48,7 @@ class Server:
                 self.busy += 1
                 try:
                     keep = request.keep and not self.closing
-                    writer.write(await self.answer(request, keep))
+                    writer.write(await self.answer(request, keep, reader.at_eof))
                     await writer.drain()
                 finally:
                     self.busy -= 1
@@ -64,14 +65,14 @@ class Server:
             self.idle_writers.discard(writer)
             writer.close()
 
-    async def answer(self, request: Request, keep: bool) -> bytes:
+    async def answer(self, request: Request, keep: bool, gone: Callable[[], bool]) -> bytes:
         if len(request.body) > MAX_BODY:
             return answer(413, JSON, b'{"message": "Request Too Long"}', keep, request.method == "HEAD")
         raw = request.path == INVOKE and request.header("x-forwarded-for") is None
         if raw and request.method == "POST":
-            return await self._invoke(request, keep)
+            return await self._invoke(request, keep, gone)
         asked = httpevents.Asked(request.method, request.target, request.headers, request.body, request.version)
-        event = Event(b"", trace=request.header("x-amzn-trace-id") or "")
+        event = Event(b"", trace=request.header("x-amzn-trace-id") or "", gone=gone)
         event.body = httpevents.event(asked, self.place, event.id, time.time())
         head = request.method == "HEAD"
         try:
@@ -98,11 +99,11 @@ class Server:
         given = httpresults.answer(result.body, self.place)
         return given.status, given.headers, given.body, given.length
 
-    async def _invoke(self, request: Request, keep: bool) -> bytes:
+    async def _invoke(self, request: Request, keep: bool, gone: Callable[[], bool]) -> bytes:
         context = ""
         with suppress(ValueError):
             context = base64.b64decode(request.header("x-amz-client-context") or "").decode().replace("\n", " ")
-        event = Event(request.body or b"{}", context, request.header("x-amzn-trace-id") or "")
+        event = Event(request.body or b"{}", context, request.header("x-amzn-trace-id") or "", gone=gone)
         given = request.header("x-amzn-requestid") or ""
         event.id = given if UUID.fullmatch(given) else event.id
         try:

@@ -13,10 +13,11 @@ import signal
 import time
 import uuid
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from .peers import uid_of
 from .wire import MAX_ANSWER, Refused, Request, answer, read
 
 BASE = "/2018-06-01/runtime"
@@ -43,6 +44,8 @@ class Event:
     """The client's context, decoded."""
     trace: str = ""
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    gone: Callable[[], bool] = lambda: False
+    """Whether whoever asked is not there any more."""
     result: asyncio.Future[Result] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def end(self, result: Result) -> None:
@@ -109,9 +112,10 @@ class Workers:
         """It asks for an event."""
         while self.waiting:
             event = self.waiting.popleft()
-            if not event.result.done():  # whoever asked is still there
+            if not event.gone():
                 worker.give(event)
                 return
+            event.end(Result(b""))
         self.idle.append(worker)
 
     def lost(self, worker: Worker, failure: Result | None) -> None:
@@ -208,7 +212,8 @@ class Worker:
         return Result(error_body("Runtime.ExitError", f"RequestId: {request_id} Error: {why}"), error="Unhandled")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if uid_of(writer.get_extra_info("peername")[1]) not in (os.getuid(), None):
+        peer, own = writer.get_extra_info("peername"), writer.get_extra_info("sockname")
+        if uid_of(peer[1], own[1]) not in (os.getuid(), None):
             writer.close()
             return
         try:
@@ -278,17 +283,3 @@ def _status(status: int, body: Mapping[str, str]) -> bytes:
 
 def error_body(kind: str, message: str) -> bytes:
     return json.dumps({"errorType": kind, "errorMessage": message}).encode()
-
-
-def uid_of(port: int) -> int | None:
-    """Whose socket on 127.0.0.1 that is; None where the kernel does not tell (proc(5), /proc/net/tcp)."""
-    wanted = f"0100007F:{port:04X}"
-    try:
-        with open("/proc/self/net/tcp") as table:  # noqa: PTH123
-            for line in table:
-                words = line.split()
-                if words[1] == wanted:
-                    return int(words[7])
-    except OSError:
-        pass
-    return None
