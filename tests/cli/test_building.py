@@ -153,6 +153,15 @@ def test_a_disk(cli: Cli, server: Serving, app: Path) -> None:
     assert [arguments[1] for arguments in asked(server, "disk")] == ["raw", "qcow2"]
 
 
+def test_a_zip(cli: Cli, server: Serving, app: Path) -> None:
+    server.facade.happened = DONE
+    server.facade.image_pieces = [b"PK", bytes(2000)]
+    result = cli("build", "catalog", "--as", "function", "--format", "zip")
+    assert (result.code, result.out) == (0, f"wrote catalog.zip: 2.0 KiB, sha256:{'ab' * 32}\n")
+    assert "catalog: making a zip\n" in result.err
+    assert [arguments[1] for arguments in asked(server, "disk")] == ["zip"]
+
+
 def test_a_folder_without_nameless_files(
     cli: Cli, server: Serving, app: Path, archive: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,7 +199,7 @@ def test_an_answer_that_breaks_off(cli: Cli, server: Serving, app: Path, form: s
 
 REFUSED = {
     ("nothing",): "cannot find nothing",
-    ("catalog", "--format", "zip"): "cannot make an image in format 'zip'",
+    ("catalog", "--format", "war"): "cannot make an image in format 'war'",
     ("catalog", "--format", "registry:"): "names no image",
     ("catalog", "--format", "registry:x/y", "--to", "z"): "cannot use --to with a registry",
     ("catalog", "--to", "x"): "cannot use --to without --format",
