@@ -178,6 +178,8 @@ class FakeFacade:
         """What comes in place of `image_pieces`, whatever was promised."""
         self.run_lines: list[LogLine] = []
         self.run_ended = run_view()
+        self.run_hangs = False
+        """Runs do not end."""
         self.failed: list[v.FailedView] = []
         self.pid = 811
         self.ended: Callable[[], object] = lambda: None
@@ -387,6 +389,8 @@ class FakeFacade:
         self._asked("follow_run", app, run, skip)
         for line in self.run_lines[skip:]:
             yield line
+        if self.run_hangs:
+            await asyncio.Event().wait()
         yield self.run_ended
 
     async def failed_events(self, app: str, service: str | None) -> list[v.FailedView]:

@@ -6,6 +6,7 @@ import io
 import json
 import signal
 import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ import pytest
 
 from fourfold.control import views as v
 from fourfold.errors import ConflictError, Problem, SpecError, UserError
+from fourfold.supervise.model import LogLine
 from tests.api import fake
-from tests.api.serving import Serving, eventually
+from tests.api.serving import Serving, eventually, serving
 from tests.cli.conftest import Cli
 
 FILE = """\
@@ -489,3 +491,32 @@ def test_secrets_of_an_app_that_is_not_there(cli: Cli, server: Serving, monkeypa
     assert result.code == 0
     assert result.err.endswith("there is no app nix here yet: kept until it comes up\n")
     assert cli("secrets", "list", "-a", "nix").code == 0
+
+
+def test_a_run_prints_its_lines_and_passes_its_code_on(cli: Cli, server: Serving) -> None:
+    server.facade.run_lines = [LogLine(1795334400.0, "one"), LogLine(1795334401.0, "two")]
+    result = cli("run", "nightly")
+    assert (result.code, result.out) == (7, "one\ntwo\n")
+    assert "the run of nightly failed: exit code 7" in result.err
+
+    server.facade.run_ended = fake.run_view(state="timeout", code=None, attempts=2, reason="it did not end within 1m")
+    result = cli("run", "nightly", "-o", "json")
+    lines = [json.loads(line) for line in result.out.splitlines()[:2]]
+    assert [line["text"] for line in lines] == ["one", "two"] and result.code == 1
+    assert json.loads("".join(result.out.splitlines()[2:]))["state"] == "timeout"
+    assert cli("run", "nightly", "--detach").out == "shop.nightly-1-abcde\n"
+
+
+def test_a_run_is_followed_over_a_restart_of_the_daemon(home: Path) -> None:
+    """From where it was: each line once."""
+    with serving(home / "run/fourfold.sock") as first:
+        first.facade.run_lines = [LogLine(1795334400.0, "one")]
+        first.facade.run_hangs = True
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fourfold", "run", "nightly", "-a", "shop"], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None and process.stdout.readline() == "one\n"
+    with process, serving(home / "run/fourfold.sock") as second:
+        second.facade.run_lines = [LogLine(1795334400.0, "one"), LogLine(1795334401.0, "two")]
+        assert process.stdout.read() == "two\n"
+        assert process.wait(20) == 7

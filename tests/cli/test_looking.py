@@ -292,7 +292,59 @@ def test_history(cli: Cli, server: Serving) -> None:
         "catalog  2        1 h ago  alice  -                   process            done\n"
     )
     assert "fourfold rollback SERVICE --to RELEASE" in result.err
-    assert server.facade.calls[-1] == ("history", ("shop", "catalog"))
+    assert server.facade.calls[-2:] == [("history", ("shop", "catalog")), ("runs", ("shop", "catalog"))]
+
+
+def test_history_of_a_job(cli: Cli, server: Serving) -> None:
+    shown = (
+        "RUN              RELEASE  WHEN     BY   RESULT  EXIT   TOOK  TRIES  REASON\n"
+        "nightly-1-abcde        1  1 h ago  ann  failed     7  2.0 s      1  exit code 7\n"
+    )
+    assert cli("history", "nightly").out.endswith(f"\n\n{shown}")
+    assert cli("history", "--runs").out == shown
+    (run,) = json.loads(cli("history", "nightly", "--runs", "-o", "json").out)
+    assert (run["state"], run["code"]) == ("failed", 7)
+
+
+def test_status_of_a_job(cli: Cli, server: Serving) -> None:
+    last = fake.run_view()
+    server.facade.state = fake.status(
+        fake.service("idle", instances=[], routes=[], job=v.JobView(running=0, last=None, next_at=None)),
+        fake.service("nightly", instances=[], routes=[], job=v.JobView(running=2, last=last, next_at=fake.AT)),
+    )
+    out = cli("status").out
+    assert "idle     process        3      -  job " in out and "nightly  process        3      -  running " in out
+    assert "idle: no run has ended yet\n" in out
+    assert "nightly: 2 runs under way; the last one failed (exit code 7), 1 h ago; the next one at " in out
+
+
+FAILED = v.FailedView(
+    id="0aa9", service="web", source="s3", created_at=fake.AT, failed_at=fake.AT, attempts=3,
+    reason="RetriesExhausted", error="Unhandled", payload='{"Records":\n []}', size_bytes=15, answer="{}",
+)  # fmt: skip
+
+
+def test_failed_events_are_listed_and_replayed(cli: Cli, server: Serving) -> None:
+    server.facade.failed = [FAILED, FAILED.model_copy(update={"id": "0bb7"})]
+    result = cli("events", "--failed", "web")
+    assert result.out == (
+        "ID    SERVICE  FROM  FAILED   TRIES  REASON            EVENT\n"
+        '0aa9  web      s3    1 h ago      3  RetriesExhausted  {"Records": []}\n'
+        '0bb7  web      s3    1 h ago      3  RetriesExhausted  {"Records": []}\n'
+    )
+    assert json.loads(cli("events", "--failed", "-o", "json").out)[0]["payload"] == '{"Records":\n []}'
+    assert cli("events", "replay", "0bb7").out == "0bb7\n"
+    assert server.facade.calls[-1][1][:3] == ("shop", None, ["0bb7"])
+    assert cli("events", "replay", "--all", "web").out == "0aa9\n0bb7\n"
+    assert server.facade.calls[-1][1][:3] == ("shop", "web", None)
+
+
+@pytest.mark.parametrize(
+    "words", [["replay"], ["replay", "--all"], ["replay", "--all", "a", "b"], ["web"], ["--failed", "a", "b"]]
+)
+def test_nonsense_about_failed_events_is_refused(cli: Cli, server: Serving, words: list[str]) -> None:
+    result = cli("events", *words)
+    assert result.code == 2 and result.err.startswith("error: cannot ")
 
 
 def test_top(cli: Cli, server: Serving, home: Path) -> None:

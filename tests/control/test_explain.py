@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from fourfold.control import views as v
 from fourfold.control.explain import Case, explain
 from fourfold.control.status import deployment_text
 from fourfold.control.views import ExplainView
+from tests.api.fake import run_view
 from tests.store.samples import deployment, instance, service_row
 
 
@@ -60,3 +62,13 @@ def test_a_move_is_named() -> None:
 def test_too_few() -> None:
     view = explained(desired=2)
     assert view.summary == "web is not well: 1 of 2 instances of release 1 ready"
+
+
+def test_a_job_whose_last_run_failed() -> None:
+    last = run_view()
+    view = explained(desired=0, instances=[], job=v.JobView(running=0, last=last, next_at=None))
+    assert (view.well, view.summary) == (False, "web is a job: 0 runs under way; not all is well")
+    assert view.findings == [f"its last run {last.id} ended so: failed: exit code 7"]
+    assert "run it again: fourfold run web" in view.what_to_do
+    well = explained(desired=0, instances=[], job=v.JobView(running=1, last=run_view(state="ok"), next_at=None))
+    assert (well.well, well.summary) == (True, "web is a job: 1 run under way")

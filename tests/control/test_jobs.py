@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fourfold.control.goals import goal_of
+from fourfold.control.jobs import KEEP_DEAD
 from fourfold.errors import ConflictError, UserError, WorldError
 from fourfold.store.runs import KEEP_RUNS, RunRow
 from tests.control.eventrig import EventRig, evented
@@ -163,6 +164,7 @@ async def test_only_jobs_are_run_and_not_too_many(rig: EventRig) -> None:
         rig.ended(run.id, 0)
     await rig.settle()
     assert len(rig.store.runs.of("shop", "nightly", limit=1000)) == KEEP_RUNS
+    assert len(rig.store.instances.of("shop", "nightly")) == KEEP_DEAD
 
 
 @evented

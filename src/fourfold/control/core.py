@@ -35,6 +35,7 @@ from fourfold.control.goals import GATEWAY, desired, on_bridge, pattern_of
 from fourfold.control.operations import Operation
 from fourfold.control.parts import Parts
 from fourfold.control.routing import certificate
+from fourfold.control.running import job_view
 from fourfold.control.sharing import app_certificate, check_rollback, check_up
 from fourfold.control.top import top
 from fourfold.control.wishes import wish_of
@@ -302,6 +303,7 @@ class Control:
                 limits_missing=unenforced(pattern, spec, parts.supervisor.powers),
                 memory_limit=program_memory(pattern, spec),
                 last_lines=await parts.last_lines(unwell[-1] if unwell else None),
+                job=job_view(parts.registry, parts.events, row, parts.clock.now()),
             )
         )
 

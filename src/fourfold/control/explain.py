@@ -27,6 +27,8 @@ class Case:
     limits_missing: dict[str, str]
     memory_limit: int | None
     last_lines: Sequence[str]
+    job: v.JobView | None = None
+    """Of one that runs to its end."""
 
 
 def explain(case: Case) -> v.ExplainView:
@@ -34,6 +36,7 @@ def explain(case: Case) -> v.ExplainView:
     todo: list[str] = []
     _deployment(case, findings, todo)
     _instances(case, findings, todo)
+    _job(case, findings, todo)
     ready = sum(row.state == "ready" for row in case.instances)
     well = ready >= case.desired and not findings
     _limits(case, findings, todo)
@@ -54,6 +57,9 @@ def _summary(case: Case, ready: int, well: bool) -> str:
     name = case.row.name
     if case.row.stopped:
         return f"{name} is stopped"
+    if case.job is not None:
+        under_way = f"{case.job.running} run{'s' if case.job.running != 1 else ''} under way"
+        return f"{name} is a job: {under_way}" + ("" if well else "; not all is well")
     serves = f"{ready} of {case.desired} instances of release {case.row.release} ready"
     if well:
         return f"{name} is well: {serves}"
@@ -96,6 +102,14 @@ def _instances(case: Case, findings: list[str], todo: list[str]) -> None:
         limit = f"{case.memory_limit // 2**20} MiB" if case.memory_limit else "the host's"
         findings.append(f"it reached its memory limit ({limit}) and was killed")
         todo.append("raise resources.memory, or find out what it keeps")
+
+
+def _job(case: Case, findings: list[str], todo: list[str]) -> None:
+    last = case.job.last if case.job is not None else None
+    if last is not None and last.state != "ok":
+        findings.append(f"its last run {last.id} ended so: {last.state}: {last.reason}")
+        todo.append(f"read what it wrote: fourfold logs {case.row.name}")
+        todo.append(f"run it again: fourfold run {case.row.name}")
 
 
 def _limits(case: Case, findings: list[str], todo: list[str]) -> None:

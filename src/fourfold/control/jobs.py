@@ -29,6 +29,8 @@ from fourfold.store.runs import Ending, RunRow
 
 log = logging.getLogger(__name__)
 
+KEEP_DEAD = 10
+"""Instances of runs that have ended, of each job: as many as logs are kept."""
 MOST_RUNS = 100
 """Of one job at once; more events wait."""
 LARGEST_EVENT = 32 * 1024
@@ -304,6 +306,7 @@ class Jobs:
                 effects = self._executor.execute(actions)
                 if run.ended_at is not None:
                     self._registry.store.runs.trim(run.app, run.service)
+                    self._registry.store.instances.trim_runs(run.app, run.service, KEEP_DEAD)
         except BaseException:
             self._reload()
             raise

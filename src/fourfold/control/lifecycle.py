@@ -249,7 +249,7 @@ class Lifecycle:
                 recorded.append(_identified(replace(known, started_at=now), identity))
                 self._registry.put_instance(recorded[-1])
         for row in recorded:
-            if row.state == "starting":
+            if row.state == "starting" and row.role != "run":  # of runs others tell
                 self._emit("instance.started", row, f"{row.id} started")
                 self._watch(row)
 

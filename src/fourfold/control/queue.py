@@ -205,7 +205,14 @@ class Queue:
         """Until cancelled."""
         while True:
             self._news.clear()
-            wake_at = self.pump()
+            try:
+                wake_at = self.pump()
+            except FourfoldError as error:
+                log.error("%s", error)
+                wake_at = self._clock.now() + STORE_AGAIN_SECONDS
+            except Exception:  # a mistake of ours must not keep all events from being delivered
+                log.exception("a fault in the loop of events")
+                wake_at = self._clock.now() + STORE_AGAIN_SECONDS
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, wake_at - self._clock.now())):
                     await self._news.wait()
@@ -239,23 +246,27 @@ class Queue:
             del self._tasks[seq]
 
     async def _try(self, key: str, line: Line, waiting: Waiting) -> None:
-        row = self._store.get(waiting.seq)
-        if row is None or row.state != "waiting":
-            line.remove(waiting.seq)
-            return
-        policy = self._policy(key)
-        if self._clock.now() - row.created_at > policy.max_age:
-            self._give_up(line, replace(row, reason="EventAgeExceeded"), policy)
-            return
         try:
+            row = self._store.get(waiting.seq)
+            if row is None or row.state != "waiting":
+                self._lines.remove(waiting.seq)
+                return
+            policy = self._policy(key)
+            if self._clock.now() - row.created_at > policy.max_age:
+                self._give_up(line, replace(row, reason="EventAgeExceeded"), policy)
+                return
             answer = await self._deliver(row)
         except FourfoldError as error:
             self._later(key, line, waiting, str(error))
-            return
         except Exception:  # a mistake of ours loses no event
-            log.exception("cannot deliver %s to %s", row.id, key)
+            log.exception("cannot deliver event %d to %s", waiting.seq, key)
             self._later(key, line, waiting, "a fault in Fourfold")
-            return
+        else:
+            self._answered(key, line, waiting, row, answer, policy)
+
+    def _answered(
+        self, key: str, line: Line, waiting: Waiting, row: EventRow, answer: Answer | Taken, policy: Policy
+    ) -> None:
         if isinstance(answer, Taken):
             self._lines.remove(waiting.seq)
             self.wake()

@@ -37,6 +37,7 @@ def _job(path: Path, service: Service) -> Iterator[Found]:
         "health": service.health,
         "static": service.static,
         "function.handler": service.function.handler,
+        "deploy.before": service.deploy.before,
     }
     for key, given in needless.items():
         if given:

@@ -33,6 +33,14 @@ class Instances:
     def remove(self, id: str) -> bool:
         return TABLE.remove(self._database, id)
 
+    def trim_runs(self, app: str, service: str, keep: int) -> int:
+        """Forget those of runs of a job that are gone, but the newest; how many went."""
+        old = (
+            "SELECT id FROM instances WHERE app = ?1 AND service = ?2 AND role = 'run' AND state = 'gone'"
+            " ORDER BY changed_at DESC, id DESC LIMIT -1 OFFSET ?3"
+        )
+        return TABLE.delete(self._database, f"WHERE id IN ({old})", app, service, keep)
+
     def remove_app(self, app: str) -> int:
         """Forget all of an app (`down --purge`); how many that were."""
         return TABLE.delete(self._database, "WHERE app = ?", app)
