@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import os
 import shutil
@@ -103,6 +104,7 @@ def handler(tree: Path, code: str, **fields: Any) -> Config:
 def _runtime() -> Path:
     installed = Path(awslambdaric.__file__).parents[1]
     target = Path(tempfile.mkdtemp(prefix="fourfold-ric-"))
+    atexit.register(shutil.rmtree, target, ignore_errors=True)
     for name in ("awslambdaric", "snapshot_restore_py", "simplejson"):
         if (installed / name).is_dir():
             shutil.copytree(installed / name, target / name)
