@@ -67,7 +67,7 @@ def test_java_needs_a_jdk() -> None:
     with pytest.raises(UserError, match=r"java17 of this host is a JRE"):
         as_function(source, wanted, HOST)
     plan = as_function(source, wanted, JDK)
-    assert plan.function is not None and plan.function.argv[1] == f"@{APP}/.fourfold/runtime/java.args"
+    assert plan.function is not None and plan.function.argv[1] == "@.fourfold/runtime/java.args"
     quoted = as_function(source, service("x.Y::z'$(touch)"), JDK).steps[-1].argv[2]
     assert """'x.Y::z'"'"'$(touch)'""" in quoted, "nothing of a handler's name is a command"
 

@@ -108,11 +108,11 @@ def java(listing: Listing, plan: BuildPlan, handler: str, host: Host) -> Client:
     layer = Layer((), (shell(compile_, title="compile the Java client"),), (RUNTIME,))
     flags = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData -Xlog:disable -Xshare:auto"
     archive = shell(
-        _CLASSPATH % {"app": APP, "runtime": RUNTIME, "flags": flags, "folders": " ".join(_jars())}
+        _CLASSPATH % {"runtime": RUNTIME, "flags": flags, "folders": " ".join(_jars())}
         + _ARCHIVE % {"java": plan.runtime.path, "runtime": RUNTIME, "app": APP, "handler": shlex.quote(handler)},
         title="archive the classes that a start loads",
     )
-    argv = (plan.runtime.path, f"@{APP}/{RUNTIME}/java.args", "fourfold.lambda.Client", handler)
+    argv = (plan.runtime.path, f"@{RUNTIME}/java.args", "fourfold.lambda.Client", handler)
     return Client("java", argv, layers=(layer,), steps=(archive,))
 
 
@@ -122,27 +122,28 @@ def _jars() -> list[str]:
 
 
 _CLASSPATH = r"""
-cp=%(app)s/%(runtime)s/client.jar
+cp=%(runtime)s/client.jar
 for jar in %(folders)s; do
   case "$jar" in *\**|*-sources.jar|*-javadoc.jar|*-tests.jar|*/original-*) continue ;; esac
-  cp="$cp:%(app)s/${jar#./}"
+  cp="$cp:${jar#./}"
 done
 folders=
 for folder in target/classes build/classes/java/main classes; do
-  if [ -d "$folder" ] && [ "$cp" = %(app)s/%(runtime)s/client.jar ]; then folders="$folders:%(app)s/$folder"; fi
+  if [ -d "$folder" ] && [ "$cp" = %(runtime)s/client.jar ]; then folders="$folders:$folder"; fi
 done
 if [ -n "$(find . -path ./.fourfold -prune -o -path ./target -prune -o -path ./build -prune -o -path ./classes -prune \
-  -o -name '*.class' -print | head -n 1)" ]; then folders="$folders:%(app)s"; fi
+  -o -name '*.class' -print | head -n 1)" ]; then folders="$folders:."; fi
 printf '%%s\n' %(flags)s "-cp" "\"$cp$folders\"" >%(runtime)s/java.args
 """
-"""Java reads its options from a file (java(1), "argument files"): which JARs there are is known after the build."""
+"""Java reads its options from a file (java(1), "argument files"): which JARs there are is known after the build. Its
+paths are relative to the top of the tree, where programs start, wherever that is."""
 _ARCHIVE = r"""
-if [ -z "$folders" ] && [ "$(pwd)" = %(app)s ]; then
+if [ -z "$folders" ]; then
   export _HANDLER=%(handler)s LAMBDA_TASK_ROOT=%(app)s FOURFOLD_TRIAL=1
   timeout 20 %(java)s -XX:ArchiveClassesAtExit=%(runtime)s/classes.jsa \
     @%(runtime)s/java.args fourfold.lambda.Client "$_HANDLER" >/dev/null 2>&1 </dev/null || true
   if [ -s %(runtime)s/classes.jsa ]; then
-    printf '%%s\n' -XX:SharedArchiveFile=%(app)s/%(runtime)s/classes.jsa >>%(runtime)s/java.args
+    printf '%%s\n' -XX:SharedArchiveFile=%(runtime)s/classes.jsa >>%(runtime)s/java.args
   fi
 fi
 """
