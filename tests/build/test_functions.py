@@ -234,6 +234,10 @@ def test_a_web_service_behind_the_adapter(home: Home, source: Path) -> None:
         assert api.call(v2 | {"rawPath": "/binary", "rawQueryString": ""}).json["isBase64Encoded"] is True
         assert api.call({"Records": []}).json == ["POST", "/events", '{"Records": []}', None]
         assert api.call("bad").place.endswith("/error")
+        odd: dict[str, Any] = {"rawPath": None, "headers": None, "requestContext": {"http": {}}}
+        assert json.loads(api.call(odd).json[2]) == odd, "it only looks like a request"
+        for wrong in ({"headers": {"x": "a\r\nb: c"}}, {"rawPath": "/ HTTP/1.1\r\nx: y"}):
+            assert api.call(v2 | wrong).place.endswith("/error"), "nothing of an event makes two headers of one"
     made = function(home, source, None, port=free_port(), run="echo gone; exit 3")
     with runtime_api() as api, client(made, api):
         told = api.told.get(timeout=20)

@@ -18,8 +18,9 @@ from fourfold.build.model import Host, Layer, Listing, Runtime, layer_identity
 from fourfold.store import trees
 from fourfold.store.artifacts import Lock
 
-KEEP = 3
-"""Layers kept per service: of this build and of the last ones, for going back and forth."""
+KEEP = 6
+"""Layers kept per service: of this build and of the last ones, for going back and forth. A handler has two at a time,
+its dependencies and the client, under each pattern that it moves between."""
 
 
 @dataclass(frozen=True)

@@ -201,7 +201,10 @@ def handle(runtime: Runtime, service: Service, request_id: str, payload: bytes) 
     """One event. What is no request is well when /events answers with 2xx."""
     here = "/invocation/" + request_id
     event = json.loads(payload)
-    asked = request_of(event)
+    try:
+        asked = request_of(event)
+    except (KeyError, TypeError, ValueError, AttributeError):  # it only looks like one
+        asked = None
     if asked is not None:
         answer = result_of(event, *service.ask(*asked))
         runtime.ask("POST", here + "/response", json.dumps(answer).encode(), {"Content-Type": "application/json"})
@@ -233,7 +236,8 @@ def main(port: int, argv: list[str]) -> NoReturn:
         request_id = answer.headers["Lambda-Runtime-Aws-Request-Id"]
         try:
             handle(runtime, service, request_id, payload)
-        except (HTTPException, OSError) as error:
+        except (HTTPException, OSError, ValueError, TypeError) as error:
+            service.connection = None  # a request may have been begun on it
             print(f"the service did not answer: {error!r}", file=sys.stderr, flush=True)
             runtime.fail("/invocation/" + request_id + "/error", "ServiceError", f"the service did not answer: {error}")
             if service.process.poll() is not None:  # nothing is behind it any more: the next one starts anew
