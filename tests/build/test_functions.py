@@ -174,6 +174,12 @@ def test_a_bootstrap_and_a_zip(home: Home, source: Path, tmp_path: Path) -> None
     assert (made.function.kind, made.function.argv) == ("provided", ("/var/task/bootstrap",))
     with runtime_api() as api, client(made, api):
         assert api.call({"x": 1}).json == {"x": 1}
+    with zipfile.ZipFile(source / "layer.zip", "w") as layer:
+        layer.writestr("python/shared.py", "X = 1")
+    write(source, {"app.py": ""})
+    tree = function(home, source, "app.handler", function={"layers": ["layer.zip"]}).tree
+    assert (tree / ".fourfold/layers/0/python/shared.py").is_file(), "its one folder stays"
+    assert not (tree / "layer.zip").exists()
 
 
 WEB = """
