@@ -220,6 +220,26 @@ async def test_what_an_invoker_says_of_itself(rig: Rig) -> None:
 
 
 @rigged
+async def test_connections_go_with_their_invoker(rig: Rig) -> None:
+    rig.service(HANDLER)
+    ended = asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        await reader.readexactly(len(EVENT.payload))
+        if not await reader.read():
+            ended.set()
+
+    program = Program()
+    program.talk = talk  # type: ignore[method-assign]
+    await rig.invoker("a", program)
+    assert (await rig.invoke()).payload == b"ok" and not ended.is_set()
+    rig.invoking.forget("a")
+    await asyncio.wait_for(ended.wait(), 10)
+
+
+@rigged
 async def test_a_release_that_does_not_run(rig: Rig) -> None:
     rig.service(HANDLER)
     rig.store.releases.add(release("web", 2, spec=HANDLER))

@@ -82,6 +82,10 @@ class Invoking:
                 return await self._invokers.state(str(self._socket_of(instance)))
         return None
 
+    def forget(self, instance: str) -> None:
+        """It has ended: its connections are of no more use."""
+        self._invokers.forget(str(self._socket_of(instance)))
+
     def in_flight(self, instance: str) -> int:
         """Events that it has from here and not answered yet."""
         return self._in_flight.get(instance, 0)

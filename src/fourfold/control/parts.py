@@ -166,7 +166,10 @@ class Parts:
 
     def _exited(self, exit: Exit) -> None:
         row = self.registry.instances.get(exit.instance)
-        self.lifecycle.exited(explained(self.paths, exit) if row is not None and row.pattern == "function" else exit)
+        if row is not None and row.pattern == "function":
+            self.invoking.forget(row.id)
+            exit = explained(self.paths, exit)
+        self.lifecycle.exited(exit)
 
     def _spawner_lost(self, why: str) -> None:
         self.bus.emit("daemon.spawner-restarted", why)
