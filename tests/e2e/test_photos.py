@@ -67,3 +67,7 @@ def test_from_an_image_to_the_count(home: Home, aws: Moto) -> None:
                     os.kill(pids[service], signal.SIGKILL)
             home.start_daemon()
     until(lambda: photos("ada") == sorted([*wanted, "in/ada/a dot.png"]), 120, "all to be counted")
+
+    home.run("deploy", "counter", "--as", "process", "-f", file, patience=300)
+    s3.put_object(Bucket="photos", Key="in/bela/1.png", Body=DOT)
+    until(lambda: photos("bela") == ["in/bela/1.png"], 60, "the count of a handler in a process")
