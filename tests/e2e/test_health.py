@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import httpx
+import pytest
 
 from tests.e2e.home import Home, web_file
 from tests.support.load import Load
 from tests.support.wait import until
+
+pytestmark = pytest.mark.patterns("process", "container", "vm")  # an invoker is not asked
 
 
 def spoil(home: Home) -> str:

@@ -15,6 +15,8 @@ from tests.supervise.rig import needs, powers
 from tests.support.load import Load
 from tests.support.wait import until
 
+pytestmark = pytest.mark.patterns("process", "container", "vm")  # of functions: see test_functions
+
 APP = """\
 app: app
 services:

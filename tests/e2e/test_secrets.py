@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import httpx
 import psutil
+import pytest
 
 from tests.e2e.home import Home, web_file
 
+pytestmark = pytest.mark.patterns("process", "container", "vm")  # functions get no secret files
 VALUE = "correct-horse-battery-staple"
 
 
