@@ -127,10 +127,17 @@ def test_a_handler_that_cannot_be_loaded_ends_the_start_with_the_reason(home: Ho
 
 
 def test_node_and_java_handlers_as_processes(home: Home, source: Path, tmp_path: Path) -> None:
-    write(source, {"index.js": "exports.handler = async (event) => ({ path: event.path, pid: process.pid });"})
-    block = {"handler": "index.handler", "payload": "v1"}
+    write(
+        source,
+        {
+            "index.js": "exports.handler = async (event) => event.resource == '/orders/{id}'\n"
+            "  ? { statusCode: 200, body: event.pathParameters.id } : { path: event.path, pid: process.pid };"
+        },
+    )
+    block = {"handler": "index.handler", "payload": "v1", "paths": ["GET /orders/{id}"]}
     with running(build(home, source, function=block)) as server:
         assert server.invoke({"path": 1})[0]["path"] == 1
+        assert server.ask("GET", "/orders/a%20b")[2] == b"a b"
         assert server.ask("GET", "/x")[0] == 502, "v1 takes only what has a statusCode"
     other = source.parent / "other"
     jar(other)

@@ -24,11 +24,13 @@ async def ask(port: int, head: str, body: bytes = b"") -> Answer:
 def test_requests_become_events_and_results_answers(tmp_path: Path) -> None:
     async def work() -> None:
         port = free_ports(1)[0]
-        async with running(tmp_path, make_config(tmp_path, "app.http", port=port, concurrency=1)) as rig:
+        config = make_config(tmp_path, "app.http", port=port, concurrency=1, paths=("GET /a/{b}",))
+        async with running(tmp_path, config) as rig:
             first = await ask(port, "GET /a/b?x=1 HTTP/1.1\r\nHost: shop.example.com")
             event = json.loads(first.body)
             assert f"x-amzn-requestid: {event['requestContext']['requestId']}\r\n".encode() in first.head
             assert (event["rawPath"], event["requestContext"]["domainName"]) == ("/a/b", "shop.example.com")
+            assert (event["routeKey"], event["pathParameters"]) == ("GET /a/{b}", {"b": "b"})
             result: Any = {"statusCode": 201, "headers": {"X-A": "1"}, "cookies": ["a=1"], "body": "done"}
             answer = await ask(port, "POST / HTTP/1.1\r\nContent-Type: image/x", json.dumps(result).encode())
             assert (answer.status, answer.body) == (201, b"done") and b"set-cookie: a=1\r\n" in answer.head

@@ -14,6 +14,7 @@ from aws_lambda_powertools.utilities.parser.models import (
 )
 
 from fourfold.functions.httpevents import Asked, Place, event
+from fourfold.functions.httppaths import match, routes
 from fourfold.functions.httpresults import MalformedError, answer, prelude
 
 V1, V2 = Place("123456789012", "abcdef0123", "v1"), Place("123456789012", "abcdef0123", "v2")
@@ -68,6 +69,48 @@ def test_version_1() -> None:
     bare = made(V1, headers=[], target=b"/", method="GET")
     APIGatewayProxyEventModel.model_validate(bare)
     assert (bare["body"], bare["queryStringParameters"], bare["pathParameters"]) == (None, None, None)
+
+
+ROUTES = routes((
+    "ANY /{all+}", "/orders/{id}", "GET /orders/{id}", "/orders/new", "GET /files/{name+}", "/files/{a}/{b}", "/",
+    "/a%20b/{x.y}/end",
+))  # fmt: skip
+PATHS = [
+    ("GET", "/orders/new", "ANY /orders/new", {}),
+    ("GET", "/orders/7", "GET /orders/{id}", {"id": "7"}),
+    ("PUT", "/orders/7", "ANY /orders/{id}", {"id": "7"}),
+    ("PUT", "/orders/7/lines", "ANY /{all+}", {"all": "orders/7/lines"}),
+    ("PUT", "/orders/", "ANY /{all+}", {"all": "orders/"}),
+    ("PUT", "/orders", "ANY /{all+}", {"all": "orders"}),
+    ("GET", "/files/a/b", "ANY /files/{a}/{b}", {"a": "a", "b": "b"}),
+    ("GET", "/files/a/b/c%2F%C3%BC", "GET /files/{name+}", {"name": "a/b/c/ü"}),
+    ("PUT", "/files/a", "ANY /{all+}", {"all": "files/a"}),
+    ("GET", "/orders/a%2Fb", "GET /orders/{id}", {"id": "a/b"}),
+    ("GET", "/a b/%zz/end", "ANY /a%20b/{x.y}/end", {"x.y": "%zz"}),
+    ("GET", "/", "ANY /", {}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "key", "values"), PATHS)
+def test_the_most_specific_route_is_taken(method: str, path: str, key: str, values: dict[str, str]) -> None:
+    found = match(ROUTES, method, path)
+    assert found is not None and (found[0].key, found[1]) == (key, values)
+
+
+def test_events_of_routes() -> None:
+    known = routes(("GET /orders/{id}", "/files/{name+}"))
+    v1, v2 = (Place("123456789012", "abcdef0123", each, known) for each in ("v1", "v2"))
+    second = made(v2, method="GET", target=b"/orders/a%20b?x=1")
+    APIGatewayProxyEventV2Model.model_validate(second)
+    assert second["routeKey"] == second["requestContext"]["routeKey"] == "GET /orders/{id}"
+    assert (second["pathParameters"], second["rawPath"]) == ({"id": "a b"}, "/orders/a%20b")
+    first = made(v1, method="PUT", target=b"http://shop.example.com/files/a/b")
+    APIGatewayProxyEventModel.model_validate(first)
+    assert first["resource"] == first["requestContext"]["resourcePath"] == "/files/{name+}"
+    assert (first["pathParameters"], first["path"]) == ({"name": "a/b"}, "/files/a/b")
+    other = made(v2, method="PUT", target=b"/orders/7")
+    assert other["routeKey"] == "$default" and "pathParameters" not in other
+    assert made(v1, method="PUT", target=b"/orders/7")["resource"] == "/{proxy+}"
 
 
 BODIES = [

@@ -96,6 +96,7 @@ def test_a_sam_template() -> None:
     assert "# env TABLE: !Ref Images" in text and "the event SQS" in text and "say its real name" in text
     assert (list_.runtime, list_.function.payload) == ("nodejs20", "v1")
     assert [(route.path, route.methods) for route in list_.route] == [("/items", ("GET",)), ("/", ())]
+    assert list_.function.paths == ["GET /items", "GET /items/{id}"]
     assert reader.function.handler == "shop.Orders::place" and reader.source == "."
     table, clicks = reader.triggers
     assert table.dynamodb is not None and (table.dynamodb.batch, table.dynamodb.start) == (10, "trim-horizon")
@@ -108,6 +109,7 @@ def test_a_serverless_file() -> None:
     hello, worker = app.services["hello"], app.services["worker"]
     assert (hello.function.handler, hello.function.timeout, hello.runtime) == ("src/handler.hello", 6, "nodejs20")
     assert [(route.path, route.methods) for route in hello.route] == [("/hello", ("GET",)), ("/users", ("POST",))]
+    assert hello.function.paths == ["GET /hello", "POST /users/{id}"]
     assert hello.triggers[0].schedule is not None
     assert worker.env == {"A": "1"} and worker.function.timeout == 90 and worker.resources.memory == 256 * 1024**2
     assert worker.triggers[0].s3 is not None and worker.triggers[0].s3.suffix == ".jpg"

@@ -72,15 +72,15 @@ def as_server(listing: Listing, service: Service, host: Host) -> BuildPlan:
     memory = (service.resources.memory or USUAL_MEMORY) // 1024**2
     said = service.function
     options = {
-        "name": handler, "timeout": said.timeout, "payload": said.payload, "concurrency": said.concurrency,
-        "queue": said.queue, "memory": memory,
+        "name": handler, "timeout": said.timeout, "payload": said.payload, "paths": said.paths,
+        "concurrency": said.concurrency, "queue": said.queue, "memory": memory,
     }  # fmt: skip
     argv = client.argv if client.kind != "python" else (*client.argv, "-m", "awslambdaric", handler)
     plan = _with(plan, client)
     names = ("__init__.py", "server.py", "workers.py", "wire.py", "peers.py")
     files = {f"{_SERVER}/{name}": (_HANDLERS / "server" / name).read_text() for name in names}
     files[f"{OWN}/__main__.py"] = (_HANDLERS / "server/__main__.py").read_text()
-    files |= {f"{_SERVER}/{name}": _shared(name) for name in ("httpevents.py", "httpresults.py")}
+    files |= {f"{_SERVER}/{name}": _shared(name) for name in ("httpevents.py", "httppaths.py", "httpresults.py")}
     return replace(
         plan,
         files={**plan.files, **files},

@@ -9,7 +9,7 @@ import re
 import uuid
 from collections.abc import Callable
 
-from fourfold.functions import httpevents, httpresults
+from fourfold.functions import httpevents, httppaths, httpresults
 from fourfold.functions.endings import MAX_EVENT, Outcome
 from fourfold.functions.http import JSON, Exchange, Site
 from fourfold.functions.httpresults import MalformedError
@@ -96,7 +96,7 @@ class HttpSide:
         self._invoker = invoker
         self._now = now
         api = hashlib.sha256(f"{config.app}.{config.service}".encode()).hexdigest()[:10]
-        self._place = httpevents.Place(config.account, api, config.payload)
+        self._place = httpevents.Place(config.account, api, config.payload, httppaths.routes(config.paths))
         self.site = Site(self._whole, max_body=MAX_EVENT)
 
     def _whole(self, exchange: Exchange) -> None:

@@ -13,7 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import parse_qsl
+
+from fourfold.functions.httppaths import Route, decoded, match
 
 HOP_BY_HOP = frozenset((
     "connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "content-length",
@@ -40,6 +42,8 @@ class Place:
     api: str
     """Ten letters or digits, the same for all requests."""
     payload: Literal["v1", "v2"]
+    routes: tuple[Route, ...] = ()
+    """`httppaths.routes`."""
 
 
 def event(asked: Asked, place: Place, request_id: str, now: float) -> bytes:
@@ -59,9 +63,10 @@ def _v2(asked: Asked, place: Place, request_id: str, now: float) -> dict[str, An
         elif key not in HOP_BY_HOP or key == "content-length":
             joined[key] = f"{joined[key]},{value}" if key in joined else value
     domain = _domain(joined)
-    made: dict[str, Any] = {
-        "version": "2.0", "routeKey": "$default", "rawPath": _origin(path), "rawQueryString": query,
-    }  # fmt: skip
+    path = _origin(path)
+    found = match(place.routes, asked.method, path)
+    key = "$default" if found is None else found[0].key
+    made: dict[str, Any] = {"version": "2.0", "routeKey": key, "rawPath": path, "rawQueryString": query}
     if cookies:
         made["cookies"] = cookies
     made["headers"] = joined
@@ -70,6 +75,8 @@ def _v2(asked: Asked, place: Place, request_id: str, now: float) -> dict[str, An
         for name, value in parse_qsl(query, keep_blank_values=True):
             many.setdefault(name, []).append(value)
         made["queryStringParameters"] = {name: ",".join(values) for name, values in many.items()}
+    if found is not None and found[1]:
+        made["pathParameters"] = found[1]
     made["requestContext"] = {
         "accountId": "anonymous" if not place.account else place.account,
         "apiId": place.api,
@@ -77,13 +84,13 @@ def _v2(asked: Asked, place: Place, request_id: str, now: float) -> dict[str, An
         "domainPrefix": domain.partition(".")[0],
         "http": {
             "method": asked.method,
-            "path": _origin(path),
+            "path": path,
             "protocol": f"HTTP/{asked.version}",
             "sourceIp": _source(joined),
             "userAgent": joined.get("user-agent", ""),
         },
         "requestId": request_id,
-        "routeKey": "$default",
+        "routeKey": key,
         "stage": "$default",
         "time": _time(now),
         "timeEpoch": int(now * 1000),
@@ -97,7 +104,8 @@ def _v2(asked: Asked, place: Place, request_id: str, now: float) -> dict[str, An
 
 def _v1(asked: Asked, place: Place, request_id: str, now: float) -> dict[str, Any]:
     target, _, query = asked.target.decode("latin-1").partition("?")
-    path = _unquoted(_origin(target))
+    target = _origin(target)
+    path = decoded(target)
     many: dict[str, list[str]] = {}
     lower: dict[str, str] = {}
     for name, value in _texts(asked.headers):
@@ -108,8 +116,7 @@ def _v1(asked: Asked, place: Place, request_id: str, now: float) -> dict[str, An
     for name, value in parse_qsl(query, keep_blank_values=True):
         asked_for.setdefault(name, []).append(value)
     domain = _domain(lower)
-    rest = path.lstrip("/")
-    resource = "/{proxy+}" if rest else "/"
+    resource, parameters = _resource(place, asked.method, target, path)
     text, encoded = _body(asked.body, lower, form_is_text=True)
     return {
         "version": "1.0",
@@ -120,7 +127,7 @@ def _v1(asked: Asked, place: Place, request_id: str, now: float) -> dict[str, An
         "multiValueHeaders": many,
         "queryStringParameters": {name: values[-1] for name, values in asked_for.items()} or None,
         "multiValueQueryStringParameters": asked_for or None,
-        "pathParameters": {"proxy": rest} if rest else None,
+        "pathParameters": parameters or None,
         "stageVariables": None,
         "requestContext": {
             "accountId": place.account,
@@ -142,6 +149,14 @@ def _v1(asked: Asked, place: Place, request_id: str, now: float) -> dict[str, An
         "body": text,
         "isBase64Encoded": encoded,
     }
+
+
+def _resource(place: Place, method: str, target: str, path: str) -> tuple[str, dict[str, str]]:
+    """What is none of the routes is of `/{proxy+}`, which takes all there is."""
+    if (found := match(place.routes, method, target)) is not None:
+        return found[0].path, found[1]
+    rest = path.lstrip("/")
+    return ("/{proxy+}", {"proxy": rest}) if rest else ("/", {})
 
 
 def _identity(source: str, agent: str | None) -> dict[str, Any]:
@@ -170,10 +185,6 @@ def _origin(path: str) -> str:
         return path
     _, scheme, rest = path.partition("://")
     return f"/{rest.partition('/')[2]}" if scheme else "/"
-
-
-def _unquoted(path: str) -> str:
-    return unquote_to_bytes(path.encode("latin-1")).decode("utf-8", "replace")
 
 
 def _domain(headers: Mapping[str, str]) -> str:

@@ -79,6 +79,8 @@ class Config:
     function_name: str = ""
     """What clients call it, and the sandbox finds in AWS_LAMBDA_FUNCTION_NAME."""
     version: str = "$LATEST"
+    paths: tuple[str, ...] = ()
+    """Routes of its HTTP events: `GET /orders/{id}`."""
     hidden: tuple[str, ...] = ()
     """Folders of the host that sandboxes must not see."""
 
@@ -92,7 +94,7 @@ class Config:
     @classmethod
     def from_json(cls, text: str) -> Config:
         data: dict[str, Any] = json.loads(text)
-        data |= {key: tuple(data[key]) for key in ("argv", "layers", "hidden")}
+        data |= {key: tuple(data[key]) for key in ("argv", "layers", "paths", "hidden")}
         data |= {"user": SandboxUser(**data["user"]), "network": SandboxNetwork(**data["network"])}
         return cls(**data)
 

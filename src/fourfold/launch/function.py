@@ -113,6 +113,7 @@ def _config(service: Service, facts: Facts, function: FunctionFacts, user: str) 
         idle=said.idle,
         preload=said.preload,
         payload=said.payload,
+        paths=tuple(said.paths),
         layers=function.layers,
         port=facts.port,
         socket=function.socket,

@@ -34,6 +34,7 @@ def _lines(
     block += [f"timeout: {found.timeout:g}s"] if found.timeout else []
     block += [f"tmp: {found.tmp}Mi"] if found.tmp else []
     block += [f"payload: {found.payload}"] if found.payload else []
+    block += [f"paths: [{', '.join(quoted(path) for path in found.paths)}]"] if found.paths else []
     lines.append(f"    function: {{{', '.join(block)}}}")
     if found.handler is None and found.runtime != "provided":
         lines.append("    # its handler is not said: app.handler is a guess")

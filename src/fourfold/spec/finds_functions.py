@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fourfold.spec.cloudyaml import Unknown, read
+from fourfold.spec.function import PATH_TEMPLATE
 from fourfold.spec.functionchecks import RESERVED
 
 SAM = ("template.yaml", "template.yml")
@@ -36,6 +37,8 @@ class FoundFunction:
     unknown_env: dict[str, str] = field(default_factory=dict)
     routes: list[tuple[str, str | None]] = field(default_factory=list)
     """Path and method; None: all."""
+    paths: list[str] = field(default_factory=list)
+    """As `function.paths` has them."""
     triggers: list[tuple[str, str]] = field(default_factory=list)
     """Flow YAML of a trigger, and what is to be looked at; without such a thing it is sure."""
     notes: list[str] = field(default_factory=list)
@@ -85,7 +88,7 @@ def _sam_event(found: FoundFunction, event: dict[str, Any]) -> None:
     if kind in ("Api", "HttpApi"):
         if kind == "Api" or said.get("PayloadFormatVersion") == "1.0":
             found.payload = "v1"
-        found.routes.append(_route(said.get("Path", "/"), said.get("Method")))
+        _route(found, said.get("Path"), said.get("Method"))
     elif kind in ("Schedule", "ScheduleV2"):
         _schedule(found, said.get("Schedule", said.get("ScheduleExpression")), said.get("ScheduleExpressionTimezone"))
     elif kind == "S3":
@@ -123,8 +126,8 @@ def _serverless_event(found: FoundFunction, kind: str, value: Any) -> None:
             found.payload = "v1"
         method, _, path = value.partition(" ") if isinstance(value, str) else ("", "", "")
         if isinstance(value, str) and not path:
-            method, path = "*", "/"
-        found.routes.append(_route(said.get("path", path), said.get("method", method)))
+            method = "*"
+        _route(found, said.get("path", path), said.get("method", method))
     elif kind == "schedule":
         rates = said.get("rate", value)
         for rate in rates if isinstance(rates, list) else [rates]:
@@ -165,8 +168,8 @@ def _environment(found: FoundFunction, *maps: dict[str, Any]) -> None:
             found.env[name] = str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _route(path: Any, method: Any) -> tuple[str, str | None]:
-    """A prefix of whole segments: what follows the first parameter is the function's to tell apart."""
+def _route(found: FoundFunction, path: Any, method: Any) -> None:
+    """The gateway's are prefixes of whole segments: what follows the first parameter is told apart by `paths`."""
     parts = [part for part in (path if isinstance(path, str) else "/").split("/") if part]
     kept: list[str] = []
     for part in parts:
@@ -174,7 +177,11 @@ def _route(path: Any, method: Any) -> tuple[str, str | None]:
             break
         kept.append(part)
     verb = method.lower() if isinstance(method, str) else ""
-    return "/" + "/".join(kept), verb.upper() if verb in _METHODS else None
+    known = verb.upper() if verb in _METHODS else None
+    found.routes.append(("/" + "/".join(kept), known))
+    whole = f"{known} " * (known is not None) + "/" + "/".join(parts)
+    if isinstance(path, str) and path and re.fullmatch(PATH_TEMPLATE, whole) and whole not in found.paths:
+        found.paths.append(whole)
 
 
 def _schedule(found: FoundFunction, expression: Any, timezone: Any) -> None:

@@ -16,7 +16,7 @@ def fingerprint(service: Service) -> dict[str, Any]:
     return service.model_dump(mode="json", exclude={"pattern", "instances"})
 
 
-_EVERYWHERE = ("handler", "timeout", "concurrency", "payload", "retries", "max_age", "on_failure")
+_EVERYWHERE = ("handler", "timeout", "concurrency", "payload", "paths", "retries", "max_age", "on_failure")
 """Keys of the block `function` that handlers and asynchronous events obey under every pattern."""
 
 

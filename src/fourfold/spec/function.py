@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from fourfold.spec import fields as f
 from fourfold.spec.base import Model
+
+_SEGMENT = r"[A-Za-z0-9._~%@:+,=!()-]+|\{[A-Za-z0-9._-]+\}"
+PATH_TEMPLATE = (
+    r"^((GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|ANY) )?/"
+    rf"(({_SEGMENT})/)*({_SEGMENT}|\{{[A-Za-z0-9._-]+\+\}})?$"
+)
+PathTemplate = Annotated[
+    str,
+    Field(
+        pattern=PATH_TEMPLATE,
+        max_length=512,
+        json_schema_extra={"x-is": "a path such as /orders/{id} or GET /files/{name+}, {x+} only at its end"},
+    ),
+]
 
 
 class Function(Model):
@@ -31,6 +46,11 @@ class Function(Model):
     tmp: f.Size = Field(default=512 * 1024 * 1024, ge=1024 * 1024, description="Bytes that a sandbox's /tmp holds")
     layers: list[f.InnerPath] = Field(default=[], description="Zips or folders of the source shown together at /opt")
     payload: Literal["v1", "v2"] = Field(default="v2", description="The form of HTTP events: of API Gateway v1 or v2")
+    paths: list[PathTemplate] = Field(
+        default=[],
+        max_length=300,
+        description="Routes of HTTP events: /orders/{id}, GET /files/{name+}; what is in {} are their path parameters",
+    )
     retries: f.Whole = Field(default=2, ge=0, le=2, description="Of asynchronous events that failed: after 1 and 2 min")
     max_age: f.Duration = Field(
         default=21_600.0, ge=60, le=21_600, description="Asynchronous events older than this are given up"
@@ -44,3 +64,27 @@ class Function(Model):
         if self.provisioned > self.concurrency:
             raise ValueError(f"provisioned ({self.provisioned}) is more than concurrency ({self.concurrency})")
         return self
+
+    @model_validator(mode="after")
+    def _paths_are_told_apart(self) -> Function:
+        seen: dict[tuple[str, str], str] = {}
+        for path in self.paths:
+            names = list(_parameters(path))
+            if len(set(names)) < len(names):
+                raise ValueError(f"paths: {path} has two parameters of one name")
+            if (other := seen.setdefault(_shape(path), path)) is not path or self.paths.count(path) > 1:
+                raise ValueError(f"paths: {other} and {path} are the same requests")
+        return self
+
+
+def _parameters(path: str) -> Iterator[str]:
+    for part in path.split("/"):
+        if part.startswith("{"):
+            yield part[1:-1].removesuffix("+")
+
+
+def _shape(path: str) -> tuple[str, str]:
+    """Method, and the path without names."""
+    method, _, path = path.rpartition(" ")
+    parts = ("{+}" if part.endswith("+}") else "{}" if part.startswith("{") else part for part in path.split("/"))
+    return method or "ANY", "/".join(parts)

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from . import httpevents, httpresults
+from . import httpevents, httppaths, httpresults
 from .wire import MAX_BODY, Refused, Request, answer, read
 from .workers import BusyError, Event, Result, Task, Workers
 
@@ -157,7 +157,9 @@ async def serve(options: dict[str, object], root: str, handler: str, argv: list[
         print(f"cannot load the handler {handler}: {why}", file=sys.stderr, flush=True)
         await workers.close()
         return 1
-    place = httpevents.Place("000000000000", "functions0", "v1" if options["payload"] == "v1" else "v2")
+    paths = options["paths"]
+    routes = httppaths.routes(paths if isinstance(paths, list) else ())
+    place = httpevents.Place("000000000000", "functions0", "v1" if options["payload"] == "v1" else "v2", routes)
     server = Server(workers, place)
     host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"])
     listening = await asyncio.start_server(server.connected, host, port, backlog=1024, limit=64 * 1024)

@@ -1,0 +1,2 @@
+from fourfold.functions.httppaths import Route as Route
+from fourfold.functions.httppaths import routes as routes
