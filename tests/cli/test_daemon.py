@@ -185,6 +185,7 @@ def test_what_clients_of_lambdas_api_need(cli: Cli, home: Path, server: Serving)
         "export AWS_ENDPOINT_URL_LAMBDA=http://127.0.0.1:9001",
         "export AWS_ACCESS_KEY_ID=AKIA",
         "export AWS_SECRET_ACCESS_KEY='a b'",
+        "export AWS_REGION=us-east-1",  # of the SDK for JavaScript, which does not know the other
         "export AWS_DEFAULT_REGION=us-east-1",
     ]
     assert "lambda   http://127.0.0.1:9001, keys in" in cli("daemon", "status").out

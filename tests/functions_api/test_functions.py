@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -194,6 +195,25 @@ def test_functions_of_files_are_there_and_are_changed_in_their_file(world: World
     assert refusal(client.get_function, FunctionName="web")[0] == 404
     client.tag_resource(Resource=found["FunctionArn"], Tags={"a": "b"})
     assert client.list_tags(Resource=found["FunctionArn"])["Tags"] == {"a": "b"}
+
+
+def test_what_changes_while_a_request_is_judged_is_seen(world: World, client: Any, create: Any) -> None:
+    made = create()
+    world.hold()
+    world.on_loop(world.deploys.judges.clear)
+    before = world.deploys.judging
+    with ThreadPoolExecutor() as pool:
+        asked = [
+            pool.submit(refusal, client.update_function_configuration, FunctionName="f", Timeout=9),
+            pool.submit(refusal, client.update_function_code, FunctionName="f", ZipFile=zipped("x = 1\n")),
+        ]
+        until(lambda: world.deploys.judging == before + 2, 20)
+        client.tag_resource(Resource=made["FunctionArn"], Tags={"a": "b"})
+        world.on_loop(world.deploys.judges.set)
+        ended = [str(each.exception() or each.result()) for each in asked]
+    assert sorted("not refused" in each for each in ended) == [False, True], "one update after the other"
+    assert any("An update is in progress" in each for each in ended)
+    assert client.list_tags(Resource=made["FunctionArn"])["Tags"] == {"a": "b"}
 
 
 def test_signatures_are_asked_for(world: World, client: Any) -> None:

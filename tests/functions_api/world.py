@@ -64,12 +64,18 @@ class Deploys:
         self._registry = registry
         self.gate = asyncio.Event()
         self.gate.set()
+        self.judges = asyncio.Event()
+        """Cleared: nobody comes to know whether something can be deployed."""
+        self.judges.set()
+        self.judging = 0
         self.fails: str | None = None
         """What the next builds say."""
         self.asked: list[tuple[str, str]] = []
         self._requests: dict[str, Callable[[], None]] = {}
 
     async def plan(self, request: v.UpRequest) -> v.PlanView:
+        self.judging += 1
+        await self.judges.wait()
         read_app(request.spec)
         runtimes = [service.get("runtime") for service in request.spec["services"].values()]
         if "python3.99" in runtimes:

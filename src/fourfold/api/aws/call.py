@@ -82,13 +82,18 @@ class Call:
         return function
 
     def settled(self) -> Function:
-        """One that may be deployed anew: nothing of it is under way."""
+        """One that may be deployed anew: nothing of it is under way now, whatever was looked at and waited for before.
+
+        Raises ApiError (409), or (412) when the client goes by an older state.
+        """
+        self.__dict__.pop("function", None)
         function = self.managed
         if function.condition.update == "InProgress":
             raise conflict(
                 "The operation cannot be performed at this time. An update is in progress for resource: "
                 f"{self.lambdas.arn(function.name)}"
             )
+        self.unchanged_since(function)
         return function
 
     def version(self, number: str) -> VersionRow:

@@ -120,31 +120,32 @@ async def list_all(call: Call) -> Response:
 
 async def update_code(call: Call) -> Response:
     function = call.settled()
-    call.unchanged_since(function)
     source = await _source(call, call.body)
-    spec = specs.described(call, function.spec.model_dump(mode="json"))
-    await _check(call, function.service, spec, source)
+    await _check(call, function.service, _changed(call, function), source)
+    function = call.settled()  # the zip was looked at for a while
     if call.flag("DryRun"):
         return answer(200, shapes.configuration(call.site, function))
-    function = call.settled()  # the zip was looked at for a while
-    function = call.lambdas.change(function, spec=spec, source=source)
+    function = call.lambdas.change(function, spec=_changed(call, function), source=source)
     if call.flag("Publish"):
         version = call.lambdas.publish(function, None)
         return answer(200, shapes.version_configuration(call.site, function, version))
     return answer(200, shapes.configuration(call.site, function))
 
 
+def _changed(call: Call, function: Function) -> dict[str, Any]:
+    return specs.described(call, function.spec.model_dump(mode="json"))
+
+
 async def update_configuration(call: Call) -> Response:
     function = call.settled()
-    call.unchanged_since(function)
-    before = function.spec.model_dump(mode="json")
-    spec = specs.described(call, before)
-    settings = specs.settings(call, function.row.settings)
-    if spec == before:
-        function = call.lambdas.change(function, settings=settings)
+    spec: dict[str, Any] | None = _changed(call, function)
+    if spec == function.spec.model_dump(mode="json"):
+        spec = None
     else:
         await _check(call, function.service, spec, function.source)
-        function = call.lambdas.change(call.settled(), spec=spec, settings=settings)
+        function = call.settled()
+        spec = _changed(call, function)
+    function = call.lambdas.change(function, spec=spec, settings=specs.settings(call, function.row.settings))
     return answer(200, shapes.configuration(call.site, function))
 
 

@@ -72,6 +72,7 @@ def env(ctx: typer.Context) -> None:
         "AWS_ENDPOINT_URL_LAMBDA": info.lambda_api,
         "AWS_ACCESS_KEY_ID": keys["aws_access_key_id"],
         "AWS_SECRET_ACCESS_KEY": keys["aws_secret_access_key"],
+        "AWS_REGION": info.region,
         "AWS_DEFAULT_REGION": info.region,
     }
     if session.options.json:
