@@ -102,6 +102,24 @@ def test_what_is_sent_ahead_is_answered_in_order_however_long_each_takes() -> No
     in_loop(work())
 
 
+def test_what_one_client_may_hold_is_bounded() -> None:
+    async def work() -> None:
+        what = Site(echo, max_open=2)
+        async with served(what) as (reader, writer):
+            address = writer.get_extra_info("peername")
+            other, to_other = await asyncio.open_connection(*address)
+            assert (await exchange(other, to_other, LENGTH)).status == 200
+            third, to_third = await asyncio.open_connection(*address)
+            assert await third.read() == b""
+            head = b"POST / HTTP/1.1\r\n" + b"a:\r\n" * 1001
+            assert (await exchange(other, to_other, head + b"\r\n")).status == 431
+            assert (await exchange(reader, writer, LENGTH)).body == b"/p|body"
+            to_other.close()
+            to_third.close()
+
+    in_loop(work())
+
+
 def test_expecting_to_be_told_to_go_on() -> None:
     async def work() -> None:
         head = b"POST /p HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"

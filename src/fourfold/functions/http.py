@@ -20,6 +20,8 @@ MAX_AHEAD = 16
 """Requests that one connection may send before it reads the first answer; then it is not read from."""
 MAX_THROWN_AWAY = 64 * 1024 * 1024
 """Bytes of a body past its limit that are read and forgotten, so that the client comes to read the refusal."""
+MAX_HEADERS = 1000
+"""Of a request: each costs much more than its bytes."""
 NO_BODY = frozenset((204, 304))
 REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
 JSON = b"Content-Type: application/json\r\n"
@@ -33,6 +35,9 @@ class Site:
     """Called with each request once its body is there; answers now or later."""
     max_head: int = 64 * 1024
     max_body: int = 6 * 1024 * 1024
+    max_open: int = 0
+    """Connections at once; one more is closed at once. 0: as many as there are descriptors."""
+    max_ahead: int = MAX_AHEAD
     head: Callable[[Exchange], None] | None = None
     """Called before, when only the headers are there; may give the exchange a `sink`."""
     open: set[Connection] = field(default_factory=set)
@@ -60,7 +65,7 @@ class Exchange:
     """One request, and how to answer it. Whoever answers twice, or one who has gone, does no harm."""
 
     __slots__ = (
-        "_answered", "_connection", "_streaming", "body", "common", "headers", "keep", "method", "on_gone", "parts",
+        "_answered", "_connection", "_gathered", "_streaming", "body", "common", "headers", "keep", "method", "on_gone",
         "sink", "size", "target", "too_large", "trailers", "version",
     )  # fmt: skip
 
@@ -73,9 +78,9 @@ class Exchange:
         self.headers: list[tuple[bytes, bytes]] = []
         self.trailers: list[tuple[bytes, bytes]] = []
         self.body = b""
+        self._gathered: bytearray | None = None
         self.common = b""
         """Header lines of its answer, whatever that is."""
-        self.parts: list[bytes] = []
         self.size = 0
         self.too_large = False
         self.keep = True
@@ -103,6 +108,24 @@ class Exchange:
             if key.lower() == name:
                 return value
         return b""
+
+    def add(self, data: bytes) -> None:
+        """To the body, which mostly comes at once; a client may as well send it in a million pieces."""
+        self.size += len(data)
+        if self._gathered is not None:
+            self._gathered += data
+        elif self.body:
+            self._gathered = bytearray(self.body + data)
+        else:
+            self.body = data
+
+    def forget(self) -> None:
+        """Its body."""
+        self.body, self._gathered = b"", None
+
+    def completed(self) -> None:
+        if self._gathered is not None:
+            self.body, self._gathered = bytes(self._gathered), None
 
     def head_size(self) -> int:
         return len(self.target) + sum(len(name) + len(value) for name, value in self.headers)
@@ -179,6 +202,8 @@ class Connection(asyncio.Protocol):
         connected = transport.get_extra_info("socket")
         if connected is not None and connected.family in (socket.AF_INET, socket.AF_INET6):
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if 0 < self.site.max_open <= len(self.site.open):
+            return self._end()
         self.site.open.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -227,12 +252,16 @@ class Connection(asyncio.Protocol):
             self._reading.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._reading is not None:
-            (self._reading.headers if self._in_head else self._reading.trailers).append((name, value))
+        exchange = self._reading
+        if exchange is None or self._ends:
+            return
+        if len(exchange.headers) + len(exchange.trailers) >= MAX_HEADERS:
+            return self._refuse(431, f"more than {MAX_HEADERS} headers")
+        (exchange.headers if self._in_head else exchange.trailers).append((name, value))
 
     def on_headers_complete(self) -> None:
         exchange = self._reading
-        if exchange is None:
+        if exchange is None or self._ends:
             return
         self._in_head = False
         received, self._head_bytes = self._head_bytes, 0  # of this head, and perhaps of what follows it
@@ -256,17 +285,17 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         exchange = self._reading
-        if exchange is None:
+        if exchange is None or self._ends:
             return
         if exchange.sink is not None:
             exchange.sink(data)
             return
-        exchange.size += len(data)
-        if exchange.size <= self.site.max_body:
-            exchange.parts.append(data)
+        if exchange.size + len(data) <= self.site.max_body:
+            exchange.add(data)
             return
+        exchange.size += len(data)
         exchange.too_large = True
-        exchange.parts.clear()
+        exchange.forget()
         if exchange.size > self.site.max_body + MAX_THROWN_AWAY:
             self._refuse(413, "too large")
 
@@ -275,8 +304,7 @@ class Connection(asyncio.Protocol):
         self._in_head = True
         if exchange is None or self._ends:
             return
-        exchange.body = exchange.parts[0] if len(exchange.parts) == 1 else b"".join(exchange.parts)
-        exchange.parts.clear()
+        exchange.completed()
         self._dispatch(exchange)
 
     # answers
@@ -287,7 +315,7 @@ class Connection(asyncio.Protocol):
             self.site.whole(exchange)
             return
         self._ahead.append(exchange)
-        if len(self._ahead) >= MAX_AHEAD and not self._paused and self.transport is not None:
+        if len(self._ahead) >= self.site.max_ahead and not self._paused and self.transport is not None:
             self._paused = True
             self.transport.pause_reading()
 
@@ -312,7 +340,7 @@ class Connection(asyncio.Protocol):
         if self._current is not None or self._slow or not self._ahead or self.transport is None:
             return
         exchange = self._current = self._ahead.popleft()
-        if self._paused and len(self._ahead) < MAX_AHEAD:
+        if self._paused and len(self._ahead) < self.site.max_ahead:
             self._paused = False
             self.transport.resume_reading()
         self.site.whole(exchange)

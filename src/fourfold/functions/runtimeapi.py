@@ -19,6 +19,8 @@ NEXT, INIT_ERROR = PREFIX + b"invocation/next", PREFIX + b"init/error"
 INVOCATION = PREFIX + b"invocation/"
 MAX_HEAD = 1024 * 1024 + 128 * 1024
 """Of a request: its X-Ray error cause alone may have 1 MB."""
+MAX_OPEN, MAX_AHEAD = 8, 1
+"""Connections of one sandbox, and requests that each may send ahead: clients have one or two, and none."""
 MAX_STREAM = 20 * 1024 * 1024
 """Bytes of an answer that is passed on while it comes."""
 ERROR_TYPE = b"lambda-runtime-function-error-type"
@@ -28,7 +30,7 @@ ACCEPTED = b'{"status":"OK"}\n'
 
 def site_for(slot: Slot) -> Site:
     api = RuntimeApi(slot)
-    return Site(api.whole, MAX_HEAD, MAX_PAYLOAD, api.head)
+    return Site(api.whole, MAX_HEAD, MAX_PAYLOAD, MAX_OPEN, MAX_AHEAD, api.head)
 
 
 class RuntimeApi:
@@ -39,6 +41,9 @@ class RuntimeApi:
     def head(self, exchange: Exchange) -> None:
         """An answer that is to be streamed to somebody who takes it so is passed on as it comes."""
         event = self._slot.event
+        if not self._is_expected(exchange):
+            exchange.sink = _forget
+            return
         if event is None or event.stream is None or not self._is_streamed(exchange) or not self._is_of_event(exchange):
             return
         stream, size = event.stream, 0
@@ -123,10 +128,21 @@ class RuntimeApi:
     def _is_streamed(self, exchange: Exchange) -> bool:
         return exchange.header(b"lambda-runtime-function-response-mode").lower() == b"streaming"
 
+    def _is_expected(self, exchange: Exchange) -> bool:
+        """Whether what it brings is of any use; it is not kept otherwise."""
+        event = self._slot.event
+        if self._slot.state == "busy" and event is not None:
+            return exchange.target.startswith(INVOCATION + event.invocation.request_id.encode() + b"/")
+        return self._slot.state == "starting" and exchange.target == INIT_ERROR
+
     def _is_of_event(self, exchange: Exchange) -> bool:
         event = self._slot.event
         wanted = event and INVOCATION + event.invocation.request_id.encode() + b"/response"
         return self._slot.state == "busy" and exchange.target == wanted
+
+
+def _forget(data: bytes) -> None:
+    """A body that nobody wants."""
 
 
 def _error_type(exchange: Exchange) -> str:
