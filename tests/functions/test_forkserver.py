@@ -89,6 +89,7 @@ async def two(sandboxes: Sandboxes) -> list[dict[str, Any]]:
         ("modules", "import socket; SOCKET = socket.socket()", False,
          "vendored is not preloaded: it opens a socket when it is imported"),
         ("modules", "R, W = os.pipe()", False, "vendored is not preloaded: it opens a pipe when it is imported"),
+        ("modules", "FILE = open(__file__)", False, "vendored is not preloaded: it opens a file when it is imported"),
         ("modules", "import subprocess\nif os.getpid() == 1: CHILD = subprocess.Popen(['sleep', '60'])", False,
          "vendored is not preloaded: it starts a process when it is imported"),
         ("modules", "if os.getpid() == 1: raise RuntimeError('not here')", False,

@@ -181,7 +181,10 @@ def shared(before: Any) -> str:
         return "starts a thread"
     if any(name.isdigit() and name != str(os.getpid()) for name in os.listdir("/proc")):
         return "starts a process"
-    kinds = {what.partition(":")[0] for what in opened() - before}
+    new = opened() - before
+    kinds = {what.partition(":")[0] for what in new}
+    if any(what.startswith("/") and not what.startswith(("/dev/", "/memfd:", "/proc/")) for what in new):
+        return "opens a file"  # where one has read to would be where all go on
     names = {"socket": "a socket", "pipe": "a pipe", "anon_inode": "an epoll descriptor or the like"}
     return next(("opens " + name for kind, name in names.items() if kind in kinds), "")
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from fourfold.functions.cradle.protocol import Group
+from fourfold.spawner import nested
 from fourfold.spawner.process import read_text
 from fourfold.spawner.tree import oom_kills
 
@@ -76,13 +78,33 @@ class Groups:
         return next((folder for hierarchy, folder in versions if hierarchy.version == 2), None)
 
 
+def freeze(group: Group, frozen: bool) -> None:
+    """Let nothing in there run, from a little after this returns, or let it again."""
+    if group.freeze:
+        words = ("0", "1") if group.freeze.endswith(".freeze") else ("THAWED", "FROZEN")
+        with suppress(OSError):
+            _set(group.freeze, words[frozen])
+
+
 def let_die(group: Group) -> None:
     """v1's frozen processes do not even die; and many would take long with little CPU."""
     with suppress(OSError):
         if group.quota:
             _set(group.quota, "-1" if group.quota.endswith("_us") else "max")
-        if group.freeze.endswith("freezer.state"):
-            _set(group.freeze, "THAWED")
+    freeze(group, False)
+
+
+def kill(group: Group) -> None:
+    """Whoever is in there, and is not of the sandbox that it was for: who has its socket can have got others in."""
+    for folder in group.folders:
+        for pid in nested.members(folder):
+            with suppress(OSError):
+                fd = os.pidfd_open(pid)
+                try:
+                    if pid in nested.members(folder):  # still: the pidfd means it, not a later process
+                        signal.pidfd_send_signal(fd, signal.SIGKILL)
+                finally:
+                    os.close(fd)
 
 
 def killed_for_memory(group: Group) -> bool:

@@ -79,6 +79,7 @@ class ForkServer:
             "scratch": self._program.scratch,
         }
         self._control = ours
+        ours.setblocking(False)  # whoever does not read must not keep the cradle waiting
         self._loop.watch(ours.fileno(), self._hear)
         with suppress(OSError):  # then it has ended, and that is heard
             socket.send_fds(ours, [json.dumps(options).encode()], [self._users])
@@ -89,16 +90,23 @@ class ForkServer:
         """OSError: it has ended."""
         if self._control is None:
             raise BrokenPipeError("the fork server has ended")
+        groups.freeze(self._group, False)
         socket.send_fds(self._control, [b"fork"], [channel.fileno(), output, *joins])
 
     def worked(self) -> None:
         self._starts = 0
+
+    def rest(self) -> None:
+        """It is asked for nothing now: what it has imported may have left timers, and has no business to run."""
+        if self.ready:
+            groups.freeze(self._group, True)
 
     def kill(self) -> None:
         """With all sandboxes that it made."""
         if self.pid:
             with suppress(OSError):
                 os.kill(self.pid, signal.SIGKILL)
+            groups.let_die(self._group)
 
     def abandon(self) -> None:
         """It is not wanted any more, and nothing is told of it."""

@@ -24,6 +24,8 @@ SPARE = 2
 """Sandboxes kept ready to be started."""
 _LULL = 0.05
 """Seconds after a start until the next is made ahead: it is not to compete with the one that starts."""
+_PATIENCE = 30.0
+"""Seconds for a sandbox to be parked."""
 _DELAYS = (0.001, 0.005, 0.02, *(0.1,) * 100)
 """Between tries to remove control groups: v1 lets go of them a little after their last process."""
 
@@ -57,12 +59,14 @@ class Cradle:
         self._opened = False
         self._failure = ""
         """Why the last sandbox that was made ahead failed: none is, then, until one is asked for."""
-        if config.kind == "python":
+        if config.kind == "python" and self._most:
             self._start_fork_server(config, env, source)
         os.close(source)
         self.over = False
         """It cannot go on, and has said why."""
-        if self._server is None:
+        if self._most == 0:
+            self._open()
+        elif self._server is None:
             self._make()
 
     # the fork server
@@ -133,6 +137,7 @@ class Cradle:
     def _hand_over(self) -> None:
         while self._waiting and self._parked:
             box = self._parked.popleft()
+            groups.freeze(box.group, False)
             if not box.tell(b"go"):
                 continue  # it has ended, and that is about to be seen
             box.asked = self._waiting.popleft()
@@ -175,6 +180,7 @@ class Cradle:
         number = heapq.heappop(self._free)
         self._serial += 1
         ours, theirs = protocol.pair()
+        ours.setblocking(False)  # who has the other end may be anybody, and say nothing
         listen_with_credentials(ours)
         read, write = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(read, False)
@@ -196,6 +202,7 @@ class Cradle:
             theirs.close()
             for fd in (write, *joins):
                 os.close(fd)
+        self._loop.after(_PATIENCE, lambda: self._give_up(box))
 
     def _fork(self, box: Box, channel: socket.socket, output: int, joins: Sequence[int]) -> None:
         folder = self._own.v2_folder(box.group)
@@ -224,9 +231,11 @@ class Cradle:
             box.pid, box.pidfd = pid, os.pidfd_open(pid)
             self._loop.watch(box.pidfd, lambda: self._ended(box))
             self._failure = ""
+            groups.freeze(box.group, True)
+            self._parked.append(box)
             if self._server is not None:
                 self._server.worked()
-            self._parked.append(box)
+            self._let_server_rest()
             if not self._opened:
                 self._open()
             self._hand_over()
@@ -236,6 +245,21 @@ class Cradle:
                 self._fail(box)
             elif word:
                 box.kill()
+
+    def _is_made(self, box: Box) -> bool:
+        return not box.pid and not box.ended
+
+    def _let_server_rest(self) -> None:
+        if self._server is not None and not any(self._is_made(each) for each in self._boxes.values()):
+            self._server.rest()
+
+    def _give_up(self, box: Box) -> None:
+        if not self._is_made(box):
+            return
+        box.why = box.why or f"it was not ready within {_PATIENCE:g} s"
+        if self._server is not None:
+            self._server.kill()  # it does not do what it is there for
+        self._fail(box)
 
     def _fail(self, box: Box) -> None:
         """It never got ready."""
@@ -250,6 +274,7 @@ class Cradle:
         if self._server is None or self._server.ready:
             self._refuse(self._failure)
         self._make_for_waiting()
+        self._let_server_rest()
 
     def _unwatch(self, channel: socket.socket) -> None:
         with suppress(KeyError, ValueError):
@@ -298,6 +323,9 @@ class Cradle:
                 heapq.heappush(self._free, box.number)
             self._make_for_waiting()
         if not groups.remove(box.group) and attempt < len(_DELAYS):
+            if attempt > 2:  # it is not only that its last process is not forgotten yet
+                groups.let_die(box.group)
+                groups.kill(box.group)
             self._loop.after(_DELAYS[attempt], lambda: self._clear(box, attempt + 1))
 
     def end(self) -> None:

@@ -1,0 +1,129 @@
+"""Code of a function that has come to the fork server, where it is not alone, and means ill."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from fourfold.functions.sandboxes import Exited, Sandbox, SandboxError
+from tests.functions.sandboxing import (
+    Client,
+    handler,
+    needs_limits,
+    needs_root,
+    opened,
+    python,
+    sandboxed,
+    tree,
+)
+from tests.supervise.rig import until
+
+pytestmark = [needs_root, needs_limits]
+
+HANDLER = "\ndef handler(event, context):\n    return event\n"
+SAYS_NOTHING = """
+import os, time
+os.close = lambda fd: None  # the fork server holds each sandbox's channel open
+def wait():
+    time.sleep(0.2)
+    os._exit(0)
+os.wait = wait
+"""
+STAYS = """
+import os, time
+fork, times = os.fork, []
+def stay():
+    times.append(0)
+    if len(times) == 2 and fork() == 0:  # in the parent of a sandbox's first process, in the sandbox's groups
+        while True:
+            time.sleep(0.001)
+    return fork()
+os.fork = stay
+"""
+RUNS = """
+import signal
+def spin(*_):
+    for _ in range(10_000):
+        pass
+signal.signal(signal.SIGALRM, spin)
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+"""
+SILENT = "import os, time\nos.fork = lambda: time.sleep(1000)\n"
+
+
+@sandboxed
+async def test_who_stays_behind_in_the_groups_of_a_sandbox_ends_with_it() -> None:
+    with tree() as folder:
+        async with opened(handler(folder, STAYS + HANDLER, preload="handler")) as sandboxes:
+            for _ in range(2):
+                sandbox = await sandboxes.start()
+                await answered(sandbox)
+                await asyncio.wait_for(sandboxes.kill(sandbox), 10)
+                await until(partial(is_gone, sandbox), "somebody of it is left")
+
+
+@sandboxed
+async def test_a_sandbox_that_ends_without_a_word_while_its_channel_is_held_open() -> None:
+    with tree() as folder:
+        async with opened(handler(folder, SAYS_NOTHING + HANDLER, preload="handler")) as sandboxes:
+            sandbox = await sandboxes.start()
+            assert await asyncio.wait_for(sandbox.exited, 10) == Exited(None, signal.SIGKILL, False)
+            await asyncio.wait_for(sandboxes.kill(sandbox), 10)
+
+
+@sandboxed
+async def test_nothing_runs_while_nothing_is_asked() -> None:
+    with tree() as folder:
+        async with opened(handler(folder, RUNS + HANDLER, preload="handler")) as sandboxes:
+            sandbox = await sandboxes.start()
+            await answered(sandbox)
+            own = Path(sandbox.group.cpu).parents[1]
+            name = Path(sandbox.group.cpu).name
+            await sandboxes.kill(sandbox)
+
+            def used() -> str:
+                return "".join(file.read_text() for file in sorted(own.glob(f"*/{name}")))
+
+            last = [""]
+
+            def rests() -> bool:
+                before, last[0] = last[0], used()
+                return before == last[0] and len(list(own.glob(f"*/{name}"))) == 3  # two are parked
+
+            await until(rests, "it does not come to rest")
+            await asyncio.sleep(0.05)
+            assert used() == last[0]
+            await answered(await sandboxes.start())
+
+
+@pytest.mark.full
+@sandboxed
+async def test_who_never_gets_ready_is_given_up() -> None:
+    with tree() as folder:
+        async with opened(handler(folder, SILENT + HANDLER, preload="handler")) as sandboxes:
+            await answered(await sandboxes.start())
+            assert "not ready within 30 s" in sandboxes.missing["forkserver"]
+
+
+@sandboxed
+async def test_a_concurrency_of_zero_is_none() -> None:
+    with tree() as folder:
+        for given in (python(folder, "", concurrency=0), handler(folder, HANDLER, concurrency=0)):
+            async with opened(given) as sandboxes:
+                with pytest.raises(SandboxError, match="all 0 sandboxes are in use"):
+                    await asyncio.wait_for(sandboxes.start(), 10)
+
+
+async def answered(sandbox: Sandbox) -> None:
+    client = await Client.of(sandbox)
+    assert await client.handle(1) == 1
+    client.close()
+
+
+def is_gone(sandbox: Sandbox) -> bool:
+    """With its groups, and so with everybody who was in them."""
+    return not any(Path(folder).exists() for folder in sandbox.group.folders)
