@@ -25,7 +25,7 @@ def test_what_is_written_is_read_and_torn_lines_are_left_out(tmp_path: Path) -> 
     assert (tmp_path / "usage").stat().st_mode & 0o777 == 0o700
 
 
-def test_a_full_disk_is_told_and_costs_no_line_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_told_and_costs_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = Journal(str(tmp_path), "one")
     real = os.write
     monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:20]))
@@ -34,7 +34,14 @@ def test_a_full_disk_is_told_and_costs_no_line_after_it(tmp_path: Path, monkeypa
     assert not written.append(usage(1)) and written.failure is not None
     monkeypatch.setattr(os, "write", real)
     assert written.append(usage(2))
-    assert list(read(tmp_path)) == [usage(2)]
+    monkeypatch.setattr(os, "write", _full)
+    assert not written.append(usage(3))
+    monkeypatch.setattr(journal, "MAX_KEPT", 1)
+    assert not written.append(usage(4)), "there is too much"
+    assert list(read(tmp_path)) == [usage(number) for number in range(3)]
+    monkeypatch.setattr(os, "write", real)
+    written.close()
+    assert list(read(tmp_path)) == [usage(number) for number in range(4)]
 
 
 def _full(fd: int, data: bytes) -> int:

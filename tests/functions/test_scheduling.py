@@ -152,6 +152,24 @@ def test_sandboxes_that_nobody_needs_are_ended_but_those_provisioned_stay(tmp_pa
     in_loop(work())
 
 
+def test_provisioned_ones_that_end_by_themselves_are_not_made_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduling, "RETRY_FIRST", 0.05)
+
+    async def work() -> None:
+        async with running(tmp_path, make_config(tmp_path, provisioned=1), ByHand.open) as rig:
+            for number, pause in enumerate((0.05, 0.1)):
+                await eventually(lambda: rig.invoker.state()["sandboxes"])
+                await eventually(lambda: "frozen" in rig.invoker.state()["sandboxes"])
+                ended = time.monotonic()
+                rig.sandboxes.exit(rig.sandboxes.started[number], 1)
+                await eventually(lambda number=number: len(rig.sandboxes.started) > number + 1)  # type: ignore[misc]
+                assert time.monotonic() - ended >= pause
+
+    in_loop(work())
+
+
 def test_without_provisioned_ones_nothing_runs_when_nothing_is_asked(tmp_path: Path) -> None:
     async def work() -> None:
         async with running(tmp_path, make_config(tmp_path, idle=0.05), ByHand.open) as rig:

@@ -142,6 +142,8 @@ class Invoker:
 
     def lost(self, slot: Slot) -> None:
         self._slots.discard(slot)
+        if slot.provisioned and slot.idle_since and not slot.last_id and not self._draining:
+            self._hold("broken", RETRY_BROKEN)  # its init succeeds, and then it ends: not again and again
         self._warm.pop(slot, None)
         if (server := self._servers.pop(slot, None)) is not None:
             server.close()
@@ -172,6 +174,8 @@ class Invoker:
     def count(self, outcome: Outcome, cold: bool) -> None:
         self.totals["invocations"] += 1
         self.totals[outcome.ended or "error"] += 1
+        if outcome.ended == "ok":
+            self._pause = 0.0
         self.totals["cold"] += cold
         self._quiet.set()
 
@@ -267,7 +271,6 @@ class Invoker:
     def came_up(self, slot: Slot) -> None:
         self._initing -= 1
         self._broken = False
-        self._pause = 0.0
         if self._first is not None and not self._first.done():
             self._first.set_result(None)
 

@@ -1,7 +1,8 @@
 """The usage journal: what each invocation took, as JSON lines in files of the invoker that wrote them.
 
 A line is one `write` to a file opened with O_APPEND, before the answer is sent: it is there or it is not, whenever the
-invoker is killed. A full disk may tear a line; readers leave torn ones out.
+invoker is killed. A full disk costs no answer: what it does not take is kept, and written before the next line, or at the
+end; it is lost only if the invoker is killed before, or there comes to be too much of it. Readers leave torn lines out.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from pathlib import Path
 from fourfold.functions.model import Usage
 
 SUFFIX = ".usage"
+MAX_KEPT = 4 * 1024 * 1024
+"""Bytes that wait for a full disk; lines that come when there are as many are left out."""
 MAX_FILE = 64 * 1024 * 1024
 """Bytes after which a new file is begun, so that a reader can do away with those that are finished."""
 
@@ -27,29 +30,34 @@ class Journal:
         self._name = name
         self._number = 0
         self._size = 0
-        self._torn = False
+        self._kept = b""
+        """Of a line that was begun, and those after it."""
         self.failure: OSError | None = None
         """Why the last line could not be written."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._descriptor = self._open()
 
     def append(self, usage: Usage) -> bool:
-        """-> whether it was written whole."""
-        line = to_line(usage)
-        if self._torn:
-            line = b"\n" + line
+        """-> whether all is written that there is to write."""
+        if len(self._kept) < MAX_KEPT:
+            self._kept += to_line(usage)
+        return self._write()
+
+    def _write(self) -> bool:
         try:
-            written = os.write(self._descriptor, line)
+            written = os.write(self._descriptor, self._kept)
         except OSError as error:
             self.failure = error
             return False
-        self._torn = written < len(line)
+        self._kept = self._kept[written:]
         self._size += written
-        if self._size > MAX_FILE and not self._torn:
+        if self._size > MAX_FILE and not self._kept:
             self._begin_another()
-        return not self._torn
+        return not self._kept
 
     def close(self) -> None:
+        if self._kept:
+            self._write()
         os.close(self._descriptor)
 
     def _begin_another(self) -> None:

@@ -207,7 +207,7 @@ class Slot:
         )  # fmt: skip
         if not self.around.journal.append(usage):
             why = self.around.journal.failure
-            line = f"[fourfold] the usage of {invocation.request_id} is not in the journal: {why}\n"
+            line = f"[fourfold] the usage of {invocation.request_id} is not in the journal yet: {why}\n"
             self.around.output.write(line.encode())
 
     def _expired(self) -> None:
