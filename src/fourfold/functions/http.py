@@ -20,8 +20,8 @@ MAX_AHEAD = 16
 """Requests that one connection may send before it reads the first answer; then it is not read from."""
 MAX_THROWN_AWAY = 64 * 1024 * 1024
 """Bytes of a body past its limit that are read and forgotten, so that the client comes to read the refusal."""
-MAX_HEADERS = 1000
-"""Of a request: each costs much more than its bytes."""
+MAX_HEADERS, MAX_PARTS = 1000, 10_000
+"""Of a request, and of its body, until they are put together: each costs much more than its bytes."""
 NO_BODY = frozenset((204, 304))
 REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
 JSON = b"Content-Type: application/json\r\n"
@@ -65,7 +65,7 @@ class Exchange:
     """One request, and how to answer it. Whoever answers twice, or one who has gone, does no harm."""
 
     __slots__ = (
-        "_answered", "_connection", "_gathered", "_streaming", "body", "common", "headers", "keep", "method", "on_gone",
+        "_answered", "_connection", "_streaming", "body", "common", "headers", "keep", "method", "on_gone", "parts",
         "sink", "size", "target", "too_large", "trailers", "version",
     )  # fmt: skip
 
@@ -78,7 +78,7 @@ class Exchange:
         self.headers: list[tuple[bytes, bytes]] = []
         self.trailers: list[tuple[bytes, bytes]] = []
         self.body = b""
-        self._gathered: bytearray | None = None
+        self.parts: list[bytes] = []
         self.common = b""
         """Header lines of its answer, whatever that is."""
         self.size = 0
@@ -108,24 +108,6 @@ class Exchange:
             if key.lower() == name:
                 return value
         return b""
-
-    def add(self, data: bytes) -> None:
-        """To the body, which mostly comes at once; a client may as well send it in a million pieces."""
-        self.size += len(data)
-        if self._gathered is not None:
-            self._gathered += data
-        elif self.body:
-            self._gathered = bytearray(self.body + data)
-        else:
-            self.body = data
-
-    def forget(self) -> None:
-        """Its body."""
-        self.body, self._gathered = b"", None
-
-    def completed(self) -> None:
-        if self._gathered is not None:
-            self.body, self._gathered = bytes(self._gathered), None
 
     def head_size(self) -> int:
         return len(self.target) + sum(len(name) + len(value) for name, value in self.headers)
@@ -290,12 +272,14 @@ class Connection(asyncio.Protocol):
         if exchange.sink is not None:
             exchange.sink(data)
             return
-        if exchange.size + len(data) <= self.site.max_body:
-            exchange.add(data)
-            return
         exchange.size += len(data)
+        if exchange.size <= self.site.max_body:
+            exchange.parts.append(data)
+            if len(exchange.parts) > MAX_PARTS:
+                exchange.parts = [b"".join(exchange.parts)]
+            return
         exchange.too_large = True
-        exchange.forget()
+        exchange.parts.clear()
         if exchange.size > self.site.max_body + MAX_THROWN_AWAY:
             self._refuse(413, "too large")
 
@@ -304,7 +288,8 @@ class Connection(asyncio.Protocol):
         self._in_head = True
         if exchange is None or self._ends:
             return
-        exchange.completed()
+        exchange.body = exchange.parts[0] if len(exchange.parts) == 1 else b"".join(exchange.parts)
+        exchange.parts.clear()
         self._dispatch(exchange)
 
     # answers

@@ -1,8 +1,8 @@
 """The usage journal: what each invocation took, as JSON lines in files of the invoker that wrote them.
 
 A line is one `write` to a file opened with O_APPEND, before the answer is sent: it is there or it is not, whenever the
-invoker is killed. A full disk costs no answer: what it does not take is kept, and written before the next line, or at the
-end; it is lost only if the invoker is killed before, or there comes to be too much of it. Readers leave torn lines out.
+invoker is killed. A full disk costs no answer: what it does not take is kept, and written before the next line or
+at the end; it is lost only if the invoker is killed before, or there is too much of it. Torn lines are not read.
 """
 
 from __future__ import annotations

@@ -40,6 +40,16 @@ class Box:
     why: str = ""
     """It failed."""
 
+    @property
+    def is_made(self) -> bool:
+        """Just now."""
+        return not self.pid and not self.ended
+
+    @property
+    def is_spare(self) -> bool:
+        """Or will be."""
+        return self.asked is None and not self.ended
+
     def hear(self) -> tuple[str, int]:
         """-> a message of it and who sent it; empty: it has nothing more to say."""
         try:

@@ -149,7 +149,7 @@ class Cradle:
 
     def _make_for_waiting(self) -> None:
         """As many as are asked for and not yet being made."""
-        making = sum(1 for box in self._boxes.values() if box.asked is None and not box.ended)
+        making = sum(box.is_spare for box in self._boxes.values())
         for _ in range(len(self._waiting) - making):
             if not self._free:
                 return self._refuse(f"all {self._most} sandboxes are in use")
@@ -166,7 +166,7 @@ class Cradle:
 
     def _refill(self) -> None:
         self._refilling = False
-        spare = sum(1 for box in self._boxes.values() if box.asked is None and not box.ended)
+        spare = sum(box.is_spare for box in self._boxes.values())
         if self._free and spare < SPARE + len(self._waiting) and not self._failure:
             self._make()
             if spare + 1 < SPARE:
@@ -206,11 +206,7 @@ class Cradle:
 
     def _fork(self, box: Box, channel: socket.socket, output: int, joins: Sequence[int]) -> None:
         folder = self._own.v2_folder(box.group)
-        others = [
-            fd
-            for fd, path in zip(joins, box.group.folders, strict=True)
-            if path != folder  # where it is born
-        ]
+        others = [fd for fd, path in zip(joins, box.group.folders, strict=True) if path != folder]  # it is born there
         box.child = child.fork(folder, lambda: child.be_sandbox(self._program, channel, output, others))
         self._by_child[box.child] = box
 
@@ -246,20 +242,16 @@ class Cradle:
             elif word:
                 box.kill()
 
-    def _is_made(self, box: Box) -> bool:
-        return not box.pid and not box.ended
-
     def _let_server_rest(self) -> None:
-        if self._server is not None and not any(self._is_made(each) for each in self._boxes.values()):
+        if self._server is not None and not any(box.is_made for box in self._boxes.values()):
             self._server.rest()
 
     def _give_up(self, box: Box) -> None:
-        if not self._is_made(box):
-            return
-        box.why = box.why or f"it was not ready within {_PATIENCE:g} s"
-        if self._server is not None:
-            self._server.kill()  # it does not do what it is there for
-        self._fail(box)
+        if box.is_made:
+            box.why = box.why or f"it was not ready within {_PATIENCE:g} s"
+            if self._server is not None:
+                self._server.kill()  # it does not do what it is there for
+            self._fail(box)
 
     def _fail(self, box: Box) -> None:
         """It never got ready."""
