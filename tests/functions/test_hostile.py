@@ -52,6 +52,17 @@ def spin(*_):
 signal.signal(signal.SIGALRM, spin)
 signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
 """
+ENDS = """
+import os
+fork, times = os.fork, []
+def end():
+    times.append(0)
+    if os.getpid() == 1 and len(times) == 2:
+        os._exit(0)
+    return fork()
+os.fork = end
+"""
+"""Whenever one is parked."""
 SILENT = "import os, time\nos.fork = lambda: time.sleep(1000)\n"
 
 
@@ -97,6 +108,14 @@ async def test_nothing_runs_while_nothing_is_asked() -> None:
             await until(rests, "it does not come to rest")
             await asyncio.sleep(0.05)
             assert used() == last[0]
+            await answered(await sandboxes.start())
+
+
+@sandboxed
+async def test_a_fork_server_that_ends_each_time_is_not_started_for_ever() -> None:
+    with tree() as folder:
+        async with opened(handler(folder, ENDS + HANDLER, preload="handler")) as sandboxes:
+            await until(lambda: "ends again and again" in "".join(sandboxes.notes), "it is started again")
             await answered(await sandboxes.start())
 
 

@@ -18,7 +18,7 @@ from fourfold.functions.model import Config
 from fourfold.spawner.loop import Loop
 
 _STARTS = 8
-"""At most, in a row without a sandbox that came about."""
+"""At most, in a row without a sandbox that was asked for and had: its death alone must not start it for ever."""
 _PATIENCE = 15.0
 """Seconds for what it imports."""
 _LONGEST = 2000

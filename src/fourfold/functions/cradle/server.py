@@ -141,6 +141,8 @@ class Cradle:
             if not box.tell(b"go"):
                 continue  # it has ended, and that is about to be seen
             box.asked = self._waiting.popleft()
+            if self._server is not None:
+                self._server.worked()
             assert box.listener is not None
             started = {"say": "started", "id": box.asked, "number": box.number, "pid": box.pid}
             self._say({**started, "group": asdict(box.group)}, (box.listener.fileno(), box.output))
@@ -229,8 +231,6 @@ class Cradle:
             self._failure = ""
             groups.freeze(box.group, True)
             self._parked.append(box)
-            if self._server is not None:
-                self._server.worked()
             self._let_server_rest()
             if not self._opened:
                 self._open()
