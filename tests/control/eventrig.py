@@ -12,6 +12,7 @@ from fourfold.control.eventing import Eventing
 from fourfold.control.executor import Effects, Executor
 from fourfold.control.faults import Faults
 from fourfold.control.registry import Registry
+from fourfold.control.triggers.aws import Aws
 from fourfold.functions.model import Answer, Invocation
 from fourfold.paths import Paths
 from fourfold.store import layout
@@ -65,13 +66,13 @@ class EventRig:
         self.registry = Registry(self.store)
         self.bus = Bus(self.store.events, Faults({}))
         self.executor = Executor(self.registry, self.bus, self.clock)
-        self.events = Eventing(self.registry, self.executor, self.bus, self.clock, self._act, self.invoking, {})
+        self.events = Eventing(self.registry, self.executor, self.bus, self.clock, self._act, self.invoking, Aws(), {})
         self.queue, self.jobs = self.events.queue, self.events.jobs
         self.schedules, self.triggers = self.events.schedules, self.events.triggers
 
     async def restart(self) -> None:
         """Another daemon on the same store, the one before killed."""
-        await self.events.close()
+        await self.events.close(grace=0)
         self._build()
 
     async def _act(self, effects: Effects) -> None:
@@ -108,7 +109,7 @@ class EventRig:
     async def settle(self) -> None:
         """Until everything that is due now has been delivered or started."""
         for _ in range(50):
-            self.queue.pump()
+            self.events.dispatcher.pump()
             self.jobs.converge()
             for _ in range(5):
                 await asyncio.sleep(0)
@@ -136,7 +137,7 @@ def evented(test: Callable[[EventRig], Awaitable[None]]) -> Callable[[Path], Non
         async def run() -> None:
             rig = EventRig(tmp_path)
             await test(rig)
-            await rig.events.close()
+            await rig.events.close(grace=0)
             rig.store.database.close()
 
         asyncio.run(run())

@@ -10,6 +10,8 @@ from itertools import pairwise
 import pytest
 
 from fourfold.control import queue as module
+from fourfold.control import writes
+from fourfold.control.invoking import LostError
 from fourfold.errors import NotFoundError, WorldError
 from fourfold.functions.model import Answer
 from fourfold.store.queue import KEEP_SECONDS
@@ -64,14 +66,14 @@ async def test_a_failure_is_tried_again_after_one_and_two_minutes_then_given_up(
     tries = []
     for _ in range(300):
         before = len(rig.invoking.calls)
-        rig.queue.pump()
+        rig.events.dispatcher.pump()
         for _ in range(5):
             await asyncio.sleep(0)
         tries += [rig.clock.now()] * (len(rig.invoking.calls) - before)
         rig.clock.time += 1
     began = tries[0]
     assert [at - began for at in tries] == [0, 60, 180]
-    (failed,) = rig.queue.failed("shop", "web")
+    (failed,) = rig.events.given_up.of("shop", "web")
     assert (failed.id, failed.reason, failed.attempts, failed.error) == (id, "RetriesExhausted", 3, "Unhandled")
     assert rig.waiting == 0 and rig.told("event.failed")
 
@@ -85,7 +87,7 @@ async def test_what_nothing_can_take_uses_up_no_retry_and_waits_longer_each_time
     times = []
     for _ in range(2000):
         before = len(rig.invoking.calls)
-        rig.queue.pump()
+        rig.events.dispatcher.pump()
         for _ in range(5):
             await asyncio.sleep(0)
         times += [rig.clock.now()] * (len(rig.invoking.calls) - before)
@@ -109,7 +111,7 @@ async def test_what_is_too_old_is_given_up_even_while_its_service_is_stopped(rig
     await rig.later(59)
     assert rig.waiting == 1 and not rig.invoking.calls
     await rig.later(62)
-    (failed,) = rig.queue.failed("shop", None)
+    (failed,) = rig.events.given_up.of("shop", None)
     assert (failed.reason, failed.attempts) == ("EventAgeExceeded", 0)
 
 
@@ -151,7 +153,7 @@ async def test_what_is_given_up_is_told_to_another_service_as_aws_tells_it(rig: 
     await rig.later(121)  # it fails there too, three times, and that is told to nobody
     await rig.later(300)
     assert [call[0] for call in rig.invoking.calls] == ["web", "morgue", "morgue", "morgue"]
-    assert {row.service for row in rig.queue.failed("shop", None)} == {"web", "morgue"}
+    assert {row.service for row in rig.events.given_up.of("shop", None)} == {"web", "morgue"}
 
 
 @evented
@@ -161,7 +163,7 @@ async def test_what_is_given_up_is_sent_to_an_sqs_queue(rig: EventRig) -> None:
     sent: list[tuple[str, bytes, dict[str, str]]] = []
     refusals = [WorldError("no such queue")]
 
-    async def send(target: str, payload: bytes, environ: dict[str, str]) -> None:
+    async def send(aws: object, target: str, payload: bytes, environ: dict[str, str]) -> None:
         if refusals:
             raise refusals.pop()
         sent.append((target, payload, dict(environ)))
@@ -185,25 +187,25 @@ async def test_failed_ones_are_replayed_by_id_or_all_and_kept_for_two_weeks(rig:
     ids = [await rig.enqueue(b"%d" % number) for number in range(3)]
     await rig.settle()
     with pytest.raises(NotFoundError, match="no failed event of web"):
-        rig.queue.replay("shop", "web", [ids[0], "nonsense"])
-    assert len(rig.queue.failed("shop", "web")) == 3
+        rig.events.given_up.replay("shop", "web", [ids[0], "nonsense"])
+    assert len(rig.events.given_up.of("shop", "web")) == 3
 
     rig.invoking.answer = lambda service: Answer(200, b"")
     rig.invoking.calls.clear()
-    rig.queue.replay("shop", None, [ids[1]])
+    rig.events.given_up.replay("shop", None, [ids[1]])
     await rig.settle()
     assert rig.invoking.calls == [("web", b"1", ids[1])]
-    rig.queue.replay("shop", "web", None)
+    rig.events.given_up.replay("shop", "web", None)
     await rig.settle()
-    assert {call[2] for call in rig.invoking.calls} == set(ids) and not rig.queue.failed("shop", None)
+    assert {call[2] for call in rig.invoking.calls} == set(ids) and not rig.events.given_up.of("shop", None)
 
     rig.invoking.answer = lambda service: FAILED
     await rig.enqueue()
     await rig.settle()
     await rig.later(KEEP_SECONDS - 10)
-    assert len(rig.queue.failed("shop", "web")) == 1
+    assert len(rig.events.given_up.of("shop", "web")) == 1
     await rig.later(71)
-    assert not rig.queue.failed("shop", "web")
+    assert not rig.events.given_up.of("shop", "web")
 
 
 @evented
@@ -227,7 +229,7 @@ async def test_a_store_that_takes_nothing_loses_nothing(rig: EventRig) -> None:
         raise WorldError("its disk is full")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "STORE_AGAIN_SECONDS", 0.01)
+        patch.setattr(writes, "AGAIN_SECONDS", 0.01)
         rig.store.database.transaction = full  # type: ignore[method-assign, assignment]
         with pytest.raises(WorldError, match="disk is full"):
             await rig.enqueue()
@@ -249,4 +251,120 @@ async def test_a_purged_app_leaves_nothing(rig: EventRig) -> None:
     with rig.registry.transaction():
         rig.events.forget("shop")
     await rig.settle()
-    assert rig.waiting == 0 and rig.queue.pump() > rig.clock.now()
+    assert rig.waiting == 0 and rig.events.dispatcher.pump() > rig.clock.now()
+
+
+@evented
+async def test_what_kills_whoever_has_it_is_given_up(rig: EventRig) -> None:
+    """Of one that was not sent nothing is used up."""
+    rig.service()
+    errors = [WorldError("nothing is ready"), LostError("it died"), LostError("it died"), LostError("it died")]
+    rig.invoking.answer = lambda service: errors.pop(0)
+    await rig.enqueue()
+    for seconds in (0, 1, 59, 1, 119):
+        await rig.later(seconds)
+        assert rig.waiting == 1
+    await rig.later(1)
+    (failed,) = rig.events.given_up.of("shop", "web")
+    assert (failed.reason, failed.attempts, failed.error) == ("RetriesExhausted", 3, "Unhandled")
+    assert b"it died" in failed.answer and not errors
+
+
+@evented
+async def test_an_sqs_queue_that_is_gone_holds_up_nobody_and_is_told_of_a_stopped_service(rig: EventRig) -> None:
+    rig.service(function={"retries": 0, "max_age": 60, "on_failure": "dead-letters"})
+    sent: list[bytes] = []
+    there = False
+
+    async def send(aws: object, target: str, payload: bytes, environ: dict[str, str]) -> None:
+        if not there:
+            raise WorldError("no such queue")
+        sent.append(payload)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fourfold.control.delivery.send", send)
+        rig.invoking.answer = lambda service: FAILED
+        await rig.enqueue()
+        await rig.settle()
+        rig.invoking.answer = lambda service: Answer(200, b"")
+        for _ in range(4):
+            await rig.enqueue()
+            await rig.settle()
+        assert len(rig.invoking.calls) == 5 and rig.waiting == 1
+
+        rig.change("web", stopped=True)
+        await rig.enqueue()
+        there = True
+        await rig.later(121)
+        await rig.settle()
+    conditions = [json.loads(each)["requestContext"]["condition"] for each in sent]
+    assert conditions == ["RetriesExhausted", "EventAgeExceeded"]
+    assert rig.waiting == 0
+
+
+@evented
+async def test_what_was_withdrawn_meanwhile_does_not_come_back(rig: EventRig) -> None:
+    rig.service()
+    rig.invoking.answer = lambda service: FAILED
+    rig.invoking.hold = asyncio.Event()
+    await rig.enqueue()
+    await rig.settle()
+    (waiting,) = rig.store.queue.waiting()
+    rig.invoking.hold.set()
+    while rig.invoking.at_once:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    rig.queue.add([], lambda: None, [waiting.seq])
+    await rig.settle()
+    assert rig.waiting == 0
+
+
+@evented
+async def test_what_is_under_way_when_the_daemon_ends_is_not_delivered_twice(rig: EventRig) -> None:
+    rig.service()
+    rig.invoking.hold = asyncio.Event()
+    await rig.enqueue()
+    await rig.settle()
+    asyncio.get_running_loop().call_later(0.01, rig.invoking.hold.set)
+    await rig.events.close()
+    assert rig.waiting == 0
+
+
+@evented
+async def test_a_service_that_is_gone_gets_nothing_again(rig: EventRig) -> None:
+    rig.service(function={"retries": 0})
+    rig.invoking.answer = lambda service: FAILED
+    await rig.enqueue()
+    await rig.settle()
+    rig.change("web", removed=True)
+    with pytest.raises(NotFoundError, match="no such service any more"):
+        rig.events.given_up.replay("shop", "web", None)
+    assert len(rig.events.given_up.of("shop", "web")) == 1
+
+
+@evented
+async def test_many_that_wait_cost_little(rig: EventRig) -> None:
+    """A job that has all the runs it may have is not asked for each; what gets too old is given up bit by bit."""
+    rig.service("job", job={}, function={"max_age": 60})
+    for _ in range(3000):
+        rig.queue.add([rig.queue.new("shop", "job", b"{}", source="invoke")], lambda: None)
+    asked = 0
+    has_room = rig.jobs.has_room
+
+    def counted(key: str, lane: str = "") -> bool:
+        nonlocal asked
+        asked += 1
+        return has_room(key, lane)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rig.jobs, "has_room", counted)
+        await rig.settle()
+        assert len(rig.jobs.under_way("shop.job")) == 100
+        asked = 0
+        rig.events.dispatcher.pump()
+        assert asked == 1
+    rig.change("job", stopped=True)
+    rig.clock.time += 121
+    assert rig.events.dispatcher.pump() == rig.clock.now()
+    await rig.settle()
+    await rig.later(61)
+    assert rig.waiting == 0 and len(rig.events.given_up.of("shop", "job")) == 1000

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from fourfold.control.destinations import send
+from fourfold.control.dispatch import Taken
 from fourfold.control.jobs import Jobs
-from fourfold.control.queue import Taken
 from fourfold.control.registry import Registry
+from fourfold.control.triggers.aws import Aws
 from fourfold.functions.model import Answer, Invocation
 from fourfold.store.queue import EventRow
 
@@ -21,15 +22,16 @@ class Invokes(Protocol):
 
 
 class Delivery:
-    def __init__(self, registry: Registry, invoking: Invokes, jobs: Jobs) -> None:
+    def __init__(self, registry: Registry, invoking: Invokes, jobs: Jobs, aws: Aws) -> None:
         self._registry = registry
         self._invoking = invoking
         self._jobs = jobs
+        self._aws = aws
 
     async def of_queue(self, row: EventRow) -> Answer | Taken:
         """Raises FourfoldError when nothing can take it now."""
         if row.target:
-            await send(row.target, row.payload, environ(self._registry, row.app, row.service))
+            await send(self._aws, row.target, row.payload, environ(self._registry, row.app, row.service))
             return Answer(200, b"")
         if self._is_job(row.app, row.service):
             self._jobs.start(

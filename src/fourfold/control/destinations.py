@@ -5,18 +5,16 @@ The record is AWS's (Lambda developer guide, "Capturing records of Lambda asynch
 
 from __future__ import annotations
 
-import asyncio
 import json
-import re
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from fourfold.clock import rfc3339
-from fourfold.errors import WorldError
+from fourfold.control.triggers.aws import REGION, Aws, access, region_of
 from fourfold.store.queue import EventRow
 
-REGION = "us-east-1"
 ACCOUNT = "000000000000"
 SOURCE = "on_failure"
 
@@ -59,27 +57,18 @@ def _json(payload: bytes) -> Any:
         return payload.decode(errors="replace")
 
 
-async def send(target: str, payload: bytes, environ: Mapping[str, str]) -> None:
-    """To an SQS queue (name, url or ARN), with credentials, region and endpoint of `environ`. WorldError: not."""
-    await asyncio.to_thread(_send, target, payload, environ)
+@dataclass(frozen=True)
+class _Anywhere:
+    """An SQS queue has no trigger that says where it is."""
+
+    endpoint: str | None = None
+    region: str | None = None
 
 
-def _send(target: str, payload: bytes, environ: Mapping[str, str]) -> None:
-    import boto3  # it takes half a second, and few need it
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    arn = re.fullmatch(r"arn:[^:]*:sqs:([^:]*):[^:]*:(.+)", target)
-    region = arn[1] if arn else environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or REGION
-    try:
-        client = boto3.client(
-            "sqs",
-            region_name=region,
-            endpoint_url=environ.get("AWS_ENDPOINT_URL_SQS") or environ.get("AWS_ENDPOINT_URL"),
-            aws_access_key_id=environ.get("AWS_ACCESS_KEY_ID"),
-            aws_secret_access_key=environ.get("AWS_SECRET_ACCESS_KEY"),
-            aws_session_token=environ.get("AWS_SESSION_TOKEN"),
-        )
-        url = target if "://" in target else client.get_queue_url(QueueName=arn[2] if arn else target)["QueueUrl"]
-        client.send_message(QueueUrl=url, MessageBody=payload.decode(errors="replace"))
-    except (BotoCoreError, ClientError, ValueError) as error:
-        raise WorldError(f"cannot tell the SQS queue {target}: {error}") from error
+async def send(aws: Aws, target: str, payload: bytes, environ: Mapping[str, str]) -> None:
+    """To an SQS queue (name, url or ARN), with credentials, region and endpoint of `environ`. AwsError: not."""
+    who = access(_Anywhere(environ.get("AWS_ENDPOINT_URL_SQS") or None), environ, region_of(target))
+    url = target
+    if "://" not in target:
+        url = (await aws.call(who, "sqs", "get_queue_url", QueueName=target.rpartition(":")[2]))["QueueUrl"]
+    await aws.call(who, "sqs", "send_message", QueueUrl=url, MessageBody=payload.decode(errors="replace"))

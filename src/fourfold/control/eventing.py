@@ -8,11 +8,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from fourfold.clock import Clock
 from fourfold.control.bus import Bus
 from fourfold.control.delivery import Delivery, Invokes
+from fourfold.control.dispatch import END_SECONDS, Dispatcher
 from fourfold.control.executor import Effects, Executor
+from fourfold.control.givenup import GivenUp
 from fourfold.control.jobs import Jobs
+from fourfold.control.line import Holds
 from fourfold.control.policy import policy_of
 from fourfold.control.queue import Queue
 from fourfold.control.registry import Registry
+from fourfold.control.triggers.aws import Aws
 from fourfold.control.triggers.run import Triggers
 from fourfold.control.triggers.schedule import Schedules
 from fourfold.control.triggers.source import Maker
@@ -28,28 +32,33 @@ class Eventing:
         clock: Clock,
         act: Callable[[Effects], Awaitable[None]],
         invoking: Invokes,
+        aws: Aws,
         makers: Mapping[str, Maker],
     ) -> None:
         self._registry = registry
         self.jobs = Jobs(registry, executor, bus, clock, act, self._run_ended)
-        self.delivery = Delivery(registry, invoking, self.jobs)
-        self.queue = Queue(
-            registry, bus, clock, self.delivery.of_queue, lambda key: policy_of(registry, key), self._holds
+        self.delivery = Delivery(registry, invoking, self.jobs, aws)
+        self.queue = Queue(registry, clock)
+        self.dispatcher = Dispatcher(
+            self.queue, bus, clock, self.delivery.of_queue, lambda line: policy_of(registry, line), self._holds
         )
+        self.given_up = GivenUp(registry, self.queue)
         self.schedules = Schedules(registry.store.trigger_states, self.queue, self.jobs, bus, clock)
         self.triggers = Triggers(registry, bus, clock, self.queue, self.delivery, self.schedules, makers)
 
     def _run_ended(self) -> None:
-        self.queue.wake()
+        self.dispatcher.wake()
 
-    def _holds(self, waiting: Waiting) -> bool:
+    def _holds(self, waiting: Waiting) -> Holds:
         """A run of a job comes after the one before it in its lane has ended."""
-        return not self.jobs.has_room(f"{waiting.app}.{waiting.service}", waiting.lane)
+        if not self.jobs.has_room(waiting.line):
+            return "service"
+        return "" if self.jobs.has_room(waiting.line, waiting.lane) else "lane"
 
     def wake(self) -> None:
         """Rows of services, deployments or instances have changed."""
         self.jobs.wake()
-        self.queue.wake()
+        self.dispatcher.wake()
         self.triggers.wake()
 
     def forget(self, app: str) -> None:
@@ -64,11 +73,11 @@ class Eventing:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.jobs.run())
-            group.create_task(self.queue.run())
+            group.create_task(self.dispatcher.run())
             group.create_task(self.schedules.run())
             group.create_task(self.triggers.run())
 
-    async def close(self) -> None:
+    async def close(self, grace: float = END_SECONDS) -> None:
         await self.triggers.close()
-        await self.queue.close()
+        await self.dispatcher.close(grace)
         await self.jobs.close()

@@ -37,6 +37,10 @@ SLACK_SECONDS = 5.0
 """Beyond the timeout of an event: its answer has to be sent too."""
 
 
+class LostError(WorldError):
+    """What had the event is gone, and whether it was handled is not known: it counts as a try."""
+
+
 class Invoking:
     """`socket_of(instance)`: where its invoker takes events; `idle(instance)`: nothing is left in flight there."""
 
@@ -51,8 +55,8 @@ class Invoking:
         self._in_flight: Counter[str] = Counter()
 
     async def invoke(self, app: str, service: str, invocation: Invocation, release: int | None = None) -> Answer:
-        """NotFoundError: no such service, or that release does not run; UserError: it takes no events; WorldError:
-        nothing of it is ready, or what had the event is gone: whether it was handled is not known."""
+        """NotFoundError: no such service, or that release does not run; UserError: it takes no events; LostError:
+        what had the event is gone; WorldError: nothing of it is ready."""
         spec = self._spec(app, service, release)
         tried: set[str] = set()
         while True:
@@ -65,7 +69,7 @@ class Invoking:
             except FunctionGone as gone:
                 tried.add(row.id)
                 if gone.sent:
-                    raise WorldError(
+                    raise LostError(
                         f"cannot tell how the event of {service} ended: {row.id}, which had it, is gone",
                         f"it may have been handled; see: fourfold explain {service}",
                     ) from gone

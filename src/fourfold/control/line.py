@@ -6,6 +6,8 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Literal
 
 from fourfold.control.policy import Policy
 from fourfold.store.queue import Waiting
@@ -13,10 +15,13 @@ from fourfold.store.queue import Waiting
 PAUSES = (1.0, 300.0)
 """Seconds for which a service that could not take an event is left alone: the first, and the longest."""
 
+Holds = Literal["", "lane", "service"]
+"""What an event has to wait for: nothing, the one before it in its lane, or room for any of its service."""
+
 
 @dataclass
 class Line:
-    """Of one service."""
+    """Of one service, or of what it tells one SQS queue."""
 
     events: dict[int, Waiting] = field(default_factory=dict)
     """All: due, waiting for a retry, under way."""
@@ -60,7 +65,7 @@ class Line:
         elif first:
             heapq.heappush(self._due, (self.events[lane[0]].due_at, lane[0]))
 
-    def take(self, now: float, policy: Policy, holds: Callable[[Waiting], bool]) -> Iterator[Waiting]:
+    def take(self, now: float, policy: Policy, holds: Callable[[Waiting], Holds]) -> Iterator[Waiting]:
         """Those to be delivered now; they are under way from then on."""
         if self._paused_until > now:
             if policy.ready <= self._paused_with:
@@ -72,8 +77,10 @@ class Line:
             waiting = self.events.get(entry[1])
             if waiting is None or waiting.seq in self.under_way:
                 continue
-            if holds(waiting):
+            if why := holds(waiting):
                 held.append(entry)
+                if why == "service":
+                    break
                 continue
             self.under_way.add(waiting.seq)
             yield waiting
@@ -104,8 +111,9 @@ class Line:
         self.under_way.add(seq)
         return True
 
-    def older_than(self, moment: float) -> list[Waiting]:
-        return [each for each in self.events.values() if each.created_at < moment and each.seq not in self.under_way]
+    def older_than(self, moment: float, most: int) -> list[Waiting]:
+        old = (each for each in self.events.values() if each.created_at < moment and each.seq not in self.under_way)
+        return list(islice(old, most))
 
     def pause(self, now: float, ready: int) -> None:
         """Leave the service alone; twice as long as before. `ready`: with more instances than these it ends at once."""
@@ -130,9 +138,11 @@ class Lines:
             self.add(each)
 
     def add(self, waiting: Waiting) -> None:
-        key = f"{waiting.app}.{waiting.service}"
-        self._keys[waiting.seq] = key
-        self._lines.setdefault(key, Line()).add(waiting)
+        self._keys[waiting.seq] = waiting.line
+        self._lines.setdefault(waiting.line, Line()).add(waiting)
+
+    def has(self, seq: int) -> bool:
+        return seq in self._keys
 
     def remove(self, seq: int) -> None:
         key = self._keys.pop(seq, None)

@@ -40,6 +40,7 @@ from fourfold.control.sweeping import Sweeper
 from fourfold.control.templating import Templating
 from fourfold.control.traffic import GatewayTraffic
 from fourfold.control.trials import Asked, Trials
+from fourfold.control.triggers.aws import Aws
 from fourfold.control.triggers.kinds import makers
 from fourfold.control.views import JobView
 from fourfold.errors import FourfoldError, NotFoundError, UserError
@@ -128,9 +129,10 @@ class Parts:
             process.boot_id(),
         )  # fmt: skip
         self.lifecycle.templates = self.templating
+        aws = Aws()
         self.events = Eventing(
-            self.registry, executor, self.bus, clock, self.lifecycle.act, self.invoking,
-            makers(settings.smtp_listen, clock),
+            self.registry, executor, self.bus, clock, self.lifecycle.act, self.invoking, aws,
+            makers(settings.smtp_listen, clock, aws),
         )  # fmt: skip
         self.starter.event_of = self.events.jobs.event_of
         self.running = Running(paths, self.registry, self.events, self.bus, clock)
@@ -269,8 +271,8 @@ class Parts:
         """The daemon ends; what it started goes on."""
         self.bus.close()
         await self.operations.close()
-        await self.invoking.close()
         await self.events.close()
+        await self.invoking.close()
         await self.lifecycle.close()
         await self.templating.close()
         await self.prober.close()

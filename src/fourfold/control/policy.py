@@ -32,13 +32,16 @@ class Policy:
     on_failure: str | None = None
     fails_to_service: bool = False
     """`on_failure` names a service of the app, not an SQS queue."""
-    job: bool = False
 
 
-def policy_of(registry: Registry, key: str) -> Policy:
+def policy_of(registry: Registry, line: str) -> Policy:
+    """`line`: `store.queue.line_of`."""
+    key, _, target = line.partition(">")
     row = registry.services.get(key)
     if row is None:
         return Policy()
+    if target:
+        return Policy(live=True)
     spec = registry.spec(key, row.release)
     function = spec.function
     ready = sum(each.state == "ready" and each.role == "serve" for each in registry.of_service(key))
@@ -51,7 +54,6 @@ def policy_of(registry: Registry, key: str) -> Policy:
         max_age=function.max_age,
         on_failure=function.on_failure,
         fails_to_service=f"{row.app}.{function.on_failure}" in registry.services,
-        job=spec.job is not None,
     )
 
 

@@ -75,12 +75,12 @@ class Running:
     # -- events that were given up ----------------------------------------------------------------------------------
 
     def failed(self, app: str, service: str | None) -> list[v.FailedView]:
-        return [failed_view(row) for row in self._events.queue.failed(app, service)]
+        return [failed_view(row) for row in self._events.given_up.of(app, service)]
 
     def replay(self, app: str, service: str | None, ids: Sequence[str] | None, actor: str) -> list[str]:
         if ids is None and service is None:
             raise UserError("cannot replay all events: say of which service", "fourfold events replay --all SERVICE")
-        rows = self._events.queue.replay(app, service, ids)
+        rows = self._events.given_up.replay(app, service, ids)
         for row in rows:
             what = f"an event of {row.source} that was given up is delivered again"
             self._bus.emit("event.replayed", what, app=app, service=row.service, actor=actor, id=row.id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from sys import intern
 from typing import Literal
 
 from fourfold.store.db import Database
@@ -52,18 +53,28 @@ class EventRow:
     failed_at: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Waiting:
-    """What is known of every event that waits, without its payload."""
+    """What is known of every event that waits, without its payload: there may be 100,000 of a service."""
 
     seq: int
-    app: str
-    service: str
+    line: str
+    """`APP.SERVICE`, or `APP.SERVICE>TARGET`."""
     trigger: str
     lane: str
     size: int
     created_at: float
     due_at: float
+
+    @staticmethod
+    def of(row: EventRow) -> Waiting:
+        line = line_of(row.app, row.service, row.target)
+        return Waiting(row.seq, line, row.trigger, row.lane, len(row.payload), row.created_at, row.due_at)
+
+
+def line_of(app: str, service: str, target: str = "") -> str:
+    """What it tells an SQS queue of waits in a line of its own: a queue that is gone does not hold up the service."""
+    return intern(f"{app}.{service}>{target}" if target else f"{app}.{service}")
 
 
 TABLE = Table("queue", EventRow, key=("seq",))
@@ -96,10 +107,13 @@ class Queued:
     def waiting(self) -> list[Waiting]:
         """All that are to be delivered, in their order."""
         found = self._database.query(
-            'SELECT seq, app, service, "trigger", lane, length(payload), created_at, due_at FROM queue'
+            'SELECT seq, app, service, target, "trigger", lane, length(payload), created_at, due_at FROM queue'
             " WHERE state = 'waiting' ORDER BY seq"
         )
-        return [Waiting(*row) for row in found]
+        return [
+            Waiting(seq, line_of(app, service, target), intern(trigger), intern(lane), *rest)
+            for seq, app, service, target, trigger, lane, *rest in found
+        ]
 
     def failed(self, app: str, service: str | None = None) -> list[EventRow]:
         """Those that were given up, newest first."""
@@ -111,22 +125,21 @@ class Queued:
 
     def trim(self, now: float, services: Sequence[tuple[str, str]] | None = None) -> int:
         """Forget the oldest that were given up, beyond what is kept of each service; how many went."""
-        old = TABLE.delete(self._database, "WHERE state = 'failed' AND failed_at < ?", now - KEEP_SECONDS)
         if services is None:
             found = self._database.query("SELECT DISTINCT app, service FROM queue WHERE state = 'failed'")
             services = [(app, service) for app, service in found]
-        return old + sum(self._trim(app, service) for app, service in services)
+        return sum(self._trim(app, service, now - KEEP_SECONDS) for app, service in services)
 
-    def _trim(self, app: str, service: str) -> int:
+    def _trim(self, app: str, service: str, oldest: float) -> int:
         found = self._database.query(
-            "SELECT seq, length(payload) + length(answer) FROM queue"
+            "SELECT seq, length(payload) + length(answer), failed_at FROM queue"
             " WHERE app = ? AND service = ? AND state = 'failed' ORDER BY failed_at DESC, seq DESC",
             (app, service),
         )
         total, gone = 0, []
-        for place, (seq, size) in enumerate(found):
+        for place, (seq, size, failed_at) in enumerate(found):
             total += size
-            if place >= KEEP_FAILED or (total > KEEP_BYTES and place > 0):
+            if failed_at < oldest or place >= KEEP_FAILED or (total > KEEP_BYTES and place > 0):
                 gone.append(seq)
         for seq in gone:
             self.remove(seq)

@@ -14,9 +14,9 @@ from fourfold.control.triggers.smtp import Listener, SesSource
 from fourfold.control.triggers.source import Maker
 
 
-def makers(smtp_listen: str, clock: Clock) -> dict[str, Maker]:
+def makers(smtp_listen: str, clock: Clock, aws: Aws) -> dict[str, Maker]:
     """Sources share clients of AWS, and the listener for mail; neither is there before the first one needs it."""
-    aws, listener = Aws(), Listener(smtp_listen, clock)
+    listener = Listener(smtp_listen, clock)
     return {
         "s3": partial(s3.source, aws=aws),
         "kinesis": partial(kinesis.source, aws=aws),

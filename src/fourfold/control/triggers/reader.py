@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+from fourfold.control.invoking import LostError
 from fourfold.control.triggers.answers import given_up, outcome_of
 from fourfold.control.triggers.aws import AwsError
 from fourfold.control.triggers.patience import Patience
@@ -18,7 +19,6 @@ from fourfold.control.triggers.shapes.common import function_arn
 from fourfold.control.triggers.source import Site
 from fourfold.control.triggers.streams import GivenUp, Lane, Outcome, Record, Rules, Shard
 from fourfold.errors import ConflictError, FourfoldError, UserError
-from fourfold.functions.client import FunctionGone
 
 log = logging.getLogger(__name__)
 
@@ -253,7 +253,7 @@ DONE = '"done"'
 
 def _undelivered(error: FourfoldError) -> Outcome:
     """Nothing is ready: no retry is used up. One that died of it may have had it: that was a try."""
-    if isinstance(error.__cause__, FunctionGone) and error.__cause__.sent:
+    if isinstance(error, LostError):
         return Outcome("failed", str(error), error="Unhandled")
     never = isinstance(error, UserError) and not isinstance(error, ConflictError)
     return Outcome("busy", str(error), error="Undeliverable" if never else "")

@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass
 
 from fourfold.clock import Clock, rfc3339
 from fourfold.control.bus import Bus
-from fourfold.control.destinations import ACCOUNT, REGION
+from fourfold.control.destinations import ACCOUNT
 from fourfold.control.jobs import Jobs
 from fourfold.control.queue import Queue
+from fourfold.control.triggers.aws import REGION
 from fourfold.control.triggers.due import Memory, Timing
 from fourfold.errors import WorldError
 from fourfold.spec.cron import parse_when, zone_of
