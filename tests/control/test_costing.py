@@ -79,6 +79,8 @@ def test_folding_counts_each_line_once(
         except SystemExit:
             assert dies_after != "nothing"
     assert costing.months("shop", "a") == before
+    costing.fold(is_over(["shop.a-1-x"], [NEW]))  # the one that had ended runs again
+    assert costing.months("shop", "a") == before
     (folder / LAST).write_bytes(line(billed=7) * 2)  # it goes on
     costing.fold(is_over([], [path.name for path in folder.iterdir()]))
     assert [path.name for path in folder.iterdir()] == [SUMS]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import asdict
@@ -47,6 +48,7 @@ class Costing:
 
     def __init__(self, paths: Paths, settings: Settings) -> None:
         self._paths = paths
+        self._folding = threading.Lock()
         self._price = FunctionPrice(settings.price_gb_second, settings.price_request)
 
     def view(self, app: str, service: str | None, month: str) -> v.CostView:
@@ -65,10 +67,11 @@ class Costing:
     def months(self, app: str, service: str) -> Months:
         folder = usage_folder(self._paths, app, service)
         try:
-            sums, folded = _read_sums(folder)
-            for path in _journals(folder):
-                if path.name not in folded:
-                    _add(sums, _months_of(path))
+            with self._folding:
+                sums, folded = _read_sums(folder)
+                for path in _journals(folder):
+                    if path.name not in folded:
+                        _add(sums, _months_of(path))
         except OSError as error:
             raise WorldError(f"cannot read the usage of {service}: {error.strerror} ({error.filename})") from error
         return sums
@@ -79,10 +82,14 @@ class Costing:
 
     def fold(self, is_over: Callable[[str], bool]) -> int:
         """Sum up the journals of which `is_over(file name)` says that nobody writes to them; -> bytes freed."""
+        folders = list(self._paths.usage.iterdir()) if self._paths.usage.is_dir() else []
+        return sum(self._fold(folder, is_over) for folder in folders)
+
+    def _fold(self, folder: Path, is_over: Callable[[str], bool]) -> int:
         freed = 0
-        for folder in self._paths.usage.iterdir() if self._paths.usage.is_dir() else ():
+        with self._folding:
             sums, folded = _read_sums(folder)
-            over = [path for path in _journals(folder) if is_over(path.name)]
+            over = [path for path in _journals(folder) if path.name in folded or is_over(path.name)]
             for path in over:
                 if path.name not in folded:
                     _add(sums, _months_of(path))
