@@ -54,7 +54,7 @@ def running(artifact: Artifact) -> Iterator[Running]:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    env = environment(artifact, HOME="/tmp", PORT=str(port), HOST="127.0.0.1", FOURFOLD_SERVICE="web")
+    env = environment(artifact, HOME="/tmp", PORT=str(port), HOST="127.0.0.1", AWS_LAMBDA_FUNCTION_NAME="web")
     process = subprocess.Popen(
         sandboxed(artifact, *artifact.argv), env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

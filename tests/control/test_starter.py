@@ -196,6 +196,15 @@ def test_each_instance_is_what_it_was_started_as(built: Starter, paths: Paths) -
     assert container.network == BRIDGE.instance("10.177.0.4")
 
 
+def test_a_handler_goes_by_the_same_name_as_a_process(built: Starter) -> None:
+    handler = Service.model_validate(SPEC | {"function": {"handler": "app.handler"}})
+    row = instance("shop.web-1-a")
+    assert built.launch(row, handler, None).env["AWS_LAMBDA_FUNCTION_NAME"] == "shop-web"
+    assert "AWS_LAMBDA_FUNCTION_NAME" not in built.launch(row, spec(), None).env
+    built.named = lambda app, service: ("Given", "$LATEST")
+    assert built.launch(row, handler, None).env["AWS_LAMBDA_FUNCTION_NAME"] == "Given"
+
+
 def test_an_image_says_how_its_containers_end(built: Starter) -> None:
     container, process = instance("shop.web-1-b", pattern="container"), instance("shop.web-1-a", pattern="process")
     assert (built.stop_signal(container), built.stop_signal(process)) == ("QUIT", "TERM")

@@ -19,6 +19,7 @@ from fourfold.errors import NotFoundError, WorldError
 from fourfold.functions.model import TASK
 from fourfold.launch.common import APP, BootFacts, Facts, FunctionFacts, ImageFacts, url_variable
 from fourfold.launch.container import runs_as, stop_signal
+from fourfold.launch.function import function_name
 from fourfold.launch.model import Launch, User
 from fourfold.launch.patterns import launch
 from fourfold.paths import Paths
@@ -30,6 +31,7 @@ from fourfold.store.model import InstanceRow, ServiceRow
 from fourfold.supervise.bridge import BridgeNetwork
 from fourfold.supervise.supervisor import Supervisor
 
+FUNCTION_NAME = "AWS_LAMBDA_FUNCTION_NAME"
 EVENT = "FOURFOLD_EVENT"
 """Variable of a run of a job: the event that it was started for, as JSON."""
 
@@ -106,7 +108,7 @@ class Starter:
             release=row.release,
             tree=str(artifact.tree) if image is None or (boot is None and any(artifact.tree.iterdir())) else "",
             argv=artifact.argv,
-            artifact_env=artifact.env if artifact.function is None else _environment(artifact, invokes is not None),
+            artifact_env=self._environment(row, service, artifact, invokes),
             powers=self._supervisor.powers,
             user=user,
             port=row.port,
@@ -139,6 +141,23 @@ class Starter:
             self._paths, self._bridge, artifact.function, artifact.tree, row.id, row.block, key,
             self.named(row.app, row.service), self._settings.region,
         )  # fmt: skip
+
+    def _environment(
+        self, row: InstanceRow, service: Service, artifact: Artifact, invokes: FunctionFacts | None
+    ) -> dict[str, str]:
+        """Sandboxes see a function's files at both places, what runs beside them at /app alone.
+
+        A handler goes by the same name under every pattern.
+        """
+        own = artifact.function.env if artifact.function is not None else {}
+        found = {**artifact.env, **own}
+        if invokes is not None:
+            return found
+        if artifact.function is not None:
+            found = {name: value.replace(TASK, APP) for name, value in found.items()}
+        if service.function.handler is not None:
+            found[FUNCTION_NAME] = self.named(row.app, row.service)[0] or function_name(row.app, row.service)
+        return found
 
     def _boot(self, row: InstanceRow, boot: Boot) -> BootFacts:
         disks = (boot.kernel, boot.initrd, *boot.disks)
@@ -277,13 +296,6 @@ class Starter:
 
 def _argv(command: str | list[str]) -> tuple[str, ...]:
     return ("/bin/sh", "-c", command) if isinstance(command, str) else tuple(command)
-
-
-def _environment(artifact: Artifact, in_sandbox: bool) -> dict[str, str]:
-    """Of a function: as its sandboxes see its files, or as a program beside it does, which has them at /app alone."""
-    own = artifact.function.env if artifact.function is not None else {}
-    found = {**artifact.env, **own}
-    return found if in_sandbox else {name: value.replace(TASK, APP) for name, value in found.items()}
 
 
 def port_is_free(port: int) -> bool:

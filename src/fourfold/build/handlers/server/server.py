@@ -126,7 +126,7 @@ class Server:
 
 def environment(root: str, handler: str, options: dict[str, object]) -> dict[str, str]:
     """What a handler finds, as far as it has a meaning here; the service's own variables win where AWS lets them."""
-    name = os.environ.get("FOURFOLD_SERVICE") or str(options["name"])
+    name = os.environ.get("AWS_LAMBDA_FUNCTION_NAME") or str(options["name"])
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
     free = {"AWS_REGION": region, "AWS_DEFAULT_REGION": region, "TZ": ":UTC", "LANG": "C.UTF-8"}
     reserved = {
