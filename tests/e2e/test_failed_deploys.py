@@ -36,7 +36,7 @@ OF_FUNCTIONS = {
     "dies by a signal": "the program has ended with signal: SIGSEGV",
     "never gets ready": "its first sandbox has not come up yet",
     "listens elsewhere": "its first sandbox has not come up yet",
-    "takes too much memory": "signal: SIGKILL (as when it takes more memory than it may)",
+    "takes too much memory": "its first sandbox did not come up: its program: out of memory",
     "has no such command": "No such file or directory: 'no-such-program'",
 }
 """Other words: a sandbox has failed, and its invoker tells of it."""

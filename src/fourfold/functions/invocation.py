@@ -89,6 +89,8 @@ class InitFailure:
         """For people."""
         if self.timed_out:
             return f"it did not ask for an event within {self.seconds:.1f} s"
+        if self.exited is not None and self.exited.oom:
+            return "out of memory: raise resources.memory, or find out what it keeps"
         said = json.loads(self.outcome("", timeout).payload or b"{}")
         message = str(said.get("errorMessage", "")) if isinstance(said, dict) else str(said)
         return f"{self.error_type}: {message}" if self.error_type else message.removeprefix("RequestId:  Error: ")

@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from typing import Any, NoReturn
 from urllib.parse import quote, urlencode
@@ -26,6 +27,8 @@ SKIPPED = {"connection", "keep-alive", "proxy-connection", "transfer-encoding", 
 TEXT = ("text/", "application/json", "application/xml", "application/javascript", "application/x-www-form-urlencoded")
 SLOW = 2.0
 """Seconds after which it says what it waits for."""
+ENDING = 0.1
+"""Seconds that a program may take to be gone after it has broken its connection."""
 Headers = list[tuple[str, str]]
 
 
@@ -95,9 +98,18 @@ class Service:
 
     def ended(self) -> str:
         code = self.process.wait()
-        if code == -signal.SIGKILL:
-            return "signal: SIGKILL (as when it takes more memory than it may)"
         return f"exit status {code}" if code >= 0 else f"signal: {signal.Signals(-code).name}"
+
+    def follow(self) -> None:
+        """End as the program has, where that was killed: who holds this sandbox knows whether memory ran out."""
+        if self.process.poll() == -signal.SIGKILL:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def has_ended(self) -> bool:
+        """Its connections are closed a moment before it has."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(ENDING)
+        return self.process.poll() is not None
 
     def ask(self, method: str, target: str, headers: Headers, body: bytes) -> tuple[int, Headers, bytes]:
         """Once more on a new connection where the kept one was closed meanwhile, before anything was answered."""
@@ -222,13 +234,15 @@ def handle(runtime: Runtime, service: Service, request_id: str, payload: bytes) 
 
 
 def main(port: int, argv: list[str]) -> NoReturn:
-    runtime = Runtime()
+    runtime, service = Runtime(), None
     try:
         service = Service(port, argv)
         service.wait()
         service.until_well(os.environ.get("FOURFOLD_READY_PATH", ""))
     except OSError as error:
         print(f"cannot start the service: {error}", file=sys.stderr, flush=True)
+        if service is not None:
+            service.follow()
         runtime.fail("/init/error", "Runtime.ExitError", str(error))
         sys.exit(1)
     while True:
@@ -239,8 +253,10 @@ def main(port: int, argv: list[str]) -> NoReturn:
         except (HTTPException, OSError, ValueError, TypeError) as error:
             service.connection = None  # a request may have been begun on it
             print(f"the service did not answer: {error!r}", file=sys.stderr, flush=True)
+            ended = service.has_ended()
+            service.follow()
             runtime.fail("/invocation/" + request_id + "/error", "ServiceError", f"the service did not answer: {error}")
-            if service.process.poll() is not None:  # nothing is behind it any more: the next one starts anew
+            if ended:  # nothing is behind it any more: the next one starts anew
                 sys.exit(1)
 
 
