@@ -59,7 +59,7 @@ def handler(event, context):
     if do == "flood":
         for number in range(10_000):
             print("line", number, "x" * 80)
-    return {"greeting": os.environ["GREETING"], "event": event}
+    return {"greeting": os.environ["GREETING"], "name": context.function_name, "event": event}
 """
 
 
@@ -88,7 +88,7 @@ def costs(home: Home) -> dict[str, Any]:
 
 def is_well(home: Home) -> None:
     answer = json.loads(invoke(home, n=1).stdout)
-    assert answer == {"greeting": "hello", "event": {"n": 1}}
+    assert answer == {"greeting": "hello", "name": "app-f", "event": {"n": 1}}
 
 
 def test_a_session(served: Home, pattern: str) -> None:
@@ -184,6 +184,8 @@ def test_a_handler_elsewhere(served: Home, pattern: str) -> None:
     is_well(served)
 
 
+WEB = ("catalog", "orders", "storefront", "docs")
+"""Services of the shop: in Python, Java and Node, and one of files."""
 REFUSED = {
     "volumes: [{name: d, path: /d}]": "cannot give volume d to a function: its sandboxes keep nothing",
     "secrets: [{K: {name: k, file: /run/secrets/k}}]": "cannot give secret k to a function as a file",
@@ -205,25 +207,23 @@ def test_what_cannot_be_one_is_refused_before_anything_changes(served: Home, pat
     assert served.service("f")["deployment"]["state"] == "done"
 
 
-@pytest.mark.full
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(600)
 def test_the_web_services_of_the_shop(home: Home, pattern: str) -> None:
     """In four languages, there and back under load: no request is lost, no line of code is changed."""
     home.environ |= {"SHOP_PORT": str(home.port), "SHOP_BANNER": "Today: pears"}
     refused = home.run("deploy", "-f", SHOP, "orders", "--as", "function", code=2)
     assert "cannot give volume orders to a function" in refused.stderr
     home.environ |= {"FOURFOLD_ENV": "functions"}
-    home.run("up", "-f", SHOP, patience=600)
+    home.run("up", "-f", SHOP, patience=300)
     serves(home)
-    loads = [Load(f"http://127.0.0.1:{home.port}{path}", connections=2, rps=8, max_seconds=800) for path in ASKED]
+    loads = [Load(f"http://127.0.0.1:{home.port}{path}", connections=2, rps=8, max_seconds=500) for path in ASKED]
     with ExitStack() as asking:
         for load in loads:
             asking.enter_context(load)
         for to in ("function", "process"):
-            for service in ("catalog", "orders", "storefront", "docs"):
-                home.run("deploy", "-f", SHOP, service, "--as", to, patience=600)
-                assert home.service(service, "shop")["pattern"] == to
-                serves(home)
+            home.run("deploy", "-f", SHOP, *WEB, "--as", to, patience=300)
+            assert {home.service(service, "shop")["pattern"] for service in WEB} == {to}
+            serves(home)
     for load in loads:
         assert load.report().ok and not load.report().failed, str(load.report())
 
