@@ -116,7 +116,7 @@ EXPLAINED = v.ExplainView(
     deployment=v.DeploymentView(state="failed", reason="exit code 3"),
     exits=[fake.exited()],
     probe_error="connection refused",
-    last_lines=["Traceback", "ModuleNotFoundError: No module named 'flask'"],
+    last_lines=["Traceback", "ModuleNotFoundError: No module named 'flask'", "w" * 1000],
 )
 
 
@@ -134,6 +134,7 @@ def test_explain(cli: Cli, server: Serving) -> None:
         "last lines:\n"
         "  | Traceback\n"
         "  | ModuleNotFoundError: No module named 'flask'\n"
+        f"  | {'w' * 240}…\n"
         "what to do:\n"
         "  - read its last lines: fourfold logs --previous orders\n"
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+
+LONGEST = 240
+"""Characters of a line that is quoted."""
 
 
 def count(number: int, what: str) -> str:
@@ -59,6 +62,11 @@ def clock(text: str, now: datetime) -> str:
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def quoted(lines: Iterable[str]) -> list[str]:
+    """Of a log, each on one line of a screen or a few: `fourfold logs` and JSON have all of it."""
+    return [f"  | {text}" if len(text) <= LONGEST else f"  | {text[:LONGEST]}…" for text in lines]
 
 
 def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], right: frozenset[str] = frozenset()) -> list[str]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from fourfold.cli import output
+from fourfold.cli import formats, output
 from fourfold.cli.client import Client, LostError, NoDaemonError, QuietError
 from fourfold.cli.following import until_back
 from fourfold.cli.progress import Progress, progress
@@ -162,7 +162,7 @@ def _print_failure(session: Session, step: Step, view: ExplainView | None) -> No
     findings = (view.findings if view else []) or [step.text]
     lines = [f"{output.paint(step.name, 'bold', options, sys.stderr)}:", *(f"  {finding}" for finding in findings)]
     if last := (view.last_lines if view else []) or list(step.build_lines):
-        lines += ["  last lines:", *(f"  | {text}" for text in last)]
+        lines += ["  last lines:", *formats.quoted(last)]
     do = output.paint("do:", "cyan", options, sys.stderr)
     lines += [f"  {do} {advice}" for advice in (view.what_to_do if view else [])]
     print("\n".join(lines), file=sys.stderr)

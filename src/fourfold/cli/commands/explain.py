@@ -32,7 +32,7 @@ def _details(view: ExplainView) -> list[str]:
         now = formats.utc_now()
         lines += ["last exits:", *(f"  {formats.clock(item.at, now)}  {item.reason}" for item in view.exits)]
     if view.last_lines:
-        lines += ["last lines:", *(f"  | {text}" for text in view.last_lines)]
+        lines += ["last lines:", *formats.quoted(view.last_lines)]
     if view.what_to_do:
         lines += ["what to do:", *(f"  - {advice}" for advice in view.what_to_do)]
     return lines
