@@ -7,12 +7,12 @@ from statistics import median
 
 
 def table(title: str, unit: str, rounds: Mapping[str, Sequence[float]], ours: str = "fourfold") -> str:
-    """Median, least and most of each contender, and ours divided by each of the others'."""
-    mine = median(rounds[ours])
-    lines = [f"{title} ({unit}; median of {len(rounds[ours])}, interleaved)"]
+    """Median, least and most of each contender, and ours divided by each of the others'; `ours` empty: all are ours."""
+    count, width = len(next(iter(rounds.values()))), max(14, *map(len, rounds))
+    lines = [f"{title} ({unit}; median of {count}, interleaved)"]
     for name, values in rounds.items():
-        ratio = "" if name == ours else f"   ours / {name}: {mine / median(values):.2f}"
-        lines.append(f"  {name:<14} {median(values):>10.3f}   ({min(values):.3f} to {max(values):.3f}){ratio}")
+        ratio = "" if name == ours or not ours else f"   ours / {name}: {median(rounds[ours]) / median(values):.2f}"
+        lines.append(f"  {name:<{width}} {median(values):>10.3f}   ({min(values):.3f} to {max(values):.3f}){ratio}")
     return "\n".join(lines)
 
 
