@@ -114,6 +114,12 @@ TEST = (
     Part(command("buildah"), "buildah"),
     Part(command("docker-registry"), "docker-registry"),
     Part(command("dockerd"), "docker.io"),
+    Part(command("make"), "make"),
+    Part(command("g++"), "g++"),
+    Part(command("cmake"), "cmake"),
+    Part(command("autoconf"), "autoconf"),
+    Part(command("automake"), "automake"),
+    Part(command("libtoolize"), "libtool"),
 )
 BENCH = (
     *DEMO,
