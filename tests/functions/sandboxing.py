@@ -33,7 +33,9 @@ from tests.support.netns import own_network, run
 from tests.support.wait import until
 
 PYTHON = str(Path(sys.executable).resolve())
-USER = SandboxUser(64_901, 64_901, "fn-test")
+ID = 640_000 + os.getpid() % 10_000
+"""Tests that run side by side look for processes of their own user."""
+USER = SandboxUser(ID, ID, "fn-test")
 BRIDGE = SandboxNetwork("br9", "10.9.0.1", 16, "10.9.1.0/28")
 NO_BRIDGE = SandboxNetwork("", "", 0, "")
 MIB = 1024 * 1024

@@ -138,11 +138,9 @@ def _changed(call: Call, function: Function) -> dict[str, Any]:
 
 async def update_configuration(call: Call) -> Response:
     function = call.settled()
-    spec: dict[str, Any] | None = _changed(call, function)
-    if spec == function.spec.model_dump(mode="json"):
-        spec = None
-    else:
-        await _check(call, function.service, spec, function.source)
+    spec: dict[str, Any] | None = None
+    if (changed := _changed(call, function)) != function.spec.model_dump(mode="json"):
+        await _check(call, function.service, changed, function.source)
         function = call.settled()
         spec = _changed(call, function)
     function = call.lambdas.change(function, spec=spec, settings=specs.settings(call, function.row.settings))

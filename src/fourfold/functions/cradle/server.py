@@ -46,8 +46,7 @@ class Cradle:
         self._missing = dict(self._own.missing)
         if self._networks.size is None:
             self._missing["network"] = "there is no bridge: sandboxes have a loopback alone"
-        most = min(config.concurrency, self._networks.size or config.concurrency)
-        self._most = max(1, most)  # the first is a trial: one is made for a function that gets no events too
+        self._most = min(config.concurrency, self._networks.size or config.concurrency)
         self._free = list(range(self._most))
         self._serial = 0
         self._boxes: dict[int, Box] = {}
