@@ -179,6 +179,12 @@ def test_results_that_are_no_answer(version: str, result: Any) -> None:
         answer(json.dumps(result).encode(), V1 if version == "v1" else V2)
 
 
+@pytest.mark.parametrize("payload", [b"nonsense", b"[" * 100_000, b'{"statusCode": "%b"}' % (b"9" * 5000)])
+def test_results_that_cannot_even_be_read(payload: bytes) -> None:
+    with pytest.raises(MalformedError):
+        answer(payload, V2)
+
+
 def test_an_answer_to_head_tells_the_length_it_would_have() -> None:
     found = answer(b'{"statusCode": 200, "headers": {"content-length": "17"}}', V2)
     assert (found.length, found.body) == (17, b"")
@@ -187,6 +193,12 @@ def test_an_answer_to_head_tells_the_length_it_would_have() -> None:
 def test_preludes() -> None:
     assert prelude(b'{"statusCode": 2', V2) is None
     assert prelude(b'{"statusCode": 202}' + b"\0" * 8 + b"rest", V2) == (202, f"{TEXT}\r\n".encode(), b"rest")
-    for broken in (b"nonsense" + b"\0" * 8, b"[]" + b"\0" * 8, b'{"statusCode": 1}' + b"\0" * 8, b"x" * 300_000):
+    for broken in (
+        b"nonsense" + b"\0" * 8,
+        b"[]" + b"\0" * 8,
+        b"[" * 9999 + b"\0" * 8,
+        b'{"statusCode": 1}' + b"\0" * 8,
+        b"x" * 300_000,
+    ):
         with pytest.raises(MalformedError):
             prelude(broken, V2)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fourfold.functions import invoker as scheduling
+from fourfold.functions.invocation import InitFailure
 from fourfold.functions.invoker import InitError
 from tests.functions.byhand import ByHand, Runtime
 from tests.functions.rig import Rig, eventually, in_loop, make_config, running
@@ -216,6 +217,11 @@ def test_the_first_init_has_its_bounds_too(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(scheduling, "INIT", 0.05)
     in_loop(work())
+
+
+@pytest.mark.parametrize("body", [b"nonsense", b"[" * 100_000, b"\xff"])
+def test_what_a_runtime_says_of_its_init_may_be_nonsense(body: bytes) -> None:
+    assert InitFailure(1.0, body, "E").words(3).startswith(f"E: {body[:8].decode(errors='replace')}")
 
 
 def test_a_host_that_makes_no_sandbox_refuses_at_once_and_tries_again(tmp_path: Path) -> None:

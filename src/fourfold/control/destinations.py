@@ -53,7 +53,7 @@ def _json(payload: bytes) -> Any:
     """As it is; text when it is no JSON."""
     try:
         return json.loads(payload) if payload else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return payload.decode(errors="replace")
 
 

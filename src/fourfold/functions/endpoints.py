@@ -85,7 +85,7 @@ def context(encoded: bytes) -> str:
         return ""
     try:
         return json.dumps(json.loads(base64.b64decode(encoded, validate=True)), separators=(",", ":"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
 
 

@@ -42,7 +42,7 @@ def answer(payload: bytes, place: Place) -> Given:
     """Of what a handler returned. MalformedError: it is none (the caller gets a 502, as from API Gateway)."""
     try:
         result = json.loads(payload)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise MalformedError("what the handler returned is not JSON") from None
     if place.payload == "v1" or (isinstance(result, dict) and "statusCode" in result):
         return _structured(result, place)
@@ -72,7 +72,7 @@ def _structured(result: Any, place: Place) -> Given:
 def head(result: Mapping[str, Any], place: Place) -> tuple[int, bytes]:
     """Status and header lines of a result or a stream's prelude."""
     status = result.get("statusCode", 200)
-    if isinstance(status, str) and status.isascii() and status.isdigit():
+    if isinstance(status, str) and len(status) == 3 and status.isascii() and status.isdigit():
         status = int(status)
     if isinstance(status, bool) or not isinstance(status, int) or not 200 <= status <= 599:
         raise MalformedError("`statusCode` is not a status of 200 to 599")
@@ -145,7 +145,7 @@ def prelude(data: bytes, place: Place) -> tuple[int, bytes, bytes] | None:
         return None
     try:
         result = json.loads(said)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise MalformedError("the stream's prelude is not JSON") from None
     if not isinstance(result, dict):
         raise MalformedError("the stream's prelude is not an object")

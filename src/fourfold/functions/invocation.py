@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from fourfold.functions.slot import Slot
 
 
+MAX_SAID = 1024
+"""Bytes that are shown of what is no error as AWS has them."""
 MAX_TRACE = 1024
 """Characters of a trace that are passed on."""
 
@@ -91,7 +93,11 @@ class InitFailure:
             return f"it did not ask for an event within {self.seconds:.1f} s"
         if self.exited is not None and self.exited.oom:
             return "out of memory: raise resources.memory, or find out what it keeps"
-        said = json.loads(self.outcome("", timeout).payload or b"{}")
+        payload = self.outcome("", timeout).payload
+        try:
+            said = json.loads(payload or b"{}")
+        except (ValueError, RecursionError):  # it is the runtime's
+            said = payload[:MAX_SAID].decode(errors="replace")
         message = str(said.get("errorMessage", "")) if isinstance(said, dict) else str(said)
         return f"{self.error_type}: {message}" if self.error_type else message.removeprefix("RequestId:  Error: ")
 

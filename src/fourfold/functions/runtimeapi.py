@@ -151,7 +151,7 @@ def _error_type(exchange: Exchange) -> str:
         return found.decode("latin-1")
     try:
         found = json.loads(exchange.body)["errorType"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return "Runtime.Unknown"
     return found if isinstance(found, str) and found.isprintable() else "Runtime.Unknown"
 

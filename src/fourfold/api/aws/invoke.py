@@ -194,7 +194,7 @@ def event_stream(answer: Answer) -> bytes:
 def _error_type(payload: bytes) -> str:
     try:
         return str(json.loads(payload)["errorType"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "Unhandled"
 
 
