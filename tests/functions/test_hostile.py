@@ -63,6 +63,11 @@ def end():
 os.fork = end
 """
 """Whenever one is parked."""
+JOINS_NOTHING = """
+import os
+write = os.write
+os.write = lambda fd, data: 1 if data == b"0" else write(fd, data)
+"""
 SILENT = "import os, time\nos.fork = lambda: time.sleep(1000)\n"
 
 
@@ -116,6 +121,14 @@ async def test_a_fork_server_that_ends_each_time_is_not_started_for_ever() -> No
     with tree() as folder:
         async with opened(handler(folder, ENDS + HANDLER, preload="handler")) as sandboxes:
             await until(lambda: "ends again and again" in "".join(sandboxes.notes), "it is started again")
+            await answered(await sandboxes.start())
+
+
+@sandboxed
+async def test_who_does_not_join_the_groups_that_limit_it_is_not_run() -> None:
+    with tree() as folder:
+        async with opened(handler(folder, JOINS_NOTHING + HANDLER, preload="handler")) as sandboxes:
+            assert "it has not joined its control groups" in sandboxes.missing["forkserver"]
             await answered(await sandboxes.start())
 
 

@@ -107,6 +107,13 @@ def kill(group: Group) -> None:
                     os.close(fd)
 
 
+def holds(group: Group, pid: int) -> bool:
+    """Whether that process is in all of them: it joins by itself, and may leave that out. Format: cgroups(7)."""
+    names = {"/".join(folder.rsplit("/", 2)[1:]) for folder in group.folders}  # one: the same in each hierarchy
+    lines = (read_text(f"/proc/{pid}/cgroup") or "").splitlines()
+    return sum(line.endswith(f"/{name}") for name in names for line in lines) == len(group.folders)
+
+
 def killed_for_memory(group: Group) -> bool:
     return oom_kills(tuple(group.folders)) > 0
 

@@ -219,13 +219,14 @@ class Cradle:
                 box.listener = self._networks.connect(box.number, pid)
                 box.tell(b"on")
             except Failed as failed:
-                box.why = f"{failed.stage}: {failed.detail}: {os.strerror(failed.errno)}"
-                self._fail(box)
+                self._fail(box, f"{failed.stage}: {failed.detail}: {os.strerror(failed.errno)}")
             except OSError as error:
-                box.why = f"network: {error.strerror}"
-                self._fail(box)
+                self._fail(box, f"network: {error.strerror}")
         elif word == "parked" and box.listener is not None and not box.pid:
-            box.pid, box.pidfd = pid, os.pidfd_open(pid)
+            box.pidfd = os.pidfd_open(pid)
+            if not groups.holds(box.group, pid):
+                return self._fail(box, "it has not joined its control groups")
+            box.pid = pid
             self._loop.watch(box.pidfd, lambda: self._ended(box))
             self._failure = ""
             groups.freeze(box.group, True)
@@ -247,14 +248,13 @@ class Cradle:
 
     def _give_up(self, box: Box) -> None:
         if box.is_made:
-            box.why = box.why or f"it was not ready within {_PATIENCE:g} s"
             if self._server is not None:
                 self._server.kill()  # it does not do what it is there for
-            self._fail(box)
+            self._fail(box, f"it was not ready within {_PATIENCE:g} s")
 
-    def _fail(self, box: Box) -> None:
+    def _fail(self, box: Box, why: str = "") -> None:
         """It never got ready."""
-        self._failure = box.why or "it ended before it was ready"
+        self._failure = why or box.why or "it ended before it was ready"
         if box.channel.fileno() >= 0:
             self._unwatch(box.channel)
         box.kill()
@@ -327,8 +327,8 @@ class Cradle:
         if self._server is not None:
             self._server.kill()
         with suppress(ChildProcessError):
-            while True:
-                os.waitpid(-1, 0)
+            while os.waitpid(-1, 0):
+                pass
         for delay in _DELAYS:
             boxes = [box for box in boxes if not groups.remove(box.group)]
             if not boxes:
