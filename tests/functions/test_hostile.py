@@ -38,7 +38,7 @@ import os, time
 fork, times = os.fork, []
 def stay():
     times.append(0)
-    if len(times) == 2 and fork() == 0:  # in the parent of a sandbox's first process, in the sandbox's groups
+    if len(times) == AT and fork() == 0:
         while True:
             time.sleep(0.001)
     return fork()
@@ -71,15 +71,24 @@ os.write = lambda fd, data: 1 if data == b"0" else write(fd, data)
 SILENT = "import os, time\nos.fork = lambda: time.sleep(1000)\n"
 
 
-@sandboxed
-async def test_who_stays_behind_in_the_groups_of_a_sandbox_ends_with_it() -> None:
-    with tree() as folder:
-        async with opened(handler(folder, STAYS + HANDLER, preload="handler")) as sandboxes:
-            for _ in range(2):
-                sandbox = await sandboxes.start()
-                await answered(sandbox)
-                await asyncio.wait_for(sandboxes.kill(sandbox), 10)
-                await until(partial(is_gone, sandbox), "somebody of it is left")
+@pytest.mark.parametrize("at", [1, 2], ids=["of the fork server", "of a sandbox"])
+def test_who_stays_behind_in_groups_is_ended(at: int) -> None:
+    """Forked by the fork server before it forks; or by the parent of a sandbox's first process, which has joined."""
+
+    @sandboxed
+    async def go() -> None:
+        with tree() as folder:
+            code = STAYS.replace("AT", str(at)) + HANDLER
+            async with opened(handler(folder, code, preload="handler")) as sandboxes:
+                for _ in range(2):
+                    sandbox = await sandboxes.start()
+                    await answered(sandbox)
+                    server = Path(sandbox.group.folders[0]).with_name("forkserver")
+                    await asyncio.wait_for(sandboxes.kill(sandbox), 10)
+                    await until(partial(is_gone, sandbox), "somebody of it is left")
+                    await until(lambda: len(processes(server)) == 1, "somebody is left beside the fork server")  # noqa: B023
+
+    go()
 
 
 @sandboxed
@@ -154,6 +163,10 @@ async def answered(sandbox: Sandbox) -> None:
     client = await Client.of(sandbox)
     assert await client.handle(1) == 1
     client.close()
+
+
+def processes(group: Path) -> list[str]:
+    return (group / "cgroup.procs").read_text().split()
 
 
 def is_gone(sandbox: Sandbox) -> bool:

@@ -94,10 +94,10 @@ def let_die(group: Group) -> None:
     freeze(group, False)
 
 
-def kill(group: Group) -> None:
-    """Whoever is in there, and is not of the sandbox that it was for: who has its socket can have got others in."""
+def kill(group: Group, but: int = 0) -> None:
+    """Whoever is in there: those who join by themselves may bring others, or stay where they were."""
     for folder in group.folders:
-        for pid in nested.members(folder):
+        for pid in nested.members(folder) - {but}:
             with suppress(OSError):
                 fd = os.pidfd_open(pid)
                 try:

@@ -98,7 +98,8 @@ class ForkServer:
 
     def rest(self) -> None:
         """It is asked for nothing now: what it has imported may have left timers, and has no business to run."""
-        if self.ready:
+        if self.ready and self.pid:  # v1's frozen processes do not die
+            groups.kill(self._group, but=self.pid)  # they should have joined a sandbox's
             groups.freeze(self._group, True)
 
     def kill(self) -> None:
@@ -107,6 +108,7 @@ class ForkServer:
             with suppress(OSError):
                 os.kill(self.pid, signal.SIGKILL)
             groups.let_die(self._group)
+            self.pid = 0
 
     def abandon(self) -> None:
         """It is not wanted any more, and nothing is told of it."""
