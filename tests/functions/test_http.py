@@ -104,7 +104,7 @@ def test_what_is_sent_ahead_is_answered_in_order_however_long_each_takes() -> No
 
 def test_what_one_client_may_hold_is_bounded() -> None:
     async def work() -> None:
-        what = Site(echo, max_open=2)
+        what = Site(echo, most=2)
         async with served(what) as (reader, writer):
             address = writer.get_extra_info("peername")
             other, to_other = await asyncio.open_connection(*address)

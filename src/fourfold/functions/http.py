@@ -35,11 +35,11 @@ class Site:
     """Called with each request once its body is there; answers now or later."""
     max_head: int = 64 * 1024
     max_body: int = 6 * 1024 * 1024
-    max_open: int = 0
-    """Connections at once; one more is closed at once. 0: as many as there are descriptors."""
-    max_ahead: int = MAX_AHEAD
     head: Callable[[Exchange], None] | None = None
     """Called before, when only the headers are there; may give the exchange a `sink`."""
+    most: int | None = None
+    """Connections at once; further ones are ended."""
+    max_ahead: int = MAX_AHEAD
     open: set[Connection] = field(default_factory=set)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     """Set: no connection is kept any more."""
@@ -181,11 +181,12 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        if self.site.most is not None and len(self.site.open) >= self.site.most:
+            self.transport.abort()
+            return
         connected = transport.get_extra_info("socket")
         if connected is not None and connected.family in (socket.AF_INET, socket.AF_INET6):
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if 0 < self.site.max_open <= len(self.site.open):
-            return self._end()
         self.site.open.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -19,7 +19,7 @@ NEXT, INIT_ERROR = PREFIX + b"invocation/next", PREFIX + b"init/error"
 INVOCATION = PREFIX + b"invocation/"
 MAX_HEAD = 1024 * 1024 + 128 * 1024
 """Of a request: its X-Ray error cause alone may have 1 MB."""
-MAX_OPEN, MAX_AHEAD = 8, 1
+MAX_CONNECTIONS, MAX_AHEAD = 8, 1
 """Connections of one sandbox, and requests that each may send ahead: clients have one or two, and none."""
 MAX_STREAM = 20 * 1024 * 1024
 """Bytes of an answer that is passed on while it comes."""
@@ -30,7 +30,7 @@ ACCEPTED = b'{"status":"OK"}\n'
 
 def site_for(slot: Slot) -> Site:
     api = RuntimeApi(slot)
-    return Site(api.whole, MAX_HEAD, MAX_PAYLOAD, MAX_OPEN, MAX_AHEAD, api.head)
+    return Site(api.whole, MAX_HEAD, MAX_PAYLOAD, api.head, most=MAX_CONNECTIONS, max_ahead=MAX_AHEAD)
 
 
 class RuntimeApi:
