@@ -84,6 +84,38 @@ def test_a_request_that_comes_byte_by_byte(request_: bytes) -> None:
     in_loop(work())
 
 
+def test_trailers_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fourfold.functions.http.MAX_THROWN_AWAY", 5000)
+
+    async def work() -> None:
+        async with served(site()) as (reader, writer):
+            writer.write(b"POST /p HTTP/1.1\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"2\r\nbo\r\n0\r\nX: " + b"x" * 6000)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 431")
+
+    in_loop(work())
+
+
+def test_a_connection_too_many_is_ended() -> None:
+    async def work() -> None:
+        what = Site(echo, most=1)
+        async with served(what) as (reader, writer):
+            writer.write(b"GET /1 HTTP/1.1\r\n\r\n")
+            await reader.readuntil(b"/1|")
+            port = writer.get_extra_info("peername")[1]
+            more, other = await asyncio.open_connection("127.0.0.1", port)
+            with pytest.raises(ConnectionError):
+                other.write(b"GET /2 HTTP/1.1\r\n\r\n")
+                if not await more.read():
+                    raise ConnectionResetError
+            other.close()
+            writer.write(b"GET /3 HTTP/1.1\r\n\r\n")
+            await reader.readuntil(b"/3|")
+
+    in_loop(work())
+
+
 def test_what_is_sent_ahead_is_answered_in_order_however_long_each_takes() -> None:
     waiting: list[Exchange] = []
 

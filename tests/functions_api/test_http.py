@@ -11,6 +11,8 @@ import pytest
 
 from fourfold.api.aws.http import Listener, Request, Response
 
+LARGE = ("/large", "me")
+
 
 class Echo:
     """Answers with what it was asked; `hold` keeps answers back."""
@@ -29,7 +31,9 @@ class Echo:
 def served(test: Callable[[Echo, int], Any]) -> None:
     async def run() -> None:
         echo = Echo()
-        listener = Listener(echo.handle, lambda target, authorization: 1000)
+        listener = Listener(
+            echo.handle, lambda target, authorization: 2000 if (target, authorization) == LARGE else 1000
+        )
         port = await listener.open("127.0.0.1", 0)
         try:
             await asyncio.wait_for(test(echo, port), 20)
@@ -115,8 +119,8 @@ def test_a_client_that_asks_before_it_sends() -> None:
         ),
         (b"GET / HTTP/1.1\r\n" + b"X: " + b"y" * 70_000 + b"\r\n\r\n", b"431"),
         (b"GET /" + b"y" * 70_000 + b" HTTP/1.1\r\n\r\n", b"431"),
-        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n", b"413"),
-        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n" + b"z" * 1001, b"413"),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n", b"413"),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1001\r\n\r\n", b"413"),
     ],
 )
 def test_what_is_refused_ends_the_connection(sent: bytes, status: bytes) -> None:
@@ -125,6 +129,33 @@ def test_what_is_refused_ends_the_connection(sent: bytes, status: bytes) -> None
         assert answer.startswith(b"HTTP/1.1 " + status), answer[:200]
         assert b"Connection: close" in answer
         assert await exchanged(port, GET % b"/1")  # the next one is served
+
+    served(run)
+
+
+def test_bodies_are_as_large_as_they_may_be_there() -> None:
+    async def run(echo: Echo, port: int) -> None:
+        head = b"POST /large HTTP/1.1\r\nHost: x\r\nAuthorization: me\r\nTransfer-Encoding: chunked\r\n\r\n"
+        body = b"3e9\r\n" + b"z" * 1001 + b"\r\n0\r\n\r\n"
+        answer = await exchanged(port, head.replace(b"me", b"you") + body, head + body)
+        assert answer.count(b"HTTP/1.1 ") == 2
+        assert answer.startswith(b"HTTP/1.1 413") and b"x-amzn-ErrorType: RequestTooLargeException\r\n" in answer
+        assert b'{"Type":"User","message":"Request must be smaller than 1000 bytes"}HTTP/1.1 200' in answer
+        assert answer.endswith(b"/large" + b"z" * 1001)
+
+    served(run)
+
+
+def test_a_client_that_sends_no_more_has_its_answer() -> None:
+    async def run(echo: Echo, port: int) -> None:
+        echo.hold.clear()
+        task = asyncio.create_task(exchanged(port, GET % b"/1", GET % b"/2"))
+        while not echo.asked:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        echo.hold.set()
+        answer = await task  # all that comes until the connection is ended
+        assert answer.count(b"200 OK") == 2 and b"\r\nDate: " in answer
+        assert {each.peer for each in echo.asked} == {"127.0.0.1"}
 
     served(run)
 

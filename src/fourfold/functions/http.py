@@ -1,4 +1,4 @@
-"""HTTP/1.1 as a server, on any listener: the Runtime API of sandboxes, the invoker's Unix socket, its port (RFC 9112).
+"""HTTP/1.1 as a server (RFC 9112): the Runtime API of sandboxes, the invoker's socket and port, Lambda's API.
 
 A raw protocol over httptools, with one write per answer: head and body in two cost 40 ms and more each time (Nagle's
 algorithm meets a delayed acknowledgement). Requests that a client sends ahead are answered one after the other.
@@ -19,7 +19,8 @@ import httptools
 MAX_AHEAD = 16
 """Requests that one connection may send before it reads the first answer; then it is not read from."""
 MAX_THROWN_AWAY = 64 * 1024 * 1024
-"""Bytes of a body past its limit that are read and forgotten, so that the client comes to read the refusal."""
+"""Bytes of a body past its limit that are read and forgotten, so that the client comes to read the refusal; and of what
+is not body among its chunks, such as trailers."""
 MAX_HEADERS, MAX_PARTS = 1000, 10_000
 """Of a request, and of its body, until they are put together: each costs much more than its bytes."""
 NO_BODY = frozenset((204, 304))
@@ -36,9 +37,11 @@ class Site:
     max_head: int = 64 * 1024
     max_body: int = 6 * 1024 * 1024
     head: Callable[[Exchange], None] | None = None
-    """Called before, when only the headers are there; may give the exchange a `sink`."""
+    """Called before, when only the headers are there; may give the exchange a `sink` or another `max_body`."""
     most: int | None = None
     """Connections at once; further ones are ended."""
+    half_open: bool = False
+    """Who sends no more may still wait for its answers; it has not left."""
     max_ahead: int = MAX_AHEAD
     open: set[Connection] = field(default_factory=set)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
@@ -65,8 +68,8 @@ class Exchange:
     """One request, and how to answer it. Whoever answers twice, or one who has gone, does no harm."""
 
     __slots__ = (
-        "_answered", "_connection", "_streaming", "body", "common", "headers", "keep", "method", "on_gone", "parts",
-        "sink", "size", "target", "too_large", "trailers", "version",
+        "_answered", "_connection", "_streaming", "body", "common", "headers", "keep", "max_body", "method", "on_gone",
+        "parts", "sink", "size", "target", "too_large", "trailers", "version",
     )  # fmt: skip
 
     def __init__(self, connection: Connection) -> None:
@@ -83,6 +86,7 @@ class Exchange:
         """Header lines of its answer, whatever that is."""
         self.size = 0
         self.too_large = False
+        self.max_body = connection.site.max_body
         self.keep = True
         self.version = "1.1"
         self.sink: Callable[[bytes], None] | None = None
@@ -160,8 +164,8 @@ class Exchange:
 
 class Connection(asyncio.Protocol):
     __slots__ = (
-        "_ahead", "_current", "_ends", "_head_bytes", "_in_head", "_parser", "_paused", "_reading", "_slow", "site",
-        "transport",
+        "_ahead", "_current", "_ends", "_eof", "_framing", "_head_bytes", "_in_head", "_parser", "_paused", "_reading",
+        "_slow", "site", "transport",
     )  # fmt: skip
 
     def __init__(self, site: Site) -> None:
@@ -173,6 +177,8 @@ class Connection(asyncio.Protocol):
         self._ahead: deque[Exchange] = deque()
         self._in_head = True
         self._head_bytes = 0
+        self._framing = 0  # what came with a body and is none of it
+        self._eof = False
         self._paused = False  # not read from, as too much has been sent ahead
         self._slow = False  # it does not read what it was answered
         self._ends = False
@@ -208,15 +214,25 @@ class Connection(asyncio.Protocol):
             return
         if self._in_head:
             self._head_bytes += len(data)
+        else:
+            self._framing += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._ends = True  # whatever it wants to speak, it gets an answer in HTTP, and no other
+        except httptools.HttpParserCallbackError:
+            raise  # a fault of ours
         except httptools.HttpParserError as error:
             self._refuse(400, f"not HTTP: {error}")
             return
         if self._in_head and self._head_bytes > self.site.max_head:
             self._refuse(431, f"headers of more than {self.site.max_head} bytes")
+        elif self._framing > MAX_THROWN_AWAY:
+            self._refuse(431, f"trailers of more than {MAX_THROWN_AWAY} bytes")
+
+    def eof_received(self) -> bool:
+        self._eof = self.site.half_open and (self._current is not None or bool(self._ahead))
+        return self._eof
 
     def pause_writing(self) -> None:
         self._slow = True
@@ -224,8 +240,6 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._slow = False
         self._next()
-
-    # httptools
 
     def on_message_begin(self) -> None:
         self._reading = Exchange(self)
@@ -243,8 +257,7 @@ class Connection(asyncio.Protocol):
         (exchange.headers if self._in_head else exchange.trailers).append((name, value))
 
     def on_headers_complete(self) -> None:
-        exchange = self._reading
-        if exchange is None or self._ends:
+        if (exchange := self._reading) is None or self._ends:
             return
         self._in_head = False
         received, self._head_bytes = self._head_bytes, 0  # of this head, and perhaps of what follows it
@@ -257,7 +270,7 @@ class Connection(asyncio.Protocol):
         if self.site.head is not None:
             self.site.head(exchange)
         length = exchange.header(b"content-length")
-        too_much = int(length) - self.site.max_body if length.isdigit() and exchange.sink is None else 0
+        too_much = int(length) - exchange.max_body if length.isdigit() and exchange.sink is None else 0
         expects = exchange.header(b"expect").lower() == b"100-continue"
         if too_much > (0 if expects else MAX_THROWN_AWAY):
             exchange.too_large, exchange.keep = True, False
@@ -267,26 +280,26 @@ class Connection(asyncio.Protocol):
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, data: bytes) -> None:
-        exchange = self._reading
-        if exchange is None or self._ends:
+        if (exchange := self._reading) is None or self._ends:
             return
+        self._framing -= len(data)
         if exchange.sink is not None:
             exchange.sink(data)
             return
         exchange.size += len(data)
-        if exchange.size <= self.site.max_body:
+        if exchange.size <= exchange.max_body:
             exchange.parts.append(data)
             if len(exchange.parts) > MAX_PARTS:
                 exchange.parts = [b"".join(exchange.parts)]
             return
         exchange.too_large = True
         exchange.parts.clear()
-        if exchange.size > self.site.max_body + MAX_THROWN_AWAY:
+        if exchange.size > exchange.max_body + MAX_THROWN_AWAY:
             self._refuse(413, "too large")
 
     def on_message_complete(self) -> None:
         exchange, self._reading = self._reading, None
-        self._in_head = True
+        self._in_head, self._framing = True, 0
         if exchange is None or self._ends:
             return
         exchange.body = exchange.parts[0] if len(exchange.parts) == 1 else b"".join(exchange.parts)
@@ -313,7 +326,7 @@ class Connection(asyncio.Protocol):
         exchange.on_gone = None
         if exchange is self._current:
             self._current = None
-        if not keep:
+        if not keep or (self._eof and not self._ahead):
             self._end()
         elif self._ahead:
             asyncio.get_running_loop().call_soon(self._next)  # not deeper and deeper

@@ -138,12 +138,14 @@ def _changed(call: Call, function: Function) -> dict[str, Any]:
 
 async def update_configuration(call: Call) -> Response:
     function = call.settled()
-    spec: dict[str, Any] | None = None
-    if (changed := _changed(call, function)) != function.spec.model_dump(mode="json"):
-        await _check(call, function.service, changed, function.source)
+    spec = _changed(call, function)
+    same = spec == function.spec.model_dump(mode="json")
+    if not same:
+        await _check(call, function.service, spec, function.source)
         function = call.settled()
         spec = _changed(call, function)
-    function = call.lambdas.change(function, spec=spec, settings=specs.settings(call, function.row.settings))
+    settings = specs.settings(call, function.row.settings)
+    function = call.lambdas.change(function, spec=None if same else spec, settings=settings)
     return answer(200, shapes.configuration(call.site, function))
 
 
