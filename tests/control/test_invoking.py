@@ -186,6 +186,7 @@ async def test_it_waits_for_one_that_is_starting(rig: Rig) -> None:
     [
         (HANDLER, {}, None, WorldError, "no instance of it is ready"),
         (HANDLER, {}, {"state": "starting"}, WorldError, "no instance of it is ready"),
+        (HANDLER, {}, {"pattern": "function"}, WorldError, "no instance of it is ready"),  # nobody is at its socket
         (HANDLER, {"stopped": True}, None, WorldError, "it is stopped"),
         (HANDLER, {"removed": True}, None, NotFoundError, "app shop has no such service"),
         ({"source": "./x", "run": "x", "job": {}}, {}, None, UserError, "it is a job"),

@@ -123,6 +123,7 @@ def test_a_function_url(world: World, client: Any, create: Any) -> None:
         assert (event["rawPath"], event["rawQueryString"], event["isBase64Encoded"]) == ("/a%20b", "x=1&x=2", True)
         assert event["requestContext"]["http"]["sourceIp"] == "127.0.0.1"
         assert event["requestContext"]["domainName"] == host.rpartition(":")[0]
+        assert http.post("/", content=b"\xff" * 5_000_000).status_code == 413, "as base64 it is too large"
         asks = {"Origin": "https://a.example", "Access-Control-Request-Method": "GET"}
         preflight = http.options("/", headers=asks)
         assert preflight.headers["access-control-allow-origin"] == "https://a.example"

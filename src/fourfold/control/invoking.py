@@ -59,8 +59,9 @@ class Invoking:
         what had the event is gone; WorldError: nothing of it is ready."""
         spec = self._spec(app, service, release)
         tried: set[str] = set()
+        deadline = asyncio.get_running_loop().time() + READY_SECONDS
         while True:
-            row = await self._ready(app, service, release, tried)
+            row = await self._ready(app, service, release, tried, deadline)
             self._in_flight[row.id] += 1
             try:
                 if row.pattern == "function":
@@ -113,9 +114,11 @@ class Invoking:
             raise WorldError(f"cannot invoke {service}: it is stopped", f"`fourfold restart {service}` starts it again")
         return spec
 
-    async def _ready(self, app: str, service: str, release: int | None, tried: set[str]) -> InstanceRow:
-        """The one with the least to do."""
-        key, deadline = f"{app}.{service}", asyncio.get_running_loop().time() + READY_SECONDS
+    async def _ready(
+        self, app: str, service: str, release: int | None, tried: set[str], deadline: float
+    ) -> InstanceRow:
+        """The one with the least to do. `tried`: those that could not be reached are looked at again after a while."""
+        key = f"{app}.{service}"
         while True:
             rows = [row for row in self._registry.of_service(key) if row.role == "serve" and row.id not in tried]
             rows = [row for row in rows if release is None or row.release == release]

@@ -69,6 +69,8 @@ class Invokers:
             connection = kept.pop()
         if connection is None or connection.closed:
             connection = await self._connect(socket)
+        if connection.closed:
+            raise FunctionGone(socket, "it closed the connection at once", sent=False)
         try:
             answer = await connection.ask(request)
         except ConnectionError as error:
@@ -106,7 +108,7 @@ def to_request(invocation: Invocation) -> bytes:
 
 
 def _one_line(text: str) -> str:
-    return "".join(each for each in text if each.isprintable())
+    return text if text.isprintable() else "".join(each for each in text if each.isprintable())
 
 
 class _Connection(asyncio.Protocol):
@@ -123,8 +125,7 @@ class _Connection(asyncio.Protocol):
 
     async def ask(self, request: bytes) -> tuple[int, dict[str, str], bytes]:
         """-> status, headers (lower case), body. Raises ConnectionError."""
-        if self._transport is None or self.closed:
-            raise ConnectionResetError("the connection is closed")
+        assert self._transport is not None
         self._waiter = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return await self._waiter

@@ -15,7 +15,7 @@ from fourfold.api.aws import shapes
 from fourfold.api.aws.call import Call, Route, Site, answer, page, texts_within, within
 from fourfold.api.aws.errors import ApiError, conflict, constraint, invalid, not_found
 from fourfold.api.aws.http import Request, Response
-from fourfold.api.aws.invoke import ask
+from fourfold.api.aws.invoke import MOST, ask
 from fourfold.api.aws.reference import is_number
 from fourfold.api.aws.sigv4 import Signed, Verifier
 from fourfold.control.lambdas.model import ACCOUNT, LATEST, Function
@@ -178,6 +178,8 @@ async def _invoke(
     )
     place = httpevents.Place(ACCOUNT, id, "v2")
     event = httpevents.event(asked, place, request_id, site.lambdas.now())
+    if len(event) > MOST:  # as base64 a body takes more
+        return _plain(413, {"Message": "Request Too Long"})
     try:
         target = site.lambdas.target(key, name, qualifier)
         answered = await ask(site, key, target, Invocation(event, request_id, arn=target.arn))
