@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
+from fourfold.control import bus
 from tests.control.rig import Rig, eventually, rigged
 
 
@@ -45,3 +48,14 @@ async def test_whoever_waits_goes_on_waiting_when_the_daemon_ends(rig: Rig) -> N
     await asyncio.sleep(0)
     assert not waiting.done()
     waiting.cancel()
+
+
+@rigged
+async def test_old_events_are_forgotten_while_new_ones_come(rig: Rig) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bus, "TRIM_AFTER", 30)
+        patch.setattr(bus.gc, "KEEP_ROUTINE", 5)
+        for _ in range(30):
+            rig.bus.emit("run.done", "", app="shop", service="tick")
+        rig.bus.flush()
+    assert len([event for event in rig.bus.since(0) if event.kind == "run.done"]) == 5

@@ -135,8 +135,21 @@ def test_lines_of_builds_push_nothing_else_out(store: Store) -> None:
     kinds = ["deploy.done", *["build.log"] * 5, "deploy.done", *["build.log"] * 5, "deploy.done"]
     for kind in kinds:
         add_event(store.events, kind, "")
-    assert store.events.trim(2, 6) == 5
+    assert store.events.trim(2, 6, 9) == 5
     assert [event.seq for event in store.events.after(0)] == [6, 7, 8, 9, 10, 11, 12, 13]
+
+
+def test_a_job_that_runs_each_second_pushes_nothing_else_out(store: Store) -> None:
+    add_event(store.events, "deploy.done", "", app="shop", service="tick")
+    add_event(store.events, "run.failed", "", app="shop", service="nightly")
+    for _ in range(20):
+        for kind in ("run.started", "run.done"):
+            add_event(store.events, kind, "", app="shop", service="tick")
+    assert store.events.trim(10, 0, 3) == 34
+    kept = [(event.service, event.kind) for event in store.events.after(0)]
+    ticks = [("tick", "run.started"), ("tick", "run.done")] * 3
+    assert kept == [("tick", "deploy.done"), ("nightly", "run.failed"), *ticks]
+    assert store.events.trim(3, 0, 3) == 4
 
 
 def test_the_newest_events(store: Store) -> None:
@@ -148,10 +161,10 @@ def test_the_newest_events(store: Store) -> None:
 
 def test_trimmed_events_do_not_give_their_numbers_away(store: Store) -> None:
     added = [add_event(store.events, "build.log", str(number)) for number in range(10)]
-    assert store.events.trim(0, 20) == 0
-    assert store.events.trim(0, 3) == 7
+    assert store.events.trim(0, 20, 0) == 0
+    assert store.events.trim(0, 3, 0) == 7
     assert store.events.after(0) == added[7:]
-    assert store.events.trim(0, 0) == 3
+    assert store.events.trim(0, 0, 0) == 3
     assert add_event(store.events, "build.log", "next").seq == added[-1].seq + 1
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from fourfold.control.faults import Faults
 from fourfold.errors import WorldError
+from fourfold.store import gc
 from fourfold.store.events import Events
 from fourfold.store.model import Event
 
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 
 
 RETRY_SECONDS = 1.0
+TRIM_AFTER = 20_000
+"""Events: the sweeper, which comes once a day, forgets old ones too."""
 MOST_PENDING = 10_000
 """While the store refuses them; older ones are dropped then."""
 
@@ -30,6 +33,8 @@ class Bus:
         self._pending: list[Event] = []
         self._listeners: set[asyncio.Event] = set()
         self._closed = False
+        self._stored = 0
+        """Since old ones were forgotten."""
 
     def emit(
         self,
@@ -65,11 +70,15 @@ class Bus:
             self._faults.committing()
             self._events.add_all(pending)
             self._faults.committed()
+            self._stored += len(pending)
         except BaseException:
             self._pending = [*pending, *self._pending][-MOST_PENDING:]
             raise
         for listener in self._listeners:
             listener.set()
+        if self._stored >= TRIM_AFTER:
+            self._stored = 0
+            self._events.trim(gc.KEEP_EVENTS, gc.KEEP_LINES, gc.KEEP_ROUTINE)
 
     def _flush_quietly(self) -> None:
         try:

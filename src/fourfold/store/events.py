@@ -10,6 +10,10 @@ from fourfold.store.db import Database
 from fourfold.store.model import Event
 from fourfold.store.rows import Table, clean_text
 
+LINES = "kind = 'build.log'"
+ROUTINE = "(kind GLOB 'run.*' OR kind GLOB 'event.*' OR kind GLOB 'trigger.*' OR kind GLOB 'instance.*')"
+"""A job may run every second, and must not push out what people did."""
+
 TABLE = Table("events", Event, key=("seq",))
 
 
@@ -61,9 +65,17 @@ class Events:
         )
         return int(found[0][0]) if found else 0
 
-    def trim(self, keep: int, keep_lines: int) -> int:
-        """Forget all but the newest `keep` events and `keep_lines` lines of builds; how many went."""
-        return self._trim("kind != 'build.log'", keep) + self._trim("kind = 'build.log'", keep_lines)
+    def trim(self, keep: int, keep_lines: int, keep_routine: int) -> int:
+        """Forget all but the newest `keep` events, `keep_lines` lines of builds, and of what happens by itself
+        `keep_routine` of each service and kind, all in all `keep`; how many went."""
+        gone = self._trim(LINES, keep_lines) + self._trim(f"NOT ({LINES} OR {ROUTINE})", keep)
+        beyond = (
+            "SELECT seq FROM"
+            " (SELECT seq, row_number() OVER (PARTITION BY app, service, kind ORDER BY seq DESC) AS place"
+            f" FROM events WHERE {ROUTINE}) WHERE place > ?"
+        )
+        gone += TABLE.delete(self._database, f"WHERE seq IN ({beyond})", keep_routine)
+        return gone + self._trim(ROUTINE, keep)
 
     def _trim(self, which: str, keep: int) -> int:
         oldest = f"SELECT seq FROM events WHERE {which} ORDER BY seq DESC LIMIT 1 OFFSET ?"

@@ -24,6 +24,8 @@ KEEP_DEAD = 5
 KEEP_EVENTS = 10_000
 KEEP_LINES = 10_000
 """Of builds: one may write as many, and must not push everything else out."""
+KEEP_ROUTINE = 100
+"""Of each service, events of each kind that come by themselves: of instances, runs, triggers and what they bring."""
 DEAD_SECONDS = 7 * 86_400.0
 FRESH_SECONDS = 3_600.0
 """Files used this recently stay: an `up` may be about to make a release of them."""

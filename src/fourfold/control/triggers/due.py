@@ -15,8 +15,8 @@ from fourfold.spec.cron import Rate, When, next_time
 
 CORRECTION = 3 * 3600.0
 """Seconds; cron(8) has the same."""
-MOST_STEPS = 1000
-"""Missed times that are looked through one by one for the latest; more are skipped by their age."""
+SHORTEST_LOOK = 60.0
+"""Seconds looked back for the latest of the times that were missed; then twice as far, and so on."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,15 @@ class Timing:
         assert memory.due is not None
         if isinstance(self.when, Rate):
             return self._latest_of_rate(self.when.seconds, memory, now)
-        latest, steps = memory.due, 0
+        latest, back = memory.due, SHORTEST_LOOK
+        while now - back > memory.due:  # not one by one: it may have been due a million times
+            recent = self._next(now - back, memory.anchor)
+            if recent is not None and recent <= now:
+                latest = recent
+                break
+            back *= 2
         while (following := self._next(latest, memory.anchor)) is not None and following <= now:
-            latest, steps = following, steps + 1
-            if steps % MOST_STEPS == 0:  # it would take long: only what is recent can still fire
-                recent = self._next(max(latest, now - min(self.max_age, 3600.0)), memory.anchor)
-                latest = recent if recent is not None and recent <= now else latest
+            latest = following
         return latest
 
     def _latest_of_rate(self, seconds: float, memory: Memory, now: float) -> float:
