@@ -1,9 +1,10 @@
 """Delivers events: at least once, as many at once as a service may have, retried, given up.
 
 A delivery that the service fails with is tried again after 1 and 2 minutes, as often as its `function.retries`. So is
-one that was sent and whose answer is lost, because what had it died: it may have died of it. One that nothing could
-take (throttled, not ready) uses up no retry: the service is left alone for growing waits. What is older than
-`function.max_age`, or failed too often, is given up: kept as failed, and told to `function.on_failure`.
+one that was sent and whose answer is lost because what had it died, which may have been its doing; only its second try
+comes soon. One that nothing could take (throttled, not ready) uses up no retry: the service is left alone for growing
+waits. What is older than `function.max_age`, or failed too often, is given up: kept as failed, and told to
+`function.on_failure`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS = (60.0, 120.0)
 """Waits before the second and the third try."""
+LOST_SECONDS = 1.0
+"""Before the second one, after an answer was lost: what had the event may have been killed by somebody else."""
 LOOK_SECONDS = 60.0
 """Between looks for events that have become too old."""
 MOST_OLD = 1_000
@@ -133,7 +136,8 @@ class Dispatcher:
             try:
                 answer = await self._deliver(row)
             except LostError as error:
-                answer = _lost(error, row)
+                self._failed(line, row, _lost(error, row), policy, LOST_SECONDS)
+                return
         except FourfoldError as error:
             self._later(key, line, waiting, str(error))
         except Exception:  # a mistake of ours loses no event
@@ -166,14 +170,16 @@ class Dispatcher:
         line.pause(self._clock.now(), self._policy(key).ready)
         self.wake()
 
-    def _failed(self, line: Line, row: EventRow, answer: Answer, policy: Policy) -> None:
+    def _failed(
+        self, line: Line, row: EventRow, answer: Answer, policy: Policy, first: float = RETRY_SECONDS[0]
+    ) -> None:
         now = self._clock.now()
         line.resume()
         row = replace(row, attempts=row.attempts + 1, answer=answer.payload, error=answer.error or str(answer.status))
         if row.attempts > policy.retries:
             self._give_up(line, replace(row, reason="RetriesExhausted"), policy)
             return
-        due = now + RETRY_SECONDS[min(row.attempts, len(RETRY_SECONDS)) - 1]
+        due = now + (first if row.attempts == 1 else RETRY_SECONDS[1])
         if due - row.created_at > policy.max_age:
             self._give_up(line, replace(row, reason="EventAgeExceeded"), policy)
             return
