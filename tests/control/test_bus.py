@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fourfold.control import bus
+from fourfold.store import gc
 from tests.control.rig import Rig, eventually, rigged
 
 
@@ -54,7 +55,7 @@ async def test_whoever_waits_goes_on_waiting_when_the_daemon_ends(rig: Rig) -> N
 async def test_old_events_are_forgotten_while_new_ones_come(rig: Rig) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bus, "TRIM_AFTER", 30)
-        patch.setattr(bus.gc, "KEEP_ROUTINE", 5)
+        patch.setattr(gc, "KEEP_ROUTINE", 5)
         for _ in range(30):
             rig.bus.emit("run.done", "", app="shop", service="tick")
         rig.bus.flush()

@@ -72,3 +72,12 @@ def test_a_job_whose_last_run_failed() -> None:
     assert "run it again: fourfold run web" in view.what_to_do
     well = explained(desired=0, instances=[], job=v.JobView(running=1, last=run_view(state="ok"), next_at=None))
     assert (well.well, well.summary) == (True, "web is a job: 1 run under way")
+
+
+def test_events_that_wait_or_were_given_up() -> None:
+    view = explained(events_waiting=7, events_refused="answered 429", events_given_up=2)
+    assert view.well and view.findings == [
+        "7 of its events wait; the last time it could not take one: answered 429", "2 of its events were given up",
+    ]  # fmt: skip
+    assert "deliver them again: fourfold events replay --all web" in view.what_to_do
+    assert explained(events_waiting=7).findings == [], "they are on their way"

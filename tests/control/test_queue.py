@@ -96,6 +96,8 @@ async def test_what_nothing_can_take_uses_up_no_retry_and_waits_longer_each_time
     assert waits[:9] == [1, 2, 4, 8, 16, 32, 64, 128, 256]
     assert max(waits) == 300
     assert rig.waiting == 1
+    line = rig.queue.lines.find("shop.web")
+    assert line is not None and line.refused
 
     rig.put(instance("shop.web-1-bbbb"))  # one more is ready: at once
     rig.invoking.answer = lambda service: Answer(200, b"")

@@ -291,6 +291,7 @@ class Control:
         errors = [error for each in alive if (error := parts.registry.live[each.id].probe_error)]
         unwell = [each for each in alive if each.state != "ready"] or dead[:1]
         pattern = pattern_of(row)
+        line = parts.events.queue.lines.find(key)
         return explain(
             Case(
                 row=row,
@@ -304,6 +305,9 @@ class Control:
                 memory_limit=program_memory(pattern, spec),
                 last_lines=await parts.last_lines(unwell[-1] if unwell else None),
                 job=job_view(parts.registry, parts.events, row, parts.clock.now()),
+                events_waiting=len(line.events) if line is not None else 0,
+                events_refused=line.refused if line is not None else "",
+                events_given_up=parts.store.queue.count_failed(app, service),
             )
         )
 

@@ -167,7 +167,7 @@ class Dispatcher:
     def _later(self, key: str, line: Line, waiting: Waiting, why: str) -> None:
         log.debug("an event for %s has to wait: %s", key, why)
         line.put_back(waiting.seq)
-        line.pause(self._clock.now(), self._policy(key).ready)
+        line.pause(self._clock.now(), self._policy(key).ready, why)
         self.wake()
 
     def _failed(

@@ -29,6 +29,10 @@ class Case:
     last_lines: Sequence[str]
     job: v.JobView | None = None
     """Of one that runs to its end."""
+    events_waiting: int = 0
+    events_refused: str = ""
+    """Why the last one of these was not taken; empty: they are on their way."""
+    events_given_up: int = 0
 
 
 def explain(case: Case) -> v.ExplainView:
@@ -40,6 +44,7 @@ def explain(case: Case) -> v.ExplainView:
     ready = sum(row.state == "ready" for row in case.instances)
     well = ready >= case.desired and not findings
     _limits(case, findings, todo)
+    _events(case, findings, todo)
     return v.ExplainView(
         service=case.row.name,
         well=well,
@@ -117,3 +122,13 @@ def _limits(case: Case, findings: list[str], todo: list[str]) -> None:
         findings.append(f"its limit on {limit} is not enforced here: {why}")
     if case.limits_missing:
         todo.append("fourfold doctor tells what this host lacks")
+
+
+def _events(case: Case, findings: list[str], todo: list[str]) -> None:
+    if case.events_refused:
+        why = f"the last time it could not take one: {case.events_refused}"
+        findings.append(f"{case.events_waiting} of its events wait; {why}")
+    if case.events_given_up:
+        findings.append(f"{case.events_given_up} of its events were given up")
+        todo.append(f"see them: fourfold events --failed {case.row.name}")
+        todo.append(f"deliver them again: fourfold events replay --all {case.row.name}")

@@ -30,6 +30,8 @@ class Line:
     _due: list[tuple[float, int]] = field(default_factory=list)
     """A heap. Of a lane only its first is in it."""
     _lanes: dict[str, deque[int]] = field(default_factory=dict)
+    refused: str = ""
+    """Why the service could not take the last one; empty: it took it."""
     _paused_until: float = 0.0
     _pause: float = 0.0
     _paused_with: int = 0
@@ -115,8 +117,9 @@ class Line:
         old = (each for each in self.events.values() if each.created_at < moment and each.seq not in self.under_way)
         return list(islice(old, most))
 
-    def pause(self, now: float, ready: int) -> None:
+    def pause(self, now: float, ready: int, why: str) -> None:
         """Leave the service alone; twice as long as before. `ready`: with more instances than these it ends at once."""
+        self.refused = why
         if self._paused_until > now:
             return  # another delivery was refused in the same moment
         first, longest = PAUSES
@@ -126,6 +129,7 @@ class Line:
 
     def resume(self) -> None:
         self._pause = self._paused_until = 0.0
+        self.refused = ""
 
 
 class Lines:

@@ -123,6 +123,12 @@ class Queued:
             app, service,
         )  # fmt: skip
 
+    def count_failed(self, app: str, service: str) -> int:
+        found = self._database.query(
+            "SELECT count(*) FROM queue WHERE app = ? AND service = ? AND state = 'failed'", (app, service)
+        )
+        return int(found[0][0])
+
     def trim(self, now: float, services: Sequence[tuple[str, str]] | None = None) -> int:
         """Forget the oldest that were given up, beyond what is kept of each service; how many went."""
         if services is None:
