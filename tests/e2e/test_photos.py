@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 import os
+import runpy
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -31,11 +30,13 @@ def aws() -> Iterator[Moto]:
 
 
 @pytest.mark.containers
-def test_from_an_image_to_the_count(home: Home, aws: Moto) -> None:
+def test_from_an_image_to_the_count(home: Home, aws: Moto, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = home.root / "photos"
     shutil.copytree(EXAMPLE, folder)
     environ = {**aws.environ, "AWS_DEFAULT_REGION": "us-east-1"}
-    subprocess.run([sys.executable, folder / "resources.py"], env={**os.environ, **environ}, check=True)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    runpy.run_path(str(folder / "resources.py"), run_name="__main__")  # here, where boto3 is loaded already
     s3, dynamodb = aws.client("s3"), aws.client("dynamodb")
     file = str(folder / "fourfold.yaml")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

@@ -31,6 +31,9 @@ EVENTS_PATH = "/events"
 READY_SECONDS = 10.0
 """That an event waits for an instance of a service that is just being started."""
 LOOK_SECONDS = 0.02
+KEPT_SECONDS = 1.0
+"""That a connection is kept: servers close idle ones after 2 or 5 seconds, and an event that meets such an end on its
+way counts as lost."""
 STATE_SECONDS = 1.0
 """That an invoker may take to say how it is; one that does not is shown without."""
 SLACK_SECONDS = 5.0
@@ -146,7 +149,9 @@ class Invoking:
                 "give it `function.handler`, or a `port` and a program that takes POST /events",
             )
         if self._http is None:
-            self._http = httpx.AsyncClient(limits=httpx.Limits(max_connections=None), trust_env=False)
+            self._http = httpx.AsyncClient(
+                limits=httpx.Limits(max_connections=None, keepalive_expiry=KEPT_SECONDS), trust_env=False
+            )
         url = f"http://{row.reached_at}:{row.port}{HANDLER_PATH if handles else EVENTS_PATH}"
         try:
             answer = await self._http.post(
