@@ -7,8 +7,10 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,6 +20,7 @@ import pytest
 from tests.e2e.home import Home
 from tests.e2e.test_moving import ASKED, SHOP, placed_order
 from tests.support.load import Load
+from tests.support.transcript import play
 from tests.support.wait import until
 
 pytestmark = pytest.mark.patterns("function")
@@ -205,6 +208,17 @@ def test_what_cannot_be_one_is_refused_before_anything_changes(served: Home, pat
         file.write_text(text)
     assert REFUSED[line] in refused.stderr and "hint: " in refused.stderr
     assert served.service("f")["deployment"]["state"] == "done"
+
+
+def test_the_session_of_the_readme_works_as_printed(home: Home, pattern: str) -> None:
+    page = (Path(__file__).parents[2] / "README.md").read_text()
+    section = re.search(r"^## As a function\n(.*?)^## ", page, re.DOTALL | re.MULTILINE)
+    assert section is not None
+    folder = home.root / "session"
+    folder.mkdir()
+    tools = Path(sys.executable).parent
+    environ = home.environ | {"PATH": f"{tools}:{os.environ['PATH']}", "AWS_PAGER": "", "HOME": str(home.root)}
+    play(section[1], folder, environ)
 
 
 @pytest.mark.timeout(600)
