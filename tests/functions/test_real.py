@@ -81,3 +81,11 @@ def test_a_burst_in_sandboxes(tmp_path: Path, made: Config) -> None:
             assert all(json.loads(answers[number].payload)["n"] == number for number in good)
 
     in_loop(work())
+
+
+def test_a_concurrency_of_zero_takes_no_event_and_comes_up(tmp_path: Path, made: Config) -> None:
+    async def work() -> None:
+        async with running(tmp_path, replace(made, concurrency=0), Sandboxes.open) as rig:
+            assert (await rig.invoke({})).status == 429
+
+    in_loop(work())
