@@ -40,4 +40,6 @@ def test_an_invoker_that_cannot_start_says_why(paths: Paths) -> None:
     why = "app.handler: Runtime.ImportModuleError: Unable to import module 'app'"
     log.write_text(f"Traceback\n[fourfold] cannot start function thumb: {why}\n")
     assert str(explained(paths, EXIT)) == f"its first sandbox did not come up: {why}"
+    log.write_text("[fourfold] cannot go on with function thumb: the cradle has ended\n")
+    assert str(explained(paths, EXIT)) == "its invoker could not go on: the cradle has ended"
     assert str(explained(paths, replace(EXIT, code=None, signal=9, oom=True))) == "killed by signal 9"

@@ -19,7 +19,7 @@ from fourfold.supervise import logs
 from fourfold.supervise.bridge import BridgeNetwork
 from fourfold.supervise.model import Exit
 
-_CANNOT_START = re.compile(r"^\[fourfold\] cannot start function \S+: (.*)$", re.MULTILINE)
+_CANNOT = re.compile(r"^\[fourfold\] cannot (start|go on with) function \S+: (.*)$", re.MULTILINE)
 """What `functions.__main__` says."""
 _NAME_LENGTH = 12
 """Of a socket: its whole path has to fit into `paths.LONGEST_SOCKET` bytes, and instance ids are long."""
@@ -65,15 +65,19 @@ def function_facts(
 
 
 def explained(paths: Paths, exit: Exit) -> Exit:
-    """Of an invoker that could not start: in the words that it left in its log.
+    """Of an invoker that could not start, or go on: in the words that it left in its log.
 
     It has no limit of its own: memory that ran out was a sandbox's, which cgroup v2 counts for the groups above too.
     """
     exit = replace(exit, oom=False)
     if exit.code != 1:
         return exit
-    found = _CANNOT_START.findall(logs.end_of(logs.path_of(paths, exit.instance, exit.run)))
-    return replace(exit, said=f"its first sandbox did not come up: {found[-1].strip()}") if found else exit
+    found = _CANNOT.findall(logs.end_of(logs.path_of(paths, exit.instance, exit.run)))
+    if not found:
+        return exit
+    what, why = found[-1]
+    happened = "its first sandbox did not come up" if what == "start" else "its invoker could not go on"
+    return replace(exit, said=f"{happened}: {why.strip()}")
 
 
 def clear_sockets(paths: Paths, instances: Collection[str]) -> None:

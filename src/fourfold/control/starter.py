@@ -248,8 +248,9 @@ class Starter:
         block = next_block(self._bridge.address, size, used, blocks, self._last_block or last_block(rows))
         if block is None:
             raise WorldError(
-                f"cannot find {size} free addresses for the sandboxes of {row.service}: the upper half of "
-                f"{self._bridge.address.network} has no such block left",
+                f"cannot find {size} free addresses for the sandboxes of {row.service}, as many as its "
+                f"function.concurrency needs: the upper half of `bridge`, {self._bridge.address.network}, has no such "
+                "block left",
                 "give `bridge` in fourfold.toml a larger network, or lower function.concurrency",
             )
         self._last_block = block

@@ -102,7 +102,7 @@ async def serve(
     try:
         await listen(config, invoker, clock.now, sites, servers)
     except OSError as error:
-        return _failed(output, config, f"it cannot listen: {error}")
+        return _ended(output, config, f"it cannot listen: {error}")
     gc.collect()
     gc.freeze()  # what is there now stays: it need not be looked through again and again
     await asyncio.wait((stopped, sandboxes.lost), return_when=asyncio.FIRST_COMPLETED)
@@ -110,7 +110,7 @@ async def serve(
         server.close()
     _unlink(config.socket)
     if sandboxes.lost.done():
-        return _failed(output, config, sandboxes.lost.result())
+        return _ended(output, config, sandboxes.lost.result())
     stop.clear()
     again = asyncio.ensure_future(stop.wait())  # whoever asks twice does not want to wait
     draining = asyncio.ensure_future(invoker.drain())
@@ -170,6 +170,12 @@ def site(config: Config) -> str:
 def _failed(output: Output, config: Config, why: str) -> int:
     what = config.handler or "its program"
     output.write(f"[fourfold] cannot start function {config.service}: {what}: {why}\n".encode())
+    return 1
+
+
+def _ended(output: Output, config: Config, why: str) -> int:
+    """A sandbox had come up: it is not the function's fault."""
+    output.write(f"[fourfold] cannot go on with function {config.service}: {why}\n".encode())
     return 1
 
 
