@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourfold.build.vm import by_interpreter
@@ -65,6 +65,7 @@ def test_what_needs_a_shell(command: str, why: str) -> None:
         words(command, ENV)
 
 
+@settings(deadline=None)
 @given(st.text("ab $\"'\\{}~#=.:-PORT\n", max_size=14))
 def test_never_otherwise_than_a_shell(rest: str) -> None:
     """Whatever is taken at all is taken as /bin/sh takes it."""

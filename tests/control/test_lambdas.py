@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -46,6 +46,7 @@ def test_names(function: str, taken: tuple[str, ...], service: str) -> None:
     assert len(service_name(function, taken)) == len(service)
 
 
+@settings(deadline=None)
 @given(st.from_regex(r"[a-zA-Z0-9_-]{1,64}", fullmatch=True), st.integers(1, 99_999))
 def test_all_names_of_functions_have_one(function: str, number: int) -> None:
     name = service_name(function, ())

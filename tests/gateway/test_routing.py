@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterable
 from itertools import count
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourfold.gateway.model import Backend, Frontend, GatewayConfig, Rule
@@ -67,6 +67,7 @@ def looked_up(made: Tables, host: str, path: str, method: str) -> str | None:
 choices = st.tuples(st.sampled_from(HOSTS), st.sampled_from(PATHS), st.sampled_from(METHODS))
 
 
+@settings(deadline=None)
 @given(
     st.lists(choices, max_size=20).map(distinct),
     st.sampled_from(ASKED_HOSTS),
