@@ -43,6 +43,20 @@ def test_after_a_deployment_that_was_rolled_back() -> None:
     assert view.findings == ["the deployment of release 2 failed: exit code 3; release 1 serves on"]
 
 
+def test_a_function_whose_events_fail() -> None:
+    view = explained(events={"invocations": 40, "ok": 37, "error": 2, "oom": 1, "throttled": 5})
+    assert view.well, "itself"
+    assert view.findings == [
+        "3 of 40 events failed since its invokers started: 2 with an error, 1 out of memory",
+        "5 events were refused: too many at once",
+    ]
+    assert view.what_to_do == [
+        "read what it printed: fourfold logs web",
+        "raise function.concurrency or function.queue",
+    ]
+    assert explained(events={"invocations": 3, "ok": 3}).findings == []
+
+
 def test_a_move_is_named() -> None:
     previous = {"pattern": "process", "overrides": {}}
     moving = deployment(state="running", pattern="container", previous=previous)

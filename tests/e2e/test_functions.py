@@ -103,6 +103,8 @@ def test_a_session(served: Home, pattern: str) -> None:
     failed = invoke(served, do="fail", code=1)
     assert json.loads(failed.stdout)["errorType"] == "ValueError" and "as told" in failed.stdout
     assert served.run("invoke", "-a", "app", "f", "-d", "{", code=2).stdout == ""
+    told = served.run("explain", "-a", "app", "f")
+    assert re.search(r"1 of \d+ events failed since its invokers started: 1 with an error", told.stdout)
     event = served.get("/f/x?y=1").json()["event"]
     assert (event["rawPath"], event["rawQueryString"], event["version"]) == ("/f/x", "y=1", "2.0")
     taken = costs(served)

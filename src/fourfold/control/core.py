@@ -308,6 +308,7 @@ class Control:
                 events_waiting=len(line.events) if line is not None else 0,
                 events_refused=line.refused if line is not None else "",
                 events_given_up=parts.store.queue.count_failed(app, service),
+                events=await parts.invoking.totals(each.id for each in alive if each.block is not None),
             )
         )
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from fourfold.control import views as v
 from fourfold.control.goals import described, moves, pattern_of
 from fourfold.control.status import deployment_view, exit_view
 from fourfold.plan.restart import is_crash_loop
 from fourfold.store.model import Deployment, InstanceRow, ServiceRow
+
+_ENDINGS = {"error": "with an error", "timeout": "timed out", "crash": "crashed", "oom": "out of memory"}
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Case:
     events_refused: str = ""
     """Why the last one of these was not taken; empty: they are on their way."""
     events_given_up: int = 0
+    events: Mapping[str, int] = field(default_factory=dict)
+    """Of a function, since its invokers started: how many there were, and how many ended in each way."""
 
 
 def explain(case: Case) -> v.ExplainView:
@@ -43,8 +47,9 @@ def explain(case: Case) -> v.ExplainView:
     _job(case, findings, todo)
     ready = sum(row.state == "ready" for row in case.instances)
     well = ready >= case.desired and not findings
-    _limits(case, findings, todo)
     _events(case, findings, todo)
+    _limits(case, findings, todo)
+    _kept(case, findings, todo)
     return v.ExplainView(
         service=case.row.name,
         well=well,
@@ -117,6 +122,22 @@ def _job(case: Case, findings: list[str], todo: list[str]) -> None:
         todo.append(f"run it again: fourfold run {case.row.name}")
 
 
+def _events(case: Case, findings: list[str], todo: list[str]) -> None:
+    """Of a function: some may fail while it is well itself."""
+    counts = {word: count for kind, word in _ENDINGS.items() if (count := case.events.get(kind, 0))}
+    if counts:
+        ways = ", ".join(f"{count} {word}" for word, count in counts.items())
+        all_of_them = case.events["invocations"]
+        findings.append(f"{sum(counts.values())} of {all_of_them} events failed since its invokers started: {ways}")
+        todo.append(f"read what it printed: fourfold logs {case.row.name}")
+    if refused := case.events.get("throttled", 0):
+        findings.append(f"{refused} events were refused: too many at once")
+        todo.append("raise function.concurrency or function.queue")
+    if unmade := case.events.get("start_failures", 0):
+        findings.append(f"{unmade} times no sandbox could be made")
+        todo.append(f"the host's reason: fourfold logs {case.row.name} (lines with [fourfold])")
+
+
 def _limits(case: Case, findings: list[str], todo: list[str]) -> None:
     for limit, why in case.limits_missing.items():
         findings.append(f"its limit on {limit} is not enforced here: {why}")
@@ -124,7 +145,8 @@ def _limits(case: Case, findings: list[str], todo: list[str]) -> None:
         todo.append("fourfold doctor tells what this host lacks")
 
 
-def _events(case: Case, findings: list[str], todo: list[str]) -> None:
+def _kept(case: Case, findings: list[str], todo: list[str]) -> None:
+    """Events that are on disk until they are delivered, and those that could not be."""
     if case.events_refused:
         why = f"the last time it could not take one: {case.events_refused}"
         findings.append(f"{case.events_waiting} of its events wait; {why}")

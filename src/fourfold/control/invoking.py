@@ -10,7 +10,7 @@ import asyncio
 import base64
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,6 +89,13 @@ class Invoking:
             async with asyncio.timeout(STATE_SECONDS):
                 return await self._invokers.state(str(self._socket_of(instance)))
         return None
+
+    async def totals(self, instances: Iterable[str]) -> Counter[str]:
+        """What their invokers have done since they started, summed (`functions.invoker.Invoker.totals`)."""
+        found: Counter[str] = Counter()
+        for state in await asyncio.gather(*map(self.state, instances)):
+            found.update(state["totals"] if state is not None else {})
+        return found
 
     def forget(self, instance: str) -> None:
         """It has ended: its connections are of no more use."""

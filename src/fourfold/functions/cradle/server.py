@@ -46,9 +46,7 @@ class Cradle:
         self._missing = dict(self._own.missing)
         if self._networks.size is None:
             self._missing["network"] = "there is no bridge: sandboxes have a loopback alone"
-        self._most = max(
-            1, min(config.concurrency, self._networks.size or config.concurrency)
-        )  # the first one is tried
+        self._most = min(config.concurrency, self._networks.size or config.concurrency) or 1  # one is always tried
         self._free = list(range(self._most))
         self._serial = 0
         self._boxes: dict[int, Box] = {}
