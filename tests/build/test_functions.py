@@ -258,7 +258,7 @@ def zipped(artifact: Artifact) -> tuple[Zipped, dict[str, int]]:
         return made, {info.filename: info.external_attr >> 16 & 0o777 for info in opened.infolist()}
 
 
-def test_the_zip_for_aws(home: Home, source: Path, tmp_path: Path) -> None:
+def test_the_zip_for_aws(home: Home, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(
         source, {"app.py": PYTHON, "requirements.txt": "bottle==0.13.2\n", "run.sh": "#!/bin/sh\n", "lib.py": "X = 1"}
     )
@@ -273,6 +273,16 @@ def test_the_zip_for_aws(home: Home, source: Path, tmp_path: Path) -> None:
         again.writestr("app.py", "def handler(event, context): return 5")
     with runtime_api() as api, client(function(home, tmp_path / "again.zip", "app.handler"), api):
         assert api.call({}).json == 5
+    stored = made.size
+    monkeypatch.setattr("fourfold.build.zip.MAX_ZIP", stored)
+    artifact = function(home, source, "app.handler")
+    assert zipped(artifact)[0] == made, "it just fits as it is"
+    monkeypatch.setattr("fourfold.build.zip.MAX_ZIP", stored - 1)
+    assert zipped(artifact)[0].size < stored, "compressed where it would be too large"
+    monkeypatch.setattr("fourfold.build.zip.MAX_ZIP", 100)
+    with pytest.raises(UserError, match="Zipped size must be smaller than 100 bytes"):
+        zipped(artifact)
+    monkeypatch.undo()
     folder = source.parent / "jars"
     jar(folder)
     assert list(zipped(function(home, folder, "shop.Orders::length", runtime="java17"))[1]) == ["lib/orders.jar"]

@@ -69,3 +69,46 @@ def test_a_zip_that_lies_about_its_size_is_refused(home: Home, source: Path) -> 
     (source / "app.zip").write_bytes(io.BytesIO(b"PK no zip").getvalue())
     with pytest.raises(UserError, match="not a zip"):
         build(home, archive)
+
+
+@pytest.mark.parametrize(
+    ("members", "link", "said"),
+    [
+        ({"../evil": "x"}, None, "relative"),
+        ({"python/x.py": "x"}, "../../../../app.py", "out of the source"),
+        ({"python/x.py": "x"}, "/etc/passwd", "absolute"),
+        ({"bomb": "\0" * 2_000_000}, None, "more than a source may"),
+    ],
+)
+def test_a_malicious_layer_is_refused(
+    home: Home, source: Path, members: dict[str, str], link: str | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fourfold.build.unpack.MAX_BYTES", 1_000_000)
+    zipped(source, members, link).rename(source / "layer.zip")
+    (source / "app.py").write_text("def handler(event, context): return 1")
+    given = {"handler": "app.handler", "layers": ["layer.zip"]}
+    with pytest.raises(UserError, match=said):
+        build(home, source, pattern="function", function=given)
+    assert home.left_over == []
+
+
+def test_names_twice_and_overlapping_members_are_refused(home: Home, source: Path) -> None:
+    archive = zipped(source, {"a.py": "1"})
+    with zipfile.ZipFile(archive, "a") as twice, pytest.warns(UserWarning, match="Duplicate name"):
+        twice.writestr("a.py", "2")
+    with pytest.raises(UserError, match="listed twice"):
+        build(home, archive)
+    with zipfile.ZipFile(archive, "w") as bomb:  # many names for the same compressed bytes
+        bomb.writestr("a.py", "1" * 1000)
+        first = bomb.infolist()[0]
+        for number in range(3):
+            other = zipfile.ZipInfo(f"b{number}.py")
+            other.header_offset, other.CRC = first.header_offset, first.CRC
+            other.compress_size = other.file_size = first.file_size
+            bomb.filelist.append(other)
+            bomb.NameToInfo[other.filename] = other
+    with pytest.raises(UserError, match="cannot unpack"):
+        build(home, archive)
+    for names in (["lib/a", "lib"], ["A.py", "a.py"]):
+        with pytest.raises(UserError, match="cannot accept"):
+            build(home, zipped(source, dict.fromkeys(names, "x")))
