@@ -40,6 +40,8 @@ class RuntimeApi:
     asked: threading.Event = field(default_factory=threading.Event)
     """The client came up."""
     count: int = 0
+    streams: bool = False
+    """Whoever calls takes an answer while it comes."""
 
     def call(self, event: Any) -> Told:
         """Give one event, and wait for what comes of it."""
@@ -65,7 +67,8 @@ def _handler(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
                 f"Lambda-Runtime-Aws-Request-Id: id-{api.count}\r\nLambda-Runtime-Trace-Id: Root=1-0-{api.count}\r\n"
             )
             head += f"Lambda-Runtime-Deadline-Ms: {int((time.time() + 30) * 1000)}\r\n"
-            head += "Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:us-east-1:0:function:f\r\n\r\n"
+            head += "Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:us-east-1:0:function:f\r\n"
+            head += "Fourfold-Stream: 1\r\n\r\n" if api.streams else "\r\n"
             self.wfile.write(head.encode() + event)
 
         def do_POST(self) -> None:
@@ -142,11 +145,13 @@ def sandboxed(artifact: Artifact, *argv: str) -> list[str]:
 
 @contextmanager
 def client(artifact: Artifact, api: RuntimeApi, **env: str) -> Iterator[subprocess.Popen[str]]:
-    """What starts a sandbox of the artifact. Of kind python, the client that a fork server would import."""
+    """What starts a sandbox of the artifact. Of kind python, the client that a fork server would import.
+
+    With `_HANDLER`, another handler than the one that it was built for."""
     function = artifact.function
     assert function is not None
     argv = list(function.argv)
-    environ = {**function.env, **env, "_HANDLER": function.handler, "AWS_LAMBDA_RUNTIME_API": api.address}
+    environ = {**function.env, "_HANDLER": function.handler, "AWS_LAMBDA_RUNTIME_API": api.address, **env}
     environ |= {
         "LAMBDA_TASK_ROOT": "/var/task",
         "AWS_LAMBDA_FUNCTION_NAME": "f",

@@ -18,7 +18,7 @@ from fourfold.store.artifacts import Artifact
 
 from .building import build
 from .helpers import Home, write
-from .runtime_api import client, runtime_api
+from .runtime_api import RuntimeApi, Told, client, runtime_api
 
 pytestmark = pytest.mark.e2e
 
@@ -93,19 +93,18 @@ def test_a_node_handler_in_all_its_forms(home: Home, source: Path) -> None:
         ("index.nothing", {}, "invocation/id-1/response", None),
         ("esm/mod.handler", 7, "invocation/id-1/response", [7, "function"]),
     ):
-        made = function(home, source, handler)
-        with runtime_api() as api, client(made, api):
+        with runtime_api() as api, client(made, api, _HANDLER=handler):
             told = api.call(event)
             assert (told.place, told.json) == (place, answer)
-    with runtime_api() as api, client(function(home, source, "index.stream"), api):
+    with runtime_api() as api, client(made, api, _HANDLER="index.stream"):
         told = api.call({})
         assert told.headers["Lambda-Runtime-Function-Response-Mode"] == "streaming"
         assert told.body == b'{"statusCode":201}' + bytes(8) + b"one two"
     for handler, kind in (("index.missing", "Runtime.HandlerNotFound"), ("nowhere.x", "Runtime.ImportModuleError")):
-        with runtime_api() as api, client(function(home, source, handler, runtime="nodejs20"), api):
+        with runtime_api() as api, client(made, api, _HANDLER=handler):
             told = api.told.get(timeout=20)
             assert (told.place, told.json["errorType"]) == ("init/error", kind)
-    with runtime_api() as api, client(function(home, source, "index.hangs"), api) as process:
+    with runtime_api() as api, client(made, api, _HANDLER="index.hangs") as process:
         assert api.call({}).json["errorType"] == "Runtime.UncaughtException"
         assert process.wait(20) == 128
 
@@ -145,6 +144,7 @@ def test_a_java_handler_in_all_its_forms(home: Home, source: Path) -> None:
     made = function(home, source, "shop.Orders::place", runtime="java17")
     assert made.function is not None and made.function.kind == "java"
     assert (made.tree / ".fourfold/runtime/classes.jsa").is_file(), "the archive of classes was made"
+    assert list(zipped(made)[1]) == ["lib/orders.jar"]
     with runtime_api() as api, client(made, api):
         order = {"ID": "a", "count": 2, "lines": [{"name": "tea", "price": 1.5}], "more": None}
         assert api.call(order).json == {"id": "a", "sum": 3.0, "first": {"name": "tea", "price": 1.5}}
@@ -156,9 +156,9 @@ def test_a_java_handler_in_all_its_forms(home: Home, source: Path) -> None:
         ("twice", [1, 2], [1, 2, 1, 2]),
         ("copy", {"a": [None]}, {"a": [None]}),
     ):
-        with runtime_api() as api, client(function(home, source, f"shop.Orders::{name}", runtime="java17"), api):
+        with runtime_api() as api, client(made, api, _HANDLER=f"shop.Orders::{name}"):
             assert api.call(event).json == answer
-    with runtime_api() as api, client(function(home, source, "shop.Orders::nothing", runtime="java17"), api):
+    with runtime_api() as api, client(made, api, _HANDLER="shop.Orders::nothing"):
         assert api.told.get(timeout=20).json["errorType"] == "java.lang.NoSuchMethodException"
 
 
@@ -184,22 +184,47 @@ def test_a_bootstrap_and_a_zip(home: Home, source: Path, tmp_path: Path) -> None
 
 WEB = """
 import http.server, json, os
+calls = 0
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_POST(self):
+        global calls
+        calls += 1
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         status = 500 if body == b'"bad"' else 200
         data = json.dumps([self.command, self.path, body.decode(), self.headers.get("Cookie")]).encode()
+        kind = "application/json"
         if self.path == "/binary":
-            data = bytes(range(256))
+            data, kind = bytes(range(256)), "image/png"
+        if self.path.startswith("/length/"):
+            data = b"x" * int(self.path[8:])
+        if self.path.startswith("/status/"):
+            status, data = int(self.path[8:]), b""
+        if self.path == "/calls":
+            data = str(calls).encode()
+        if self.path == "/exit":
+            os._exit(4)
+        if self.path == "/hang-up":
+            return self.connection.shutdown(2)
+        if self.path in ("/events-stream", "/broken-stream"):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(b"3\\r\\none\\r\\n")
+            self.wfile.write(b"3\\r\\ntwo\\r\\n" + b"0\\r\\n\\r\\n" * (self.path == "/events-stream"))
+            self.close_connection = self.path == "/broken-stream"
+            return
         self.send_response(status)
-        self.send_header("Content-Type", "application/json" if self.path != "/binary" else "image/png")
+        self.send_header("Content-Type", kind)
         self.send_header("Set-Cookie", "a=1")
         self.send_header("Set-Cookie", "b=2")
-        self.send_header("Content-Length", str(len(data)))
+        if status not in (204, 304):
+            self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(data)
-    do_GET = do_POST
+        if self.command != "HEAD":
+            self.wfile.write(data)
+    do_GET = do_PUT = do_HEAD = do_POST
 http.server.ThreadingHTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Handler).serve_forever()
 """
 
@@ -244,10 +269,42 @@ def test_a_web_service_behind_the_adapter(home: Home, source: Path) -> None:
         assert json.loads(api.call(odd).json[2]) == odd, "it only looks like a request"
         for wrong in ({"headers": {"x": "a\r\nb: c"}}, {"rawPath": "/ HTTP/1.1\r\nx: y"}):
             assert api.call(v2 | wrong).place.endswith("/error"), "nothing of an event makes two headers of one"
+        check_odd_answers(api, v2)
     made = function(home, source, None, port=free_port(), run="echo gone; exit 3")
     with runtime_api() as api, client(made, api):
         told = api.told.get(timeout=20)
         assert told.place == "init/error" and "exit status 3" in told.json["errorMessage"]
+
+
+def check_odd_answers(api: RuntimeApi, event: dict[str, Any]) -> None:
+    def ask(path: str, method: str = "GET", **more: Any) -> Told:
+        given = event | {"rawPath": path, "rawQueryString": "", "requestContext": {"http": {"method": method}}}
+        return api.call(given | more)
+
+    for status in (204, 304):
+        answer = ask(f"/status/{status}").json
+        assert (answer["statusCode"], answer["body"]) == (status, "")
+    answer = ask("/length/5", "HEAD").json
+    assert (answer["body"], answer["headers"]["content-length"]) == ("", "5")
+    half = 3_000_000
+    assert ask(f"/length/{half}").json["body"] == "x" * half
+    assert json.loads(ask("/p", "POST", body="y" * half).json["body"])[2] == "y" * half
+    assert ask("/length/7000000").json["errorType"] == "Function.ResponseSizeTooLarge"
+    assert ask("/events-stream").json["body"] == "onetwo", "whoever takes no stream gets it as a whole"
+    asked = int(ask("/calls").json["body"])
+    assert ask("/hang-up", "POST").place.endswith("/error")
+    assert int(ask("/calls").json["body"]) == asked + 2, "what changes something is not asked twice"
+    api.streams = True
+    told = ask("/events-stream")
+    head, _, body = told.body.partition(bytes(8))
+    assert json.loads(head)["headers"]["Content-Type"] == "text/event-stream" and body == b"onetwo"
+    assert told.headers["Lambda-Runtime-Function-Response-Mode"] == "streaming"
+    assert len(ask("/length/9000000").body) > 9_000_000
+    broken = ask("/broken-stream")
+    assert broken.headers["Lambda-Runtime-Function-Error-Type"] == "ServiceError"
+    assert api.told.get(timeout=20).place.endswith("/error")
+    gone = ask("/exit").json
+    assert gone["errorType"] == "Runtime.ExitError" and gone["errorMessage"].endswith("exit status 4")
 
 
 def zipped(artifact: Artifact) -> tuple[Zipped, dict[str, int]]:
@@ -283,9 +340,6 @@ def test_the_zip_for_aws(home: Home, source: Path, tmp_path: Path, monkeypatch: 
     with pytest.raises(UserError, match="Zipped size must be smaller than 100 bytes"):
         zipped(artifact)
     monkeypatch.undo()
-    folder = source.parent / "jars"
-    jar(folder)
-    assert list(zipped(function(home, folder, "shop.Orders::length", runtime="java17"))[1]) == ["lib/orders.jar"]
     write(source, {"web.py": WEB})
     with pytest.raises(UserError, match="no handler"):
         zipped(function(home, source, None, port=80, run="python web.py"))

@@ -76,9 +76,10 @@ def test_an_error_with_a_megabyte_of_cause_in_its_header(tmp_path: Path) -> None
 @pytest.mark.parametrize("failing", [False, True])
 def test_a_stream_is_gathered_for_who_does_not_take_it_as_one(tmp_path: Path, failing: bool) -> None:
     async def work() -> None:
-        async with running_by_hand(tmp_path, make_config(tmp_path, concurrency=1)) as (rig, runtime):
+        async with running_by_hand(tmp_path, make_config(tmp_path, "", concurrency=1)) as (rig, runtime):
             outcome = rig.submit()
             request_id, _ = await runtime.next()
+            assert b"Fourfold-Stream" not in runtime.head
             trailers = (
                 "Lambda-Runtime-Function-Error-Type: Late\r\nLambda-Runtime-Function-Error-Body: eyJhIjoxfQ==\r\n"
             )
@@ -93,10 +94,11 @@ def test_a_stream_is_gathered_for_who_does_not_take_it_as_one(tmp_path: Path, fa
 def test_a_stream_reaches_an_http_client_while_it_comes(tmp_path: Path) -> None:
     async def work() -> None:
         port = free_ports(1)[0]
-        async with running_by_hand(tmp_path, make_config(tmp_path, concurrency=1, port=port)) as (rig, runtime):
+        async with running_by_hand(tmp_path, make_config(tmp_path, "", concurrency=1, port=port)) as (rig, runtime):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             request_id, _ = await runtime.next()
+            assert b"Fourfold-Stream: 1\r\n" in runtime.head, "the adapter may stream"
             head = json.dumps({"statusCode": 418, "headers": {"X-Kind": "tea"}, "cookies": ["a=1", "b=2"]}).encode()
             whole = stream(request_id, [head, b"\0" * 8 + b"first;", b"second"], "", PRELUDE)
             cut = whole.index(b"6\r\nsecond")

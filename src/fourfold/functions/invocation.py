@@ -117,10 +117,11 @@ class Surroundings:
     """Seconds since some moment, exactly: the loop's own clock stands still while it does something."""
 
 
-def next_headers(config: Config, invocation: Invocation, now: float) -> bytes:
+def next_headers(config: Config, invocation: Invocation, now: float, streams: bool = False) -> bytes:
     """Of the answer to `next`. Without a trace and a content type awslambdaric 4.2.2 crashes; empty ones stay out.
 
     It ends, too, when a value is not UTF-8, and any HTTP client may send a trace: ASCII is all that they have.
+    `streams`: the adapter of web services, which is ours, is told that the answer may be passed on as it comes.
     """
     deadline = int((now + config.timeout) * 1000)
     context = invocation.client_context
@@ -130,6 +131,7 @@ def next_headers(config: Config, invocation: Invocation, now: float) -> bytes:
         f"Lambda-Runtime-Invoked-Function-Arn: {invocation.arn or config.arn}\r\n"
         f"Lambda-Runtime-Trace-Id: {invocation.trace[:MAX_TRACE] or trace(now)}\r\n"
         + (f"Lambda-Runtime-Client-Context: {context}\r\n" if context else "")
+        + ("Fourfold-Stream: 1\r\n" if streams and not config.handler else "")
     ).encode("ascii", "replace")
 
 

@@ -162,7 +162,8 @@ class Slot:
         self._given = self.around.elapsed()
         self._given_at = self.around.now()
         self._timer = self.around.loop.call_later(config.timeout, self._expired)
-        exchange.respond(200, next_headers(config, invocation, self._given_at), invocation.payload)
+        headers = next_headers(config, invocation, self._given_at, event.stream is not None)
+        exchange.respond(200, headers, invocation.payload)
 
     # ends
 
