@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from fourfold.store.artifacts import Artifact
+from tests.support.wait import until
 
 from .building import build
 from .helpers import Home, environment, write
@@ -85,6 +86,14 @@ def handler(event, context):
                 "body": json.dumps([event["requestContext"]["http"]["method"], event["rawPath"], event.get("body")])}
     if event == "exit":
         os._exit(3)
+    if event == "leave":
+        child = os.fork()
+        if child == 0:
+            time.sleep(600)
+        open("/tmp/child", "w").write(str(child))
+        os._exit(3)
+    if event == "left":
+        return os.path.exists("/proc/" + open("/tmp/child").read())
     if event == "fail":
         raise ValueError("no")
     if event == "big":
@@ -108,6 +117,8 @@ def test_a_python_handler_as_a_process(home: Home, source: Path) -> None:
         answer, error = server.invoke("exit")
         assert error == "Unhandled" and answer["errorType"] == "Runtime.ExitError"
         assert answer["errorMessage"].endswith("Runtime exited with error: exit status 3")
+        assert server.invoke("leave")[1] == "Unhandled"
+        until(lambda: server.invoke("left")[0] is False, what="the end of what a worker has left behind")
         answer, error = server.invoke("fail")
         assert (error, answer["errorType"]) == ("Unhandled", "ValueError")
         answer, error = server.invoke("big")

@@ -24,6 +24,9 @@ Resources:
       Handler: app.lambda_handler
       MemorySize: 512
       EphemeralStorage: {Size: 1024}
+      ReservedConcurrentExecutions: 20
+      ProvisionedConcurrencyConfig: {ProvisionedConcurrentExecutions: 2}
+      Layers: [!Ref Pillow]
       Environment: {Variables: {TABLE: !Ref Images, PRICE: "$5", ON: true}}
       Events:
         Put:
@@ -69,6 +72,7 @@ functions:
   worker:
     handler: worker.run
     timeout: 90
+    provisionedConcurrency: 12
     environment: {A: 1}
     events:
       - s3: {bucket: photos, event: "s3:ObjectCreated:Put", rules: [{suffix: .jpg}]}
@@ -88,6 +92,8 @@ def test_a_sam_template() -> None:
     assert (thumbnail.source, thumbnail.pattern, thumbnail.runtime) == ("./thumbnail", "function", "python3.12")
     assert (thumbnail.function.handler, thumbnail.function.timeout) == ("app.lambda_handler", 20)
     assert (thumbnail.resources.memory, thumbnail.function.tmp) == (512 * 1024**2, 1024**3)
+    assert (thumbnail.function.concurrency, thumbnail.function.provisioned) == (20, 2)
+    assert "# its layer !Ref Pillow: put it into the source" in text
     assert thumbnail.env == {"LEVEL": "info", "PRICE": "$5", "ON": "true"}
     s3, schedule = thumbnail.triggers
     assert s3.s3 is not None and schedule.schedule is not None
@@ -111,6 +117,7 @@ def test_a_serverless_file() -> None:
     assert [(route.path, route.methods) for route in hello.route] == [("/hello", ("GET",)), ("/users", ("POST",))]
     assert hello.function.paths == ["GET /hello", "POST /users/{id}"]
     assert hello.triggers[0].schedule is not None
+    assert (worker.function.concurrency, worker.function.provisioned) == (12, 12)
     assert worker.env == {"A": "1"} and worker.function.timeout == 90 and worker.resources.memory == 256 * 1024**2
     assert worker.triggers[0].s3 is not None and worker.triggers[0].s3.suffix == ".jpg"
     assert worker.triggers[1].kinesis is not None and worker.triggers[1].kinesis.batch == 50

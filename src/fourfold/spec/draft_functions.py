@@ -33,6 +33,8 @@ def _lines(
     block = [f"handler: {quoted(found.handler or 'app.handler')}"]
     block += [f"timeout: {found.timeout:g}s"] if found.timeout else []
     block += [f"tmp: {found.tmp}Mi"] if found.tmp else []
+    block += [f"concurrency: {found.concurrency}"] if found.concurrency is not None else []
+    block += [f"provisioned: {found.provisioned}"] if found.provisioned else []
     block += [f"payload: {found.payload}"] if found.payload else []
     block += [f"paths: [{', '.join(quoted(path) for path in found.paths)}]"] if found.paths else []
     lines.append(f"    function: {{{', '.join(block)}}}")

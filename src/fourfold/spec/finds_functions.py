@@ -32,6 +32,8 @@ class FoundFunction:
     memory: int | None = None
     """MB."""
     tmp: int | None = None
+    concurrency: int | None = None
+    provisioned: int | None = None
     payload: str | None = None
     env: dict[str, str] = field(default_factory=dict)
     unknown_env: dict[str, str] = field(default_factory=dict)
@@ -69,8 +71,14 @@ def _sam(data: Any, file: str) -> Iterator[FoundFunction]:
         said = {**common, **_map(resource, "Properties")}
         found = FoundFunction(_kebab(name), _folder(said.get("CodeUri")), _text(said.get("Handler")), file)
         _common(found, said.get("Runtime"), said.get("Timeout"), said.get("MemorySize"))
-        if isinstance(size := _map(said, "EphemeralStorage").get("Size"), int) and size != 512:
+        if isinstance(size := _map(said, "EphemeralStorage").get("Size"), int) and 0 < size != 512:
             found.tmp = size
+        _concurrency(
+            found,
+            said.get("ReservedConcurrentExecutions"),
+            _map(said, "ProvisionedConcurrencyConfig").get("ProvisionedConcurrentExecutions"),
+        )
+        _layers(found, said.get("Layers"))
         if not isinstance(said.get("CodeUri", "."), str):
             found.notes.append("its code is in a bucket: say where it is in `source`")
         if said.get("PackageType") == "Image" or "InlineCode" in said:
@@ -109,6 +117,8 @@ def _serverless(data: Any, file: str) -> Iterator[FoundFunction]:
         found = FoundFunction(_kebab(name), ".", _text(said.get("handler")), file)
         merged = {**provider, **said}
         _common(found, merged.get("runtime"), merged.get("timeout", 6), merged.get("memorySize", 1024))
+        _concurrency(found, said.get("reservedConcurrency"), said.get("provisionedConcurrency"))
+        _layers(found, merged.get("layers"))
         if "image" in said:
             found.notes.append("its code is an image: say `source` and the handler")
         _environment(found, _map(provider, "environment"), _map(said, "environment"))
@@ -155,6 +165,24 @@ def _common(found: FoundFunction, runtime: Any, timeout: Any, memory: Any) -> No
         found.timeout = timeout
     if isinstance(memory, int) and not isinstance(memory, bool) and memory > 0:
         found.memory = memory
+
+
+def _concurrency(found: FoundFunction, reserved: Any, provisioned: Any) -> None:
+    """As far as one host goes: `concurrency` is at most 1,000 here, and never less than `provisioned`."""
+    if _is_count(reserved):
+        found.concurrency = min(reserved, 1000)
+    if _is_count(provisioned) and provisioned > 0:
+        found.provisioned = min(provisioned, 1000)
+        found.concurrency = max(found.provisioned, 10 if found.concurrency is None else found.concurrency)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _layers(found: FoundFunction, layers: Any) -> None:
+    for layer in layers if isinstance(layers, list) else []:
+        found.notes.append(f"its layer {_shown(layer)}: put it into the source, and name it in `function.layers`")
 
 
 def _environment(found: FoundFunction, *maps: dict[str, Any]) -> None:

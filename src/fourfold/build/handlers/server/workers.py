@@ -178,8 +178,7 @@ class Worker:
     def kill(self) -> None:
         """With all that it has started in its session."""
         if self.process is not None and self.process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+            _kill_group(self.process.pid)
 
     def _too_late(self) -> None:
         self.late = True
@@ -187,6 +186,7 @@ class Worker:
 
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
         code = await process.wait()
+        _kill_group(process.pid)  # what it has left behind belongs to no event
         if self.timer is not None:
             self.timer.cancel()
         self.server.close()
@@ -275,6 +275,11 @@ class Worker:
             headers["Lambda-Runtime-Client-Context"] = event.context
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         return answer(200, lines.encode(), event.body, keep=True)
+
+
+def _kill_group(number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(number, signal.SIGKILL)
 
 
 def _status(status: int, body: Mapping[str, str]) -> bytes:
