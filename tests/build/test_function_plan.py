@@ -98,6 +98,14 @@ def test_the_server_needs_a_python() -> None:
         ({"volumes": [{"name": "v", "path": "/v"}]}, "volumes: the sandboxes of a function have no volumes"),
         ({"secrets": [{"K": {"name": "k", "file": "/run/secrets/k"}}]}, "no secret files"),
         ({"runtime": "java99"}, "cannot use java99"),
+        (
+            {"runtime": "python3.11", "function": {"handler": "app"}},
+            "cannot call the handler app: it does not name a function",
+        ),
+        (
+            {"runtime": "nodejs20", "function": {"handler": "app."}},
+            "cannot call the handler app.: it does not name a function",
+        ),
     ],
 )
 def test_what_stands_in_the_way_of_a_function(given: dict[str, Any], why: str) -> None:

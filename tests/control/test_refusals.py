@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from fourfold.control.changes import Wish
-from fourfold.control.checks import check_fixed_ports, check_powers
+from fourfold.control.checks import check_fixed_ports, check_powers, check_timeout
+from fourfold.control.settings import Settings
 from fourfold.control.wishes import check_overrides, located
 from fourfold.errors import UserError
 from fourfold.launch.model import Powers
@@ -127,3 +128,11 @@ def test_overrides_that_make_no_sense(given: dict[str, Any]) -> None:
 )
 def test_an_image_in_a_file_is_found_beside_the_service_file(image: str | None, found: str | None) -> None:
     assert located(Service(image=image), Path("/srv/shop")).image == found
+
+
+def test_a_function_that_may_take_longer_than_one_may() -> None:
+    service = Service.model_validate({"source": "./x", "function": {"handler": "app.handler", "timeout": "301s"}})
+    with pytest.raises(UserError, match=r"f: cannot give an event 301 s: a function has at most 300 s here"):
+        check_timeout("f", service, "function", Settings().function_timeout)
+    check_timeout("f", service, "function", 900)
+    check_timeout("f", service, "process", 300)

@@ -150,6 +150,11 @@ _PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 def _client(kind: Kind, listing: Listing, plan: BuildPlan, handler: str, host: Host, bootstrap: str) -> Client:
+    if kind in _SUFFIXES and not all(handler.rpartition(".")[::2]):
+        form = "module.function" if kind == "python" else "file.export"
+        raise UserError(
+            f"cannot call the handler {handler}: it does not name a function", f"say {form} in `function.handler`"
+        )
     if kind == "python":
         return clients.python(listing, plan)
     if kind == "nodejs":

@@ -37,6 +37,15 @@ def check_powers(name: str, spec: Service, pattern: str, powers: Powers) -> None
         raise UserError(f"{name}: {error}", error.hint) from error
 
 
+def check_timeout(name: str, spec: Service, pattern: str, most: float) -> None:
+    """What takes longer is no function: it would hold a sandbox that events wait for."""
+    if pattern == "function" and spec.function.timeout > most:
+        raise UserError(
+            f"{name}: cannot give an event {spec.function.timeout:g} s: a function has at most {most:g} s here",
+            "lower `function.timeout`, make it a job or a process, or raise function_timeout in fourfold.toml",
+        )
+
+
 _OWN_NETWORK = {
     "container": "set `network: host` in its `container` block",
     "vm": "run it as a process: `pattern: process`",

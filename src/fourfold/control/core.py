@@ -22,6 +22,7 @@ from fourfold.control.checks import (
     check_listen,
     check_network,
     check_powers,
+    check_timeout,
     chosen,
     read_app,
     refuse_job,
@@ -125,6 +126,7 @@ class Control:
         wishes = [wish_of(parts, app, name, request) for name in names]
         await parts.trials.look_for((wish.pattern, wish.spec) for wish in wishes)
         for wish in wishes:
+            check_timeout(wish.name, wish.spec, wish.pattern, parts.settings.function_timeout)
             check_powers(wish.name, wish.spec, wish.pattern, parts.supervisor.powers)
             check_network(wish.name, wish.spec, wish.pattern, parts.supervisor.powers)
         if any(on_bridge(wish.pattern, wish.spec) for wish in wishes):

@@ -72,6 +72,8 @@ class Settings(BaseModel):
     """As root, build also where bubblewrap cannot keep builds apart from the host."""
     bridge: Annotated[str, AfterValidator(_bridge)] = "fourfold0 10.177.0.1/16"
     """Of containers: its name, and its address in the network that they get theirs from."""
+    function_timeout: float = Field(default=300.0, gt=0, allow_inf_nan=False)
+    """Seconds that `function.timeout` may be at most, where the pattern is function."""
     price_gb_second: float = Field(default=FunctionPrice.gb_second, ge=0, allow_inf_nan=False)
     """US dollars that `fourfold cost` reckons with for a second of a function with 1 GiB."""
     price_request: float = Field(default=FunctionPrice.request, ge=0, allow_inf_nan=False)
