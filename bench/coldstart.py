@@ -17,7 +17,7 @@ import sys
 import time
 import uuid
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -25,7 +25,7 @@ from typing import Any
 
 from tests.build.building import build
 from tests.build.helpers import Home, write
-from tests.functions.sandboxing import BRIDGE, Client, config, surroundings
+from tests.functions.sandboxing import BRIDGE, Client, config, own_groups, surroundings
 
 from bench.figures import table, verdict
 from bench.machine import folder
@@ -138,10 +138,14 @@ def beside(ours: Mapping[str, Contender]) -> dict[str, Contender]:
 async def measure(
     given: Mapping[str, Contender], rounds: int, burst: int
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    opened = {name: await Sandboxes.open(each.config, each.environment()) for name, each in given.items()}
     single: dict[str, list[float]] = {name: [] for name in given}
     many: dict[str, list[float]] = {}
-    try:
+    async with AsyncExitStack() as stack:
+        opened = {}
+        for name, each in given.items():
+            stack.enter_context(own_groups())  # as each invoker has
+            opened[name] = await Sandboxes.open(each.config, each.environment())
+            stack.push_async_callback(opened[name].close)
         for number in range(-1, rounds):
             for name, sandboxes in opened.items():
                 await asyncio.sleep(0.2)  # so that namespaces are ready again
@@ -156,9 +160,6 @@ async def measure(
             await asyncio.gather(*(sandboxes.kill(sandbox) for sandbox, _ in started))
             for sandbox, _ in started:
                 os.close(sandbox.output)
-    finally:
-        for sandboxes in opened.values():
-            await sandboxes.close()
     return single, many
 
 
