@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any, NoReturn
 from urllib.parse import quote, urlencode
@@ -28,6 +29,8 @@ SKIPPED = {"connection", "keep-alive", "proxy-connection", "transfer-encoding", 
 TEXT = ("text/", "application/json", "application/xml", "application/javascript", "application/x-www-form-urlencoded")
 SLOW = 2.0
 """Seconds after which it says what it waits for."""
+ENDING = 0.1
+"""Seconds that a program may take to be gone after it has broken its connection."""
 KEPT = 1.0
 """Seconds that a connection without a request is kept: less than servers do, or one may close it as it is used."""
 REPEATABLE = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"}
@@ -132,19 +135,20 @@ class Service:
                 told_at += 10 * SLOW
             time.sleep(0.02)
 
-    def is_gone(self) -> bool:
-        """Its connections are closed a little before it has ended."""
-        try:
-            self.process.wait(0.05)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
-
     def ended(self) -> str:
         code = self.process.wait()
-        if code == -signal.SIGKILL:
-            return "signal: SIGKILL (as when it takes more memory than it may)"
         return f"exit status {code}" if code >= 0 else f"signal: {signal.Signals(-code).name}"
+
+    def follow(self) -> None:
+        """End as the program has, where that was killed: who holds this sandbox knows whether memory ran out."""
+        if self.process.poll() == -signal.SIGKILL:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def has_ended(self) -> bool:
+        """Its connections are closed a moment before it has."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(ENDING)
+        return self.process.poll() is not None
 
     def ask(self, method: str, target: str, headers: Headers, body: bytes) -> HTTPResponse:
         """Its answer, to be read by `read` or `pieces`. What may be asked twice is, where the kept connection broke."""
@@ -309,13 +313,15 @@ def handle(runtime: Runtime, service: Service, request_id: str, payload: bytes, 
 
 
 def main(port: int, argv: list[str]) -> NoReturn:
-    runtime = Runtime()
+    runtime, service = Runtime(), None
     try:
         service = Service(port, argv)
         service.wait()
         service.until_well(os.environ.get("FOURFOLD_READY_PATH", ""))
     except OSError as error:
         print(f"cannot start the service: {error}", file=sys.stderr, flush=True)
+        if service is not None:
+            service.follow()
         runtime.fail("/init/error", "Runtime.ExitError", str(error))
         sys.exit(1)
     while True:
@@ -330,7 +336,8 @@ def main(port: int, argv: list[str]) -> NoReturn:
             runtime.fail(place, "Function.ResponseSizeTooLarge", message)
         except (HTTPException, OSError, ValueError, TypeError) as error:
             service.drop()
-            gone = service.is_gone()
+            gone = service.has_ended()
+            service.follow()
             why = f"the program has ended with {service.ended()}" if gone else f"the service did not answer: {error!r}"
             print(why, file=sys.stderr, flush=True)
             runtime.fail(place, "Runtime.ExitError" if gone else "ServiceError", why)
