@@ -58,14 +58,12 @@ class Cradle:
         self._opened = False
         self._failure = ""
         """Why the last sandbox that was made ahead failed: none is, then, until one is asked for."""
-        if config.kind == "python" and self._most:
+        if config.kind == "python":
             self._start_fork_server(config, env, source)
         os.close(source)
         self.over = False
         """It cannot go on, and has said why."""
-        if self._most == 0:
-            self._open()
-        elif self._server is None:
+        if self._server is None:
             self._make()
 
     # the fork server
