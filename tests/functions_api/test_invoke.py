@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -141,3 +143,24 @@ def test_a_function_url(world: World, client: Any, create: Any) -> None:
         client.delete_function_url_config(FunctionName="f")
         assert http.get("/").status_code == 404
     assert refusal(client.get_function_url_config, FunctionName="f")[0] == 404
+
+
+def test_an_event_waits_while_its_version_is_deployed(world: World, client: Any, create: Any) -> None:
+    create(Publish=True)
+    client.invoke(FunctionName="f", Qualifier="1", Payload=b"1")  # it has a service of its own from now on
+    target = world.on_loop(lambda: world.lambdas.target(("lambda", "f"), "f", "1"))
+    assert target.service == "f-v1"
+    done = world.registry.deployments["lambda.f-v1"]
+
+    def told(state: Any) -> None:
+        with world.registry.transaction():
+            world.registry.put_deployment(replace(done, state=state))
+
+    async def there(seconds: float) -> None:
+        await asyncio.wait_for(world.lambdas.until_there(target), seconds)
+
+    world.on_loop(lambda: told("running"))
+    with pytest.raises(TimeoutError):
+        world.await_(there(0.1))
+    world.on_loop(lambda: told("done"))
+    world.await_(there(10))

@@ -190,8 +190,10 @@ class Lambdas(Rows):
 
     async def until_there(self, target: Target) -> None:
         """Of a version that was not asked for before: its service is made. Raises WorldError when that fails."""
-        deadline = self._clock.now() + PATIENCE
-        while f"{target.app}.{target.service}" not in self._registry.services:
+        key, deadline = f"{target.app}.{target.service}", self._clock.now() + PATIENCE
+        while key not in self._registry.services or (
+            self._registry.running_deployment(key) is not None and not self._is_ready(key)
+        ):
             function = target.service.removesuffix(f"-v{target.version}")
             row = self.versions.get((target.app, function), {}).get(int(target.version))
             if row is None or row.problem or self._clock.now() > deadline:
