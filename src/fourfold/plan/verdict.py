@@ -73,7 +73,7 @@ def _out_of_patience(
 ) -> str | None:
     needed = [needed for key in goal.waits_for if (needed := world.goals.get(key))]
     down = wholly_down(current) and not deploying.rolling_back
-    if down and any(each.deploying for each in needed):
+    if down and not before and any(each.deploying for each in needed):
         return None  # it has not begun, and what it waits for has a timeout of its own
     attempts = [i.since for i in current if rebooted(i) or _may_get_ready(i, goal, world.now)]
     attempts += [i.since for i in before if i.state == "starting"]

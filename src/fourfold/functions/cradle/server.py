@@ -46,7 +46,7 @@ class Cradle:
         self._missing = dict(self._own.missing)
         if self._networks.size is None:
             self._missing["network"] = "there is no bridge: sandboxes have a loopback alone"
-        self._most = min(config.concurrency, self._networks.size or config.concurrency) or 1  # one is always tried
+        self._most = min(config.concurrency, self._networks.size or config.concurrency)
         self._free = list(range(self._most))
         self._serial = 0
         self._boxes: dict[int, Box] = {}
@@ -58,12 +58,14 @@ class Cradle:
         self._opened = False
         self._failure = ""
         """Why the last sandbox that was made ahead failed: none is, then, until one is asked for."""
-        if config.kind == "python":
+        if config.kind == "python" and self._most:
             self._start_fork_server(config, env, source)
         os.close(source)
         self.over = False
         """It cannot go on, and has said why."""
-        if self._server is None:
+        if self._most == 0:
+            self._open()
+        elif self._server is None:
             self._make()
 
     # the fork server
