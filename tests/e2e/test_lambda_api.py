@@ -22,7 +22,7 @@ from tests.support.wait import until
 
 pytestmark = pytest.mark.containers
 
-PAGE = Path(__file__).parents[2] / "docs/lambda-api.md"
+PAGE = Path(__file__).parents[2] / "docs/functions.md"
 CODE = """\
 import os
 def handler(event, context):
