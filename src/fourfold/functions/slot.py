@@ -177,7 +177,9 @@ class Slot:
         self._pipe.drain()
         duration = self.around.elapsed() - self._given
         if outcome.ended == "timeout":
-            duration = min(duration, config.timeout)  # what it took to end it is not the function's
+            duration = (
+                config.timeout
+            )  # timers are a little early or late, and to end it took what is not the function's
         used = self._measure() if self._used is None else self._used
         what = endings.took(duration, self.init, config.memory, used, self.provisioned)
         self._pipe.line(endings.end_lines(invocation.request_id, what, outcome))
