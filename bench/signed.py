@@ -58,7 +58,8 @@ def main() -> int:
         try:
             return measure(home, options.seconds, options.connections)
         finally:
-            end([daemon.pid, *processes_of(home)])
+            end([daemon.pid])  # it would start another spawner
+            end(processes_of(home))
 
 
 def measure(home: Path, seconds: float, connections: int) -> int:
