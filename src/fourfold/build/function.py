@@ -35,6 +35,7 @@ TASK = "/var/task"
 _HANDLERS = Path(__file__).parent / "handlers"
 _ADAPTER = f"{OWN}/adapter.py"
 _SERVER = f"{OWN}/handler"
+_LANGUAGES: tuple[Kind, ...] = ("python", "nodejs", "java")
 _SUFFIXES: Mapping[Kind, tuple[str, ...]] = {"python": (".py",), "nodejs": (".js", ".mjs", ".cjs")}
 _LOWEST = {"python": (3, 9), "nodejs": (18, 0), "java": (11, 0)}
 
@@ -98,9 +99,9 @@ def kind_of(listing: Listing, service: Service) -> Kind | None:
     if handler is None:
         return None
     if runtime is not None:
-        found = next((name for name in ("python", "nodejs", "java") if runtime.startswith(name)), None)
+        found = next((kind for kind in _LANGUAGES if runtime.startswith(kind)), None)
         assert found is not None, "spec.functionchecks refuses others"
-        return found  # type: ignore[return-value]
+        return found
     if "::" in handler:
         return "java"
     for kind, suffixes in _SUFFIXES.items():
@@ -111,9 +112,9 @@ def kind_of(listing: Listing, service: Service) -> Kind | None:
             return kind
     if listing.has("bootstrap"):
         return "provided"
-    matching = [name for name in ("python", "nodejs", "java") if LANGUAGES[name].matches(listing)]
+    matching = [kind for kind in _LANGUAGES if LANGUAGES[kind].matches(listing)]
     if len(matching) == 1:
-        return matching[0]  # type: ignore[return-value]
+        return matching[0]
     raise UserError(
         f"cannot find the handler {handler}: the source has no file of that name",
         "look at `function.handler`, or say `runtime`",

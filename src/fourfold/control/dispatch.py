@@ -13,7 +13,6 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from fourfold.clock import Clock
@@ -21,6 +20,7 @@ from fourfold.control.bus import Bus
 from fourfold.control.destinations import destination
 from fourfold.control.invoking import LostError
 from fourfold.control.line import Holds, Line
+from fourfold.control.loops import keep
 from fourfold.control.policy import Policy
 from fourfold.control.queue import Queue
 from fourfold.errors import FourfoldError
@@ -37,8 +37,6 @@ LOOK_SECONDS = 60.0
 """Between looks for events that have become too old."""
 MOST_OLD = 1_000
 """Of a service, given up at one look: the others a moment later."""
-AGAIN_SECONDS = 1.0
-"""After the store refused something."""
 END_SECONDS = 2.0
 """For deliveries under way when the daemon ends."""
 
@@ -81,19 +79,7 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            self._news.clear()
-            try:
-                wake_at = self.pump()
-            except FourfoldError as error:
-                log.error("%s", error)
-                wake_at = self._clock.now() + AGAIN_SECONDS
-            except Exception:  # a mistake of ours must not keep all events from being delivered
-                log.exception("a fault in the loop of events")
-                wake_at = self._clock.now() + AGAIN_SECONDS
-            with suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, wake_at - self._clock.now())):
-                    await self._news.wait()
+        await keep("events", self.pump, self._news, self._clock)
 
     def pump(self) -> float:
         """Start what is due; when to look again at the latest."""

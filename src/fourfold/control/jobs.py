@@ -11,7 +11,6 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -19,8 +18,9 @@ from fourfold.clock import Clock
 from fourfold.control.bus import Bus
 from fourfold.control.executor import ALPHABET, Effects, Executor
 from fourfold.control.goals import pattern_of
+from fourfold.control.loops import keep
 from fourfold.control.registry import Registry
-from fourfold.errors import ConflictError, FourfoldError, NotFoundError, UserError
+from fourfold.errors import ConflictError, NotFoundError, UserError
 from fourfold.plan import model as m
 from fourfold.spec.model import Service
 from fourfold.spec.units import format_duration
@@ -37,8 +37,6 @@ LARGEST_EVENT = 32 * 1024
 """Bytes that FOURFOLD_EVENT holds: all of an environment has some hundred KiB."""
 KILL_AGAIN_SECONDS = 5.0
 LOOK_SECONDS = 60.0
-AGAIN_SECONDS = 1.0
-"""After the store refused something."""
 
 
 class Jobs:
@@ -180,21 +178,7 @@ class Jobs:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            self._news.clear()
-            try:
-                wake_at = self.converge()
-            except FourfoldError as error:
-                log.error("%s", error)
-                self._reload()
-                wake_at = self._clock.now() + AGAIN_SECONDS
-            except Exception:  # a mistake of ours must not leave all runs without a keeper
-                log.exception("a fault in the loop of jobs")
-                self._reload()
-                wake_at = self._clock.now() + AGAIN_SECONDS
-            with suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, wake_at - self._clock.now())):
-                    await self._news.wait()
+        await keep("jobs", self.converge, self._news, self._clock, self._reload)
 
     def converge(self) -> float:
         """Do what every run is due; when to look again at the latest."""

@@ -20,6 +20,7 @@ from typing import Any
 from fourfold.functions.cradle import protocol
 from fourfold.functions.cradle.protocol import Group
 from fourfold.functions.model import Config
+from fourfold.spawner.process import write_text
 
 _PATIENCE = 20.0
 """Seconds that the cradle has to clear up."""
@@ -145,9 +146,9 @@ class Sandboxes:
         if not sandbox.entitled:
             sandbox.entitled = True
             if sandbox.group.quota:
-                _write(sandbox.group.quota, sandbox.group.share)
+                write_text(sandbox.group.quota, sandbox.group.share)
         if sandbox.group.peak.endswith(".max_usage_in_bytes"):
-            _write(sandbox.group.peak, "0")
+            write_text(sandbox.group.peak, "0")
         elif sandbox.group.peak and sandbox.peak < 0:
             with suppress(OSError):
                 sandbox.peak = os.open(sandbox.group.peak, os.O_RDWR | os.O_CLOEXEC)
@@ -159,14 +160,14 @@ class Sandboxes:
         """Let none of its processes run, from now on (a little after this returns). No-op where that is missing."""
         path = sandbox.group.freeze
         if path and not sandbox.frozen and not sandbox.killed:
-            sandbox.frozen = _write(path, "1" if path.endswith(".freeze") else "FROZEN")
+            sandbox.frozen = write_text(path, "1" if path.endswith(".freeze") else "FROZEN")
 
     async def thaw(self, sandbox: Sandbox) -> None:
         """Let them run again; they do when this returns. No-op for one that is not frozen."""
         path = sandbox.group.freeze
         if sandbox.frozen:
             sandbox.frozen = False
-            _write(path, "0" if path.endswith(".freeze") else "THAWED")
+            write_text(path, "0" if path.endswith(".freeze") else "THAWED")
 
     async def kill(self, sandbox: Sandbox) -> None:
         """End all of its processes, frozen ones too, and give up what it has; returns when it is gone.
@@ -299,21 +300,6 @@ class Sandboxes:
         self._sandboxes.clear()
         if not self._closing and not self.lost.done():
             self.lost.set_result(why)
-
-
-def _write(path: str, text: str) -> bool:
-    """-> whether there is such a file and it took the text."""
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        os.write(fd, text.encode())
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
-    return True
 
 
 def _read(path: str) -> str:

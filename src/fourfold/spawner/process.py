@@ -42,6 +42,21 @@ def read_text(path: str) -> str | None:
     return data.decode(errors="replace")
 
 
+def write_text(path: str, text: str) -> bool:
+    """-> whether there is such a file and it took the text. Never makes one."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        os.write(fd, text.encode())
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
 def boot_id() -> str:
     return (read_text(_BOOT_ID) or "unknown").strip()
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from fourfold.spawner import nested, process
-from fourfold.spawner.process import read_text
+from fourfold.spawner.process import read_text, write_text
 from fourfold.spawner.processes import Processes
 
 
@@ -46,15 +46,15 @@ class Tree:
         for group in groups:
             for inner in nested.with_inner(group):
                 if inner != group:  # a thousand sandboxed processes with a twentieth of a core take long to die
-                    _ = _write(f"{inner}/cpu.cfs_quota_us", "-1") or _write(f"{inner}/cpu.max", "max")
-        killed = [_write(f"{group}/cgroup.kill", "1") for group in groups]
+                    _ = write_text(f"{inner}/cpu.cfs_quota_us", "-1") or write_text(f"{inner}/cpu.max", "max")
+        killed = [write_text(f"{group}/cgroup.kill", "1") for group in groups]
         if any(killed):
             return
-        freezers = [group for group in groups if _write(f"{group}/freezer.state", "FROZEN")]
+        freezers = [group for group in groups if write_text(f"{group}/freezer.state", "FROZEN")]
         self._kill_each(since)
         for group in freezers:
             for folder in nested.with_inner(group):  # who is frozen by itself stays so, and does not even die
-                _write(f"{folder}/freezer.state", "THAWED")
+                write_text(f"{folder}/freezer.state", "THAWED")
 
     def oom_kills(self) -> int:
         return oom_kills(self.cgroups)
@@ -118,18 +118,3 @@ def oom_kills(cgroups: tuple[str, ...]) -> int:
                 if line.startswith("oom_kill "):
                     return int(line.split()[1])
     return 0
-
-
-def _write(path: str, text: str) -> bool:
-    """-> whether there is such a file and it took the text. Never makes one."""
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        os.write(fd, text.encode())
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
-    return True

@@ -80,12 +80,13 @@ class Triggers:
                 if first:
                     self._schedules.forget_others()
                     first = False
-            except FourfoldError as error:
-                log.error("%s", error)
+            except Exception as error:  # a mistake of ours must not leave all triggers as they are
+                if isinstance(error, FourfoldError):
+                    log.error("%s", error)
+                else:
+                    log.exception("a fault in the loop of triggers")
                 self._news.set()
                 await asyncio.sleep(PAUSES[0])
-            except Exception:  # a mistake of ours must not leave all triggers as they are
-                log.exception("a fault in the loop of triggers")
             await self._news.wait()
             await asyncio.sleep(GATHER_SECONDS)
 

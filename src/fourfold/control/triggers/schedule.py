@@ -5,31 +5,25 @@ from __future__ import annotations
 import asyncio
 import heapq
 import json
-import logging
 import uuid
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from fourfold.clock import Clock, rfc3339
 from fourfold.control.bus import Bus
 from fourfold.control.destinations import ACCOUNT
 from fourfold.control.jobs import Jobs
+from fourfold.control.loops import keep
 from fourfold.control.queue import Queue
 from fourfold.control.triggers.aws import REGION
 from fourfold.control.triggers.due import Memory, Timing
-from fourfold.errors import WorldError
 from fourfold.spec.cron import parse_when, zone_of
 from fourfold.spec.triggers import Schedule
 from fourfold.store.queue import EventRow
 from fourfold.store.triggerstate import TriggerStates
 
-log = logging.getLogger(__name__)
-
 LOOK_SECONDS = 10.0
 """Between looks at the clock at the most: it may have been set."""
-AGAIN_SECONDS = 1.0
-"""After the store refused something."""
 MOST_QUEUED = 100
 """Events of one schedule with `overlap: queue` that wait; more are left out."""
 KEY = "schedule"
@@ -105,18 +99,7 @@ class Schedules:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            self._news.clear()
-            wait = AGAIN_SECONDS
-            try:
-                wait = self.pump() - self._clock.now()
-            except WorldError as error:
-                log.error("%s", error)
-            except Exception:  # a mistake of ours must not stop all schedules
-                log.exception("a fault in the loop of schedules")
-            with suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, wait)):
-                    await self._news.wait()
+        await keep("schedules", self.pump, self._news, self._clock)
 
     def pump(self) -> float:
         """Fire what is due, in one transaction; when to look again at the latest."""

@@ -1,0 +1,39 @@
+"""What a part of control that looks after something does until the daemon ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+
+from fourfold.clock import Clock
+from fourfold.errors import FourfoldError
+
+log = logging.getLogger(__name__)
+
+AGAIN_SECONDS = 1.0
+"""After the world refused something (a full disk, a locked store), or a mistake of ours."""
+
+
+async def keep(
+    what: str, look: Callable[[], float], news: asyncio.Event, clock: Clock, recover: Callable[[], None] = lambda: None
+) -> None:
+    """Until cancelled: `look` whenever there is news, and at the time that it gave back.
+
+    A failure is told in the log as one of `what`; after it comes `recover`, and another look.
+    """
+    while True:
+        news.clear()
+        try:
+            wake_at = look()
+        except Exception as error:
+            if isinstance(error, FourfoldError):
+                log.error("%s: %s", what, error)
+            else:  # nothing may be left without a keeper
+                log.exception("a fault in the loop of %s", what)
+            recover()
+            wake_at = clock.now() + AGAIN_SECONDS
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, wake_at - clock.now())):
+                await news.wait()
