@@ -90,6 +90,11 @@ class Paths:
         return self.run / "machines"
 
     @property
+    def hosts(self) -> Path:
+        """Of each run of a host: a folder with its guests' artifacts and logs, and its control socket."""
+        return self.state / "hosts"
+
+    @property
     def containers(self) -> Path:
         """What the OCI runtime knows of running containers (`--root`)."""
         return self.run / "containers"

@@ -15,7 +15,8 @@ from fourfold.control.deploy import Deployer, Who
 from fourfold.control.operations import Operation
 from fourfold.control.settings import Settings
 from fourfold.errors import UserError, WorldError
-from fourfold.spec.model import App, Service
+from fourfold.spec.app import App
+from fourfold.spec.model import Service
 from fourfold.store.artifacts import Artifact
 from tests.control.rig import Rig, rigged
 

@@ -14,8 +14,9 @@ from fourfold.control.settings import Settings
 from fourfold.control.wishes import check_overrides, located
 from fourfold.errors import UserError
 from fourfold.launch.model import Powers
+from fourfold.spec.app import App
 from fourfold.spec.fingerprint import fingerprint
-from fourfold.spec.model import App, Service
+from fourfold.spec.model import Service
 from tests.control.rig import Rig, rigged
 from tests.store.samples import instance, release, service_row
 

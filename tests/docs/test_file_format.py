@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from fourfold.spec import function, model, triggers
+from fourfold.spec import app, function, model, triggers
 from fourfold.spec.load import load
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/file-format.md").read_text()
 SECTIONS: dict[str, type[BaseModel]] = {
-    "## `app`": model.App,
+    "## `app`": app.App,
     "## A service": model.Service,
     "### `port`": model.FixedPort,
     "### `static`": model.Static,

@@ -11,8 +11,8 @@ from ruamel.yaml import YAML
 
 from fourfold.errors import SpecError
 from fourfold.spec import yaml
+from fourfold.spec.app import App
 from fourfold.spec.dump import to_yaml
-from fourfold.spec.model import App
 from fourfold.spec.parse import parse, parse_json
 
 KEYS = [

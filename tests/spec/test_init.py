@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourfold.errors import ConflictError, SpecError, UserError
+from fourfold.spec.app import App
 from fourfold.spec.draft import draft
 from fourfold.spec.finds import PROGRAMS, READ, Listing, find
 from fourfold.spec.init import gather, init
 from fourfold.spec.load import load
-from fourfold.spec.model import App, FixedPort
+from fourfold.spec.model import FixedPort
 from fourfold.spec.parse import parse
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fourfold.spec.app import App
 from fourfold.spec.draft import draft
 from fourfold.spec.finds import Listing
-from fourfold.spec.model import App
 from fourfold.spec.parse import parse
 
 SAM = """

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from fourfold.control.goals import desired, pattern_of
 from fourfold.control.registry import Registry
+from fourfold.spec.app import App
 from fourfold.spec.fingerprint import changes, fingerprint, under
-from fourfold.spec.model import App, Service
+from fourfold.spec.model import Service
 from fourfold.store.model import Build, ServiceRow
 
 Kind = Literal["create", "deploy", "scale", "restart", "start", "stop", "remove", "keep", "not-in-file"]

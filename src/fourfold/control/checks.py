@@ -13,7 +13,8 @@ from fourfold.errors import NotFoundError, UserError
 from fourfold.gateway.listening import refuse_taken
 from fourfold.launch.model import Powers
 from fourfold.launch.patterns import is_machine, refuse_impossible
-from fourfold.spec.model import App, Service
+from fourfold.spec.app import App
+from fourfold.spec.model import Service
 from fourfold.spec.parse import parse_json
 
 

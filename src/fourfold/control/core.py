@@ -44,7 +44,7 @@ from fourfold.errors import NotFoundError, UserError
 from fourfold.functions.model import Answer, Invocation
 from fourfold.gateway.model import RouteStats
 from fourfold.launch.patterns import program_memory, unenforced
-from fourfold.spec.model import App
+from fourfold.spec.app import App
 from fourfold.store.manifest import Manifest
 from fourfold.store.model import Event, InstanceRow, ServiceRow
 from fourfold.store.sources import write_atomically

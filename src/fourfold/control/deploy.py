@@ -19,8 +19,9 @@ from fourfold.control.registry import Registry
 from fourfold.control.settings import Settings
 from fourfold.control.starter import port_is_free
 from fourfold.errors import NotFoundError
+from fourfold.spec.app import App
 from fourfold.spec.fingerprint import fingerprint
-from fourfold.spec.model import App, Gateway
+from fourfold.spec.model import Gateway
 from fourfold.store.artifacts import Artifact
 from fourfold.store.model import AppRow, Build, Deployment, Release, ServiceRow
 

@@ -28,7 +28,7 @@ from fourfold.errors import UserError
 from fourfold.launch.exported import Program, entries
 from fourfold.launch.qemu import configuration
 from fourfold.launch.vm import is_whole_system, machine_memory
-from fourfold.spec.model import App
+from fourfold.spec.app import App
 from fourfold.store import trees
 from fourfold.store.artifacts import Artifact
 from fourfold.store.compressed import CompressedLayers

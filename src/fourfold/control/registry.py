@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from fourfold.control.faults import Faults
+from fourfold.spec.groups import Host
 from fourfold.spec.model import Service
 from fourfold.store.deployments import OPEN
 from fourfold.store.model import AppRow, Build, Deployment, InstanceRow, Release, ServiceRow
@@ -85,7 +86,8 @@ class Registry:
         if (key, number) not in self._specs:
             app, _, service = key.partition(".")
             release = self.store.releases.need(app, service, number)
-            self._specs[key, number] = (release, Service.model_validate(release.spec))
+            kind = Host if "group" in release.spec else Service
+            self._specs[key, number] = (release, kind.model_validate(release.spec))
         return self._specs[key, number]
 
     def of_app(self, app: str) -> list[ServiceRow]:

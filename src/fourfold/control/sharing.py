@@ -17,7 +17,8 @@ from fourfold.control.views import UpRequest
 from fourfold.errors import UserError
 from fourfold.gateway import naming
 from fourfold.gateway.certificates import combine, read
-from fourfold.spec.model import App, Gateway, Route
+from fourfold.spec.app import App
+from fourfold.spec.model import Gateway, Route
 from fourfold.store.model import AppRow, ServiceRow
 
 

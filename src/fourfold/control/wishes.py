@@ -9,7 +9,8 @@ from fourfold.control.changes import Wish, overrides_for
 from fourfold.control.parts import Parts
 from fourfold.control.views import UpRequest
 from fourfold.errors import UserError
-from fourfold.spec.model import PATTERNS, App, Service
+from fourfold.spec.app import App
+from fourfold.spec.model import PATTERNS, Service
 from fourfold.store.manifest import Manifest
 
 MOST_INSTANCES = 10_000

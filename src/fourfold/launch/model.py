@@ -176,7 +176,10 @@ class Launch:
     listen: Listen | None = None
     stop: Stop = Stop()
     host: str | None = None
-    """Instance that this one is a guest of; None: a process of its own."""
+    """Instance that this one is a guest of; None: a process of its own. Its one mount is its artifact's, in the host's
+    folder, and `argv` is what its host is told (`build/hosts/README.md`)."""
+    guests: str | None = None
+    """Of a host: its folder on this machine, for guests, their logs and its control socket."""
     log_bytes: int = 16 * 1024 * 1024
     """At most this much output is kept on disk, the newest."""
 

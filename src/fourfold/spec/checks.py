@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from fourfold.spec.app import App
 from fourfold.spec.functionchecks import functions_and_jobs
-from fourfold.spec.model import App, Container, External, Gateway, Route, Service, Vm
+from fourfold.spec.model import Container, External, Gateway, Route, Service, Vm
 from fourfold.spec.node import Path
 from fourfold.spec.problems import similar
 from fourfold.spec.triggerchecks import queues_shared

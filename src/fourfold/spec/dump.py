@@ -8,8 +8,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from fourfold.spec import schema
+from fourfold.spec.app import App
 from fourfold.spec.interpolate import escape
-from fourfold.spec.model import App
 from fourfold.spec.units import format_duration, format_rate, format_size
 
 _FORMATS = {"duration": format_duration, "size": format_size, "rate": format_rate}

@@ -29,12 +29,8 @@ class Later:
         return f"`{key}: {node.value}`" if self.values else f"`{key}` as a map" if self.maps else f"`{key}`"
 
 
-_OTHERS = "leave it out, or use the pattern process, container, vm or function"
 _ROWS = (
-    Later(("groups",), "give each service its own process"),
     Later(("notify",), "follow `fourfold events`"),
-    Later(("services", "*", "pattern"), _OTHERS, values=("shared",)),
-    Later(("services", "*", "shared"), _OTHERS),
     Later(("services", "*", "instances"), "give a number, and change it with `fourfold scale`", maps=True),
     Later(("services", "*", "deploy", "strategy"), "use rolling or recreate", values=("blue-green", "canary")),
     Later(("services", "*", "deploy", "steps"), "use the strategy rolling with `min_ready`"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fourfold.errors import NotFoundError, UserError
 from fourfold.spec import yaml
-from fourfold.spec.model import App
+from fourfold.spec.app import App
 from fourfold.spec.parse import parse
 
 FILE_NAME = "fourfold.yaml"

@@ -15,10 +15,11 @@ from fourfold.spec import fields as f
 from fourfold.spec.base import Model
 from fourfold.spec.function import Function
 from fourfold.spec.secret_use import read_secret_use
+from fourfold.spec.shared import Shared
 from fourfold.spec.triggers import Job, Trigger
 from fourfold.spec.units import shown
 
-Pattern = Literal["process", "container", "vm", "function"]
+Pattern = Literal["process", "shared", "container", "vm", "function"]
 PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
 """How a service may run, in this version."""
 
@@ -241,6 +242,7 @@ class Service(Model):
     restart: Restart = Field(default=Restart(), description="What happens when it ends by itself")
     container: Container = Field(default=Container(), description="For pattern container")
     vm: Vm = Field(default=Vm(), description="For pattern vm")
+    shared: Shared = Field(default=Shared(), description="For pattern shared: its group")
     function: Function = Field(default=Function(), description="A handler, and what is for pattern function")
     job: Job | None = Field(default=None, description="It runs to its end, on triggers or by `fourfold run`")
     triggers: list[Trigger] = Field(default=[], description="What it gets events from, under whichever pattern")
@@ -353,12 +355,3 @@ class Gateway(Model):
         if self.redirect and self.listen.endswith(":80"):
             raise ValueError("redirect takes port 80 for itself: listen on another one, such as :443")
         return self
-
-
-class App(Model):
-    """A whole `fourfold.yaml`, after interpolation, overlays and defaults."""
-
-    app: f.Name = Field(description="Its name on this machine")
-    services: dict[f.Name, Service] = Field(min_length=1, description="What runs, by name")
-    externals: dict[f.Name, External] = Field(default={}, description="What it uses and does not run, by name")
-    gateway: Gateway = Field(default=Gateway(), description="Where it is reached")

@@ -7,8 +7,8 @@ from copy import deepcopy
 from functools import cache
 from typing import Any
 
+from fourfold.spec.app import App
 from fourfold.spec.fields import WORDS
-from fourfold.spec.model import App
 from fourfold.spec.secret_use import SCHEMA as SECRET_USE
 from fourfold.spec.units import format_duration, format_rate, format_size
 
