@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -99,17 +101,37 @@ def home(pattern: str, request: pytest.FixtureRequest) -> Iterator[Home]:
 
 
 @pytest.fixture(scope="session")
-def images(request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A folder with what the test service stands on, made once: a base, and what its virtual machines boot."""
+def images(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with what the test service stands on, made once, whoever of the workers comes first: a base, and what
+    its virtual machines boot. The last one removes it.
+    """
     pattern = "vm" if any(_pattern_of(item) == "vm" for item in request.session.items) else "container"
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    kept = shared / "images"
+    with (shared / "making").open("w") as making, (shared / "using").open("w") as using:
+        fcntl.flock(making, fcntl.LOCK_EX)
+        if not kept.exists():
+            _make_images(pattern, kept)
+        fcntl.flock(using, fcntl.LOCK_SH)
+        fcntl.flock(making, fcntl.LOCK_UN)
+        try:
+            yield kept
+        finally:
+            with suppress(BlockingIOError):  # somebody uses it still
+                fcntl.flock(using, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(kept, ignore_errors=True)
+
+
+def _make_images(pattern: str, kept: Path) -> None:
     maker = Home(pattern=pattern)
-    kept = Path(tempfile.mkdtemp(prefix="ff-images-"))
+    made = Path(tempfile.mkdtemp(prefix="images-", dir=kept.parent))
     try:
         maker.run("up", "-f", str(maker.app(web_file(maker.port))), patience=600)
         for name in PARTS:
             if (there := maker.state / name).exists():
-                shutil.move(there, kept / name)
-        yield kept
+                shutil.move(there, made / name)
+        made.rename(kept)
     finally:
         maker.close()
-        shutil.rmtree(kept, ignore_errors=True)
