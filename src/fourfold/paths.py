@@ -94,6 +94,10 @@ class Paths:
         """Of each run of a host: a folder with its guests' artifacts and logs, and its control socket."""
         return self.state / "hosts"
 
+    def guests(self, host: str, run: int) -> Path:
+        """The folder of one run of a host."""
+        return self.hosts / f"{host}.{run}"
+
     @property
     def containers(self) -> Path:
         """What the OCI runtime knows of running containers (`--root`)."""

@@ -30,6 +30,12 @@ def revision(row: ServiceRow) -> str:
     return f"{row.release}.{pattern_of(row)}.{row.restart_nonce}.{row.secrets_digest[:12]}"
 
 
+def host_key(row: ServiceRow, spec: Service) -> str | None:
+    """Key of the group whose instances carry this service's; `spec` is that of the release that it is to run."""
+    named = pattern_of(row) == "shared" and spec.shared.group
+    return f"{row.app}.{named}" if named else None
+
+
 RESTORED = (
     "release", "pattern", "instances", "stopped", "removed", "restart_nonce", "secrets_digest", "depends_on",
     "overrides", "internal_port",
@@ -149,6 +155,7 @@ def goal(row: ServiceRow, spec: Service, deployment: Deployment | None, port_is_
         count=_count(row, spec, deployment, frozen),
         removed=row.removed,
         depends_on=tuple(f"{row.app}.{name}" for name in row.depends_on),
+        host=host_key(row, spec),
         grace=spec.health.grace if spec.health else 30.0,
         rollout=rollout(spec, port_is_held),
         ending=m.Ending(spec.stop.drain if _gets_requests(spec, deployment) else None, _grace(row, spec, deployment)),
@@ -163,7 +170,8 @@ def goal(row: ServiceRow, spec: Service, deployment: Deployment | None, port_is_
 def _count(row: ServiceRow, spec: Service, deployment: Deployment | None, frozen: bool) -> int:
     if spec.job is not None:  # its runs are `control.jobs`' affair
         return 0
-    return desired(row) if frozen and not (row.stopped or row.removed) else wanted_count(row, deployment)
+    count = desired(row) if frozen and not (row.stopped or row.removed) else wanted_count(row, deployment)
+    return min(count, 1) if pattern_of(row) == "shared" else count
 
 
 def _gets_requests(spec: Service, deployment: Deployment | None) -> bool:

@@ -22,7 +22,9 @@ from fourfold.launch.container import runs_as, stop_signal
 from fourfold.launch.function import function_name
 from fourfold.launch.model import Launch, User
 from fourfold.launch.patterns import launch
+from fourfold.launch.shared import place
 from fourfold.paths import Paths
+from fourfold.spec.groups import GROUP
 from fourfold.spec.model import FixedPort, Service
 from fourfold.store.artifacts import Artifact, Artifacts, Boot, Image
 from fourfold.store.disks import Disks
@@ -93,9 +95,17 @@ class Starter:
                 f"`fourfold deploy {row.service}` builds it",
             )
         artifact = replace(self._artifacts.get(build.artifact), argv=argv or build.argv)
+        host = self._registry.instances.get(row.host) if row.host is not None else None
+        if row.host is not None and host is None:
+            raise WorldError(f"cannot start {row.id}: its host {row.host} is gone")
+        guests = self._guests(host or row, row.pattern) if argv is None or host is not None else None
         boot = self._boot(row, artifact.boot) if artifact.boot is not None else None
         image = self._image(row, artifact.image, confined=boot is None) if artifact.image is not None else None
-        if image is None and not self._supervisor.powers.private:
+        private = self._supervisor.powers.private
+        if host is not None:
+            where = place(row.id, str(guests), private)
+            artifact = replace(artifact.located(Path(where)), tree=artifact.tree)
+        elif image is None and not private:
             artifact = artifact.located(artifact.tree)
         invokes = self._function(row, artifact) if argv is None else None
         home = self._registry.services[key]
@@ -118,8 +128,14 @@ class Starter:
             image=image,
             boot=boot,
             function=invokes,
+            host=row.host,
+            guests=guests,
         )
         return replace(launch(row.pattern, service, facts), log_bytes=self._settings.log_bytes)
+
+    def _guests(self, host: InstanceRow, pattern: str) -> str | None:
+        """The folder of this run of a host; None for what is no group's business."""
+        return str(self._paths.guests(host.id, host.run)) if pattern in (GROUP, "shared") else None
 
     def stop_signal(self, row: InstanceRow) -> str:
         """As its Launch has it, without making that anew: what it was made of may be gone."""

@@ -14,6 +14,8 @@ from fourfold.spec.model import Service
 
 APP = "/app"
 """Where an instance finds its artifact."""
+GUESTS = "/guests"
+"""Where a host finds those of its guests."""
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -103,6 +105,10 @@ class Facts:
     """Of virtual machines, be they containers."""
     function: FunctionFacts | None = None
     """Of pattern function; None: a program beside it, which runs as one of a process does."""
+    host: str | None = None
+    """Instance that it is a guest of; None: a process of its own."""
+    guests: str | None = None
+    """Of a host and of its guests: the host's folder on this machine. None: a program beside them."""
 
 
 def limits(service: Service) -> Limits:

@@ -178,6 +178,10 @@ class Launch:
     host: str | None = None
     """Instance that this one is a guest of; None: a process of its own. Its one mount is its artifact's, in the host's
     folder, and `argv` is what its host is told (`build/hosts/README.md`)."""
+    service: str = ""
+    """Of a guest: what its service is called."""
+    path: str = "/"
+    """Of a guest: under which requests reach it; it begins with `/` and does not end with one, unless it is `/`."""
     guests: str | None = None
     """Of a host: its folder on this machine, for guests, their logs and its control socket."""
     log_bytes: int = 16 * 1024 * 1024

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fourfold.errors import UserError
-from fourfold.launch import common, container, function, process, vm
+from fourfold.launch import common, container, function, group, process, shared, vm
 from fourfold.launch.common import Facts, limits
 from fourfold.launch.model import Launch, Powers
+from fourfold.spec.groupchecks import in_process
+from fourfold.spec.groups import GROUP
 from fourfold.spec.model import Service
 
 
@@ -17,7 +19,11 @@ def launch(pattern: str, service: Service, facts: Facts) -> Launch:
         return vm.launch(service, facts, container=pattern == "container")
     if pattern == "function" and facts.function is not None:
         return function.launch(service, facts)
-    return container.launch(service, facts) if pattern == "container" else process.launch(service, facts)
+    if pattern == "container":
+        return container.launch(service, facts)
+    if pattern == "shared":
+        return shared.launch(service, facts)
+    return group.launch(service, facts) if pattern == GROUP else process.launch(service, facts)
 
 
 def is_machine(pattern: str, service: Service) -> bool:
@@ -28,6 +34,9 @@ def is_machine(pattern: str, service: Service) -> bool:
 def unenforced(pattern: str, service: Service, powers: Powers) -> dict[str, str]:
     """As `common.unenforced`. What a machine's service may take, its guest sees to, whatever this host can."""
     asked = limits(service)
+    if pattern == "shared" and in_process(service):
+        why = f"it shares a process with all members of {service.shared.group}, whose limits bound them together"
+        return dict.fromkeys(common.unenforced(asked, Powers()), why)
     if is_machine(pattern, service):
         asked = replace(asked, memory=None, pids=None)
     return common.unenforced(asked, powers)
@@ -37,14 +46,16 @@ def program_memory(pattern: str, service: Service) -> int | None:
     """Bytes that its program may take; None: as much as there is."""
     if pattern == "function":
         return function.sandbox_memory(service)
+    if pattern == "shared" and in_process(service):
+        return None  # as much as its group has
     usual = vm.USUAL_MEMORY if is_machine(pattern, service) else None
     return service.resources.memory or usual
 
 
 def memory_limit(pattern: str, service: Service) -> int | None:
     """Bytes that all processes of an instance may take of this host; None: it is not limited."""
-    if pattern == "function":
-        return None  # each sandbox is
+    if pattern == "function" or (pattern == "shared" and in_process(service)):
+        return None  # each sandbox is; the group as a whole is
     if not is_machine(pattern, service):
         return service.resources.memory
     whole = vm.is_whole_system(service, container=pattern == "container")
@@ -64,6 +75,8 @@ def refuse_impossible(service: Service, pattern: str, powers: Powers) -> None:
         container.refuse_impossible(service, powers)
     elif pattern == "function":
         function.refuse_impossible(service, powers)
+    elif pattern == "shared":
+        shared.refuse_impossible(service, powers)
     else:
         if service.image is not None:
             raise UserError(

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from fourfold.spec.app import App
 from fourfold.spec.functionchecks import functions_and_jobs
+from fourfold.spec.groupchecks import groups, member, together
+from fourfold.spec.groups import Group
 from fourfold.spec.model import Container, External, Gateway, Route, Service, Vm
 from fourfold.spec.node import Path
 from fourfold.spec.problems import similar
@@ -37,11 +39,15 @@ class Parts:
     externals: Mapping[str, External] = field(default_factory=dict)
     gateway: Gateway | None = None
     names: frozenset[str] = frozenset()
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    declared: frozenset[str] = frozenset()
+    """Names of all groups, readable or not."""
 
     @classmethod
     def of(cls, app: App) -> Parts:
         names = frozenset(app.services) | frozenset(app.externals)
-        return cls(app.app, app.services, frozenset(), app.externals, app.gateway, names)
+        declared = frozenset(app.groups)
+        return cls(app.app, app.services, frozenset(), app.externals, app.gateway, names, app.groups, declared)
 
 
 def check(parts: Parts) -> list[Finding]:
@@ -50,7 +56,15 @@ def check(parts: Parts) -> list[Finding]:
     for name, service in parts.services.items():
         if name not in parts.partial:
             findings += _service(("services", name), service)
-    return [*findings, *(Finding(*found) for found in queues_shared(parts.services))]
+    return [*findings, *(Finding(*found) for found in (*queues_shared(parts.services), *_groups(parts)))]
+
+
+def _groups(parts: Parts) -> Iterator[tuple[Path, str, str | None]]:
+    yield from groups(parts.groups, sorted(parts.declared), parts.services, parts.externals)
+    whole = {name: service for name, service in parts.services.items() if name not in parts.partial}
+    for name, service in whole.items():
+        yield from member(("services", name), service, parts.groups, sorted(parts.declared))
+    yield from together(parts.groups, whole)
 
 
 def _reserved(parts: Parts) -> Iterator[Finding]:

@@ -9,11 +9,11 @@ from fourfold.spec.model import PATTERNS, Service
 
 
 def fingerprint(service: Service) -> dict[str, Any]:
-    """The service as JSON, without what a release does not hold: its pattern and its count.
+    """The service (or group) as JSON, without what a release does not hold: its pattern and its count.
 
     It has the blocks of all patterns: moving to another one needs no new release.
     """
-    return service.model_dump(mode="json", exclude={"pattern", "instances"})
+    return service.model_dump(mode="json", exclude={"pattern": True, "instances": True, "group": {"instances"}})
 
 
 _EVERYWHERE = ("handler", "timeout", "concurrency", "payload", "paths", "retries", "max_age", "on_failure")
@@ -28,6 +28,8 @@ def under(pattern: str, release: dict[str, Any]) -> dict[str, Any]:
         # A release that was stored before there were functions has no such block.
         block = Function().model_dump(mode="json") | (release.get("function") or {})
         used["function"] = {key: block[key] for key in _EVERYWHERE}
+    if pattern != "shared" and (app := (release.get("shared") or {}).get("app")):
+        used["shared"] = {"app": app}  # what runs without `run`, under every pattern
     return used
 
 

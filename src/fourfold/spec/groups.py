@@ -15,7 +15,8 @@ GROUP = "group"
 """The pattern, as rows and builds have it, of a group itself: no service of the file can have it."""
 GRACE = 60.0
 """Seconds that a host may take to come up, without its members: a JVM on a busy machine is slow."""
-_JAVA: tuple[Kind, ...] = ("tomcat", "osgi")
+JAVA: tuple[Kind, ...] = ("tomcat", "osgi")
+"""Kinds whose hosts are JVMs."""
 
 
 class Group(Model):
@@ -42,7 +43,7 @@ class Group(Model):
 
     @model_validator(mode="after")
     def _only_what_its_kind_knows(self) -> Self:
-        if self.java_opts and self.kind not in _JAVA:
+        if self.java_opts and self.kind not in JAVA:
             raise ValueError(f"java_opts is for the kinds tomcat and osgi, not {self.kind}")
         if self.mode == "forked" and self.kind != "python":
             raise ValueError(f"mode is for the kind python, not {self.kind}")

@@ -12,6 +12,7 @@ from fourfold.errors import Problem, SpecError
 from fourfold.spec.app import App
 from fourfold.spec.base import Model
 from fourfold.spec.checks import Parts, check
+from fourfold.spec.groups import Group
 from fourfold.spec.interpolate import interpolate
 from fourfold.spec.later import refuse_later
 from fourfold.spec.model import External, Gateway, Service
@@ -116,7 +117,7 @@ def _elsewhere(found: list[Problem], told: list[Problem]) -> list[Problem]:
 
 def _readable_parts(data: dict[str, Any]) -> Parts:
     """What can be checked although something else is wrong: bad services without their bad keys."""
-    services, externals = _map(data, "services"), _map(data, "externals")
+    services, externals, groups = (_map(data, key) for key in ("services", "externals", "groups"))
     good = _valid(Service, services)
     partial = _valid(Service, {name: _good_keys(entry) for name, entry in services.items() if name not in good})
     name = data.get("app")
@@ -127,6 +128,8 @@ def _readable_parts(data: dict[str, Any]) -> Parts:
         externals=_valid(External, externals),
         gateway=_valid(Gateway, {"": data.get("gateway") or {}}).get(""),
         names=frozenset(services) | frozenset(externals),
+        groups=_valid(Group, groups),
+        declared=frozenset(groups),
     )
 
 
