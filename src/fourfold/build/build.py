@@ -18,6 +18,7 @@ from fourfold.build.bases.look import look
 from fourfold.build.detect import detect
 from fourfold.build.function import as_function, as_server, check_zipped, is_handled
 from fourfold.build.functionlayers import with_layers
+from fourfold.build.group import as_group, as_guest
 from fourfold.build.host import find_host, stamp
 from fourfold.build.inspect import listing_of
 from fourfold.build.layers import layer_key, lock_key
@@ -30,6 +31,7 @@ from fourfold.build.workspace import find_mode, no_isolation, workspace
 from fourfold.clock import Clock
 from fourfold.errors import NotFoundError, UserError
 from fourfold.paths import Paths
+from fourfold.spec.groups import GROUP
 from fourfold.spec.model import Service
 from fourfold.store.artifacts import Artifact, Artifacts, Image
 from fourfold.store.blobs import Blobs
@@ -65,7 +67,8 @@ class BuildRequest:
     """Digest of the source's manifest; the manifest and its blobs are in the store."""
     pattern: str = "process"
     """`process`: a tree for this host; `container`: a tree for the base, and its image; `vm`: the same, and disks;
-    `function`: a tree for this host, with what starts sandboxes."""
+    `function`: a tree for this host, with what starts sandboxes; `group`: the host program of a group; `shared`: a tree
+    that one takes in."""
     fresh: str = ""
     """Not empty: built anew, and what it depends on resolved anew. Part of the artifact's digest."""
 
@@ -267,13 +270,18 @@ class Builder:
                 check_zipped(manifest.entries[0].path, manifest.entries[0].size)
             manifest = self._unpacked(manifest.entries[0], strip=request.spec.function.handler is None)
         try:
-            handled = is_handled(request.spec)
+            grouped = request.pattern in (GROUP, "shared")
+            handled = is_handled(request.spec) and not grouped
             if request.pattern == "function" or handled:
                 manifest = with_layers(manifest, request.spec.function.layers, self._unpacked)
                 self._sources.put(manifest)
             listing = listing_of(manifest, self._blobs)
             if request.pattern == "function":
                 return listing, as_function(listing, request.spec, host)
+            if request.pattern == GROUP:
+                return listing, as_group(request.spec, host)
+            if grouped:
+                return listing, as_guest(listing, request.spec, host)
             return listing, (as_server if handled else detect)(listing, request.spec, host)
         except UserError as error:
             raise type(error)(f"{request.service}: {error.what}", error.hint) from None
