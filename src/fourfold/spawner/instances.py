@@ -57,6 +57,8 @@ class Instance:
     kills: tuple[int, int] = (0, 0)
     """Processes of it that the kernel had killed for want of memory, at the last look but one and at the last."""
     guests: list[Instance] = field(default_factory=list)
+    logs: set[str] = field(default_factory=set)
+    """Others than its own that are kept bounded while it runs."""
 
 
 class Instances:
@@ -276,8 +278,8 @@ class Instances:
             self._logs.drop(_report_of(started))
         if started.folder:
             handover.remove(started.folder)
-        if started.log:
-            self._logs.drop(started.log)
+        for log in (*instance.logs, *([started.log] if started.log else [])):
+            self._logs.drop(log)
         if self._by_id.get(started.instance) is instance:
             del self._by_id[started.instance]
         host = self._by_id.get(started.inside) if started.inside else None
@@ -324,6 +326,28 @@ class Instances:
             # Children of what a runtime runs in an instance are found by way of it: it goes last.
             instance.tree.kill(time.monotonic() - (0.0 if instance.started.inside else _RECENTLY))
         return self.signal(name, signal.SIGKILL)
+
+    def keep(self, name: str, log: str, limit: int) -> bool:
+        """-> whether that instance runs and the log is there."""
+        instance = self._by_id.get(name)
+        if instance is None or instance.ending:
+            return False
+        try:
+            self._logs.drop(log)
+            self._logs.add(log, limit)
+        except OSError:
+            return False
+        instance.logs.add(log)
+        return True
+
+    def drop(self, name: str, log: str) -> bool:
+        """Nobody writes to it any more. -> whether it was kept."""
+        instance = self._by_id.get(name)
+        if instance is None or log not in instance.logs:
+            return False
+        instance.logs.discard(log)
+        self._logs.drop(log)
+        return True
 
     def kill_all(self) -> None:
         for name in list(self._by_id):

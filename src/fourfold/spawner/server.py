@@ -218,6 +218,17 @@ class Server:
     def _op_kill(self, connection: Connection, answer: Callable[[dict[str, Any]], None], instance: str) -> None:
         answer({"ok": self._instances.kill(instance)})
 
+    def _op_keep(
+        self, connection: Connection, answer: Callable[[dict[str, Any]], None], instance: str, log: str, log_bytes: int
+    ) -> None:
+        """Keep one more log of an instance bounded, until that ends or `drop`: what a guest in it writes."""
+        answer({"ok": self._instances.keep(instance, log, log_bytes)})
+
+    def _op_drop(
+        self, connection: Connection, answer: Callable[[dict[str, Any]], None], instance: str, log: str
+    ) -> None:
+        answer({"ok": self._instances.drop(instance, log)})
+
     def _op_list(self, connection: Connection, answer: Callable[[dict[str, Any]], None]) -> None:
         answer({"ok": self._instances.running()})
 

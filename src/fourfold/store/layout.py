@@ -45,6 +45,7 @@ def create(paths: Paths, root: bool) -> None:
         paths.gateway: shared,
         paths.functions: OURS,
         paths.usage: OURS,
+        paths.hosts: shared,
     }
     try:
         for folder, mode in modes.items():

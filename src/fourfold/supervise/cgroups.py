@@ -20,7 +20,7 @@ from fourfold.launch.model import Limits
 from fourfold.spawner import nested
 
 LIMITS = ("cpu", "memory", "pids", "io")
-_PERIOD = 100_000
+PERIOD = 100_000
 """Microseconds; the kernel's default CPU period."""
 _SMALLEST_QUOTA = 1000
 MOST_PROCESSES = 4096
@@ -57,7 +57,7 @@ def settings(limits: Limits, hierarchy: Hierarchy, device: str | None) -> list[t
 
 def _settings_v2(limits: Limits, device: str | None) -> Iterator[tuple[str, str, str]]:
     if limits.cpu is not None:
-        yield "cpu", "cpu.max", f"{_quota(limits.cpu)} {_PERIOD}"
+        yield "cpu", "cpu.max", f"{_quota(limits.cpu)} {PERIOD}"
     if limits.cpu_weight is not None:
         yield "cpu", "cpu.weight", str(limits.cpu_weight)
     if limits.memory is not None:
@@ -72,7 +72,7 @@ def _settings_v2(limits: Limits, device: str | None) -> Iterator[tuple[str, str,
 
 def _settings_v1(limits: Limits, device: str | None) -> Iterator[tuple[str, str, str]]:
     if limits.cpu is not None:
-        yield "cpu", "cpu.cfs_period_us", str(_PERIOD)
+        yield "cpu", "cpu.cfs_period_us", str(PERIOD)
         yield "cpu", "cpu.cfs_quota_us", str(_quota(limits.cpu))
     if limits.cpu_weight is not None:
         yield "cpu", "cpu.shares", str(limits.cpu_weight * 1024 // 100)
@@ -91,7 +91,7 @@ _OPTIONAL = ("memory.swap.max", "memory.memsw.limit_in_bytes", "memory.oom.group
 
 
 def _quota(cores: float) -> int:
-    return max(int(cores * _PERIOD), _SMALLEST_QUOTA)
+    return max(int(cores * PERIOD), _SMALLEST_QUOTA)
 
 
 class Groups:
@@ -112,12 +112,15 @@ class Groups:
         self._device = device
 
     def create(self, name: str, limits: Limits) -> list[str]:
-        """Make the groups of an instance with its limits set. -> their folders. WorldError when the kernel refuses."""
+        """Make the groups of an instance with its limits set. -> their folders. WorldError when the kernel refuses.
+
+        `host/guest`: in the groups of a host, see `divide`.
+        """
         folders = []
         try:
             for hierarchy in self._needed(limits):
                 folder = hierarchy.base / name
-                folder.mkdir(exist_ok=True)
+                folder.mkdir(exist_ok=True, parents="/" in name)
                 folders.append(str(folder))
                 for file, text in settings(limits, hierarchy, self._device):
                     _set(folder / file, text)
@@ -128,6 +131,19 @@ class Groups:
                 f"cannot limit {name}: {why}", "run `fourfold doctor` to see what this host enforces"
             ) from error
         return folders
+
+    def divide(self, name: str) -> None:
+        """Before anything is in it: let there be groups in that of a host. OSError.
+
+        v2: a group with such groups has no processes of its own; the spawner puts the host into a leaf. Where all of it
+        has too much memory, only the largest process goes, not everybody's.
+        """
+        for hierarchy in self.hierarchies:
+            folder = hierarchy.base / name
+            if hierarchy.version == 2 and hierarchy.controllers:
+                _set(folder / "cgroup.subtree_control", " ".join(f"+{each}" for each in sorted(hierarchy.controllers)))
+                if "memory" in hierarchy.controllers:
+                    _set(folder / "memory.oom.group", "0")
 
     def create_one(self, name: str) -> str:
         """A group without limits, in one hierarchy: enough to find and to kill what is in it. WorldError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Exit:
     run: int = 1
     """Which spawn of the instance it was: the `run` given to `Supervisor.start`."""
     said: str = ""
-    """In words, of a virtual machine that did not tell how its program ended, or an invoker that could not start."""
+    """In words: of a virtual machine that did not tell how its program ended, an invoker or a guest that could not
+    start, or a guest of which nothing is known but that it is gone."""
 
     def __str__(self) -> str:
         if self.said and not self.oom:
@@ -59,6 +61,16 @@ class Usage:
     descriptors: int
     read_bytes: int
     written_bytes: int
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a host tells of a guest that goes on, or has gone."""
+
+    guest: str
+    kind: Literal["leak", "stuck"]
+    """It has ended and left something behind; it gets no further."""
+    said: str
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,13 @@ import secrets as random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from fourfold.errors import ConflictError, WorldError
 from fourfold.launch.model import Bridge, Launch, Powers
 from fourfold.paths import Paths
+from fourfold.spawner.process import boot_id
 from fourfold.spawner.processes import Processes
 from fourfold.supervise import logs
 from fourfold.supervise.attach import Attached
@@ -26,15 +28,18 @@ from fourfold.supervise.cgroups import Counters, Groups
 from fourfold.supervise.connection import Connection
 from fourfold.supervise.exits import Exits
 from fourfold.supervise.guest import GuestUsage
+from fourfold.supervise.guests import Guests
 from fourfold.supervise.holding import Holding
+from fourfold.supervise.hostfolders import HostFolders
 from fourfold.supervise.machines import Machines, words_of
-from fourfold.supervise.model import Exit, Identity, Usage
+from fourfold.supervise.model import Exit, Identity, Note, Usage
 from fourfold.supervise.naming import group_of, signal_number
 from fourfold.supervise.network import Network
 from fourfold.supervise.pens import Pens
-from fourfold.supervise.request import explain, spawn_request
+from fourfold.supervise.request import environment_of, explain, spawn_request
 from fourfold.supervise.usage import measure
 from fourfold.supervise.wire import Refused
+from fourfold.supervise.workers import Workers
 
 log = logging.getLogger(__name__)
 
@@ -82,10 +87,18 @@ class Supervisor(Connection):
             self._spawn,
             self.kill,
             self.signal,
-            lambda name: name in self._running,
+            lambda name: name in self.running(),
         )
         self.boot = self._holding.boot
-        self._exits = Exits(on_exit, lambda seq: self._soon(self._acknowledge(seq)))
+        self._on_exit = on_exit
+        self._exits = Exits(self._note_exit, lambda seq: self._soon(self._acknowledge(seq)))
+        self.on_note: Callable[[Note], None] = lambda note: log.warning("%s: %s: %s", note.guest, note.kind, note.said)
+        """Hears what hosts tell of guests beside their ends."""
+        self._workers = Workers(lambda: self._groups, boot_id())
+        folders = HostFolders(paths.hosts)
+        self._guests = Guests(folders, self._workers, self._exits.hear, lambda note: self.on_note(note), self._call)
+        self.ask = self._guests.ask
+        self.usage_of = self._guests.usage_of
         self._pens = Pens(lambda: self._groups)
         self.pen = self._pens.pen
 
@@ -94,6 +107,7 @@ class Supervisor(Connection):
         self._groups = await asyncio.to_thread(find, self._paths.run, self._paths.state)
         self._bundles = Bundles(self._paths.containers, self._groups)
         await self._connect()
+        await self._guests.adopt({name: (self._runs[name], identity) for name, identity in self._running.items()})
         if self._network is not None:
             await self._network.adopt()
 
@@ -102,6 +116,7 @@ class Supervisor(Connection):
         if await self._disconnect(shutdown=not self._running and not self._exits) and self._network is not None:
             await self._network.remove()
         self._holding.drop()
+        await self._guests.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._groups.close()
         self._bundles.close()
@@ -113,14 +128,20 @@ class Supervisor(Connection):
         UserError: no such command, not executable, a secret is missing; ConflictError: it runs; else WorldError.
         """
         name = launch.instance
-        if name in self._running or name in self._starting:
+        if name in self.running() or name in self._starting:
             raise ConflictError(f"cannot start {name}: it already runs", "stop it first")
         self._starting.add(name)
         self._exits.hold(name)
-        self._runs[name] = run
         try:
-            path = logs.make_room(self._paths, name, run, self._runs)
+            path = logs.make_room(self._paths, name, run, {**self._runs, **self._guests.runs(), name: run})
+            if launch.host is not None:
+                return await self._guests.start(launch, environment_of(launch, secrets), run, path)
+            self._runs[name] = run
+            if launch.guests is not None:
+                await self._guests.make(launch, run, launch.user if self.powers.users else None)
             answer = await self._spawn(launch, secrets, run, str(path), (), tty=False)
+            if launch.guests is not None and name in self._running:
+                self._guests.add(name, run, _identity(answer))
             return _identity(answer)
         finally:
             if name not in self._running:
@@ -131,9 +152,12 @@ class Supervisor(Connection):
     async def signal(self, instance: str, name: str) -> bool:
         """Signal its main process, if that has not ended. UserError: no such signal.
 
-        -> whether an exit of it is still to be told; False: nobody knows anything of it.
+        -> whether an exit of it is still to be told; False: nobody knows anything of it. A guest is told to stop,
+        whatever the signal.
         """
         number = signal_number(name)
+        if self._guests.host_of(instance) is not None:
+            return await self._guests.stop(instance)
         if instance in self._running and self._machines.has(group := group_of(instance, self._runs[instance])):
             if self._machines.has_started(group):
                 self._soon(self._signal_guest(instance, group, name))
@@ -144,6 +168,8 @@ class Supervisor(Connection):
 
     async def kill(self, instance: str) -> bool:
         """SIGKILL to its whole process tree; the exit is told as any other. -> as `signal`."""
+        if self._guests.host_of(instance) is not None:
+            return await self._guests.kill(instance)
         known = await self._call("kill", instance=instance)
         return bool(known) or instance in self._starting or self._exits.are_open(instance)
 
@@ -155,7 +181,7 @@ class Supervisor(Connection):
 
     def running(self) -> Mapping[str, Identity]:
         """Instances whose main process runs, without those that are attached."""
-        return dict(self._running)
+        return self._running | self._guests.running()
 
     def attached(self) -> frozenset[str]:
         """What is held: one-offs by their names, and what entered instances."""
@@ -163,13 +189,16 @@ class Supervisor(Connection):
 
     def run_of(self, instance: str) -> int | None:
         """The `run` that a running instance was started with."""
-        return self._runs.get(instance)
+        return self._runs.get(instance) or self._guests.runs().get(instance)
 
     def usage(self, instance: str) -> Usage | None:
-        """None when it does not run. Reads a dozen small files; without groups, now and then those of all processes."""
+        """None when it does not run, or in the process of its host: see `usage_of`.
+
+        Reads a dozen small files; without groups, now and then those of all processes.
+        """
         identity = self._running.get(instance)
         if identity is None:
-            return None
+            return self._guests.usage(instance)
         group = group_of(instance, self._runs[instance])
         if self._groups.hierarchies:
             return measure(self._groups.pids(group), self._groups.counters(group))
@@ -198,12 +227,15 @@ class Supervisor(Connection):
 
         Everything else of `launch` is as for a start. ConflictError when that instance does not run.
         """
-        host = launch.instance
-        if host not in self._running:
-            raise ConflictError(f"cannot enter {host}: it does not run", "`fourfold status` shows what runs")
-        name = f"{host}+{random.token_hex(4)}"
+        host = self._guests.host_of(launch.instance) or launch.instance
+        if launch.instance not in self.running():
+            raise ConflictError(f"cannot enter {launch.instance}: it does not run", "`fourfold status` shows what runs")
+        name = f"{launch.instance}+{random.token_hex(4)}"
         group = group_of(host, self._runs[host])
         folders = self._groups.folders(group)
+        if host != launch.instance:
+            folders = self._guests.groups(launch.instance)
+            launch = replace(launch, mounts=())  # they are its host's
         request = spawn_request(
             launch, secrets, self.powers, run=0, hidden=(), cgroups=folders, log=None, held=True, tty=tty
         )
@@ -237,6 +269,9 @@ class Supervisor(Connection):
             await self._network.make()
         group = group_of(launch.instance, run)
         request["cgroups"] = self._groups.create(group, launch.limits)
+        if launch.guests is not None:
+            with suppress(OSError):  # then its workers have no limits of their own
+                self._groups.divide(group)
         try:
             if launch.bundle is not None:
                 self._bundles.make(group, launch.bundle)
@@ -285,9 +320,11 @@ class Supervisor(Connection):
 
     def _on_connected(self) -> None:
         for name in sorted((self._vanished - set(self._running)) & set(self._runs)):
+            self._guests.lose(name, self._runs[name])
             self._exits.hear(Exit(0, name, None, None, False, at=0.0, run=self._runs.pop(name)))
         self._vanished.clear()
         self._clear_leftovers()
+        self._guests.keep_logs()
 
     def _on_gone(self) -> None:
         self._holding.drop()
@@ -306,6 +343,7 @@ class Supervisor(Connection):
                 self._soon(self._groups.remove_when_empty(name))
         self._bundles.clear(instances)
         self._machines.clear(instances)
+        self._guests.clear(instances)
         for name in instances:
             if self._machines.has(name):
                 self._machines.watch(name)
@@ -322,6 +360,7 @@ class Supervisor(Connection):
                 self._running.pop(exit.instance, None)
                 self._runs.pop(exit.instance, None)
             self._machines.forget(group_of(exit.instance, exit.run))
+            self._guests.lose(exit.instance, exit.run)
             self._groups.remove(
                 runtime_group(group_of(exit.instance, exit.run))
             )  # made again by one that came too late
@@ -332,6 +371,10 @@ class Supervisor(Connection):
     def _words(self, event: Mapping[str, Any]) -> str:
         path = logs.path_of(self._paths, event["instance"], event.get("run", 0))
         return words_of(event["said"], logs.end_of(path))
+
+    def _note_exit(self, exit: Exit) -> None:
+        self._on_exit(exit)
+        self._guests.noted(exit)
 
     async def _acknowledge(self, seq: int) -> None:
         """When it does not get through, the exits come again with the next connection, and so does this."""

@@ -1,0 +1,392 @@
+"""Guests: instances that run in a host, which starts and ends them when told to on its control socket.
+
+What a host lists, each time that it is connected to, is held against what is recorded in its folder, so that a daemon
+or a connection that died loses no guest and no end. The protocol is in `build/hosts/README.md`; a host is not trusted
+to keep to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from fourfold.errors import ConflictError, WorldError
+from fourfold.launch.model import Launch, Limits, User
+from fourfold.spawner import kernel
+from fourfold.spawner.process import open_exactly, status_of_zombie
+from fourfold.supervise.hosted import HostUsage, host_usage
+from fourfold.supervise.hostfolders import HostFolders, Record
+from fourfold.supervise.hosts import Guest, Host, Hosts
+from fourfold.supervise.link import Declined
+from fourfold.supervise.model import Exit, Identity, Note, Usage
+from fourfold.supervise.naming import group_of
+from fourfold.supervise.wire import Refused
+from fourfold.supervise.workers import Workers
+
+log = logging.getLogger(__name__)
+
+_TAKING_OVER = 5.0
+"""Seconds that a new daemon waits for hosts to list their guests; those that are slower are heard later."""
+_LATE = 3.0
+"""Seconds that a host has to tell that a worker of it has ended; then it is told without."""
+_MOST_SAID = 4000
+_MOST_TOLD = 1000
+_MOST_STRANGERS = 100
+
+
+class Guests:
+    def __init__(
+        self,
+        folders: HostFolders,
+        workers: Workers,
+        hear: Callable[[Exit], None],
+        note: Callable[[Note], None],
+        spawner: Callable[..., Awaitable[Any]],
+    ) -> None:
+        """`hear` gets each end; it is kept until `noted`. `spawner` sends it a request: WorldError, Refused."""
+        self._folders = folders
+        self._workers = workers
+        self._hear = hear
+        self._note = note
+        self._spawner = spawner
+        self._hosts = Hosts(
+            lambda host, pid: workers.belongs(host.group, host.identity, pid), self._on_event, self._compare
+        )
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # hosts
+
+    async def make(self, launch: Launch, run: int, user: User | None) -> None:
+        """The folder of a host that is about to start. WorldError."""
+        await asyncio.to_thread(self._folders.make, group_of(launch.instance, run), user)
+
+    def add(self, name: str, run: int, identity: Identity) -> Host:
+        """A host runs; what its folder tells of guests is true until it says otherwise."""
+        folder = self._folders.path(group_of(name, run))
+        host = Host(name, run, identity, folder)
+        for guest, record in self._folders.records(host.group).items():
+            host.guests[guest] = Guest(guest, record)
+            if record.pid is not None:
+                found = self._workers.identify(host.group, identity, record.pid)
+                if found is not None and found.start_time == record.start_time:
+                    self._is_running(host, host.guests[guest], found)
+            self._soon(self._keep_log(host, record))
+        self._hosts.add(host)
+        return host
+
+    async def adopt(self, running: Mapping[str, tuple[int, Identity]]) -> None:
+        """Of all that runs (name -> run, identity), those with a folder are hosts: take over their guests."""
+        hosts = [
+            self.add(name, run, identity)
+            for name, (run, identity) in running.items()
+            if self._hosts.get(name) is None and self._folders.path(group_of(name, run)).is_dir()
+        ]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_TAKING_OVER):
+                await asyncio.gather(*(host.linked.wait() for host in hosts))
+
+    def lose(self, name: str, run: int) -> None:
+        """If that was a host, it has ended, and its guests with it."""
+        host = self._hosts.get(name)
+        if host is not None and host.run == run:
+            self._hosts.drop(host)
+            for guest in host.guests.values():
+                _unwatch(guest)
+            self._soon(self._discard([self._folders.path(host.group)]))
+
+    def clear(self, kept: Collection[str]) -> None:
+        """Remove folders of hosts (named with their runs) that are not there any more."""
+        if left := self._folders.left(kept):
+            self._soon(self._discard(left))
+
+    def keep_logs(self) -> None:
+        """Another spawner has taken over: it knows of no guest's log."""
+        for host, guest in self._all():
+            self._soon(self._keep_log(host, guest.record))
+
+    async def close(self) -> None:
+        """Hosts and guests go on."""
+        for _, guest in self._all():
+            _unwatch(guest)
+        await self._hosts.close()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def ask(self, name: str) -> None:
+        """Whether a host answers. WorldError: why it does not."""
+        await self._hosts.call(self._need(name), "list", wait=False)
+
+    async def usage_of(self, name: str) -> HostUsage:
+        """What a host says that its guests take. WorldError."""
+        answer = await self._hosts.call(self._need(name), "usage", wait=False)
+        return host_usage(answer if isinstance(answer, dict) else {})
+
+    def _need(self, name: str) -> Host:
+        host = self._hosts.get(name)
+        if host is None:
+            raise WorldError(f"cannot ask {name}: it is no host, or does not run")
+        return host
+
+    # guests
+
+    def running(self) -> dict[str, Identity]:
+        return {guest.name: guest.identity for _, guest in self._all() if guest.identity is not None}
+
+    def runs(self) -> dict[str, int]:
+        """Guest -> run; of those that are being started, too."""
+        return {guest.name: guest.record.run for _, guest in self._all() if not guest.ended}
+
+    def host_of(self, name: str) -> str | None:
+        """The host that a guest runs in."""
+        found = self._find(name)
+        return found[0].name if found is not None else None
+
+    def usage(self, name: str) -> Usage | None:
+        """Of a worker. None: it does not run, or in its host's own process; `usage_of` tells what that can."""
+        found = self._find(name)
+        if found is None:
+            return None
+        host, guest = found
+        if guest.identity is None or guest.identity == host.identity:
+            return None
+        return self._workers.usage(host.group, guest.group, guest.identity)
+
+    def groups(self, name: str) -> list[str]:
+        """Control groups for what enters it."""
+        found = self._find(name)
+        return self._workers.folders(found[0].group, found[1].group) if found is not None else []
+
+    async def start(self, launch: Launch, env: Mapping[str, str], run: int, log_path: Path) -> Identity:
+        """Have its host start it. WorldError: the host is not there, does not answer, or declines."""
+        name, artifact = launch.instance, launch.mounts[0]
+        host = self._hosts.get(launch.host)
+        if host is None:
+            raise WorldError(f"cannot start {name}: its host {launch.host} does not run")
+        known = host.guests.get(name)
+        if known is not None and (known.identity is not None or known.starting or known.ended):
+            raise ConflictError(f"cannot start {name}: it already runs", "stop it first")
+        record = Record(run, launch.stop.grace, str(log_path), launch.log_bytes, asdict(launch.limits))
+        guest = host.guests[name] = Guest(name, record, starting=True)
+        try:
+            await asyncio.to_thread(self._folders.place, host.group, name, Path(artifact.source), record)
+            await self._keep_log(host, record)
+            found: list[Identity] = []
+            await self._hosts.call(
+                host,
+                "start",
+                at_once=lambda answer: found.append(self._has_started(host, guest, answer)),
+                guest=name,
+                run=run,
+                tree=artifact.target,
+                argv=list(launch.argv),
+                env=dict(env),
+                host=launch.listen.host if launch.listen else None,
+                port=launch.listen.port if launch.listen else None,
+                path=launch.path,
+                name=launch.service,
+                log=f"{artifact.target}.log",
+            )
+            return found[-1]
+        except BaseException as error:
+            if host.guests.get(name) is guest and guest.identity is None and not guest.ended:
+                self._forget(host, guest)
+                if not isinstance(error.__cause__, Declined):  # it may have been started, or yet be
+                    self._soon(self._tell(host, "kill", guest=name, run=run))
+            raise
+        finally:
+            guest.starting = False
+
+    async def stop(self, name: str) -> bool:
+        """-> whether it is there, and its end is to come. WorldError: its host does not do as told."""
+        found = self._find(name)
+        if found is not None:
+            await self._end(*found, "stop", grace=found[1].record.grace)
+        return found is not None
+
+    async def kill(self, name: str) -> bool:
+        """As `stop`, at once; workers without their host's help."""
+        found = self._find(name)
+        if found is None:
+            return False
+        host, guest = found
+        if guest.identity is None or guest.identity == host.identity:
+            await self._end(host, guest, "kill")
+            return True
+        self._workers.kill(host.group, guest.group, guest.identity)
+        with suppress(WorldError):
+            await self._end(host, guest, "kill")
+        return True
+
+    def noted(self, exit: Exit) -> None:
+        """An end that `hear` was given is stored: the host need not know of it any more."""
+        found = self._find(exit.instance)
+        if found is not None and found[1].record.run == exit.run:
+            self._forget(*found)
+            self._soon(self._tell(found[0], "forget", guest=exit.instance, run=exit.run))
+
+    # what hosts say
+
+    def _compare(self, host: Host, listed: Any) -> None:
+        told = listed if isinstance(listed, dict) else {}
+        for event in _objects(told.get("ended")):
+            self._has_ended(host, event)
+        there = {(each.get("guest"), each.get("run")): each for each in _objects(told.get("guests"))}
+        for guest in list(host.guests.values()):
+            each = there.pop((guest.name, guest.record.run), None)
+            if guest.ended or guest.starting:
+                continue  # it is told again that it is to start, and answers again
+            if each is None:
+                self._ended(host, guest, None, None, "its host knows nothing of it any more")
+                continue
+            try:
+                self._has_started(host, guest, each)
+            except WorldError as error:
+                log.warning("%s", error)
+        for name, run in list(there)[:_MOST_STRANGERS]:  # nobody wants those, or not any more
+            self._soon(self._tell(host, "kill", guest=name, run=run))
+
+    def _on_event(self, host: Host, event: Mapping[str, Any]) -> None:
+        name, kind, said = event.get("guest"), event.get("kind"), event.get("said")
+        if event.get("event") == "ended":
+            return self._has_ended(host, event)
+        known = isinstance(name, str) and (name in host.guests or name in host.told)
+        if event.get("event") == "note" and known and isinstance(said, str) and (kind == "leak" or kind == "stuck"):
+            self._note(Note(str(name), kind, said[:_MOST_SAID]))
+
+    def _has_started(self, host: Host, guest: Guest, answer: Any) -> Identity:
+        """Before whatever its host says next is looked at: that may be its end. WorldError."""
+        pid = answer.get("pid") if isinstance(answer, dict) else None
+        identity = self._workers.identify(host.group, host.identity, pid) if type(pid) is int and pid > 0 else None
+        others = [each.identity for each in host.guests.values() if each is not guest]
+        if identity is None or (identity != host.identity and identity in others):
+            raise WorldError(
+                f"cannot start {guest.name}: its host {host.name} says that it is process {pid!r:.20}, which is not so"
+            )
+        if host.guests.get(guest.name) is not guest:
+            raise WorldError(f"cannot start {guest.name}: it is not wanted any more")
+        if identity != host.identity:
+            self._workers.confine(host.group, guest.group, identity, Limits(**guest.record.limits))
+        guest.record = replace(guest.record, pid=identity.pid, start_time=identity.start_time)
+        with suppress(OSError):  # without it the next daemon hears it from the host
+            self._folders.note(host.group, guest.name, guest.record)
+        self._is_running(host, guest, identity)
+        return identity
+
+    def _is_running(self, host: Host, guest: Guest, identity: Identity) -> None:
+        guest.identity = identity
+        if identity == host.identity or guest.pidfd >= 0:
+            return
+        loop, fd = asyncio.get_running_loop(), open_exactly(identity.pid, identity.start_time)
+        if fd is None:
+            loop.call_later(_LATE, self._is_late, host, guest)
+            return
+        guest.pidfd = fd
+        loop.add_reader(fd, self._worker_ended, host, guest)
+
+    def _worker_ended(self, host: Host, guest: Guest) -> None:
+        """Its host is to tell, and to say how; unless it hangs."""
+        asyncio.get_running_loop().remove_reader(guest.pidfd)
+        asyncio.get_running_loop().call_later(_LATE, self._is_late, host, guest)
+
+    def _is_late(self, host: Host, guest: Guest) -> None:
+        if guest.identity is None or self._hosts.get(host.name) is not host:
+            return
+        status = status_of_zombie(guest.identity.pid, guest.identity.start_time)
+        if status is None and guest.pidfd >= 0:
+            status = kernel.exit_status(guest.pidfd)
+        code = os.waitstatus_to_exitcode(status) if status is not None else None
+        by_signal = code is not None and code < 0
+        self._ended(host, guest, None if by_signal else code, -code if code is not None and by_signal else None, "")
+
+    def _has_ended(self, host: Host, event: Mapping[str, Any]) -> None:
+        name, run, said = event.get("guest"), event.get("run"), event.get("said")
+        guest = host.guests.get(name) if isinstance(name, str) else None
+        if guest is None or guest.record.run != run:
+            self._soon(self._tell(host, "forget", guest=name, run=run))
+            return
+        code, number = _within(event.get("code"), 255), _within(event.get("signal"), 64)
+        self._ended(host, guest, code, number or None, said[:_MOST_SAID] if isinstance(said, str) else "")
+
+    def _ended(self, host: Host, guest: Guest, code: int | None, number: int | None, said: str) -> None:
+        if guest.ended:
+            return
+        kills = self._workers.memory_kills(host.group, guest.group) if guest.record.pid is not None else 0
+        guest.ended, guest.identity = True, None
+        host.told.pop(guest.name, None)
+        host.told[guest.name] = guest.record.run
+        if len(host.told) > _MOST_TOLD:
+            del host.told[next(iter(host.told))]
+        _unwatch(guest)
+        self._hear(Exit(0, guest.name, code, number, kills > 0 and code != 0, at=0.0, run=guest.record.run, said=said))
+
+    # asking
+
+    async def _end(self, host: Host, guest: Guest, do: str, **arguments: Any) -> None:
+        try:
+            await self._hosts.call(host, do, guest=guest.name, run=guest.record.run, **arguments)
+        except WorldError as error:
+            if not isinstance(error.__cause__, Declined):
+                raise
+            if host.guests.get(guest.name) is guest and not guest.starting:  # else its end was told before
+                self._ended(host, guest, None, None, f"its host says: {error.__cause__}")
+
+    async def _tell(self, host: Host, do: str, **arguments: Any) -> None:
+        """What may be lost: the next list brings it up again."""
+        with suppress(WorldError):
+            await self._hosts.call(host, do, **arguments)
+
+    async def _keep_log(self, host: Host, record: Record) -> None:
+        with suppress(WorldError, Refused):  # one that takes over is told again
+            await self._spawner("keep", instance=host.name, log=record.log, log_bytes=record.log_bytes)
+
+    # the rest
+
+    def _forget(self, host: Host, guest: Guest) -> None:
+        """With everything that was there for it."""
+        del host.guests[guest.name]
+        _unwatch(guest)
+        self._soon(self._clear(host, guest, self._folders.clear(host.group, guest.name)))
+
+    async def _clear(self, host: Host, guest: Guest, away: list[Path]) -> None:
+        with suppress(WorldError, Refused):
+            await self._spawner("drop", instance=host.name, log=guest.record.log)
+        await self._workers.clear(host.group, guest.group)
+        await self._discard(away)
+
+    async def _discard(self, folders: list[Path]) -> None:
+        for folder in folders:
+            await asyncio.to_thread(self._folders.discard, folder)
+
+    def _all(self) -> Iterator[tuple[Host, Guest]]:
+        return ((host, guest) for host in self._hosts for guest in list(host.guests.values()))
+
+    def _find(self, name: str) -> tuple[Host, Guest] | None:
+        return next(((host, host.guests[name]) for host in self._hosts if name in host.guests), None)
+
+    def _soon(self, action: Any) -> None:
+        task = asyncio.get_running_loop().create_task(action)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _unwatch(guest: Guest) -> None:
+    if guest.pidfd >= 0:
+        with suppress(RuntimeError):  # the loop has ended
+            asyncio.get_running_loop().remove_reader(guest.pidfd)
+        os.close(guest.pidfd)
+        guest.pidfd = -1
+
+
+def _objects(value: Any) -> list[Mapping[str, Any]]:
+    """What is one of a list; a host may say anything."""
+    found = [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+    return [each for each in found if isinstance(each.get("guest"), str) and isinstance(each.get("run"), int)]
+
+
+def _within(value: Any, most: int) -> int | None:
+    return value if type(value) is int and 0 <= value <= most else None
