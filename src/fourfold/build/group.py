@@ -1,7 +1,7 @@
 """Groups and their members: which kind's file says how they are built. Pure.
 
-Each of `build/kinds/` has `host(service, host)`, the plan of the host program, and `guest(listing, service, host)`, that
-of a member, whose argv is as hosts/README.md has it.
+Each of `build/kinds/` has `host(service, host)`, the plan of the host program, and `guest(listing, service, host)`,
+that of a member, whose argv is as hosts/README.md has it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,50 @@
+"""One app in a process that has nobody else: a worker of a forked group, and pattern process for `shared.app`."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import signal
+import site
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any, cast
+
+from .packages import is_site
+from .serving import App, listener, load, serve, server
+
+
+def run(target: str, folders: Sequence[str], host: str, port: int) -> int:
+    """Until TERM; then what is in progress is finished. Answers the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        cast(Any, stream).reconfigure(line_buffering=True, errors="backslashreplace")
+    sys.path[:0] = [folder for folder in folders if not is_site(folder)]
+    for folder in filter(is_site, folders):
+        site.addsitedir(folder)
+    app: App | None = None
+    try:
+        bound = listener(host, port)
+        app = App(load(target, importlib.import_module), target)
+        served = server(app)
+
+        def end(*_: object) -> None:
+            served.should_exit = True
+
+        signal.signal(signal.SIGTERM, end)
+        asyncio.run(serve(served, bound))
+        return 0
+    except SystemExit as error:
+        if app is not None and app.failure:
+            print(app.failure, file=sys.stderr)
+        return error.code if isinstance(error.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+        return 1
+
+
+def main(argv: Sequence[str]) -> int:
+    """`module:attribute FOLDER…`, at $HOST:$PORT."""
+    target, *folders = argv
+    return run(target, folders, os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"]))

@@ -1,0 +1,325 @@
+"""All guests in this process: each in a thread with a loop, under module names, with output and loggers of its own.
+
+The main thread answers the control socket and looks after the others; it runs nothing of theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import importlib
+import os
+import re
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import logs, owners, surroundings
+from .control import Control, Unfit
+from .memory import Memory
+from .owners import Owner
+from .packages import Common, ConflictError, is_site, read, require_version
+from .serving import App, Server, listener, load, said_of, serve, server
+from .worlds import World
+
+BEAT = 0.5
+STUCK = 5.0
+"""Seconds that a loop may do one thing."""
+PATIENCE = 2.0
+"""Seconds between what a guest must do by itself and what is done to it."""
+LONG = 86_400.0
+
+
+@dataclass
+class Mounted:
+    """One guest."""
+
+    name: str
+    run: str
+    service: str
+    target: str
+    tree: str
+    folders: list[str]
+    place: tuple[str, int]
+    owner: Owner
+    thread: threading.Thread = field(init=False)
+    app: App | None = None
+    server: Server | None = None
+    loop: asyncio.AbstractEventLoop | None = None
+    bound: socket.socket | None = None
+    seen: weakref.ref[Any] | None = None
+    """The app itself, to see whether it is gone afterwards."""
+    beat: float | None = None
+    is_stuck: bool = False
+    grace: float | None = None
+    """Seconds for what is still going on, once it is to end."""
+    deadline: float | None = None
+    killed: bool = False
+    said: str = ""
+
+    def live(self, prepare: Callable[[Mounted], None]) -> None:
+        """In its own thread, from its first import to its last."""
+        try:
+            surroundings.enter(self.tree)
+            prepare(self)
+            self.bound = listener(*self.place)
+            app = load(self.target, self.owner.world.module)
+            with contextlib.suppress(TypeError):
+                self.seen = weakref.ref(app)
+            self.app = App(app, self.target)
+            del app
+            self.server = server(self.app)
+            if self.grace is None:
+                asyncio.run(self._serve())
+        except SystemExit as error:
+            if not self.killed:
+                failure = self.app.failure if self.app is not None else ""
+                self.said = failure or f"its startup ended with exit code {error.code}"
+        except ConflictError as error:
+            self.said = f"cannot mount {self.service}: {error}"
+            print(self.said, file=self.owner.out)
+        except BaseException as error:
+            traceback.print_exc()
+            self.said = self.owner.world.natural(said_of(error))
+        finally:
+            if self.bound is not None:
+                self.bound.close()
+            if self.app is not None:
+                self.app.close()
+            with contextlib.suppress(OSError, ValueError):
+                self.owner.out.flush()
+
+    async def _serve(self) -> None:
+        assert self.server is not None and self.bound is not None
+        self.loop = asyncio.get_running_loop()
+        self._beat()
+        await serve(self.server, self.bound)
+
+    def _beat(self) -> None:
+        self.beat = time.monotonic()
+        assert self.loop is not None
+        self.loop.call_later(BEAT, self._beat)
+
+    def stop(self, grace: float) -> None:
+        """No new connections; then it ends, at the latest when `grace` is over."""
+        self.grace = grace
+        self.deadline = time.monotonic() + grace + PATIENCE
+        if self.server is not None:
+            self.server.config.timeout_graceful_shutdown = max(1, int(grace))
+            self.server.should_exit = True
+
+    def kill(self) -> None:
+        """Whatever it is doing: only what waits in C for something goes on until it has it."""
+        self.killed = True
+        self.grace = 0.0
+        self.deadline = time.monotonic() + PATIENCE
+        if self.bound is not None:
+            with contextlib.suppress(OSError):
+                self.bound.shutdown(socket.SHUT_RDWR)  # at once, whether or not its loop runs
+        if self.server is not None:
+            self.server.should_exit = self.server.force_exit = True
+        if self.loop is not None:
+            with contextlib.suppress(RuntimeError):  # it is closed
+                self.loop.call_soon_threadsafe(self._drop)
+        self.owner.raise_in_threads()
+
+    def _drop(self) -> None:
+        assert self.server is not None and self.loop is not None
+        for connection in list(self.server.server_state.connections):
+            if (transport := getattr(connection, "transport", None)) is not None:
+                transport.abort()
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+
+    def where(self) -> str:
+        """What its loop is at: the innermost line of its own code."""
+        frame = sys._current_frames().get(self.thread.ident or 0)
+        inner = frame
+        while frame is not None:
+            name = frame.f_code.co_filename
+            if name.startswith(self.tree):
+                return f"{os.path.relpath(name, self.tree)}:{frame.f_lineno} in {frame.f_code.co_name}"
+            frame = frame.f_back
+        if inner is None:
+            return "nowhere"
+        return f"{inner.f_code.co_filename}:{inner.f_lineno} in {inner.f_code.co_name}"
+
+    def usage(self, memory: int) -> dict[str, Any]:
+        app = self.app
+        return {
+            "cpu_seconds": self.owner.cpu(),
+            "cpu": "measured",
+            "memory_bytes": memory,
+            "memory": "estimated",
+            "allocated_bytes": None,
+            "threads": len(self.owner.threads),
+            "requests": app.requests if app else 0,
+            "errors": app.errors if app else 0,
+            "busy": app.busy if app else 0,
+            "longest": app.longest if app else 0.0,
+        }
+
+
+@dataclass
+class _Grave:
+    """A guest that has ended, until it is looked at what it left behind."""
+
+    guest: str
+    owner: Owner
+    seen: weakref.ref[Any] | None
+    where: Callable[[], str]
+    due: float
+
+
+class MountedGuests:
+    def __init__(self, control: Control, folder: str) -> None:
+        self._control = control
+        self._guests: dict[str, Mounted] = {}
+        self._graves: list[_Grave] = []
+        self._common = Common(Path(folder) / "own/packages")
+        self._common.folder.mkdir()
+        self._preparing = threading.Lock()
+        self._number = 0
+        self._memory = Memory()
+        self._closing = False
+        sys.path.append(str(self._common.folder))
+        owners.install()
+        logs.install()
+        surroundings.install()
+        signal.signal(signal.SIGTERM, self._terminated)
+        signal.set_wakeup_fd(control.waker.fileno(), warn_on_full_buffer=False)
+
+    def _terminated(self, *_: object) -> None:
+        self._closing = True
+
+    @property
+    def done(self) -> bool:
+        return self._closing and not self._guests
+
+    def start(self, asked: dict[str, Any]) -> dict[str, Any]:
+        name, run = asked["guest"], asked["run"]
+        there = self._guests.get(name)
+        if there is not None and there.run != run:
+            raise Unfit(f"cannot start {name}: another run of it is still there")
+        if there is None and (name, run) not in self._control.ended:
+            if self._closing:
+                raise Unfit(f"cannot start {name}: the host is ending")
+            if asked["port"] is None:
+                raise Unfit(f"cannot start {name}: it needs a port to serve on")
+            self._begin(asked)
+        return {"pid": os.getpid()}
+
+    def _begin(self, asked: Mapping[str, Any]) -> None:
+        self._number += 1
+        word = re.sub(r"\W", "_", asked["name"])
+        sources = [folder for folder in asked["argv"][1:] if not is_site(folder)]
+        world = World(f"guest{self._number}_{word}", sources, asked["tree"])
+        out = surroundings.appending(asked["log"])
+        env = surroundings.environment(os.environ, asked["env"])
+        owner = Owner(world, surroundings.encoded(env), out)
+        owner.loggers = logs.Loggers()
+        target, *folders = asked["argv"]
+        place = (asked["host"], int(asked["port"]))
+        guest = Mounted(asked["guest"], asked["run"], asked["name"], target, asked["tree"], folders, place, owner)
+        guest.thread = threading.Thread(target=guest.live, args=(self._prepare,), name=asked["guest"], daemon=True)
+        self._guests[guest.name] = guest
+        owners.start_as(owner, guest.thread)
+
+    def _prepare(self, guest: Mounted) -> None:
+        """Have its dependencies where it finds them. Raises ConflictError and OSError."""
+        with owners.as_host(), self._preparing:
+            for folder in filter(is_site, guest.folders):
+                require_version(folder)
+                dists = read(folder)
+                if any(dist.name == "django" for dist in dists):
+                    raise ConflictError(
+                        "Django's settings are the process's, and its apps go by their modules' names, which are "
+                        "changed here: use `mode: forked` in the group"
+                    )
+                own = self._common.own(dists)
+                for dist in own:
+                    guest.owner.world.claim(folder, dist.modules)
+                self._common.take([dist for dist in dists if dist not in own], guest.service)
+            importlib.invalidate_caches()
+
+    def stop(self, guest: str, run: str, grace: float) -> None:
+        self._there(guest, run).stop(grace)
+
+    def kill(self, guest: str, run: str) -> None:
+        self._there(guest, run).kill()
+
+    def _there(self, guest: str, run: str) -> Mounted:
+        there = self._guests.get(guest)
+        if there is None or there.run != run:
+            raise Unfit(f"cannot end {guest}: it is not there")
+        return there
+
+    def running(self) -> list[dict[str, Any]]:
+        return [{"guest": each.name, "run": each.run, "pid": os.getpid()} for each in self._guests.values()]
+
+    def usage(self) -> dict[str, Any]:
+        guests = {each.name: each.usage(self._memory.of(each.owner)) for each in self._guests.values()}
+        return {"guests": guests, "whole": {"heap_bytes": self._memory.whole, "heap_most": None}}
+
+    def tick(self) -> None:
+        now = time.monotonic()
+        if self._closing:
+            for guest in self._guests.values():
+                if guest.grace is None:
+                    guest.stop(LONG)
+        self._memory.look([each.owner for each in self._guests.values()], now)
+        for guest in list(self._guests.values()):
+            if not guest.thread.is_alive():
+                self._bury(guest, now)
+            elif guest.deadline is not None and now > guest.deadline:
+                if guest.killed:
+                    self._bury(guest, now)
+                else:
+                    guest.kill()
+            elif guest.beat is not None:
+                self._watch(guest, now)
+        for grave in [grave for grave in self._graves if now > grave.due]:
+            self._graves.remove(grave)
+            self._look_into(grave)
+
+    def _watch(self, guest: Mounted, now: float) -> None:
+        assert guest.beat is not None
+        is_stuck = now - guest.beat > STUCK
+        if is_stuck and not guest.is_stuck:
+            said = f"its event loop has not run for {STUCK:.0f} s: {guest.where()}"
+            self._control.post({"event": "note", "guest": guest.name, "kind": "stuck", "said": said})
+        guest.is_stuck = is_stuck
+
+    def _bury(self, guest: Mounted, now: float) -> None:
+        del self._guests[guest.name]
+        event = {"event": "ended", "guest": guest.name, "run": guest.run, "code": None, "signal": None}
+        self._control.post({**event, "said": guest.said})
+        guest.owner.world.close()
+        guest.app = guest.server = guest.loop = None
+        self._memory.forget(guest.owner)
+        self._graves.append(_Grave(guest.name, guest.owner, guest.seen, guest.where, now + PATIENCE))
+
+    def _look_into(self, grave: _Grave) -> None:
+        gc.collect()
+        threads = grave.owner.threads
+        left = []
+        if threads:
+            names = ", ".join(sorted(thread.name for thread in threads)[:3])
+            left.append(f"{len(threads)} of its threads run on ({names})")
+            left += [grave.where()] if any(thread.name == grave.guest for thread in threads) else []
+        if grave.seen is not None and grave.seen() is not None and not threads:
+            left.append("something holds its app, so that the memory is not given back")
+        if left:
+            said = "; ".join(left)
+            self._control.post({"event": "note", "guest": grave.guest, "kind": "leak", "said": said})
+        else:
+            grave.owner.out.close()
