@@ -5,7 +5,8 @@ from pathlib import Path
 
 from fourfold_host.worlds import World, install  # type: ignore[import-not-found]
 
-install(World("fourfold_host", [str(Path(__file__).parent / "lib")]))
+World("fourfold_host", [str(Path(__file__).parent / "lib")])
+install()
 
 from fourfold_host.main import main  # type: ignore[import-not-found] # noqa: E402  # its imports need the above
 

@@ -29,7 +29,7 @@ from .memory import Memory
 from .owners import Owner
 from .packages import Common, ConflictError, is_site, read, require_version
 from .serving import App, Server, listener, load, said_of, serve, server
-from .worlds import World
+from .worlds import World, follow_threads
 
 BEAT = 0.5
 STUCK = 5.0
@@ -193,6 +193,7 @@ class MountedGuests:
         self._closing = False
         sys.path.append(str(self._common.folder))
         owners.install()
+        follow_threads(owners.world)
         logs.install()
         surroundings.install()
         signal.signal(signal.SIGTERM, self._terminated)

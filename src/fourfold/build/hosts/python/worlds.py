@@ -157,15 +157,17 @@ def _meant(name: str, importer: Mapping[str, Any]) -> World | None:
     return world if world is not None and world.has(name, own is not None) else None
 
 
-def install(host: World, of_thread: Callable[[], World | None] | None = None) -> None:
-    """Let `import` know about worlds. `of_thread`: that of the guest whom the current thread is of."""
-    global _of_thread
-    _worlds[host.name] = host
-    if of_thread is not None:
-        _of_thread = of_thread
+def install() -> None:
+    """Let `import` know about worlds."""
     builtins.__import__ = import_
     importlib.import_module = import_module
     importlib.util.find_spec = find_spec
+
+
+def follow_threads(of_thread: Callable[[], World | None]) -> None:
+    """Names that code of nobody's world imports are looked up in the world of the current thread's guest too."""
+    global _of_thread
+    _of_thread = of_thread
 
 
 def import_(

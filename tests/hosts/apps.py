@@ -1,0 +1,82 @@
+"""Small Python apps, and folders of installed packages made up, for the Python host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.build.helpers import write
+
+SITE = ".venv/lib/python3.11/site-packages"
+
+PLAIN = """
+import json, os, sys, time, threading
+VERSION = "{version}"
+
+def app(environ, start_response):
+    from tools import NAME
+    path = environ["PATH_INFO"]
+    if path == "/boom":
+        raise ValueError("a bad request")
+    if path == "/slow":
+        time.sleep(float(environ["QUERY_STRING"]))
+    if path == "/spin":
+        until = time.thread_time() + float(environ["QUERY_STRING"])
+        while time.thread_time() < until:
+            pass
+    if path == "/thread":
+        threading.Thread(target=time.sleep, args=(60,), name="sleeper", daemon=True).start()
+    if path == "/exit":
+        os._exit(3)
+    print("asked for", path)
+    body = json.dumps(dict(version=VERSION, name=NAME, module=__name__, who=os.environ.get("WHO"), cwd=os.getcwd(),
+                           pid=os.getpid(), modules=sorted(sys.modules))).encode()
+    start_response("200 OK", [("content-type", "application/json")])
+    return [body]
+"""
+
+ASYNC = """
+import asyncio, time
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        if {fails}:
+            await send({{"type": "lifespan.startup.failed", "message": "Traceback\\nno database"}})
+            return
+        print("up")
+        await send({{"type": "lifespan.startup.complete"}})
+        await receive()
+        print("down")
+        await send({{"type": "lifespan.shutdown.complete"}})
+        return
+    if scope["path"] == "/block":
+        time.sleep(float(scope["query_string"]))
+    if scope["path"] == "/spin":
+        while True:
+            pass
+    await send({{"type": "http.response.start", "status": 200, "headers": []}})
+    await send({{"type": "http.response.body", "body": b"async"}})
+"""
+
+
+def plain(folder: Path, name: str, version: str = "1", **more: str) -> Path:
+    """A WSGI app that says who and where it is."""
+    files = {"app.py": PLAIN.replace("{version}", version), "tools.py": f"NAME = {name!r}\n"}
+    return write(folder / f"{name}-{version}", {**files, **more})
+
+
+def asynchronous(folder: Path, fails: bool = False) -> Path:
+    return write(folder / f"async-{fails}", {"app.py": ASYNC.format(fails=fails)})
+
+
+def installed(
+    name: str, version: str, files: Mapping[str, str], *, requires: str = "", local: bool = False
+) -> dict[str, str]:
+    """A distribution as an installer leaves it."""
+    info = f"{SITE}/{name}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    metadata += f"Requires-Dist: {requires}\n" if requires else ""
+    record = "".join(f"{file},,\n" for file in (*files, f"{name}-{version}.dist-info/METADATA"))
+    placed = {f"{SITE}/{file}": text for file, text in files.items()}
+    url = {f"{info}/direct_url.json": "{}"} if local else {}
+    return {**placed, f"{info}/METADATA": f"{metadata}\nText\n", f"{info}/RECORD": record, **url}
