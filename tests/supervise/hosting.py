@@ -23,13 +23,9 @@ def host_launch(rig: Rig, name: str = HOST, run: int = 1, **fields: Any) -> Laun
     folder = str(rig.paths.hosts / f"{name}.{run}")
     private = rig.powers.private
     plain = rig.launch(name, PYTHON, "-I", "-S", "-c", Path(tinyhost.__file__).read_text())
-    return replace(
-        plain,
-        env={**plain.env, "FOURFOLD_HOST": json.dumps({"folder": "/guests" if private else folder})},
-        mounts=(Mount(folder, "/guests"),) if private else (),
-        guests=folder,
-        **fields,
-    )
+    env = {**plain.env, "FOURFOLD_HOST": json.dumps({"folder": "/guests" if private else folder})}
+    mounts = (Mount(folder, "/guests"),) if private else ()
+    return replace(plain, **{"env": env, "mounts": mounts, "guests": folder, **fields})
 
 
 def guest_launch(rig: Rig, *argv: str, name: str = GUEST, host: str = HOST, run: int = 1, **fields: Any) -> Launch:
@@ -40,7 +36,7 @@ def guest_launch(rig: Rig, *argv: str, name: str = GUEST, host: str = HOST, run:
         (tree / "file").chmod(0o444)
     folder = "/guests" if rig.powers.private else str(rig.paths.hosts / f"{host}.{run}")
     where = f"{folder}/{name}"
-    return Launch(
+    plain = Launch(
         name,
         argv,
         env={"PATH": "/usr/bin:/bin", "NAME": "value"},
@@ -49,8 +45,8 @@ def guest_launch(rig: Rig, *argv: str, name: str = GUEST, host: str = HOST, run:
         listen=Listen("127.0.0.1", 4000),
         stop=Stop("TERM", 3.0),
         host=host,
-        **fields,
     )
+    return replace(plain, **fields)
 
 
 async def host(rig: Rig, run: int = 1, **fields: Any) -> Identity:

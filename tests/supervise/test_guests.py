@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
+import pytest
+
+from fourfold.errors import ConflictError, UserError, WorldError
+from fourfold.launch.model import Limits, Mount, SecretRef
+from fourfold.supervise import logs
+from fourfold.supervise.hosted import Hosted, HostUsage, host_usage
 from fourfold.supervise.model import Note
-from tests.supervise.hosting import GUEST, HOST, OTHER, guest, host
-from tests.supervise.rig import Rig, alive, names, scenario, until
+from tests.supervise.hosting import GUEST, HOST, OTHER, guest, guest_launch, host
+from tests.supervise.rig import SERVICE, Rig, alive, names, needs, scenario, script, until
+from tests.supervise.test_limits import read
 
 
 def test_the_life_of_a_guest() -> None:
@@ -20,8 +30,7 @@ def test_the_life_of_a_guest() -> None:
         assert rig.run_of(GUEST) == 1
         await until(lambda: len(rig.lines(GUEST)) == 2, "it wrote nothing")
         assert rig.lines(GUEST) == ["run [('NAME', 'value'), ('PATH', '/usr/bin:/bin')] of the artifact", "up"]
-        of_each = [f"{name}{end}" for name in (GUEST, OTHER) for end in ("", ".json", ".log")]
-        assert names(rig.paths.hosts / f"{HOST}.1") == ["own", *of_each]
+        assert names(rig.paths.hosts / f"{HOST}.1") == ["own", *of(GUEST, OTHER)]
         assert await rig.signal(GUEST, "TERM") and await rig.signal(OTHER, "TERM")
         ends = [await rig.exit_of(name) for name in (GUEST, OTHER)]
         assert [(end.code, end.signal, end.oom, end.run) for end in ends] == [(None, 15, False, 1), (0, None, False, 1)]
@@ -36,3 +45,150 @@ def test_the_life_of_a_guest() -> None:
         assert [end.instance for end in rig.exits] == [GUEST, OTHER, HOST]
 
     scenario(test)
+
+
+def test_what_does_not_start_says_why() -> None:
+    async def test(rig: Rig) -> None:
+        with pytest.raises(WorldError, match=f"cannot start {GUEST}: its host {HOST} does not run"):
+            await guest(rig, "inside")
+        await host(rig)
+        await guest(rig, "fails")  # it has begun to: what comes of it is told later
+        assert str(await rig.exit_of(GUEST)) == "no such application"
+        assert GUEST not in rig.running()
+        await guest(rig, "inside", name=OTHER)
+        with pytest.raises(ConflictError, match="already runs"):
+            await guest(rig, "inside", name=OTHER)
+        for pid in (1, os.getpid()):
+            with pytest.raises(WorldError, match=f"says that it is process {pid}, which is not so"):
+                await guest(rig, "foreign", str(pid), run=2)
+        with pytest.raises(UserError, match="secret key is not set"):
+            await guest(rig, "inside", run=3, env={"KEY": SecretRef("key")})
+        with pytest.raises(WorldError, match="tree/nothing: No such file"):
+            await guest(rig, "inside", run=4, mounts=(Mount(f"{rig.paths.artifacts}/tree/nothing", "/guests/x", True),))
+        quick = await guest(rig, "run", "true", run=5)
+        assert quick.pid > 0
+        await until(lambda: [end.run for end in rig.exits if end.instance == GUEST] == [1, 5], "its end was not told")
+        assert rig.exits[-1].code == 0
+        await until(lambda: names(rig.paths.hosts / f"{HOST}.1") == ["own", *of(OTHER)], "something was left")
+
+    scenario(test)
+
+
+def test_a_guest_is_entered_as_its_host_is() -> None:
+    async def test(rig: Rig) -> None:
+        await host(rig)
+        worker = await guest(rig, "run", "sleep", "1000")
+        ask = "cat $0/file; test -S $0/../own/control.sock && id -u"
+        launch = guest_launch(rig, "sh", "-c", ask, str(guest_launch(rig).cwd))
+        held = await rig.enter(launch, {}, False)
+        output = b""
+        while (piece := await held.read()) is not None:
+            output += piece[1]
+        assert await held.wait() == 0, output
+        uid = SERVICE.uid if rig.powers.users else os.geteuid()
+        assert output.decode() == f"of the artifact{uid}\n"
+        await held.close()
+        assert alive(worker.pid)
+        await rig.kill(GUEST)
+        await rig.exit_of(GUEST)
+        with pytest.raises(ConflictError, match=f"cannot enter {GUEST}: it does not run"):
+            await rig.enter(launch, {}, False)
+
+    scenario(test)
+
+
+def test_what_they_take() -> None:
+    async def test(rig: Rig) -> None:
+        await host(rig)
+        await guest(rig, "inside", name=OTHER)
+        takes = "x = []\nfor n in range(1_000_000_000): n % 20_000 or len(x) > 64 or x.append(bytearray(1 << 20))"
+        await guest(rig, "run", *script(takes))
+
+        def is_seen() -> bool:
+            used, whole = rig.usage(GUEST), rig.usage(HOST)
+            assert used is not None and whole is not None
+            assert (used.processes, whole.processes) == (1, 2)
+            return used.cpu_seconds > 0.1 and used.memory_bytes > 16 << 20 and whole.cpu_seconds > used.cpu_seconds
+
+        await until(is_seen, "what it takes is not seen")
+        told = Hosted(cpu_seconds=1.5, cpu="measured")
+        assert await rig.usage_of(HOST) == HostUsage({OTHER: told}, heap_bytes=5)
+        with pytest.raises(WorldError, match="it is no host"):
+            await rig.usage_of(GUEST)
+
+    scenario(test)
+
+
+@needs("memory")
+def test_a_worker_has_limits_of_its_own_below_those_of_all() -> None:
+    hog = "x = []\nwhile True: x.append(bytearray(1 << 20))"
+    kept = "import time\nx = bytearray(40 << 20)\nprint('there', flush=True)\ntime.sleep(1000)"
+
+    async def test(rig: Rig) -> None:
+        await host(rig, limits=Limits(memory=96 << 20, cpu=1.0))
+        worker = await guest(rig, "run", *script(kept), name=OTHER, limits=Limits(memory=64 << 20, cpu=4.0))
+        await until(lambda: "there" in rig.lines(OTHER), "it did not start")
+        await guest(rig, "run", "sh", "-c", '"$@" & wait', "sh", *script(hog), limits=Limits(memory=32 << 20, pids=7))
+        group = f"{HOST}.1/{GUEST}.1"
+        assert "7" in [read(f"{folder}/pids.max") for folder in rig._groups.folders(group)]
+        # A child of the worker is killed, alone: the worker itself goes on, and ends well.
+        assert (await rig.exit_of(GUEST)).code == 0
+        await until(lambda: not rig._groups.folders(group), "its group was left")
+        await guest(rig, "run", *script(hog), run=2, limits=Limits(memory=32 << 20))
+        await until(lambda: [end.run for end in rig.exits] == [1, 2], "it was not killed")
+        assert rig.exits[-1].oom and str(rig.exits[-1]) == "killed: out of memory"
+        await guest(rig, "run", *script(hog), run=3)
+        await until(lambda: [end.run for end in rig.exits] == [1, 2, 3], "the limit of all did not hold")
+        assert rig.exits[-1].oom, "it was the largest"
+        assert alive(worker.pid) and set(rig.running()) == {HOST, OTHER}
+
+    scenario(test)
+
+
+def test_logs_of_guests_are_bounded_by_every_spawner() -> None:
+    flood = "import os, time\nwhile True: os.write(1, (b'y' * 63 + b'\\n') * 512); time.sleep(0.002)"
+
+    async def test(rig: Rig) -> None:
+        await host(rig)
+        await guest(rig, "run", *script(flood), log_bytes=128 * 1024)
+        await bounded(rig)
+        await rig.kill_spawner()
+        await bounded(rig)
+        await rig.signal(GUEST, "TERM")
+        await rig.exit_of(GUEST)
+        assert set(rig.lines(GUEST)) == {"y" * 63}
+
+    async def bounded(rig: Rig) -> None:
+        log = logs.path_of(rig.paths, GUEST, 1)
+        before = log.stat().st_size
+        await until(lambda: log.stat().st_size > before + 1_000_000, "it wrote too little")
+        await until(lambda: log.stat().st_blocks * 512 <= 128 * 1024, "it is not kept bounded")
+
+    scenario(test)
+
+
+def of(*guests: str) -> list[str]:
+    return [f"{name}{end}" for name in guests for end in ("", ".json", ".log")]
+
+
+@pytest.mark.parametrize(
+    ("answer", "meant"),
+    [
+        ({}, HostUsage()),
+        ({"guests": [], "whole": 7}, HostUsage()),
+        ({"guests": {"a": 7, "b": {}}}, HostUsage({"b": Hosted()})),
+        ({"guests": {"a": {"cpu_seconds": 2, "cpu": "guessed"}}}, HostUsage({"a": Hosted(cpu_seconds=2.0)})),
+        ({"guests": {"a": {"cpu_seconds": None, "cpu": "measured"}}}, HostUsage({"a": Hosted()})),
+        (
+            {
+                "guests": {
+                    "a": {"memory_bytes": 9.7, "memory": "estimated", "busy": True, "threads": -1, "longest": 1e300}
+                }
+            },
+            HostUsage({"a": Hosted(memory_bytes=9, memory="estimated")}),
+        ),
+        ({"whole": {"heap_bytes": 10**400, "heap_most": float("nan")}}, HostUsage()),
+    ],
+)
+def test_what_a_host_says_of_usage_need_make_no_sense(answer: dict[str, Any], meant: HostUsage) -> None:
+    assert host_usage(answer) == meant

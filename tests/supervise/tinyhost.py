@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ class TinyHost:
     def __init__(self, folder: str) -> None:
         self.guests: dict[Key, int] = {}
         self.ended: dict[Key, dict[str, Any]] = {}
+        self.children: list[subprocess.Popen[bytes]] = []
         self.clients: list[socket.socket] = []
         self.selector = selectors.DefaultSelector()
         self.listener = socket.socket(socket.AF_UNIX)
@@ -47,7 +49,9 @@ class TinyHost:
                     self.reap()
 
     def read(self, client: socket.socket) -> None:
-        data = client.recv(1 << 20)
+        data = b""
+        with suppress(OSError):
+            data = client.recv(1 << 20)
         if not data:
             self.selector.unregister(client)
             self.clients.remove(client)
@@ -58,11 +62,15 @@ class TinyHost:
                 answer = {"ok": getattr(self, f"do_{do}")(**request)}
             except LookupError as error:
                 answer = {"error": str(error.args[0])}
-            client.sendall(json.dumps({"id": number, **answer}).encode() + b"\n")
+            self.send(client, data=json.dumps({"id": number, **answer}).encode() + b"\n")
 
     def say(self, **event: Any) -> None:
-        for client in self.clients:
-            client.sendall(json.dumps(event).encode() + b"\n")
+        self.send(*self.clients, data=json.dumps(event).encode() + b"\n")
+
+    def send(self, *clients: socket.socket, data: bytes) -> None:
+        for client in clients:
+            with suppress(OSError):  # it has gone: `read` sees that
+                client.sendall(data)
 
     def reap(self) -> None:
         for key, pid in list(self.guests.items()):
@@ -85,10 +93,9 @@ class TinyHost:
         if word == "hang":
             time.sleep(1000)
         if word == "foreign":
-            return {"pid": 1}
+            return {"pid": int(rest[0])}
         if word == "flood":
-            for client in self.clients:
-                client.sendall(b'{"event": "note"}\nnonsense\n[]\n{"id": {}}\n' * 200 + b"x" * 2_000_000)
+            self.send(*self.clients, data=b'{"event": "note"}\nnonsense\n[]\n{"id": {}}\n' * 200 + b"x" * 2_000_000)
         if any(name == guest and number != run for name, number in self.guests):
             raise LookupError("another run of it is still there")
         if key not in self.guests:
@@ -96,7 +103,9 @@ class TinyHost:
                 print(word, sorted(env.items()), Path(tree, "file").read_text(), file=output, flush=True)
                 self.guests[key] = os.getpid()
                 if word == "run":
-                    self.guests[key] = subprocess.Popen(rest, env=env, cwd=tree, stdout=output, stderr=output).pid
+                    child = subprocess.Popen(rest, env=env, cwd=tree, stdout=output, stderr=output)
+                    self.children.append(child)  # one that nobody has any more is waited for behind our back
+                    self.guests[key] = child.pid
         if word == "fails":
             self.end(key, None, None, "no such application")
         return {"pid": self.guests.get(key, os.getpid())}

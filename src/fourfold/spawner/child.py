@@ -23,7 +23,8 @@ NOT_STARTED = 125
 """Exit code of a child that never became its program; nobody sees it but a new spawner after a dead one."""
 
 _HIGHEST_FD = 1 << 20
-_LEAF = "/entered"
+LEAF = "/entered"
+"""Of a v2 group that is divided: where its own processes are."""
 
 
 @dataclass(frozen=True)
@@ -175,11 +176,11 @@ def _join(group: str) -> None:
     try:
         os.write(fd, b"0")
     except OSError as error:
-        if error.errno != errno.EBUSY or group.endswith(_LEAF):
+        if error.errno != errno.EBUSY or group.endswith(LEAF):
             raise
         # v2: a group with groups that have controllers has no processes of its own, as that of a function's invoker.
-        os.makedirs(group + _LEAF, exist_ok=True)
-        _join(group + _LEAF)
+        os.makedirs(group + LEAF, exist_ok=True)
+        _join(group + LEAF)
     finally:
         os.close(fd)
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
+import signal
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -38,6 +41,8 @@ _LATE = 3.0
 _MOST_SAID = 4000
 _MOST_TOLD = 1000
 _MOST_STRANGERS = 100
+_NOTE_EVERY = 10.0
+"""Seconds between two notes of one kind about one guest."""
 
 
 class Guests:
@@ -172,6 +177,7 @@ class Guests:
             raise ConflictError(f"cannot start {name}: it already runs", "stop it first")
         record = Record(run, launch.stop.grace, str(log_path), launch.log_bytes, asdict(launch.limits))
         guest = host.guests[name] = Guest(name, record, starting=True)
+        guest.kills = self._workers.memory_kills(host.group)
         try:
             await asyncio.to_thread(self._folders.place, host.group, name, Path(artifact.source), record)
             await self._keep_log(host, record)
@@ -256,7 +262,10 @@ class Guests:
             return self._has_ended(host, event)
         known = isinstance(name, str) and (name in host.guests or name in host.told)
         if event.get("event") == "note" and known and isinstance(said, str) and (kind == "leak" or kind == "stuck"):
-            self._note(Note(str(name), kind, said[:_MOST_SAID]))
+            note, now = Note(str(name), kind, said[:_MOST_SAID]), time.monotonic()
+            if now - host.noted.get((note.guest, kind), -math.inf) > _NOTE_EVERY:
+                host.noted[note.guest, kind] = now
+                self._note(note)
 
     def _has_started(self, host: Host, guest: Guest, answer: Any) -> Identity:
         """Before whatever its host says next is looked at: that may be its end. WorldError."""
@@ -315,14 +324,24 @@ class Guests:
     def _ended(self, host: Host, guest: Guest, code: int | None, number: int | None, said: str) -> None:
         if guest.ended:
             return
-        kills = self._workers.memory_kills(host.group, guest.group) if guest.record.pid is not None else 0
+        oom = code != 0 and self._is_short_of_memory(host, guest, number)
         guest.ended, guest.identity = True, None
         host.told.pop(guest.name, None)
         host.told[guest.name] = guest.record.run
         if len(host.told) > _MOST_TOLD:
-            del host.told[next(iter(host.told))]
+            oldest = next(iter(host.told))
+            del host.told[oldest]
+            for kind in ("leak", "stuck"):
+                host.noted.pop((oldest, kind), None)
         _unwatch(guest)
-        self._hear(Exit(0, guest.name, code, number, kills > 0 and code != 0, at=0.0, run=guest.record.run, said=said))
+        self._hear(Exit(0, guest.name, code, number, oom, at=0.0, run=guest.record.run, said=said))
+
+    def _is_short_of_memory(self, host: Host, guest: Guest, number: int | None) -> bool:
+        """Whether a worker ended for that: maybe before it could be put into its group."""
+        if guest.record.pid in (None, host.identity.pid):
+            return False
+        early = number == signal.SIGKILL and self._workers.memory_kills(host.group) > guest.kills
+        return early or self._workers.memory_kills(host.group, guest.group) > 0
 
     # asking
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +22,10 @@ from fourfold.supervise.wire import Gone
 log = logging.getLogger(__name__)
 
 _RETRY = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+_GRUMBLE_EVERY = 60.0
+"""Seconds between two entries of the log about one host: it may do wrong without end."""
+_LASTS = 5.0
+"""Seconds after which a connection was a good one: the next is tried at once."""
 _HUNG = "see its log; `fourfold restart` of its group starts another one"
 
 
@@ -34,6 +40,8 @@ class Guest:
     """That is told, and may have to be told again."""
     pidfd: int = -1
     """Of a worker."""
+    kills: int = 0
+    """Of its host, when it was told to start: see `Workers.memory_kills`."""
 
     @property
     def group(self) -> str:
@@ -49,11 +57,14 @@ class Host:
     guests: dict[str, Guest] = field(default_factory=dict)
     told: dict[str, int] = field(default_factory=dict)
     """Guest -> the last run of it that has ended in here."""
+    noted: dict[tuple[str, str], float] = field(default_factory=dict)
+    """Guest and kind -> when the last note of it was passed on (monotonic)."""
     link: Link | None = None
     linked: asyncio.Event = field(default_factory=asyncio.Event)
     """Its guests were compared with ours."""
     keeper: asyncio.Task[None] | None = None
     trouble: str = "its control socket is not there"
+    grumbled_at: float = -math.inf
 
     @property
     def group(self) -> str:
@@ -133,17 +144,19 @@ class Hosts:
                         host.folder,
                         lambda pid: self._belongs(host, pid),
                         lambda event: self._on_event(host, event),
+                        lambda why: _grumble(host, why),
                         ended.set,
                     )
                     await link.call("list", at_once=lambda listed: self._on_list(host, listed))
                     host.linked.set()
-                    attempt = 0
+                    since = time.monotonic()
                     await ended.wait()
                     host.trouble = "it has closed its control socket"
+                    attempt = 0 if time.monotonic() - since > _LASTS else attempt
                 except (OSError, Stranger, Declined, Gone) as error:
                     host.trouble = _trouble(error)
                     if not isinstance(error, FileNotFoundError | ConnectionRefusedError):
-                        log.warning("cannot reach the host %s: %s", host.name, host.trouble)
+                        _grumble(host, host.trouble)
                 except Exception:
                     host.trouble = "a fault in Fourfold, see the daemon's log"
                     log.exception("the connection to the host %s", host.name)
@@ -153,6 +166,13 @@ class Hosts:
                 attempt += 1
         finally:
             await _hang_up(host)
+
+
+def _grumble(host: Host, why: str) -> None:
+    now = time.monotonic()
+    if now - host.grumbled_at > _GRUMBLE_EVERY:
+        host.grumbled_at = now
+        log.warning("the host %s does not do as hosts do: %s", host.name, why)
 
 
 async def _hang_up(host: Host) -> None:

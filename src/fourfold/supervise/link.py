@@ -40,13 +40,21 @@ class Stranger(Exception):
 
 
 class Link:
-    """One connection. `on_event` is called for each event, `on_end` once when the connection is gone."""
+    """One connection. `on_event` is called for each event, `on_end` once when the connection is gone.
+
+    `on_nonsense` hears, in words, of what is no line of the protocol: it may come as often as the host likes.
+    """
 
     def __init__(
-        self, sock: socket.socket, on_event: Callable[[Mapping[str, Any]], None], on_end: Callable[[], None]
+        self,
+        sock: socket.socket,
+        on_event: Callable[[Mapping[str, Any]], None],
+        on_nonsense: Callable[[str], None],
+        on_end: Callable[[], None],
     ) -> None:
         self._sock = sock
         self._on_event = on_event
+        self._on_nonsense = on_nonsense
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._sending = asyncio.Lock()
@@ -61,6 +69,7 @@ class Link:
         folder: Path,
         belongs: Callable[[int], bool],
         on_event: Callable[[Mapping[str, Any]], None],
+        on_nonsense: Callable[[str], None],
         on_end: Callable[[], None],
     ) -> Link:
         """`folder`: the host's; `belongs`: whether a pid is of it. OSError: nobody listens; Stranger; TimeoutError."""
@@ -79,7 +88,7 @@ class Link:
             raise
         finally:
             os.close(found)
-        return cls(sock, on_event, on_end)
+        return cls(sock, on_event, on_nonsense, on_end)
 
     async def call(self, do: str, at_once: Callable[[Any], None] = lambda answer: None, **arguments: Any) -> Any:
         """The answer's value. `at_once` gets it before any later line is looked at; what it raises is raised.
@@ -127,7 +136,7 @@ class Link:
             while data := await self._loop.sock_recv(self._sock, 1 << 16):
                 *lines, unread = (unread + data).split(b"\n")
                 if len(unread) > _LONGEST_LINE:
-                    log.error("a host sends a line of more than %d bytes: disconnected", _LONGEST_LINE)
+                    self._on_nonsense(f"it has sent a line of more than {_LONGEST_LINE} bytes")
                     break
                 for line in lines:
                     self._take_safely(line)
@@ -158,7 +167,7 @@ class Link:
                 return
         except (ValueError, TypeError, RecursionError) as error:
             self._events += 1
-            log.warning("a host says what is not understood: %.200r (%s)", line, error)
+            self._on_nonsense(f"it has said {line[:200]!r}: {error}")
             return
         self._events += 1
         try:

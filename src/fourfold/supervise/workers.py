@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fourfold.launch.model import Limits
+from fourfold.spawner.child import LEAF
 from fourfold.spawner.process import Stat, open_exactly, read_text
 from fourfold.spawner.processes import Processes
 from fourfold.spawner.tree import oom_kills
@@ -94,9 +95,10 @@ class Workers:
                 os.close(fd)
         self._groups().kill(f"{host}/{name}")
 
-    def memory_kills(self, host: str, name: str) -> int:
-        """How many processes of it the kernel has killed for want of memory."""
-        return oom_kills(tuple(self._groups().folders(f"{host}/{name}")))
+    def memory_kills(self, host: str, name: str = "") -> int:
+        """How many processes the kernel has killed for want of memory: of a guest, or of a host without guests."""
+        folders = self._groups().folders(f"{host}/{name}")
+        return oom_kills((*(f"{folder}{LEAF}" for folder in folders), *folders))
 
     async def clear(self, host: str, name: str) -> None:
         """It has ended: what it left behind ends, and its group goes."""
