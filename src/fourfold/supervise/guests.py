@@ -166,6 +166,11 @@ class Guests:
         found = self._find(name)
         return self._workers.folders(found[0].group, found[1].group) if found is not None else []
 
+    def user(self, name: str) -> User | None:
+        """Whom it runs as."""
+        found = self._find(name)
+        return self._folders.owner(found[0].group) if found is not None else None
+
     async def start(self, launch: Launch, env: Mapping[str, str], run: int, log_path: Path) -> Identity:
         """Have its host start it. WorldError: the host is not there, does not answer, or declines."""
         name, artifact = launch.instance, launch.mounts[0]

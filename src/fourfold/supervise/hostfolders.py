@@ -71,6 +71,11 @@ class HostFolders:
                 f"see that {self._home} can be written to",
             ) from error
 
+    def owner(self, host: str) -> User:
+        """Whom the host runs as, by the folder that was made for it."""
+        own = (self.path(host) / OWN).lstat()
+        return User(own.st_uid, own.st_gid, name=str(own.st_uid))
+
     def place(self, host: str, guest: str, tree: Path, record: Record) -> None:
         """The artifact `tree` and the log of a guest, and its record. WorldError."""
         try:
@@ -85,10 +90,10 @@ class HostFolders:
         folder = self.path(host)
         for away in self.clear(host, guest):
             self.discard(away)
-        owner = (folder / OWN).lstat()
+        owner = self.owner(host)
         handle = os.open(record.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            os.fchown(handle, owner.st_uid, owner.st_gid)
+            os.fchown(handle, owner.uid, owner.gid)
         finally:
             os.close(handle)
         os.link(record.log, folder / f"{guest}.log")

@@ -235,7 +235,7 @@ class Supervisor(Connection):
         folders = self._groups.folders(group)
         if host != launch.instance:
             folders = self._guests.groups(launch.instance)
-            launch = replace(launch, mounts=())  # they are its host's
+            launch = replace(launch, mounts=(), user=self._guests.user(launch.instance))  # they are its host's
         request = spawn_request(
             launch, secrets, self.powers, run=0, hidden=(), cgroups=folders, log=None, held=True, tty=tty
         )
