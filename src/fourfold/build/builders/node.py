@@ -174,6 +174,11 @@ def _entry(listing: Listing, package: Mapping[str, Any]) -> tuple[str, ...] | No
     return next((("/usr/bin/env", "node", name) for name in names if isinstance(name, str) and listing.has(name)), None)
 
 
+def version_asked(listing: Listing, host: Host) -> tuple[str | None, str]:
+    """The runtime that the source's files ask for, and which of them does. Raises UserError when none here fits."""
+    return _version(listing, _package(listing), None, host)
+
+
 def _version(listing: Listing, package: Mapping[str, Any], wanted: str | None, host: Host) -> tuple[str | None, str]:
     if wanted not in (None, "nodejs", "node"):
         return wanted, "runtime"
