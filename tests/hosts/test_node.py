@@ -178,8 +178,8 @@ def test_each_guest_is_a_worker_of_its_own(rig: Rig, tree: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "code", "said"),
     [
-        ("/exit", 3, "that is enough"),
-        ("/throw", 1, "TypeError: no such colour\nas mauve\n    at Server.<anonymous> ("),
+        ("/exit", 3, ""),
+        ("/throw", 1, "TypeError: no such colour (server.js:6:"),
     ],
 )
 def test_an_end_of_its_own_is_told_with_its_last_words(rig: Rig, tree: Path, path: str, code: int, said: str) -> None:
@@ -188,14 +188,14 @@ def test_an_end_of_its_own_is_told_with_its_last_words(rig: Rig, tree: Path, pat
         rig.get(guest, path)
     ended = rig.ended(guest)
     assert (ended["code"], ended["signal"]) == (code, None)
-    assert ended["said"].startswith(said)
+    assert ended["said"].startswith(said) and bool(ended["said"]) == bool(said)
     assert rig.list()["ended"] == [ended], "kept until it is stored"
 
 
 def test_a_start_that_fails_says_why(rig: Rig, tree: Path) -> None:
     ended = rig.ended(rig.start("one", tree, ["server.js", "broken"]))
     assert ended["code"] == 1
-    assert ended["said"].startswith("Error: Cannot find module './missing.js'")
+    assert ended["said"].startswith("Error: Cannot find module './missing.js' (server.js:13:")
     assert "MODULE_NOT_FOUND" in (rig.folder / "one.log").read_text(), "all of it is in its log"
     assert rig.ended(rig.start("two", tree, ["none.js"]))["said"].startswith("Error: Cannot find module '/")
     with pytest.raises(RefusedError, match=r"no process could be made in /nowhere"):
@@ -206,6 +206,24 @@ def test_a_start_that_fails_says_why(rig: Rig, tree: Path) -> None:
         start_by_hand(rig, argv=[])
     with pytest.raises(RefusedError, match="cannot end run 1 of nobody"):
         rig.ask("stop", guest="nobody", run="1", grace=1)
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("class Odd extends Error { get name() { return 'Odd'; } }\nthrow new Odd('colour')", "Odd: colour (x.js:2:"),
+        ("Promise.reject(new RangeError('far'))", "RangeError: far (x.js:1:"),
+        ("Promise.reject('a reason')", "UnhandledPromiseRejection: This"),
+        ("throw 'a text'", "a text"),
+        ("throw new Error('outer', { cause: new Error('inner') })", "Error: outer (x.js:1:"),
+        ("let =", "SyntaxError: Unexpected end of input (x.js:1)"),
+        ("console.error('Error: only told'); process.exitCode = 1", ""),
+    ],
+)
+def test_errors_that_nobody_catches(rig: Rig, home: Home, script: str, said: str) -> None:
+    (home.root / "script").mkdir(exist_ok=True)
+    ended = rig.ended(rig.start("one", write(home.root / "script", {"x.js": script}), ["x.js"]))
+    assert ended["said"].startswith(said) and bool(ended["said"]) == bool(said), ended
 
 
 def start_by_hand(rig: Rig, **given: Any) -> None:

@@ -35,7 +35,7 @@ class Guests {
         cwd: tree, env, stdio: ['ignore', output, output], detached: true,
       });
     } finally { fs.closeSync(output); }
-    const worker = { guest, run, pid: child.pid, port, log, from, end: null, asked: false, timer: null };
+    const worker = { guest, run, pid: child.pid, port, tree, log, from, end: null, asked: false, timer: null };
     child.on('error', () => {}); // of a start: it has no pid then
     if (child.pid === undefined) throw new Error(`cannot start ${guest}: no process could be made in ${tree}`);
     this.known.set(key(guest, run), worker);
@@ -90,9 +90,10 @@ class Guests {
 
   over(worker, code, ended) {
     clearTimeout(worker.timer);
-    const { guest, run, pid, log, from, asked } = worker;
+    const { guest, run, pid, tree, log, from, asked } = worker;
     const number = ended === null ? null : signals[ended];
-    worker.end = { event: 'ended', guest, run, code, signal: number, said: asked ? '' : lastWords(log, from) };
+    const said = asked ? '' : lastWords(log, from, tree);
+    worker.end = { event: 'ended', guest, run, code, signal: number, said };
     if (signal(-pid, 'SIGKILL')) {
       this.tell({ event: 'note', guest, kind: 'leak', said: 'it ended and left processes behind; they were killed' });
     }

@@ -1,26 +1,27 @@
-// The last words of a worker, from its log.
+// The last words of a worker: the error that nobody caught, which Node.js prints at the end of its log.
 'use strict';
 const fs = require('fs');
 
 const MOST = 1000;
 const LOOKED_AT = 16 * 1024;
 
-/** What it printed last behind byte `from`, at most `MOST` characters of it. Of an error that nobody caught: that one. */
-function lastWords(log, from) {
+/** `TypeError: no such colour (server.js:5:12)`; empty when it ended in another way. `from`: byte where its run began. */
+function lastWords(log, from, tree) {
   let text;
   try { text = tail(log, from); } catch { return ''; }
-  // The log's beginning is punched out when it grows: it reads as zeros.
-  const lines = text.replace(/\0+/g, '').split('\n').map((line) => line.trimEnd()).filter((line) => line);
-  if (/^Node\.js v\d/.test(lines[lines.length - 1] || '')) {
-    lines.pop();
-    const start = lines.map((line) => /^(\w+ )?\[?\w*Error\b/.test(line)).lastIndexOf(true);
-    if (start >= 0) {
-      const error = lines.slice(start);
-      const stack = error.findIndex((line) => /^\s+at /.test(line));
-      return error.slice(0, stack > 0 ? stack + 1 : 5).join('\n').slice(0, MOST);
-    }
-  }
-  return lines.slice(-5).join('\n').slice(-MOST);
+  const lines = text.split('\n').map((line) => line.trimEnd()).filter((line) => line && !line.startsWith('(Use `node '));
+  const end = lines.map((line) => /^Node\.js v\d/.test(line)).lastIndexOf(true);
+  if (end < 1) return '';
+  const until = lines.slice(0, end);
+  // The place, the line of the source, a caret below it, and then the error; of some only its stack.
+  const caret = until.findLastIndex((line) => /^\s*\^+$/.test(line));
+  const named = until.findLastIndex((line) => /^\w*Error\b/.test(line));
+  const start = Math.min(caret >= 0 ? caret + 1 : Math.max(named, 0), end - 1);
+  const own = (line) => line.includes(`${tree}/`) && !line.includes('/node_modules/');
+  const frame = lines.slice(start + 1, end).find((line) => /^\s+at .*:\d+:\d+\)?$/.test(line) && own(line))
+    || until.slice(0, start).findLast((line) => /^\S+:\d+$/.test(line) && own(line));
+  const place = frame ? ` (${frame.slice(frame.indexOf(`${tree}/`) + tree.length + 1).replace(/\)$/, '')})` : '';
+  return `${until[start].replace(/ \{$/, '').slice(0, MOST)}${place}`;
 }
 
 function tail(log, from) {
