@@ -347,8 +347,8 @@ def test_moving(cli: Cli, server: Serving, app: Path) -> None:
     assert plan.overrides == {"docs": {"pattern": "container"}}
     assert (app / "fourfold.yaml").read_text() == FILE
 
-    result = cli("deploy", "catalog", "--as", "shared")
-    assert result.code == 2 and "'process', 'container'" in result.err
+    result = cli("deploy", "catalog", "--as", "group")
+    assert result.code == 2 and "'process', 'shared', 'container'" in result.err
     result = cli("deploy", "catalog", "--save")
     assert result.code == 2 and "it writes what --as says: give --as too" in result.err
 

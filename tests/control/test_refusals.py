@@ -108,7 +108,7 @@ async def test_the_gateways_port_is_not_for_a_service_that_moves_to_the_host(rig
 
 @pytest.mark.parametrize(
     "given",
-    [{"pattern": "shared"}, {"pattern": ["x"]}, {"instances": -1}, {"instances": True}, {"instances": "2"}, {"x": 1}],
+    [{"pattern": "group"}, {"pattern": ["x"]}, {"instances": -1}, {"instances": True}, {"instances": "2"}, {"x": 1}],
 )
 def test_overrides_that_make_no_sense(given: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="web"):

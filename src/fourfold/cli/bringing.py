@@ -33,10 +33,11 @@ def bring(session: Session, services: list[str] | None, how: How) -> int:
     loaded = load_file(session)
     wanted = sources(loaded, services)
     app = loaded.app
-    names = list(app.services) if services is None else services
-    saves = [saving(session, name, "pattern", how.pattern) for name in names] if how.pattern and how.save else []
+    names = list(app.everything) if services is None else services
+    moving = list(app.services) if services is None else services
+    saves = [saving(session, name, "pattern", how.pattern) for name in moving] if how.pattern and how.save else []
     client = session.started_client
-    desired = {name: app.services[name].instances for name in names}
+    desired = {name: app.everything[name].instances for name in names}
 
     def ask(view: Progress) -> OperationView:
         packed = pack_all(loaded, wanted, session.paths, view)

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fourfold.errors import UserError
+
 if TYPE_CHECKING:
     from fourfold.control.views import UpRequest
 
 
 class Pattern(StrEnum):
     process = "process"
+    shared = "shared"
     container = "container"
     vm = "vm"
     function = "function"
@@ -35,6 +38,10 @@ def moved(request: UpRequest, pattern: Pattern | None, in_file: bool = False) ->
     if pattern is None:
         return request
     names = request.services or list(request.spec["services"])
+    if groups := [name for name in names if name in request.spec.get("groups", {})]:
+        raise UserError(
+            f"cannot run {groups[0]} as a {pattern.value}: it is a group", "name the members of it that are to move"
+        )
     overrides = {name: request.overrides.get(name, {}) | {"pattern": pattern.value} for name in names}
     spec = request.spec
     if in_file:

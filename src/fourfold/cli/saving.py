@@ -23,9 +23,9 @@ BOM = "\ufeff"
 def saving(session: Session, service: str, key: str, value: int | str) -> Callable[[], None]:
     """What writes it. Raises UserError when it cannot be written, before anything was asked for."""
     loaded = load_file(session)
-    path = ("services", service, key)
-    if service not in loaded.app.services:
-        known = ", ".join(loaded.app.services)
+    path = ("groups" if service in loaded.app.groups else "services", service, key)
+    if service not in loaded.app.everything:
+        known = ", ".join(loaded.app.everything)
         raise NotFoundError(f"cannot save {dotted(path)}: services in {shown(loaded.file)} are {known}")
     _refuse_overlays(loaded, path)
     target = loaded.file.resolve()

@@ -44,13 +44,14 @@ def load_file(session: Session) -> Loaded:
 
 
 def sources(loaded: Loaded, services: list[str] | None) -> list[Source]:
-    """Each folder or file once; ready-made images have none. Raises NotFoundError for a service the file has not."""
-    known = loaded.app.services
+    """Each folder or file once; groups and ready-made images have none. Raises NotFoundError for a service the file
+    has not."""
+    known = loaded.app.everything
     if missing := [name for name in services or [] if name not in known]:
         raise NotFoundError(f"cannot find {', '.join(missing)} in {loaded.file}: services are {', '.join(known)}")
     found: dict[Path, list[str]] = {}
     for name in known if services is None else services:
-        if known[name].image is not None:
+        if name in loaded.app.groups or known[name].image is not None:
             continue
         # Not resolved: pack itself looks at the links that the name goes through.
         path = Path(os.path.abspath(loaded.file.absolute().parent / known[name].source))  # noqa: PTH100

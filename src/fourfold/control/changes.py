@@ -101,6 +101,6 @@ def changes_of(
     found = [change_of(registry, app.app, wish, is_there) for wish in wishes]
     if whole:
         for row in registry.of_app(app.app):
-            if row.name not in app.services and not row.removed:
+            if row.name not in app.everything and not row.removed:
                 found.append(Change(row.name, "remove" if prune else "not-in-file", ("not in the file any more",)))
     return found

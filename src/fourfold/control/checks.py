@@ -24,11 +24,11 @@ def read_app(spec: Mapping[str, Any]) -> App:
 
 
 def chosen(app: App, services: list[str] | None) -> list[str]:
-    """Names of the services that a request is about. Raises NotFoundError."""
+    """Names of the services and groups that a request is about. Raises NotFoundError."""
     for name in services or ():
-        if name not in app.services:
-            raise NotFoundError(f"cannot find service {name} in the file: it has {', '.join(sorted(app.services))}")
-    return list(app.services) if services is None else list(dict.fromkeys(services))
+        if name not in app.everything:
+            raise NotFoundError(f"cannot find service {name} in the file: it has {', '.join(sorted(app.everything))}")
+    return list(app.everything) if services is None else list(dict.fromkeys(services))
 
 
 def check_powers(name: str, spec: Service, pattern: str, powers: Powers) -> None:

@@ -33,6 +33,8 @@ from fourfold.control.deploy import Who
 from fourfold.control.doctor import examine
 from fourfold.control.explain import Case, explain
 from fourfold.control.goals import GATEWAY, desired, on_bridge, pattern_of
+from fourfold.control.groups import check_groups, check_scale, missing
+from fourfold.control.groups import check_rollback as check_group_rollback
 from fourfold.control.operations import Operation
 from fourfold.control.parts import Parts
 from fourfold.control.routing import certificate
@@ -124,6 +126,9 @@ class Control:
         names = chosen(app, request.services)
         check_listen(app, parts.settings)
         wishes = [wish_of(parts, app, name, request) for name in names]
+        added = missing(parts.registry, app, wishes)
+        names, wishes = [*added, *names], [*(wish_of(parts, app, name, request) for name in added), *wishes]
+        check_groups(parts.registry, app, wishes)
         await parts.trials.look_for((wish.pattern, wish.spec) for wish in wishes)
         for wish in wishes:
             check_timeout(wish.name, wish.spec, wish.pattern, parts.settings.function_timeout)
@@ -193,6 +198,7 @@ class Control:
         spec = self._parts.registry.spec(f"{app}.{service}", row.release)
         refuse_job(service, spec, "scale")
         refuse_several(service, spec, pattern_of(row), instances)
+        check_scale(self._parts.registry, row)
         work = partial(self._parts.deployer.scale, f"{app}.{service}", instances, in_file)
         return self._parts.operations.submit(app, "scale", actor, [service], work)
 
@@ -210,6 +216,7 @@ class Control:
         parts, row = self._parts, self._need(app, service)
         number = parts.deployer.rollback_target(row, to)
         await check_rollback(parts, row, number)
+        check_group_rollback(parts.registry, row, number)
         spec, pattern = parts.registry.spec(f"{app}.{service}", number), pattern_of(row)
         await parts.trials.look_for([(pattern, spec)])
         check_powers(service, spec, pattern, parts.supervisor.powers)

@@ -89,7 +89,7 @@ class Deployer:
     def _app_row(self, app: App, file: str, operation: Operation, others: Sequence[str]) -> AppRow:
         externals = {name: external.model_dump(mode="json") for name, external in app.externals.items()}
         gateway = self._gateway(app.app, app.gateway, operation)
-        services = tuple(dict.fromkeys([*others, *app.services]))
+        services = tuple(dict.fromkeys([*others, *app.everything]))
         return AppRow(app.app, gateway, externals, file, services, self._clock.now())
 
     def _gateway(self, app: str, wanted: Gateway, operation: Operation) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from fourfold.control import views as v
 from fourfold.control.changes import overrides_for
 from fourfold.control.checks import chosen, read_app
 from fourfold.control.containers import read_file
+from fourfold.control.groups import spec_of
 from fourfold.control.operations import Operation
 from fourfold.control.parts import Parts
 from fourfold.control.wishes import check_overrides, located, source_of
@@ -191,11 +192,11 @@ class Imaging:
 
     def _requests(self, request: v.UpRequest) -> list[BuildRequest]:
         app = read_app(request.spec)
-        return [self._request(app, name, request) for name in chosen(app, request.services)]
+        return [self._request(app, name, request) for name in chosen(app, request.services or list(app.services))]
 
     def _request(self, app: App, name: str, request: v.UpRequest) -> BuildRequest:
         """As `wish_of`, but for its secrets: nothing that is built has any."""
-        spec = located(app.services[name], Path(request.file).parent)
+        spec = located(spec_of(app, name), Path(request.file).parent)
         row = self._parts.registry.services.get(f"{app.app}.{name}")
         given = request.overrides.get(name, {})
         check_overrides(name, given)

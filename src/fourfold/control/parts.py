@@ -119,6 +119,7 @@ class Parts:
             Diagnose(self._main_pid, self._listens),
             self.supervisor.has_started,
             partial(socket_of, paths),
+            self.supervisor.ask,
         )
         self.lifecycle.watcher = self.prober
         self.invoking = Invoking(self.registry, partial(socket_of, paths), self._idle)

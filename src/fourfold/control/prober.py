@@ -14,6 +14,8 @@ from fourfold.control.diagnose import Diagnose
 from fourfold.control.goals import SYSTEM, goal_of
 from fourfold.control.probe import Ask, asker, speaks, tcp, unix
 from fourfold.control.registry import Registry, key_of
+from fourfold.errors import WorldError
+from fourfold.spec.groups import GROUP
 from fourfold.spec.model import Probe, Service
 from fourfold.store.model import InstanceRow
 
@@ -55,9 +57,11 @@ class Prober:
         diagnose: Diagnose,
         has_started: Callable[[str], bool] = lambda name: True,
         socket_of: Callable[[str], Path] = Path,
+        ask_host: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         """`has_started`: whether the program of an instance runs already; a virtual machine has to boot first.
-        `socket_of`: where the invoker of an instance takes events."""
+        `socket_of`: where the invoker of an instance takes events. `ask_host`: raises WorldError when a host does not
+        answer."""
         self._registry = registry
         self._listener = listener
         self._gateway_ready = gateway_ready
@@ -65,6 +69,7 @@ class Prober:
         self._diagnose = diagnose
         self._has_started = has_started
         self._socket_of = socket_of
+        self._ask_host = ask_host
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}
 
     def watch(self, row: InstanceRow) -> None:
@@ -78,6 +83,10 @@ class Prober:
             connects = self._invoker(row)
             first = partial(_comes_up, connects)
             self._tasks[row.id] = [asyncio.create_task(self._readiness(row, connects, DEFAULT, first))]
+            return
+        if row.pattern == GROUP and self._ask_host is not None:
+            answers = partial(_answers, self._ask_host, row.id)
+            self._tasks[row.id] = [asyncio.create_task(self._readiness(row, answers, DEFAULT, answers))]
             return
         service = self._registry.spec(key_of(row), row.release)
         health = service.health
@@ -195,6 +204,14 @@ class Prober:
             if error is not None and failures >= probe.failures:
                 self._listener.sick(name, error)
                 return
+
+
+async def _answers(ask: Callable[[str], Awaitable[None]], host: str) -> str | None:
+    try:
+        await ask(host)
+    except WorldError as error:
+        return str(error)
+    return None
 
 
 async def _comes_up(connects: Ask) -> str | None:

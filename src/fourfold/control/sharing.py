@@ -25,9 +25,9 @@ from fourfold.store.model import AppRow, ServiceRow
 async def check_up(parts: Parts, app: App, names: list[str], request: UpRequest) -> None:
     """With the certificate in a place of its own: the one in use stays until the app is brought up."""
     registry = parts.registry
-    mine = {name: app.services[name].route for name in names}
+    mine = {name: app.everything[name].route for name in names}
     rows = registry.of_app(app.app)
-    leaving = {row.name for row in rows if request.prune and row.name not in app.services}
+    leaving = {row.name for row in rows if request.prune and row.name not in app.everything}
     refuse_taken(registry, Claimant(app.app, app.gateway, request.file, mine, leaving | mine.keys()))
     stays = {row.name: wanted(registry, row) for row in rows if row.name not in leaving}
     with NamedTemporaryFile(dir=parts.paths.work, suffix=".pem") as pem:  # mode 0600

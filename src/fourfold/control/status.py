@@ -9,12 +9,13 @@ from fourfold import __version__
 from fourfold.clock import rfc3339
 from fourfold.control import views as v
 from fourfold.control.claims import gateway_of
-from fourfold.control.goals import desired, moves, pattern_of
+from fourfold.control.goals import desired, host_key, moves, pattern_of
 from fourfold.control.registry import Registry
 from fourfold.errors import NotFoundError
 from fourfold.launch.model import Powers
 from fourfold.launch.patterns import unenforced
 from fourfold.plan.restart import is_crash_loop
+from fourfold.spec.groups import Host
 from fourfold.spec.model import Route
 from fourfold.store.model import AppRow, Deployment, InstanceRow, ServiceRow
 from fourfold.supervise.model import Usage
@@ -102,14 +103,21 @@ class Status:
             limits_missing=unenforced(pattern_of(row), spec, self._powers()),
             instances=[self.instance(each) for each in self._registry.of_service(key) if self._is_shown(each)],
             job=self._job(row),
+            group=spec.shared.group if pattern_of(row) == "shared" else None,
+            kind=spec.group.kind if isinstance(spec, Host) else None,
         )
 
     def _is_shown(self, row: InstanceRow) -> bool:
         return row.role == "serve" or (row.role == "run" and row.state != "exited")
 
     def _desired(self, row: ServiceRow) -> int:
-        is_job = self._registry.spec(f"{row.app}.{row.name}", row.release).job is not None
-        return 0 if row.stopped or row.removed or is_job else desired(row)
+        spec = self._registry.spec(f"{row.app}.{row.name}", row.release)
+        if row.stopped or row.removed or spec.job is not None:
+            return 0
+        if (key := host_key(row, spec)) is not None:  # one in each host
+            group = self._registry.services.get(key)
+            return self._desired(group) if group is not None else 0
+        return desired(row)
 
     def _ready(self, row: ServiceRow) -> int:
         rows = self._registry.of_service(f"{row.app}.{row.name}")

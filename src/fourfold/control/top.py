@@ -68,4 +68,5 @@ def _row(parts: Parts, row: InstanceRow, guest: v.GuestView | None) -> v.TopRow 
         read_bytes=usage.read_bytes,
         written_bytes=usage.written_bytes,
         guest=guest,
+        host=row.host,
     )

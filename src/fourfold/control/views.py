@@ -38,6 +38,7 @@ class InstanceView(View):
     address: str | None
     pid: int | None
     host: str | None
+    """Instance of its group that it lives in; None: one of its own."""
     restarts: int
     started_at: str | None
     ready_after: float | None
@@ -106,6 +107,10 @@ class ServiceView(View):
     instances: list[InstanceView]
     job: JobView | None = None
     """Of services that run to their end."""
+    group: str | None = None
+    """Of pattern shared: the group that it lives in."""
+    kind: str | None = None
+    """Of a group: what its members share. Its instances are their hosts."""
 
 
 class DaemonView(View):
@@ -300,6 +305,8 @@ class TopRow(View):
     written_bytes: int
     guest: GuestView | None = None
     """Of virtual machines that answer."""
+    host: str | None = None
+    """Instance of its group that it lives in."""
 
 
 class RouteView(View):

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from fourfold.control.changes import Wish, overrides_for
+from fourfold.control.groups import spec_of
 from fourfold.control.parts import Parts
 from fourfold.control.views import UpRequest
 from fourfold.errors import UserError
 from fourfold.spec.app import App
+from fourfold.spec.groups import Host
 from fourfold.spec.model import PATTERNS, Service
 from fourfold.store.manifest import Manifest
 
@@ -17,18 +19,28 @@ MOST_INSTANCES = 10_000
 
 
 def wish_of(parts: Parts, app: App, name: str, request: UpRequest) -> Wish:
-    spec = located(app.services[name], Path(request.file).parent)
+    spec = located(spec_of(app, name), Path(request.file).parent)
     source = source_of(parts, spec, name, request)
     row = parts.registry.services.get(f"{app.app}.{name}")
     digest = parts.store.secrets.digest(app.app, {use.name for use in spec.secrets})
     given = request.overrides.get(name, {})
     check_overrides(name, given)
-    return Wish(name, spec, source, digest, overrides_for(row, given, request.reset, spec), request.rebuild)
+    wish = Wish(name, spec, source, digest, overrides_for(row, given, request.reset, spec), request.rebuild)
+    if isinstance(spec, Host) and "pattern" in given:
+        raise UserError(
+            f"cannot run {name} as a {given['pattern']}: it is a group", "name the members that are to move"
+        )
+    if wish.pattern == "shared" and "instances" in given:
+        raise UserError(
+            f"cannot run {given['instances']} instances of {name}: one of it runs in each instance of its group",
+            f"give them to the group {spec.shared.group}",
+        )
+    return wish
 
 
 def source_of(parts: Parts, spec: Service, name: str, request: UpRequest) -> str:
-    """Digest of what it is built from; of an empty source for a ready-made image."""
-    if spec.image is not None:
+    """Digest of what it is built from; of an empty source for a ready-made image, and for a group."""
+    if spec.image is not None or isinstance(spec, Host):
         return parts.sources.put(Manifest.of(()))
     if name not in request.sources:
         raise UserError(f"cannot deploy {name}: its source was not sent", "POST /v1/sources first")

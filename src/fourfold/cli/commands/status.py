@@ -40,7 +40,7 @@ def page(view: StatusView, verbose: bool) -> list[str]:
     rows = [
         (
             service.name,
-            service.pattern,
+            _pattern(service),
             str(service.release),
             f"{service.ready}/{service.desired}" if service.job is None else "-",
             state(service),
@@ -112,10 +112,24 @@ def _job(job: JobView) -> str:
     return "; ".join(said)
 
 
+def _pattern(service: ServiceView) -> str:
+    """`shared (webapps)`, `group (tomcat)`."""
+    more = service.group or service.kind
+    return f"{service.pattern} ({more})" if more else service.pattern
+
+
 def _instances(view: StatusView) -> list[str]:
-    header = ("INSTANCE", "PATTERN", "STATE", "ADDRESS", "PID", "STARTED", "READY AFTER", "RESTARTS", "LAST EXIT")
-    rows = [_instance(instance) for service in view.services for instance in service.instances]
+    header: tuple[str, ...] = ("INSTANCE", "PATTERN", "STATE", "ADDRESS", "PID", "STARTED", "READY AFTER", "RESTARTS", "LAST EXIT")
+    found = [instance for service in view.services for instance in service.instances]
+    rows: list[tuple[str, ...]] = [_instance(instance) for instance in found]
+    if any(instance.host for instance in found):
+        header = (*header[:3], "HOST", *header[3:])
+        rows = [(*row[:3], _short(instance.host), *row[3:]) for row, instance in zip(rows, found, strict=True)]
     return formats.table(header, rows, frozenset({"PID", "READY AFTER", "RESTARTS"}))
+
+
+def _short(instance: str | None) -> str:
+    return instance.partition(".")[2] if instance else "-"
 
 
 def _instance(instance: InstanceView) -> tuple[str, ...]:
