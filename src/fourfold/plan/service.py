@@ -195,6 +195,7 @@ class ServicePlanner:
                 return
         else:
             self._release_old()
+            self._make_way()
         self._start_missing()
         self._keep_up(self.old)
         self._finish()
@@ -286,8 +287,19 @@ class ServicePlanner:
         return [i.id for i in self.world.hosts(self.goal.host or "") if i.state == "ready"]
 
     def _free_hosts(self) -> list[str]:
+        """Where a new guest may start now."""
         taken = {i.host for i in (*self.current, *self.returning)}
-        return [host for host in self._ready_hosts() if host not in taken]
+        if self.goal.alone:
+            taken |= {i.host for i in self.world.of(self.goal.key) if self.world.runs(i)}
+        return [host for host in self._open_hosts() if host not in taken]
+
+    def _open_hosts(self) -> list[str]:
+        """Ready ones; while they are replaced, new ones only: what is built for those may not run in an old one."""
+        group = self.world.goals.get(self.goal.host or "")
+        if group is None or group.frozen:
+            return self._ready_hosts()
+        new = {i.id for i in self.world.of(group.key) if i.revision == group.revision}
+        return [host for host in self._ready_hosts() if host in new]
 
     def _places(self) -> int:
         """Taken by instances that are there to stay, or to come back."""
@@ -339,6 +351,17 @@ class ServicePlanner:
             one_more = available == len(self._kept()) and self._missing() > 0
             idle = idle[: max(0, one_more - self._room())]
         for instance in idle:
+            self.release(instance)
+
+    def _make_way(self) -> None:
+        """Where two of them cannot be at once, the old one goes first: on one host, and the next when that serves."""
+        if not self.goal.alone or self.goal.host is None or self._free_hosts():
+            return
+        leaving = any(i.state in LEAVING or i.id in self.released for i in self.world.of(self.goal.key))
+        if leaving or self._available() < len(self._kept()):
+            return
+        hosts = self._open_hosts()
+        for instance in [i for i in self._old_left() if i.host in hosts][:1]:
             self.release(instance)
 
     def _available(self) -> int:

@@ -119,7 +119,17 @@ def _pattern(service: ServiceView) -> str:
 
 
 def _instances(view: StatusView) -> list[str]:
-    header: tuple[str, ...] = ("INSTANCE", "PATTERN", "STATE", "ADDRESS", "PID", "STARTED", "READY AFTER", "RESTARTS", "LAST EXIT")
+    header: tuple[str, ...] = (
+        "INSTANCE",
+        "PATTERN",
+        "STATE",
+        "ADDRESS",
+        "PID",
+        "STARTED",
+        "READY AFTER",
+        "RESTARTS",
+        "LAST EXIT",
+    )
     found = [instance for service in view.services for instance in service.instances]
     rows: list[tuple[str, ...]] = [_instance(instance) for instance in found]
     if any(instance.host for instance in found):
