@@ -11,7 +11,7 @@ import pytest
 from fourfold.errors import UserError
 from fourfold.launch.common import Facts
 from fourfold.launch.group import FOURFOLD_HOST, java_options
-from fourfold.launch.model import Limits, Listen, Mount, Powers, SecretRef, Stop
+from fourfold.launch.model import Limits, Listen, Mount, Powers, SecretRef, Stop, User
 from fourfold.launch.patterns import launch, memory_limit, refuse_impossible, unenforced
 from fourfold.launch.shared import place, route_path
 from fourfold.spec.groups import Group
@@ -19,6 +19,7 @@ from fourfold.spec.model import Service
 
 MI = 1024 * 1024
 ALL = Powers(users=True, private=True, cpu=True, memory=True, pids=True, io=True)
+WEBAPPS = User(790001, 790001, "webapps")
 FACTS = Facts(
     app="shop",
     service="orders",
@@ -28,7 +29,7 @@ FACTS = Facts(
     argv=("/guests/shop.orders-3-k7f2/app.war",),
     artifact_env={},
     powers=ALL,
-    user=None,
+    user=WEBAPPS,
     port=20001,
     urls={"CART_URL": "http://127.0.0.1:30001"},
     host="shop.webapps-1-abcd",
@@ -99,7 +100,7 @@ def test_a_guest() -> None:
     assert (made.host, made.argv, made.cwd) == (FACTS.host, FACTS.argv, where)
     assert made.mounts == (Mount("/artifacts/aa/tree", where, read_only=True),)
     assert (made.service, made.path, made.listen) == ("orders", "/orders", Listen("127.0.0.1", 20001))
-    assert (made.limits, made.stop, made.user, made.private) == (Limits(), Stop("TERM", 3.0), None, False)
+    assert (made.limits, made.stop, made.user, made.private) == (Limits(), Stop("TERM", 3.0), WEBAPPS, False)
 
 
 def test_a_worker_has_limits_and_a_whole_environment() -> None:

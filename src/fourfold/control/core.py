@@ -33,7 +33,7 @@ from fourfold.control.deploy import Who
 from fourfold.control.doctor import examine
 from fourfold.control.explain import Case, explain
 from fourfold.control.goals import GATEWAY, desired, on_bridge, pattern_of
-from fourfold.control.groups import check_groups, check_scale, missing
+from fourfold.control.groups import check_groups, check_restart, check_scale, missing
 from fourfold.control.groups import check_rollback as check_group_rollback
 from fourfold.control.operations import Operation
 from fourfold.control.parts import Parts
@@ -238,6 +238,8 @@ class Control:
 
     async def restart(self, app: str, services: Sequence[str], actor: str) -> v.OperationView:
         names = self._names(app, services)
+        for name in names:
+            check_restart(self._parts.registry, self._need(app, name), names)
         work = partial(self._parts.deployer.restart, [f"{app}.{name}" for name in names])
         return self._parts.operations.submit(app, "restart", actor, names, work)
 

@@ -102,6 +102,16 @@ def check_scale(registry: Registry, row: ServiceRow) -> None:
         )
 
 
+def check_restart(registry: Registry, row: ServiceRow, others: Sequence[str]) -> None:
+    """A member comes back with its group only."""
+    key = host_key(row, registry.spec(key_of(row), row.release))
+    group = registry.services.get(key) if key is not None else None
+    if group is not None and group.stopped and group.name not in others:
+        raise UserError(
+            f"cannot start {row.name}: its group {group.name} is stopped", f"fourfold restart {group.name} {row.name}"
+        )
+
+
 def check_rollback(registry: Registry, row: ServiceRow, release: int) -> None:
     """An older release may have been built for another group, and an older group for other members."""
     spec = registry.spec(key_of(row), release)

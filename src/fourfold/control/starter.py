@@ -109,7 +109,7 @@ class Starter:
             artifact = artifact.located(artifact.tree)
         invokes = self._function(row, artifact) if argv is None else None
         home = self._registry.services[key]
-        user = self.user(home)
+        user = self.user(home if host is None else self._registry.services[key_of(host)])
         owner = user if image is None else runs_as(service, user, image).user
         facts = Facts(
             app=row.app,

@@ -16,7 +16,7 @@ from fourfold.launch.model import Powers
 from fourfold.launch.patterns import unenforced
 from fourfold.plan.restart import is_crash_loop
 from fourfold.spec.groups import Host
-from fourfold.spec.model import Route
+from fourfold.spec.model import Route, Service
 from fourfold.store.model import AppRow, Deployment, InstanceRow, ServiceRow
 from fourfold.supervise.model import Usage
 
@@ -95,7 +95,7 @@ class Status:
             release=row.release,
             desired=self._desired(row),
             ready=self._ready(row),
-            stopped=row.stopped,
+            stopped=row.stopped or self._group_is_stopped(row, spec),
             overrides=row.overrides,
             deployment=deployment_view(deployment),
             routes=[route_text(route) for route in spec.route],
@@ -106,6 +106,10 @@ class Status:
             group=spec.shared.group if pattern_of(row) == "shared" else None,
             kind=spec.group.kind if isinstance(spec, Host) else None,
         )
+
+    def _group_is_stopped(self, row: ServiceRow, spec: Service) -> bool:
+        group = self._registry.services.get(host_key(row, spec) or "")
+        return group is not None and group.stopped
 
     def _is_shown(self, row: InstanceRow) -> bool:
         return row.role == "serve" or (row.role == "run" and row.state != "exited")

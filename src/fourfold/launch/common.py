@@ -92,6 +92,7 @@ class Facts:
     """What the artifact adds to the environment: `{"PATH": "/app/.venv/bin"}`."""
     powers: Powers
     user: User | None
+    """Of a guest: its host's."""
     port: int | None
     urls: Mapping[str, str] = field(default_factory=dict)
     """`<NAME>_URL` of the app's services and externals, for an instance of this pattern."""

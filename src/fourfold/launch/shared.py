@@ -32,6 +32,7 @@ def launch(service: Service, facts: Facts) -> Launch:
         argv=facts.argv,
         env=_environment(service, facts, listen),
         cwd=where,
+        user=facts.user if facts.powers.users else None,
         limits=Limits() if in_process(service) else limits(service),
         mounts=(Mount(facts.tree, where, read_only=True),),
         listen=listen,
