@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 import psutil
@@ -47,6 +48,7 @@ from fourfold.errors import FourfoldError, NotFoundError, UserError
 from fourfold.gateway.haproxy import Gateway
 from fourfold.launch.model import Limits, Powers
 from fourfold.paths import Paths
+from fourfold.plan.model import LEAVING
 from fourfold.spawner import process
 from fourfold.store import layout
 from fourfold.store.artifacts import Artifacts
@@ -172,6 +174,8 @@ class Parts:
         if row is not None and row.pattern == "function":
             self.invoking.forget(row.id)
             exit = explained(self.paths, exit)
+        if row is not None and row.host is not None and exit.code is exit.signal is None and not exit.said:
+            exit = replace(exit, said="stopped" if row.state in LEAVING else "it ended in its host")
         self.lifecycle.exited(exit)
 
     def _spawner_lost(self, why: str) -> None:
