@@ -317,6 +317,23 @@ async def test_every_route_is_counted_by_itself_and_by_the_next_daemon_too(rig: 
 
 
 @with_rig
+async def test_what_each_instance_answered_and_failed_to(rig: Rig) -> None:
+    one, two = await rig.program(), await rig.program("shop.web-1-b")
+    rules = [Rule("shop.web"), Rule("shop.web", path="/api")]
+    await rig.start(rig.config([one.server, two.server], rules))
+    for target in ("/", "/", "/api/x", "/api/x"):
+        assert (await get(rig.port, target)).status == 200
+    served = await rig.gateway.served()
+    assert {name: each.requests for name, each in served.items()} == {one.name: 2, two.name: 2}
+    await rig.gateway.apply(rig.config([two.server], rules[:1]))
+    assert (await get(rig.port, "/die")).status == 502
+    await rig.gateway.keep_stats()
+    again = Gateway(rig.paths).last_served
+    assert one.name not in again
+    assert (again[two.name].requests, again[two.name].errors_5xx, again[two.name].in_flight) == (3, 1, 0)
+
+
+@with_rig
 async def test_five_hundred_servers_in_one_apply(rig: Rig) -> None:
     web = await rig.program()
     await rig.start(rig.config([web.server]))

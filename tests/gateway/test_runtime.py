@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from fourfold.errors import WorldError
 from fourfold.gateway.counters import Counters, stored_counters
-from fourfold.gateway.model import Backend, RouteStats, Server
+from fourfold.gateway.model import Backend, InstanceStats, RouteStats, Server
 from fourfold.gateway.runtime import LiveServer, Processes, changes, complaint, counters, in_flight, live, processes
+from fourfold.gateway.served import Served
 
 PROC = """#<PID>          <type>          <reloads>       <uptime>        <version>
 1162            master          5 [failed: 2]   0d00h02m07s     2.6.12-1+deb12u4
@@ -124,11 +127,15 @@ def test_changes(wanted: list[Server], present: list[LiveServer], commands: list
 
 def test_counters_need_their_columns_only() -> None:
     filler = [f"f{number}" for number in range(60)]
-    names = ["# pxname", "svname", "scur", "bin", "bout", "hrsp_4xx", "hrsp_5xx", "req_tot", "rtime", *filler]
-    row = ["a.b", "BACKEND", "1", "10", "20", "4", "5", "9", "1500", *("" for _ in filler)]
-    text = "Pid: 1\n\n" + ",".join(names) + "\n" + ",".join(row) + "\n\n"
-    assert counters(text, {"a.b": ("a.b", "/x")}) == [RouteStats("a.b", "/x", 9, 5, 4, 1, 10, 20, 1.5)]
-    assert counters(text, {}) == []
+    names = ["# pxname", "svname", "scur", "bin", "bout", "hrsp_4xx", "hrsp_5xx", "req_tot", "rtime", "eresp", *filler]
+    whole = ["a.b", "BACKEND", "1", "10", "20", "4", "6", "9", "1500", "1"]
+    one = ["a.b", "a.b-1-x", "1", "10", "20", "4", "5", "9", "1500", "1"]
+    text = "Pid: 1\n\n" + "\n".join(",".join([*row, *("" for _ in filler)]) for row in (whole, one)) + "\n\n"
+    text = text.replace("Pid: 1\n\n", "Pid: 1\n\n" + ",".join(names) + "\n")
+    of_routes, of_instances = counters(text, {"a.b": ("a.b", "/x")})
+    assert of_routes == [RouteStats("a.b", "/x", 9, 6, 4, 1, 10, 20, 1.5)]
+    assert of_instances == [InstanceStats("a.b-1-x", 10, 6, 4, 1, 1.5)]
+    assert counters(text, {}) == ([], [])
 
 
 def stats(requests: int, route: str = "/x") -> list[RouteStats]:
@@ -158,3 +165,23 @@ def test_counters_go_on_in_another_daemon() -> None:
     assert again.read(("2", "9"), stats(4))[0].requests == 9
     assert again.read(("3", "12"), stats(1))[0].requests == 10
     assert stored_counters('{"last": [{"other": 1}]}').totals() == []
+
+
+def answered(requests: int, name: str = "x", seconds: float = 0.5, in_flight: int = 1) -> InstanceStats:
+    return InstanceStats(name, requests, 1, 2, in_flight, seconds)
+
+
+def test_what_instances_answered_adds_up_over_routes_and_workers() -> None:
+    served = Served()
+    served.read(("1", "0"), [answered(5), answered(15, seconds=1.5), answered(3, "y")])
+    assert dict(served.totals()) == {"x": InstanceStats("x", 20, 2, 4, 2, 1.25), "y": answered(3, "y")}
+    served.read(("2", "9"), [answered(20, seconds=0.25, in_flight=0)])
+    assert dict(served.totals()) == {"x": InstanceStats("x", 40, 3, 6, 0, 0.75)}
+    served = Served(json.loads(json.dumps(served.stored())))
+    served.read(("2", "9"), [answered(21)])
+    assert served.totals()["x"].requests == 41
+    served.read(("2", "9"), [answered(2)])  # started again meanwhile, and so a new server
+    assert served.totals()["x"] == answered(2)
+    served.read(("2", "9"), [])
+    served.read(("2", "9"), [answered(1)])
+    assert served.totals()["x"] == answered(1)

@@ -8,9 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from fourfold.gateway.model import RouteStats
+from fourfold.gateway.served import Served, Worker
 
-Worker = tuple[str, str]
-"""(pid, start time)."""
 Key = tuple[str, str]
 """(service, route)."""
 
@@ -28,6 +27,8 @@ class Counters:
         """Of the configuration in use."""
         self.routes: Mapping[str, Key] = {name: tuple(key) for name, key in found.get("routes", {}).items()}
         """HAProxy's backend -> what it counts there."""
+        self.served = Served(found.get("served"))
+        """By each instance."""
 
     def read(self, worker: Worker, reading: Iterable[RouteStats]) -> list[RouteStats]:
         """The totals after this reading. A route that is gone is forgotten: a new one like it starts at 0."""
@@ -50,7 +51,7 @@ class Counters:
         kept = {"before": self._before, "last": self._last}
         lists = {name: [vars(stats) for stats in each.values()] for name, each in kept.items()}
         known = {"worker": self._worker, "fingerprint": self.fingerprint, "routes": dict(self.routes)}
-        return json.dumps(known | lists)
+        return json.dumps(known | lists | {"served": self.served.stored()})
 
     def _total(self, stats: RouteStats) -> RouteStats:
         before = self._before.get((stats.service, stats.route))

@@ -16,7 +16,7 @@ from fourfold.errors import WorldError
 from fourfold.gateway import certificates, listening, program, runtime
 from fourfold.gateway.counters import Counters, stored_counters
 from fourfold.gateway.files import Folder, certificate_name
-from fourfold.gateway.model import Backend, GatewayConfig, RouteStats
+from fourfold.gateway.model import Backend, GatewayConfig, InstanceStats, RouteStats
 from fourfold.gateway.render import CONFIG, MASTER_SOCKET, Rendered, addresses, render
 from fourfold.gateway.runtime import Live, Processes
 from fourfold.gateway.socket import NotRunning, ask, lines
@@ -171,6 +171,16 @@ class Gateway:
             pass
         return self._counters.totals()
 
+    async def served(self) -> Mapping[str, InstanceStats]:
+        """Of each instance that gets requests. HAProxy down: as it last was."""
+        await self.stats()
+        return self.last_served
+
+    @property
+    def last_served(self) -> Mapping[str, InstanceStats]:
+        """Of a few seconds ago."""
+        return self._counters.served.totals()
+
     async def keep_stats(self) -> None:
         """Read the counters, and store them so that neither a death of HAProxy nor one of the daemon begins at 0."""
         await self.stats()
@@ -225,10 +235,12 @@ class Gateway:
         return "".join([await ask(self._master, line) for line in lines(commands, f"@!{pid}")])
 
     async def _read_counters(self, pid: int) -> None:
-        answer = await self._ask_worker(pid, "show info", "show stat -1 2 -1")
+        answer = await self._ask_worker(pid, "show info", "show stat -1 6 -1")
         identity = runtime.worker_identity(answer)
         if identity[0] == str(pid) and runtime.live(answer).fingerprint == self._counters.fingerprint:
-            self._counters.read(identity, runtime.counters(answer, self._counters.routes))
+            of_routes, of_instances = runtime.counters(answer, self._counters.routes)
+            self._counters.read(identity, of_routes)
+            self._counters.served.read(identity, of_instances)
 
     # changing it
 

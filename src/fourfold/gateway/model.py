@@ -85,6 +85,20 @@ class RouteStats:
 
 
 @dataclass(frozen=True)
+class InstanceStats:
+    """What one instance has been asked through the gateway since it came up, over all routes of its service."""
+
+    instance: str
+    requests: int
+    errors_5xx: int
+    """And requests that it took and did not answer."""
+    errors_4xx: int
+    in_flight: int
+    response_seconds: float
+    """Mean, as `RouteStats` has it, weighted by the requests of each route."""
+
+
+@dataclass(frozen=True)
 class Machine:
     """What the configuration needs to know of the machine that HAProxy runs on."""
 

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 
 from fourfold.errors import WorldError
 from fourfold.gateway.backends import SERVER_OPTIONS, server_address
-from fourfold.gateway.model import Backend, RouteStats, Server
+from fourfold.gateway.model import Backend, InstanceStats, RouteStats, Server
 from fourfold.gateway.render import LAST_REQUEST
 
 _ADMIN_MAINTENANCE = 0x01
 _SERVER_STATE = ("be_id", "be_name", "srv_id", "srv_name", "srv_addr", "srv_op_state", "srv_admin_state")
 _SERVER_PORT = 18
+_WHOLE = "BACKEND"
+"""In place of a server's name: all of them together."""
 
 
 @dataclass(frozen=True)
@@ -181,25 +183,47 @@ def worker_identity(text: str) -> tuple[str, str]:
     return facts.get("Pid", ""), facts.get("Start_time_sec", "")
 
 
-def counters(text: str, routes: Mapping[str, tuple[str, str]]) -> list[RouteStats]:
-    """From `show stat -1 2 -1`; `routes`: backend -> (service, route)."""
+def counters(text: str, routes: Mapping[str, tuple[str, str]]) -> tuple[list[RouteStats], list[InstanceStats]]:
+    """From `show stat -1 6 -1`; `routes`: backend -> (service, route). Of each instance one for each route.
+
+    A server's own counters know what it answered; `eresp` is what it took and did not answer.
+    """
+    of_routes, of_instances = [], []
+    for row in _stat_rows(text):
+        if row.backend not in routes:
+            continue
+        requests, errors_5xx, errors_4xx = row.number("req_tot"), row.number("hrsp_5xx"), row.number("hrsp_4xx")
+        in_flight, seconds = row.number("scur"), row.number("rtime") / 1000
+        if row.server == _WHOLE:
+            sizes = row.number("bin"), row.number("bout")
+            route = RouteStats(*routes[row.backend], requests, errors_5xx, errors_4xx, in_flight, *sizes, seconds)
+            of_routes.append(route)
+        else:
+            lost = row.number("eresp")
+            counts = requests + lost, errors_5xx + lost, errors_4xx, in_flight
+            of_instances.append(InstanceStats(row.server, *counts, seconds))
+    return of_routes, of_instances
+
+
+@dataclass(frozen=True)
+class _StatRow:
+    fields: list[str]
+    places: Mapping[str, int]
+
+    @property
+    def backend(self) -> str:
+        return self.fields[self.places["# pxname"]]
+
+    @property
+    def server(self) -> str:
+        return self.fields[self.places["svname"]]
+
+    def number(self, column: str) -> int:
+        return int(self.fields[self.places[column]] or 0)
+
+
+def _stat_rows(text: str) -> Iterator[_StatRow]:
     rows = csv.reader(line for line in text.splitlines() if line.count(",") > 50)
     places = {name: place for place, name in enumerate(next(rows, []))}
-
-    def number(row: list[str], column: str) -> int:
-        return int(row[places[column]] or 0)
-
-    return [
-        RouteStats(
-            *routes[row[places["# pxname"]]],
-            requests=number(row, "req_tot"),
-            errors_5xx=number(row, "hrsp_5xx"),
-            errors_4xx=number(row, "hrsp_4xx"),
-            in_flight=number(row, "scur"),
-            bytes_in=number(row, "bin"),
-            bytes_out=number(row, "bout"),
-            response_seconds=number(row, "rtime") / 1000,
-        )
-        for row in rows
-        if row[places["# pxname"]] in routes
-    ]
+    for row in rows:
+        yield _StatRow(row, places)

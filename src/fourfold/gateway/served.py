@@ -1,0 +1,68 @@
+"""What each instance has answered: over the routes of its service, and over HAProxy's workers, which count from 0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from fourfold.gateway.model import InstanceStats
+
+Worker = tuple[str, str]
+"""(pid, start time)."""
+
+
+class Served:
+    """Adds up readings. An instance that was away is counted from 0 when it comes back: it is another run of it."""
+
+    def __init__(self, stored: Mapping[str, Any] | None = None) -> None:
+        """`stored`: what an earlier one's `stored` was."""
+        found = stored or {}
+        self._worker: Worker | None = tuple(found["worker"]) if found.get("worker") else None
+        self._before = _named(found.get("before", ()))
+        """By workers before this one."""
+        self._last = _named(found.get("last", ()))
+
+    def read(self, worker: Worker, reading: Iterable[InstanceStats]) -> None:
+        """`reading`: of each instance as often as it has routes."""
+        if worker != self._worker:
+            self._worker, self._before, self._last = worker, dict(self.totals()), {}
+        now: dict[str, InstanceStats] = {}
+        for each in reading:
+            now[each.instance] = together(now[each.instance], each) if each.instance in now else each
+        again = {name for name, each in self._last.items() if name in now and now[name].requests < each.requests}
+        self._before = {name: each for name, each in self._before.items() if name in now and name not in again}
+        self._last = now
+
+    def totals(self) -> Mapping[str, InstanceStats]:
+        return {
+            name: replace(together(self._before[name], each), in_flight=each.in_flight)
+            if name in self._before
+            else each
+            for name, each in self._last.items()
+        }
+
+    def stored(self) -> dict[str, Any]:
+        """As JSON; numbers without their names, for there may be thousands of instances."""
+        kept = {"before": self._before, "last": self._last}
+        return {"worker": self._worker} | {
+            name: [list(vars(stats).values()) for stats in each.values()] for name, each in kept.items()
+        }
+
+
+def _named(stored: Iterable[Any]) -> dict[str, InstanceStats]:
+    return {each[0]: InstanceStats(*each) for each in stored}
+
+
+def together(one: InstanceStats, other: InstanceStats) -> InstanceStats:
+    """Of two routes, or two workers: the mean time by how many requests each has had."""
+    requests = one.requests + other.requests
+    seconds = one.response_seconds * one.requests + other.response_seconds * other.requests
+    return InstanceStats(
+        one.instance,
+        requests,
+        one.errors_5xx + other.errors_5xx,
+        one.errors_4xx + other.errors_4xx,
+        one.in_flight + other.in_flight,
+        seconds / requests if requests else 0.0,
+    )
