@@ -97,7 +97,7 @@ def test_status_for_programs_is_what_the_design_promises(cli: Cli, server: Servi
     promised = "name pattern target release desired ready overrides deployment routes instances"
     assert set(promised.split()) <= service.keys()
     promised = "id release pattern state address pid host restarts started_at ready_after cpu_seconds memory_bytes "
-    promised += "exit sandboxes"
+    promised += "exit sandboxes cpu memory traffic"
     assert set(promised.split()) == service["instances"][0].keys()
 
 
@@ -366,10 +366,25 @@ def test_top(cli: Cli, server: Serving, home: Path) -> None:
         written_bytes=20000,
     )
     server.facade.rows = [row.model_copy(update={"instance": "shop.idle-1-a", "cpu_percent": 0.0}), row]
+    traffic = v.TrafficView(requests=90, errors_5xx=2, errors_4xx=1, in_flight=0, response_seconds=0.0123)
+    guest_row = row.model_copy(
+        update={
+            "instance": "shop.app-1-b", "pattern": "shared", "cpu_percent": 5.0, "memory": "estimated",
+            "memory_limit": None, "processes": None, "descriptors": None, "read_bytes": None, "written_bytes": None,
+            "requests_per_second": 4.04, "traffic": traffic,
+        }
+    )  # fmt: skip
+    unknown = {"cpu_percent": None, "cpu_seconds": None, "cpu": "unknown", "memory_bytes": None, "memory": "unknown"}
+    server.facade.rows = [guest_row.model_copy(update={**unknown, "instance": "shop.idle-1-a"}), guest_row, row]
     assert cli("top").out == (
-        "INSTANCE         PATTERN  STATE  CPU %  MEMORY    LIMIT  PROCS  THREADS  FILES  READ  WRITTEN         CPU\n"
-        "shop.web-3-k7f2  process  ready   12.3  30 MiB  256 MiB      1        4     12   0 B   20 KiB  1 min 40 s\n"
-        "shop.idle-1-a    process  ready    0.0  30 MiB  256 MiB      1        4     12   0 B   20 KiB  1 min 40 s\n"
+        "INSTANCE         PATTERN  STATE  CPU %         CPU   MEMORY    LIMIT  PROCS  THREADS  FILES  READ  WRITTEN  "
+        "REQ/S  5XX     MEAN\n"
+        "shop.web-3-k7f2  process  ready   12.3  1 min 40 s   30 MiB  256 MiB      1        4     12   0 B   20 KiB  "
+        "    -    -        -\n"
+        "shop.app-1-b     shared   ready    5.0  1 min 40 s  ~30 MiB        -      -        4      -     -        -  "
+        "  4.0    2  0.012 s\n"
+        "shop.idle-1-a    shared   ready      -           -        -        -      -        4      -     -        -  "
+        "  4.0    2  0.012 s\n"
     )
     guest = v.GuestView(cpu_seconds=1, memory_bytes=10485760, memory_total=52428800, processes=1)
     machine = row.model_copy(update={"pattern": "vm", "guest": guest})

@@ -223,15 +223,28 @@ class Deployer:
         port = self._internal_port(row.app, row.name) if spec.port is not None else None
         new = replace(row, release=number, secrets_digest=digest, stopped=False, depends_on=tuple(spec.depends_on))
         new = replace(new, internal_port=port)
-        if self.is_built(row, number):
+        await self._bring(row, new, operation)
+
+    async def move(self, key: str, pattern: str, instances: int, operation: Operation) -> None:
+        """The release that it has, under another pattern and in so many instances: overrides, but for what its file
+        says."""
+        row = self.need(key)
+        said = {"pattern": row.pattern, "instances": row.instances}
+        wanted = row.overrides | {"pattern": pattern, "instances": instances}
+        overrides = {name: value for name, value in wanted.items() if value != said.get(name)}
+        await self._bring(row, replace(row, overrides=overrides), operation)
+
+    async def _bring(self, row: ServiceRow, new: ServiceRow, operation: Operation) -> None:
+        """To a release that there is, built again for its pattern where it has to be."""
+        if self.is_built(new, new.release):
             self._commit(operation, [(row, new)])
             return
-        release = self._registry.release(key, number)
-        pattern = pattern_of(row)
+        key, pattern = f"{row.app}.{row.name}", pattern_of(new)
+        release, spec = self._registry.release(key, new.release), self._registry.spec(key, new.release)
         with self._building.holding([release.source]):
             request = BuildRequest(row.app, row.name, spec, release.source, pattern)
             made = await self._building.build(operation, [request])
-            if number == row.release:
+            if (new.release, pattern) == (row.release, pattern_of(row)):
                 new = replace(new, restart_nonce=row.restart_nonce + 1)  # what it runs from was lost
             self._commit(operation, [(row, new)], [self._build_row(release, pattern, made[row.name])])
 

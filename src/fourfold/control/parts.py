@@ -21,6 +21,7 @@ from fourfold.control.deploy import Deployer
 from fourfold.control.diagnose import Diagnose
 from fourfold.control.down import Down
 from fourfold.control.eventing import Eventing
+from fourfold.control.evicting import Evicting
 from fourfold.control.executor import Effects, Executor
 from fourfold.control.faults import Faults
 from fourfold.control.functions import clear_sockets, explained, socket_of
@@ -29,6 +30,7 @@ from fourfold.control.invoking import Invoking
 from fourfold.control.lambdas.lambdas import Lambdas
 from fourfold.control.lifecycle import Lifecycle
 from fourfold.control.logs import Logs
+from fourfold.control.neighbours import Neighbours
 from fourfold.control.operations import Operations
 from fourfold.control.prober import Prober
 from fourfold.control.reconciler import Reconciler
@@ -38,6 +40,7 @@ from fourfold.control.settings import Settings
 from fourfold.control.starter import Starter
 from fourfold.control.status import Status
 from fourfold.control.sweeping import Sweeper
+from fourfold.control.taken import Looked
 from fourfold.control.templating import Templating
 from fourfold.control.traffic import GatewayTraffic
 from fourfold.control.trials import Asked, Trials
@@ -49,6 +52,7 @@ from fourfold.gateway.haproxy import Gateway
 from fourfold.launch.model import Limits, Powers
 from fourfold.paths import Paths
 from fourfold.plan.model import LEAVING
+from fourfold.plan.neighbours import Bounds
 from fourfold.spawner import process
 from fourfold.store import layout
 from fourfold.store.artifacts import Artifacts
@@ -74,8 +78,8 @@ class Parts:
         self.settings = settings
         self.clock = clock
         self.pid = os.getpid()
-        self.looked: dict[str, tuple[float, float]] = {}
-        """Instance -> (when, CPU seconds then): the last look of `top`."""
+        self.looked: dict[str, Looked] = {}
+        """By `top`: instance -> what it saw last."""
         self.store = open_store(paths, clock)
         self.blobs = Blobs(paths)
         self.sources = Sources(paths, self.blobs)
@@ -143,6 +147,14 @@ class Parts:
         self.building = Building(self.builder, self._is_stored, self.bus, clock, self.trials.settle)
         self.deployer = Deployer(self.registry, self.building, self.bus, clock, settings, self._wake)
         self.down = Down(paths, self.registry, self.deployer, self.bus, self._wake, self._forget)
+        self.evicting = Evicting(
+            self.registry, self.operations, self.deployer, self.bus, lambda: self.supervisor.powers, self.builder.plan
+        )  # fmt: skip
+        self.neighbours = Neighbours(
+            self.registry, self.supervisor.usage, self.supervisor.usage_of, self.gateway.served, self.evicting,
+            self.bus, clock, Bounds(settings.abuse_seconds, settings.abuse_cpu),
+        )  # fmt: skip
+        self.supervisor.on_note = self.neighbours.hear
         self.lambdas = Lambdas(self.registry, clock, settings.region)
         self.starter.named = self.lambdas.named
         self.sweeper = Sweeper(
@@ -155,6 +167,8 @@ class Parts:
             self.supervisor.usage,
             lambda: self.traffic.left_out,
             self._job,
+            self.neighbours.last,
+            lambda: self.gateway.last_served,
         )
 
     # -- callbacks of parts that know nothing of each other ---------------------------------------------------------
@@ -271,6 +285,7 @@ class Parts:
             group.create_task(self.sweeper.run())
             group.create_task(self.network.keep())
             group.create_task(self.events.run())
+            group.create_task(self.neighbours.run())
 
     async def close(self) -> None:
         """The daemon ends; what it started goes on."""

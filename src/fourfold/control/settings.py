@@ -78,6 +78,10 @@ class Settings(BaseModel):
     """US dollars that `fourfold cost` reckons with for a second of a function with 1 GiB."""
     price_request: float = Field(default=FunctionPrice.request, ge=0, allow_inf_nan=False)
     """And for each invocation."""
+    abuse_seconds: float = Field(default=30.0, ge=1, le=3600, allow_inf_nan=False)
+    """How long a member of a group takes too much before that is told; leaks, up to 60 times as long."""
+    abuse_cpu: float = Field(default=0.5, gt=0, allow_inf_nan=False)
+    """Cores that it may take all that time while it answers next to nothing."""
     smtp_listen: Annotated[str, AfterValidator(_smtp_listen)] = "127.0.0.1:2525"
     """Where mail for triggers of kind ses comes in. Nothing listens there while no service has one."""
     log_bytes: int = Field(default=16 * 1024**2, ge=64 * 1024)

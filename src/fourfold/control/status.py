@@ -11,13 +11,16 @@ from fourfold.control import views as v
 from fourfold.control.claims import gateway_of
 from fourfold.control.goals import desired, host_key, moves, pattern_of
 from fourfold.control.registry import Registry
+from fourfold.control.taken import taken
 from fourfold.errors import NotFoundError
+from fourfold.gateway.model import InstanceStats
 from fourfold.launch.model import Powers
 from fourfold.launch.patterns import unenforced
 from fourfold.plan.restart import is_crash_loop
 from fourfold.spec.groups import Host
 from fourfold.spec.model import Route, Service
 from fourfold.store.model import AppRow, Deployment, InstanceRow, ServiceRow
+from fourfold.supervise.hosted import Hosted
 from fourfold.supervise.model import Usage
 
 UsageOf = Callable[[str], Usage | None]
@@ -31,8 +34,13 @@ class Status:
         usage: UsageOf,
         left_out: Callable[[], Mapping[str, str]],
         job: Callable[[ServiceRow], v.JobView | None] = lambda row: None,
+        hosted: Callable[[InstanceRow], Hosted | None] = lambda row: None,
+        served: Callable[[], Mapping[str, InstanceStats]] = dict,
     ) -> None:
-        """`left_out`: app -> why the gateway does not serve its routes; `job`: what a service does that is one."""
+        """`left_out`: app -> why the gateway does not serve its routes; `job`: what a service does that is one;
+        `hosted`: what a guest's host last said of it; `served`: what the gateway last knew of instances."""
+        self._hosted = hosted
+        self._served = served
         self._job = job
         self._left_out = left_out
         self.lambda_api: str | None = None
@@ -88,6 +96,7 @@ class Status:
         key = f"{row.app}.{row.name}"
         spec = self._registry.spec(key, row.release)
         deployment = self._registry.deployments.get(key)
+        shown, served = filter(self._is_shown, self._registry.of_service(key)), self._served()
         return v.ServiceView(
             name=row.name,
             pattern=pattern_of(row),
@@ -101,7 +110,7 @@ class Status:
             routes=[route_text(route) for route in spec.route],
             urls=[self._url(row.app, route) for route in spec.route],
             limits_missing=unenforced(pattern_of(row), spec, self._powers()),
-            instances=[self.instance(each) for each in self._registry.of_service(key) if self._is_shown(each)],
+            instances=[self.instance(each, served.get(each.id)) for each in shown],
             job=self._job(row),
             group=spec.shared.group if pattern_of(row) == "shared" else None,
             kind=spec.group.kind if isinstance(spec, Host) else None,
@@ -141,8 +150,10 @@ class Status:
 
     # -- instances ------------------------------------------------------------------------------------------------
 
-    def instance(self, row: InstanceRow) -> v.InstanceView:
-        usage = self._usage(row.id) if row.pid is not None and row.state != "exited" else None
+    def instance(self, row: InstanceRow, stats: InstanceStats | None = None) -> v.InstanceView:
+        runs = row.pid is not None and row.state != "exited"
+        usage = self._usage(row.id) if runs else None
+        takes = taken(usage, self._hosted(row) if runs and row.host is not None else None)
         ready_after = None
         if row.ready_at is not None and row.started_at is not None:
             ready_after = round(row.ready_at - row.started_at, 3)
@@ -157,9 +168,12 @@ class Status:
             restarts=row.restarts,
             started_at=rfc3339(row.started_at) if row.started_at is not None else None,
             ready_after=ready_after,
-            cpu_seconds=round(usage.cpu_seconds, 3) if usage else None,
-            memory_bytes=usage.memory_bytes if usage else None,
+            cpu_seconds=round(takes.cpu_seconds, 3) if takes.cpu_seconds is not None else None,
+            memory_bytes=takes.memory_bytes,
             exit=exit_view(row),
+            cpu=takes.cpu,
+            memory=takes.memory,
+            traffic=traffic_view(stats) if runs else None,
         )
 
     # -- history --------------------------------------------------------------------------------------------------
@@ -216,6 +230,18 @@ def shown_state(row: InstanceRow) -> str:
     if row.role == "run" and row.state == "starting":
         return "running" if row.pid is not None else "starting"
     return "stopping" if row.state == "killing" else row.state
+
+
+def traffic_view(stats: InstanceStats | None) -> v.TrafficView | None:
+    if stats is None:
+        return None
+    return v.TrafficView(
+        requests=stats.requests,
+        errors_5xx=stats.errors_5xx,
+        errors_4xx=stats.errors_4xx,
+        in_flight=stats.in_flight,
+        response_seconds=round(stats.response_seconds, 4),
+    )
 
 
 def exit_view(row: InstanceRow) -> v.ExitView | None:

@@ -19,6 +19,22 @@ class ExitView(View):
     reason: str
 
 
+How = Literal["measured", "estimated", "unknown"]
+"""What a number is worth; unknown: it is null."""
+
+
+class TrafficView(View):
+    """What an instance was asked through the gateway, since it came up."""
+
+    requests: int
+    errors_5xx: int
+    """And what it did not answer."""
+    errors_4xx: int
+    in_flight: int
+    response_seconds: float
+    """Mean of the last ones."""
+
+
 class SandboxesView(View):
     """What an invoker does."""
 
@@ -45,6 +61,10 @@ class InstanceView(View):
     cpu_seconds: float | None
     memory_bytes: int | None
     exit: ExitView | None
+    cpu: How = "measured"
+    memory: How = "measured"
+    traffic: TrafficView | None = None
+    """A few seconds old. None: the gateway sends it nothing."""
     sandboxes: SandboxesView | None = None
     """Of pattern function, when it answers."""
 
@@ -291,18 +311,26 @@ class TopRow(View):
     service: str
     instance: str
     pattern: str
+    host: str | None = None
+    """The instance whose process it shares, or whose child it is."""
     state: str
-    cpu_percent: float
+    cpu_percent: float | None
     """Of one core, since the last look."""
-    cpu_seconds: float
-    memory_bytes: int
+    cpu_seconds: float | None
+    cpu: How = "measured"
+    memory_bytes: int | None
+    memory: How = "measured"
     memory_limit: int | None
     """Of the same as `memory_bytes`: of a virtual machine, all that it may take of this host."""
-    processes: int
-    threads: int
-    descriptors: int
-    read_bytes: int
-    written_bytes: int
+    processes: int | None
+    """This and what follows is null where it has no process of its own."""
+    threads: int | None
+    descriptors: int | None
+    read_bytes: int | None
+    written_bytes: int | None
+    traffic: TrafficView | None = None
+    requests_per_second: float | None = None
+    """Since the last look."""
     guest: GuestView | None = None
     """Of virtual machines that answer."""
     host: str | None = None

@@ -10,9 +10,10 @@ from fourfold.cli import formats, output
 from fourfold.cli.appname import from_file
 from fourfold.cli.session import Session
 from fourfold.cli.watch import watch
-from fourfold.control.views import RouteView, TopRow
+from fourfold.control.views import How, RouteView, TopRow
 
-NUMBERS = frozenset({"CPU %", "CPU", "MEMORY", "LIMIT", "PROCS", "THREADS", "FILES", "READ", "WRITTEN"})
+TAKEN = ("CPU %", "CPU", "MEMORY", "LIMIT", "PROCS", "THREADS", "FILES", "READ", "WRITTEN")
+ANSWERED = ("REQ/S", "5XX", "MEAN")
 COUNTS = frozenset({"REQUESTS", "5XX", "4XX", "IN FLIGHT", "MEAN"})
 
 
@@ -41,9 +42,8 @@ def command(ctx: typer.Context) -> None:
 
 def instances(rows: list[TopRow], with_app: bool) -> list[str]:
     """The hungriest first."""
-    what = ("INSTANCE", "PATTERN", "STATE")
-    header = (*what, "CPU %", "MEMORY", "LIMIT", "PROCS", "THREADS", "FILES", "READ", "WRITTEN", "CPU")
-    ordered = sorted(rows, key=lambda row: (-row.cpu_percent, -row.memory_bytes, row.instance))
+    header = ("INSTANCE", "PATTERN", "STATE", *TAKEN, *ANSWERED)
+    ordered = sorted(rows, key=lambda row: (-(row.cpu_percent or 0), -(row.memory_bytes or 0), row.instance))
     return formats.table(
         header,
         [
@@ -51,20 +51,32 @@ def instances(rows: list[TopRow], with_app: bool) -> list[str]:
                 row.instance if with_app else row.instance.partition(".")[2] or row.instance,
                 row.pattern,
                 row.state,
-                f"{row.cpu_percent:.1f}",
-                _with_inner(row.memory_bytes, row.guest.memory_bytes if row.guest else None),
+                _worth(row.cpu, f"{row.cpu_percent:.1f}" if row.cpu_percent is not None else "-"),
+                _worth(row.cpu, formats.seconds(row.cpu_seconds)),
+                _worth(row.memory, _with_inner(row.memory_bytes, row.guest.memory_bytes if row.guest else None)),
                 _with_inner(row.memory_limit, row.guest.memory_total if row.guest else None),
-                str(row.processes),
-                str(row.threads),
-                str(row.descriptors),
+                _number(row.processes),
+                _number(row.threads),
+                _number(row.descriptors),
                 formats.size(row.read_bytes),
                 formats.size(row.written_bytes),
-                formats.seconds(row.cpu_seconds),
+                f"{row.requests_per_second:.1f}" if row.requests_per_second is not None else "-",
+                _number(row.traffic.errors_5xx if row.traffic else None),
+                formats.seconds(row.traffic.response_seconds if row.traffic else None),
             )
             for row in ordered
         ],
-        NUMBERS,
+        frozenset({*TAKEN, *ANSWERED}),
     )
+
+
+def _worth(how: How, text: str) -> str:
+    """`~12 MiB`: what is estimated."""
+    return f"~{text}" if how == "estimated" else text
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else str(value)
 
 
 def _with_inner(size: int | None, inside: int | None) -> str:
