@@ -20,6 +20,7 @@ public final class Client {
     private static final String JSON = "Content-Type: application/json\r\n";
 
     public static void main(String[] arguments) throws Exception {
+        Json.simple = Binder::plain;
         String handler = System.getenv().getOrDefault("_HANDLER", arguments.length > 0 ? arguments[0] : "");
         if (System.getenv("FOURFOLD_TRIAL") != null) {
             trial(handler);

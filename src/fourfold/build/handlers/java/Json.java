@@ -5,10 +5,13 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.UnaryOperator;
 
 /** JSON (RFC 8259) to and from Map, List, String, Boolean, Integer, Long, BigInteger, Double and null. */
 final class Json {
     private static final int DEEPEST = 512;
+    /** What makes values that are none of these such values, when something is written. */
+    static UnaryOperator<Object> simple = UnaryOperator.identity();
     private final String text;
     private int at;
     private int depth;
@@ -198,7 +201,7 @@ final class Json {
         if (depth > DEEPEST) {
             throw new Malformed("the result is nested too deeply, or holds itself");
         }
-        Object plain = Binder.plain(value);
+        Object plain = simple.apply(value);
         if (plain == null || plain instanceof Boolean) {
             out.append(plain);
         } else if (plain instanceof Number) {
