@@ -120,6 +120,8 @@ TEST = (
     Part(command("autoconf"), "autoconf"),
     Part(command("automake"), "automake"),
     Part(command("libtoolize"), "libtool"),
+    Part(Path("/usr/share/java/eclipse-osgi.jar").exists, "libeclipse-osgi-java"),
+    Part(Path("/usr/share/java/org.apache.felix.framework.jar").exists, "libfelix-framework-java"),
 )
 BENCH = (
     *DEMO,

@@ -18,10 +18,9 @@ from fourfold.build.bases.look import look
 from fourfold.build.detect import detect
 from fourfold.build.function import as_function, as_server, check_zipped, is_handled
 from fourfold.build.functionlayers import with_layers
-from fourfold.build.group import as_group, as_guest
+from fourfold.build.group import as_alone, as_group, as_guest
 from fourfold.build.host import find_host, stamp
 from fourfold.build.inspect import listing_of
-from fourfold.build.kinds.python import alone, is_alone
 from fourfold.build.layers import layer_key, lock_key
 from fourfold.build.make import BuildLimits, Job, Workshop, make
 from fourfold.build.model import BuildPlan, Host, Listing
@@ -283,8 +282,8 @@ class Builder:
                 return listing, as_group(request.spec, host)
             if grouped:
                 return listing, as_guest(listing, request.spec, host)
-            if is_alone(request.spec):
-                return listing, alone(listing, request.spec, host)
+            if not handled and (plan := as_alone(listing, request.spec, host)) is not None:
+                return listing, plan
             return listing, (as_server if handled else detect)(listing, request.spec, host)
         except UserError as error:
             raise type(error)(f"{request.service}: {error.what}", error.hint) from None

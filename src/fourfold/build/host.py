@@ -17,6 +17,9 @@ from fourfold.build.model import Host, Runtime
 _SYSTEM = ("/usr/local/bin", "/usr/bin", "/bin")
 _GO = ("/usr/local/go/bin", "/usr/lib/go/bin")
 _JVM = "/usr/lib/jvm"
+_JARS = "/usr/share/java"
+_LIBRARIES = {"equinox": "eclipse-osgi.jar", "felix": "org.apache.felix.framework.jar"}
+"""OSGi frameworks, where Debian puts them."""
 _TOOLS = ("npm", "yarn", "pnpm", "bun", "mvn", "bundle", "javac", "ruby", "bwrap", "setpriv", "prlimit")
 
 
@@ -29,6 +32,7 @@ def find_host(environ: Mapping[str, str]) -> Host:
     for runtime in (*_pythons(folders), *_rubies(folders), *_javas(), *_asked(folders)):
         runtimes.setdefault(runtime.name, runtime)
     tools = {name: path for name in _TOOLS if (path := _which(name, folders))}
+    tools |= {name: path for name, jar in _LIBRARIES.items() if (path := _library(jar))}
     if uv := _uv(folders):
         tools["uv"] = uv
     libc = " ".join(platform.libc_ver()) or "unknown libc"
@@ -39,7 +43,8 @@ def find_host(environ: Mapping[str, str]) -> Host:
 
 def stamp(environ: Mapping[str, str]) -> tuple[int, ...]:
     """Another one once something was installed, upgraded or removed: the times of all folders that are looked into."""
-    return tuple(_changed(folder) for folder in (*_folders(environ), *_GO, _JVM, os.path.dirname(sys.executable)))  # noqa: PTH120
+    folders = (*_folders(environ), *_GO, _JVM, _JARS, os.path.dirname(sys.executable))  # noqa: PTH120
+    return tuple(map(_changed, folders))
 
 
 def _changed(folder: str) -> int:
@@ -104,6 +109,12 @@ def _versioned(folders: list[Path], pattern: re.Pattern[str], name: str) -> Iter
         for path in there:
             if (match := pattern.fullmatch(path.name)) and usable(path):
                 yield Runtime(f"{name}{match[1]}", str(path), match[1])
+
+
+def _library(name: str) -> str | None:
+    """The file itself, whose name has the version, where there is a link to it."""
+    path = Path(_JARS) / name
+    return str(path.resolve()) if path.is_file() else None
 
 
 def _javas() -> Iterator[Runtime]:

@@ -38,16 +38,26 @@ def listing_of(manifest: Manifest, blobs: Blobs) -> Listing:
     def main_class(entry: Entry) -> str | None:
         return jar_main_class(blobs.path(entry.sha256)) if entry.link is None else None
 
-    return Listing(manifest, read, head, main_class)
+    def headers(entry: Entry) -> dict[str, str]:
+        return jar_headers(blobs.path(entry.sha256)) if entry.link is None else {}
+
+    return Listing(manifest, read, head, main_class, headers)
 
 
 def jar_main_class(jar: Path) -> str | None:
-    """Main-Class in META-INF/MANIFEST.MF (JAR File Specification); None without one, or when it is no readable JAR."""
+    """None without one, or when it is no readable JAR."""
+    words = jar_headers(jar).get("main-class", "").split()
+    return words[0] if words else None
+
+
+def jar_headers(jar: Path) -> dict[str, str]:
+    """The main section of META-INF/MANIFEST.MF (JAR File Specification), names in lower case; none: no readable JAR."""
     try:
         with zipfile.ZipFile(jar) as opened, opened.open("META-INF/MANIFEST.MF") as member:
             text = member.read(READ_BYTES).decode(errors="replace")
     except (OSError, KeyError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError):
-        return None
+        return {}
     unfolded = re.sub(r"\r?\n ", "", text)  # long values go on in lines that start with a blank
-    match = re.search(r"^Main-Class:\s*(\S+)", unfolded, re.MULTILINE | re.IGNORECASE)
-    return match[1] if match else None
+    main = re.split(r"\r?\n\r?\n|\r\r", unfolded.lstrip())[0]
+    pairs = (line.partition(":") for line in main.splitlines())
+    return {name.strip().lower(): value.strip() for name, colon, value in pairs if colon}

@@ -11,7 +11,8 @@ from pathlib import Path
 from fourfold.build import result
 from fourfold.build.builders.java import JAR_FOLDERS
 from fourfold.build.function import check_unzipped
-from fourfold.build.inspect import jar_main_class
+from fourfold.build.inspect import jar_headers, jar_main_class
+from fourfold.build.kinds import osgi
 from fourfold.build.layers import Kept, Layers, write_lock
 from fourfold.build.model import APP, BuildPlan, Host, Layer, Listing, Step
 from fourfold.build.sandbox import Box, Mode, Registry
@@ -158,7 +159,7 @@ def _assemble(shop: Workshop, job: Job, layers: Layers, kept: list[Kept], box: B
 def _publish(shop: Workshop, job: Job, locks: dict[str, Lock], box: Box) -> Artifact:
     result.finish(box.tree, job.plan)
     size = result.check(box.tree, shop.limits.size, job.plan.runtime)
-    argv = job.plan.argv or _jar_argv(job, box.tree)
+    argv = job.plan.argv or (_jar_argv if job.plan.find_bundles is None else _bundles_argv)(job, box.tree)
     function = job.plan.function
     if function is not None:
         check_unzipped(box.tree)
@@ -192,6 +193,21 @@ def _jar_argv(job: Job, tree: Path) -> tuple[str, ...]:
             "name the Main-Class in the JAR's manifest (`jar --create --main-class …`), or say `run`",
         )
     return (java.path, "-jar", f"{APP}/{runnable[0].relative_to(tree)}")
+
+
+def _bundles_argv(job: Job, tree: Path) -> tuple[str, ...]:
+    assert job.plan.find_bundles is not None
+    jars = {jar.relative_to(tree).as_posix(): jar_headers(jar) for jar in result.jars(tree, osgi.FOLDERS)}
+    found = osgi.sort(jars)
+    if not found:
+        raise WorldError(
+            f"cannot find a bundle in what {job.service} built: no JAR with a Bundle-SymbolicName in "
+            + ", ".join(folder or "the top" for folder in osgi.FOLDERS),
+            "make it with bnd, or with `jar --create --manifest`",
+        )
+    if not job.plan.find_bundles:
+        osgi.require_guests(found)
+    return (*job.plan.find_bundles, *(f"{APP}/{each.path}" for each in found))
 
 
 def _store_owner() -> tuple[int, int] | None:

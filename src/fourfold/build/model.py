@@ -78,6 +78,8 @@ class Listing:
     """The first bytes of a file."""
     main_class: Callable[[Entry], str | None] = lambda entry: None
     """Main-Class in the manifest of a .jar or .war."""
+    jar_headers: Callable[[Entry], Mapping[str, str]] = lambda entry: {}
+    """All headers in the manifest's main section, by their names in lower case."""
 
     @cached_property
     def entries(self) -> dict[str, Entry]:
@@ -173,9 +175,11 @@ class BuildPlan:
     """Folders that building needed and running does not: removed at the end."""
     env: Mapping[str, str] = field(default_factory=dict)
     argv: tuple[str, ...] | None = None
-    """What to run; None: to be found in the result (`find_jar`)."""
+    """What to run; None: to be found in the result (`find_jar`, `find_bundles`)."""
     find_jar: bool = False
     """The build makes a JAR: take the one with a Main-Class in the result."""
+    find_bundles: tuple[str, ...] | None = None
+    """The build makes OSGi bundles: what stands in front of those in the result. None: it does not."""
     notes: tuple[str, ...] = ()
     """Sentences for the build log: what was found, what was guessed."""
     runtimes: tuple[Runtime, ...] = ()
@@ -203,7 +207,9 @@ class BuildPlan:
             "drop": list(self.drop),
             "env": dict(self.env),
             "find_jar": self.find_jar,
-        } | ({"function": asdict(self.function)} if self.function else {})
+            **({"find_bundles": list(self.find_bundles)} if self.find_bundles is not None else {}),
+            **({"function": asdict(self.function)} if self.function else {}),
+        }
 
 
 def layer_identity(layer: Layer) -> dict[str, Any]:

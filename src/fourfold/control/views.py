@@ -333,8 +333,6 @@ class TopRow(View):
     """Since the last look."""
     guest: GuestView | None = None
     """Of virtual machines that answer."""
-    host: str | None = None
-    """Instance of its group that it lives in."""
 
 
 class RouteView(View):

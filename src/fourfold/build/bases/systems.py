@@ -32,6 +32,8 @@ _BUILDING = ("gcc", "g++", "make", "libc6-dev", "pkg-config", "findutils")
 """For extensions in C: what the packages `build-essential` and `findutils` would be on a host."""
 _ARCHES = {"x86_64": "amd64", "aarch64": "arm64"}
 NODE = "/usr/local/bin/node"
+_ANYWHERE = ("uv", "mvn", "javac", "bwrap", "setpriv", "equinox", "felix")
+"""Of the host: what they make does not depend on the base."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def base_host(system: System, host: Host) -> Host:
     families = {language: host.family(language) for language in ("python", "nodejs", "java", "ruby")}
     defaults = {language: found[0].name for language, found in families.items() if found}
     there |= {name: each for name, each in host.runtimes.items() if name == "go"}
-    tools = {name: path for name, path in host.tools.items() if name in ("uv", "mvn", "javac", "bwrap", "setpriv")}
+    tools = {name: path for name, path in host.tools.items() if name in _ANYWHERE}
     tools |= {"npm": "/usr/local/bin/npm", "bundle": "/usr/bin/bundle", "ruby": "/usr/bin/ruby"}
     return replace(host, runtimes=there, defaults=defaults, tools=tools, place="a base of " + str(system))
 

@@ -107,6 +107,34 @@ public final class Guest {
         return null;
     }
 
+    /** A thread of ours in a guest's group. */
+    static final class Ours extends Thread {
+        Ours(Guest guest, Runnable work, String name) {
+            super(guest.threads, work, name);
+        }
+    }
+
+    private List<Thread> started() {
+        Thread[] found = new Thread[threads.activeCount() + 64];
+        int count = threads.enumerate(found, true);
+        List<Thread> own = new ArrayList<>();
+        for (Thread each : java.util.Arrays.copyOf(found, count)) {
+            if (!(each instanceof Ours)) {
+                own.add(each);
+            }
+        }
+        return own;
+    }
+
+    /** Whether threads that it has started are still there. */
+    boolean hasThreads() {
+        return !started().isEmpty();
+    }
+
+    void interrupt() {
+        started().forEach(Thread::interrupt);
+    }
+
     /** Appends to its log. The spawner cuts what is old off the front, so that the file is opened to append only. */
     synchronized void write(byte[] bytes, int from, int length) throws IOException {
         if (log == null) {

@@ -79,7 +79,7 @@ final class Guests {
             Entry entry = new Entry(guest);
             here.put(guest.id, entry);
             meter.add(guest);
-            entry.starter = new Thread(guest.threads, () -> run(entry), "start of " + guest.id);
+            entry.starter = new Guest.Ours(guest, () -> run(entry), "start of " + guest.id);
             entry.starter.start();
         }
         return Map.of("pid", pid);
@@ -194,7 +194,7 @@ final class Guests {
 
     /** In its own group: what its code prints and takes meanwhile is its own. */
     private static Thread aside(Entry entry, String name, Runnable work) {
-        Thread thread = new Thread(entry.guest.threads, work, name + entry.guest.id);
+        Thread thread = new Guest.Ours(entry.guest, work, name + entry.guest.id);
         thread.setDaemon(true);
         thread.start();
         return thread;
