@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import logs, owners, surroundings
+from . import caches, logs, owners, surroundings
 from .control import Control, Unfit
 from .memory import Memory
 from .owners import Owner
@@ -310,6 +310,7 @@ class MountedGuests:
         self._graves.append(_Grave(guest.name, guest.owner, guest.seen, guest.where, now + PATIENCE))
 
     def _look_into(self, grave: _Grave) -> None:
+        caches.forget(str(self._common.folder))
         gc.collect()
         threads = grave.owner.threads
         left = []
