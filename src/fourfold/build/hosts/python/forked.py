@@ -156,13 +156,12 @@ class ForkedGuests:
             os.dup2(log, place)
         os.close(log)
         os.chdir(asked["tree"])
-        env = surroundings.environment(os.environ, asked["env"])
+        env = surroundings.environment(os.environ, asked)
         target, *folders = asked["argv"]
         if unlike:
             print(f"shares nothing with the group: {unlike}", flush=True)
-            where = {"HOST": asked["host"], "PORT": str(asked["port"])}
             program = str(Path(__file__).parent.parent)
-            os.execve(sys.executable, [sys.executable, "-Es", program, "--alone", target, *folders], {**env, **where})
+            os.execve(sys.executable, [sys.executable, "-Es", program, "--alone", target, *folders], env)
         os.environ.clear()
         os.environ.update(env)
         sys.path.remove(str(self._common.folder))

@@ -225,7 +225,7 @@ class MountedGuests:
         sources = [folder for folder in asked["argv"][1:] if not is_site(folder)]
         world = World(f"guest{self._number}_{word}", sources, asked["tree"])
         out = surroundings.appending(asked["log"])
-        env = surroundings.environment(os.environ, asked["env"])
+        env = surroundings.environment(os.environ, asked)
         owner = Owner(world, surroundings.encoded(env), out)
         owner.loggers = logs.Loggers()
         target, *folders = asked["argv"]

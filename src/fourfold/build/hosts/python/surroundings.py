@@ -97,9 +97,10 @@ def encoded(env: Mapping[str, str]) -> dict[bytes, bytes]:
     return {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
 
 
-def environment(host: MutableMapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+def environment(host: MutableMapping[str, str], asked: Mapping[str, Any]) -> dict[str, str]:
     """A guest's: what is its own, above the host's."""
-    return {**{name: value for name, value in host.items() if name != "FOURFOLD_HOST"}, **given}
+    place = {"HOST": str(asked["host"]), "PORT": str(asked["port"])}
+    return {**{name: value for name, value in host.items() if name != "FOURFOLD_HOST"}, **place, **asked["env"]}
 
 
 def enter(folder: str) -> None:
