@@ -1,5 +1,7 @@
 """What a member does with its own modules; each line of CHECKS is tried in a request. It is copied into a member."""
 
+from tests.hosts.apps import installed
+
 CHECKS = {
     "a lazy import": "models() is __import__('shop').models",
     "a lazy import of a submodule": "__import__('shop.late', fromlist=['x']).VALUE == 7",
@@ -19,6 +21,10 @@ CHECKS = {
     "others' calendar": "importlib.import_module('email._parseaddr').calendar.timegm is not None",
     "a folder put on the path": "[sys.path.insert(0, os.path.join(HERE, 'more')), __import__('extra').EXTRA][1] == 5",
     "told by name to a library": "pydoc.locate('shop.models.Order') is models().Order",
+    "a relative folder put on the path": "[sys.path.insert(0, 'even/more'), __import__('extra2').EXTRA][1] == 6",
+    "a folder of PYTHONPATH": "__import__('extra3').EXTRA == 7",
+    "the version of its project": "importlib.metadata.version('Shop.Project') == '7'",
+    "the loop that it was imported with": "LOOP.is_running()",
     "reloading": "importlib.reload(importlib.import_module('shop.late')).VALUE == 7",
     "an environment of its own": "[os.environ.update(X='1'), os.getenv('X')][1] == '1'",
     "a child's environment": "subprocess.run(['printenv', 'WHO'], capture_output=True).stdout == b'me\\n'",
@@ -31,12 +37,16 @@ CHECKS = {
 
 FILES = {
     "app.py": """
-import copy, dataclasses, importlib, importlib.resources, importlib.util, inspect, json, logging, os, pickle, pydoc
+import asyncio, atexit, copy, dataclasses, importlib, importlib.metadata, importlib.resources, importlib.util
+import inspect, json, logging, os, pickle, pydoc
 import subprocess, sys, threading, traceback, typing
 from concurrent.futures import ThreadPoolExecutor
 from checks import CHECKS
 HERE = os.path.dirname(os.path.abspath(__file__))
 logging.basicConfig(level=logging.DEBUG, format="mine %(name)s %(message)s")
+
+LOOP = asyncio.get_event_loop()
+atexit.register(print, "at its end")
 
 def models():
     import shop.models
@@ -71,6 +81,9 @@ def app(environ, start_response):
 """,
     "calendar.py": "OWN = True\n",
     "more/extra.py": "EXTRA = 5\n",
+    "even/more/extra2.py": "EXTRA = 6\n",
+    "third/extra3.py": "EXTRA = 7\n",
+    **installed("shop_project", "7", {"shop_project.py": ""}, local=True),
     "shop/__init__.py": "",
     "shop/data.txt": "data",
     "shop/late.py": "from . import models as SAME\nfrom shop.models import Order\nVALUE = 7\n",

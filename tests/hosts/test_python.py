@@ -102,7 +102,7 @@ def test_two_members_with_modules_of_the_same_names_and_two_releases_of_one(moun
 def test_its_own_modules_are_what_they_are_in_a_process(program: Artifact, tmp_path: Path, mode: str) -> None:
     with Rig(program.argv, "python", mode=mode, env=program.env) as rig:
         quiet = rig.start("quiet", plain(tmp_path, "quiet"), APP)
-        guest = rig.start("all", write(tmp_path / "all", FILES), APP, {"WHO": "me"})
+        guest = rig.start("all", write(tmp_path / "all", FILES), PACKED, {"WHO": "me", "PYTHONPATH": "/app/third"})
         rig.get(quiet)
         failed = rig.get(guest).json
         if mode == "forked":  # the server has the standard library's by then, as any server has
@@ -110,6 +110,9 @@ def test_its_own_modules_are_what_they_are_in_a_process(program: Artifact, tmp_p
         assert failed == {}
         said = guest.said
         assert "from a child" in said and "mine shop a debug line" in said and "mine asyncio of a library" in said
+        rig.stop(guest)
+        rig.ended(guest)
+        assert guest.said.endswith("at its end\n")
         assert "mine" not in quiet.said + rig.output.read_text()
 
 
@@ -236,7 +239,7 @@ def test_requests_of_the_control_socket_that_cannot_be_done(mounted: Rig, tmp_pa
         rude.connect(str(mounted.folder / "own/control.sock"))
         rude.sendall(b"nonsense\n\xff\n[]\n")
         answers = rude.makefile().readline()
-        assert json.loads(answers)["error"].startswith("cannot read the request")
+        assert json.loads(answers)["error"].startswith("cannot do that: JSONDecodeError")
     mounted.get(guest)
     mounted.stop(guest)
     mounted.ended(guest)

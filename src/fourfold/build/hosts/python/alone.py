@@ -12,20 +12,23 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, cast
 
-from .packages import is_site
-from .serving import App, listener, load, serve, server
+from .packages import is_site, with_path
+from .serving import App, listener, load, server
+from .serving import run as run_server
 
 
 def run(target: str, folders: Sequence[str], host: str, port: int) -> int:
     """Until TERM; then what is in progress is finished. Answers the exit code."""
     for stream in (sys.stdout, sys.stderr):
         cast(Any, stream).reconfigure(line_buffering=True, errors="backslashreplace")
-    sys.path[:0] = [folder for folder in folders if not is_site(folder)]
+    sys.path[:0] = with_path([folder for folder in folders if not is_site(folder)], os.environ)
     for folder in filter(is_site, folders):
         site.addsitedir(folder)
     app: App | None = None
     try:
         bound = listener(host, port)
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
         app = App(load(target, importlib.import_module), target)
         served = server(app)
 
@@ -33,7 +36,7 @@ def run(target: str, folders: Sequence[str], host: str, port: int) -> int:
             served.should_exit = True
 
         signal.signal(signal.SIGTERM, end)
-        asyncio.run(serve(served, bound))
+        run_server(loop, served, bound)
         return 0
     except SystemExit as error:
         if app is not None and app.failure:

@@ -7,6 +7,7 @@ import json
 import os
 import selectors
 import socket
+import traceback
 from collections import deque
 from typing import Any, Protocol
 
@@ -75,7 +76,10 @@ class Control:
                         key.data.send(self._answer(line, kind, guests))
                 else:
                     key.data()
-            guests.tick()
+            try:
+                guests.tick()
+            except Exception:
+                traceback.print_exc()
             while self._events:
                 event = self._events.popleft()
                 if event["event"] == "ended":
@@ -119,8 +123,8 @@ class Control:
             return {"id": number, "ok": self._do(asked, kind, guests)}
         except Unfit as error:
             return {"id": number, "error": str(error)}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            return {"id": number, "error": f"cannot read the request: {type(error).__name__}: {error}"}
+        except Exception as error:  # a host ends for nothing that it is asked
+            return {"id": number, "error": f"cannot do that: {type(error).__name__}: {error}"}
 
     def _do(self, asked: dict[str, Any], kind: str, guests: Guests) -> dict[str, Any]:
         do = asked["do"]

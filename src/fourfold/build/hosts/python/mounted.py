@@ -27,8 +27,8 @@ from . import caches, logs, owners, surroundings
 from .control import Control, Unfit
 from .memory import Memory
 from .owners import Owner
-from .packages import Common, ConflictError, is_site, read, require_version
-from .serving import App, Server, listener, load, said_of, serve, server
+from .packages import Common, ConflictError, is_site, read, require_version, with_path
+from .serving import App, Server, listener, load, run, said_of, server
 from .worlds import World, follow_threads
 
 BEAT = 0.5
@@ -72,6 +72,8 @@ class Mounted:
             surroundings.enter(self.tree)
             prepare(self)
             self.bound = listener(*self.place)
+            loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(loop)
             app = load(self.target, self.owner.world.module)
             with contextlib.suppress(TypeError):
                 self.seen = weakref.ref(app)
@@ -79,7 +81,9 @@ class Mounted:
             del app
             self.server = server(self.app)
             if self.grace is None:
-                asyncio.run(self._serve())
+                self.loop = loop
+                loop.call_soon(self._beat)
+                run(loop, self.server, self.bound)
         except SystemExit as error:
             if not self.killed:
                 failure = self.app.failure if self.app is not None else ""
@@ -95,14 +99,9 @@ class Mounted:
                 self.bound.close()
             if self.app is not None:
                 self.app.close()
+            self.owner.run_exits()
             with contextlib.suppress(OSError, ValueError):
                 self.owner.out.flush()
-
-    async def _serve(self) -> None:
-        assert self.server is not None and self.bound is not None
-        self.loop = asyncio.get_running_loop()
-        self._beat()
-        await serve(self.server, self.bound)
 
     def _beat(self) -> None:
         self.beat = time.monotonic()
@@ -220,11 +219,11 @@ class MountedGuests:
         return {"pid": os.getpid()}
 
     def _begin(self, asked: Mapping[str, Any]) -> None:
+        out = surroundings.appending(asked["log"])
         self._number += 1
         word = re.sub(r"\W", "_", asked["name"])
-        sources = [folder for folder in asked["argv"][1:] if not is_site(folder)]
+        sources = with_path([folder for folder in asked["argv"][1:] if not is_site(folder)], asked["env"])
         world = World(f"guest{self._number}_{word}", sources, asked["tree"])
-        out = surroundings.appending(asked["log"])
         env = surroundings.environment(os.environ, asked)
         owner = Owner(world, surroundings.encoded(env), out)
         owner.loggers = logs.Loggers()
@@ -249,6 +248,7 @@ class MountedGuests:
                 own = self._common.own(dists)
                 for dist in own:
                     guest.owner.world.claim(folder, dist.modules)
+                    guest.owner.metadata[dist.name] = Path(folder, dist.info)
                 self._common.take([dist for dist in dists if dist not in own], guest.service)
             importlib.invalidate_caches()
 

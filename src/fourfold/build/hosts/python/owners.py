@@ -9,7 +9,9 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TextIO
 
 from .worlds import World
@@ -28,6 +30,9 @@ class Owner:
         self.out = out
         self.loggers: Any = None
         """Filled in by `logs`."""
+        self.metadata: dict[str, Path] = {}
+        """The .dist-info folders of distributions that are its own, by normalized name."""
+        self.at_exit: list[Callable[[], object]] = []
         self._lock = threading.Lock()
         self._threads: dict[int, threading.Thread] = {}
         self._spent = 0.0
@@ -36,17 +41,25 @@ class Owner:
     @property
     def threads(self) -> list[threading.Thread]:
         with self._lock:
-            return list(self._threads.values())
+            return [thread for thread in self._threads.values() if thread.is_alive()]
 
     def cpu(self) -> float:
         """Seconds of CPU since its start, user and system, all its threads together."""
-        with self._lock:  # a thread whose clock is read must not end meanwhile
-            return self._spent + sum(map(_cpu_of, self._threads))
+        with self._lock:
+            return self._spent + sum(map(_cpu_of, self._threads.values()))
+
+    def run_exits(self) -> None:
+        """What it has left to be done when its process ends."""
+        while self.at_exit:
+            try:
+                self.at_exit.pop()()
+            except Exception:
+                traceback.print_exc(file=self.out)
 
     def raise_in_threads(self) -> None:
         """Have `Killed` raised in each of its threads, as soon as it runs Python code."""
         with self._lock:
-            for ident in self._threads:
+            for ident in [ident for ident, thread in self._threads.items() if thread.is_alive()]:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(Killed))
 
     def run(self, thread: threading.Thread, run: Callable[[], None]) -> None:
@@ -64,8 +77,16 @@ class Owner:
                 self._spent += time.thread_time()
 
 
-def _cpu_of(ident: int) -> float:
-    return time.clock_gettime(time.pthread_getcpuclockid(ident))
+def _cpu_of(thread: threading.Thread) -> float:
+    """By its id in the kernel: pthread_getcpuclockid(3) must not be asked about a thread that has just ended.
+
+    The clock of thread N is ~N shifted by 3, with 4 for one thread alone and 2 for time that it ran
+    (include/linux/posix-timers_types.h, MAKE_THREAD_CPUCLOCK).
+    """
+    try:
+        return time.clock_gettime((~(thread.native_id or 0) << 3) | 6)
+    except OSError:
+        return 0.0
 
 
 _local = threading.local()

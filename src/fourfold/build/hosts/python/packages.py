@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -48,6 +48,12 @@ def is_site(folder: str) -> bool:
     return Path(folder).name in ("site-packages", "dist-packages") or any(Path(folder).glob("*.dist-info"))
 
 
+def with_path(folders: Sequence[str], env: Mapping[str, str]) -> list[str]:
+    """With those of PYTHONPATH, which come first in a process too."""
+    named = [folder for folder in env.get("PYTHONPATH", "").split(":") if folder]
+    return list(dict.fromkeys([*named, *folders]))
+
+
 def read(folder: str) -> list[Dist]:
     return [_dist(folder, info) for info in sorted(Path(folder).glob("*.dist-info"))]
 
@@ -59,12 +65,12 @@ def _dist(folder: str, info: Path) -> Dist:
     files = [line[0] for line in csv.reader(_text(info / "RECORD").splitlines()) if line]
     tops = {name.partition("/")[0] for name in files} - {"..", "", "__pycache__", info.name}
     return Dist(
-        _normal(single.get("Name", info.name.partition("-")[0])),
+        normal(single.get("Name", info.name.partition("-")[0])),
         single.get("Version", "?"),
         folder,
         info.name,
         frozenset(top for top in tops if not top.endswith((".dist-info", ".pth", ".data")) and not top.startswith("/")),
-        frozenset(_normal(match[0]) for key, value in fields if key != "Name" and (match := _NAME.match(value))),
+        frozenset(normal(match[0]) for key, value in fields if key != "Name" and (match := _NAME.match(value))),
         any(name.endswith(tuple(EXTENSION_SUFFIXES)) for name in files),
         (info / "direct_url.json").exists(),
     )
@@ -73,7 +79,8 @@ def _dist(folder: str, info: Path) -> Dist:
 _NAME = re.compile(r"[A-Za-z][\w.-]*")
 
 
-def _normal(name: str) -> str:
+def normal(name: str) -> str:
+    """As PEP 503 says."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 

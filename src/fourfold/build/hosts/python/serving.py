@@ -170,11 +170,18 @@ def said_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-async def serve(served: Server, bound: socket.socket) -> None:
+def run(loop: asyncio.AbstractEventLoop, served: Server, bound: socket.socket) -> None:
+    """As asyncio.run, on the loop that the app has found when it was imported."""
     try:
-        await served.serve(sockets=[bound])
+        asyncio.set_event_loop(loop)
+        loop.run_until_complete(served.serve(sockets=[bound]))
     finally:
-        with contextlib.suppress(OSError):
-            bound.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        bound.close()
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
             task.cancel()
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
+        asyncio.set_event_loop(None)
+        loop.close()

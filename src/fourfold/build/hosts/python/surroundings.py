@@ -5,14 +5,18 @@ Of Python code. Libraries in C that read the environment or write to file descri
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import functools
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, MutableMapping
-from typing import Any, TextIO, cast
+from collections.abc import Callable, Mapping, MutableMapping
+from importlib import metadata
+from typing import Any, ParamSpec, TextIO, TypeVar, cast
 
 from .owners import current
+from .packages import normal
 
 _CLONE_FS = 0x200
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -61,6 +65,34 @@ class _Environ(os._Environ[str]):
             raise KeyError(key) from None
 
 
+_register = atexit.register
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _at_exit(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Callable[P, T]:
+    """A guest's process ends when the guest does; what a shared library registers is for the end of the host."""
+    owner = current()
+    caller = str(sys._getframe(1).f_globals.get("__name__"))
+    if owner is None or not caller.startswith(f"{owner.world.name}."):
+        return _register(call, *args, **kwargs)
+    owner.at_exit.append(functools.partial(call, *args, **kwargs))
+    return call
+
+
+class _Distributions(metadata.DistributionFinder):
+    """`importlib.metadata.version("shop")`: first of what is a guest's own."""
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> None:
+        return None
+
+    def find_distributions(self, context: Any = metadata.DistributionFinder.Context()) -> Any:  # noqa: B008
+        owner = current()
+        own = {} if owner is None else owner.metadata
+        names = list(own) if context.name is None else [normal(context.name)]
+        return [metadata.PathDistribution(own[name]) for name in names if name in own]
+
+
 _Popen = subprocess.Popen
 _PLACES = {"stdout": 4, "stderr": 5, "env": 10}
 """Where Popen takes these when they are given without their names."""
@@ -85,6 +117,8 @@ def install() -> None:
     was: Any = os.environ
     own = _Environ(was._data, was.encodekey, was.decodekey, was.encodevalue, was.decodevalue)
     os.environ = own  # noqa: B003  # what C sees is to stay as it is
+    atexit.register = _at_exit  # type: ignore[assignment]  # the same, by other names
+    sys.meta_path.insert(0, _Distributions())
     subprocess.Popen = _GuestPopen  # type: ignore[misc]
 
 

@@ -15,6 +15,7 @@ The host's own server has a world too: guests may bring another version of it.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -97,12 +98,16 @@ class World:
         """Take over what its code has put on sys.path since: that is the whole process's."""
         if self.root is None:
             return False
-        added = [place for place in sys.path if isinstance(place, str) and place.startswith(f"{self.root}/")]
-        for place in added:
-            sys.path.remove(place)
-            if place not in self._path:
-                self.add(place)
-        return bool(added)
+        added = False
+        for place in list(sys.path):
+            folder = str(Path(self.root, place))  # a relative one is of its working folder
+            if f"{folder}/".startswith(f"{self.root}/") and Path(folder).is_dir():
+                with contextlib.suppress(ValueError):
+                    sys.path.remove(place)
+                if folder not in self._path:
+                    self.add(folder)
+                    added = True
+        return added
 
     def load(self, name: str, fromlist: Sequence[str] | None = None) -> ModuleType:
         """As `__import__`: the top-level package, or with `fromlist` the module itself."""
