@@ -13,7 +13,7 @@ import pytest
 from fourfold.errors import WorldError
 from fourfold.paths import Paths
 from fourfold.supervise import guests, hosts, link
-from fourfold.supervise.model import Exit
+from fourfold.supervise.model import Exit, Identity
 from tests.supervise.hosting import GUEST, HOST, OTHER, guest, guest_launch, host, host_launch, shorter
 from tests.supervise.rig import Rig, alive, home, names, scenario, script, supervising, until
 
@@ -153,6 +153,10 @@ def test_a_host_that_hangs_hides_no_death_of_a_worker() -> None:
         await first.open()
         main = await host(first)
         worker = await guest(first, "run", "sleep", "1000")
+        with shorter(link, ANSWER_SECONDS=0.3), shorter(hosts, ANSWER_SECONDS=0.3):
+            await hung(paths, first, main, worker)
+
+    async def hung(paths: Paths, first: Rig, main: Identity, worker: Identity) -> None:
         with pytest.raises(WorldError, match=f"cannot reach the host {HOST}: no answer in"):
             await guest(first, "hang", name=OTHER)
         with pytest.raises(WorldError, match=f"cannot reach the host {HOST}"):
@@ -169,21 +173,19 @@ def test_a_host_that_hangs_hides_no_death_of_a_worker() -> None:
             assert await second.kill(HOST)
             await second.exit_of(HOST)
 
-    waits = shorter(guests, _TAKING_OVER=0.3, _LATE=0.1)
-    with home() as paths, shorter(link, ANSWER_SECONDS=0.3), shorter(hosts, ANSWER_SECONDS=0.3), waits:
+    with home() as paths, shorter(guests, _TAKING_OVER=0.3, _LATE=0.1):
         asyncio.run(test(paths))
 
 
 def test_a_host_that_talks_nonsense_is_heard_for_what_makes_sense() -> None:
     async def test(rig: Rig) -> None:
         await host(rig)
-        with pytest.raises(WorldError):
+        with shorter(link, ANSWER_SECONDS=0.5), shorter(hosts, ANSWER_SECONDS=0.5), pytest.raises(WorldError):
             await guest(rig, "flood")  # its answer comes behind a line without end, each time
         await guest(rig, "inside", name=OTHER)
         assert set(rig.running()) == {HOST, OTHER}
 
-    with shorter(link, ANSWER_SECONDS=1.0), shorter(hosts, ANSWER_SECONDS=1.0):
-        scenario(test)
+    scenario(test)
 
 
 LAYS_LINKS = """

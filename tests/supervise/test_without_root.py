@@ -13,7 +13,9 @@ from tests.support.nobody import AS_NOBODY, as_nobody, reachable_checkout
 
 
 @as_nobody
-@pytest.mark.parametrize("name", ["test_instances.py", "test_deaths.py", "test_attached.py"])
+@pytest.mark.parametrize(
+    "name", ["test_instances.py", "test_deaths.py", "test_attached.py", "test_guests.py", "test_guest_deaths.py"]
+)
 def test_as_nobody(name: str) -> None:
     checkout = reachable_checkout()
     folder = tempfile.mkdtemp(prefix="ff-nobody-", dir="/var/tmp")

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 _TAKING_OVER = 5.0
 """Seconds that a new daemon waits for hosts to list their guests; those that are slower are heard later."""
-_LATE = 3.0
+_LATE = 5.0
 """Seconds that a host has to tell that a worker of it has ended; then it is told without."""
 _MOST_SAID = 4000
 _MOST_TOLD = 1000

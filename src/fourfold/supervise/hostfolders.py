@@ -26,6 +26,8 @@ from fourfold.supervise.link import OWN
 log = logging.getLogger(__name__)
 
 _GONE = ".gone-"
+_TRIES = 3
+"""At removing a folder: meanwhile something in it may get another name."""
 
 
 @dataclass(frozen=True)
@@ -145,11 +147,13 @@ class HostFolders:
 
     def discard(self, folder: Path) -> None:
         """What cannot be removed stays until the next daemon comes. Programs that go by descriptors, however deep."""
-        if not folder.exists():
-            return
-        if os.geteuid() != 0:  # folders only: files are links to those of artifacts, and have their mode
-            opened = ["/usr/bin/find", str(folder), "-type", "d", "-exec", "/bin/chmod", "u+rwx", "{}", ";"]
-            subprocess.run(opened, capture_output=True)
-        done = subprocess.run(["/bin/rm", "-rf", "--", folder], capture_output=True, text=True)
-        if done.returncode:
-            log.warning("cannot remove %s: %s", folder, done.stderr.strip()[:500])
+        said = ""
+        for _ in range(_TRIES):
+            if not folder.exists():
+                return
+            if os.geteuid() != 0:  # folders only: files are links to those of artifacts, and have their mode
+                opened = ["/usr/bin/find", str(folder), "-type", "d", "-exec", "/bin/chmod", "u+rwx", "{}", ";"]
+                subprocess.run(opened, capture_output=True)
+            said = subprocess.run(["/bin/rm", "-rf", "--", folder], capture_output=True, text=True).stderr.strip()
+        if folder.exists():
+            log.warning("cannot remove %s: %s", folder, said[:500])
