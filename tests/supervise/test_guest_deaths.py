@@ -12,7 +12,7 @@ import pytest
 
 from fourfold.errors import WorldError
 from fourfold.paths import Paths
-from fourfold.supervise import guests, hosts, link
+from fourfold.supervise import guests, hearing, hosts, link
 from fourfold.supervise.model import Exit, Identity
 from tests.supervise.hosting import GUEST, HOST, OTHER, guest, guest_launch, host, host_launch, shorter
 from tests.supervise.rig import Rig, alive, home, names, scenario, script, supervising, until
@@ -173,7 +173,7 @@ def test_a_host_that_hangs_hides_no_death_of_a_worker() -> None:
             assert await second.kill(HOST)
             await second.exit_of(HOST)
 
-    with home() as paths, shorter(guests, _TAKING_OVER=0.3, _LATE=0.1):
+    with home() as paths, shorter(guests, _TAKING_OVER=0.3), shorter(hearing, _LATE=0.1):
         asyncio.run(test(paths))
 
 

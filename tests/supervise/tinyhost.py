@@ -96,6 +96,7 @@ class TinyHost:
             return {"pid": int(rest[0])}
         if word == "flood":
             self.send(*self.clients, data=b'{"event": "note"}\nnonsense\n[]\n{"id": {}}\n' * 200 + b"x" * 2_000_000)
+            raise LookupError("it has talked nonsense")
         if any(name == guest and number != run for name, number in self.guests):
             raise LookupError("another run of it is still there")
         if key not in self.guests:

@@ -118,7 +118,7 @@ class Groups:
         """
         folders = []
         try:
-            for hierarchy in self._needed(limits):
+            for hierarchy in self._needed(limits, name.rpartition("/")[0]):
                 folder = hierarchy.base / name
                 folder.mkdir(exist_ok=True, parents="/" in name)
                 folders.append(str(folder))
@@ -172,8 +172,11 @@ class Groups:
         versions = {each.version: each.point for each in self.hierarchies}
         return versions[2] if len(versions) == 2 else None
 
-    def _needed(self, limits: Limits) -> list[Hierarchy]:
-        """Each group costs a start some 0.1 ms: of v1 only those that count or limit something."""
+    def _needed(self, limits: Limits, outer: str = "") -> list[Hierarchy]:
+        """Each group costs a start some 0.1 ms: of v1 only those that count or limit something.
+
+        `outer`: the group of a host that it is in, whose hierarchies it has all; empty: none.
+        """
         used = {
             "cpu",
             "cpuacct",
@@ -182,7 +185,11 @@ class Groups:
         }  # cpu without a limit too: groups share fairly, a hog's threads do not
         used |= {"blkio"} if limits.read_bps or limits.write_bps else set()
         used |= set() if self._has_kill() else {"freezer"}
-        return [each for each in self.hierarchies if each.version == 2 or each.controllers & used]
+        return [
+            each
+            for each in self.hierarchies
+            if each.version == 2 or each.controllers & used or (outer and (each.base / outer).is_dir())
+        ]
 
     def _has_kill(self) -> bool:
         """Whether a whole group can be killed at once (Linux 5.14), so that none has to be frozen for it."""

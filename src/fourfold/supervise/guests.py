@@ -9,20 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-import os
-import signal
-import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from fourfold.errors import ConflictError, WorldError
-from fourfold.launch.model import Launch, Limits, User
-from fourfold.spawner import kernel
-from fourfold.spawner.process import open_exactly, status_of_zombie
+from fourfold.launch.model import Launch, User
+from fourfold.supervise.hearing import Hearing, unwatch
 from fourfold.supervise.hosted import HostUsage, host_usage
 from fourfold.supervise.hostfolders import HostFolders, Record
 from fourfold.supervise.hosts import Guest, Host, Hosts
@@ -36,13 +31,6 @@ log = logging.getLogger(__name__)
 
 _TAKING_OVER = 5.0
 """Seconds that a new daemon waits for hosts to list their guests; those that are slower are heard later."""
-_LATE = 5.0
-"""Seconds that a host has to tell that a worker of it has ended; then it is told without."""
-_MOST_SAID = 4000
-_MOST_TOLD = 1000
-_MOST_STRANGERS = 100
-_NOTE_EVERY = 10.0
-"""Seconds between two notes of one kind about one guest."""
 
 
 class Guests:
@@ -57,11 +45,18 @@ class Guests:
         """`hear` gets each end; it is kept until `noted`. `spawner` sends it a request: WorldError, Refused."""
         self._folders = folders
         self._workers = workers
-        self._hear = hear
-        self._note = note
         self._spawner = spawner
+        self._hearing = Hearing(
+            folders,
+            workers,
+            hear,
+            note,
+            lambda host, do, guest, run: self._soon(self._tell(host, do, guest=guest, run=run)),
+        )
         self._hosts = Hosts(
-            lambda host, pid: workers.belongs(host.group, host.identity, pid), self._on_event, self._compare
+            lambda host, pid: workers.belongs(host.group, host.identity, pid),
+            self._hearing.event,
+            self._hearing.compare,
         )
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -80,7 +75,7 @@ class Guests:
             if record.pid is not None:
                 found = self._workers.identify(host.group, identity, record.pid)
                 if found is not None and found.start_time == record.start_time:
-                    self._is_running(host, host.guests[guest], found)
+                    self._hearing.runs(host, host.guests[guest], found)
             self._soon(self._keep_log(host, record))
         self._hosts.add(host)
         return host
@@ -102,7 +97,7 @@ class Guests:
         if host is not None and host.run == run:
             self._hosts.drop(host)
             for guest in host.guests.values():
-                _unwatch(guest)
+                unwatch(guest)
             self._soon(self._discard([self._folders.path(host.group)]))
 
     def clear(self, kept: Collection[str]) -> None:
@@ -118,7 +113,7 @@ class Guests:
     async def close(self) -> None:
         """Hosts and guests go on."""
         for _, guest in self._all():
-            _unwatch(guest)
+            unwatch(guest)
         await self._hosts.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -190,7 +185,7 @@ class Guests:
             await self._hosts.call(
                 host,
                 "start",
-                at_once=lambda answer: found.append(self._has_started(host, guest, answer)),
+                at_once=lambda answer: found.append(self._hearing.started(host, guest, answer)),
                 guest=name,
                 run=run,
                 tree=artifact.target,
@@ -240,114 +235,6 @@ class Guests:
             self._forget(*found)
             self._soon(self._tell(found[0], "forget", guest=exit.instance, run=exit.run))
 
-    # what hosts say
-
-    def _compare(self, host: Host, listed: Any) -> None:
-        told = listed if isinstance(listed, dict) else {}
-        for event in _objects(told.get("ended")):
-            self._has_ended(host, event)
-        there = {(each.get("guest"), each.get("run")): each for each in _objects(told.get("guests"))}
-        for guest in list(host.guests.values()):
-            each = there.pop((guest.name, guest.record.run), None)
-            if guest.ended or guest.starting:
-                continue  # it is told again that it is to start, and answers again
-            if each is None:
-                self._ended(host, guest, None, None, "its host knows nothing of it any more")
-                continue
-            try:
-                self._has_started(host, guest, each)
-            except WorldError as error:
-                log.warning("%s", error)
-        for name, run in list(there)[:_MOST_STRANGERS]:  # nobody wants those, or not any more
-            self._soon(self._tell(host, "kill", guest=name, run=run))
-
-    def _on_event(self, host: Host, event: Mapping[str, Any]) -> None:
-        name, kind, said = event.get("guest"), event.get("kind"), event.get("said")
-        if event.get("event") == "ended":
-            return self._has_ended(host, event)
-        known = isinstance(name, str) and (name in host.guests or name in host.told)
-        if event.get("event") == "note" and known and isinstance(said, str) and (kind == "leak" or kind == "stuck"):
-            note, now = Note(str(name), kind, said[:_MOST_SAID]), time.monotonic()
-            if now - host.noted.get((note.guest, kind), -math.inf) > _NOTE_EVERY:
-                host.noted[note.guest, kind] = now
-                self._note(note)
-
-    def _has_started(self, host: Host, guest: Guest, answer: Any) -> Identity:
-        """Before whatever its host says next is looked at: that may be its end. WorldError."""
-        pid = answer.get("pid") if isinstance(answer, dict) else None
-        identity = self._workers.identify(host.group, host.identity, pid) if type(pid) is int and pid > 0 else None
-        others = [each.identity for each in host.guests.values() if each is not guest]
-        if identity is None or (identity != host.identity and identity in others):
-            raise WorldError(
-                f"cannot start {guest.name}: its host {host.name} says that it is process {pid!r:.20}, which is not so"
-            )
-        if host.guests.get(guest.name) is not guest:
-            raise WorldError(f"cannot start {guest.name}: it is not wanted any more")
-        if identity != host.identity:
-            self._workers.confine(host.group, guest.group, identity, Limits(**guest.record.limits))
-        guest.record = replace(guest.record, pid=identity.pid, start_time=identity.start_time)
-        with suppress(OSError):  # without it the next daemon hears it from the host
-            self._folders.note(host.group, guest.name, guest.record)
-        self._is_running(host, guest, identity)
-        return identity
-
-    def _is_running(self, host: Host, guest: Guest, identity: Identity) -> None:
-        guest.identity = identity
-        if identity == host.identity or guest.pidfd >= 0:
-            return
-        loop, fd = asyncio.get_running_loop(), open_exactly(identity.pid, identity.start_time)
-        if fd is None:
-            loop.call_later(_LATE, self._is_late, host, guest)
-            return
-        guest.pidfd = fd
-        loop.add_reader(fd, self._worker_ended, host, guest)
-
-    def _worker_ended(self, host: Host, guest: Guest) -> None:
-        """Its host is to tell, and to say how; unless it hangs."""
-        asyncio.get_running_loop().remove_reader(guest.pidfd)
-        asyncio.get_running_loop().call_later(_LATE, self._is_late, host, guest)
-
-    def _is_late(self, host: Host, guest: Guest) -> None:
-        if guest.identity is None or self._hosts.get(host.name) is not host:
-            return
-        status = status_of_zombie(guest.identity.pid, guest.identity.start_time)
-        if status is None and guest.pidfd >= 0:
-            status = kernel.exit_status(guest.pidfd)
-        code = os.waitstatus_to_exitcode(status) if status is not None else None
-        by_signal = code is not None and code < 0
-        self._ended(host, guest, None if by_signal else code, -code if code is not None and by_signal else None, "")
-
-    def _has_ended(self, host: Host, event: Mapping[str, Any]) -> None:
-        name, run, said = event.get("guest"), event.get("run"), event.get("said")
-        guest = host.guests.get(name) if isinstance(name, str) else None
-        if guest is None or guest.record.run != run:
-            self._soon(self._tell(host, "forget", guest=name, run=run))
-            return
-        code, number = _within(event.get("code"), 255), _within(event.get("signal"), 64)
-        self._ended(host, guest, code, number or None, said[:_MOST_SAID] if isinstance(said, str) else "")
-
-    def _ended(self, host: Host, guest: Guest, code: int | None, number: int | None, said: str) -> None:
-        if guest.ended:
-            return
-        oom = code != 0 and self._is_short_of_memory(host, guest, number)
-        guest.ended, guest.identity = True, None
-        host.told.pop(guest.name, None)
-        host.told[guest.name] = guest.record.run
-        if len(host.told) > _MOST_TOLD:
-            oldest = next(iter(host.told))
-            del host.told[oldest]
-            for kind in ("leak", "stuck"):
-                host.noted.pop((oldest, kind), None)
-        _unwatch(guest)
-        self._hear(Exit(0, guest.name, code, number, oom, at=0.0, run=guest.record.run, said=said))
-
-    def _is_short_of_memory(self, host: Host, guest: Guest, number: int | None) -> bool:
-        """Whether a worker ended for that: maybe before it could be put into its group."""
-        if guest.record.pid in (None, host.identity.pid):
-            return False
-        early = number == signal.SIGKILL and self._workers.memory_kills(host.group) > guest.kills
-        return early or self._workers.memory_kills(host.group, guest.group) > 0
-
     # asking
 
     async def _end(self, host: Host, guest: Guest, do: str, **arguments: Any) -> None:
@@ -357,7 +244,7 @@ class Guests:
             if not isinstance(error.__cause__, Declined):
                 raise
             if host.guests.get(guest.name) is guest and not guest.starting:  # else its end was told before
-                self._ended(host, guest, None, None, f"its host says: {error.__cause__}")
+                self._hearing.ended(host, guest, None, None, f"its host says: {error.__cause__}")
 
     async def _tell(self, host: Host, do: str, **arguments: Any) -> None:
         """What may be lost: the next list brings it up again."""
@@ -373,7 +260,7 @@ class Guests:
     def _forget(self, host: Host, guest: Guest) -> None:
         """With everything that was there for it."""
         del host.guests[guest.name]
-        _unwatch(guest)
+        unwatch(guest)
         self._soon(self._clear(host, guest, self._folders.clear(host.group, guest.name)))
 
     async def _clear(self, host: Host, guest: Guest, away: list[Path]) -> None:
@@ -396,21 +283,3 @@ class Guests:
         task = asyncio.get_running_loop().create_task(action)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _unwatch(guest: Guest) -> None:
-    if guest.pidfd >= 0:
-        with suppress(RuntimeError):  # the loop has ended
-            asyncio.get_running_loop().remove_reader(guest.pidfd)
-        os.close(guest.pidfd)
-        guest.pidfd = -1
-
-
-def _objects(value: Any) -> list[Mapping[str, Any]]:
-    """What is one of a list; a host may say anything."""
-    found = [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
-    return [each for each in found if isinstance(each.get("guest"), str) and isinstance(each.get("run"), int)]
-
-
-def _within(value: Any, most: int) -> int | None:
-    return value if type(value) is int and 0 <= value <= most else None

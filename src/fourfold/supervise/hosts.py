@@ -63,6 +63,8 @@ class Host:
     linked: asyncio.Event = field(default_factory=asyncio.Event)
     """Its guests were compared with ours."""
     keeper: asyncio.Task[None] | None = None
+    gone: bool = False
+    """It has ended, or is not watched any more."""
     trouble: str = "its control socket is not there"
     grumbled_at: float = -math.inf
 
@@ -96,6 +98,7 @@ class Hosts:
 
     def drop(self, host: Host) -> None:
         """It has ended."""
+        host.gone = True
         self._hosts.pop(host.name, None)
         if host.keeper is not None:
             host.keeper.cancel()
@@ -118,7 +121,7 @@ class Hosts:
                 while True:
                     if wait:
                         await host.linked.wait()
-                    if self._hosts.get(host.name) is not host:
+                    if host.gone:
                         raise WorldError(f"cannot reach the host {host.name}: it has ended")
                     if host.link is None or not host.linked.is_set():
                         raise WorldError(f"cannot reach the host {host.name}: {host.trouble}", _HUNG)
