@@ -25,7 +25,7 @@ from fourfold.spec.model import Service
 
 _PROGRAM = Path(__file__).parents[1] / "hosts" / "node"
 _PLACE = f"{OWN}/host"
-_NAMES = ("main.cjs", "control.cjs", "guests.cjs", "waiting.cjs", "words.cjs")
+_NAMES = ("main.cjs", "control.cjs", "guests.cjs", "confined.cjs", "waiting.cjs", "words.cjs")
 _FRUGAL = ("--optimize-for-size", "--v8-pool-size=0", "--max-old-space-size=64")
 """The parent only waits: what it is told fits into little, and it needs no helpers of V8."""
 _LOWEST = 18

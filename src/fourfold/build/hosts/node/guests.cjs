@@ -3,14 +3,16 @@
 const { spawn } = require('child_process');
 const fs = require('fs');
 const { signals } = require('os').constants;
+const { whenConfined } = require('./confined.cjs');
 const { lastWords } = require('./words.cjs');
 
 // After some thousand requests a worker takes a third of what it does with V8's usual settings, at the same rate:
 // the space for new objects stays small. What the member's own command line says comes later, and wins.
 const FRUGAL = ['--optimize-for-size'];
 // The kernel kills the worker once this process is gone (prctl(2), PR_SET_PDEATHSIG; it outlives execve). If that
-// was before it was asked to, the parent is another one already.
-const DIES_WITH_US = ['--pdeathsig', 'KILL', '/bin/sh', '-c', '[ "$PPID" = "$0" ] || exit 137; exec "$@"'];
+// was before it was asked to, the parent is another one already. It begins when we say so.
+const BEGIN = '[ "$PPID" = "$0" ] && read -r FOURFOLD_BEGIN || exit 137; unset FOURFOLD_BEGIN; exec "$@" </dev/null';
+const DIES_WITH_US = ['--pdeathsig', 'KILL', '/bin/sh', '-c', BEGIN];
 
 class Guests {
   constructor(tell) {
@@ -32,13 +34,15 @@ class Guests {
     let child;
     try {
       child = spawn('/usr/bin/setpriv', [...DIES_WITH_US, String(process.pid), process.execPath, ...FRUGAL, ...argv], {
-        cwd: tree, env, stdio: ['ignore', output, output], detached: true,
+        cwd: tree, env, stdio: ['pipe', output, output], detached: true,
       });
     } finally { fs.closeSync(output); }
     const worker = { guest, run, pid: child.pid, port, tree, log, from, end: null, asked: false, timer: null };
     child.on('error', () => {}); // of a start: it has no pid then
     if (child.pid === undefined) throw new Error(`cannot start ${guest}: no process could be made in ${tree}`);
     this.known.set(key(guest, run), worker);
+    child.stdin.on('error', () => {}); // it has ended already
+    whenConfined(child.pid, () => child.stdin.end('\n'));
     child.on('exit', (code, signal) => this.over(worker, code, signal));
     return { pid: worker.pid };
   }
