@@ -118,7 +118,7 @@ def program(home: Home) -> Artifact:
 
 @pytest.fixture
 def rig(program: Artifact) -> Iterator[Rig]:
-    with Rig(program.argv, "node", env=program.env) as made:
+    with Rig(program.argv, "node", env={**program.env, "ALL": "see this", "ONLY": "the group"}) as made:
         yield made
 
 
@@ -150,7 +150,8 @@ def test_each_guest_is_a_worker_of_its_own(rig: Rig, tree: Path) -> None:
     assert (seen["pid"], seen["cwd"], seen["argv"], seen["env"]["ONLY"]) == (one.pid, str(one.tree), ["a b"], "one")
     assert (seen["env"]["PORT"], seen["env"]["HOST"]) == (str(one.port), "127.0.0.1")
     other = rig.get(two).json
-    assert other["pid"] == two.pid != one.pid and "ONLY" not in other["env"] and "FOURFOLD_HOST" not in other["env"]
+    assert other["pid"] == two.pid != one.pid and "FOURFOLD_HOST" not in other["env"]
+    assert (other["env"]["ONLY"], seen["env"]["ALL"], other["env"]["ALL"]) == ("the group", "see this", "see this")
     listed = rig.list()
     assert listed == {
         "kind": "node",

@@ -14,6 +14,8 @@ const FRUGAL = ['--optimize-for-size'];
 const BEGIN = '[ "$PPID" = "$0" ] && read -r FOURFOLD_BEGIN || exit 137; unset FOURFOLD_BEGIN; exec "$@" </dev/null';
 const DIES_WITH_US = ['--pdeathsig', 'KILL', '/bin/sh', '-c', BEGIN];
 
+const { FOURFOLD_HOST: _, ...OF_THE_GROUP } = process.env;
+
 class Guests {
   constructor(tell) {
     this.tell = tell;
@@ -34,7 +36,7 @@ class Guests {
     let child;
     try {
       child = spawn('/usr/bin/setpriv', [...DIES_WITH_US, String(process.pid), process.execPath, ...FRUGAL, ...argv], {
-        cwd: tree, env, stdio: ['pipe', output, output], detached: true,
+        cwd: tree, env: { ...OF_THE_GROUP, ...env }, stdio: ['pipe', output, output], detached: true,
       });
     } finally { fs.closeSync(output); }
     const worker = { guest, run, pid: child.pid, port, tree, log, from, end: null, asked: false, timer: null };
