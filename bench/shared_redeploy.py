@@ -64,13 +64,14 @@ def main() -> int:
     need_root_and_parts()
     names = [f"app{number}" for number in range(options.apps)]
     ours, theirs = Rounds(), Rounds()
-    with folder() as base:
-        with contextlib.closing(Ours(base / "ours", names)) as fourfold:
-            for number in range(options.rounds):
-                measure(fourfold, names, f"f{number}", ours)
-        with contextlib.closing(ByHand(base / "tomcat", names)) as tomcat:
-            for number in range(options.rounds):
-                measure(tomcat, names, f"t{number}", theirs)
+    with (
+        folder() as base,
+        contextlib.closing(Ours(base / "ours", names)) as fourfold,
+        contextlib.closing(ByHand(base / "tomcat", names)) as tomcat,
+    ):
+        for number in range(options.rounds):
+            measure(fourfold, names, f"f{number}", ours)
+            measure(tomcat, names, f"t{number}", theirs)
     title = f"A new version of one of {options.apps} web applications, to its first answer"
     print(table(title, "seconds", {"fourfold": ours.seconds, "restarted": theirs.seconds}))
     print(f"\nRequests that failed meanwhile, of {ours.answered} (ours) and {theirs.answered} (restarted) answered")
