@@ -63,7 +63,7 @@ def _enough_stay_available(goal: m.Goal, before: Simulator, after: Simulator, pl
     if goal.count == 0 or goal.rollout.strategy == "recreate":
         return
     if any(_serves(i) for i in _let_go(before, goal.key, plan)):
-        least = _wanted(goal, before, after) - max(goal.rollout.max_unavailable, goal.alone)
+        least = _wanted(goal, before, after) - goal.rollout.max_unavailable
         assert _available(after, goal) >= least, f"{goal.key} has too few left: {plan.actions}"
 
 

@@ -410,37 +410,11 @@ GUESTS: dict[str, tuple[list[m.Goal], list[m.Instance], list[m.Action]]] = {
         [inst("h0", revision="1", key="a.host"), inst("g0", revision="1", key="a.guest", host="h0")],
         [m.Start("a.guest", "h0")],
     ),
-    "one that cannot have another beside it ends first": (
-        [goal("a.host"), goal("a.guest", host="a.host", alone=True, deploying=DEPLOYING)],
-        [HOST, replace(GUEST, revision="1")],
-        [m.Drain("g1")],
-    ),
-    "nothing comes while it is there": (
-        [goal("a.host"), goal("a.guest", host="a.host", alone=True, deploying=DEPLOYING)],
-        [HOST, replace(GUEST, revision="1", state="stopping", since=NOW - 1)],
-        [],
-    ),
-    "one host at a time": (
-        [goal("a.host", count=2), goal("a.guest", host="a.host", alone=True, deploying=DEPLOYING)],
-        [
-            HOST,
-            inst("h2", key="a.host"),
-            replace(GUEST, state="starting", since=NOW - 1),
-            inst("g2", key="a.guest", host="h2", revision="1"),
-        ],
-        [],
-    ),
-    "it need not end where a new host comes": (
-        [goal("a.host"), goal("a.guest", host="a.host", alone=True)],
-        [inst("h0", "draining", revision="1", key="a.host", since=NOW - 1), HOST, replace(GUEST, host="h0")],
-        [m.Start("a.guest", "h1")],
-    ),
 }
 
 
-@pytest.mark.parametrize("alone", [True, False])
-def test_guests_of_a_new_release_take_over_host_by_host(alone: bool) -> None:
-    simulator = Simulator(goal("a.host", count=3), goal("a.guest", host="a.host", alone=alone))
+def test_guests_of_a_new_release_take_over_on_every_host() -> None:
+    simulator = Simulator(goal("a.host", count=3), goal("a.guest", host="a.host"))
     simulator.settle()
     simulator.deploy("a.guest", revision="3")
     assert simulator.settle()

@@ -47,7 +47,6 @@ def worlds(draw: st.DrawFn) -> list[m.Goal]:
                 count=1 if key == "a.guest" else draw(st.integers(0, 4)),
                 depends_on=tuple(need for need in needs if key != "a.guest" or need != "a.host"),
                 host="a.host" if key == "a.guest" else None,
-                alone=key == "a.guest" and draw(st.booleans()),
                 grace=draw(st.sampled_from([5.0, 30.0, 120.0])),
                 rollout=draw(rollouts()),
                 ending=m.Ending(draw(st.sampled_from([None, 0.0, 30.0])), grace=draw(st.sampled_from([1.0, 10.0]))),

@@ -65,8 +65,6 @@ class Goal:
     """Services that take over requests of this one: it stays as it is until their deployments are done."""
     host: str | None = None
     """Key of the service whose instances carry this one's: one guest on each, unless `count` is 0."""
-    alone: bool = False
-    """A host cannot have two of its guests at once: the old one ends before the new one starts, host by host."""
     grace: float = 30.0
     """How long a start may take."""
     rollout: Rollout = Rollout()

@@ -195,7 +195,6 @@ class ServicePlanner:
                 return
         else:
             self._release_old()
-            self._make_way()
         self._start_missing()
         self._keep_up(self.old)
         self._finish()
@@ -289,8 +288,6 @@ class ServicePlanner:
     def _free_hosts(self) -> list[str]:
         """Where a new guest may start now."""
         taken = {i.host for i in (*self.current, *self.returning)}
-        if self.goal.alone:
-            taken |= {i.host for i in self.world.of(self.goal.key) if self.world.runs(i)}
         return [host for host in self._open_hosts() if host not in taken]
 
     def _open_hosts(self) -> list[str]:
@@ -351,17 +348,6 @@ class ServicePlanner:
             one_more = available == len(self._kept()) and self._missing() > 0
             idle = idle[: max(0, one_more - self._room())]
         for instance in idle:
-            self.release(instance)
-
-    def _make_way(self) -> None:
-        """Where two of them cannot be at once, the old one goes first: on one host, and the next when that serves."""
-        if not self.goal.alone or self.goal.host is None or self._free_hosts():
-            return
-        leaving = any(i.state in LEAVING or i.id in self.released for i in self.world.of(self.goal.key))
-        if leaving or self._available() < len(self._kept()):
-            return
-        hosts = self._open_hosts()
-        for instance in [i for i in self._old_left() if i.host in hosts][:1]:
             self.release(instance)
 
     def _available(self) -> int:
