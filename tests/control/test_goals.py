@@ -18,9 +18,11 @@ from fourfold.control.faults import Faults
 from fourfold.control.goals import Goals, goal, instance
 from fourfold.control.prober import Prober
 from fourfold.control.registry import Live, Registry
+from fourfold.errors import WorldError
 from fourfold.paths import Paths
 from fourfold.plan import model as m
 from fourfold.spec.fingerprint import fingerprint
+from fourfold.spec.groups import Group
 from fourfold.spec.model import Service
 from fourfold.store import layout
 from fourfold.store.model import InstanceState
@@ -96,6 +98,29 @@ def test_a_worker_is_ready_soon_and_min_ready_counts_from_there(registry: Regist
 
     asyncio.run(watch())
     assert goal(samples.service_row(), spec, None).rollout.min_ready == 3600.0
+
+
+def test_a_host_is_ready_once_it_answers(registry: Registry) -> None:
+    """It has no port; what it is asked is whether it can be told to start guests."""
+    with registry.transaction():
+        registry.add_release(samples.release("pages", spec=fingerprint(Group(kind="node").as_host())))
+    told: list[str] = []
+
+    async def ask(host: str) -> None:
+        if not told:
+            raise WorldError(f"{host} does not answer")
+
+    async def watch() -> None:
+        ready = Ready()
+        unused = cast(Any, print)
+        ready.probe_failed = lambda name, error: told.append(error)  # type: ignore[attr-defined]
+        prober = Prober(registry, cast(Any, ready), unused, unused, unused, ask_host=ask)
+        prober.watch(samples.instance("pages-1", "pages", state="starting", pattern="group"))
+        await asyncio.wait_for(ready.wait(), 30)
+        await prober.close()
+
+    asyncio.run(watch())
+    assert told == ["pages-1 does not answer"]
 
 
 def test_the_time_in_which_a_machine_boots_is_none_that_its_service_has_run(

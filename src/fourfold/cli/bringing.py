@@ -59,7 +59,9 @@ def bring(session: Session, services: list[str] | None, how: How) -> int:
 def _reachable(session: Session, view: StatusView) -> None:
     """Where it is served on stdout, what to try next on stderr."""
     ready = sum(service.ready for service in view.services)
-    output.data(f"{view.app} is up: {count(len(view.services), 'service')}, {count(ready, 'instance')} ready")
+    groups = [service for service in view.services if service.kind is not None]
+    what = [count(len(view.services) - len(groups), "service"), *([count(len(groups), "group")] if groups else [])]
+    output.data(f"{view.app} is up: {', '.join(what)}, {count(ready, 'instance')} ready")
     width = max((len(service.name) for service in view.services), default=0)
     for service in view.services:
         for url in service.urls:

@@ -22,6 +22,8 @@ _EVERYWHERE = ("handler", "timeout", "concurrency", "payload", "paths", "retries
 
 def under(pattern: str, release: dict[str, Any]) -> dict[str, Any]:
     """What matters of a fingerprint while the service runs under a pattern: without the blocks of others."""
+    if isinstance(group := release.get("group"), dict):
+        return group  # all else of a group follows from that
     unused = set(PATTERNS) - {pattern}
     used = {key: value for key, value in release.items() if key not in unused}
     if pattern != "function":
