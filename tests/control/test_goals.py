@@ -104,6 +104,8 @@ def test_a_host_is_ready_once_it_answers(registry: Registry) -> None:
     """It has no port; what it is asked is whether it can be told to start guests."""
     with registry.transaction():
         registry.add_release(samples.release("pages", spec=fingerprint(Group(kind="node").as_host())))
+        registry.put_app(samples.app_row())
+        registry.put_service(samples.service_row("pages", pattern="group"))
     told: list[str] = []
 
     async def ask(host: str) -> None:

@@ -255,7 +255,7 @@ def _folder(uri: Any) -> str:
     if not isinstance(uri, str) or not uri.isprintable():
         return "."
     place = uri.rstrip("/") or "."
-    return place if place.startswith((".", "/")) else f"./{place}"
+    return place if place in (".", "..") or place.startswith(("./", "../", "/")) else f"./{place}"
 
 
 def _text(value: Any) -> str | None:
