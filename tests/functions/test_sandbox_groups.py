@@ -55,7 +55,7 @@ def test_v2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (own / "s0.1").mkdir()
     for name in files:
         (own / "s0.1" / name).touch()
-    group = found.make("s0.1", 256 * MIB)
+    group = found.make("s0.1", 256 * MIB, 256 * MIB)
     assert [(own / "s0.1" / name).read_text() for name in files] == [str(256 * MIB), "0", "1024", "100000 100000"]
     assert group.freeze == f"{own}/s0.1/cgroup.freeze" and group.peak == f"{own}/s0.1/memory.peak"
     assert (group.quota, group.share) == (f"{own}/s0.1/cpu.max", "14471 100000")
@@ -79,7 +79,7 @@ def test_v1(tmp_path: Path) -> None:
         folder.mkdir()
         for file in (*each, "tasks"):
             (folder / file).touch()
-    group = found.make("s0.1", 4096 * MIB)
+    group = found.make("s0.1", 4096 * MIB, 4096 * MIB)
     assert (tmp_path / f"cpu,cpuacct{OWN}/s0.1/cpu.cfs_quota_us").read_text() == "231543"
     assert group.freeze.endswith("/freezer.state") and group.peak.endswith("/memory.max_usage_in_bytes")
     assert group.cpu.endswith("/cpuacct.usage") and found.v2_folder(group) is None

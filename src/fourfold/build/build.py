@@ -67,8 +67,8 @@ class BuildRequest:
     """Digest of the source's manifest; the manifest and its blobs are in the store."""
     pattern: str = "process"
     """`process`: a tree for this host; `container`: a tree for the base, and its image; `vm`: the same, and disks;
-    `function`: a tree for this host, with what starts sandboxes; `group`: the host program of a group; `shared`: a tree
-    that one takes in."""
+    `function`: a tree for this host, with what starts sandboxes; those that are machines have disks too; `group`: the
+    host program of a group; `shared`: a tree that one takes in."""
     fresh: str = ""
     """Not empty: built anew, and what it depends on resolved anew. Part of the artifact's digest."""
 
@@ -78,7 +78,9 @@ class BuildRequest:
 
     @property
     def is_machine(self) -> bool:
-        """Whether what is built is booted: pattern vm, and containers with a kernel of their own."""
+        """Whether what is built is booted: pattern vm, containers and sandboxes with a kernel of their own."""
+        if self.pattern == "function":
+            return self.spec.function.isolation == "vm"
         return self.pattern == "vm" or (self.pattern == "container" and self.spec.container.isolation == "vm")
 
 

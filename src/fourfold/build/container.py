@@ -136,7 +136,7 @@ class Containers:
             self._bases.require(_recipe(ground.system, plan))
         inside = is_inside(plan, ground.base)
         if has_steps(plan) and not inside:
-            await self._trees.read(replace(request, pattern="process"), await self._trees.host())
+            await self._trees.read(_on_host(request), await self._trees.host())
         await self._trees.require_isolation(request, plan, inside)
         return plan
 
@@ -153,7 +153,7 @@ class Containers:
         image = replace(record.image, user="", cwd=APP, dependencies=dependencies(plan))
         plan = replace(plan, env=with_path(plan.env, image))
         if has_steps(plan) and not is_inside(plan, ground.base):
-            process = await self._trees.build(replace(request, pattern="process"), log)
+            process = await self._trees.build(_on_host(request), log)
             artifact = await self._around(request, process, plan, image, record.digest)
         else:
             artifact = await self._inside(request, ground, listing, plan, image, record, log)
@@ -242,6 +242,7 @@ class Containers:
             argv = (plan.runtime.path, *process.argv[1:])
         runtime = plan.runtime.name if plan.runtime else None
         made = replace(process, digest=digest_of(facts), argv=argv, env=plan.env, runtime=runtime, image=image)
+        made = replace(made, function=plan.function)
         return await self.publish(made, process.tree)
 
     async def _ready(self, request: BuildRequest, record: Record) -> Artifact:
@@ -274,6 +275,14 @@ class Containers:
             return self._artifacts.publish(replace(artifact, tree=folder / "tree"))
         finally:
             trees.remove(folder)
+
+
+def _on_host(request: BuildRequest) -> BuildRequest:
+    """The same tree for this host."""
+    if request.pattern != "function":
+        return replace(request, pattern="process")
+    said = request.spec.function.model_copy(update={"isolation": "namespace"})
+    return replace(request, spec=request.spec.model_copy(update={"function": said}))
 
 
 def _as_said(service: Service) -> BuildPlan:

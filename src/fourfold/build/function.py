@@ -197,7 +197,10 @@ def _adapted(listing: Listing, service: Service, host: Host, layers: tuple[str, 
     port = service.port.fixed if isinstance(service.port, FixedPort) else service.port
     argv = (python.path, "-I", f"{APP}/{_ADAPTER}", str(port), *(plan.argv or ()))
     files = {**plan.files, _ADAPTER: (_HANDLERS / "adapter.py").read_text()}
-    return replace(plan, files=files, function=Function("provided", argv, "", plan.env, layers, USUAL_MEMORY))
+    beside = plan.beside if python in plan.runtimes else (*plan.beside, python)
+    return replace(
+        plan, files=files, beside=beside, function=Function("provided", argv, "", plan.env, layers, USUAL_MEMORY)
+    )
 
 
 def check_unzipped(tree: Path) -> None:

@@ -2,7 +2,8 @@
 
 The tree is built exactly as for a container on the same base; only what stands under it differs. `minimal` is the base
 `debian` of containers without all that running does not need; `debian` is a whole system with systemd and ssh; any
-other base is an image. After an edit only the disk of the tree is made again.
+other base is an image. A function's sandboxes have that of containers as it is. After an edit only the disk of the tree
+is made again.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,7 @@ from fourfold.build.bases.bases import Bases
 from fourfold.build.bases.make import this_system
 from fourfold.build.bases.systems import Recipe
 from fourfold.build.bases.whole import WholeSystem, whole_system
+from fourfold.build.clients import RUNTIME
 from fourfold.build.container import Containers, Trees
 from fourfold.build.disk.erofs import BASE, TREE, DiskMaker, require_erofs, tool_version
 from fourfold.build.disk.guest import GuestMaker, find_compiler
@@ -31,7 +34,7 @@ from fourfold.build.words import without_shell
 from fourfold.errors import UserError
 from fourfold.paths import Paths
 from fourfold.spec.model import Container, Service
-from fourfold.store.artifacts import Artifact, Boot
+from fourfold.store.artifacts import Artifact, Boot, Function
 from fourfold.store.disks import Disks
 from fourfold.store.images import Images
 
@@ -44,6 +47,9 @@ MINIMAL = "minimal"
 _HEAD_BYTES = 1024**2
 _PORTABLE = b"#!/bin/sh\n'''exec' "
 """How a program of a Python package begins that is to run in any folder: a shell finds the interpreter beside it."""
+_TASK, _OPT = "var/task", "opt"
+_TASK_LINKS = {"app": _TASK, "var/runtime": f"task/{RUNTIME}"}
+"""A function's code is at /app too, and its runtime's client where sandboxes have it."""
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"})
 
 Log = Callable[[str], None]
@@ -86,6 +92,8 @@ class Machines:
         if _base(request) == DEBIAN and request.pattern == "vm":
             made = await self._on_whole_system(request, made, kernel, log)
         disks = await self._disks_of(_base(request) == MINIMAL, made, log)
+        if made.function is not None:
+            disks += await self._layers_of(made, made.function)
         facts = ["vm", FORMAT, made.digest, vmlinux, initrd, list(disks)]
         booted = replace(made, digest=digest_of(facts), boot=Boot(vmlinux, initrd, disks))
         return await self._containers.publish(booted, made.tree)
@@ -128,10 +136,24 @@ class Machines:
         elif layers:
             disks.append(disk_key("layers", list(layers), tool, BASE.options))
             await self._once(disks[0], lambda: self._maker.layers(disks[0], self._folders(layers)), log)
-        if made.source:
+        if made.function is not None:
+            own = disk_key("task", made.digest, tool, TREE.options, _TASK_LINKS)
+            await self._once(own, lambda: self._maker.tree(own, made.tree, _TASK, _TASK_LINKS))
+            disks.append(own)
+        elif made.source:
             own = disk_key("tree", made.digest, tool, TREE.options)
             await self._once(own, lambda: self._maker.tree(own, made.tree))
             disks.append(own)
+        return tuple(disks)
+
+    async def _layers_of(self, made: Artifact, function: Function) -> tuple[str, ...]:
+        """Of a function: a disk each, which the guest shows over each other at /opt."""
+        tool = await asyncio.to_thread(tool_version)
+        disks = []
+        for layer in function.layers:
+            key = disk_key("layer", made.digest, layer, tool, TREE.options)
+            await self._once(key, partial(self._maker.tree, key, made.tree / layer, _OPT))
+            disks.append(key)
         return tuple(disks)
 
     def _left_out(self, made: Artifact) -> list[str]:
@@ -165,6 +187,8 @@ def _as_machines_say(request: BuildRequest) -> Iterator[None]:
 
 def _base(request: BuildRequest) -> str:
     """What its root is made of; `image` for one that is a container's anyway."""
+    if request.pattern == "function":
+        return DEBIAN
     if request.spec.image is not None:
         return "image"
     if request.pattern == "container":
@@ -175,6 +199,8 @@ def _base(request: BuildRequest) -> str:
 def _inner(request: BuildRequest) -> BuildRequest:
     """The container to begin with."""
     spec = request.spec
+    if request.pattern == "function":
+        return replace(request, spec=spec.model_copy(update={"container": Container(base=DEBIAN)}))
     if request.pattern == "vm":
         base = DEBIAN if spec.vm.base == MINIMAL else spec.vm.base
         spec = spec.model_copy(update={"container": Container(base=base)})

@@ -129,7 +129,7 @@ class Lifecycle:
     def _templated(self, prepared: Prepared) -> Prepared | None:
         """What is to be started now; None: it waits for its template, and nobody else does."""
         row, launch, values = prepared
-        if self.templates is None or launch.machine is None:
+        if self.templates is None or (launch.machine or launch.sandbox) is None:
             return prepared
         service = self._registry.spec(key_of(row), row.release)
         key = self.templates.key(row, service, launch)

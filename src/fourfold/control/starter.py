@@ -21,7 +21,7 @@ from fourfold.launch.common import APP, BootFacts, Facts, FunctionFacts, ImageFa
 from fourfold.launch.container import runs_as, stop_signal
 from fourfold.launch.function import function_name
 from fourfold.launch.model import Launch, User
-from fourfold.launch.patterns import launch
+from fourfold.launch.patterns import launch, needs_machines
 from fourfold.launch.shared import place
 from fourfold.paths import Paths
 from fourfold.spec.groups import GROUP
@@ -116,7 +116,9 @@ class Starter:
             service=row.service,
             instance=row.id,
             release=row.release,
-            tree=str(artifact.tree) if image is None or (boot is None and any(artifact.tree.iterdir())) else "",
+            tree=str(artifact.tree)
+            if image is None or invokes is not None or (boot is None and any(artifact.tree.iterdir()))
+            else "",
             argv=artifact.argv,
             artifact_env=self._environment(row, service, artifact, invokes),
             powers=self._supervisor.powers,
@@ -215,10 +217,11 @@ class Starter:
     def placed(self, row: InstanceRow, service: Service) -> InstanceRow:
         """Where it will be reached: an address of its own with its very port, or a free port of this host's.
 
-        An invoker has one of those too, and addresses for its sandboxes; what runs beside it is as a process.
+        An invoker has one of those too, and addresses for its sandboxes; what runs beside it is as a process, or a
+        virtual machine where these are.
         """
         serves = row.role == "serve"
-        if row.pattern == "function":
+        if row.pattern == "function" and (serves or not needs_machines(row.pattern, service)):
             port = self._free_port() if serves and service.port is not None else None
             return replace(row, address=None, port=port, block=self._next_block(row, service) if serves else None)
         if on_bridge(row.pattern, service):

@@ -18,7 +18,8 @@ from typing import Any, Protocol
 
 from fourfold.clock import Clock
 from fourfold.errors import FourfoldError, WorldError
-from fourfold.launch import template
+from fourfold.functions.model import TEMPLATE
+from fourfold.launch import sandbox, template
 from fourfold.launch.model import Bridge, Launch
 from fourfold.paths import Paths
 from fourfold.spec.model import Health, Service
@@ -69,7 +70,9 @@ class Templating:
 
     def key(self, row: InstanceRow, service: Service, launch: Launch) -> str | None:
         """Of the template that this machine may go on from; None: it is to boot."""
-        machine, how = launch.machine, service.vm.template
+        how = service.vm.template if launch.sandbox is None else "boot"
+        launch = _booted(launch)
+        machine = launch.machine
         if machine is None or how == "off" or row.role != "serve" or row.failures or not template.can_have(machine):
             return None
         try:
@@ -82,10 +85,12 @@ class Templating:
     def applied(self, row: InstanceRow, key: str | None, launch: Launch) -> Launch:
         """The Launch that goes on from the template, if it is there."""
         folder = self._templates.find(key, self._boot_id) if key is not None else None
-        if key is None or folder is None or launch.machine is None:
+        if key is None or folder is None or (launch.machine or launch.sandbox) is None:
             self._used.pop(row.id, None)
             return launch
         self._used[row.id] = key
+        if launch.machine is None:
+            return replace(launch, env={**launch.env, TEMPLATE: str(folder)})
         return replace(launch, machine=replace(launch.machine, template=str(folder)))
 
     def is_missing(self, key: str | None) -> bool:
@@ -121,9 +126,11 @@ class Templating:
         self, row: InstanceRow, service: Service, launch: Launch, key: str, artifact: str, emit: Emit
     ) -> None:
         began = self._clock.now()
-        ready = service.vm.template == "ready"
+        ready = launch.sandbox is None and service.vm.template == "ready"
         try:
-            await self._publish(row, service, launch, key, Origin(row.app, row.service, artifact, self._boot_id))
+            await self._publish(
+                row, service, _booted(launch), key, ready, Origin(row.app, row.service, artifact, self._boot_id)
+            )
         except Exception as error:
             if not isinstance(error, FourfoldError):
                 log.error("cannot make a template of %s", row.service, exc_info=error)
@@ -135,14 +142,16 @@ class Templating:
         emit("template.made", row, f"made a template, {what}, in {seconds:.1f} s", seconds=seconds)
         self._soon(asyncio.to_thread(self._templates.sync, key))
 
-    async def _publish(self, row: InstanceRow, service: Service, launch: Launch, key: str, origin: Origin) -> None:
+    async def _publish(
+        self, row: InstanceRow, service: Service, launch: Launch, key: str, ready: bool, origin: Origin
+    ) -> None:
         staged = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._work, prefix="template-"))
         # Of the key too: where their environments differ, two of a release are made at once.
         name = f"{row.app}.{row.service}-{row.release}-template-{key[:6]}"
         try:
             rest: Callable[[Booting], Awaitable[None]] | None = None
             address = None
-            if service.vm.template == "ready":
+            if ready:
                 if isinstance(launch.network, Bridge):  # nobody is to take it for the instance
                     address = self._lend(name)
                     row = replace(row, address=address)
@@ -165,6 +174,11 @@ class Templating:
         task = asyncio.get_running_loop().create_task(work)
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
+
+
+def _booted(launch: Launch) -> Launch:
+    """The machine to make a template of: that of an invoker is one of its sandboxes."""
+    return sandbox.of_template(launch) if launch.sandbox is not None else launch
 
 
 def _patience(service: Service) -> float:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from fourfold.launch.model import Powers
-from fourfold.launch.patterns import is_machine
+from fourfold.launch.patterns import is_machine, needs_machines
 from fourfold.spec.model import Service
 from fourfold.store.artifacts import Artifact
 from fourfold.store.disks import Disks
@@ -34,7 +34,7 @@ class Trials:
     async def look_for(self, asked: Iterable[Asked]) -> None:
         """Have those that are needed tried, unless they are known to work."""
         wanted = list(asked)
-        machines = any(is_machine(*each) for each in wanted)
+        machines = any(needs_machines(*each) for each in wanted)
         runtimes: set[str] = {
             spec.container.runtime for how, spec in wanted if how == "container" and not is_machine(how, spec)
         }

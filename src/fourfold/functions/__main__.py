@@ -27,7 +27,7 @@ from fourfold.functions.invocation import Surroundings
 from fourfold.functions.invoker import InitError, Invoker
 from fourfold.functions.journal import Journal
 from fourfold.functions.logs import Output
-from fourfold.functions.model import CONFIG, Config
+from fourfold.functions.model import CONFIG, TEMPLATE, Config
 from fourfold.functions.sandboxes import SandboxError, Sandboxes
 
 BACKLOG = 4096
@@ -44,6 +44,8 @@ def main() -> int:
         print(f"cannot run a function: {CONFIG} is not set\nhint: `fourfold up` starts invokers", file=sys.stderr)
         return 2
     config = Config.from_json(text)
+    if config.machine is not None:
+        config = replace(config, machine=replace(config.machine, template=os.environ.pop(TEMPLATE, "")))
     config = replace(config, function_name=config.function_name or f"{config.app}-{config.service}")
     _have_outputs()
     _many_connections()

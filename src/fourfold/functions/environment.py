@@ -55,7 +55,7 @@ def of_sandboxes(config: Config, variables: Mapping[str, str], day: str, site: s
         "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{name}",
         "AWS_LAMBDA_LOG_STREAM_NAME": f"{day}/[{config.version}]{config.instance}",
         "AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency" if config.provisioned else "on-demand",
-        "AWS_LAMBDA_RUNTIME_API": RUNTIME_API,
+        "AWS_LAMBDA_RUNTIME_API": config.machine.api if config.machine is not None else RUNTIME_API,
     }
     if config.kind == "python":
         reserved["PYTHONPATH"] = free["PYTHONPATH"]

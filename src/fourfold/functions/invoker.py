@@ -21,8 +21,8 @@ from fourfold.functions.runtimeapi import site_for
 from fourfold.functions.sandboxes import SandboxError
 from fourfold.functions.slot import Slot
 
-INIT = 10.0
-"""Seconds that an init may take, the first time that it is tried (AWS's)."""
+INIT, EMULATED_INIT = 10.0, 60.0
+"""Seconds that an init may take, the first time that it is tried (AWS's); where processors are emulated."""
 MAX_WAIT = 60.0
 """Seconds after which an event that found no sandbox is refused: clients have given up by then (as boto3 does)."""
 RETRY_FIRST, RETRY_LAST, RETRY_BROKEN = 0.5, 5.0, 60.0
@@ -46,6 +46,8 @@ class Invoker:
         self._making = 0  # starts that have no slot yet
         self._initing = 0  # slots that have not come to their first `next`
         self._at_once = max(4, 2 * (os.cpu_count() or 1))
+        machine = self._config.machine
+        self._init = EMULATED_INIT if machine is not None and machine.is_emulated else INIT
         self._draining = False
         self._broken = False  # the last init failed twice
         self._pause = 0.0  # before sandboxes are made again
@@ -263,8 +265,8 @@ class Invoker:
         slot = Slot(self._around, self, sandbox, attempt, provisioned, began)
         self._slots.add(slot)
         self.totals["sandboxes"] += 1
-        again = self._config.timeout if self._first is None else max(INIT, self._config.timeout)  # nobody waits yet
-        slot.watch_init(INIT if attempt == 1 else again)
+        again = self._config.timeout if self._first is None else max(self._init, self._config.timeout)  # nobody waits
+        slot.watch_init(self._init if attempt == 1 else again)
         listener = sandbox.listener.dup()  # a server closes what it listens on, and that is the sandbox's
         self._servers[slot] = await self._loop.create_server(site_for(slot).protocol, sock=listener)
 

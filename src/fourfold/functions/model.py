@@ -17,6 +17,12 @@ TASK, RUNTIME, LAYERS = "/var/task", "/var/runtime", "/opt"
 RUNTIME_API = "127.0.0.1:9001"
 """In the network namespace of each sandbox."""
 
+FULL_CORE = 1769 * 1024 * 1024
+"""Bytes of memory that come with one core: AWS's figure (Lambda developer guide, "Configure memory")."""
+PIDS = 1024
+TEMPLATE = "FOURFOLD_TEMPLATE"
+"""Variable of the invoker's environment: folder of the template that its sandboxes go on from, where there is one."""
+
 Kind = Literal["python", "nodejs", "java", "provided"]
 
 
@@ -37,6 +43,39 @@ class SandboxNetwork:
     """Of the whole bridge's network."""
     block: str
     """`10.177.128.16/28`: the first sandbox gets 10.177.128.16."""
+
+
+@dataclass(frozen=True)
+class SandboxMachine:
+    """A sandbox that is a virtual machine: what QEMU is to be told, and the guest. See `launch.sandbox`."""
+
+    files: Mapping[str, str]
+    """What QEMU opens, by the names in its command line -> files of this host."""
+    boot: tuple[str, ...]
+    """Command line of a machine that boots."""
+    go_on: tuple[str, ...]
+    """Of one that goes on from a template."""
+    fifos: Mapping[str, str]
+    """FIFO -> what that one is to read from it."""
+    guest: tuple[tuple[str, str], ...]
+    """What the guest is told beside the program (`guest/README.md`)."""
+    memory: int
+    """Bytes that it may take of this host, with QEMU's own."""
+    accelerator: Literal["kvm", "tcg"]
+    api: str
+    """Where its guest finds the Runtime API."""
+    template: str = ""
+    """Folder; empty: it boots."""
+
+    @property
+    def is_emulated(self) -> bool:
+        """Each instruction of its processors takes some ten of this host's."""
+        return self.accelerator == "tcg"
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> SandboxMachine:
+        told = {name: tuple(data[name]) for name in ("boot", "go_on")}
+        return cls(**{**data, **told, "guest": tuple((key, value) for key, value in data["guest"])})
 
 
 @dataclass(frozen=True)
@@ -83,6 +122,8 @@ class Config:
     """Routes of its HTTP events: `GET /orders/{id}`."""
     hidden: tuple[str, ...] = ()
     """Folders of the host that sandboxes must not see."""
+    machine: SandboxMachine | None = None
+    """None: sandboxes are namespaces of this host."""
 
     @property
     def arn(self) -> str:
@@ -96,7 +137,8 @@ class Config:
         data: dict[str, Any] = json.loads(text)
         data |= {key: tuple(data[key]) for key in ("argv", "layers", "paths", "hidden")}
         data |= {"user": SandboxUser(**data["user"]), "network": SandboxNetwork(**data["network"])}
-        return cls(**data)
+        machine = data.get("machine")
+        return cls(**data | {"machine": SandboxMachine.from_json(machine) if machine else None})
 
 
 @dataclass(frozen=True)

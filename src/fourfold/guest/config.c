@@ -81,7 +81,7 @@ static void say_unknown(void)
 {
     static const char *const known[] = {
         "hostname", "mac", "address", "gateway", "mtu", "dhcp", "time", "seed", "argv", "env", "cwd", "uid", "gid",
-        "groups", "file", "share", "tmp", "pids", "memory", "stop", "grace", "init", "idle",
+        "groups", "file", "share", "tmp", "pids", "memory", "descriptors", "stop", "grace", "init", "idle",
     };
 
     for (const char *at = entries.text; at < entries.text + entries.size; at += strlen(at) + 1) {

@@ -44,14 +44,14 @@ static bool parse_groups(struct program *program, const char *text)
     return right && program->groups;
 }
 
-static bool parse_id(const struct entries *entries, const char *key, unsigned int *id)
+static bool parse_number(const struct entries *entries, const char *key, unsigned int usual, unsigned int *value)
 {
     const char *text = entries_get(entries, key);
-    unsigned long long number = 0;
+    unsigned long long number = usual;
 
     if (text && !text_number(text, 10, 0xfffffffe, &number))
         return false;
-    *id = (unsigned int)number;
+    *value = (unsigned int)number;
     return true;
 }
 
@@ -68,10 +68,12 @@ bool program_parse(struct program *program, const struct entries *entries, struc
         wrong = "no memory for its words";
     else if (!program->argv[0] || !*program->argv[0])
         wrong = "no argv";
-    else if (!parse_id(entries, "uid", &program->uid))
+    else if (!parse_number(entries, "uid", 0, &program->uid))
         wrong = "uid is not a number";
-    else if (!parse_id(entries, "gid", &program->gid))
+    else if (!parse_number(entries, "gid", 0, &program->gid))
         wrong = "gid is not a number";
+    else if (!parse_number(entries, "descriptors", DESCRIPTORS, &program->descriptors))
+        wrong = "descriptors is not a number";
     else if (groups && *groups && !parse_groups(program, groups))
         wrong = "groups are not numbers";
     if (!wrong)
@@ -97,9 +99,9 @@ struct trouble {
 };
 
 /* What a program is not to have as PID 1, or the agent, has it. */
-static void shed(void)
+static void shed(const struct program *program)
 {
-    struct rlimit descriptors = {DESCRIPTORS, DESCRIPTORS};
+    struct rlimit descriptors = {program->descriptors, program->descriptors};
     sigset_t none;
 
     sigemptyset(&none);
@@ -120,7 +122,7 @@ static int enter_group(const char *cgroup)
 /* In the child, from the fork to the program. -> the stage that failed, with errno. */
 static enum stage become(const struct program *program, const int streams[3], bool terminal, const char *cgroup)
 {
-    shed();
+    shed(program);
     if (cgroup && enter_group(cgroup) < 0)
         return GROUP;
     setsid(); /* cannot fail: we have just been forked */

@@ -14,6 +14,7 @@ struct program {
     gid_t gid;
     gid_t *groups;
     size_t group_count;
+    unsigned int descriptors; /* that it may have open at most */
 };
 
 /* What kept a program from running, such as "cannot run /app/x: No such file or directory". */

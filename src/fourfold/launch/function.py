@@ -10,8 +10,9 @@ from dataclasses import replace
 
 from fourfold.errors import UserError
 from fourfold.functions.model import CONFIG, PREFIX, Config, SandboxUser
+from fourfold.launch import sandbox
 from fourfold.launch.common import Facts, FunctionFacts, environment, limits
-from fourfold.launch.model import Launch, Limits, Listen, Powers, SecretRef, Stop
+from fourfold.launch.model import Launch, Limits, Listen, Machine, Powers, SecretRef, Stop
 from fourfold.spec.model import FixedPort, Service
 
 USUAL_MEMORY = 128 * 1024 * 1024
@@ -37,11 +38,15 @@ def launch(service: Service, facts: Facts) -> Launch:
     if inside is not None and service.health is not None and service.health.path is not None:
         own[READY_PATH] = service.health.path
     env: dict[str, str | SecretRef] = {PREFIX + name: value for name, value in own.items()}
+    memory = service.resources.memory or function.memory
+    machine = sandbox.machine(service, facts, memory) if is_in_machines(service) else None
+    config = _config(service, facts, function, facts.user.name, machine)
     return Launch(
         instance=facts.instance,
         argv=(function.interpreter, *MODULE),
-        env={CONFIG: _config(service, facts, function, facts.user.name).to_json(), "LANG": "C.UTF-8"} | env,
+        env={CONFIG: config.to_json(), "LANG": "C.UTF-8"} | env,
         limits=_limits(service),
+        sandbox=machine,
         needs_bridge=True,
         listen=None if facts.port is None else Listen("127.0.0.1", facts.port),
         stop=Stop("TERM", ending(service)),
@@ -69,6 +74,13 @@ def refuse_impossible(service: Service, powers: Powers) -> None:
     if not powers.functions:
         why = powers.missing.get("functions", "this host cannot start any")
         raise UserError(f"cannot run as a function: {why}", "`fourfold doctor` tells what is missing here")
+    if is_in_machines(service):
+        sandbox.refuse_impossible(powers, sandbox_memory(service))
+
+
+def is_in_machines(service: Service) -> bool:
+    """Whether its sandboxes are virtual machines."""
+    return service.function.isolation == "vm"
 
 
 def ending(service: Service) -> float:
@@ -92,7 +104,7 @@ def function_name(app: str, service: str) -> str:
     return service if app == _LAMBDA else f"{app}-{service}"
 
 
-def _config(service: Service, facts: Facts, function: FunctionFacts, user: str) -> Config:
+def _config(service: Service, facts: Facts, function: FunctionFacts, user: str, machine: Machine | None) -> Config:
     said = service.function
     assert facts.user is not None
     return Config(
@@ -124,6 +136,7 @@ def _config(service: Service, facts: Facts, function: FunctionFacts, user: str) 
         function_name=function.name or function_name(facts.app, facts.service),
         version=function.version,
         hidden=function.hidden,
+        machine=sandbox.told(machine) if machine is not None else None,
     )
 
 

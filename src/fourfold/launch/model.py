@@ -147,6 +147,8 @@ class Machine:
     """A template that is not told what to run."""
     owner: User | None = None
     """Who QEMU runs as; the program in the guest may be another, such as the root of an image."""
+    apart: bool = False
+    """It has no interface on a bridge: others are reached by way of QEMU's own network."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,9 @@ class Launch:
     """Set for a container."""
     machine: Machine | None = None
     """Set for a virtual machine."""
+    sandbox: Machine | None = None
+    """Of an invoker: what each of its sandboxes is, where they are virtual machines. The first one's template is made
+    before it starts."""
     needs_bridge: bool = False
     """It puts others on the bridge itself, which must be there before it starts."""
     listen: Listen | None = None

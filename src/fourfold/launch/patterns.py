@@ -15,10 +15,10 @@ from fourfold.spec.model import Service
 
 def launch(pattern: str, service: Service, facts: Facts) -> Launch:
     """The Launch of one instance. Raises UserError if this host cannot give what the service must have."""
-    if is_machine(pattern, service):
-        return vm.launch(service, facts, container=pattern == "container")
     if pattern == "function" and facts.function is not None:
         return function.launch(service, facts)
+    if needs_machines(pattern, service):
+        return vm.launch(service, facts, container=pattern != "vm")
     if pattern == "container":
         return container.launch(service, facts)
     if pattern == "shared":
@@ -29,6 +29,11 @@ def launch(pattern: str, service: Service, facts: Facts) -> Launch:
 def is_machine(pattern: str, service: Service) -> bool:
     """Whether an instance is a virtual machine, be it a container in one."""
     return pattern == "vm" or (pattern == "container" and service.container.isolation == "vm")
+
+
+def needs_machines(pattern: str, service: Service) -> bool:
+    """Whether it runs in virtual machines: as one, or its sandboxes and what is run beside them."""
+    return is_machine(pattern, service) or (pattern == "function" and function.is_in_machines(service))
 
 
 def unenforced(pattern: str, service: Service, powers: Powers) -> dict[str, str]:

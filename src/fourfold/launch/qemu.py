@@ -26,6 +26,10 @@ DISK_NAME = "fourfold-{}"
 """Serial of a disk, by which the guest finds it: 0 is the lowest; see CONFIG_NAME."""
 CONFIG_NAME = "fourfold-config"
 CONSOLE, OUTPUT, REPORT_PORT, CONTROL_PORT = "ttyS0", "fourfold.output", "fourfold.report", "fourfold.control"
+APART_HOST, APART_OWN, APART_MAC = "169.254.100.1", "169.254.100.2", "02:42:a9:fe:64:02"
+"""Of a machine that is apart: what leads to the loopback of QEMU's own network, and its own addresses. Link-local ones
+(RFC 3927), as AWS has them for the same; elsewhere they lead nowhere."""
+_APART = f"user,id=net,ipv6=off,net=169.254.100.0/24,host={APART_HOST}"
 _MIB = 1024 * 1024
 _BLOCK = 4096
 """Bytes of the configuration are multiples of it: the guest of a template takes the disk for one of that size."""
@@ -55,7 +59,8 @@ def plugs(machine: Machine, report: str) -> Plugs:
     """`report`: the file in the start's folder that the guest reports to."""
     state = (("read", f"{machine.template}/{template.STATE}"),) if machine.template is not None else ()
     reports = ("append", report) if machine.kept is None else ("listen", REPORT)
-    return Plugs((("tap", ""), ("listen", CONTROL), ("listen", QMP), reports, *state))
+    tap = () if machine.apart else (("tap", ""),)
+    return Plugs((*tap, ("listen", CONTROL), ("listen", QMP), reports, *state))
 
 
 def command(machine: Machine, name: str, mac: str, open: Plugs) -> tuple[str, ...]:
@@ -114,7 +119,8 @@ def _network(machine: Machine, mac: str, open: Plugs) -> tuple[str, ...]:
     without_rom = ",romfile=" if machine.kind == "q35" else ""
     # After a restore the guest would announce the address that its template had.
     options = f"netdev=net,mac={mac},guest_announce=off{without_rom}"
-    return ("-netdev", f"tap,id=net,fd={open.number('tap')}", "-device", f"{_device(machine, 'virtio-net')},{options}")
+    backend = _APART if machine.apart else f"tap,id=net,fd={open.number('tap')}"
+    return ("-netdev", backend, "-device", f"{_device(machine, 'virtio-net')},{options}")
 
 
 def _ports(machine: Machine, open: Plugs) -> Iterable[str]:

@@ -14,12 +14,14 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fourfold.errors import UserError
 from fourfold.launch.model import Bridge, Launch, Machine
 from fourfold.launch.names import hostname
-from fourfold.spec.model import Service
+
+if TYPE_CHECKING:  # an invoker, which needs none of it, stays small
+    from fourfold.spec.model import Service
 
 MEMORY, STATE, CONFIG = "memory", "state", "config"
 """Files of a template; the last is its configuration disk, and goes once it is made."""

@@ -29,7 +29,7 @@ USUAL_MEMORY = 512 * _MIB
 MOST_VOLUMES = 16
 """A microvm has 24 places for devices (QEMU's hw/i386/microvm.c, where it has a second IOAPIC, as by default): disks,
 network and the ports of the guest's init take the others."""
-_KERNEL, _SYSTEMD = 64 * _MIB, 160 * _MIB
+KERNEL, _SYSTEMD = 64 * _MIB, 160 * _MIB
 """What a guest's own takes, beside what its service may."""
 _MOST_TMP = 1024 * _MIB
 _MOST_PROCESSES = 4096
@@ -94,8 +94,11 @@ def is_whole_system(service: Service, container: bool = False) -> bool:
 
 def machine_memory(service: Service, whole_system: bool) -> int:
     """Bytes, whole MiB: what the service may take, and what its kernel does."""
-    own = _SYSTEMD if whole_system else _KERNEL
-    asked = service.resources.memory or USUAL_MEMORY
+    return guest_memory(service.resources.memory or USUAL_MEMORY, _SYSTEMD if whole_system else KERNEL)
+
+
+def guest_memory(asked: int, own: int) -> int:
+    """Bytes, whole MiB. `own`: of the system in it."""
     return math.ceil((asked + own + asked // 32) / _MIB) * _MIB
 
 

@@ -62,16 +62,23 @@ def reported(folder: str, status: int | None) -> Reported:
     """`status`: of the machine's own process; None: unknown."""
     lines = (read_end(f"{folder}/{HOW_IT_ENDED}", REPORT_BYTES) or "").splitlines()
     for line in reversed(lines):
-        if found := _REPORTED.fullmatch(line):
-            number = int(found[2])
-            by_exit = found[1] == "exit"
-            return Reported(number if by_exit else None, None if by_exit else number, bool(found[3]), "")
+        if told := ending_told(line):
+            return told
     code, killed = ending(status, by_init=False)
     if killed is not None:
         return Reported(None, killed, False, "")
     return Reported(
         None, None, False, f"{lines[-1][:_MOST_SAID] if lines else 'nothing'}; {'unknown' if code is None else code}"
     )
+
+
+def ending_told(line: str) -> Reported | None:
+    """What a guest reports of the program's end, if that is what it does."""
+    if not (found := _REPORTED.fullmatch(line)):
+        return None
+    number = int(found[2])
+    by_exit = found[1] == "exit"
+    return Reported(number if by_exit else None, None if by_exit else number, bool(found[3]), "")
 
 
 def remove(folder: str) -> None:

@@ -44,6 +44,9 @@ class Function(Model):
         description="What a new Python sandbox finds imported: what the handler imports, the handler too, or nothing",
     )
     tmp: f.Size = Field(default=512 * 1024 * 1024, ge=1024 * 1024, description="Bytes that a sandbox's /tmp holds")
+    isolation: Literal["namespace", "vm"] = Field(
+        default="namespace", description="What keeps a sandbox apart from others: namespaces, or a kernel of its own"
+    )
     layers: list[f.InnerPath] = Field(default=[], description="Zips or folders of the source shown together at /opt")
     payload: Literal["v1", "v2"] = Field(default="v2", description="The form of HTTP events: of API Gateway v1 or v2")
     paths: list[PathTemplate] = Field(

@@ -85,9 +85,8 @@ class Machines:
         self, launch: Launch, machine: Machine, env: Mapping[str, str], files: Iterable[tuple[str, str]], name: str
     ) -> dict[str, Any]:
         """The keys of a spawn request that differ from a plain program's. WorldError: no such bridge."""
-        bridge = launch.network
-        assert isinstance(bridge, Bridge)
-        mac = hardware_address(bridge.address.partition("/")[0]).hex(":")
+        bridge = launch.network if isinstance(launch.network, Bridge) else None
+        mac = hardware_address(bridge.address.partition("/")[0]).hex(":") if bridge is not None else qemu.APART_MAC
         config = qemu.configuration(_entries(launch, machine, env, files, bridge, mac))
         machine = _told(machine, config)
         plugs = qemu.plugs(machine, HOW_IT_ENDED)
@@ -236,17 +235,15 @@ def _entries(
     machine: Machine,
     env: Mapping[str, str],
     files: Iterable[tuple[str, str]],
-    bridge: Bridge,
+    bridge: Bridge | None,
     mac: str,
 ) -> list[tuple[str, str]]:
     """What the guest is told, as guest/README.md has it."""
     user = launch.user
     uid, gid = (user.uid, user.gid) if user is not None else (0, 0)
-    entries = [*machine.guest, ("mac", mac)]
-    try:
-        entries += [("address", bridge.address), ("gateway", bridge.gateway), ("mtu", str(mtu(bridge.name)))]
-    except OSError as error:
-        raise WorldError(f"cannot start {launch.instance}: the bridge {bridge.name} is not there") from error
+    entries = [*machine.guest]
+    if bridge is not None:
+        entries += _on_bridge(launch.instance, bridge, mac)
     entries += [("time", f"{time.time():.6f}"), ("seed", os.urandom(_SEED_BYTES).hex())]
     entries += [("argv", word) for word in launch.argv]
     entries += [("env", f"{name}={value}") for name, value in env.items()]
@@ -257,6 +254,14 @@ def _entries(
         for number, share in enumerate(machine.shares)
     ]
     return entries
+
+
+def _on_bridge(instance: str, bridge: Bridge, mac: str) -> list[tuple[str, str]]:
+    try:
+        size = mtu(bridge.name)
+    except OSError as error:
+        raise WorldError(f"cannot start {instance}: the bridge {bridge.name} is not there") from error
+    return [("mac", mac), ("address", bridge.address), ("gateway", bridge.gateway), ("mtu", str(size))]
 
 
 _NO_COMMAND = re.compile(r"failed cannot run (.+): No such file or directory")

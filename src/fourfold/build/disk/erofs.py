@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -53,11 +53,16 @@ class DiskMaker:
         self._work = paths.work
         self._disks = disks
 
-    def tree(self, key: str, tree: Path, place: str = "app") -> None:
-        """The sealed folder `tree` at `place` of a disk that has nothing else. Raises UserError and WorldError."""
+    def tree(self, key: str, tree: Path, place: str = "app", links: Mapping[str, str] | None = None) -> None:
+        """The sealed folder `tree` at `place` of a disk that has, besides it, links alone: path -> where it leads.
+
+        Raises UserError and WorldError.
+        """
 
         def fill(work: Path) -> Sequence[Path]:
             _link(tree, work / "root" / place)
+            for path, target in (links or {}).items():
+                (work / "root" / path).symlink_to(target)
             return [work / "root"]
 
         self._make(key, TREE, fill)
@@ -140,6 +145,7 @@ def tool_version() -> str:
 def _link(tree: Path, target: Path) -> None:
     """`tree` hard-linked. What it has twice under one inode is copied: which files those are depends on how it was
     built, and would show on the disk."""
+    above = [folder for folder in target.parents if not folder.exists()]
     target.mkdir(parents=True)
     seen: set[int] = set()
     folders = [target]
@@ -156,4 +162,5 @@ def _link(tree: Path, target: Path) -> None:
         seen.add(status.st_ino)
     for folder in folders:
         folder.chmod(0o555)
-    target.parent.chmod(0o755)
+    for folder in above:
+        folder.chmod(0o755)

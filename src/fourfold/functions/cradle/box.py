@@ -34,6 +34,8 @@ class Box:
     """Number of the request that it was started for; None: it is being made, or parked."""
     status: int | None = None
     """How its program ended: its exit code, or minus the signal."""
+    oom: bool = False
+    """It says that the memory ran out in there: a virtual machine's is its own."""
     ended: bool = False
     killed: bool = False
     """It was asked to be, and the invoker waits for it to be gone."""
@@ -60,16 +62,18 @@ class Box:
         return data.decode(errors="replace"), pid
 
     def note_ending(self, word: str) -> bool:
-        """-> whether it was about that: `ended STATUS` or `failed WHY`, for the first time."""
+        """-> whether it was about that: `ended STATUS`, `ended STATUS oom` or `failed WHY`, for the first time."""
         kind, _, rest = word.partition(" ")
         if kind == "failed" and not self.why:
             self.why = rest
             return True
+        rest, _, oom = rest.partition(" ")
         if kind == "ended" and self.status is None and rest.isdecimal() and len(rest) < 6:
             try:
                 self.status = os.waitstatus_to_exitcode(int(rest))
             except ValueError:
                 return False
+            self.oom = oom == "oom"
             return True
         return False
 

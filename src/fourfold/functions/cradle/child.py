@@ -51,20 +51,25 @@ def fork(folder: str | None, become: Callable[[], NoReturn]) -> int:
 def be_sandbox(program: Program, channel: socket.socket, output: int, joins: Sequence[int]) -> NoReturn:
     """First process of a sandbox: as in `forkserver.become`, but by root, and the program is exec'ed."""
     try:
-        _reset()
-        _close_all_but({channel.fileno(), output, *joins})
-        channel.send(b"here")
-        for fd in joins:
-            os.write(fd, b"0")
-            os.close(fd)
-        if channel.recv(16) != b"on":
-            os._exit(0)
-        forkserver.furnish(program.scratch)
-        _become_user(program.user)
+        arrive(program, channel, output, joins)
+        become_user(program.user)
         forkserver.be_init(channel, output)
     except OSError as error:
         forkserver.tell_failure(channel, error)
     _execute(program)
+
+
+def arrive(program: Program, channel: socket.socket, output: int, joins: Sequence[int]) -> None:
+    """Join the groups, while the cradle makes the network; then what is private is mounted. OSError."""
+    _reset()
+    _close_all_but({channel.fileno(), output, *joins})
+    channel.send(b"here")
+    for fd in joins:
+        os.write(fd, b"0")
+        os.close(fd)
+    if channel.recv(16) != b"on":
+        os._exit(0)
+    forkserver.furnish(program.scratch)
 
 
 def be_fork_server(program: Program, control: int, script: int, joins: Sequence[int]) -> NoReturn:
@@ -80,7 +85,7 @@ def be_fork_server(program: Program, control: int, script: int, joins: Sequence[
     os.dup2(2, 1)
     os.dup2(control, forkserver.CONTROL)
     os.dup2(script, forkserver.CONTROL + 1)
-    _become_user(program.user)
+    become_user(program.user)
     os.chdir(TASK)
     os.execvpe(program.argv[0], [*program.argv, f"/proc/self/fd/{forkserver.CONTROL + 1}"], dict(program.env))
 
@@ -137,12 +142,12 @@ def _reset() -> None:
     os.umask(0o022)
 
 
-def _become_user(user: SandboxUser) -> None:
+def become_user(user: SandboxUser, groups: Sequence[int] = ()) -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     most = min(_DESCRIPTORS, hard) if hard != resource.RLIM_INFINITY else _DESCRIPTORS
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.setgroups([])
+    os.setgroups(groups)
     os.setresgid(user.gid, user.gid, user.gid)
     os.setresuid(user.uid, user.uid, user.uid)
     forkserver.give_up_rights()

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from fourfold.functions.cradle.protocol import Group
+from fourfold.functions.model import FULL_CORE, PIDS
 from fourfold.spawner import nested
 from fourfold.spawner.process import read_text
 from fourfold.spawner.tree import oom_kills
@@ -23,9 +24,6 @@ _OURS = re.compile(r"/fourfold/[0-9a-f]{12}/[^/]+$")
 """Of an instance that the supervisor has started (`supervise/cgroups.py`); others' groups are left alone."""
 PERIOD = 100_000
 """Microseconds; the kernel's default CPU period."""
-FULL_CORE = 1769 * 1024 * 1024
-"""Bytes of memory that come with one core: AWS's figure (Lambda developer guide, "Configure memory")."""
-PIDS = 1024
 _USED = ("cpu", "cpuacct", "memory", "pids", "freezer")
 _LIMITS = ("cpu", "memory", "pids", "freezer")
 LEAF = "invoker"
@@ -49,17 +47,20 @@ class Groups:
     hierarchies: list[Hierarchy] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
 
-    def make(self, name: str, memory: int) -> Group:
-        """With all limits but that of CPU, which is a core or more until the program is up. OSError."""
+    def make(self, name: str, memory: int, entitled: int) -> Group:
+        """With all limits but that of CPU, which is a core or more until the program is up. OSError.
+
+        `entitled`: the bytes that its CPU comes with.
+        """
         group = Group()
         for hierarchy in self.hierarchies:
             folder = f"{hierarchy.own}/{name}"
             with suppress(FileExistsError):
                 os.mkdir(folder)
             group.folders.append(folder)
-            for file, text in _settings(hierarchy, memory):
+            for file, text in _settings(hierarchy, memory, entitled):
                 _set(f"{folder}/{file}", text)
-            _note(group, hierarchy, folder, memory)
+            _note(group, hierarchy, folder, entitled)
         return group
 
     def open_joins(self, group: Group) -> list[int]:
@@ -154,7 +155,7 @@ def find(proc: str = "/proc") -> Groups:
     return groups
 
 
-def _settings(hierarchy: Hierarchy, memory: int) -> Iterator[tuple[str, str]]:
+def _settings(hierarchy: Hierarchy, memory: int, entitled: int) -> Iterator[tuple[str, str]]:
     names, v2 = hierarchy.controllers, hierarchy.version == 2
     if "memory" in names and v2:
         yield from (("memory.max", str(memory)), ("memory.swap.max", "0"), ("memory.oom.group", "1"))
@@ -163,18 +164,18 @@ def _settings(hierarchy: Hierarchy, memory: int) -> Iterator[tuple[str, str]]:
     if "pids" in names:
         yield "pids.max", str(PIDS)
     if "cpu" in names:
-        amount = max(PERIOD, quota(memory))
+        amount = max(PERIOD, quota(entitled))
         yield ("cpu.max", f"{amount} {PERIOD}") if v2 else ("cpu.cfs_quota_us", str(amount))
 
 
-def _note(group: Group, hierarchy: Hierarchy, folder: str, memory: int) -> None:
+def _note(group: Group, hierarchy: Hierarchy, folder: str, entitled: int) -> None:
     """Where the invoker finds what it writes and reads between events."""
     names, v2 = hierarchy.controllers, hierarchy.version == 2
     if "freezer" in names:
         group.freeze = f"{folder}/cgroup.freeze" if v2 else f"{folder}/freezer.state"
     if "cpu" in names:
         group.quota = f"{folder}/cpu.max" if v2 else f"{folder}/cpu.cfs_quota_us"
-        group.share = f"{quota(memory)} {PERIOD}" if v2 else str(quota(memory))
+        group.share = f"{quota(entitled)} {PERIOD}" if v2 else str(quota(entitled))
     if "memory" in names:
         group.peak = f"{folder}/memory.peak" if v2 else f"{folder}/memory.max_usage_in_bytes"
         group.memory = f"{folder}/memory.current" if v2 else f"{folder}/memory.usage_in_bytes"

@@ -60,7 +60,7 @@ class ForkServer:
         """OSError."""
         self._starts += 1
         self.ready = False
-        self._group = self._own.make(FOLDER, self._config.memory)
+        self._group = self._own.make(FOLDER, self._config.memory, self._config.memory)
         ours, theirs = pair()
         joins = self._own.open_joins(self._group)
         try:

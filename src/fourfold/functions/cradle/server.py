@@ -11,9 +11,10 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
-from fourfold.functions.cradle import child, groups, preloading, protocol, view
+from fourfold.functions.cradle import child, groups, machine, preloading, protocol, view
 from fourfold.functions.cradle.box import Box, listen_with_credentials
 from fourfold.functions.cradle.networks import Networks
 from fourfold.functions.model import Config
@@ -42,8 +43,10 @@ class Cradle:
         argv = config.argv
         if config.kind == "python":
             argv = (*argv, "-m", "awslambdaric", config.handler)
+        self._memory = machine.memory(config)
         self._program = child.Program(argv, env, config.user, self._scratch)
-        self._missing = dict(self._own.missing)
+        self._become = partial(machine.be_machine, config.machine) if config.machine else child.be_sandbox
+        self._missing = self._own.missing | machine.missing(config)
         if self._networks.size is None:
             self._missing["network"] = "there is no bridge: sandboxes have a loopback alone"
         self._most = min(config.concurrency, self._networks.size or config.concurrency)
@@ -58,7 +61,7 @@ class Cradle:
         self._opened = False
         self._failure = ""
         """Why the last sandbox that was made ahead failed: none is, then, until one is asked for."""
-        if config.kind == "python" and self._most:
+        if config.kind == "python" and config.machine is None and self._most:
             self._start_fork_server(config, env, source)
         os.close(source)
         self.over = False
@@ -191,7 +194,7 @@ class Cradle:
         self._boxes[number] = box
         self._loop.watch(ours.fileno(), lambda: self._hear_box(box))
         try:
-            box.group = self._own.make(box.name, self._config.memory)
+            box.group = self._own.make(box.name, *self._memory)
             joins += self._own.open_joins(box.group)
             if self._server is not None:
                 self._server.fork(theirs, write, joins)
@@ -208,7 +211,7 @@ class Cradle:
     def _fork(self, box: Box, channel: socket.socket, output: int, joins: Sequence[int]) -> None:
         folder = self._own.v2_folder(box.group)
         others = [fd for fd, path in zip(joins, box.group.folders, strict=True) if path != folder]  # it is born there
-        box.child = child.fork(folder, lambda: child.be_sandbox(self._program, channel, output, others))
+        box.child = child.fork(folder, lambda: self._become(self._program, channel, output, others))
         self._by_child[box.child] = box
 
     def _hear_box(self, box: Box) -> None:
@@ -299,7 +302,7 @@ class Cradle:
             self._parked = deque(each for each in self._parked if each is not box)
             return self._clear(box)
         code = box.status if box.status is not None else -signal.SIGKILL
-        oom = code == -signal.SIGKILL and groups.killed_for_memory(box.group)
+        oom = code == -signal.SIGKILL and (box.oom or groups.killed_for_memory(box.group))
         ending = {"code": code if code >= 0 else None, "signal": -code if code < 0 else None, "oom": oom}
         self._say({"say": "exited", "number": box.number, **ending})
         if box.killed:

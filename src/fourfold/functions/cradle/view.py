@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from fourfold.functions.model import LAYERS, RUNTIME, TASK, Config
+from fourfold.functions.model import LAYERS, RUNTIME, TASK, Config, SandboxMachine
 from fourfold.launch.names import resolv_conf
 from fourfold.spawner import kernel, namespace
 from fourfold.spawner.namespace import stage, write_file
 from fourfold.spawner.request import Spawn, User
 from fourfold.supervise.hostnames import read_host_names
 
-APP = "/app"
+APP, MACHINE = "/app", "/machine"
 _CLIENT = ".fourfold/runtime"
 """In the tree: what the build has put there to be seen at RUNTIME."""
 _BESIDE_TMP = ("/var/tmp", "/dev/shm", "/run/lock")
@@ -25,22 +25,36 @@ def enter(config: Config) -> None:
     with stage("namespace"):
         kernel.unshare(namespace.PRIVATE)
         kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_SLAVE)
+    mounts = _of_machine(config.machine) if config.machine is not None else _of_code(config)
+    namespace.View(_spawn(config, mounts)).build()
+    if config.network.bridge and names.reachable and config.machine is None:
+        with stage("resolv.conf"):
+            _resolve(resolv_conf(names))
+
+
+def _of_code(config: Config) -> list[tuple[str, str, bool]]:
     mounts = [(config.tree, TASK, True), (config.tree, APP, True)]
     if os.path.isdir(client := f"{config.tree}/{_CLIENT}"):
         mounts.append((client, RUNTIME, True))
     if config.layers:
         with stage("layers", ", ".join(config.layers)):
             mounts.append((_united(config.layers), LAYERS, True))
-    namespace.View(_spawn(config, mounts)).build()
-    if config.network.bridge and names.reachable:
-        with stage("resolv.conf"):
-            _resolve(resolv_conf(names))
+    return mounts
+
+
+def _of_machine(machine: SandboxMachine) -> list[tuple[str, str, bool]]:
+    """What QEMU opens. It maps a template's memory privately, and yet opens that for writing."""
+    mounts = [(os.path.realpath(path), f"{MACHINE}/{name}", True) for name, path in machine.files.items()]
+    if machine.template:
+        mounts += [(f"{machine.template}/{name}", f"{MACHINE}/{name}", name == "state") for name in ("memory", "state")]
+    return mounts
 
 
 def scratch(config: Config) -> list[tuple[str, int]]:
     """(folder, bytes) of what each sandbox may write to, in memory."""
+    tmp = config.tmp if config.machine is None else _SMALL  # the guest has its own
     beside = [(path, min(config.tmp, _SMALL)) for path in _BESIDE_TMP if os.path.isdir(path)]
-    return [("/tmp", config.tmp), *((path, size) for path, size in beside if not os.path.islink(path))]
+    return [("/tmp", tmp), *((path, size) for path, size in beside if not os.path.islink(path))]
 
 
 def _united(layers: tuple[str, ...]) -> str:
@@ -83,7 +97,7 @@ def _spawn(config: Config, mounts: list[tuple[str, str, bool]]) -> Spawn:
         private=True,
         user_namespace=False,
         network="host",
-        tmp_bytes=config.tmp,
+        tmp_bytes=config.tmp if config.machine is None else _SMALL,
         cgroups=[],
         log=None,
         log_bytes=0,
