@@ -16,6 +16,7 @@ from fourfold.control.lifecycle import Lifecycle
 from fourfold.control.starter import Starter
 from fourfold.control.templating import Templating
 from fourfold.errors import WorldError
+from fourfold.functions.model import TEMPLATE
 from fourfold.launch.model import Bridge, Launch, Machine, Share
 from fourfold.spec.model import Service
 from fourfold.store.model import InstanceRow
@@ -34,18 +35,26 @@ class Starting:
     def __init__(self) -> None:
         self.machine = MACHINE
         self.network: Literal["host"] | Bridge = "host"
+        self.invokes = False
+        """What is started is an invoker, and its sandboxes are such machines."""
         self.started: dict[str, Machine] = {}
 
     def prepare(self, row: InstanceRow) -> tuple[InstanceRow, Launch, dict[str, str]]:
         env = {"FOURFOLD_INSTANCE": row.id}
+        if self.invokes:
+            return row, Launch(row.id, ("x",), env=env, sandbox=self.machine), {}
         return row, Launch(row.id, ("x",), env=env, machine=self.machine, network=self.network), {}
 
     def stop_signal(self, row: InstanceRow) -> str:
         return "TERM"
 
     async def start(self, launch: Launch, secrets: dict[str, str], run: int) -> Identity:
-        assert launch.machine is not None
-        self.started[launch.instance] = launch.machine
+        machine = launch.machine
+        if launch.sandbox is not None:
+            folder = launch.env.get(TEMPLATE)
+            machine = replace(launch.sandbox, template=str(folder) if folder is not None else None)
+        assert machine is not None
+        self.started[launch.instance] = machine
         return Identity(100, 1, "boot")
 
     async def signal(self, name: str, signal: str) -> bool:
@@ -134,6 +143,17 @@ async def test_one_is_made_for_all_that_start_and_those_after(scene: Scene) -> N
     assert not list(scene.rig.paths.work.iterdir()), "nothing half-made is left"
     assert scene.patience == 24.0, "a grace of 30 s is not used up"
     assert scene.rig.stored("a").changed_at == scene.rig.clock.now(), "which begins when it is started"
+
+
+@staged
+async def test_an_invoker_is_told_of_that_of_its_sandboxes(scene: Scene) -> None:
+    scene.rig.add("a", "b")
+    scene.starting.invokes = True
+    await scene.start("a", "b")
+    await eventually(lambda: len(scene.starting.started) == 2)
+    assert scene.from_template() == {"a", "b"}
+    (made,) = scene.made
+    assert made.machine == MACHINE and made.env == {}, "nothing of the function is in it"
 
 
 @staged

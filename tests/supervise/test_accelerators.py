@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,14 @@ def test_what_is_no_kernel_does_not_start(tmp_path: Path) -> None:
     (tmp_path / "initrd").write_bytes(b"")
     got = accelerators.try_accelerator("tcg", tmp_path / "kernel", tmp_path / "initrd")
     assert got is not None and got.startswith("a trial guest ended: qemu")
+
+
+@pytest.mark.parametrize(
+    ("said", "there"), [("Available netdev backend types:\nsocket\nuser\ntap\n", True), ("tap\n", False)]
+)
+def test_user_networks_are_asked_for(monkeypatch: pytest.MonkeyPatch, said: str, there: bool) -> None:
+    """Sandboxes of functions need them; other machines do not."""
+    monkeypatch.setattr(accelerators, "_lacking", lambda: None)
+    monkeypatch.setattr(accelerators.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, said, ""))
+    got = with_machines(Powers())
+    assert got.machines and got.apart is there and ("apart" in got.missing) is not there

@@ -30,6 +30,7 @@ POWERS = {
     "containers": "services can run as containers",
     "machines": "services can run as virtual machines",
     "shares": "virtual machines can have volumes",
+    "apart": "sandboxes of functions can be virtual machines",
     "functions": "services can run as functions",
     "network": "containers, virtual machines and sandboxes have networks of their own",
     "cpu": "CPU limits are enforced",

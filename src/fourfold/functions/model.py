@@ -62,6 +62,8 @@ class SandboxMachine:
     memory: int
     """Bytes that it may take of this host, with QEMU's own."""
     accelerator: Literal["kvm", "tcg"]
+    address: str
+    """Of its guest."""
     api: str
     """Where its guest finds the Runtime API."""
     template: str = ""

@@ -219,6 +219,8 @@ class Powers:
     """KVM only where a guest has really started."""
     shares: bool = False
     """Virtual machines with volumes."""
+    apart: bool = False
+    """Virtual machines without an interface on a bridge, which the sandboxes of functions may be."""
     functions: bool = False
     """Functions, whose sandboxes need users, mounts, networks and control groups."""
     ticks: int = 0

@@ -16,7 +16,7 @@ from fourfold.launch import qemu, template
 from fourfold.launch.accounts import ROOT_GROUP, ROOT_PASSWD, named
 from fourfold.launch.common import Facts
 from fourfold.launch.model import Launch, Limits, Machine, Powers
-from fourfold.launch.names import hostname, hosts, resolv_conf
+from fourfold.launch.names import hostname
 from fourfold.launch.vm import KERNEL, LEAST_MEMORY, guest_memory, host_memory, parameters
 from fourfold.spec.model import Service
 
@@ -48,8 +48,8 @@ def machine(service: Service, facts: Facts, memory: int) -> Machine:
 
 def refuse_impossible(powers: Powers, memory: int) -> None:
     """Before anything changes. UserError."""
-    if not powers.machines:
-        why = powers.missing.get("machines", "this host cannot start any")
+    if not (powers.machines and powers.apart):
+        why = powers.missing.get("apart" if powers.machines else "machines", "this host cannot start any")
         raise UserError(
             f"cannot run its sandboxes as virtual machines: {why}",
             "`fourfold doctor` tells what is missing here; `function: {isolation: namespace}` needs none",
@@ -75,6 +75,7 @@ def told(made: Machine) -> SandboxMachine:
         go_on=qemu.command(clone, name, qemu.APART_MAC, plugs),
         fifos=template.fifos(clone, plugs.state),
         guest=made.guest,
+        address=qemu.APART_OWN,
         api=f"{qemu.APART_HOST}:{RUNTIME_API.rpartition(':')[2]}",
         memory=host_memory(made.memory, 0),
         accelerator=made.accelerator,
@@ -96,14 +97,12 @@ def of_template(invoker: Launch) -> Launch:
 
 
 def _guest(service: Service, facts: Facts, memory: int) -> tuple[tuple[str, str], ...]:
-    """As guest/README.md has it; the program, and what differs from start to start, is added for each."""
+    """As guest/README.md has it. The cradle adds how names resolve, the program, and what is each one's own."""
     image = facts.image
     assert image is not None and facts.user is not None
     passwd, group = named(facts.user, image.passwd or ROOT_PASSWD, image.group or ROOT_GROUP)
     etc = {
         "/etc/hostname": f"{hostname(facts.instance)}\n",
-        "/etc/hosts": hosts(facts.instance, qemu.APART_OWN, image.names),
-        "/etc/resolv.conf": resolv_conf(image.names),
         "/etc/passwd": passwd,
         "/etc/group": group,
     }

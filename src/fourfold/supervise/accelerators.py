@@ -38,15 +38,17 @@ _STARTED = b"Run /init"
 
 def with_machines(powers: Powers) -> Powers:
     """`powers` and whether there can be virtual machines; under what is for `with_accelerator`. Some 0.2 s."""
-    names = ("machines", "shares")
+    names = ("machines", "shares", "apart")
     missing = {name: reason for name, reason in powers.missing.items() if name not in names}
     if why := _lacking():
-        return replace(powers, machines=False, shares=False, missing=missing | {"machines": why, "shares": why})
+        return replace(powers, machines=False, shares=False, apart=False, missing=missing | dict.fromkeys(names, why))
     without = None
     if virtiofsd() is None:
         without = "virtiofsd is not installed: apt-get install virtiofsd, or qemu-system-common before Debian 13"
     missing |= {"shares": without} if without else {}
-    return replace(powers, machines=True, shares=without is None, ticks=_ticks(), missing=missing)
+    apart = _has_user_network()
+    missing |= {} if apart else {"apart": f"this {PROGRAM} was made without user networks: {GET_QEMU}"}
+    return replace(powers, machines=True, shares=without is None, apart=apart, ticks=_ticks(), missing=missing)
 
 
 def with_accelerator(powers: Powers, kernel: Path, initrd: Path, known: Path) -> Powers:
@@ -144,6 +146,14 @@ def qemu_version() -> str:
     except (OSError, subprocess.SubprocessError) as error:
         raise WorldError(f"cannot ask QEMU for its version: {error}", GET_QEMU) from error
     return done.stdout.partition("\n")[0]
+
+
+def _has_user_network() -> bool:
+    """Whether this QEMU has them: a library does it (slirp), which some distributions leave out."""
+    done = subprocess.run(
+        [qemu() or PROGRAM, "-netdev", "help"], capture_output=True, text=True, timeout=30, check=False
+    )
+    return "user" in done.stdout.split()
 
 
 _MEASURED = 0.2

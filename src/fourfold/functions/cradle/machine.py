@@ -12,8 +12,10 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import NoReturn
 
 from fourfold.functions import forkserver
@@ -22,15 +24,20 @@ from fourfold.functions.cradle.child import Program
 from fourfold.functions.cradle.view import MACHINE
 from fourfold.functions.model import FULL_CORE, TASK, Config, SandboxMachine
 from fourfold.launch import qemu
+from fourfold.launch.names import hosts, resolv_conf
 from fourfold.launch.template import STATE
 from fourfold.spawner.handover import REPORT_BYTES, Reported, ending_told
 from fourfold.spawner.plugs import FIRST, move_up
 from fourfold.supervise.frames import Kind, frame
+from fourfold.supervise.hostnames import read_host_names
 
+Become = Callable[[Program, socket.socket, int, Sequence[int]], NoReturn]
+"""As `child.be_sandbox`."""
 FOLDER = "/tmp"
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _KVM = "/dev/kvm"
 _SEED_BYTES = 64
-_EMULATED = "its processors are emulated (no KVM here), and have a core each: in proportion to memory they would crawl"
+_EMULATED = "processors are emulated, and each sandbox has a core: in proportion to its memory it would crawl"
 _CLOCK_SECONDS = 60.0
 """Between two times at which a guest is told what time it is: its clock is its own. Those that it is frozen count."""
 _NOT_FOUND = 127
@@ -47,6 +54,18 @@ def memory(config: Config) -> tuple[int, int]:
 def missing(config: Config) -> dict[str, str]:
     """As `Sandboxes.missing`."""
     return {"cpu": _EMULATED} if config.machine is not None and config.machine.is_emulated else {}
+
+
+def starting(config: Config) -> Become:
+    """What the first process of a sandbox does. To be called where names resolve as this host resolves them."""
+    machine, names = config.machine, read_host_names()
+    assert machine is not None
+    etc = {
+        "/etc/hosts": hosts(config.instance, machine.address, names),
+        "/etc/resolv.conf": resolv_conf(names),
+    }
+    told = tuple(("file", f"{path}:644:0:0:{content}") for path, content in etc.items())
+    return partial(be_machine, replace(machine, guest=(*machine.guest, *told)))
 
 
 def be_machine(
@@ -172,9 +191,7 @@ class _Machine:
                     os.dup2(fd, number)
                 with open("/proc/self/oom_score_adj", "w") as file:
                     file.write("500")  # rather QEMU than the one that tells what happened
-                os.execvpe(
-                    argv[0], list(argv), {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-                )
+                os.execvpe(argv[0], list(argv), {"PATH": _PATH})
             except OSError as error:
                 os.write(2, f"cannot run {argv[0]}: {error.strerror}\n".encode())
             finally:

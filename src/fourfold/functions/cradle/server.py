@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 from fourfold.functions.cradle import child, groups, machine, preloading, protocol, view
@@ -37,6 +36,7 @@ class Cradle:
         self._invoker, self._loop, self._config = invoker, loop, config
         self._own = groups.find()
         source = preloading.script()
+        self._become = machine.starting(config) if config.machine else child.be_sandbox
         view.enter(config)
         self._networks = Networks(config.network)
         self._scratch = view.scratch(config)
@@ -45,7 +45,6 @@ class Cradle:
             argv = (*argv, "-m", "awslambdaric", config.handler)
         self._memory = machine.memory(config)
         self._program = child.Program(argv, env, config.user, self._scratch)
-        self._become = partial(machine.be_machine, config.machine) if config.machine else child.be_sandbox
         self._missing = self._own.missing | machine.missing(config)
         if self._networks.size is None:
             self._missing["network"] = "there is no bridge: sandboxes have a loopback alone"
