@@ -95,6 +95,6 @@ def test_what_is_no_kernel_does_not_start(tmp_path: Path) -> None:
 def test_user_networks_are_asked_for(monkeypatch: pytest.MonkeyPatch, said: str, there: bool) -> None:
     """Sandboxes of functions need them; other machines do not."""
     monkeypatch.setattr(accelerators, "_lacking", lambda: None)
-    monkeypatch.setattr(accelerators.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, said, ""))
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, said, ""))
     got = with_machines(Powers())
     assert got.machines and got.apart is there and ("apart" in got.missing) is not there
