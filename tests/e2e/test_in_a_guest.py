@@ -122,6 +122,14 @@ def test_instances_live_and_die_in_v2_groups(guest: Guest) -> None:
     assert groups(guest) == before
 
 
+def test_workers_have_groups_within_their_hosts_group(guest: Guest) -> None:
+    """The host itself is in a leaf: v2 has no processes beside groups that limit something."""
+    before = groups(guest)
+    said = guest.pytest("tests/supervise/test_guests.py", "-k", "limits or life or entered or take")
+    assert "skipped" not in said and " passed" in said, said
+    assert groups(guest) == before
+
+
 def limits(guest: Guest) -> None:
     """The kernel has them, in the instance's own group, below the one of no unit."""
     (folder,) = guest.run("ls -d /sys/fs/cgroup/fourfold/*/small.web-*").split()

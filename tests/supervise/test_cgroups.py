@@ -212,6 +212,23 @@ def test_counters_of_v2(tmp_path: Path) -> None:
     assert (nothing.cpu_seconds, nothing.memory_bytes, nothing.read_bytes) == (None, None, 0)
 
 
+def test_a_divided_group_has_groups_in_it(tmp_path: Path) -> None:
+    v1, v2 = tmp_path / "memory", tmp_path / "unified"
+    of_host = {v1: ("pids.max",), v2: ("cgroup.subtree_control", "memory.oom.group", "pids.max", "cpu.max")}
+    for base, files in of_host.items():
+        for folder in (base / "h.1", base / "h.1/g.1"):
+            folder.mkdir(parents=True)
+            for name in files:
+                (folder / name).touch()
+    groups = Groups((Hierarchy(v1, 1, frozenset({"blkio", "pids"})), Hierarchy(v2, 2, V2)), None, {})
+    groups.divide("h.1")
+    assert (v2 / "h.1/cgroup.subtree_control").read_text() == "+cpu +io +memory +pids"
+    assert (v2 / "h.1/memory.oom.group").read_text() == "0", "not all of it is killed for one"
+    assert groups.create("h.1/g.1", Limits(cpu=0.5, pids=9)) == [f"{v1}/h.1/g.1", f"{v2}/h.1/g.1"]
+    assert (v2 / "h.1/g.1/cpu.max").read_text() == "50000 100000" and (v1 / "h.1/g.1/pids.max").read_text() == "9"
+    assert groups.names() == {"h.1"}
+
+
 def test_only_what_counts_or_limits_is_made(tmp_path: Path) -> None:
     """Hybrid: v1 controllers, and a v2 tree that can kill."""
     bases = [tmp_path / name for name in ("cpu", "cpuacct", "memory", "pids", "blkio", "freezer", "unified")]
