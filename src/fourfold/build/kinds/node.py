@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fourfold.build.builders.base import choose
+from fourfold.build.builders.base import choose, need_tool
 from fourfold.build.builders.node import version_asked
 from fourfold.build.command import run_argv
 from fourfold.build.detect import detect
@@ -42,12 +42,13 @@ def host(service: groups.Host, host: Host) -> BuildPlan:
     """Raises UserError without Node.js 18 or later."""
     runtime = choose(host, "nodejs", service.runtime, f"group of kind {service.group.kind}")
     _check_version(runtime.name)
+    setpriv = need_tool(host, "setpriv", "util-linux", "a group of kind node")
     return BuildPlan(
         runtime=runtime,
         runtimes=(runtime,),
         files={f"{_PLACE}/{name}": (_PROGRAM / name).read_text() for name in _NAMES},
         env={"PATH": ":".join([*runtime.folders, SYSTEM_PATH])},
-        argv=(runtime.path, *_FRUGAL, f"{APP}/{_PLACE}/main.cjs"),
+        argv=(runtime.path, *_FRUGAL, f"{APP}/{_PLACE}/main.cjs", setpriv),
     )
 
 

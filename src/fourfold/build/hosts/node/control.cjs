@@ -6,6 +6,7 @@ const net = require('net');
 
 const LINE = 4 * 1024 * 1024; // of a request: what Linux takes as arguments and environment of a program, twice
 const BEHIND = 4 * 1024 * 1024; // unread bytes with which a connection is given up; who comes again asks for `list`
+const CONNECTIONS = 32; // at once
 const NEWLINE = 10;
 
 class Control {
@@ -21,7 +22,10 @@ class Control {
     const before = process.umask(0o177);
     process.chdir(folder); // the whole path may be longer than a socket's name can be
     fs.rmSync(name, { force: true });
-    net.createServer((socket) => this.welcome(socket)).listen(name);
+    const server = net.createServer((socket) => this.welcome(socket));
+    server.maxConnections = CONNECTIONS;
+    server.on('error', (error) => { console.error(`cannot listen at ${folder}/${name}: ${error.message}`); process.exit(1); });
+    server.listen(name);
     process.chdir(here);
     process.umask(before);
   }

@@ -17,7 +17,9 @@ const DIES_WITH_US = ['--pdeathsig', 'KILL', '/bin/sh', '-c', BEGIN];
 const { FOURFOLD_HOST: _, ...OF_THE_GROUP } = process.env;
 
 class Guests {
-  constructor(tell) {
+  /** `setpriv`: the path of that program. */
+  constructor(setpriv, tell) {
+    this.setpriv = setpriv;
     this.tell = tell;
     this.known = new Map(); // "GUEST RUN" -> {guest, run, pid, port, …}, also those that ended and are not forgotten
     this.whenAllEnded = null;
@@ -35,13 +37,16 @@ class Guests {
     const from = fs.fstatSync(output).size;
     let child;
     try {
-      child = spawn('/usr/bin/setpriv', [...DIES_WITH_US, String(process.pid), process.execPath, ...FRUGAL, ...argv], {
+      child = spawn(this.setpriv, [...DIES_WITH_US, String(process.pid), process.execPath, ...FRUGAL, ...argv], {
         cwd: tree, env: { ...OF_THE_GROUP, ...env }, stdio: ['pipe', output, output], detached: true,
       });
     } finally { fs.closeSync(output); }
     const worker = { guest, run, pid: child.pid, port, tree, log, from, end: null, asked: false, timer: null };
     child.on('error', () => {}); // of a start: it has no pid then
-    if (child.pid === undefined) throw new Error(`cannot start ${guest}: no process could be made in ${tree}`);
+    if (child.pid === undefined) {
+      const why = fs.existsSync(tree) ? 'the group has reached its limits of processes or memory' : `there is no ${tree}`;
+      throw new Error(`cannot start ${guest}: ${why}`);
+    }
     this.known.set(key(guest, run), worker);
     child.stdin.on('error', () => {}); // it has ended already
     whenConfined(child.pid, () => child.stdin.end('\n'));
@@ -111,8 +116,7 @@ class Guests {
 /** False: there is no such process, or process group (a negative number). */
 function signal(pid, name) {
   try { return process.kill(pid, name); } catch (error) {
-    if (error.code === 'ESRCH') return false;
-    throw error;
+    return error.code !== 'ESRCH';
   }
 }
 
