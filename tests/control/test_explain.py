@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from fourfold.control import views as v
 from fourfold.control.explain import Case, explain
 from fourfold.control.status import deployment_text
-from fourfold.control.views import ExplainView
+from fourfold.control.views import ExplainView, ServiceView
 from tests.api.fake import run_view
 from tests.store.samples import deployment, instance, service_row
 
@@ -32,6 +34,29 @@ def explained(**given: Any) -> ExplainView:
 def test_well() -> None:
     view = explained()
     assert (view.well, view.summary) == (True, "web is well: 1 of 1 instances of release 1 ready")
+
+
+@pytest.mark.parametrize(
+    ("given", "finding", "what_to_do"),
+    [
+        ({}, [], []),
+        ({"stopped": True, "desired": 0}, [], ["fourfold restart pages starts it again"]),
+        ({"desired": 0}, ["its group pages is to have no instances"], ["fourfold scale pages=1"]),
+        (
+            {"ready": 0},
+            ["0 of 1 instances of its group pages are ready"],
+            ["see: fourfold explain pages"],
+        ),
+    ],
+)
+def test_a_member_is_where_its_group_is(given: dict[str, Any], finding: list[str], what_to_do: list[str]) -> None:
+    fields: dict[str, Any] = {
+        "name": "pages", "pattern": "group", "target": "local", "release": 1, "desired": 1, "ready": 1,
+        "stopped": False, "overrides": {}, "deployment": {"state": "done", "reason": None}, "routes": [], "urls": [],
+        "limits_missing": {}, "instances": [], "kind": "node",
+    }  # fmt: skip
+    view = explained(group=ServiceView.model_validate(fields | given))
+    assert (view.findings, view.what_to_do, view.well) == (finding, what_to_do, not finding)
 
 
 def test_after_a_deployment_that_was_rolled_back() -> None:

@@ -105,6 +105,7 @@ def test_a_group_and_its_members(home: Home) -> None:
 
     home.run("stop", *at, "pages")
     assert home.service("one")["stopped"] and home.get("/one").status_code == 503
+    assert "one is stopped, with its group pages" in home.run("explain", *at, "one").stdout
     assert "its group pages is stopped" in home.run("restart", *at, "one", code=2).stderr
     home.run("up", *at)
     until(lambda: settled(home) and home.get("/two").text == "v1", 30)

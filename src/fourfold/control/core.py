@@ -315,6 +315,7 @@ class Control:
                 limits_missing=unenforced(pattern, spec, parts.supervisor.powers),
                 memory_limit=program_memory(pattern, spec),
                 last_lines=await parts.last_lines(unwell[-1] if unwell else None),
+                group=parts.status.group_of(row),
                 job=job_view(parts.registry, parts.events, row, parts.clock.now()),
                 events_waiting=len(line.events) if line is not None else 0,
                 events_refused=line.refused if line is not None else "",

@@ -29,6 +29,8 @@ class Case:
     limits_missing: dict[str, str]
     memory_limit: int | None
     last_lines: Sequence[str]
+    group: v.ServiceView | None = None
+    """The group that it lives in."""
     job: v.JobView | None = None
     """Of one that runs to its end."""
     events_waiting: int = 0
@@ -43,6 +45,7 @@ def explain(case: Case) -> v.ExplainView:
     findings: list[str] = []
     todo: list[str] = []
     _deployment(case, findings, todo)
+    _group(case, findings, todo)
     _instances(case, findings, todo)
     _job(case, findings, todo)
     ready = sum(row.state == "ready" for row in case.instances)
@@ -67,6 +70,8 @@ def _summary(case: Case, ready: int, well: bool) -> str:
     name = case.row.name
     if case.row.stopped:
         return f"{name} is stopped"
+    if case.group is not None and case.group.stopped:
+        return f"{name} is stopped, with its group {case.group.name}"
     if case.job is not None:
         under_way = f"{case.job.running} run{'s' if case.job.running != 1 else ''} under way"
         return f"{name} is a job: {under_way}" + ("" if well else "; not all is well")
@@ -94,6 +99,21 @@ def _deployment(case: Case, findings: list[str], todo: list[str]) -> None:
     )
     findings.append(f"the deployment of {described(deployment)} failed: {deployment.reason}; {ended}")
     todo.append(f"mend the cause, then: fourfold deploy {case.row.name}")
+
+
+def _group(case: Case, findings: list[str], todo: list[str]) -> None:
+    """A member is where its group is."""
+    group = case.group
+    if group is None or case.row.stopped or (group.ready >= group.desired > 0):
+        return
+    if group.stopped:
+        todo.append(f"fourfold restart {group.name} starts it again")
+    elif group.desired == 0:
+        findings.append(f"its group {group.name} is to have no instances")
+        todo.append(f"fourfold scale {group.name}=1")
+    else:
+        findings.append(f"{group.ready} of {group.desired} instances of its group {group.name} are ready")
+        todo.append(f"see: fourfold explain {group.name}")
 
 
 def _instances(case: Case, findings: list[str], todo: list[str]) -> None:

@@ -18,7 +18,7 @@ from fourfold.launch.model import Powers
 from fourfold.launch.patterns import unenforced
 from fourfold.plan.restart import is_crash_loop
 from fourfold.spec.groups import Host
-from fourfold.spec.model import Route, Service
+from fourfold.spec.model import Route
 from fourfold.store.model import AppRow, Deployment, InstanceRow, ServiceRow
 from fourfold.supervise.hosted import Hosted
 from fourfold.supervise.model import Usage
@@ -95,6 +95,7 @@ class Status:
     def service(self, row: ServiceRow) -> v.ServiceView:
         key = f"{row.app}.{row.name}"
         spec = self._registry.spec(key, row.release)
+        group = self._registry.services.get(host_key(row, spec) or "")
         deployment = self._registry.deployments.get(key)
         shown, served = filter(self._is_shown, self._registry.of_service(key)), self._served()
         return v.ServiceView(
@@ -104,7 +105,7 @@ class Status:
             release=row.release,
             desired=self._desired(row),
             ready=self._ready(row),
-            stopped=row.stopped or self._group_is_stopped(row, spec),
+            stopped=row.stopped or (group is not None and group.stopped),
             overrides=row.overrides,
             deployment=deployment_view(deployment),
             routes=[route_text(route) for route in spec.route],
@@ -116,9 +117,11 @@ class Status:
             kind=spec.group.kind if isinstance(spec, Host) else None,
         )
 
-    def _group_is_stopped(self, row: ServiceRow, spec: Service) -> bool:
-        group = self._registry.services.get(host_key(row, spec) or "")
-        return group is not None and group.stopped
+    def group_of(self, row: ServiceRow) -> v.ServiceView | None:
+        """The group that a service lives in."""
+        key = host_key(row, self._registry.spec(f"{row.app}.{row.name}", row.release))
+        group = self._registry.services.get(key) if key is not None else None
+        return self.service(group) if group is not None else None
 
     def _is_shown(self, row: InstanceRow) -> bool:
         return row.role == "serve" or (row.role == "run" and row.state != "exited")
