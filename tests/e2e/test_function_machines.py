@@ -126,12 +126,15 @@ def test_a_session(served: Home, pattern: str) -> None:
     assert TOKEN.encode() not in (folder / "memory").read_bytes()
 
 
-def test_whoever_dies_leaves_no_machine(served: Home, pattern: str) -> None:
-    """At its deadline the whole machine is ended; so it is with its invoker."""
+@pytest.mark.full
+def test_at_its_deadline_the_whole_machine_is_ended(served: Home, pattern: str) -> None:
     answer(served)
     (before,) = machines(served)
     assert "Task timed out after 30.00 seconds" in invoke(served, do="sleep", code=1).stdout
     assert not before.is_running()
+
+
+def test_machines_end_with_their_invoker(served: Home, pattern: str) -> None:
     answer(served)
     waiting = served.start("invoke", "-a", "app", "f", "-d", '{"do": "sleep"}')
     until(lambda: states(served).get("busy"), 30, "the event to be begun")
