@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Protocol, cast
 
-from fourfold.build.kinds import osgi, python
+from fourfold.build.kinds import osgi, python, tomcat
 from fourfold.build.model import BuildPlan, Host, Listing
 from fourfold.errors import UserError
 from fourfold.spec import groups
@@ -49,4 +49,6 @@ def as_alone(listing: Listing, service: Service, host: Host) -> BuildPlan | None
     """What can only run in a host program, in one of its own, under any pattern. None: it is no such thing."""
     if python.is_alone(service):
         return python.alone(listing, service, host)
+    if tomcat.is_webapp(listing, service):
+        return tomcat.alone(listing, service, host)
     return osgi.alone(listing, service, host) if osgi.is_bundles(listing, service) else None

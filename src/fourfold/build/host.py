@@ -18,8 +18,15 @@ _SYSTEM = ("/usr/local/bin", "/usr/bin", "/bin")
 _GO = ("/usr/local/go/bin", "/usr/lib/go/bin")
 _JVM = "/usr/lib/jvm"
 _JARS = "/usr/share/java"
-_LIBRARIES = {"equinox": "eclipse-osgi.jar", "felix": "org.apache.felix.framework.jar"}
-"""OSGi frameworks, where Debian puts them."""
+_MIGRATION = "/usr/share/tomcat-jakartaee-migration/lib"
+_LIBRARIES = {
+    "equinox": (_JARS, "eclipse-osgi.jar"),
+    "felix": (_JARS, "org.apache.felix.framework.jar"),
+    "tomcat10": (_JARS, "tomcat10-catalina.jar"),
+    "ecj": (_JARS, "eclipse-jdt-core.jar"),
+    "jakartaee-migration": (_MIGRATION, "jakartaee-migration-*.jar"),
+}
+"""OSGi frameworks, Tomcat with its compiler and its converter, where Debian puts them: each by one of its JARs."""
 _TOOLS = ("npm", "yarn", "pnpm", "bun", "mvn", "bundle", "javac", "ruby", "bwrap", "setpriv", "prlimit")
 
 
@@ -32,7 +39,7 @@ def find_host(environ: Mapping[str, str]) -> Host:
     for runtime in (*_pythons(folders), *_rubies(folders), *_javas(), *_asked(folders)):
         runtimes.setdefault(runtime.name, runtime)
     tools = {name: path for name in _TOOLS if (path := _which(name, folders))}
-    tools |= {name: path for name, jar in _LIBRARIES.items() if (path := _library(jar))}
+    tools |= {name: path for name, place in _LIBRARIES.items() if (path := _library(*place))}
     if uv := _uv(folders):
         tools["uv"] = uv
     libc = " ".join(platform.libc_ver()) or "unknown libc"
@@ -43,7 +50,7 @@ def find_host(environ: Mapping[str, str]) -> Host:
 
 def stamp(environ: Mapping[str, str]) -> tuple[int, ...]:
     """Another one once something was installed, upgraded or removed: the times of all folders that are looked into."""
-    folders = (*_folders(environ), *_GO, _JVM, _JARS, os.path.dirname(sys.executable))  # noqa: PTH120
+    folders = (*_folders(environ), *_GO, _JVM, _JARS, _MIGRATION, os.path.dirname(sys.executable))  # noqa: PTH120
     return tuple(map(_changed, folders))
 
 
@@ -111,10 +118,10 @@ def _versioned(folders: list[Path], pattern: re.Pattern[str], name: str) -> Iter
                 yield Runtime(f"{name}{match[1]}", str(path), match[1])
 
 
-def _library(name: str) -> str | None:
+def _library(folder: str, name: str) -> str | None:
     """The file itself, whose name has the version, where there is a link to it."""
-    path = Path(_JARS) / name
-    return str(path.resolve()) if path.is_file() else None
+    found = sorted(path for path in Path(folder).glob(name) if path.is_file())
+    return str(found[-1].resolve()) if found else None
 
 
 def _javas() -> Iterator[Runtime]:

@@ -32,7 +32,9 @@ _BUILDING = ("gcc", "g++", "make", "libc6-dev", "pkg-config", "findutils")
 """For extensions in C: what the packages `build-essential` and `findutils` would be on a host."""
 _ARCHES = {"x86_64": "amd64", "aarch64": "arm64"}
 NODE = "/usr/local/bin/node"
-_ANYWHERE = ("uv", "mvn", "javac", "bwrap", "setpriv", "equinox", "felix")
+_ANYWHERE = (
+    "uv", "mvn", "javac", "bwrap", "setpriv", "equinox", "felix", "tomcat10", "ecj", "jakartaee-migration",
+)  # fmt: skip
 """Of the host: what they make does not depend on the base."""
 
 

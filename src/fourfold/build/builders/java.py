@@ -31,8 +31,8 @@ def find(listing: Listing, host: Host, wanted: str | None, build: str) -> Found:
         return Found(runtime, path=path, env=env, argv=(runtime.path, "-jar", f"{APP}/{runnable[0]}"))
     if listing.only and listing.only.path.lower().endswith(".war"):
         raise UserError(
-            f"cannot run {listing.only.path!r} as a process: it has no Main-Class, so it needs a servlet container",
-            "package it as an executable WAR or JAR",
+            f"cannot run {listing.only.path!r} here: it has no Main-Class, so it needs a servlet container",
+            "run it under pattern shared, process, container or vm, without `run`: in a Tomcat; or make it executable",
         )
     if build:
         return Found(runtime, path=path, env=env, build_env=env, find_jar=True)

@@ -110,8 +110,12 @@ def command(runtime: Runtime, classpath: str, main: str, given: str = "") -> tup
 
 _OPENED = tuple(
     word
-    for package in ("java.lang", "java.lang.ref", "java.util", "java.util.concurrent", "java.util.concurrent.atomic")
-    for word in ("--add-opens", f"java.base/{package}=ALL-UNNAMED")
+    for module, packages in {
+        "java.base": ("java.io", "java.lang", "java.lang.ref", "java.util", "java.util.concurrent"),
+        "java.rmi": ("sun.rmi.transport",),
+    }.items()
+    for package in packages
+    for word in ("--add-opens", f"{module}/{package}=ALL-UNNAMED")
 )
 """For looking after leaks, and for estimating how much of the heap is whose."""
 

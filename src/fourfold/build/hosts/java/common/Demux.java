@@ -11,7 +11,6 @@ import java.time.format.DateTimeFormatter;
 import java.util.logging.Formatter;
 import java.util.logging.Handler;
 import java.util.logging.Level;
-import java.util.logging.LogManager;
 import java.util.logging.LogRecord;
 import java.util.logging.Logger;
 
@@ -31,8 +30,10 @@ final class Demux extends OutputStream {
 
     /** Without guests' logs: the one guest of a process of its own writes where the process does. */
     static void logs() {
-        LogManager.getLogManager().reset();
         Logger root = Logger.getLogger("");
+        for (Handler each : root.getHandlers()) {
+            root.removeHandler(each);
+        }
         root.setLevel(Level.INFO);
         root.addHandler(new Lines());
     }

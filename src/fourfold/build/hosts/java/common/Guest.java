@@ -30,6 +30,7 @@ public final class Guest {
     /** Of its route; `/` at least. */
     public final String path;
     public final ThreadGroup threads;
+    /** Null: it prints where the process does. */
     private final Path log;
     private OutputStream out;
     /** Only while it starts: what is kept here later would keep its classes in memory. */
@@ -137,10 +138,6 @@ public final class Guest {
 
     /** Appends to its log. The spawner cuts what is old off the front, so that the file is opened to append only. */
     synchronized void write(byte[] bytes, int from, int length) throws IOException {
-        if (log == null) {
-            System.out.write(bytes, from, length);
-            return;
-        }
         if (out == null) {
             out = new FileOutputStream(log.toFile(), true);
         }

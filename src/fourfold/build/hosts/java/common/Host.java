@@ -1,8 +1,11 @@
 package fourfold.host;
 
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
 
 /** A host program: makes the control socket first, then what guests live in, and ends with SIGTERM. */
 public final class Host {
@@ -15,6 +18,41 @@ public final class Host {
     public interface Maker {
         /** @param own a folder of this host's that can be written, there for as long as it runs */
         Kind make(Path own) throws Exception;
+    }
+
+    /** One guest alone in a process of its own, by this process's environment, until SIGTERM. Nothing controls it. */
+    public static void alone(Maker maker, List<String> argv, String path) throws Exception {
+        Demux.logs();
+        Map<String, String> env = System.getenv();
+        String port = env.get("PORT");
+        Guest guest = new Guest("alone", "1", env.getOrDefault("FOURFOLD_SERVICE", "alone"), Path.of("").toAbsolutePath(), argv,
+            env, env.getOrDefault("HOST", "127.0.0.1"), port == null ? null : Integer.valueOf(port), path, null);
+        Path own = Files.createTempDirectory("fourfold-");
+        Kind kind = maker.make(own);
+        CompletableFuture<Kind.Running> started = new CompletableFuture<>();
+        new Thread(guest.threads, () -> {
+            try {
+                started.complete(kind.start(guest));
+            } catch (Throwable error) {
+                error.printStackTrace();
+                System.err.println("error: cannot start " + argv.get(0) + ": " + Cause.say(error, guest));
+                Runtime.getRuntime().halt(1);
+            }
+        }, "start").start();
+        Kind.Running running = started.get();
+        guest.starting = false;
+        guest.trouble = null;
+        Runtime.getRuntime().addShutdownHook(new Thread(guest.threads, () -> {
+            try {
+                String said = running.stop(GRACE);
+                if (said != null) {
+                    System.err.println(said);
+                }
+            } catch (Exception error) {
+                error.printStackTrace();
+            }
+        }, "stop"));
+        Thread.currentThread().join();
     }
 
     /** Serves until SIGTERM. */
