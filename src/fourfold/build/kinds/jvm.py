@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fourfold.build.builders.base import choose
-from fourfold.build.model import APP, OWN, BuildPlan, Host, Runtime, Step, shell
+from fourfold.build.model import APP, OWN, BuildPlan, Host, Layer, Runtime, Step, shell
 from fourfold.errors import UserError
 
 PROGRAM = f"{OWN}/host"
@@ -68,6 +68,14 @@ def program(host: Host, runtime: Runtime, kind: str, libraries: tuple[str, ...])
         drop=(_SOURCES, classes),
         classpath=f"{APP}/{PROGRAM}/host.jar:{APP}/{PROGRAM}/lib/*",
     )
+
+
+def layer(made: Program) -> Layer:
+    """The same for a tree that has more in it and changes more often: compiled once, and kept."""
+    write = "".join(f"cat >{name} <<'END'\n{text}\nEND\n" for name, text in made.shims.items())
+    (step,) = made.steps
+    command = f"mkdir -p {_SOURCES}\n{write}{step.argv[-1]}"
+    return Layer((), (shell(command, title=step.title),), (PROGRAM,))
 
 
 def sources(kind: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from fourfold.build import detect
 from fourfold.build.builders.java import JAR_FOLDERS
 from fourfold.build.kinds import jvm
-from fourfold.build.model import APP, BuildPlan, Host, Listing
+from fourfold.build.model import APP, BuildPlan, Host, Listing, Step
 from fourfold.errors import UserError
 from fourfold.spec import groups
 from fourfold.spec.model import Service
@@ -80,9 +80,7 @@ def alone(listing: Listing, service: Service, host: Host) -> BuildPlan:
     command = (*jvm.command(plan.runtime, made.classpath, _MAIN), "--alone")
     return replace(
         plan,
-        steps=(*plan.steps, *made.steps),
-        shims={**plan.shims, **made.shims},
-        drop=(*plan.drop, *made.drop),
+        layers=(*plan.layers, jvm.layer(made)),
         env={**plan.env, **jvm.environment(plan.runtime)},
         argv=plan.argv and (*command, *plan.argv),
         find_bundles=None if plan.argv else command,
@@ -129,7 +127,9 @@ def _bundles(listing: Listing, service: Service, host: Host) -> BuildPlan:
     runtime = jvm.java(host, wanted)
     if service.build is not None or listing.has("pom.xml"):
         made = service.model_copy(update={"run": ["-"], "runtime": wanted or runtime.name, "static": None})
-        return replace(detect.detect(listing, made, host), argv=None, find_jar=False, find_bundles=())
+        plan = detect.detect(listing, made, host)
+        steps = tuple(_with_api(step, framework(host)) for step in plan.steps)
+        return replace(plan, steps=steps, argv=None, find_jar=False, find_bundles=())
     found = of_source(listing)
     if not found:
         raise _no_bundle(listing.entries)
@@ -137,6 +137,11 @@ def _bundles(listing: Listing, service: Service, host: Host) -> BuildPlan:
     argv = tuple(f"{APP}/{each.path}" for each in found)
     env = jvm.environment(runtime)
     return BuildPlan(runtime=runtime, runtimes=(runtime,), env=env, argv=argv, notes=notes)
+
+
+def _with_api(step: Step, framework: str) -> Step:
+    """`build: javac …` finds the framework's packages: CLASSPATH is what javac(1) looks into without `-cp`."""
+    return replace(step, env={"CLASSPATH": framework, **step.env}) if step.own else step
 
 
 def _javas(service: Service) -> tuple[str, ...]:

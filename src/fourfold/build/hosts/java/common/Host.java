@@ -1,11 +1,14 @@
 package fourfold.host;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import java.util.stream.Stream;
 
 /** A host program: makes the control socket first, then what guests live in, and ends with SIGTERM. */
 public final class Host {
@@ -30,19 +33,20 @@ public final class Host {
         Path own = Files.createTempDirectory("fourfold-");
         Kind kind = maker.make(own);
         CompletableFuture<Kind.Running> started = new CompletableFuture<>();
-        new Thread(guest.threads, () -> {
+        new Guest.Ours(guest, () -> {
             try {
                 started.complete(kind.start(guest));
             } catch (Throwable error) {
                 error.printStackTrace();
                 System.err.println("error: cannot start " + argv.get(0) + ": " + Cause.say(error, guest));
+                remove(own);
                 Runtime.getRuntime().halt(1);
             }
         }, "start").start();
         Kind.Running running = started.get();
         guest.starting = false;
         guest.trouble = null;
-        Runtime.getRuntime().addShutdownHook(new Thread(guest.threads, () -> {
+        Runtime.getRuntime().addShutdownHook(new Guest.Ours(guest, () -> {
             try {
                 String said = running.stop(GRACE);
                 if (said != null) {
@@ -51,8 +55,19 @@ public final class Host {
             } catch (Exception error) {
                 error.printStackTrace();
             }
+            remove(own);
         }, "stop"));
         Thread.currentThread().join();
+    }
+
+    private static void remove(Path folder) {
+        try (Stream<Path> inside = Files.walk(folder)) {
+            for (Path each : inside.sorted(Comparator.reverseOrder()).toList()) {
+                Files.delete(each);
+            }
+        } catch (IOException | UncheckedIOException error) {
+            return; // it lies where everything is temporary
+        }
     }
 
     /** Serves until SIGTERM. */

@@ -1,7 +1,5 @@
 package fourfold.host;
 
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Dictionary;
 import java.util.Hashtable;
@@ -21,6 +19,8 @@ import org.osgi.framework.launch.Framework;
 public final class Osgi implements Kind {
     /** The service property that tells the environment from other maps: `(name=fourfold.env)`. */
     private static final String ENVIRONMENT = "fourfold.env";
+    /** Where HttpService implementations look for their port (OSGi Compendium 7, "Http Service Specification"). */
+    private static final String HTTP_PORT = "org.osgi.service.http.port";
     private final Framework framework;
     private final Regions regions = new Regions();
 
@@ -34,51 +34,22 @@ public final class Osgi implements Kind {
     }
 
     public static void main(String[] arguments) throws Exception {
-        if (arguments.length > 1 && arguments[0].equals("--alone")) {
-            alone(List.of(arguments).subList(1, arguments.length));
-            return;
+        List<String> words = List.of(arguments);
+        if (words.size() > 1 && words.get(0).equals("--alone")) {
+            String port = System.getenv("PORT");
+            Map<String, String> properties = port == null ? Map.of() : Map.of(HTTP_PORT, port);
+            Host.alone(own -> watched(new Osgi(own, properties)), words.subList(1, words.size()), "/");
+        } else {
+            Host.run(own -> watched(new Osgi(own.resolve("framework"), Map.of())));
         }
-        Host.run(own -> {
-            Osgi kind = new Osgi(own.resolve("framework"), Map.of());
-            Thread watch = new Thread(kind::watch, "framework");
-            watch.setDaemon(true);
-            watch.start();
-            return kind;
-        });
     }
 
-    /** One guest in a process of its own: its environment is the process's, and it ends when the process does. */
-    private static void alone(List<String> bundles) throws Exception {
-        Demux.logs();
-        Map<String, String> env = System.getenv();
-        Path storage = Files.createTempDirectory("fourfold-osgi-");
-        Map<String, String> properties = env.containsKey("PORT") ? Map.of(HTTP_PORT, env.get("PORT")) : Map.of();
-        Osgi kind = new Osgi(storage, properties);
-        Integer port = env.containsKey("PORT") ? Integer.valueOf(env.get("PORT")) : null;
-        Guest guest = new Guest("alone", 1, "alone", Path.of(""), bundles, env, env.get("HOST"), port, "/", null);
-        Region region = new Region(guest, kind.framework, kind.regions);
-        Runtime.getRuntime().addShutdownHook(new Thread(() -> {
-            String trouble = region.stop(0);
-            if (trouble != null) {
-                System.err.println("error: " + trouble);
-            }
-            remove(storage);
-        }));
-        Thread starter = new Guest.Ours(guest, () -> {
-            try {
-                region.start();
-            } catch (Throwable error) { // whatever code of others throws
-                error.printStackTrace();
-                System.err.println("error: cannot start the bundles: " + Cause.say(error, guest));
-                System.exit(1);
-            }
-        }, "start");
-        starter.start();
-        kind.watch();
+    private static Osgi watched(Osgi kind) {
+        Thread thread = new Thread(kind::watch, "framework");
+        thread.setDaemon(true);
+        thread.start();
+        return kind;
     }
-
-    /** Where HttpService implementations look for their port (OSGi Compendium 7, 102.9). */
-    private static final String HTTP_PORT = "org.osgi.service.http.port";
 
     /** A bundle may stop the framework, as it may call System.exit: then this process is of no more use. */
     private void watch() {
@@ -90,16 +61,6 @@ public final class Osgi implements Kind {
             }
         } catch (InterruptedException error) {
             return;
-        }
-    }
-
-    private static void remove(Path folder) {
-        try (java.util.stream.Stream<Path> inside = Files.walk(folder)) {
-            for (Path each : inside.sorted(java.util.Comparator.reverseOrder()).toList()) {
-                Files.delete(each);
-            }
-        } catch (IOException error) {
-            return; // it lies in a folder for what is temporary
         }
     }
 
