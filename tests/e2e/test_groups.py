@@ -13,10 +13,12 @@ from tests.support.nobody import as_nobody
 from tests.support.wait import until
 
 APP = """
+import os
+
 async def app(scope, receive, send):
     assert scope["type"] == "http"
     await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"VERSION"})
+    await send({"type": "http.response.body", "body": b"VERSION " + os.environ["FOURFOLD_SERVICE"].encode()})
 """
 FILE = """
 app: app
@@ -83,7 +85,7 @@ def test_a_group_and_its_members(home: Home) -> None:
         write(home, file, "one", "v2")
         home.run("up", *at)  # beside the old one, in the same host
         host = home.instances("pages")[0]["id"]
-        assert home.get("/one").text == "v2" and home.instances("one")[0]["host"] == host
+        assert home.get("/one").text == "v2 one" and home.instances("one")[0]["host"] == host
         home.run("restart", *at, "pages")
         until(lambda: settled(home) and home.instances("pages")[0]["id"] != host, 30)
         home.run("deploy", *at, "one", "--as", "process")
@@ -108,7 +110,7 @@ def test_a_group_and_its_members(home: Home) -> None:
     assert "one is stopped, with its group pages" in home.run("explain", *at, "one").stdout
     assert "its group pages is stopped" in home.run("restart", *at, "one", code=2).stderr
     home.run("up", *at)
-    until(lambda: settled(home) and home.get("/two").text == "v1", 30)
+    until(lambda: settled(home) and home.get("/two").text == "v1 two", 30)
     home.run("down", "-y", *at)
     assert not list((home.state / "hosts").iterdir())
 
@@ -118,8 +120,8 @@ def test_groups_of_an_ordinary_user(users: Home) -> None:
     file = prepare(users, FILE.replace("kind: python", "kind: python, mode: forked"))
     users.run("up", "-f", str(file))
     until(lambda: settled(users), 20)
-    assert users.get("/one").text == "v1"
+    assert users.get("/one").text == "v1 one"
     write(users, file, "one", "v2")
     users.run("up", "-f", str(file))
-    assert users.get("/one").text == "v2"
+    assert users.get("/one").text == "v2 one"
     users.run("down", "-y", "-f", str(file))

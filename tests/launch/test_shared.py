@@ -108,11 +108,6 @@ def test_a_worker_has_limits_and_a_whole_environment() -> None:
     assert (made.limits, made.env["HOME"]) == (Limits(memory=64 * MI), "/tmp")
 
 
-def test_guests_of_one_environment_are_told_nothing_that_differs_between_them() -> None:
-    made = launch("shared", member("python", env={"A": "1"}), FACTS)
-    assert made.env == {"FOURFOLD_APP": "shop", "CART_URL": "http://127.0.0.1:30001", "A": "1"}
-
-
 def test_what_is_run_beside_a_guest_is_a_process() -> None:
     made = launch("shared", member(), replace(FACTS, host=None, guests=None, argv=("sh",), port=None))
     assert (made.host, made.cwd, made.env["HOME"]) == (None, "/app", "/tmp")

@@ -16,8 +16,6 @@ from fourfold.spec.model import Service
 
 _WHOLE = ("HOME", "LANG", "LOGNAME", "PATH", "TMPDIR", "USER")
 """Of a process as a whole: a guest without one has no use for them."""
-_DIFFER = ("FOURFOLD_INSTANCE", "FOURFOLD_RELEASE", "FOURFOLD_SERVICE", "HOST", "PORT")
-"""What no two guests have alike: it cannot be put into an environment that they share."""
 
 
 def launch(service: Service, facts: Facts) -> Launch:
@@ -68,5 +66,4 @@ def _environment(service: Service, facts: Facts, listen: Listen | None) -> dict[
     if not in_process(service):
         return whole
     given = {use.env for use in service.secrets} | service.env.keys()
-    left_out = _WHOLE if service.shared.kind != "python" else (*_WHOLE, *_DIFFER)
-    return {name: value for name, value in whole.items() if name in given or name not in left_out}
+    return {name: value for name, value in whole.items() if name in given or name not in _WHOLE}
