@@ -77,6 +77,11 @@ def test_a_group_and_its_members(home: Home) -> None:
     assert "fourfold scale pages=2" in home.run("scale", *at, "one=2", code=2).stderr
     assert "it is a group" in home.run("deploy", *at, "pages", "--as", "process", code=2).stderr
 
+    (file.parent / "one" / "app.py").write_text("import os\nos.kill(os.getpid(), 9)")
+    assert "started in it: killed by signal 9" in home.run("up", *at, code=1).stderr  # and it is not tried again
+    until(lambda: settled(home) and home.instances("pages")[0]["restarts"] == 1, 20)
+    assert home.get("/one").text == "v1 one"
+
     one, two = (
         Load(f"http://127.0.0.1:{home.port}/{name}", connections=2, rps=60, version="(v[0-9])")
         for name in ("one", "two")

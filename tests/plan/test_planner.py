@@ -400,6 +400,30 @@ GUESTS: dict[str, tuple[list[m.Goal], list[m.Instance], list[m.Action]]] = {
         [inst("h0", "draining", revision="1", key="a.host", since=NOW - 1), HOST, replace(GUEST, host="h0")],
         [m.Start("a.guest", "h1")],
     ),
+    "a deployment that takes a host along has failed": (
+        [goal("a.host"), goal("a.guest", host="a.host", deploying=DEPLOYING)],
+        [
+            replace(HOST, state="exited", since=NOW, failures=1, ended=FAILED),
+            replace(GUEST, state="starting", since=NOW - 1),
+            replace(GUEST, id="g0", revision="1"),
+        ],
+        [
+            m.Restart("h1"),
+            m.Lose("g1"),
+            m.Forget("g1"),
+            m.Lose("g0"),
+            m.Forget("g0"),
+            m.Fail("a.guest", "h1 ended while g1 started in it: exit code 3"),
+        ],
+    ),
+    "but not where the host was told to, nor when nothing is deployed": (
+        [goal("a.host"), goal("a.guest", host="a.host")],
+        [
+            replace(HOST, state="exited", since=NOW, failures=1, ended=FAILED),
+            replace(GUEST, state="starting", since=NOW - 1),
+        ],
+        [m.Restart("h1"), m.Lose("g1"), m.Forget("g1")],
+    ),
     "while hosts are replaced, new ones start on new hosts": (
         [goal("a.host", deploying=DEPLOYING), goal("a.guest", host="a.host", deploying=DEPLOYING)],
         [inst("h0", revision="1", key="a.host"), inst("g0", revision="1", key="a.guest", host="h0")],

@@ -65,7 +65,7 @@ class Executor:
             case m.Forget(name):
                 self._to(name, "gone")
             case m.Lose(name):
-                self.ended(name, code=None, reason="its host ended")
+                self._lose(name)
 
     def _move_deployment(self, action: m.BeforeDone | m.Done | m.Fail | m.Retire) -> None:
         match action:
@@ -125,6 +125,19 @@ class Executor:
         if row.app != SYSTEM:
             kind = "instance.draining" if state == "draining" else "instance.stopping"
             self._bus.emit(kind, f"{name} {what}", app=row.app, service=row.service, instance=name)
+
+    def _lose(self, name: str) -> None:
+        row = self._registry.instances[name]
+        reason = "its host ended"
+        self.ended(name, code=None, reason=reason)
+        if row.state not in m.LEAVING:
+            deployment = self._registry.running_deployment(key_of(row))
+            of = {"operation": deployment.operation} if deployment is not None else {}
+            what = f"{name} ended: {reason}"
+            self._bus.emit(
+                "instance.exited", what, app=row.app, service=row.service, instance=name, release=row.release,
+                reason=reason, **of,
+            )  # fmt: skip
 
     def _to(self, name: str, state: InstanceState, **changes: Any) -> None:
         self._put(self._registry.instances[name], state=state, **changes)

@@ -23,7 +23,7 @@ from fourfold.plan.model import (
     Stop,
 )
 from fourfold.plan.restart import rebooted, restarts, restarts_at, wholly_down
-from fourfold.plan.verdict import failure, has_done_its_work, not_ready
+from fourfold.plan.verdict import failure, has_done_its_work, not_ready, took_hosts_along
 from fourfold.plan.world import World
 
 KILL_AGAIN_SECONDS = 5.0
@@ -79,7 +79,9 @@ class ServicePlanner:
             return
         if self.goal.count == 0:
             self.go_down()
-        elif reason := failure(self.world, self.goal, self._kept(), self.before):
+        elif reason := took_hosts_along(self.world, self.goal, self.gone) or failure(
+            self.world, self.goal, self._kept(), self.before
+        ):
             self.world.add(Fail(self.goal.key, reason))
         else:
             self.move()

@@ -26,6 +26,19 @@ def failure(world: World, goal: Goal, current: list[Instance], before: list[Inst
     return _out_of_patience(world, goal, deploying, current, before)
 
 
+def took_hosts_along(world: World, goal: Goal, gone: list[Instance]) -> str | None:
+    """A host that ends while a new guest starts in it is not tried again: all others in there pay for each attempt."""
+    if goal.deploying is None or goal.deploying.rolling_back:
+        return None
+    for guest in gone:
+        host = world.instance(guest.host) if guest.host is not None else None
+        if guest.state != "starting" or guest.revision != goal.revision or host is None or host.sick is not None:
+            continue
+        if host.state == "exited" and host.ended is not None and not (host.ended.asked or host.ended.rebooted):
+            return f"{host.id} ended while {guest.id} started in it: {host.ended.what}"
+    return None
+
+
 def has_done_its_work(instance: Instance, goal: Goal) -> bool:
     """It ended by itself, well, or before this deployment, and its policy lets it rest."""
     if instance.state != "exited" or restarts(instance, goal.restarting):
