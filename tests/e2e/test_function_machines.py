@@ -159,4 +159,4 @@ def test_a_template_that_is_broken_is_not_missed(served: Home, pattern: str) -> 
     record.write_text(f'{text[:start]}"state": [{found.st_ino}, {found.st_size}, {found.st_ctime_ns}]}}}}')
     served.run("restart", "-a", "app", "f", patience=120)
     assert answer(served)["count"] == 1
-    assert "booted" in served.run("logs", "-a", "app", "f").stdout
+    assert "could not go on from its template, and boots" in served.run("logs", "-a", "app", "f").stdout

@@ -108,20 +108,25 @@ class _Machine:
         if self._channel.recv(16) != b"go":
             os._exit(0)
         self._write_config()
-        ways = [self._machine.go_on, self._machine.boot] if self._machine.template else [self._machine.boot]
-        status = 0
-        for argv in ways:
-            reader, pid = self._start(argv, listeners)
-            came_up = self._listen_to(reader)
-            os.close(reader)
-            status = os.waitpid(pid, 0)[1]
-            if came_up:
-                break
-        for fd in kept:
-            os.close(fd)
+        came_up, status = False, 0
+        if self._machine.template:
+            came_up, status = self._run(self._machine.go_on, listeners)
+            for fd in kept:
+                os.close(fd)
+        if not came_up:
+            if self._machine.template:
+                os.write(self._output, b"[fourfold] a sandbox could not go on from its template, and boots\n")
+            _, status = self._run(self._machine.boot, listeners)
         if os.WIFSIGNALED(status):
             self._tell(f"{status}")
         forkserver.tell_failure(self._channel, OSError("its virtual machine ended"))
+
+    def _run(self, argv: Sequence[str], listeners: list[int]) -> tuple[bool, int]:
+        """-> whether the guest came up, and how QEMU ended, if that is what ended it."""
+        reader, pid = self._start(argv, listeners)
+        came_up = self._listen_to(reader)
+        os.close(reader)
+        return came_up, os.waitpid(pid, 0)[1]
 
     def _listen_to(self, reader: int) -> bool:
         """Until QEMU has ended; the end of the program is told, and the rest does not matter. -> whether it came up."""
