@@ -148,6 +148,8 @@ def test_why_a_start_failed_is_told_in_the_words_of_the_program(mounted: Rig, tm
 
     broken = plain(tmp_path, "broken", **{"tools.py": "", "other.py": "import absent_module"})
     assert said("absent", broken, "other:app", "/app") == "ModuleNotFoundError: No module named 'absent_module'"
+    assert "other.py" in (mounted.folder / "absent.log").read_text()
+    assert "fourfold_host" not in (mounted.folder / "absent.log").read_text()
     assert said("nowhere", broken, "nothing:app", "/app") == "ModuleNotFoundError: No module named 'nothing'"
     assert said("unnamed", broken, "app:main", "/app") == "LoadError: cannot find the app app:main: app has no 'main'"
     assert said("failing", asynchronous(tmp_path, fails=True)) == "no database"

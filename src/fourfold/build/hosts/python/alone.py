@@ -8,12 +8,11 @@ import os
 import signal
 import site
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import Any, cast
 
 from .packages import is_site, with_path
-from .serving import App, listener, load, server
+from .serving import App, listener, load, server, traceback_of
 from .serving import run as run_server
 
 
@@ -42,8 +41,8 @@ def run(target: str, folders: Sequence[str], host: str, port: int) -> int:
         if app is not None and app.failure:
             print(app.failure, file=sys.stderr)
         return error.code if isinstance(error.code, int) else 1
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
+        print(traceback_of(error), end="", file=sys.stderr)
         return 1
 
 

@@ -16,7 +16,6 @@ import socket
 import sys
 import threading
 import time
-import traceback
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ from .control import Control, Unfit
 from .memory import Memory
 from .owners import Owner
 from .packages import Common, ConflictError, is_site, read, require_version, with_path
-from .serving import App, Server, listener, load, run, said_of, server
+from .serving import App, Server, listener, load, run, said_of, server, traceback_of
 from .worlds import World, follow_threads
 
 BEAT = 0.5
@@ -92,7 +91,7 @@ class Mounted:
             self.said = f"cannot mount {self.service}: {error}"
             print(self.said, file=self.owner.out)
         except BaseException as error:
-            traceback.print_exc()
+            self.owner.out.write(self.owner.world.natural(traceback_of(error)))
             self.said = self.owner.world.natural(said_of(error))
         finally:
             if self.bound is not None:

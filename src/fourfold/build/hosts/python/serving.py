@@ -8,7 +8,9 @@ import inspect
 import itertools
 import socket
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -168,6 +170,14 @@ def said_of(error: BaseException) -> str:
     """An exception in one line."""
     text = str(error).strip()
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def traceback_of(error: BaseException) -> str:
+    """As usual, without the lines of this program."""
+    ours = str(Path(__file__).parent)
+    told = traceback.TracebackException.from_exception(error)
+    told.stack[:] = [frame for frame in told.stack if not frame.filename.startswith(ours)]
+    return "".join(told.format())
 
 
 def run(loop: asyncio.AbstractEventLoop, served: Server, bound: socket.socket) -> None:
