@@ -96,6 +96,8 @@ def test_what_the_parent_needs() -> None:
     old = replace(HOST, runtimes={"nodejs16": Runtime("nodejs16", "/usr/bin/node", "16.1.0")})
     with pytest.raises(UserError, match="cannot share nodejs16"):
         node.host(GROUP, old)
+    with pytest.raises(UserError, match=r"cannot run python3\.11 in a group of kind node"):
+        node.host(Group(kind="node", runtime="python3.11").as_host(), HOST)
     with pytest.raises(UserError, match="needs `setpriv`"):
         node.host(GROUP, replace(HOST, tools={}))
 

@@ -18,7 +18,7 @@ from fourfold.build.builders.base import choose, need_tool
 from fourfold.build.builders.node import version_asked
 from fourfold.build.command import run_argv
 from fourfold.build.detect import detect
-from fourfold.build.model import APP, OWN, SYSTEM_PATH, BuildPlan, Host, Listing
+from fourfold.build.model import APP, OWN, SYSTEM_PATH, BuildPlan, Host, Listing, Runtime
 from fourfold.errors import UserError
 from fourfold.spec import groups
 from fourfold.spec.model import Service
@@ -40,8 +40,7 @@ _DEEP = 5
 
 def host(service: groups.Host, host: Host) -> BuildPlan:
     """Raises UserError without Node.js 18 or later."""
-    runtime = choose(host, "nodejs", service.runtime, f"group of kind {service.group.kind}")
-    _check_version(runtime.name)
+    runtime = _runtime(service, host)
     setpriv = need_tool(host, "setpriv", "util-linux", "a group of kind node")
     return BuildPlan(
         runtime=runtime,
@@ -54,8 +53,7 @@ def host(service: groups.Host, host: Host) -> BuildPlan:
 
 def guest(listing: Listing, service: Service, host: Host) -> BuildPlan:
     """argv: options of Node.js, if there are some, a script, its arguments. Raises UserError for what is none."""
-    runtime = choose(host, "nodejs", service.runtime, "member of a Node.js group")
-    _check_version(runtime.name)
+    runtime = _runtime(service, host)
     if service.runtime is None:
         asked, where = version_asked(listing, host)
         if asked is not None and asked != runtime.name:
@@ -73,9 +71,14 @@ def guest(listing: Listing, service: Service, host: Host) -> BuildPlan:
     return replace(plan, argv=argv, env={**plan.env, **env})
 
 
-def _check_version(name: str) -> None:
-    if int(name.removeprefix("nodejs")) < _LOWEST:
-        raise UserError(f"cannot share {name}", f"use nodejs{_LOWEST} or later")
+def _runtime(service: Service, host: Host) -> Runtime:
+    wanted = service.runtime
+    if wanted is not None and not wanted.startswith("nodejs"):
+        raise UserError(f"cannot run {wanted} in a group of kind node", "say `runtime: nodejsNN`, or leave it out")
+    runtime = choose(host, "nodejs", wanted)
+    if int(runtime.name.removeprefix("nodejs")) < _LOWEST:
+        raise UserError(f"cannot share {runtime.name}", f"use nodejs{_LOWEST} or later")
+    return runtime
 
 
 def _script(argv: tuple[str, ...], listing: Listing) -> tuple[Mapping[str, str], tuple[str, ...]]:

@@ -24,7 +24,10 @@ class Control {
     fs.rmSync(name, { force: true });
     const server = net.createServer((socket) => this.welcome(socket));
     server.maxConnections = CONNECTIONS;
-    server.on('error', (error) => { console.error(`cannot listen at ${folder}/${name}: ${error.message}`); process.exit(1); });
+    server.on('error', (error) => {
+      console.error(`cannot listen at ${folder}/${name}: ${error.message}`);
+      process.exit(1);
+    });
     server.listen(name);
     process.chdir(here);
     process.umask(before);
