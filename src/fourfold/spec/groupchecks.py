@@ -9,10 +9,12 @@ from fourfold.spec.groups import Group
 from fourfold.spec.model import FixedPort, Service
 from fourfold.spec.node import Path
 from fourfold.spec.problems import similar
+from fourfold.spec.shared import Kind
 
 Found = tuple[Path, str, str | None]
 """Where, what, and what to do."""
 
+_FAMILIES: dict[Kind, str] = {"tomcat": "java", "osgi": "java", "node": "nodejs", "python": "python3"}
 _ELSEWHERE = "run it as a process: `pattern: process`"
 
 
@@ -40,6 +42,13 @@ def _group(path: Path, group: Group) -> Iterator[Found]:
     if group.deploy.before is not None:
         hint = "give it to the member that needs it"
         yield (*path, "deploy", "before"), "a group has no source that a command could run in", hint
+    family = _FAMILIES[group.kind]
+    if group.runtime is not None and not group.runtime.startswith(family):
+        hint = f"say {family}…, or leave it out"
+        yield (*path, "runtime"), f"a group of kind {group.kind} cannot run with {group.runtime}", hint
+    for name in group.env:
+        if name in ("PORT", "HOST"):
+            yield (*path, "env", name), f"{name} is set for every member", "leave it out"
     try:
         shlex.split(group.java_opts)
     except ValueError as error:
