@@ -137,7 +137,7 @@ def test_the_path_of_its_routes(routes: list[dict[str, Any]], path: str) -> None
     [
         ({"port": None}, "cannot run in group webapps: `port`: it needs a port of its own"),
         ({"image": "docker://alpine"}, "`image`: an image has a file system of its own"),
-        ({"volumes": [{"name": "v", "path": "/v"}]}, "`volumes`: one process cannot see"),
+        ({"volumes": [{"name": "v", "path": "/v"}]}, "`volumes`: members of a group have the files"),
         ({"secrets": ["KEY"]}, "each can read the others' secrets"),
     ],
 )

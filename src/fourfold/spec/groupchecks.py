@@ -93,7 +93,7 @@ def as_guest(path: Path, service: Service) -> Iterator[Found]:
         "image": (service.image, "an image has a file system of its own, a group has this host's"),
         "static": (service.static, "files are served by a program of ours, which shares nothing with others"),
         "function.handler": (service.function.handler, "a handler is called by a server of ours, in no group"),
-        "volumes": (service.volumes, "one process cannot see one folder for each member"),
+        "volumes": (service.volumes, "members of a group have the files of their host, and no volumes of their own"),
     }
     for key, (given, why) in needless.items():
         if given:
