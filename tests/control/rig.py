@@ -55,9 +55,13 @@ class FakeSupervisor:
         self.told: list[str] = []
         self.hangs: set[str] = set()
         """Instances that signals do not come back from."""
+        self.slow: dict[str, asyncio.Event] = {}
+        """Instances that start once this is set."""
 
     async def start(self, launch: Launch, secrets: dict[str, str], run: int) -> Identity:
         name = str(launch)
+        if name in self.slow:
+            await self.slow[name].wait()
         self.before_start(name)
         if name in self.fails:
             raise self.fails[name]

@@ -23,7 +23,7 @@ from fourfold.paths import Paths
 from fourfold.plan import model as m
 from fourfold.spec.fingerprint import fingerprint
 from fourfold.spec.groups import Group
-from fourfold.spec.model import Service
+from fourfold.spec.model import Probe, Service
 from fourfold.store import layout
 from fourfold.store.model import InstanceState
 from tests.store import samples
@@ -123,6 +123,29 @@ def test_a_host_is_ready_once_it_answers(registry: Registry) -> None:
 
     asyncio.run(watch())
     assert told == ["pages-1 does not answer"]
+
+
+def test_a_host_that_is_silent_is_ended(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prober_module, "HOST_LIVES", Probe(interval=0.01, failures=3))
+    with registry.transaction():
+        registry.add_release(samples.release("pages", spec=fingerprint(Group(kind="node").as_host())))
+        registry.put_app(samples.app_row())
+        registry.put_service(samples.service_row("pages", pattern="group"))
+        registry.put_instance(samples.instance("pages-1", "pages", pattern="group", ready_at=1.0))
+
+    async def ask(host: str) -> None:
+        raise WorldError(f"{host} does not answer")
+
+    async def watch() -> None:
+        sick = Ready()
+        unused = cast(Any, print)
+        sick.sick = lambda name, error: sick.set()  # type: ignore[attr-defined]
+        prober = Prober(registry, cast(Any, sick), unused, unused, unused, ask_host=ask)
+        prober.watch(registry.instances["pages-1"])
+        await asyncio.wait_for(sick.wait(), 30)
+        await prober.close()
+
+    asyncio.run(watch())
 
 
 def test_the_time_in_which_a_machine_boots_is_none_that_its_service_has_run(

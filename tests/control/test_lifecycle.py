@@ -11,7 +11,7 @@ from fourfold.errors import UserError, WorldError
 from fourfold.plan.model import Drain
 from fourfold.store.model import InstanceRow
 from fourfold.supervise.model import Identity
-from tests.control.rig import Rig, rigged
+from tests.control.rig import Rig, eventually, rigged
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +108,41 @@ async def test_a_signal_that_hangs_holds_no_other_up(rig: Rig) -> None:
     await rig.bus.until(lambda: rig.stored("new").pid is not None)
     assert rig.supervisor.told == ["other", "killed"] and not acting.done()
     acting.cancel()
+
+
+@rigged
+async def test_a_host_that_hangs_holds_nobody_up_but_its_guests(rig: Rig) -> None:
+    rig.add("stopped", state="stopping", host="h")
+    rig.add("guest", host="h")
+    rig.add("other")
+    rig.supervisor.hangs, rig.supervisor.slow = {"stopped"}, {"guest": asyncio.Event()}
+    await rig.lifecycle.act(Effects(["guest", "other"], ["stopped"]))
+    assert rig.stored("other").pid is not None
+    rig.supervisor.slow["guest"].set()
+    await rig.bus.until(lambda: rig.stored("guest").pid is not None)
+    await rig.lifecycle.close()
+
+
+@rigged
+async def test_a_guest_that_was_given_up_while_its_host_hung_is_killed(rig: Rig) -> None:
+    rig.add("guest", host="h")
+    rig.supervisor.slow = {"guest": asyncio.Event()}
+    await rig.lifecycle.act(Effects(["guest"]))
+    rig.add("guest", host="h", state="exited", exit={"code": None, "reason": "its host ended"})
+    rig.supervisor.slow["guest"].set()
+    await eventually(lambda: rig.supervisor.told == ["guest"])
+    assert rig.state("guest") == "exited" and rig.stored("guest").pid is None
+
+
+@rigged
+async def test_a_late_answer_says_nothing_of_another_run(rig: Rig) -> None:
+    rig.add("guest", host="h")
+    rig.supervisor.slow, rig.supervisor.fails = {"guest": asyncio.Event()}, {"guest": WorldError("no answer in 10 s")}
+    await rig.lifecycle.act(Effects(["guest"]))
+    rig.add("guest", host="h", run=2)
+    rig.supervisor.slow["guest"].set()
+    await eventually(lambda: not rig.lifecycle._tasks)
+    assert rig.state("guest") == "starting"
 
 
 @rigged

@@ -424,6 +424,24 @@ GUESTS: dict[str, tuple[list[m.Goal], list[m.Instance], list[m.Action]]] = {
         ],
         [m.Restart("h1"), m.Lose("g1"), m.Forget("g1")],
     ),
+    "a host that leaves does not wait for those that cannot be killed": (
+        [goal("a.host", count=0), goal("a.guest", host="a.host", count=0)],
+        [
+            replace(HOST, state="draining", since=NOW - 9),
+            replace(GUEST, state="killing", since=NOW - 5),
+        ],
+        [m.Stop("h1", "drained"), m.Kill("g1")],
+    ),
+    "nor before it begins to": (
+        [goal("a.host", count=0), goal("a.guest", host="a.host", count=0)],
+        [HOST, replace(GUEST, state="killing", since=NOW - 5)],
+        [m.Drain("h1"), m.Kill("g1")],
+    ),
+    "but for a moment it does": (
+        [goal("a.host", count=0), goal("a.guest", host="a.host", count=0)],
+        [replace(HOST, state="draining", since=NOW - 9), replace(GUEST, state="killing", since=NOW - 4)],
+        [],
+    ),
     "while hosts are replaced, new ones start on new hosts": (
         [goal("a.host", deploying=DEPLOYING), goal("a.guest", host="a.host", deploying=DEPLOYING)],
         [inst("h0", revision="1", key="a.host"), inst("g0", revision="1", key="a.guest", host="h0")],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial, wraps
@@ -102,29 +102,55 @@ class Lifecycle:
 
     async def act(self, effects: Effects) -> None:
         """Do what the executor has stored. What fails or hangs for one instance keeps no other from what it is due."""
+        told = [
+            *((name, self._signal(name)) for name in effects.signals),
+            *((name, self._kill(name)) for name in effects.kills),
+        ]
+        for name, telling in told:
+            if self._is_guest(name):
+                self._beside(telling)
         await asyncio.gather(
-            *(self._signal(name) for name in effects.signals),
-            *(self._kill(name) for name in effects.kills),
-            self._start(effects.starts),
+            *(telling for name, telling in told if not self._is_guest(name)), self._start(effects.starts)
         )
+
+    def _is_guest(self, name: str) -> bool:
+        """What becomes of it is up to its host, which may hang: nobody waits for that."""
+        row = self._registry.instances.get(name)
+        return row is not None and row.host is not None
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _signal(self, name: str) -> None:
         self._unwatch(name)
-        with self._alone(name):
+        with self._alone(name) as run:
             if not await self._supervisor.signal(name, self._stop_signal(name)):
-                self._is_not_there(name)
+                self._is_not_there(name, run)
 
     async def _kill(self, name: str) -> None:
-        with self._alone(name):
+        with self._alone(name) as run:
             if not await self._supervisor.kill(name):
-                self._is_not_there(name)
+                self._is_not_there(name, run)
 
     async def _start(self, names: Sequence[str]) -> None:
         if names:
             await self._settle([self._registry.instances[name] for name in names])
             at_once = [each for each in map(self._templated, self._prepare(names)) if each is not None]
+            for guest in [each for each in at_once if each[0].host is not None]:
+                at_once.remove(guest)
+                self._beside(self._start_guest(*guest))
             outcomes = await asyncio.gather(*(self._spawn(*each) for each in at_once))
             self._record_starts([outcome for outcome in outcomes if outcome is not None])
+
+    async def _start_guest(self, row: InstanceRow, launch: Launch, values: dict[str, str]) -> None:
+        outcome = await self._spawn(row, launch, values)
+        known = self._registry.instances.get(row.id)
+        if outcome is not None and (known is None or known.run != row.run or known.state == "exited"):
+            await self._kill(row.id)  # it was given up meanwhile
+        elif outcome is not None:
+            self._record_starts([outcome])
 
     def _templated(self, prepared: Prepared) -> Prepared | None:
         """What is to be started now; None: it waits for its template, and nobody else does."""
@@ -134,9 +160,7 @@ class Lifecycle:
         service = self._registry.spec(key_of(row), row.release)
         key = self.templates.key(row, service, launch)
         if key is not None and self.templates.is_missing(key):
-            task = asyncio.get_running_loop().create_task(self._start_later(prepared, service, key))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._beside(self._start_later(prepared, service, key))
             return None
         return row, self.templates.applied(row, key, launch), values
 
@@ -172,14 +196,17 @@ class Lifecycle:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @contextmanager
-    def _alone(self, name: str) -> Iterator[None]:
-        """Around a signal: the planner follows one that had no effect by another, unless nothing is there any more."""
+    def _alone(self, name: str) -> Iterator[int]:
+        """Around a signal to this run: the planner follows one that had no effect by another, unless nothing is there
+        any more."""
+        row = self._registry.instances.get(name)
+        run = row.run if row is not None else 0
         try:
-            yield
+            yield run
         except Exception as error:
             log.error("cannot signal %s: %s", name, error, exc_info=not isinstance(error, FourfoldError))
             if name not in self._supervisor.running():
-                self._is_not_there(name)
+                self._is_not_there(name, run)
 
     def _stop_signal(self, name: str) -> str:
         row = self._registry.instances[name]
@@ -204,7 +231,7 @@ class Lifecycle:
         except Exception as error:
             prepared, refused = [], dict.fromkeys(names, error)
         for name, why in refused.items():
-            self._refused(name, why)
+            self._refused(name, why, self._registry.instances[name].run)
         return prepared
 
     async def _spawn(self, row: InstanceRow, launch: Launch, values: dict[str, str]) -> Started | None:
@@ -214,19 +241,21 @@ class Lifecycle:
         except Exception as error:
             identity = self._supervisor.running().get(name)
             if identity is None:
-                self._refused(name, error)
+                self._refused(name, error, row.run)
                 return None
         # A start of which we did not hear took place: it is this run, or an older one that has to go.
         if self._supervisor.run_of(name) == row.run:
             return row, identity
         await self._kill(name)
-        self._refused(name, WorldError(f"an earlier run of {name} was still there and has been killed"))
+        self._refused(name, WorldError(f"an earlier run of {name} was still there and has been killed"), row.run)
         return None
 
     @until_stored
-    def _refused(self, name: str, error: Exception) -> None:
+    def _refused(self, name: str, error: Exception, run: int) -> None:
         """A start that fails becomes an instance that ended: the planner tries again, or gives up."""
-        row = self._registry.instances[name]
+        row = self._registry.instances.get(name)
+        if row is None or row.state == "exited" or row.run != run:
+            return  # a guest whose host has ended, or that was given up, meanwhile
         reason = str(error)
         if not isinstance(error, FourfoldError):
             log.error("cannot start %s", name, exc_info=error)
@@ -306,10 +335,9 @@ class Lifecycle:
     # -- exits ----------------------------------------------------------------------------------------------------
 
     @until_stored
-    def _is_not_there(self, name: str) -> None:
+    def _is_not_there(self, name: str, run: int) -> None:
         """What is to stop does not run, and no exit of it will come: however that came about, nobody waits for it."""
-        if row := self._registry.instances.get(name):
-            self.exited(Exit(0, name, None, None, False, at=self._clock.now(), run=row.run))
+        self.exited(Exit(0, name, None, None, False, at=self._clock.now(), run=run))
 
     def exited(self, exit: Exit) -> None:
         """The supervisor tells of an exit, also of one from before this daemon started. WorldError: tell it again."""

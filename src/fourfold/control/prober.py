@@ -33,6 +33,8 @@ SETTLE_SECONDS = 1.0
 NOT_STARTED = "its virtual machine has not started the program yet"
 NOT_UP = "its first sandbox has not come up yet"
 DEFAULT = Probe()
+HOST_LIVES = Probe(interval=10.0, failures=6)
+"""A host answers within a second, whatever its guests do. One that is silent for a minute cannot be told anything."""
 
 
 class Listener(Protocol):
@@ -86,7 +88,9 @@ class Prober:
             return
         if row.pattern == GROUP and self._ask_host is not None:
             answers = partial(_answers, self._ask_host, row.id)
-            self._tasks[row.id] = [asyncio.create_task(self._readiness(row, answers, DEFAULT, answers))]
+            readiness = self._readiness(row, answers, DEFAULT, answers)
+            liveness = self._liveness(row.id, answers, HOST_LIVES)
+            self._tasks[row.id] = [asyncio.create_task(each) for each in (readiness, liveness)]
             return
         service = self._registry.spec(key_of(row), row.release)
         health = service.health

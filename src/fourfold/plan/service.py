@@ -24,10 +24,8 @@ from fourfold.plan.model import (
 )
 from fourfold.plan.restart import rebooted, restarts, restarts_at, wholly_down
 from fourfold.plan.verdict import failure, has_done_its_work, not_ready, took_hosts_along
-from fourfold.plan.world import World
+from fourfold.plan.world import KILL_AGAIN_SECONDS, World
 
-KILL_AGAIN_SECONDS = 5.0
-"""A process that is still there so long after SIGKILL was perhaps never sent it."""
 ROUTING_SECONDS = 10.0
 """How long the gateway may take to let go of an instance, before that goes all the same."""
 
@@ -112,7 +110,7 @@ class ServicePlanner:
             self.world.wake(at)
 
     def _advance_draining(self, instance: Instance) -> None:
-        if self.world.guests(instance.id):
+        if any(map(self.world.may_end, self.world.guests(instance.id))):
             return  # they leave first
         drained = instance.routed and instance.in_flight == 0
         limit = self.goal.ending.drain or 0.0

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 
 from fourfold.plan.model import LEAVING, RUNNING, Action, Goal, Instance
 
+KILL_AGAIN_SECONDS = 5.0
+"""A process that is still there so long after SIGKILL was perhaps never sent it."""
+
 
 class World:
     def __init__(self, goals: Mapping[str, Goal], instances: Iterable[Instance], now: float) -> None:
@@ -72,6 +75,17 @@ class World:
         host = self.instance(instance.host)
         return host is None or host.state == "exited"
 
+    def may_end(self, instance: Instance) -> bool:
+        """Its host waits for it. A guest that is there although it was killed is one of a host that does nothing any
+        more: it ends with that."""
+        if instance.host is None or instance.state != "killing":
+            return True
+        at = instance.since + KILL_AGAIN_SECONDS
+        if self.now >= at:
+            return False
+        self.wake(at)
+        return True
+
     def stays(self, instance: Instance) -> bool:
         """It lives and is meant to go on living."""
         return instance.state in RUNNING and instance.state not in LEAVING and instance.id not in self.leaving
@@ -116,4 +130,7 @@ class World:
     def live_dependents(self, key: str) -> list[str]:
         """Services that need this one, are on their way down too, and have not ended yet."""
         dependents = (self.goals[name] for name in self._dependents.get(key, ()))
-        return [g.key for g in dependents if g.count == 0 and any(map(self.runs, self.of(g.key)))]
+        return [g.key for g in dependents if g.count == 0 and any(self._is_waited_for(i) for i in self.of(g.key))]
+
+    def _is_waited_for(self, instance: Instance) -> bool:
+        return self.runs(instance) and self.may_end(instance)
