@@ -177,6 +177,22 @@ def test_a_host_that_hangs_hides_no_death_of_a_worker() -> None:
         asyncio.run(test(paths))
 
 
+def test_a_host_that_hangs_ends_with_what_is_to_end_in_it() -> None:
+    async def test(rig: Rig) -> None:
+        await host(rig)
+        await guest(rig, "inside")
+        with shorter(link, ANSWER_SECONDS=0.3), shorter(hosts, ANSWER_SECONDS=0.3):
+            with pytest.raises(WorldError, match="no answer in"):
+                await guest(rig, "hang", name=OTHER)
+            with pytest.raises(WorldError):
+                await rig.signal(GUEST, "TERM")
+            assert await rig.kill(GUEST)
+        assert str(await rig.exit_of(HOST)) == f"killed: it hung, and {GUEST} in it was to be ended"
+        assert rig.running() == {}
+
+    scenario(test)
+
+
 def test_a_host_that_talks_nonsense_is_heard_for_what_makes_sense() -> None:
     async def test(rig: Rig) -> None:
         await host(rig)

@@ -91,14 +91,16 @@ class Guests:
             async with asyncio.timeout(_TAKING_OVER):
                 await asyncio.gather(*(host.linked.wait() for host in hosts))
 
-    def lose(self, name: str, run: int) -> None:
-        """If that was a host, it has ended, and its guests with it."""
+    def lose(self, name: str, run: int) -> str:
+        """If that was a host, it has ended, and its guests with it. -> why, if that was our doing."""
         host = self._hosts.get(name)
-        if host is not None and host.run == run:
-            self._hosts.drop(host)
-            for guest in host.guests.values():
-                unwatch(guest)
-            self._soon(self._discard([self._folders.path(host.group)]))
+        if host is None or host.run != run:
+            return ""
+        self._hosts.drop(host)
+        for guest in host.guests.values():
+            unwatch(guest)
+        self._soon(self._discard([self._folders.path(host.group)]))
+        return host.doomed
 
     def clear(self, kept: Collection[str]) -> None:
         """Remove folders of hosts (named with their runs) that are not there any more."""
@@ -215,17 +217,26 @@ class Guests:
         return found is not None
 
     async def kill(self, name: str) -> bool:
-        """As `stop`, at once; workers without their host's help."""
+        """As `stop`, at once; a worker without its host's help.
+
+        A host that does not even do that is killed with all that is in it: nothing in there could be ended otherwise.
+        """
         found = self._find(name)
         if found is None:
             return False
         host, guest = found
-        if guest.identity is None or guest.identity == host.identity:
-            await self._end(host, guest, "kill")
+        if guest.identity is not None and guest.identity != host.identity:
+            self._workers.kill(host.group, guest.group, guest.identity)
+            with suppress(WorldError):
+                await self._end(host, guest, "kill")
             return True
-        self._workers.kill(host.group, guest.group, guest.identity)
-        with suppress(WorldError):
+        try:
             await self._end(host, guest, "kill")
+        except WorldError as error:
+            if not host.gone:
+                log.error("%s is killed, for it does not end %s: %s", host.name, name, error)
+                host.doomed = f"killed: it hung, and {name} in it was to be ended"
+                await self._spawner("kill", instance=host.name)
         return True
 
     def noted(self, exit: Exit) -> None:

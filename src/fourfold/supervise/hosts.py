@@ -65,6 +65,8 @@ class Host:
     keeper: asyncio.Task[None] | None = None
     gone: bool = False
     """It has ended, or is not watched any more."""
+    doomed: str = ""
+    """Why it was killed, if it was we who did."""
     trouble: str = "its control socket is not there"
     grumbled_at: float = -math.inf
 

@@ -35,7 +35,7 @@ class Exit:
     """Which spawn of the instance it was: the `run` given to `Supervisor.start`."""
     said: str = ""
     """In words: of a virtual machine that did not tell how its program ended, an invoker or a guest that could not
-    start, or a guest of which nothing is known but that it is gone."""
+    start, a guest of which nothing is known but that it is gone, or a host that was killed for it hung."""
 
     def __str__(self) -> str:
         if self.said and not self.oom:

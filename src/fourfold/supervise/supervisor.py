@@ -360,11 +360,11 @@ class Supervisor(Connection):
                 self._running.pop(exit.instance, None)
                 self._runs.pop(exit.instance, None)
             self._machines.forget(group_of(exit.instance, exit.run))
-            self._guests.lose(exit.instance, exit.run)
+            why = self._guests.lose(exit.instance, exit.run)
             self._groups.remove(
                 runtime_group(group_of(exit.instance, exit.run))
             )  # made again by one that came too late
-            self._exits.hear(exit)
+            self._exits.hear(replace(exit, said=why) if why else exit)
         else:
             log.error("the spawner reports: %s", dict(event))
 
