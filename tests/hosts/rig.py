@@ -159,6 +159,7 @@ class Rig:
         *,
         run: str = "1",
         path: str = "/",
+        service: str | None = None,
         port: int | None = None,
     ) -> Guest:
         """Put a copy of `tree` where the host finds it, and have it started; `/app` becomes that folder."""
@@ -180,7 +181,7 @@ class Rig:
             host="127.0.0.1",
             port=port,
             path=path,
-            name=name,
+            name=service or name,
             log=str(log),
         )
         return Guest(name, run, port, place, log, answer["pid"])

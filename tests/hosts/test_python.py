@@ -223,6 +223,9 @@ def test_dependencies_are_shared_where_they_are_the_same(mounted: Rig, tmp_path:
         "cannot mount compiled: it has lib 2, which speed needs, and this process has lib 1, which first brought; "
         "speed is compiled, and a process can have one of it: use the same version, or `mode: forked` in the group"
     )
+    path = member("first-2", "2", "1", speed)
+    again = mounted.start("first-2", path, PACKED, service="first")
+    assert "move it out (`fourfold deploy first --as process`), restart the group" in mounted.ended(again)["said"]
 
 
 def test_requests_of_the_control_socket_that_cannot_be_done(mounted: Rig, tmp_path: Path) -> None:

@@ -244,7 +244,7 @@ class MountedGuests:
                         "Django's settings are the process's, and its apps go by their modules' names, which are "
                         "changed here: use `mode: forked` in the group"
                     )
-                own = self._common.own(dists)
+                own = self._common.own(dists, guest.service)
                 for dist in own:
                     guest.owner.world.claim(folder, dist.modules)
                     guest.owner.metadata[dist.name] = Path(folder, dist.info)

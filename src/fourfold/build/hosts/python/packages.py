@@ -104,7 +104,7 @@ class Common:
         """Those of which there is another version here."""
         return [dist for dist in dists if dist.name in self.held and self.held[dist.name].version != dist.version]
 
-    def own(self, dists: Iterable[Dist]) -> list[Dist]:
+    def own(self, dists: Iterable[Dist], service: str) -> list[Dist]:
         """Those that a guest must have for itself. Raises ConflictError where it cannot."""
         there = {dist.name: dist for dist in dists}
         why = {dist.name: dist for dist in self.others(there.values())}
@@ -117,11 +117,12 @@ class Common:
         for name, dist in sorted(own.items()):
             if dist.compiled and name in why:
                 other = why[name]
-                here = f"{other.name} {self.held[other.name].version}, which {self.brought[other.name]} brought"
+                by = self.brought[other.name]
+                here = f"{other.name} {self.held[other.name].version}, which {by} brought"
                 needs = "" if other is dist else f", which {dist.name} needs"
                 raise ConflictError(
                     f"it has {other.name} {other.version}{needs}, and this process has {here}; {dist.name} is "
-                    "compiled, and a process can have one of it: use the same version, or `mode: forked` in the group"
+                    f"compiled, and a process can have one of it: {_way_out(service, by)}"
                 )
         return list(own.values())
 
@@ -133,6 +134,15 @@ class Common:
                     _copy(Path(dist.folder) / top, self.folder / top)
                 self.held[dist.name] = dist
                 self.brought[dist.name] = service
+
+
+def _way_out(service: str, by: str) -> str:
+    if service != by:
+        return "use the same version, or `mode: forked` in the group"
+    return (
+        f"move it out (`fourfold deploy {service} --as process`), restart the group and move it back, or say "
+        "`mode: forked` in the group"
+    )
 
 
 def _copy(source: Path, target: Path) -> None:
