@@ -161,8 +161,7 @@ def test_a_host_that_hangs_hides_no_death_of_a_worker() -> None:
             await guest(first, "hang", name=OTHER)
         with pytest.raises(WorldError, match=f"cannot reach the host {HOST}"):
             await first.ask(HOST)
-        with pytest.raises(WorldError, match=f"cannot reach the host {HOST}"):
-            await first.signal(GUEST, "TERM")
+        assert await first.signal(GUEST, "TERM"), "it is tried, and nobody waits for that"
         assert first.running() == {HOST: main, GUEST: worker}
         await first.close()
         async with supervising(paths) as second:
@@ -184,10 +183,8 @@ def test_a_host_that_hangs_ends_with_what_is_to_end_in_it() -> None:
         with shorter(link, ANSWER_SECONDS=0.3), shorter(hosts, ANSWER_SECONDS=0.3):
             with pytest.raises(WorldError, match="no answer in"):
                 await guest(rig, "hang", name=OTHER)
-            with pytest.raises(WorldError):
-                await rig.signal(GUEST, "TERM")
             assert await rig.kill(GUEST)
-        assert str(await rig.exit_of(HOST)) == f"killed: it hung, and {GUEST} in it was to be ended"
+            assert str(await rig.exit_of(HOST)) == f"killed: it hung, and {GUEST} in it was to be ended"
         assert rig.running() == {}
 
     scenario(test)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets as random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -157,7 +157,8 @@ class Supervisor(Connection):
         """
         number = signal_number(name)
         if self._guests.host_of(instance) is not None:
-            return await self._guests.stop(instance)
+            self._soon(self._in_host(instance, self._guests.stop(instance)))
+            return True
         if instance in self._running and self._machines.has(group := group_of(instance, self._runs[instance])):
             if self._machines.has_started(group):
                 self._soon(self._signal_guest(instance, group, name))
@@ -169,7 +170,8 @@ class Supervisor(Connection):
     async def kill(self, instance: str) -> bool:
         """SIGKILL to its whole process tree; the exit is told as any other. -> as `signal`."""
         if self._guests.host_of(instance) is not None:
-            return await self._guests.kill(instance)
+            self._soon(self._in_host(instance, self._guests.kill(instance)))
+            return True
         known = await self._call("kill", instance=instance)
         return bool(known) or instance in self._starting or self._exits.are_open(instance)
 
@@ -389,6 +391,13 @@ class Supervisor(Connection):
         except WorldError as error:
             if instance in self._running:
                 log.error("cannot signal %s: %s", instance, error)
+
+    async def _in_host(self, instance: str, asked: Awaitable[bool]) -> None:
+        """Behind the caller's back: a host that hangs is not to keep others waiting."""
+        try:
+            await asked
+        except WorldError as error:
+            log.error("cannot end %s: %s", instance, error)
 
     def _soon(self, action: Any) -> None:
         task = asyncio.get_running_loop().create_task(action)
