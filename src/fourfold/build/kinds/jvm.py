@@ -119,13 +119,13 @@ def command(runtime: Runtime, classpath: str, main: str, given: str = "") -> tup
 _OPENED = tuple(
     word
     for module, packages in {
-        "java.base": ("java.io", "java.lang", "java.lang.ref", "java.util", "java.util.concurrent"),
+        "java.base": ("java.io", "java.lang", "java.lang.ref", "java.security", "java.util", "java.util.concurrent"),
         "java.rmi": ("sun.rmi.transport",),
     }.items()
     for package in packages
     for word in ("--add-opens", f"{module}/{package}=ALL-UNNAMED")
 )
-"""For looking after leaks, and for estimating how much of the heap is whose."""
+"""For looking after leaks, for estimating how much of the heap is whose, and for Felix, which makes class loaders."""
 
 
 def _same(option: str, word: str) -> bool:

@@ -54,7 +54,7 @@ public final class Guest {
     }
 
     private static final class Group extends ThreadGroup {
-        final Guest guest;
+        volatile Guest guest;
 
         Group(Guest guest) {
             super(top(), guest.id);
@@ -130,6 +130,11 @@ public final class Guest {
     /** Whether threads that it has started are still there. */
     boolean hasThreads() {
         return !started().isEmpty();
+    }
+
+    /** It is over, and no thread is left. Groups stay in their parent's list: what a guest was is not to stay with them. */
+    void release() {
+        ((Group) threads).guest = null;
     }
 
     void interrupt() {

@@ -52,6 +52,7 @@ public final class Host {
                 if (said != null) {
                     System.err.println(said);
                 }
+                kind.close();
             } catch (Exception error) {
                 error.printStackTrace();
             }

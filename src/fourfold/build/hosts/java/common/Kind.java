@@ -14,6 +14,9 @@ public interface Kind {
      */
     Running start(Guest guest) throws Exception;
 
+    /** Nobody is in there any more, and nothing is to be written from now on. */
+    default void close() throws Exception {}
+
     /** A guest that has started. Its methods are called in threads of the host, one at a time but for `usage`. */
     interface Running {
         /** No new connections; waits up to `grace` seconds for what is in progress, then ends it. -> what people are to know, or null. */

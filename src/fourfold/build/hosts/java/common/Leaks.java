@@ -38,6 +38,7 @@ final class Leaks {
                 System.gc();
                 held = loaders.stream().anyMatch(each -> each.get() != null);
                 if (!held) {
+                    guest.release();
                     return;
                 }
             }
@@ -48,6 +49,7 @@ final class Leaks {
                 + String.join(", ", threads.subList(0, Math.min(NAMED, threads.size()))) + more
                 + "; end them when it is stopped: they keep its classes in memory until the group restarts");
         } else if (held) {
+            guest.release();
             tell.accept("its classes stay in memory: something outside still refers to them (a ThreadLocal of a shared thread, a "
                 + "driver or handler that was registered and not removed); only a restart of the group frees them");
         }

@@ -21,8 +21,11 @@ public final class Osgi implements Kind {
     private static final String ENVIRONMENT = "fourfold.env";
     /** Where HttpService implementations look for their port (OSGi Compendium 7, "Http Service Specification"). */
     private static final String HTTP_PORT = "org.osgi.service.http.port";
+    /** Milliseconds for the framework to write what it has to. */
+    private static final long CLOSE = 5000;
     private final Framework framework;
     private final Regions regions = new Regions();
+    private volatile boolean closing;
 
     private Osgi(Path storage, Map<String, String> properties) throws BundleException {
         framework = Frameworks.init(storage, properties);
@@ -55,7 +58,7 @@ public final class Osgi implements Kind {
     private void watch() {
         try {
             FrameworkEvent event = framework.waitForStop(0);
-            if (event.getType() != FrameworkEvent.WAIT_TIMEDOUT) {
+            if (event.getType() != FrameworkEvent.WAIT_TIMEDOUT && !closing) {
                 System.err.println("error: a bundle has stopped the framework");
                 System.exit(1);
             }
@@ -70,7 +73,14 @@ public final class Osgi implements Kind {
     }
 
     @Override
-    public Running start(Guest guest) throws BundleException {
+    public void close() throws Exception {
+        closing = true;
+        framework.stop();
+        framework.waitForStop(CLOSE);
+    }
+
+    @Override
+    public Running start(Guest guest) throws Exception {
         Region region = new Region(guest, framework, regions);
         region.start();
         return region;

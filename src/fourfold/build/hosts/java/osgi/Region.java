@@ -35,7 +35,7 @@ final class Region implements Kind.Running {
     }
 
     /** All are installed before one is started: they are resolved against each other. Or nothing stays. */
-    void start() throws BundleException {
+    void start() throws Exception {
         boolean started = false;
         try {
             List<Bundle> own = new ArrayList<>();
@@ -48,12 +48,29 @@ final class Region implements Kind.Running {
                 }
             }
             started = true;
+        } catch (BundleException error) {
+            throw error.getCause() == null ? new InAWord(error.getMessage()) : error;
         } finally {
             claim();
             if (!started) {
                 Thread.interrupted(); // a state change would be broken off at once
                 end(0);
             }
+        }
+    }
+
+    /** Why the framework does not start a bundle, in its own words; those of resolvers have several lines. */
+    private static final class InAWord extends Exception {
+        private static final long serialVersionUID = 1;
+
+        InAWord(String message) {
+            super(message, null, false, false);
+            System.err.println(message);
+        }
+
+        @Override
+        public String toString() {
+            return getMessage().strip().replaceAll("\\s*\\R\\s*", "; ");
         }
     }
 
