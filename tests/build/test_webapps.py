@@ -106,6 +106,8 @@ def test_alone_it_has_a_tomcat_of_its_own_unless_it_can_run_by_itself() -> None:
     assert alone(WAR, main_class="org.springframework.boot.loader.launch.WarLauncher") is None
     assert alone(FOLDER, run="./serve") is None
     assert alone({"src/A.java": "", "Makefile": ""}, build="make") is None
+    assert alone({"src/A.java": "", "webapp/WEB-INF/web.xml": ""}, build="make") is not None
+    assert alone({"src/main/webapp/WEB-INF/web.xml": "", "build.gradle": ""}, build="gradle build") is None
     assert alone({"src/A.java": ""}, build="make", shared={"group": "g", "kind": "tomcat"}) is not None
 
 

@@ -166,6 +166,7 @@ def test_a_broken_one_ends_with_its_cause_and_the_others_serve(made: Made, rig: 
     end = rig.ended(bad)
     assert end["said"].startswith("java.lang.ClassNotFoundException: com.example.Driver (at probe.Probe$Start.context")
     assert (end["code"], end["signal"]) == (None, None)
+    assert "LIMIT is not a java.lang.Integer" in rig.ended(start(rig, made, "mistyped", LIMIT="ten"))["said"]
     (tmp_path / "broken.war").write_bytes(b"PK, or not")
     assert "zip" in rig.ended(rig.start("broken", tmp_path, ["/app/broken.war"]))["said"].lower()
     port = free_port()

@@ -72,8 +72,8 @@ def is_webapp(listing: Listing, service: Service) -> bool:
         return False
     if any(listing.main_class(listing.entries[name]) for name in listing.ending(".jar", ".war")):
         return False
-    member = service.shared.kind == "tomcat" and service.build is not None
-    return member or bool(listing.ending(".war")) or _is_folder(listing) or _pom_makes_war(listing)
+    built = service.build is not None and (service.shared.kind == "tomcat" or _has_parts(listing))
+    return built or bool(listing.ending(".war")) or _is_folder(listing) or _pom_makes_war(listing)
 
 
 def _makes_war(listing: Listing, service: Service) -> bool:
@@ -83,6 +83,11 @@ def _makes_war(listing: Listing, service: Service) -> bool:
 
 def _is_folder(listing: Listing) -> bool:
     return "WEB-INF" in listing.folders
+
+
+def _has_parts(listing: Listing) -> bool:
+    """Of a WAR, somewhere in a source. Those in src/main/webapp may as well go into an executable JAR."""
+    return any("/WEB-INF/" in f"/{path}" and not path.startswith("src/main/") for path in listing.entries)
 
 
 def _pom_makes_war(listing: Listing) -> bool:

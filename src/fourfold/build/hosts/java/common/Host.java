@@ -55,6 +55,8 @@ public final class Host {
                 kind.close();
             } catch (Exception error) {
                 error.printStackTrace();
+            } finally {
+                own.toFile().delete(); // it is empty, or stays
             }
             remove(own);
         }, "stop"));

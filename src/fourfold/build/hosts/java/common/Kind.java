@@ -27,10 +27,5 @@ public interface Kind {
 
         /** What only the kind can count: `requests`, `errors`, `busy`, `longest`. Quick. */
         Map<String, Object> usage();
-
-        /** Where a walk over its part of the heap may start; see `Heap`. None: it is not estimated. */
-        default Iterable<?> roots() {
-            return java.util.List.of();
-        }
     }
 }
