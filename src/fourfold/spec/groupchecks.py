@@ -94,6 +94,7 @@ def as_guest(path: Path, service: Service) -> Iterator[Found]:
         "static": (service.static, "files are served by a program of ours, which shares nothing with others"),
         "function.handler": (service.function.handler, "a handler is called by a server of ours, in no group"),
         "volumes": (service.volumes, "members of a group have the files of their host, and no volumes of their own"),
+        "stop.signal": (service.stop.signal != "TERM", "a host ends its members in its own way, workers by TERM"),
     }
     for key, (given, why) in needless.items():
         if given:
