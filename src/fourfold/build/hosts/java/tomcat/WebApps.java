@@ -31,7 +31,7 @@ final class WebApps implements Kind {
 
     @Override
     public Running start(Guest guest) throws Exception {
-        WebApp app = new WebApp(guest, own.resolve(guest.id), server, parent);
+        WebApp app = new WebApp(guest, own.resolve(guest.id + "." + guest.run), server, parent);
         try {
             app.start();
         } catch (Throwable error) {
