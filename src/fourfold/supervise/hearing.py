@@ -151,7 +151,10 @@ class Hearing:
             for kind in ("leak", "stuck"):
                 host.noted.pop((oldest, kind), None)
         unwatch(guest)
-        self._hear(Exit(0, guest.name, code, number, oom, at=0.0, run=guest.record.run, said=said))
+        exit = Exit(0, guest.name, code, number, oom, at=0.0, run=guest.record.run)
+        if said and (code, number) != (None, None):
+            said = f"{exit}: {said}"  # its last words do not say how it ended
+        self._hear(replace(exit, said=said))
 
     def _is_short_of_memory(self, host: Host, guest: Guest, number: int | None) -> bool:
         """Whether a worker ended for that: maybe before it could be put into its group."""
