@@ -10,7 +10,7 @@ from typing import cast
 
 from fourfold.build.build import BuildRequest
 from fourfold.control.evicting import ACTOR, Evicting
-from fourfold.control.goals import pattern_of
+from fourfold.control.goals import pattern_of, revision
 from fourfold.control.neighbours import MOST_LEAKS, Neighbours
 from fourfold.control.operations import Operations
 from fourfold.control.traffic import GatewayTraffic
@@ -190,3 +190,20 @@ async def test_what_hosts_tell_by_themselves(life: Shared) -> None:
     assert messages[0] == "good is stuck: its event loop has not moved for 5 s"
     assert messages[1] == f"good has ended and left something behind in {HOST}: thread worker-1 runs on"
     assert life.kinds() == ["abuse", *["leak"] * MOST_LEAKS]
+
+
+@shared
+async def test_what_one_that_was_moved_out_leaves_behind_ends_with_the_host(life: Shared) -> None:
+    """Of one that leaves by itself nothing of that is done; nor twice, nor for a host that goes anyway."""
+    with life.registry.transaction():
+        host = replace(life.registry.instances[HOST], revision=revision(life.registry.services["shop.apps"]))
+        life.registry.put_instance(host)
+    await life.neighbours.noted(Note(GOOD, "leak", "a thread runs on"))
+    await life.pass_time(40, HOG)
+    life.finish()
+    for _ in range(2):
+        await life.neighbours.noted(Note(HOG, "leak", "a thread runs on"))
+    await life.pass_time(10)
+    await life.neighbours.noted(Note(HOG, "leak", "another thread runs on"))
+    assert life.kinds() == ["leak", "abuse", "evicted", "leak", "cleared", "leak", "leak"]
+    assert life.registry.services["shop.apps"].restart_nonce == 1 and life.deployment("shop.apps").actor == ACTOR

@@ -15,12 +15,12 @@ from fourfold.build.build import BuildRequest
 from fourfold.control.bus import Bus
 from fourfold.control.checks import check_powers
 from fourfold.control.deploy import Deployer
-from fourfold.control.goals import desired, pattern_of
+from fourfold.control.goals import desired, pattern_of, revision
 from fourfold.control.operations import Operations
-from fourfold.control.registry import Registry
+from fourfold.control.registry import Registry, key_of
 from fourfold.errors import FourfoldError
 from fourfold.launch.model import Powers
-from fourfold.store.model import ServiceRow
+from fourfold.store.model import InstanceRow, ServiceRow
 
 ACTOR = "fourfold"
 OUT = "process"
@@ -45,6 +45,8 @@ class Evicting:
         self._can_build = can_build
         self._tried: set[tuple[str, int]] = set()
         """(service, release): a build that failed leaves no deployment that tells of it."""
+        self._cleared: set[tuple[str, int]] = set()
+        """(group, restarts that were asked for by then)."""
 
     async def evict(self, key: str, why: str) -> bool:
         """Begin to move a member out of its group; False, and an event that says why, where it stays."""
@@ -67,6 +69,24 @@ class Evicting:
         move = partial(self._deployer.move, key, OUT, self._instances(row))
         self._operations.submit(row.app, "evict", ACTOR, [row.name], move)
         return True
+
+    def clear(self, key: str, host: InstanceRow) -> None:
+        """A member has ended in this host and left something behind: threads, say, that only end with the process.
+
+        Of one that was moved out that would be all that was to be got rid of: its group is replaced, host by host.
+        """
+        deployment, group = self._registry.deployments.get(key), self._registry.services.get(key_of(host))
+        if deployment is None or (deployment.actor, deployment.pattern) != (ACTOR, OUT):
+            return
+        if group is None or group.stopped or group.removed or host.revision != revision(group):
+            return  # the host goes anyway
+        if (once := (key_of(host), group.restart_nonce)) in self._cleared:
+            return
+        self._cleared.add(once)
+        what = f"group {group.name} is restarted: what {deployment.service} left behind ends with its process"
+        self._bus.emit("neighbour.cleared", what, app=group.app, service=group.name, actor=ACTOR)
+        restart = partial(self._deployer.restart, [key_of(host)])
+        self._operations.submit(group.app, "restart", ACTOR, [group.name], restart)
 
     def _instances(self, row: ServiceRow) -> int:
         """As many as there are of its group, each of which had one of it."""

@@ -231,6 +231,8 @@ class Neighbours:
                 return
             what = f"{row.service} has ended and left something behind in {row.host}: {note.said}"
             self._bus.emit("neighbour.leak", what, app=row.app, service=row.service, instance=row.id, host=row.host)
+            if host is not None:
+                self._evicting.clear(key_of(row), host)
         elif host is not None and row.state == "ready":
             verdict = Verdict(row.id, "stuck", f"is stuck: {note.said}", 1)
             seen, now = self._of(host), self._clock.now()

@@ -45,7 +45,7 @@ def page(view: StatusView, verbose: bool) -> list[str]:
             f"{service.ready}/{service.desired}" if service.job is None else "-",
             state(service),
             formats.seconds(_sum(instance.cpu_seconds for instance in service.instances)),
-            formats.size(_total_memory(service)),
+            _memory(service),
             str(sum(instance.restarts for instance in service.instances)),
             " ".join(service.routes) or "-",
         )
@@ -169,6 +169,8 @@ def _sum(values: Iterable[float | None]) -> float | None:
     return sum(known) if known else None
 
 
-def _total_memory(service: ServiceView) -> int | None:
+def _memory(service: ServiceView) -> str:
+    """`30 MiB`; `~30 MiB` where some of it is estimated."""
     total = _sum(instance.memory_bytes for instance in service.instances)
-    return None if total is None else int(total)
+    guess = any(instance.memory == "estimated" for instance in service.instances)
+    return "~" * guess + formats.size(None if total is None else int(total))
