@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.home import PARTS, Home, web_file
 from tests.support.netns import INSIDE
 
-PATTERNS = ("process", "container", "vm", "function")
+PATTERNS = ("process", "shared", "container", "vm", "function")
 WITH_IMAGES = ("container", "vm")
 CONFORMANCE = ("test_zero_loss", "test_faults", "test_failed_deploys", "test_neighbours", "test_health", "test_secrets")
 
@@ -41,18 +41,43 @@ IN_EVERY_RUN: dict[str, dict[str, tuple[str, ...]]] = {
         "test_failed_deploys": ("test_the_old_version_serves_on[function-crashes]",),
         "test_moving": ("test_there_and_back",),
     },
+    "shared": {
+        "test_zero_loss": ("test_rolling_deploy_and_rollback",),
+        "test_faults": ("test_both_daemon_and_spawner_are_killed",),
+        "test_failed_deploys": ("test_the_old_version_serves_on[shared-takes too much memory]",),
+        "test_moving": ("test_there_and_back",),
+        "test_health": (),
+    },
 }
 """Of the conformance suite, under a pattern: without KVM a machine boots in seconds, and what a function's sandboxes
 promise of their own has its tests in test_functions. The others wait for `bin/test --all`."""
 
 
+NOT_OF_MEMBERS: dict[str, str] = {
+    "test_scale_up_and_down": "one of a member runs in each instance of its group, which is what is scaled",
+    "test_after_a_reboot_everything_comes_back_in_order": "a secret of a member needs allow_shared",
+    "test_a_foreign_process_is_never_signalled": "the process of a member is its host's to know",
+    "test_the_old_version_serves_on[shared-dies by a signal]": "a member of a Node.js group is a script of Node.js",
+    "test_the_old_version_serves_on[shared-has no such command]": "likewise: another command is refused beforehand",
+    "test_a_dependent_is_not_deployed_when_what_it_needs_failed": "likewise, of its dependent",
+    "test_a_health_command_is_run_inside": "a member has no volumes, which this test uses",
+}
+"""Tests of the suite that a member of a group cannot pass, and why: docs/shared.md has them all."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items[:] = [item for item in items if not _is_an_exception(item)]
     for item in items:
         if "tests/e2e" in str(item.path):
             item.add_marker("e2e")
             pattern = _pattern_of(item)
             if pattern in IN_EVERY_RUN and not _is_in_every_run(item, IN_EVERY_RUN[pattern]):
                 item.add_marker("full")
+
+
+def _is_an_exception(item: pytest.Item) -> bool:
+    names = (item.name, item.name.partition("[")[0])
+    return "tests/e2e" in str(item.path) and _pattern_of(item) == "shared" and any(n in NOT_OF_MEMBERS for n in names)
 
 
 def _pattern_of(item: pytest.Item) -> str:
@@ -79,7 +104,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     wanted = metafunc.definition.get_closest_marker("patterns")
     everywhere = metafunc.module.__name__.rpartition(".")[2] in CONFORMANCE
     patterns = wanted.args if wanted else PATTERNS if everywhere else ("process",)
-    marked = [pytest.param(each, marks=[] if each == "process" else [pytest.mark.containers]) for each in patterns]
+    on_host = ("process", "shared")
+    marked = [pytest.param(each, marks=[] if each in on_host else [pytest.mark.containers]) for each in patterns]
     metafunc.parametrize("pattern", marked, indirect=True, scope="function")
 
 

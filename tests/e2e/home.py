@@ -13,6 +13,7 @@ import sys
 import tempfile
 import textwrap
 from contextlib import suppress
+from contextvars import ContextVar
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from tests.support.nobody import AS_NOBODY, reachable_checkout
 from tests.support.wait import until
 
 WEB = Path(__file__).parents[1] / "support" / "services" / "web.py"
+OTHER_WEB = WEB.with_suffix(".mjs")
+"""The same for Node.js, as a member of a group can be."""
 PARTS = ("images", "disks", "accelerator.json")
 """Of a home's state: what takes long to make or find out, and is the same in all homes."""
 NUMBERS = itertools.count()
@@ -35,6 +38,7 @@ class Home:
     def __init__(self, nobody: bool = False, pattern: str = "process") -> None:
         """`nobody`: a Fourfold of that ordinary user, if not root's; `pattern`: what `web_file` runs as."""
         self._fourfold = [*AS_NOBODY, reachable_checkout().python, "-m", "fourfold"] if nobody else [FOURFOLD]
+        IN_A_GROUP.set(pattern == "shared")
         # Short (a socket's path has 107 bytes) and not pytest's folder, which no other user can pass.
         self.root = Path(tempfile.mkdtemp(prefix="ff-"))
         self.root.chmod(0o711)
@@ -66,6 +70,7 @@ class Home:
         web = folder / "web"
         web.mkdir(exist_ok=True)
         shutil.copy(WEB, web / "web.py")
+        shutil.copy(OTHER_WEB, web / "web.mjs")
         file = folder / "fourfold.yaml"
         file.write_text(textwrap.dedent(text).replace("LISTEN", f"127.0.0.1:{self.port}"))
         self._hand_over(folder, *folder.rglob("*"))
@@ -259,6 +264,8 @@ class Home:
 
 
 STOP = "{drain: 20s, grace: 5s}"
+IN_A_GROUP: ContextVar[bool] = ContextVar("IN_A_GROUP", default=False)
+"""Whether `web_file` is for the test's service as a member of a group, or a process that can become one."""
 UNKIND: dict[str, Any] = {"stop": "{signal: KILL, drain: 20s}", "STARTUP_DELAY": 0.3, "WARM_UP": 0.3}
 """Of a program that does nothing for its clients: it listens before it can answer, and goes without a word. That no
 request is lost is then Fourfold's doing alone."""
@@ -267,17 +274,24 @@ request is lost is then Fourfold's doing alone."""
 def web_file(port: int, instances: int = 1, extra: str = "", stop: str = STOP, **environ: Any) -> str:
     """A service file with one service `web`, the test service, behind a route at `/`."""
     env = "".join(f"\n      {name}: {json.dumps(str(value))}" for name, value in environ.items())
+    run, count, groups = "exec /usr/bin/python3 web.py", f"instances: {instances}", ""
+    if IN_A_GROUP.get():  # which says how many there are
+        run, count, groups = (
+            "node web.mjs",
+            "shared: {group: all}",
+            f"\ngroups: {{all: {{kind: node, instances: {instances}}}}}",
+        )
     return f"""\
 app: app
-defaults: {{pattern: "${{TEST_PATTERN}}"}}
+defaults: {{pattern: "${{TEST_PATTERN}}"}}{groups}
 services:
   web:
     source: ./web
-    run: exec /usr/bin/python3 web.py
+    run: {run}
     port: 8080
     route: {{path: /}}
     health: {{path: /healthz, interval: 1s}}
-    instances: {instances}
+    {count}
     stop: {stop}
     function: {{timeout: 20s, concurrency: 6}}
     env:

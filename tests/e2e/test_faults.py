@@ -218,7 +218,7 @@ def test_a_foreign_process_is_never_signalled(home: Home) -> None:
         bystander.wait()
 
 
-@pytest.mark.patterns("process", "container", "vm")  # what a program does about it is its sandbox's affair
+@pytest.mark.patterns("process", "shared", "container", "vm")  # what a program does about it is its sandbox's affair
 @pytest.mark.parametrize("stubborn", [False, True])
 def test_stop_honours_the_signal_and_its_grace(home: Home, stubborn: bool) -> None:
     """A program that listens to its stop signal ends by itself; one that does not is killed after the grace."""

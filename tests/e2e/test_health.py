@@ -9,7 +9,7 @@ from tests.e2e.home import Home, web_file
 from tests.support.load import Load
 from tests.support.wait import until
 
-pytestmark = pytest.mark.patterns("process", "container", "vm")  # an invoker is not asked
+pytestmark = pytest.mark.patterns("process", "shared", "container", "vm")  # an invoker is not asked
 
 
 def spoil(home: Home) -> str:

@@ -17,11 +17,11 @@ class Traffic:
     forgets, or an instance that is not ready yet refuses, is lost.
     """
 
-    def __init__(self, port: int, rps: float = 40.0) -> None:
-        """`rps`: of each of the four kinds."""
+    def __init__(self, port: int, rps: float = 40.0, at: str = "") -> None:
+        """`rps`: of each of the four kinds; `at`: the path before those of the test's service."""
         self._loads = [
             Load(
-                f"http://127.0.0.1:{port}{path}",
+                f"http://127.0.0.1:{port}{at}{path}",
                 method=method,
                 keep_alive=keep_alive,
                 connections=connections,
