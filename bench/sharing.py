@@ -1,10 +1,10 @@
 """What sharing a process saves: memory of small web apps in one group, as processes, and in containers.
 
 Ten apps of one language (a servlet in a WAR, Express, FastAPI), each of its own source, are brought up under one
-pattern, answer some requests, and are left alone for a moment. Their memory is the proportional set size (PSS, proc(5))
-of their processes, hosts included: pages that several have are divided among them, so that nothing is counted twice.
-The daemon and the gateway, the same under each pattern, are left out. In a network namespace of its own, which
-containers need. `python -m bench.sharing [--apps 10] [--requests 500] [--languages java,node,python]`
+pattern, and answer some requests at the same time; right after that, their memory is measured: the proportional set
+size (PSS, proc(5)) of their processes, hosts included. Pages that several have are divided among them, so that nothing
+is counted twice. The daemon and the gateway, the same under each pattern, are left out. In a network namespace of its
+own, which containers need. `python -m bench.sharing [--apps 10] [--requests 2000] [--languages java,node,python]`
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.support.load import Load
@@ -27,14 +27,14 @@ from bench.webapps import LANGUAGES, Language, group, service
 PATTERNS = ("shared", "process", "container")
 TITLES = {"shared": "shared", "process": "processes", "container": "containers"}
 IN_ITS_OWN_NETWORK = "FOURFOLD_BENCH_NETWORK"
-AT_REST = 3.0
-"""Seconds after the last request."""
+AT_REST = 1.0
+"""Seconds after the last request. After some ten, runtimes begin to give memory back, at their leisure."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.sharing", description=__doc__.splitlines()[0])
     parser.add_argument("--apps", type=int, default=10)
-    parser.add_argument("--requests", type=int, default=500, help="to each app")
+    parser.add_argument("--requests", type=int, default=2000, help="to each app")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--languages", default=",".join(LANGUAGES))
     options = parser.parse_args()
@@ -45,8 +45,8 @@ def main() -> int:
                                   "bench.sharing", *sys.argv[1:]])  # fmt: skip
     with folder() as base:
         fourfold = Fourfold(base / "fourfold")
-        fourfold.prepare()
         try:
+            fourfold.prepare()
             tables = [
                 measure(fourfold, LANGUAGES[name], options.apps, options.requests, options.rounds)
                 for name in options.languages.split(",")
@@ -68,8 +68,7 @@ def measure(fourfold: Fourfold, language: Language, apps: int, requests: int, ro
     for _ in range(rounds):
         for pattern in PATTERNS:
             with running(fourfold, language, sources, names, pattern):
-                for name in names:
-                    ask(fourfold.gateway, name, requests)
+                ask(fourfold.gateway, names, requests)
                 time.sleep(AT_REST)
                 taken = memory(fourfold) / 1024**2
             found[TITLES[pattern]].append(taken)
@@ -90,12 +89,19 @@ def running(fourfold: Fourfold, language: Language, sources: Path, names: list[s
         fourfold.command("down", "-a", "bench", "--purge", "-y")
 
 
-def ask(port: int, name: str, requests: int) -> None:
-    load = Load(f"http://127.0.0.1:{port}/{name}", connections=4, keep_alive=1.0, max_requests=requests)
-    with load:
-        report = load.wait()
-    if report.failed or report.ok != requests:
-        raise RuntimeError(f"{name}: {report}")
+def ask(port: int, names: Sequence[str], requests: int) -> None:
+    """All at the same time, so that none has been idle for longer than the others."""
+    loads = {
+        name: Load(f"http://127.0.0.1:{port}/{name}", connections=2, keep_alive=1.0, max_requests=requests)
+        for name in names
+    }
+    with contextlib.ExitStack() as held:
+        for load in loads.values():
+            held.enter_context(load)
+        for name, load in loads.items():
+            report = load.wait()
+            if report.failed or report.ok != requests:
+                raise RuntimeError(f"{name}: {report}")
 
 
 def memory(fourfold: Fourfold) -> int:
