@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fourfold.build.function import as_function
 from fourfold.build.group import as_group, as_guest
 from fourfold.build.kinds.python import alone
 from fourfold.build.kinds.pythonapps import app_in
@@ -126,3 +127,5 @@ def test_a_member_without_a_run_is_served_by_the_same_program_elsewhere() -> Non
         "app:app", "/app", "/app/.venv/lib/python3.11/site-packages",
     )  # fmt: skip
     assert [layer.keep for layer in plan.layers] == [(".venv",), (".fourfold/host/lib",)]
+    adapted = as_function(listing({"app.py": "", "requirements.txt": "flask"}), service, HOST)
+    assert adapted.function is not None and adapted.function.argv[4:] == plan.argv

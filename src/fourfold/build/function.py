@@ -16,6 +16,7 @@ from fourfold.build import clients
 from fourfold.build.builders.base import choose
 from fourfold.build.clients import Client, Kind
 from fourfold.build.detect import LANGUAGES, detect
+from fourfold.build.group import as_alone
 from fourfold.build.model import APP, OWN, BuildPlan, Host, Listing
 from fourfold.build.result import largest
 from fourfold.errors import UserError
@@ -192,7 +193,7 @@ def _adapted(listing: Listing, service: Service, host: Host, layers: tuple[str, 
             "cannot run it as a function: it has neither a handler nor a port",
             "add `function.handler`, or a `port` on which its program serves HTTP",
         )
-    plan = detect(listing, service, host)
+    plan = as_alone(listing, service, host) or detect(listing, service, host)
     python = choose(host, "python", None, "the adapter of web services")
     port = service.port.fixed if isinstance(service.port, FixedPort) else service.port
     argv = (python.path, "-I", f"{APP}/{_ADAPTER}", str(port), *(plan.argv or ()))
