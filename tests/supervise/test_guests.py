@@ -187,6 +187,7 @@ def of(*guests: str) -> list[str]:
         ({"guests": {"a": 7, "b": {}}}, HostUsage({"b": Hosted()})),
         ({"guests": {"a": {"cpu_seconds": 2, "cpu": "guessed"}}}, HostUsage({"a": Hosted(cpu_seconds=2.0)})),
         ({"guests": {"a": {"cpu_seconds": None, "cpu": "measured"}}}, HostUsage({"a": Hosted()})),
+        ({"guests": {"a": {"memory_bytes": 0, "memory": "estimated"}}}, HostUsage({"a": Hosted()})),
         (
             {
                 "guests": {

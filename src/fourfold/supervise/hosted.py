@@ -51,7 +51,7 @@ def host_usage(answer: Mapping[str, Any]) -> HostUsage:
 
 
 def _hosted(fields: Mapping[str, Any]) -> Hosted:
-    cpu, memory = _number(fields.get("cpu_seconds")), _whole(fields.get("memory_bytes"))
+    cpu, memory = _number(fields.get("cpu_seconds")), _whole(fields.get("memory_bytes")) or None  # none is no estimate
     return Hosted(
         cpu_seconds=cpu,
         cpu=_how(fields.get("cpu"), cpu),
