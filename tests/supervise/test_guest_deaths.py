@@ -183,6 +183,8 @@ def test_a_host_that_hangs_ends_with_what_is_to_end_in_it() -> None:
         with shorter(link, ANSWER_SECONDS=0.3), shorter(hosts, ANSWER_SECONDS=0.3):
             with pytest.raises(WorldError, match="no answer in"):
                 await guest(rig, "hang", name=OTHER)
+            with pytest.raises(WorldError, match="no answer in"):
+                await rig.ask(HOST)
             assert await rig.kill(GUEST)
             assert str(await rig.exit_of(HOST)) == f"killed: it hung, and {GUEST} in it was to be ended"
         assert rig.running() == {}

@@ -136,7 +136,7 @@ class Hosts:
             why = host.trouble
             if host.link is not None:
                 why = f"no answer in {ANSWER_SECONDS:g} s"
-                host.link.hang_up()  # what it does after all is seen in its list on the next connection
+                host.link.hang_up(why)  # what it does after all is seen in its list on the next connection
             raise WorldError(f"cannot reach the host {host.name}: {why}", _HUNG) from error
 
     async def _keep(self, host: Host) -> None:
@@ -156,10 +156,10 @@ class Hosts:
                     host.linked.set()
                     since = time.monotonic()
                     await ended.wait()
-                    host.trouble = "it has closed its control socket"
+                    host.trouble = link.trouble
                     attempt = 0 if time.monotonic() - since > _LASTS else attempt
                 except (OSError, Stranger, Declined, Gone) as error:
-                    host.trouble = _trouble(error)
+                    host.trouble = _trouble(error, host.link)
                     if not isinstance(error, FileNotFoundError | ConnectionRefusedError):
                         _grumble(host, host.trouble)
                 except Exception:
@@ -186,13 +186,13 @@ async def _hang_up(host: Host) -> None:
         await link.close()
 
 
-def _trouble(error: Exception) -> str:
+def _trouble(error: Exception, link: Link | None) -> str:
     if isinstance(error, FileNotFoundError):
         return "its control socket is not there"
     if isinstance(error, ConnectionRefusedError):
         return "nobody listens on its control socket"
     if isinstance(error, TimeoutError):
         return f"no answer in {ANSWER_SECONDS:g} s"
-    if isinstance(error, Gone):
-        return "it has closed its control socket"
+    if link is not None and isinstance(error, Gone):
+        return link.trouble
     return f"it declines to list its guests: {error}" if isinstance(error, Declined) else str(error)

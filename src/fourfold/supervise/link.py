@@ -61,6 +61,8 @@ class Link:
         self._waiting: dict[int, tuple[asyncio.Future[Any], Callable[[Any], None]]] = {}
         self._number = 0
         self._events, self._since = 0, 0.0
+        self.trouble = "it has closed its control socket"
+        """Why it has ended, once it has."""
         self._reader = self._loop.create_task(self._read(), name="connection to a host")
 
     @classmethod
@@ -114,8 +116,9 @@ class Link:
         finally:
             self._waiting.pop(number, None)
 
-    def hang_up(self) -> None:
+    def hang_up(self, why: str) -> None:
         """End it as if the host had."""
+        self.trouble = why
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
 
@@ -127,7 +130,7 @@ class Link:
         try:
             await self._loop.sock_sendall(self._sock, line)
         except BaseException:  # half a line may be out: nothing can follow it
-            self.hang_up()
+            self.hang_up(self.trouble)
             raise
 
     async def _read(self) -> None:
