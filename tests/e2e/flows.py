@@ -27,6 +27,8 @@ class Flow:
     code = 0
     """How the command exits when nobody dies."""
     instances = 2
+    stride = 6
+    """Steps between two that are tried, at most."""
     extra = ""
 
     def __init__(self, home: Home) -> None:
@@ -144,6 +146,44 @@ class Move(Flow):
 
 class MoveToFunction(Move):
     to = "function"
+
+
+class Member(Flow):
+    """A new version beside the old one in a host that goes on."""
+
+    instances = 1
+    stride = 12
+    app = """
+import asyncio, os
+
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        await asyncio.sleep(0.05 if scope["path"] == "/slow" else 0)
+        headers = [(b"x-version", VERSION)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+VERSION = os.environ["VERSION"].encode()
+"""
+
+    def __init__(self, home: Home) -> None:
+        super().__init__(home)
+        (self.file.parent / "web" / "app.py").write_text(self.app)
+
+    def text(self, version: str, **environ: Any) -> str:
+        return f"""
+app: app
+groups: {{pages: {{kind: python}}}}
+services:
+  web:
+    source: ./web
+    pattern: shared
+    shared: {{group: pages, app: "app:app"}}
+    port: 8080
+    route: {{path: /}}
+    env: {{VERSION: {version}}}
+gateway: {{listen: "127.0.0.1:{self.home.port}"}}
+"""
 
 
 class First(Flow):

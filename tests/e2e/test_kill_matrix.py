@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
 
 import httpx
 import psutil
@@ -27,6 +28,7 @@ OTHERS = (
     flows.ScaleDown,
     flows.Rollback,
     flows.Recreate,
+    flows.Member,
     flows.Down,
 )
 POINTS = 10
@@ -46,7 +48,7 @@ def test_some_steps_of(home: Home, kind: type[flows.Flow]) -> None:
     """Others in each run, before or after; FOURFOLD_TEST_SEED repeats one."""
     seed = os.environ.get("FOURFOLD_TEST_SEED") or str(random.randrange(1_000_000))
     print(f"FOURFOLD_TEST_SEED={seed}")
-    last = survive(kind(home), some_steps(random.Random(seed)))
+    last = survive(kind(home), some_steps(random.Random(seed), kind.stride))
     assert last > POINTS, "it has more steps than that: the fault did not work"
 
 
@@ -65,10 +67,10 @@ def test_some_steps_with_functions(home: Home, kind: type[flows.Flow]) -> None:
     test_some_steps_of(home, kind)
 
 
-def some_steps(chance: random.Random) -> Iterator[int]:
+def some_steps(chance: random.Random, stride: int) -> Iterator[int]:
     step = 0
     while True:
-        step += chance.randint(1, 6)
+        step += chance.randint(1, stride)
         yield chance.choice((-1, 1)) * step
 
 
@@ -140,7 +142,19 @@ def at_rest(home: Home, step: int, *may: flows.Outcome) -> flows.Outcome:
     found = flows.Outcome(version_served(home, step), len(pids)) if pids else flows.NOTHING
     assert found in may, f"step {step}: {found}, not {' or '.join(map(str, may))}"
     until(lambda: sorted(mains(home)) == pids, 20, f"step {step}: exactly the processes {pids}")
+    guests = [instance["id"] for instance in service["instances"] if instance["host"] is not None]
+    until(lambda: in_hosts(home) == guests, 20, f"step {step}: exactly the guests {guests}")
+    for pid in pids if guests else ():
+        assert len(listening(pid)) == pids.count(pid), f"step {step}: a guest that nobody knows serves"
     return found
+
+
+def in_hosts(home: Home) -> list[str]:
+    return sorted(path.stem for path in (home.state / "hosts").glob("*/[!.]*.json"))
+
+
+def listening(pid: int) -> list[Any]:
+    return [each for each in psutil.Process(pid).net_connections("tcp") if each.status == psutil.CONN_LISTEN]
 
 
 def mains(home: Home) -> list[int]:
