@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -18,6 +19,7 @@ from tests.supervise.hosting import GUEST, HOST, OTHER, guest, guest_launch, hos
 from tests.supervise.rig import Rig, alive, home, names, scenario, script, supervising, until
 
 THIRD = "shop.more-1-dddd"
+NEVER = "shop.late-1-eeee"
 
 
 def test_a_new_daemon_takes_over_guests_and_their_ends() -> None:
@@ -62,6 +64,8 @@ def test_what_a_host_does_without_a_daemon_is_found_out() -> None:
             await guest(first, "inside", name=name)
         await first.close()
         folder = paths.hosts / f"{HOST}.1"
+        record = json.loads((folder / f"{OTHER}.json").read_text())
+        (folder / f"{NEVER}.json").write_text(json.dumps(record | {"pid": None}))  # was about to be started
         (folder / f"{OTHER}.json").unlink()  # nobody wants this one any more
         talk(folder, b'{"id": 1, "do": "stop", "guest": "%b", "run": 1}' % GUEST.encode())
         talk(folder, b'{"id": 2, "do": "forget", "guest": "%b", "run": 1}' % GUEST.encode())

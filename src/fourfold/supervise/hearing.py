@@ -62,6 +62,9 @@ class Hearing:
             each = there.pop((guest.name, guest.record.run), None)
             if guest.ended or guest.starting:
                 continue  # it is told again that it is to start, and answers again
+            if each is None and guest.record.pid is None:
+                del host.guests[guest.name]  # whoever was to tell the host of it died before: it has never been there
+                continue
             if each is None:
                 self.ended(host, guest, None, None, "its host knows nothing of it any more")
                 continue
