@@ -74,6 +74,10 @@ async def test_goals_of_hosts_and_guests(rig: Rig) -> None:
     with rig.registry.transaction():
         rig.registry.put_service(replace(rig.registry.services["shop.one"], overrides={"pattern": "process"}))
     assert (goal_of(rig.registry, "shop.one").host, goal_of(rig.registry, "shop.one").count) == (None, 2)
+    with rig.registry.transaction():
+        rig.registry.put_service(replace(rig.registry.services["shop.one"], overrides={"instances": 0}))
+    assert goal_of(rig.registry, "shop.one").count == 1, "it was scaled to that as a process"
+    assert change(rig, wish(app_of(), "one", instances=0)).kind == "keep"
 
 
 @rigged

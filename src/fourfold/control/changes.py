@@ -35,7 +35,8 @@ class Wish:
 
     @property
     def instances(self) -> int:
-        return int(self.overrides.get("instances", self.spec.instances))
+        """As `goals.desired`."""
+        return 1 if self.pattern == "shared" else int(self.overrides.get("instances", self.spec.instances))
 
 
 @dataclass(frozen=True)

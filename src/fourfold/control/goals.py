@@ -72,6 +72,9 @@ def wanted_count(row: ServiceRow, deployment: Deployment | None) -> int:
 
 
 def desired(row: ServiceRow) -> int:
+    """Of a member: in each instance of its group, however many there were or will be under another pattern."""
+    if pattern_of(row) == "shared":
+        return 1
     return int(row.overrides.get("instances", row.instances))
 
 
@@ -170,8 +173,7 @@ def goal(row: ServiceRow, spec: Service, deployment: Deployment | None, port_is_
 def _count(row: ServiceRow, spec: Service, deployment: Deployment | None, frozen: bool) -> int:
     if spec.job is not None:  # its runs are `control.jobs`' affair
         return 0
-    count = desired(row) if frozen and not (row.stopped or row.removed) else wanted_count(row, deployment)
-    return min(count, 1) if pattern_of(row) == "shared" else count
+    return desired(row) if frozen and not (row.stopped or row.removed) else wanted_count(row, deployment)
 
 
 def _gets_requests(spec: Service, deployment: Deployment | None) -> bool:
