@@ -84,6 +84,29 @@ def test_what_a_host_does_without_a_daemon_is_found_out() -> None:
         asyncio.run(test(paths))
 
 
+def test_a_daemon_that_ends_in_the_middle_of_a_start() -> None:
+    async def test(paths: Paths) -> None:
+        first = Rig(paths)
+        await first.open()
+        main = await host(first)
+        folder = paths.hosts / f"{HOST}.1"
+        os.kill(main.pid, signal.SIGSTOP)
+        starting = asyncio.create_task(guest(first, "inside"))
+        known = first._guests._hosts.get(HOST)
+        assert known is not None and known.link is not None
+        await until(lambda: known.link and known.link._waiting, "nobody was asked to start it")
+        starting.cancel()
+        await asyncio.wait([starting])
+        await first.close()
+        os.kill(main.pid, signal.SIGCONT)
+        await until(lambda: GUEST.encode() in talk(folder, b'{"id": 4, "do": "list"}'), "it was not started")
+        async with supervising(paths) as second:
+            assert set(second.running()) == {HOST, GUEST} and second.exits == []
+
+    with home() as paths:
+        asyncio.run(test(paths))
+
+
 def talk(folder: Path, line: bytes) -> bytes:
     """One request to a host, beside the daemon. -> the answer."""
     with socket.socket(socket.AF_UNIX) as sock:

@@ -200,7 +200,7 @@ class Guests:
                 log=f"{artifact.target}.log",
             )
             return found[-1]
-        except BaseException as error:
+        except Exception as error:  # not when the daemon ends: the next one takes it over
             if host.guests.get(name) is guest and guest.identity is None and not guest.ended:
                 self._forget(host, guest)
                 if not isinstance(error.__cause__, Declined):  # it may have been started, or yet be
