@@ -36,6 +36,11 @@ public final class Activator implements BundleActivator {
                 }
             }, "left behind").start();
         }
+        if (todo.contains("daemon")) {
+            Thread thread = new Thread(LockSupport::park, "idle");
+            thread.setDaemon(true);
+            thread.start();
+        }
         if (todo.contains("offer")) {
             context.registerService(CharSequence.class, "offered by " + version, null);
         }

@@ -8,6 +8,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.Map;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
 import org.osgi.framework.BundleActivator;
 import org.osgi.framework.BundleContext;
 
@@ -48,8 +49,9 @@ public final class Activator implements BundleActivator {
     }
 
     @Override
-    public void stop(BundleContext context) {
-        server.stop(5); // seconds for what is in progress
+    public void stop(BundleContext context) throws InterruptedException {
         threads.shutdown();
+        threads.awaitTermination(5, TimeUnit.SECONDS); // what is in progress; server.stop(5) takes them even when idle
+        server.stop(0);
     }
 }

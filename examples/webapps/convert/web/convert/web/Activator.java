@@ -10,6 +10,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
 import org.osgi.framework.BundleActivator;
 import org.osgi.framework.BundleContext;
 import org.osgi.util.tracker.ServiceTracker;
@@ -60,9 +61,10 @@ public final class Activator implements BundleActivator {
     }
 
     @Override
-    public void stop(BundleContext context) {
-        server.stop(5); // seconds for what is in progress
+    public void stop(BundleContext context) throws InterruptedException {
         threads.shutdown();
+        threads.awaitTermination(5, TimeUnit.SECONDS); // what is in progress; server.stop(5) takes them even when idle
+        server.stop(0);
         converter.close();
     }
 }

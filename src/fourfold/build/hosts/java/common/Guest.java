@@ -112,6 +112,7 @@ public final class Guest {
     static final class Ours extends Thread {
         Ours(Guest guest, Runnable work, String name) {
             super(guest.threads, work, name);
+            setDaemon(false); // as a main thread: what the guest starts is no daemon unless it says so
         }
     }
 
@@ -127,9 +128,9 @@ public final class Guest {
         return own;
     }
 
-    /** Whether threads that it has started are still there. */
-    boolean hasThreads() {
-        return !started().isEmpty();
+    /** Whether threads that it has started are there that a JVM of its own would wait for at its end: no daemons. */
+    boolean isWorking() {
+        return started().stream().anyMatch(each -> !each.isDaemon());
     }
 
     /** It is over, and no thread is left. Groups stay in their parent's list: what a guest was is not to stay with them. */
