@@ -119,12 +119,7 @@ def considered(rig: Rig, app: App, *wishes: Wish) -> None:
     [
         ({"one": {"port": 80}}, ["one"], "cannot run one in a group: it does not say in which"),
         ({"one": MEMBER | {"pattern": "process", "runtime": "python3.1"}}, ["one"], "have the runtime of their group"),
-        (
-            {"one": MEMBER, "two": MEMBER | {"pattern": "process", "env": {"LEVEL": "debug"}}},
-            ["two"],
-            "cannot run two in its group: `env.LEVEL`: group pages has another value",
-        ),
-        ({"one": MEMBER, "two": MEMBER | {"pattern": "process", "env": {"LEVEL": "debug"}}}, ["one"], None),
+        ({"one": MEMBER, "two": MEMBER | {"pattern": "process", "env": {"LEVEL": "debug"}}}, ["two"], None),
     ],
 )
 def test_refused_before_it_moves_in(

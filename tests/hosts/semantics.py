@@ -27,11 +27,13 @@ CHECKS = {
     "the loop that it was imported with": "LOOP.is_running()",
     "reloading": "importlib.reload(importlib.import_module('shop.late')).VALUE == 7",
     "an environment of its own": "[os.environ.update(X='1'), os.getenv('X')][1] == '1'",
+    "its environment as bytes": "os.environb[b'WHO'] == b'me'",
     "a child's environment": "subprocess.run(['printenv', 'WHO'], capture_output=True).stdout == b'me\\n'",
     "a child's output": "subprocess.run(['echo', 'from a child']).returncode == 0",
     "a folder of its own": "open('shop/data.txt').read() == 'data' and thread(os.getcwd) == HERE",
     "a thread's environment": "thread(lambda: os.environ['WHO']) == 'me'",
     "a pool's": "ThreadPoolExecutor(1).submit(lambda: os.environ['WHO']).result() == 'me'",
+    "a process pool": "ProcessPoolExecutor(1).submit(os.getenv, 'WHO').result() == 'me'",
     "the name of a logger": "logging.getLogger(importlib.import_module('shop.late').__name__).name == 'shop.late'",
 }
 
@@ -40,7 +42,7 @@ FILES = {
 import asyncio, atexit, copy, dataclasses, importlib, importlib.metadata, importlib.resources, importlib.util
 import inspect, json, logging, os, pickle, pydoc
 import subprocess, sys, threading, traceback, typing
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from checks import CHECKS
 HERE = os.path.dirname(os.path.abspath(__file__))
 logging.basicConfig(level=logging.DEBUG, format="mine %(name)s %(message)s")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from fourfold.control.changes import Wish
-from fourfold.control.goals import host_key, pattern_of
+from fourfold.control.goals import host_key
 from fourfold.control.registry import Registry, key_of
 from fourfold.errors import UserError
 from fourfold.spec.app import App
-from fourfold.spec.groupchecks import fits, together
+from fourfold.spec.groupchecks import fits
 from fourfold.spec.groups import Host
 from fourfold.spec.model import Service
 from fourfold.store.model import ServiceRow
@@ -47,8 +47,6 @@ def check_groups(registry: Registry, app: App, wishes: Sequence[Wish]) -> None:
             _check_member(app, wish)
         if isinstance(wish.spec, Host):
             _check_alone(registry, app, wish, wishes)
-    for (_, name, *where), what, hint in together(app.groups, _as_they_run(registry, app, wishes)):
-        raise UserError(f"cannot run {name} in its group: `{'.'.join(map(str, where))}`: {what}", hint)
 
 
 def _check_member(app: App, wish: Wish) -> None:
@@ -80,15 +78,6 @@ def members(registry: Registry, app: str, group: str) -> list[ServiceRow]:
     """Services that run in a group, or are to."""
     rows = (row for row in registry.of_app(app) if not row.removed)
     return [row for row in rows if host_key(row, registry.spec(key_of(row), row.release)) == f"{app}.{group}"]
-
-
-def _as_they_run(registry: Registry, app: App, wishes: Sequence[Wish]) -> dict[str, Service]:
-    patterns = {row.name: pattern_of(row) for row in registry.of_app(app.app) if not row.removed}
-    patterns |= {wish.name: wish.pattern for wish in wishes}
-    return {
-        name: spec.model_copy(update={"pattern": patterns.get(name, spec.pattern)})
-        for name, spec in app.services.items()
-    }
 
 
 def check_scale(registry: Registry, row: ServiceRow) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from fourfold.spec.app import App
 from fourfold.spec.functionchecks import functions_and_jobs
-from fourfold.spec.groupchecks import groups, member, together
+from fourfold.spec.groupchecks import groups, member
 from fourfold.spec.groups import Group
 from fourfold.spec.model import Container, External, Gateway, Route, Service, Vm
 from fourfold.spec.node import Path
@@ -64,7 +64,6 @@ def _groups(parts: Parts) -> Iterator[tuple[Path, str, str | None]]:
     whole = {name: service for name, service in parts.services.items() if name not in parts.partial}
     for name, service in whole.items():
         yield from member(("services", name), service, parts.groups, sorted(parts.declared))
-    yield from together(parts.groups, whole)
 
 
 def _reserved(parts: Parts) -> Iterator[Finding]:

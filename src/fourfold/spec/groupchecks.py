@@ -114,24 +114,3 @@ def fits(path: Path, service: Service, name: str, group: Group) -> Iterator[Foun
         has = group.runtime or "this host's default"
         hint = f"leave it out, or say `runtime: {service.runtime}` in the group"
         yield (*path, "runtime"), f"members have the runtime of their group: {has} in {name}", hint
-
-
-def together(found: Mapping[str, Group], services: Mapping[str, Service]) -> Iterator[Found]:
-    """Members of one process have one environment."""
-    for name, group in found.items():
-        if group.kind != "python" or group.mode != "mounted":
-            continue
-        has: dict[str, tuple[str, str]] = {key: (f"group {name}", value) for key, value in group.env.items()}
-        for other, service in services.items():
-            if service.pattern != "shared" or service.shared.group != name:
-                continue
-            own: dict[Path, tuple[str, str]] = {("env", key): (key, value) for key, value in service.env.items()}
-            own |= {("secrets", index): (use.env, f"secret {use.name}") for index, use in enumerate(service.secrets)}
-            for where, (key, value) in own.items():
-                owner, there = has.setdefault(key, (other, value))
-                if there != value:
-                    yield (
-                        ("services", other, *where),
-                        f"{owner} has another value of {key}, and members of a mounted group share one environment",
-                        f"say `mode: forked` in group {name}, or the same in both",
-                    )

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
 from importlib import metadata
-from typing import Any, ParamSpec, TextIO, TypeVar, cast
+from typing import Any, AnyStr, ParamSpec, TextIO, TypeVar, cast
 
 from .owners import current
 from .packages import normal
@@ -33,8 +33,8 @@ class _Output:
         return getattr(self._host if owner is None else owner.out, name)
 
 
-class _Environ(os._Environ[str]):
-    """`os.environ`. What a guest changes stays its own."""
+class _Environ(os._Environ[AnyStr]):
+    """`os.environ`, `os.environb`. What a guest changes stays its own."""
 
     _host: dict[bytes, bytes]
 
@@ -47,16 +47,16 @@ class _Environ(os._Environ[str]):
     def _data(self, value: dict[bytes, bytes]) -> None:
         self._host = value
 
-    def __setitem__(self, key: str, value: str) -> None:
+    def __setitem__(self, key: AnyStr, value: AnyStr) -> None:
         if current() is None:
-            super().__setitem__(key, value)
+            cast(Any, super()).__setitem__(key, value)
         else:
             own: dict[Any, Any] = self._data
             own[self.encodekey(key)] = self.encodevalue(value)
 
-    def __delitem__(self, key: str) -> None:
+    def __delitem__(self, key: AnyStr) -> None:
         if current() is None:
-            super().__delitem__(key)
+            cast(Any, super()).__delitem__(key)
             return
         try:
             own: dict[Any, Any] = self._data
@@ -114,12 +114,15 @@ class _GuestPopen(_Popen):  # type: ignore[type-arg]
 def install() -> None:
     sys.stdout = cast(TextIO, _Output(sys.stdout))
     sys.stderr = cast(TextIO, _Output(sys.stderr))
-    was: Any = os.environ
-    own = _Environ(was._data, was.encodekey, was.decodekey, was.encodevalue, was.decodevalue)
-    os.environ = own  # noqa: B003  # what C sees is to stay as it is
+    os.environ = _per_guest(os.environ)  # noqa: B003  # what C sees is to stay as it is
+    os.environb = _per_guest(os.environb)
     atexit.register = _at_exit  # type: ignore[assignment]  # the same, by other names
     sys.meta_path.insert(0, _Distributions())
     subprocess.Popen = _GuestPopen  # type: ignore[misc]
+
+
+def _per_guest(was: Any) -> Any:
+    return _Environ(was._data, was.encodekey, was.decodekey, was.encodevalue, was.decodevalue)
 
 
 def appending(log: str) -> TextIO:
