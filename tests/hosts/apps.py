@@ -15,6 +15,7 @@ VERSION = "{version}"
 
 def app(environ, start_response):
     from tools import NAME
+    version = VERSION
     path = environ["PATH_INFO"]
     if path == "/boom":
         raise ValueError("a bad request")
@@ -26,10 +27,17 @@ def app(environ, start_response):
             pass
     if path == "/thread":
         threading.Thread(target=time.sleep, args=(60,), name="sleeper", daemon=True).start()
+    if path == "/fork":
+        parent, child = os.getpid(), os.fork()
+        if not child:
+            while os.getppid() == parent:
+                time.sleep(0.1)
+            os._exit(0)
+        version = child
     if path == "/exit":
         os._exit(3)
     print("asked for", path)
-    body = json.dumps(dict(version=VERSION, name=NAME, module=__name__, who=os.environ.get("WHO"), cwd=os.getcwd(),
+    body = json.dumps(dict(version=version, name=NAME, module=__name__, who=os.environ.get("WHO"), cwd=os.getcwd(),
                            pid=os.getpid(), modules=sorted(sys.modules))).encode()
     start_response("200 OK", [("content-type", "application/json")])
     return [body]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -186,6 +187,25 @@ def test_whoever_blocks_spins_or_leaks_is_named_and_the_others_go_on(mounted: Ri
     mounted.ended(other)
     assert mounted.note(other, "leak")["said"] == "1 of its threads run on (sleeper)"
     assert not [event for event in mounted.events if event["guest"] == "spins" and event.get("kind") == "leak"]
+
+
+def test_what_a_member_forks_holds_nothing_of_others_and_ends_when_it_is_told_to(mounted: Rig, tmp_path: Path) -> None:
+    forks = mounted.start("forks", plain(tmp_path, "forks"), APP)
+    other = mounted.start("other", plain(tmp_path, "other"), APP)
+    mounted.get(other)
+    with socket.create_connection(("127.0.0.1", other.port)) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        connection.recv(1)
+        child = mounted.get(forks, "/fork").json["version"]
+        mounted.stop(other)
+        mounted.ended(other)
+        assert mounted.refuses(other)
+        connection.settimeout(20)
+        while connection.recv(65536):
+            pass
+    os.kill(child, signal.SIGTERM)
+    until(lambda: _is_zombie(child), what="the child to end")
+    assert mounted.get(forks).status == 200
 
 
 def _ask_in_vain(port: int, path: str) -> None:

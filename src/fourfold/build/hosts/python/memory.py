@@ -35,7 +35,8 @@ class Memory:
         if now - self._looked < EVERY:
             return
         self._looked = now
-        grown, self.whole = resident() - self.whole, resident()
+        before, self.whole = self.whole, resident()
+        grown = self.whole - before
         used = {}
         for owner in owners:
             cpu = owner.cpu()

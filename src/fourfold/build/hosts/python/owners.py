@@ -62,6 +62,11 @@ class Owner:
             for ident in [ident for ident, thread in self._threads.items() if thread.is_alive()]:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(Killed))
 
+    def forked(self) -> None:
+        """In a child process: of its threads there is the one at most that has forked."""
+        self._lock = threading.Lock()  # somebody may have held it
+        self._threads = {}
+
     def run(self, thread: threading.Thread, run: Callable[[], None]) -> None:
         ident = threading.get_ident()
         _local.owner = self
@@ -73,7 +78,7 @@ class Owner:
             pass
         finally:
             with self._lock:
-                del self._threads[ident]
+                self._threads.pop(ident, None)
                 self._spent += time.thread_time()
 
 
