@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
 
+from fourfold.store.artifacts import Artifact
 from tests.build.helpers import write
+from tests.hosts.rig import free_port
+from tests.support.wait import until
 
 SITE = ".venv/lib/python3.11/site-packages"
 
@@ -28,9 +35,9 @@ def app(environ, start_response):
     if path == "/thread":
         threading.Thread(target=time.sleep, args=(60,), name="sleeper", daemon=True).start()
     if path == "/fork":
-        parent, child = os.getpid(), os.fork()
+        child = os.fork()
         if not child:
-            while os.getppid() == parent:
+            while os.path.exists(__file__):
                 time.sleep(0.1)
             os._exit(0)
         version = child
@@ -88,3 +95,24 @@ def installed(
     placed = {f"{SITE}/{file}": text for file, text in files.items()}
     url = {f"{info}/direct_url.json": "{}"} if local else {}
     return {**placed, f"{info}/METADATA": f"{metadata}\nText\n", f"{info}/RECORD": record, **url}
+
+
+def alone(artifact: Artifact, path: str) -> Any:
+    """What the app answers in a process of its own, which then ends as it should."""
+    port = free_port()
+    env = {**artifact.env, "HOST": "127.0.0.1", "PORT": str(port)}
+    process = subprocess.Popen(artifact.argv, env=env)
+
+    def asked() -> bytes:
+        assert process.poll() is None
+        with urlopen(f"http://127.0.0.1:{port}{path}") as answer:
+            body: bytes = answer.read()
+            return body
+
+    try:
+        body = until(asked)
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+    return json.loads(body)

@@ -7,14 +7,12 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import pytest
 
@@ -24,8 +22,8 @@ from fourfold.spec.model import Service
 from fourfold.store import trees
 from fourfold.store.artifacts import Artifact
 from tests.build.helpers import Home, write
-from tests.hosts.apps import SITE, asynchronous, installed, plain
-from tests.hosts.rig import RefusedError, Rig, free_port
+from tests.hosts.apps import SITE, alone, asynchronous, installed, plain
+from tests.hosts.rig import RefusedError, Rig
 from tests.hosts.semantics import FILES
 from tests.support.wait import until
 
@@ -295,8 +293,11 @@ def test_forked_members_have_processes_that_share_what_was_preloaded(program: Ar
         assert [each["module"] for each in told] == ["app"] * 3
         assert "shares nothing with the group: big 1 is preloaded, and it has 2" in apart.said
         assert "asked for /" in first.said and told[0]["cwd"] == str(first.tree)
+        child = rig.get(first, "/fork").json["version"]
         _ask_in_vain(first.port, "/exit")
         assert (rig.ended(first)["code"], rig.ended(first)["signal"]) == (3, None)
+        assert rig.note(first, "leak")["said"] == "it ended and left processes behind; they were killed"
+        until(lambda: not Path(f"/proc/{child}").exists() or _is_zombie(child), what="what it left to be killed")
         rig.kill(second)
         assert (rig.ended(second)["code"], rig.ended(second)["signal"]) == (None, signal.SIGKILL)
         broken = rig.start("broken", write(tmp_path / "broken", {"app.py": "import absent"}), APP)
@@ -336,24 +337,3 @@ def test_real_frameworks_side_by_side_and_the_same_app_alone(builds: Builds, mou
     assert alone(process.located(process.tree), "/search?q=cup") == {"found": [{"name": "cup", "price": 9.9}]}
     assert [event for event in mounted.events if event.get("kind") == "leak"] == []
     assert (mounted.folder / "own/packages/flask").is_dir()
-
-
-def alone(artifact: Artifact, path: str) -> Any:
-    """What the app answers in a process of its own, which then ends as it should."""
-    port = free_port()
-    env = {**artifact.env, "HOST": "127.0.0.1", "PORT": str(port)}
-    process = subprocess.Popen(artifact.argv, env=env)
-
-    def asked() -> bytes:
-        assert process.poll() is None
-        with urlopen(f"http://127.0.0.1:{port}{path}") as answer:
-            body: bytes = answer.read()
-            return body
-
-    try:
-        body = until(asked)
-        process.terminate()
-        assert process.wait(20) == 0
-    finally:
-        process.kill()
-    return json.loads(body)

@@ -81,7 +81,11 @@ class ForkedGuests:
         except ConflictError as error:
             raise Unfit(f"cannot start {asked['name']}: {error}") from None
         self._preload(folders, asked["name"])
-        worker = Worker(name, run, self._fork(asked, self._unlike(folders)), asked["log"])
+        try:
+            pid = self._fork(asked, self._unlike(folders))
+        except OSError as error:
+            raise Unfit(f"cannot start {name}: no process can be made for it: {error.strerror}") from None
+        worker = Worker(name, run, pid, asked["log"])
         self._workers[name] = worker
         return {"pid": worker.pid}
 
@@ -173,7 +177,9 @@ class ForkedGuests:
         _signal(worker, signal.SIGTERM)
 
     def kill(self, guest: str, run: str) -> None:
-        _signal(self._there(guest, run), signal.SIGKILL)
+        worker = self._there(guest, run)
+        _signal(worker, signal.SIGKILL)
+        _kill_rest(worker)
 
     def _there(self, guest: str, run: str) -> Worker:
         there = self._workers.get(guest)
@@ -202,6 +208,9 @@ class ForkedGuests:
 
     def _ended(self, worker: Worker, code: int) -> None:
         del self._workers[worker.name]
+        if _kill_rest(worker):
+            note = "it ended and left processes behind; they were killed"
+            self._control.post({"event": "note", "guest": worker.name, "kind": "leak", "said": note})
         said = last_line(worker.log) if code > 0 else ""
         exited = {"code": code if code >= 0 else None, "signal": -code if code < 0 else None}
         self._control.post({"event": "ended", "guest": worker.name, "run": worker.run, **exited, "said": said})
@@ -210,6 +219,15 @@ class ForkedGuests:
 def _signal(worker: Worker, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(worker.pid, number)
+
+
+def _kill_rest(worker: Worker) -> bool:
+    """Whether something was there still of what it has started: it is the first of its process group."""
+    try:
+        os.killpg(worker.pid, signal.SIGKILL)
+    except OSError:
+        return False
+    return True
 
 
 def _end(code: int) -> NoReturn:
