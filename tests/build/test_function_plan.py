@@ -62,6 +62,20 @@ def test_node_gets_our_client_unless_it_brings_one() -> None:
     assert ".fourfold/runtime/client.cjs" not in plan.files
 
 
+@pytest.mark.parametrize(
+    ("files", "steps"),
+    [
+        ({"index.js": "1" * 65535}, 0),
+        ({"index.js": "1" * 65535, "lib/a.cjs": "1"}, 1),
+        ({"index.js": "", "data.json": "1" * 65536}, 0),
+        ({"index.js": "", "package.json": '{"dependencies": {"is-odd": "3.0.1"}}'}, 1),
+    ],
+)
+def test_long_javascript_is_compiled_ahead(files: dict[str, str], steps: int) -> None:
+    plan = as_function(listing(files), service("index.handler"), HOST)
+    assert [str(step) for step in plan.steps] == ["compile the modules of the handler"] * steps
+
+
 def test_java_needs_a_jdk() -> None:
     source, wanted = listing({"a.jar": ""}), service("shop.Orders::place")
     with pytest.raises(UserError, match=r"java17 of this host is a JRE"):

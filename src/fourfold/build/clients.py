@@ -22,6 +22,8 @@ AWSLAMBDARIC = "awslambdaric>=3,<5"
 _LOCK, _WANTED = f"{OWN}/runtime.lock", f"{OWN}/runtime.in"
 _HANDLERS = Path(__file__).parent / "handlers"
 _JAVA_SOURCES = ("Client", "Handlers", "Binder", "Json", "Wire")
+_LONG = 64 * 1024
+"""Bytes of JavaScript from which on it pays to compile them ahead; as in compiled.cjs."""
 _OLD_JAVA = 11
 """What the Java client is compiled for, so that one JAR is for all later ones too."""
 
@@ -83,8 +85,25 @@ def nodejs(listing: Listing, plan: BuildPlan, handler: str) -> Client:
     for name in ("index.mjs", "index.js"):
         if listing.has(place := f"node_modules/aws-lambda-ric/bin/{name}"):
             return Client("nodejs", (plan.runtime.path, f"{APP}/{place}", handler), env)
-    files = {f"{RUNTIME}/client.cjs": (_HANDLERS / "client.cjs").read_text()}
-    return Client("nodejs", (plan.runtime.path, f"{APP}/{RUNTIME}/client.cjs", handler), env, files=files)
+    client = f"{RUNTIME}/client.cjs"
+    files = {client: (_HANDLERS / "client.cjs").read_text()}
+    steps = (compile_ahead(plan.runtime.path, handler),) if plan.layers or plan.steps or _is_long(listing) else ()
+    return Client("nodejs", (plan.runtime.path, f"{APP}/{client}", handler), env, steps=steps, files=files)
+
+
+def _is_long(listing: Listing) -> bool:
+    code = (entry.size for path, entry in listing.entries.items() if path.endswith((".js", ".cjs")))
+    return sum(code) >= _LONG
+
+
+def compile_ahead(node: str, handler: str) -> Step:
+    """A start then loads what V8 made of its modules. Nothing of the handler runs; a failure costs nothing."""
+    program = (_HANDLERS / "compiled.cjs").read_text()
+    return shell(
+        f"mkdir -p {RUNTIME} && cat >{RUNTIME}/compiled.cjs <<'END' && "
+        f"timeout 60 {node} {RUNTIME}/compiled.cjs {shlex.quote(handler)} || true\n{program}END",
+        title="compile the modules of the handler",
+    )
 
 
 def java(listing: Listing, plan: BuildPlan, handler: str, host: Host) -> Client:

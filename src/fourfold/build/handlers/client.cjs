@@ -317,6 +317,7 @@ async function main() {
   process.on('uncaughtException', broken('Runtime.UncaughtException'));
   process.on('unhandledRejection', broken('Runtime.UnhandledPromiseRejection'));
   let handler;
+  if (fs.existsSync(path.join(__dirname, 'compiled'))) require('./compiled.cjs').use(ROOT, path.resolve(__dirname, '../..'));
   try { handler = await load(process.env._HANDLER || process.argv[2]); } catch (error) {
     await fail('/init/error', error);
     process.exit(1);
