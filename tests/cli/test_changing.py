@@ -419,10 +419,12 @@ def test_ctrl_c_cancels_what_has_changed_nothing(
         signal.pthread_kill(main, signal.SIGINT)
 
     main = threading.main_thread().ident or 0
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
     thread = threading.Thread(target=interrupt)
     thread.start()
     result = cli("up")
     thread.join()
+    signal.signal(signal.SIGINT, before)
     assert result.code == 130
     assert result.err.endswith(said)
     assert asked(server, "cancel") == [("op1", "alice")]
