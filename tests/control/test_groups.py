@@ -168,17 +168,19 @@ async def test_members_are_not_scaled_nor_started_without_their_group(rig: Rig) 
 
 @rigged
 async def test_no_rollback_to_what_does_not_fit(rig: Rig) -> None:
-    for number, mode in ((1, "mounted"), (2, "forked"), (3, "forked")):
-        deployed(rig, app_of(PAGES | {"mode": mode}), "pages", "one", number=number)
+    forked: dict[str, Any] = {"mode": "forked"}
+    for number, had in enumerate(({}, forked | {"runtime": "python3.11"}, forked, forked), 1):
+        deployed(rig, app_of(PAGES | had), "pages", "one", number=number)
     rows = rig.registry.services
-    for name, why in (("pages", "that is of another kind"), ("one", "ran in is of another kind now")):
-        check_rollback(rig.registry, rows[f"shop.{name}"], 2)
-        with pytest.raises(UserError, match=why):
-            check_rollback(rig.registry, rows[f"shop.{name}"], 1)
+    for name, why in (("pages", "that is of another kind"), ("one", "ran in is of another kind")):
+        check_rollback(rig.registry, rows[f"shop.{name}"], 3)
+        for past in (1, 2):
+            with pytest.raises(UserError, match=why):
+                check_rollback(rig.registry, rows[f"shop.{name}"], past)
     with rig.registry.transaction():
         rig.registry.put_service(replace(rows["shop.pages"], removed=True))
     with pytest.raises(UserError, match="is not there any more"):
-        check_rollback(rig.registry, rows["shop.one"], 2)
+        check_rollback(rig.registry, rows["shop.one"], 3)
 
 
 @rigged

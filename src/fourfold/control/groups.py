@@ -107,10 +107,10 @@ def check_rollback(registry: Registry, row: ServiceRow, release: int) -> None:
     if isinstance(spec, Host):
         for member in members(registry, row.app, row.name):
             theirs = registry.spec(key_of(member), member.release)
-            if (theirs.shared.kind, theirs.shared.mode) != _kind(spec)[:2]:
+            if _built_for(theirs) != _kind(spec):
                 raise UserError(
-                    f"cannot roll group {row.name} back to release {release}: that is of another kind, and "
-                    f"{member.name} is not built for it",
+                    f"cannot roll group {row.name} back to release {release}: that is of another kind, mode or "
+                    f"runtime, and {member.name} is not built for it",
                     "change the file, then: fourfold up",
                 )
         return
@@ -118,15 +118,23 @@ def check_rollback(registry: Registry, row: ServiceRow, release: int) -> None:
     if key is None:
         return
     group = registry.services.get(key)
-    kind = _kind(registry.spec(key, group.release))[:2] if group is not None and not group.removed else None
-    if kind != (spec.shared.kind, spec.shared.mode):
-        why = "is not there any more" if kind is None else "is of another kind now"
+    kind = _kind(registry.spec(key, group.release)) if group is not None and not group.removed else None
+    if kind != _built_for(spec):
+        why = "is not there any more" if kind is None else "is of another kind, mode or runtime now"
         raise UserError(
             f"cannot roll {row.name} back to release {release}: the group {spec.shared.group} that it ran in {why}",
             f"move it out first: fourfold deploy {row.name} --as process",
         )
 
 
-def _kind(spec: Service) -> tuple[str, str, str | None]:
+Built = tuple[str | None, str, str | None]
+"""Kind, mode, runtime."""
+
+
+def _built_for(member: Service) -> Built:
+    return member.shared.kind, member.shared.mode, member.runtime
+
+
+def _kind(spec: Service) -> Built:
     assert isinstance(spec, Host)
     return spec.group.kind, spec.group.mode, spec.runtime
