@@ -227,13 +227,10 @@ class Guests:
         host, guest = found
         if guest.identity is not None and guest.identity != host.identity:
             self._workers.kill(host.group, guest.group, guest.identity)
-            with suppress(WorldError):
-                await self._end(host, guest, "kill")
-            return True
         try:
             await self._end(host, guest, "kill")
         except WorldError as error:
-            if not host.gone:
+            if guest.identity == host.identity and not host.gone:
                 log.error("%s is killed, for it does not end %s: %s", host.name, name, error)
                 host.doomed = f"killed: it hung, and {name} in it was to be ended"
                 await self._spawner("kill", instance=host.name)
