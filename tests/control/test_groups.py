@@ -142,6 +142,8 @@ def test_refused_before_it_moves_in(
 async def test_a_group_of_another_kind_needs_its_members_to_come_along(rig: Rig) -> None:
     deployed(rig, app_of(), "pages", "one")
     forked = app_of(PAGES | {"mode": "forked"})
+    with pytest.raises(UserError, match="cannot deploy one without its group pages"):
+        considered(rig, forked, wish(forked, "one"))
     with pytest.raises(UserError, match="cannot deploy group pages without one"):
         considered(rig, forked, wish(forked, "pages"))
     considered(rig, forked, wish(forked, "pages"), wish(forked, "one"))

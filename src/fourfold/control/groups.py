@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from fourfold.control.changes import Wish
 from fourfold.control.goals import host_key
@@ -42,14 +42,15 @@ def _runs(registry: Registry, key: str) -> bool:
 
 def check_groups(registry: Registry, app: App, wishes: Sequence[Wish]) -> None:
     """What the file does not show, because commands move services, or because only some of it is deployed."""
+    named = {wish.name for wish in wishes}
     for wish in wishes:
         if wish.pattern == "shared":
-            _check_member(app, wish)
+            _check_member(registry, app, wish, named)
         if isinstance(wish.spec, Host):
             _check_alone(registry, app, wish, wishes)
 
 
-def _check_member(app: App, wish: Wish) -> None:
+def _check_member(registry: Registry, app: App, wish: Wish, named: Collection[str]) -> None:
     name = wish.spec.shared.group
     if name is None:
         raise UserError(
@@ -58,6 +59,15 @@ def _check_member(app: App, wish: Wish) -> None:
         )
     for _, what, hint in fits((), app.services[wish.name], name, app.groups[name]):
         raise UserError(f"cannot run {wish.name} in group {name}: {what}", hint)
+    row = registry.services.get(f"{app.app}.{name}")
+    if name in named or row is None or row.removed:
+        return
+    if _kind(registry.spec(key_of(row), row.release)) != _kind(app.groups[name].as_host()):
+        raise UserError(
+            f"cannot deploy {wish.name} without its group {name}: that runs with another kind, mode or runtime than "
+            "the file says",
+            f"deploy them together: fourfold deploy {name} {wish.name}",
+        )
 
 
 def _check_alone(registry: Registry, app: App, wish: Wish, wishes: Sequence[Wish]) -> None:
