@@ -140,9 +140,11 @@ def test_what_goes_wrong_in_one_is_told_in_the_words_of_the_framework(trials: Tr
         throws = rig.start("throws", tree, argv)
         assert rig.ended(throws)["said"].startswith("java.io.IOException: nobody listens (at trial.Activator.start")
         assert "no database" in throws.said
+        mute = rig.start("mute", *trials.member("mute", "mute"))
+        assert "cannot be printed: java.lang.UnsupportedOperationException" in rig.ended(mute)["said"]
         missing = rig.start("missing", tree, ["/app/no.jar"])
         assert "no.jar" in rig.ended(missing)["said"]
-        for guest in (throws, missing):
+        for guest in (throws, mute, missing):
             rig.forget(guest)
         assert [each["guest"] for each in rig.list()["ended"]] == ["unresolved"]
         # Nothing of them is left: the same bundles are installed again.

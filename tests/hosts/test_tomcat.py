@@ -167,6 +167,7 @@ def test_a_broken_one_ends_with_its_cause_and_the_others_serve(made: Made, rig: 
     assert end["said"].startswith("java.lang.ClassNotFoundException: com.example.Driver (at probe.Probe$Start.context")
     assert (end["code"], end["signal"]) == (None, None)
     assert "LIMIT is not a java.lang.Integer" in rig.ended(start(rig, made, "mistyped", LIMIT="ten"))["said"]
+    assert len(rig.ended(start(rig, made, "talkative", FAIL_WITH="no! "))["said"]) < 2100
     (tmp_path / "broken.war").write_bytes(b"PK, or not")
     assert "zip" in rig.ended(rig.start("broken", tmp_path, ["/app/broken.war"]))["said"].lower()
     port = free_port()
@@ -210,11 +211,30 @@ def test_alone_it_runs_as_a_process(made: Made, tmp_path: Path) -> None:
         assert "probe: good bye" in (tmp_path / "log").read_text()
     finally:
         process.kill()
+    process = subprocess.Popen(here.argv, env=env, cwd=here.tree)
+    try:
+        until(lambda: subprocess.run(fetch).returncode == 0, 60, "an answer")
+        subprocess.run([*fetch[:2], f"http://127.0.0.1:{port}/probe/do/exit?value=4"])
+        assert process.wait(30) == 4
+    finally:
+        process.kill()
     failing = subprocess.run(
         here.argv, env={**env, "MISSING_CLASS": "x.Y"}, capture_output=True, text=True, timeout=60, cwd=here.tree
     )
     assert failing.returncode == 1
     assert "error: cannot start" in failing.stderr and "java.lang.ClassNotFoundException: x.Y" in failing.stderr
+
+
+def test_one_that_ends_the_process_is_named(made: Made) -> None:
+    """Although it does so in a request, which is in progress until the process is gone."""
+    with Rig(made.group.argv, "tomcat", env=made.group.env) as rig:
+        start(rig, made, "other")
+        guest = start(rig, made, "fatal")
+        do(rig, guest, "print", "up")
+        _ignored(rig, guest, "exit", "3")
+        assert rig.process.wait(30) == 3
+        assert rig.ended(guest)["said"] == "it has called System.exit, which ends its group and all in it"
+        assert "error: fatal has called System.exit" in rig.output.read_text()
 
 
 def test_the_host_ends_its_guests_with_itself(made: Made, rig: Rig) -> None:

@@ -25,6 +25,14 @@ public final class Activator implements BundleActivator {
         if (todo.contains("throw")) {
             throw new IllegalStateException("no database", new java.io.IOException("nobody listens"));
         }
+        if (todo.contains("mute")) {
+            throw new IllegalStateException() {
+                @Override
+                public String getMessage() {
+                    throw new UnsupportedOperationException();
+                }
+            };
+        }
         if (todo.contains("hang-start")) {
             Thread.sleep(3_600_000);
         }

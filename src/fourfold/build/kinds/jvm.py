@@ -125,7 +125,7 @@ _OPENED = tuple(
     for package in packages
     for word in ("--add-opens", f"{module}/{package}=ALL-UNNAMED")
 )
-"""For looking after leaks, for estimating how much of the heap is whose, and for Felix, which makes class loaders."""
+"""For looking after leaks, and for Felix, which makes class loaders."""
 
 
 def _same(option: str, word: str) -> bool:

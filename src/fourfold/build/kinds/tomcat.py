@@ -52,9 +52,7 @@ def alone(listing: Listing, service: Service, host: Host) -> BuildPlan:
     assert app.argv is not None
     return replace(
         app,
-        steps=(*made.steps, *app.steps),
-        shims={**made.shims, **app.shims},
-        drop=(*app.drop, *made.drop),
+        layers=(*app.layers, jvm.layer(made)),
         env={**app.env, **jvm.environment(runtime)},
         argv=(*jvm.command(runtime, made.classpath, MAIN), "--alone", *app.argv, context_path(service)),
     )

@@ -5,10 +5,27 @@ import java.util.Map;
 
 /** Why something failed, in a line. */
 final class Cause {
+    private static final int MOST = 2000;
+
     private Cause() {}
 
+    /** Prints all of it, -> a line. Exceptions are code of guests, too: one that cannot even be printed is told by its class. */
+    static String tell(Throwable error, Guest guest) {
+        try {
+            error.printStackTrace();
+            return cut(say(error, guest));
+        } catch (Throwable another) {
+            return error.getClass().getName() + ", which cannot be printed: " + another.getClass().getName();
+        }
+    }
+
+    /** What people read; a line of the control socket has its limit. */
+    static String cut(String said) {
+        return said.length() <= MOST ? said : said.substring(0, MOST) + " …";
+    }
+
     /** The exception at the bottom, and where in the guest's own code it came from. */
-    static String say(Throwable error, Guest guest) {
+    private static String say(Throwable error, Guest guest) {
         Throwable root = root(error);
         Throwable logged = guest.trouble;
         if (logged != null && !deeper(error)) {

@@ -111,8 +111,7 @@ final class Guests {
         try {
             entry.running = kind.start(guest);
         } catch (Throwable error) { // whatever code of others throws: LinkageErrors, mostly
-            error.printStackTrace();
-            end(entry, Cause.say(error, guest));
+            end(entry, Cause.tell(error, guest));
         } finally {
             guest.starting = false;
             guest.trouble = null;
@@ -149,8 +148,7 @@ final class Guests {
                 } catch (InterruptedException error) { // killed
                     return;
                 } catch (Throwable error) {
-                    error.printStackTrace();
-                    said = "it could not be stopped in order: " + Cause.say(error, entry.guest);
+                    said = "it could not be stopped in order: " + Cause.tell(error, entry.guest);
                 }
                 end(entry, said);
             });
@@ -175,7 +173,7 @@ final class Guests {
                         entry.running.kill();
                     }
                 } catch (Throwable error) {
-                    error.printStackTrace();
+                    Cause.tell(error, entry.guest);
                 }
                 end(entry, null);
             });
@@ -213,7 +211,7 @@ final class Guests {
             event.put("run", guest.run);
             event.put("code", null);
             event.put("signal", null);
-            event.put("said", said == null ? "" : said);
+            event.put("said", said == null ? "" : Cause.cut(said));
             ended.put(guest.id + " " + guest.run, event);
             meter.remove(guest);
         }
@@ -225,7 +223,7 @@ final class Guests {
     }
 
     private void note(Guest guest, String what, String said) {
-        events.accept(Map.of("event", "note", "guest", guest.id, "kind", what, "said", said));
+        events.accept(Map.of("event", "note", "guest", guest.id, "kind", what, "said", Cause.cut(said)));
     }
 
     private synchronized Object list() {
@@ -255,6 +253,17 @@ final class Guests {
         Runtime jvm = Runtime.getRuntime();
         Map<String, Object> whole = Map.of("heap_bytes", jvm.totalMemory() - jvm.freeMemory(), "heap_most", jvm.maxMemory());
         return Map.of("guests", guests, "whole", whole);
+    }
+
+    /** Its code has ended the process: that is told, and nothing else can be done. Null: it was nobody's. */
+    void blame(Guest guest) {
+        Entry entry;
+        synchronized (this) {
+            entry = guest == null ? null : here.get(guest.id);
+        }
+        if (entry != null && entry.guest == guest) {
+            end(entry, "it has called System.exit, which ends its group and all in it");
+        }
     }
 
     /** Ends all, side by side; returns once they are gone, or `grace` seconds and a little are over. */

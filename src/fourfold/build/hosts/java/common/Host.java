@@ -37,8 +37,7 @@ public final class Host {
             try {
                 started.complete(kind.start(guest));
             } catch (Throwable error) {
-                error.printStackTrace();
-                System.err.println("error: cannot start " + argv.get(0) + ": " + Cause.say(error, guest));
+                System.err.println("error: cannot start " + argv.get(0) + ": " + Cause.tell(error, guest));
                 remove(own);
                 Runtime.getRuntime().halt(1);
             }
@@ -48,9 +47,13 @@ public final class Host {
         guest.trouble = null;
         Runtime.getRuntime().addShutdownHook(new Guest.Ours(guest, () -> {
             try {
-                String said = running.stop(GRACE);
-                if (said != null) {
-                    System.err.println(said);
+                if (exiting() != null) { // it may be in a request, which would be waited for
+                    running.kill();
+                } else {
+                    String said = running.stop(GRACE);
+                    if (said != null) {
+                        System.err.println(said);
+                    }
                 }
                 kind.close();
             } catch (Exception error) {
@@ -71,6 +74,18 @@ public final class Host {
         } catch (IOException | UncheckedIOException error) {
             return; // it lies where everything is temporary
         }
+    }
+
+    /** The thread that has called System.exit, which waits in there for us; null: it is a signal that ends this process. */
+    private static Thread exiting() {
+        for (Map.Entry<Thread, StackTraceElement[]> each : Thread.getAllStackTraces().entrySet()) {
+            for (StackTraceElement call : each.getValue()) {
+                if (call.getClassName().equals("java.lang.Runtime") && call.getMethodName().equals("exit")) {
+                    return each.getKey();
+                }
+            }
+        }
+        return null;
     }
 
     /** Serves until SIGTERM. */
@@ -94,7 +109,15 @@ public final class Host {
         Guests guests = new Guests(maker.make(own), control::tell);
         Runtime.getRuntime().addShutdownHook(new Thread(() -> {
             try {
-                guests.stopAll(GRACE);
+                Thread exiting = exiting();
+                if (exiting == null) {
+                    guests.stopAll(GRACE);
+                } else {
+                    Guest guest = Guest.of(exiting);
+                    System.err.println("error: " + (guest == null ? "the host" : guest.name) + " has called System.exit");
+                    guests.blame(guest);
+                    control.flush();
+                }
             } catch (InterruptedException error) {
                 return; // it ends anyway
             }

@@ -7,8 +7,10 @@ import java.util.List;
 /** What a guest that has ended has left behind: threads, and class loaders that something still holds. */
 final class Leaks {
     /** Milliseconds before each look: threads end by and by, and the collector is asked for a whole collection. */
-    private static final int[] LOOKS = {500, 2000, 5000};
+    private static final int[] LOOKS = {500, 1500, 3000};
     private static final int NAMED = 5;
+    /** When the last collection began. */
+    private static long collected = System.nanoTime();
 
     private Leaks() {}
 
@@ -35,7 +37,7 @@ final class Leaks {
             }
             threads = threads(guest);
             if (threads.isEmpty()) { // a thread holds its loader: no need to collect for that
-                System.gc();
+                collect(System.nanoTime());
                 held = loaders.stream().anyMatch(each -> each.get() != null);
                 if (!held) {
                     guest.release();
@@ -52,6 +54,14 @@ final class Leaks {
             guest.release();
             tell.accept("its classes stay in memory: something outside still refers to them (a ThreadLocal of a shared thread, a "
                 + "driver or handler that was registered and not removed); only a restart of the group frees them");
+        }
+    }
+
+    /** It stops all guests for a moment: one collection serves for all that wait for one. */
+    private static synchronized void collect(long asked) {
+        if (collected - asked < 0) {
+            collected = System.nanoTime();
+            System.gc();
         }
     }
 

@@ -19,7 +19,7 @@ import org.osgi.framework.wiring.FrameworkWiring;
 
 /** The bundles of one guest: installed, started, stopped and uninstalled together. */
 final class Region implements Kind.Running {
-    /** Milliseconds for threads to end by themselves once all bundles have stopped; then they are interrupted. */
+    /** Milliseconds for threads, but for daemons, to end by themselves once all bundles have stopped; then all are interrupted. */
     private static final long LEAVE = 2000;
     private static final long REFRESH_SECONDS = 10;
 
@@ -100,8 +100,8 @@ final class Region implements Kind.Running {
 
     @Override
     public String stop(double grace) {
-        Throwable trouble = end(Math.min(LEAVE, (long) (grace * 1000)));
-        return trouble == null ? null : "it did not stop in order: " + Cause.say(trouble, guest);
+        String trouble = end(Math.min(LEAVE, (long) (grace * 1000)));
+        return trouble == null ? null : "it did not stop in order: " + trouble;
     }
 
     @Override
@@ -117,8 +117,8 @@ final class Region implements Kind.Running {
     }
 
     /** @return the first that went wrong; the rest was done all the same */
-    private synchronized Throwable end(long leave) {
-        List<Throwable> troubles = new ArrayList<>();
+    private synchronized String end(long leave) {
+        List<String> troubles = new ArrayList<>();
         List<Bundle> backwards = all();
         Collections.reverse(backwards);
         for (Bundle bundle : backwards) {
@@ -141,21 +141,20 @@ final class Region implements Kind.Running {
         void run() throws BundleException;
     }
 
-    private static void attempt(Act act, boolean can, Bundle bundle, List<Throwable> troubles) {
+    private void attempt(Act act, boolean can, Bundle bundle, List<String> troubles) {
         try {
             if (can && bundle.getState() != Bundle.UNINSTALLED) {
                 act.run();
             }
         } catch (Throwable error) { // whatever code of others throws
-            error.printStackTrace();
-            troubles.add(error);
+            troubles.add(Cause.tell(error, guest));
         }
     }
 
     private void await(long milliseconds) {
         long until = System.nanoTime() + milliseconds * 1_000_000;
         try {
-            while (guest.hasThreads() && System.nanoTime() < until) {
+            while (guest.isWorking() && System.nanoTime() < until) {
                 Thread.sleep(20);
             }
         } catch (InterruptedException error) { // killed: at once, then

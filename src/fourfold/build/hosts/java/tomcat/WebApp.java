@@ -153,6 +153,7 @@ final class WebApp implements Kind.Running {
             if (executor instanceof ExecutorService) {
                 ((ExecutorService) executor).shutdownNow();
             }
+            connector.setProperty("executorTerminationTimeoutMillis", "0");
         }
         context.setUnloadDelay(0);
         end();

@@ -54,6 +54,9 @@ public final class Probe extends HttpServlet {
             case "leak":
                 new Thread(() -> pause(Long.MAX_VALUE), value).start();
                 return "leaking";
+            case "exit":
+                System.exit(Integer.parseInt(value));
+                return "gone";
             case "find":
                 return find(value);
             default:
@@ -86,6 +89,17 @@ public final class Probe extends HttpServlet {
         }
     }
 
+    private static final class Talkative extends IllegalStateException {
+        Talkative(String said) {
+            super(said);
+        }
+
+        @Override
+        public String getMessage() {
+            return super.getMessage().repeat(1_000_000);
+        }
+    }
+
     /** Fails to start if it is told to. */
     @WebListener
     public static final class Start implements ServletContextListener {
@@ -98,6 +112,10 @@ public final class Probe extends HttpServlet {
                 } catch (ClassNotFoundException error) {
                     throw new IllegalStateException("cannot set up", error);
                 }
+            }
+            String said = event.getServletContext().getInitParameter("FAIL_WITH");
+            if (said != null) {
+                throw new Talkative(said);
             }
         }
 
