@@ -87,6 +87,9 @@ def test_the_host_program_says_what_it_lacks() -> None:
     plan = as_group(Group(kind="tomcat", java_opts="-XX:+UseG1GC -Xss1m").as_host(), TOMCAT)
     assert plan.argv is not None and plan.argv[-1] == "fourfold.host.tomcat.Program"
     assert not {"-XX:+UseSerialGC", "-Xss512k"} & set(plan.argv) and "-XX:-UsePerfData" in plan.argv
+    assert "-Xms16m" in plan.argv  # without it a 64th of this machine's memory is filled first
+    for own in ("-Xms64m", "-XX:InitialRAMPercentage=5"):
+        assert "-Xms16m" not in (as_group(Group(kind="tomcat", java_opts=own).as_host(), TOMCAT).argv or ())
     for tool, package in (
         ("tomcat10", "tomcat10-common"),
         ("ecj", "libeclipse-jdt-core-java"),

@@ -18,6 +18,9 @@ LOWEST = 17
 _SOURCES = f"{OWN}/host-src"
 _BUILD = Path(__file__).parent.parent
 _COLLECTOR = re.compile(r"-XX:\+Use\w+GC\b")
+_INITIAL = re.compile(r"-Xms|-XX:Initial(HeapSize|RAMPercentage|RAMFraction)=")
+_HEAP = "-Xms16m"
+"""It grows from here. The JVM's own choice, a 64th of the machine's memory, is filled before anything is collected."""
 _FRUGAL = ("-Xss512k", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 """Each unless `java_opts` has an option of that name."""
 
@@ -108,11 +111,13 @@ def environment(runtime: Runtime) -> dict[str, str]:
 
 
 def command(runtime: Runtime, classpath: str, main: str, given: str = "") -> tuple[str, ...]:
-    """A JVM that takes little: one collecting thread, one compiler, small stacks; what `given` says wins."""
+    """A JVM that takes little: one collecting thread, one compiler, small stacks and heap; what `given` says wins."""
     words = shlex.split(given)
     usual = [option for option in _FRUGAL if not any(_same(option, word) for word in words)]
     if not any(map(_COLLECTOR.match, words)):
         usual.insert(0, "-XX:+UseSerialGC")
+    if not any(map(_INITIAL.match, words)):
+        usual.append(_HEAP)
     return (runtime.path, *usual, *_OPENED, "-cp", classpath, main)
 
 
