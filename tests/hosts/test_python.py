@@ -246,6 +246,18 @@ def test_dependencies_are_shared_where_they_are_the_same(mounted: Rig, tmp_path:
     assert "move it out (`fourfold deploy first --as process`), restart the group" in mounted.ended(again)["said"]
 
 
+def test_an_app_that_is_an_installed_package_is_each_members_own(mounted: Rig, tmp_path: Path) -> None:
+    text = (plain(tmp_path, "made") / "app.py").read_text()
+    files = {"served/__init__.py": text.replace("from tools import NAME", "NAME = __name__")}
+    tree = write(tmp_path / "tree", {"requirements.txt": "served", **installed("served", "1", files)})
+    one, two = (
+        mounted.start(name, tree, ("served:app", "/app", f"/app/{SITE}"), {"WHO": name}) for name in ("one", "two")
+    )
+    told = [mounted.get(each).json for each in (one, two)]
+    assert [each["who"] for each in told] == ["one", "two"]
+    assert told[0]["module"] != told[1]["module"]
+
+
 def test_requests_of_the_control_socket_that_cannot_be_done(mounted: Rig, tmp_path: Path) -> None:
     guest = mounted.start("orders", plain(tmp_path, "orders"), APP)
     again = mounted.start("orders", plain(tmp_path, "orders"), APP)
@@ -293,6 +305,9 @@ def test_forked_members_have_processes_that_share_what_was_preloaded(program: Ar
         assert [each["module"] for each in told] == ["app"] * 3
         assert "shares nothing with the group: big 1 is preloaded, and it has 2" in apart.said
         assert "asked for /" in first.said and told[0]["cwd"] == str(first.tree)
+        child = rig.get(second, "/fork").json["version"]
+        os.kill(child, signal.SIGTERM)
+        until(lambda: _is_zombie(child), what="TERM to end a child of a worker")
         child = rig.get(first, "/fork").json["version"]
         _ask_in_vain(first.port, "/exit")
         assert (rig.ended(first)["code"], rig.ended(first)["signal"]) == (3, None)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, cast
 
+from . import forks
 from .packages import is_site, with_path
 from .serving import App, listener, load, server, traceback_of
 from .serving import run as run_server
@@ -35,6 +36,7 @@ def run(target: str, folders: Sequence[str], host: str, port: int) -> int:
             served.should_exit = True
 
         signal.signal(signal.SIGTERM, end)
+        forks.install()
         run_server(loop, served, bound)
         return 0
     except SystemExit as error:

@@ -16,7 +16,7 @@ from typing import Any
 
 from . import surroundings
 from .owners import Owner
-from .packages import ConflictError
+from .packages import ConflictError, Dist
 from .serving import App, Server, listener, load, run, said_of, server, traceback_of
 
 BEAT = 0.5
@@ -88,6 +88,10 @@ class Mounted:
             self.owner.run_exits()
             with contextlib.suppress(OSError, ValueError):
                 self.owner.out.flush()
+
+    def is_app(self, dist: Dist) -> bool:
+        """Whether its app comes with that: what makes an app is nothing to share with another one's settings."""
+        return self.target.partition(":")[0].partition(".")[0] in dist.modules
 
     def _beat(self) -> None:
         self.beat = time.monotonic()

@@ -15,11 +15,11 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import caches, logs, owners, surroundings
+from . import caches, forks, logs, owners, surroundings
 from .control import Control, Unfit
 from .guest import PATIENCE, Mounted
 from .memory import Memory
@@ -64,15 +64,13 @@ class MountedGuests:
         signal.signal(signal.SIGTERM, self._terminated)
         signal.set_wakeup_fd(control.waker.fileno(), warn_on_full_buffer=False)
         sys.setswitchinterval(SWITCH)
-        os.register_at_fork(after_in_child=self._forked)
+        forks.install(self._forked)
 
     def _terminated(self, *_: object) -> None:
         self._closing = True
 
     def _forked(self) -> None:
         """In a child that a guest has forked, as multiprocessing does: it is no host."""
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._control.close()
         for guest in self._guests.values():
             guest.forked()
@@ -115,7 +113,7 @@ class MountedGuests:
         with owners.as_host(), self._preparing:
             for folder in filter(is_site, guest.folders):
                 require_version(folder)
-                dists = read(folder)
+                dists = [each if not guest.is_app(each) else replace(each, local=True) for each in read(folder)]
                 if any(dist.name == "django" for dist in dists):
                     raise ConflictError(
                         "Django's settings are the process's, and its apps go by their modules' names, which are "
