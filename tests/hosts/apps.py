@@ -116,3 +116,7 @@ def alone(artifact: Artifact, path: str) -> Any:
     finally:
         process.kill()
     return json.loads(body)
+
+
+def is_zombie(pid: int) -> bool:
+    return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()

@@ -22,7 +22,7 @@ from fourfold.spec.model import Service
 from fourfold.store import trees
 from fourfold.store.artifacts import Artifact
 from tests.build.helpers import Home, write
-from tests.hosts.apps import SITE, alone, asynchronous, installed, plain
+from tests.hosts.apps import SITE, alone, asynchronous, installed, is_zombie, plain
 from tests.hosts.rig import RefusedError, Rig
 from tests.hosts.semantics import FILES
 from tests.support.wait import until
@@ -202,7 +202,7 @@ def test_what_a_member_forks_holds_nothing_of_others_and_ends_when_it_is_told_to
         while connection.recv(65536):
             pass
     os.kill(child, signal.SIGTERM)
-    until(lambda: _is_zombie(child), what="the child to end")
+    until(lambda: is_zombie(child), what="the child to end")
     assert mounted.get(forks).status == 200
 
 
@@ -307,12 +307,12 @@ def test_forked_members_have_processes_that_share_what_was_preloaded(program: Ar
         assert "asked for /" in first.said and told[0]["cwd"] == str(first.tree)
         child = rig.get(second, "/fork").json["version"]
         os.kill(child, signal.SIGTERM)
-        until(lambda: _is_zombie(child), what="TERM to end a child of a worker")
+        until(lambda: is_zombie(child), what="TERM to end a child of a worker")
         child = rig.get(first, "/fork").json["version"]
         _ask_in_vain(first.port, "/exit")
         assert (rig.ended(first)["code"], rig.ended(first)["signal"]) == (3, None)
         assert rig.note(first, "leak")["said"] == "it ended and left processes behind; they were killed"
-        until(lambda: not Path(f"/proc/{child}").exists() or _is_zombie(child), what="what it left to be killed")
+        until(lambda: not Path(f"/proc/{child}").exists() or is_zombie(child), what="what it left to be killed")
         rig.kill(second)
         assert (rig.ended(second)["code"], rig.ended(second)["signal"]) == (None, signal.SIGKILL)
         broken = rig.start("broken", write(tmp_path / "broken", {"app.py": "import absent"}), APP)
@@ -321,11 +321,7 @@ def test_forked_members_have_processes_that_share_what_was_preloaded(program: Ar
         )  # fmt: skip
         rig.process.kill()
         rig.process.wait()
-        until(lambda: not Path(f"/proc/{apart.pid}").exists() or _is_zombie(apart.pid), what="the worker to die too")
-
-
-def _is_zombie(pid: int) -> bool:
-    return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
+        until(lambda: not Path(f"/proc/{apart.pid}").exists() or is_zombie(apart.pid), what="the worker to die too")
 
 
 def test_real_frameworks_side_by_side_and_the_same_app_alone(builds: Builds, mounted: Rig, tmp_path: Path) -> None:
