@@ -19,7 +19,6 @@ import java.util.Set;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.atomic.AtomicInteger;
 
 /** The control socket: JSON, one object per line, each way. One thread reads each connection, and one writes. */
 final class Control {
@@ -27,7 +26,6 @@ final class Control {
     /** Lines that may wait for somebody who does not read; then the connection is closed. */
     private static final int WAITING = 10_000;
     private static final int CONNECTIONS = 32;
-    private static final long FLUSH = 1_000_000_000;
     private static final String CLOSE = "";
     private final ServerSocketChannel server;
     private final Set<Connection> open = ConcurrentHashMap.newKeySet();
@@ -49,14 +47,6 @@ final class Control {
         String line = Json.write(event);
         for (Connection each : open) {
             each.send(line);
-        }
-    }
-
-    /** What was told goes out, as far as somebody reads it: this process is about to end. */
-    void flush() throws InterruptedException {
-        long until = System.nanoTime() + FLUSH;
-        while (System.nanoTime() < until && open.stream().anyMatch(each -> each.unwritten.get() > 0)) {
-            Thread.sleep(5);
         }
     }
 
@@ -87,7 +77,6 @@ final class Control {
         private final SocketChannel channel;
         private final Answers answers;
         private final BlockingQueue<String> lines = new ArrayBlockingQueue<>(WAITING);
-        private final AtomicInteger unwritten = new AtomicInteger();
 
         Connection(SocketChannel channel, Answers answers) {
             this.channel = channel;
@@ -106,7 +95,6 @@ final class Control {
         }
 
         void send(String line) {
-            unwritten.incrementAndGet();
             if (!lines.offer(line)) {
                 close();
             }
@@ -129,7 +117,6 @@ final class Control {
                     while (bytes.hasRemaining()) {
                         channel.write(bytes);
                     }
-                    unwritten.decrementAndGet();
                 }
             } catch (IOException | InterruptedException error) {
                 close();

@@ -14,6 +14,7 @@ import java.util.function.Consumer;
 final class Guests {
     /** Seconds that one is given to end when it is killed, before it counts as gone: its code cannot be ended by force. */
     private static final long PATIENCE = 5;
+    private static final long STORED = 1_000_000_000;
     private final Kind kind;
     private final Consumer<Map<String, Object>> events;
     private final long pid = ProcessHandle.current().pid();
@@ -56,6 +57,7 @@ final class Guests {
             case "forget":
                 synchronized (this) {
                     ended.remove(key(request));
+                    notifyAll();
                 }
                 return Map.of();
             case "usage":
@@ -255,14 +257,16 @@ final class Guests {
         return Map.of("guests", guests, "whole", whole);
     }
 
-    /** Its code has ended the process: that is told, and nothing else can be done. Null: it was nobody's. */
-    void blame(Guest guest) {
-        Entry entry;
-        synchronized (this) {
-            entry = guest == null ? null : here.get(guest.id);
+    /** Its code ends the process, which waits until the supervisor has stored that, or for a second. Null: it was nobody's. */
+    synchronized void blame(Guest guest) throws InterruptedException {
+        Entry entry = guest == null ? null : here.get(guest.id);
+        if (entry == null || entry.guest != guest) {
+            return;
         }
-        if (entry != null && entry.guest == guest) {
-            end(entry, "it has called System.exit, which ends its group and all in it");
+        end(entry, "it has called System.exit, which ends its group and all in it");
+        long until = System.nanoTime() + STORED;
+        for (long left = STORED; left > 0 && ended.containsKey(guest.id + " " + guest.run); left = until - System.nanoTime()) {
+            TimeUnit.NANOSECONDS.timedWait(this, left);
         }
     }
 

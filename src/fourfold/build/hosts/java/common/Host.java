@@ -116,7 +116,6 @@ public final class Host {
                     Guest guest = Guest.of(exiting);
                     System.err.println("error: " + (guest == null ? "the host" : guest.name) + " has called System.exit");
                     guests.blame(guest);
-                    control.flush();
                 }
             } catch (InterruptedException error) {
                 return; // it ends anyway
