@@ -70,7 +70,7 @@ def test_a_group_and_its_members(home: Home) -> None:
     assert [service["name"] for service in home.status()["services"]] == ["one", "pages"]
     assert "is well" in home.run("explain", *at, "one").stdout
     home.run("up", *at)
-    until(lambda: settled(home), 20)
+    until(lambda: settled(home), 60)
     shown = home.run("status", *at, "-v").stdout
     assert "shared (pages)" in shown and "group (python)" in shown and home.instances("pages")[0]["id"][4:] in shown
 
@@ -79,7 +79,7 @@ def test_a_group_and_its_members(home: Home) -> None:
 
     (file.parent / "one" / "app.py").write_text("import os\nos.kill(os.getpid(), 9)")
     assert "started in it: killed by signal 9" in home.run("up", *at, code=1).stderr  # and it is not tried again
-    until(lambda: settled(home) and home.instances("pages")[0]["restarts"] == 1, 20)
+    until(lambda: settled(home) and home.instances("pages")[0]["restarts"] == 1, 60)
     assert home.get("/one").text == "v1 one"
 
     one, two = (
@@ -92,17 +92,17 @@ def test_a_group_and_its_members(home: Home) -> None:
         host = home.instances("pages")[0]["id"]
         assert home.get("/one").text == "v2 one" and home.instances("one")[0]["host"] == host
         home.run("restart", *at, "pages")
-        until(lambda: settled(home) and home.instances("pages")[0]["id"] != host, 30)
+        until(lambda: settled(home) and home.instances("pages")[0]["id"] != host, 60)
         home.run("deploy", *at, "one", "--as", "process")
         home.run("deploy", *at, "one", "--as", "shared")
         home.run("scale", *at, "pages=2")
-        until(lambda: settled(home, 2), 30)
+        until(lambda: settled(home, 2), 60)
         home.run("scale", *at, "pages=1", "--save")
-        until(lambda: settled(home), 30)
+        until(lambda: settled(home), 60)
         file.write_text(file.read_text().replace("kind: python", "kind: python, mode: forked"))
         assert "built for that" in home.run("deploy", *at, "pages", code=2).stderr
         home.run("up", *at)
-        until(lambda: settled(home), 30)
+        until(lambda: settled(home), 60)
     for load in (one, two):
         assert not load.report().failures, str(load.report())
     assert home.instances("one")[0]["memory_bytes"] > 0  # a process of its own now, which is metered
@@ -115,7 +115,7 @@ def test_a_group_and_its_members(home: Home) -> None:
     assert "one is stopped, with its group pages" in home.run("explain", *at, "one").stdout
     assert "its group pages is stopped" in home.run("restart", *at, "one", code=2).stderr
     home.run("up", *at)
-    until(lambda: settled(home) and home.get("/two").text == "v1 two", 30)
+    until(lambda: settled(home) and home.get("/two").text == "v1 two", 60)
     home.run("down", "-y", *at)
     assert not list((home.state / "hosts").iterdir())
 
@@ -124,7 +124,7 @@ def test_a_group_and_its_members(home: Home) -> None:
 def test_groups_of_an_ordinary_user(users: Home) -> None:
     file = prepare(users, FILE.replace("kind: python", "kind: python, mode: forked"))
     users.run("up", "-f", str(file))
-    until(lambda: settled(users), 20)
+    until(lambda: settled(users), 60)
     assert users.get("/one").text == "v1 one"
     write(users, file, "one", "v2")
     users.run("up", "-f", str(file))
