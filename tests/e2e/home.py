@@ -281,6 +281,7 @@ def web_file(port: int, instances: int = 1, extra: str = "", stop: str = STOP, *
             "shared: {group: all}",
             f"\ngroups: {{all: {{kind: node, instances: {instances}}}}}",
         )
+        stop = stop.replace("signal: KILL, ", "")  # hosts end members in their own way
     return f"""\
 app: app
 defaults: {{pattern: "${{TEST_PATTERN}}"}}{groups}

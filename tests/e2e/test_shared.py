@@ -73,6 +73,8 @@ class Shared:
         assert self.home.service(service)["pattern"] == pattern
 
     def one(self, service: str) -> dict[str, Any]:
+        """Its one instance, once those before it have ended."""
+        until(lambda: len(self.home.instances(service)) == 1, what=f"several of {service} are there")
         (instance,) = self.home.instances(service)
         return instance
 
