@@ -105,9 +105,10 @@ def test_a_volume_is_one_folder_for_all_and_for_every_pattern(home: Home) -> Non
         inside(home, write, name, instance=name)
         assert name in inside(home, read, instance=other)
     lock = "import fcntl; f = open('/data/log', 'a'); fcntl.lockf(f, fcntl.LOCK_EX | fcntl.LOCK_NB); print('mine')"
-    hold = f"{lock}; import time; time.sleep(600)"
+    hold = f"{lock}; import sys, time; sys.stdout.flush(); time.sleep(600)"
     holder = home.start("exec", "-a", "app", "web", "--instance", one, "--", PYTHON, "-c", hold)
-    until(lambda: "mine" not in inside(home, lock, code=None, instance=two), 20, "the other to hold the lock")
+    assert holder.stdout is not None and holder.stdout.readline() == "mine\n"
+    assert "mine" not in inside(home, lock, code=None, instance=two)
     holder.kill()
     holder.wait()
     home.run("deploy", "-f", str(file), "web", "--as", "process")
