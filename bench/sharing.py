@@ -1,11 +1,11 @@
 """What sharing a process saves: memory of small web apps in one group, as processes, and in containers.
 
 Ten apps of one language (a servlet in a WAR, Express, FastAPI), each of its own source, are brought up under one
-pattern, and answer some requests at the same time; right after that, their memory is measured: the proportional set
-size (PSS, proc(5)) of their processes, hosts included. Pages that several have are divided among them, so that nothing
-is counted twice. The daemon and the gateway, the same under each pattern, are left out. Everything runs with the
-options that Fourfold gives it: in a group, workers of Node.js have V8's `--optimize-for-size`, processes and containers
-V8's own defaults. In a network namespace of its own, which containers need.
+pattern, and answer some requests at the same time; a second later their memory is measured: the proportional set size
+(PSS, proc(5)) of their processes, hosts included. Pages that several have are divided among them, so that nothing is
+counted twice. The daemon and the gateway, the same under each pattern, are left out. Everything runs with the options
+that Fourfold gives it: in a group, workers of Node.js have V8's `--optimize-for-size`, processes and containers V8's
+own defaults. In a network namespace of its own, which containers need.
 
 `python -m bench.sharing [--apps 10] [--requests 2000] [--languages java,node,python]`
 """

@@ -13,7 +13,7 @@ from fourfold.launch.common import Facts
 from fourfold.launch.group import FOURFOLD_HOST, java_options
 from fourfold.launch.model import Limits, Listen, Mount, Powers, SecretRef, Stop, User
 from fourfold.launch.patterns import launch, memory_limit, refuse_impossible, unenforced
-from fourfold.launch.shared import place, route_path
+from fourfold.launch.shared import place
 from fourfold.spec.groups import Group
 from fourfold.spec.model import Service
 
@@ -129,7 +129,7 @@ def test_where_a_host_finds_a_guest() -> None:
     ],
 )
 def test_the_path_of_its_routes(routes: list[dict[str, Any]], path: str) -> None:
-    assert route_path(member(route=routes)) == path
+    assert member(route=routes).route_path == path
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from fourfold.build.builders.java import JAR_FOLDERS
-from fourfold.build.builders.python import UV_ENV, wheels_first
+from fourfold.build.builders.python import packages_for
 from fourfold.build.model import APP, OWN, BuildPlan, Host, Layer, Listing, Step, shell
 from fourfold.errors import UserError
 
@@ -19,7 +19,6 @@ RUNTIME = f"{OWN}/runtime"
 """Folder of the tree that sandboxes see as /var/runtime."""
 AWSLAMBDARIC = "awslambdaric>=3,<5"
 """AWS's own client for Python; the versions that its Runtime API is tried with."""
-_LOCK, _WANTED = f"{OWN}/runtime.lock", f"{OWN}/runtime.in"
 _HANDLERS = Path(__file__).parent / "handlers"
 _JAVA_SOURCES = ("Client", "Handlers", "Binder", "Json", "Wire")
 _LONG = 64 * 1024
@@ -59,20 +58,9 @@ def python(listing: Listing, plan: BuildPlan) -> Client:
     interpreter = f"{APP}/.venv/bin/python" if site(plan) else plan.runtime.path
     if brings:
         return Client("python", (interpreter,))
-    env = {**UV_ENV, "PYC_INVALIDATION_MODE": "UNCHECKED_HASH"}
-    given = f"--python {plan.runtime.path}"
-    resolve = f"uv pip compile -q --no-header --no-annotate --generate-hashes {given} -o {_LOCK} {_WANTED} >/dev/null"
-    install = f"uv pip install -q --no-deps --compile-bytecode {given} --target {RUNTIME} -r {_LOCK}"
-    steps = (
-        shell(
-            f"mkdir -p {OWN}; echo '{AWSLAMBDARIC}' >{_WANTED}; {wheels_first(resolve)}",
-            env,
-            network=True,
-            title="resolve awslambdaric, AWS's client of the Runtime API",
-        ),
-        shell(f"({wheels_first(install)}) && rm -rf {RUNTIME}/bin", env, network=True, title="install awslambdaric"),
-    )
-    return Client("python", (interpreter,), layers=(Layer((), steps, (RUNTIME,), _LOCK),))
+    what = "awslambdaric, AWS's client of the Runtime API"
+    layer = packages_for(plan.runtime, (AWSLAMBDARIC,), RUNTIME, "runtime", what)
+    return Client("python", (interpreter,), layers=(layer,))
 
 
 def nodejs(listing: Listing, plan: BuildPlan, handler: str) -> Client:

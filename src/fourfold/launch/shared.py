@@ -37,20 +37,13 @@ def launch(service: Service, facts: Facts) -> Launch:
         stop=Stop(service.stop.signal, service.stop.grace),
         host=facts.host,
         service=facts.service,
-        path=route_path(service),
+        path=service.route_path,
     )
 
 
 def place(guest: str, folder: str, private: bool) -> str:
     """Where a host finds the artifact of a guest; `folder` is the host's, on this machine."""
     return f"{GUESTS if private else folder}/{guest}"
-
-
-def route_path(service: Service) -> str:
-    """The one path under which requests reach it, without `/` at its end; `/` where there are several, or it is
-    stripped."""
-    paths = {route.path.rstrip("/") or "/" for route in service.route}
-    return paths.pop() if len(paths) == 1 and not any(route.strip for route in service.route) else "/"
 
 
 def refuse_impossible(service: Service, powers: Powers) -> None:

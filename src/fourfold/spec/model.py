@@ -247,6 +247,13 @@ class Service(Model):
     job: Job | None = Field(default=None, description="It runs to its end, on triggers or by `fourfold run`")
     triggers: list[Trigger] = Field(default=[], description="What it gets events from, under whichever pattern")
 
+    @property
+    def route_path(self) -> str:
+        """The one path under which requests reach it, without `/` at its end; `/` where there are several, or it is
+        stripped."""
+        paths = {route.path.rstrip("/") or "/" for route in self.route}
+        return paths.pop() if len(paths) == 1 and not any(route.strip for route in self.route) else "/"
+
     def host_port(self, pattern: str) -> int | None:
         """The port of the host that an instance of that pattern must have: only one can."""
         shares_network = pattern == "process" or (pattern == "container" and self.container.network == "host")

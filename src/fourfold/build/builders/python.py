@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fourfold.build.builders import python_files as files
@@ -131,6 +131,29 @@ def wheels_first(command: str) -> str:
         "grep -q -e --no-build -e 'distributions is disabled' $errors || { cat $errors >&2; exit 1; }; "
         f"echo 'not every package has a wheel: building some from source'; {command}"
     )
+
+
+def packages_for(runtime: Runtime, wanted: Sequence[str], target: str, name: str, what: str) -> Layer:
+    """A layer with packages of our own choice in the folder `target`, resolved for `runtime` and locked.
+
+    `name`: of the files with what is wanted and what that is locked to; `what` it is, in words.
+    """
+    env = {**UV_ENV, "PYC_INVALIDATION_MODE": "UNCHECKED_HASH"}
+    lock, listed = f"{OWN}/{name}.lock", f"{OWN}/{name}.in"
+    given = f"--python {runtime.path}"
+    resolve = f"uv pip compile -q --no-header --no-annotate --generate-hashes {given} -o {lock} {listed} >/dev/null"
+    install = f"uv pip install -q --no-deps --compile-bytecode {given} --target {target} -r {lock}"
+    lines = " ".join(map(shlex.quote, wanted))
+    steps = (
+        shell(
+            f"mkdir -p {OWN}; printf '%s\\n' {lines} >{listed}; {wheels_first(resolve)}",
+            env,
+            network=True,
+            title=f"resolve {what}",
+        ),
+        shell(f"({wheels_first(install)}) && rm -rf {target}/bin", env, network=True, title=f"install {what}"),
+    )
+    return Layer((), steps, (target,), lock)
 
 
 def _backend(project: dict[str, Any]) -> Step:

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from fourfold.build.builders.base import choose, need_tool
-from fourfold.build.builders.python import UV_ENV, wheels_first
+from fourfold.build.builders.python import packages_for
 from fourfold.build.clients import site
 from fourfold.build.command import procfile
 from fourfold.build.detect import detect
 from fourfold.build.kinds.pythonapps import AppAt, app_in
-from fourfold.build.model import APP, OWN, SYSTEM_PATH, BuildPlan, Host, Layer, Listing, Runtime, shell
+from fourfold.build.model import APP, OWN, SYSTEM_PATH, BuildPlan, Host, Layer, Listing, Runtime
 from fourfold.errors import UserError
 from fourfold.spec import groups
 from fourfold.spec.model import Service
@@ -23,7 +23,6 @@ SERVER = ("uvicorn>=0.34,<1", "a2wsgi>=1.10,<2", "httptools>=0.6.4,<1", "wsproto
 LOWEST = (3, 10)
 _HOST = f"{OWN}/host"
 _LIB = f"{_HOST}/lib"
-_LOCK, _WANTED = f"{OWN}/host.lock", f"{OWN}/host.in"
 _SOURCES = Path(__file__).parents[1] / "hosts/python"
 _NOT_MOUNTED = {
     "django": "Django's settings are the process's, and its apps go by their modules' names, which are changed there",
@@ -87,21 +86,7 @@ def _runtime(wanted: str | None, host: Host) -> Runtime:
 
 def _server(runtime: Runtime, host: Host) -> Layer:
     need_tool(host, "uv", "pipx, then `pipx install uv`,", "the server of a Python group")
-    env = {**UV_ENV, "PYC_INVALIDATION_MODE": "UNCHECKED_HASH"}
-    given = f"--python {runtime.path}"
-    resolve = f"uv pip compile -q --no-header --no-annotate --generate-hashes {given} -o {_LOCK} {_WANTED} >/dev/null"
-    install = f"uv pip install -q --no-deps --compile-bytecode {given} --target {_LIB} -r {_LOCK}"
-    listed = "\\n".join(SERVER)
-    steps = (
-        shell(
-            f"mkdir -p {_HOST}; printf '{listed}\\n' >{_WANTED}; {wheels_first(resolve)}",
-            env,
-            network=True,
-            title="resolve uvicorn and a2wsgi, the server of Python apps",
-        ),
-        shell(f"({wheels_first(install)}) && rm -rf {_LIB}/bin", env, network=True, title="install uvicorn and a2wsgi"),
-    )
-    return Layer((), steps, (_LIB,), _LOCK)
+    return packages_for(runtime, SERVER, _LIB, "host", "uvicorn and a2wsgi, the server of Python apps")
 
 
 def _program() -> dict[str, str]:

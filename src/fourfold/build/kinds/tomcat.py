@@ -54,14 +54,8 @@ def alone(listing: Listing, service: Service, host: Host) -> BuildPlan:
         app,
         layers=(*app.layers, jvm.layer(made)),
         env={**app.env, **jvm.environment(runtime)},
-        argv=(*jvm.command(runtime, made.classpath, MAIN), "--alone", *app.argv, context_path(service)),
+        argv=(*jvm.command(runtime, made.classpath, MAIN), "--alone", *app.argv, service.route_path),
     )
-
-
-def context_path(service: Service) -> str:
-    """The one path of its routes, as a guest's host is told it."""
-    paths = {route.path.rstrip("/") or "/" for route in service.route}
-    return paths.pop() if len(paths) == 1 and not any(route.strip for route in service.route) else "/"
 
 
 def is_webapp(listing: Listing, service: Service) -> bool:
