@@ -21,6 +21,8 @@ class AppRow:
     services: tuple[str, ...]
     """Names of the services that this file had."""
     updated_at: float
+    candidate_of: str | None = None
+    """The app that it runs beside for a comparison, which takes it away again: it calls that one's services."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,39 @@ class InstanceRow:
     def reached_at(self) -> str:
         """The IP address where this host reaches what it listens on."""
         return self.address or "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """One comparison of a service under several patterns."""
+
+    id: str
+    """Of the operation that made it."""
+    app: str
+    service: str
+    release: int
+    made_at: float
+    document: str
+    """`cost.comparison.Comparison` as JSON."""
+
+
+@dataclass(frozen=True)
+class UsageHour:
+    """What a service took and answered in one hour under one pattern."""
+
+    app: str
+    service: str
+    hour: int
+    """Epoch seconds of its beginning."""
+    pattern: str
+    requests: int
+    errors: int
+    """Of those: 5xx, or not answered."""
+    response_seconds: float
+    """Sum over the requests."""
+    cpu_seconds: float
+    memory_byte_seconds: float
+    instance_seconds: float
 
 
 @dataclass(frozen=True)

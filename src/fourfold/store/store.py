@@ -9,6 +9,7 @@ from fourfold.paths import Paths
 from fourfold.store.allocations import Ports, Uids
 from fourfold.store.apps import Apps
 from fourfold.store.builds import Builds
+from fourfold.store.comparisons import Comparisons
 from fourfold.store.db import Database, open_database
 from fourfold.store.deployments import Deployments
 from fourfold.store.events import Events
@@ -41,6 +42,7 @@ class Store:
     trigger_states: TriggerStates
     runs: Runs
     functions: Functions
+    comparisons: Comparisons
 
 
 def open_store(paths: Paths, clock: Clock) -> Store:
@@ -63,4 +65,5 @@ def open_store(paths: Paths, clock: Clock) -> Store:
         trigger_states=TriggerStates(database),
         runs=Runs(database),
         functions=Functions(database),
+        comparisons=Comparisons(database),
     )

@@ -1,0 +1,74 @@
+"""What cost is made of: how much traffic a service has, and what it takes under a pattern to answer it. Values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fourfold.cost.comparison import Pattern
+
+
+@dataclass(frozen=True)
+class Hour:
+    """Of a service's life."""
+
+    start: float
+    """Epoch seconds."""
+    requests: float
+    cpu_seconds: float | None = None
+    """All of it, under whatever it ran. None: nobody has measured it."""
+    memory_bytes: float | None = None
+    """Mean over the hour, of all instances together."""
+    response_seconds: float | None = None
+    """Mean of a request."""
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Hours in order of time, without gaps; a month is made of them by repeating."""
+
+    hours: tuple[Hour, ...]
+
+    @property
+    def requests_per_month(self) -> float:
+        """Of a month with 730 hours, as clouds bill them."""
+        if not self.hours:
+            return 0.0
+        return sum(hour.requests for hour in self.hours) / len(self.hours) * HOURS_PER_MONTH
+
+
+HOURS_PER_MONTH = 730.0
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What an instance takes under a pattern: measured by a comparison, or estimated from what is known of another."""
+
+    pattern: Pattern
+    memory_bytes: float
+    """Of one instance under load; of pattern function, of one sandbox."""
+    next_memory_bytes: float
+    """Of each further one."""
+    cpu_seconds_per_request: float
+    seconds_per_request: float
+    """From the request's arrival to its answer: what a function is billed for."""
+    requests_per_second: float
+    """As many as one instance can answer."""
+    start_seconds: float = 0.0
+    measured: bool = True
+    """Else estimated: say so wherever figures made of it are shown."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the service file asks for."""
+
+    min_instances: int = 1
+    max_instances: int | None = None
+    memory_limit: int | None = None
+    """Bytes: what has to be rented, whatever is used."""
+    cpu_limit: float | None = None
+    """Cores."""
+    storage_bytes: int = 0
+    """Of its artifact and volumes, on each instance that has a disk of its own."""
+    provisioned: int = 0
+    """Sandboxes of a function that are always there."""
