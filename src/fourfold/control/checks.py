@@ -31,6 +31,16 @@ def chosen(app: App, services: list[str] | None) -> list[str]:
     return list(app.everything) if services is None else list(dict.fromkeys(services))
 
 
+def refuse_candidate(registry: Registry, app: str, candidate_of: str | None) -> None:
+    """What a comparison runs for a while is its own, and it takes that away again."""
+    stored = registry.apps.get(app)
+    if stored is not None and stored.candidate_of is not None and candidate_of is None:
+        raise UserError(
+            f"cannot bring up {app}: that is what a comparison of {stored.candidate_of} runs now",
+            "give the app another name",
+        )
+
+
 def check_powers(name: str, spec: Service, pattern: str, powers: Powers) -> None:
     try:
         refuse_impossible(spec, pattern, powers)

@@ -16,40 +16,31 @@ from fourfold import __version__
 from fourfold.build.build import BuildRequest
 from fourfold.clock import rfc3339
 from fourfold.control import views as v
-from fourfold.control.changes import Change, Wish, changes_of
+from fourfold.control.bringing import Bringing
+from fourfold.control.changes import Change
 from fourfold.control.checks import (
-    check_fixed_ports,
-    check_listen,
     check_network,
     check_powers,
-    check_timeout,
-    chosen,
-    read_app,
     refuse_job,
     refuse_several,
 )
 from fourfold.control.costing import check_month, month_of
-from fourfold.control.deploy import Who
 from fourfold.control.doctor import examine
 from fourfold.control.explain import Case, explain
 from fourfold.control.goals import GATEWAY, desired, on_bridge, pattern_of
-from fourfold.control.groups import check_groups, check_restart, check_scale, missing
+from fourfold.control.groups import check_restart, check_scale
 from fourfold.control.groups import check_rollback as check_group_rollback
 from fourfold.control.operations import Operation
 from fourfold.control.parts import Parts
-from fourfold.control.routing import certificate
 from fourfold.control.running import job_view
-from fourfold.control.sharing import app_certificate, check_rollback, check_up
+from fourfold.control.sharing import check_rollback
 from fourfold.control.top import top
-from fourfold.control.wishes import wish_of
 from fourfold.errors import NotFoundError, UserError
 from fourfold.functions.model import Answer, Invocation
 from fourfold.gateway.model import RouteStats
 from fourfold.launch.patterns import program_memory, unenforced
-from fourfold.spec.app import App
 from fourfold.store.manifest import Manifest
 from fourfold.store.model import Event, InstanceRow, ServiceRow
-from fourfold.store.sources import write_atomically
 from fourfold.supervise.attach import Attached
 from fourfold.supervise.model import LogLine
 
@@ -57,8 +48,6 @@ if TYPE_CHECKING:
     from fourfold.build.disk.export import DiskImage
     from fourfold.build.oci.export import Archive
     from fourfold.control.imaging import Imaging
-
-Considered = tuple[App, list[Wish], list[Change]]
 
 
 class Control:
@@ -68,6 +57,7 @@ class Control:
         self._parts = parts
         self._stop = stop
         self._started_at = parts.clock.now()
+        self._bringing = Bringing(parts)
 
     @cached_property
     def _imaging(self) -> Imaging:
@@ -84,7 +74,7 @@ class Control:
             pid=self._parts.pid,
             user=getpass.getuser(),
             home=str(self._parts.paths.state),
-            apps=sorted(self._parts.registry.apps),
+            apps=sorted(name for name, row in self._parts.registry.apps.items() if row.candidate_of is None),
             started_at=rfc3339(self._started_at),
             lambda_api=self._parts.status.lambda_api,
             region=self._parts.settings.region,
@@ -105,7 +95,7 @@ class Control:
             instance.sandboxes = v.SandboxesView(states=state["sandboxes"], waiting=state["waiting"])
 
     async def plan(self, request: v.UpRequest) -> v.PlanView:
-        app, _, changes = await self._consider(request)
+        app, _, changes = await self._bringing.consider(request)
         return v.PlanView(app=app.app, changes=[self._change_view(app.app, change) for change in changes])
 
     def _change_view(self, app: str, change: Change) -> v.ChangeView:
@@ -119,53 +109,8 @@ class Control:
             overrides=row.overrides if row else {},
         )
 
-    async def _consider(self, request: v.UpRequest) -> Considered:
-        """Check everything that can be checked, and tell what would change."""
-        parts = self._parts
-        app = read_app(request.spec)
-        names = chosen(app, request.services)
-        check_listen(app, parts.settings)
-        wishes = [wish_of(parts, app, name, request) for name in names]
-        added = missing(parts.registry, app, wishes)
-        names, wishes = [*added, *names], [*(wish_of(parts, app, name, request) for name in added), *wishes]
-        check_groups(parts.registry, app, wishes)
-        await parts.trials.look_for((wish.pattern, wish.spec) for wish in wishes)
-        for wish in wishes:
-            check_timeout(wish.name, wish.spec, wish.pattern, parts.settings.function_timeout)
-            check_powers(wish.name, wish.spec, wish.pattern, parts.supervisor.powers)
-            check_network(wish.name, wish.spec, wish.pattern, parts.supervisor.powers)
-        if any(on_bridge(wish.pattern, wish.spec) for wish in wishes):
-            await parts.network.check()
-        check_fixed_ports(parts.registry, app, wishes)
-        await check_up(parts, app, names, request)
-        whole = request.services is None
-        changes = changes_of(parts.registry, app, wishes, whole, request.prune, parts.building.is_there)
-        by_name = {wish.name: wish for wish in wishes}
-        for change in changes:
-            if change.build:
-                wish = by_name[change.service]
-                await parts.builder.plan(BuildRequest(app.app, wish.name, wish.spec, wish.source, wish.pattern))
-        return app, wishes, changes
-
     async def up(self, request: v.UpRequest) -> v.OperationView:
-        considered = await self._consider(request)  # refused here, it has changed nothing and exits with 2
-        app, wishes, _ = considered
-        kind = "up" if request.services is None else "deploy"
-        work = partial(self._up, request, considered)
-        return self._parts.operations.submit(app.app, kind, request.actor, [wish.name for wish in wishes], work)
-
-    async def _up(self, request: v.UpRequest, considered: Considered, operation: Operation) -> None:
-        if operation.queued:  # the ones before it may have changed what there is to do
-            considered = await self._consider(request)
-        app, wishes, changes = considered
-        who = Who(request.actor, request.commit, request.message)
-        if content := app_certificate(app, request.file):
-            write_atomically(certificate(self._parts.paths.certificates, app.app), content, 0o600)
-            self._parts.traffic.refresh()
-        operation.services = [change.service for change in changes if change.kind not in ("keep", "not-in-file")]
-        stored = self._parts.registry.apps.get(app.app)
-        others = stored.services if request.beside and stored is not None else ()
-        await self._parts.deployer.up(app, request.file, wishes, changes, who, operation, others)
+        return await self._bringing.up(request)
 
     async def down(self, app: str, purge: bool, actor: str) -> v.OperationView:
         parts = self._parts

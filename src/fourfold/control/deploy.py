@@ -66,10 +66,11 @@ class Deployer:
         who: Who,
         operation: Operation,
         others: Sequence[str] = (),
+        candidate_of: str | None = None,
     ) -> None:
         """Build what needs it, then make the rows that the planner works towards. Fails as a whole before the rows.
 
-        `others`: services of the app that stay, and of which `app` says nothing.
+        `others`: services of the app that stay, and of which `app` says nothing; `candidate_of`: see `AppRow`.
         """
         by_name = {wish.name: wish for wish in wishes}
         to_build = [by_name[change.service] for change in changes if change.build]
@@ -80,7 +81,7 @@ class Deployer:
             await check_externals({name: each for name, each in app.externals.items() if name in used})
             with self._bus.whole(), self._registry.transaction():
                 self._registry.store.meta.remove(PURGE + app.app)  # of one that failed: this app is another one
-                self._registry.put_app(self._app_row(app, file, operation, others))
+                self._registry.put_app(replace(self._app_row(app, file, operation, others), candidate_of=candidate_of))
                 for change in changes:
                     wish = by_name.get(change.service)
                     self._apply(operation, app.app, change, wish, artifacts.get(change.service), who)

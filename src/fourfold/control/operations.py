@@ -41,6 +41,12 @@ class Operation:
     """It has changed something, and goes on to its end."""
     cancelled: str | None = None
     """By whom."""
+    turn: str = ""
+    """Operations with the same one come one after the other; those without one, by app."""
+
+    @property
+    def queue(self) -> str:
+        return self.turn or self.app
 
     def tag(self) -> dict[str, Any]:
         return {"app": self.app, "actor": self.actor, "operation": self.id}
@@ -58,25 +64,28 @@ class Operations:
         self._traffic = traffic
         self._locks: dict[str, asyncio.Lock] = {}
         self._queues: dict[str, list[Operation]] = {}
-        """Of each app, the one at work first."""
+        """Of each app (or turn), the one at work first."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._known: set[str] = set()
         self.ended = asyncio.Event()
         """Set whenever one has ended; for whoever tidies up after them."""
 
-    def submit(self, app: str, kind: str, actor: str, services: list[str], work: Work) -> OperationView:
-        """Begin `work` once the operations before it on this app have ended."""
+    def submit(
+        self, app: str, kind: str, actor: str, services: list[str], work: Work, turn: str = ""
+    ) -> OperationView:
+        """Begin `work` once the operations before it on this app have ended; with `turn`, those of that turn."""
         id = "".join(secrets.choice("abcdefghjkmnpqrstuvwxyz23456789") for _ in range(8))
-        operation = Operation(id, app, kind, actor, self._clock.now(), services)
+        operation = Operation(id, app, kind, actor, self._clock.now(), services, turn=turn)
         self._known.add(id)
         after = self._bus.last
-        queue = self._queues.get(app, [])
+        queue = self._queues.get(operation.queue, [])
         waiting_for = None
         operation.queued = bool(queue)
         if queue:
             before = queue[0]
             seconds = self._clock.now() - before.since
-            waiting_for = f"{before.kind} by {before.actor or 'somebody'}, running for {seconds:.0f} s"
+            what = before.kind if before.app == app else f"{before.kind} of {before.app}"
+            waiting_for = f"{what} by {before.actor or 'somebody'}, running for {seconds:.0f} s"
             self._bus.emit("operation.queued", f"{kind} of {app} waits for: {waiting_for}", **operation.tag())
         else:
             self._tell_start(operation)
@@ -110,6 +119,15 @@ class Operations:
         self._tasks[id].cancel()
         await asyncio.wait({self._tasks[id]})
 
+    async def abandon(self, name: str) -> None:
+        """End all operations of an app or turn wherever they are, and wait until they have: what they have changed
+        stays so, and its deployments go on."""
+        tasks = {self._tasks[each.id] for each in self._queues.get(name, ())}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
     def resume(self, unfinished: Sequence[tuple[Operation, Work]]) -> None:
         """Go on with what a daemon before this one began: `unfinished`, and to wait for all other deployments."""
         for operation, work in unfinished:
@@ -132,24 +150,24 @@ class Operations:
                 await task
 
     def _spawn(self, operation: Operation, work: Work) -> None:
-        self._queues.setdefault(operation.app, []).append(operation)
+        self._queues.setdefault(operation.queue, []).append(operation)
         task = asyncio.create_task(self._run(operation, work))
         self._tasks[operation.id] = task
         task.add_done_callback(lambda _: self._leave(operation))
 
     def _leave(self, operation: Operation) -> None:
         del self._tasks[operation.id]
-        queue = self._queues[operation.app]
+        queue = self._queues[operation.queue]
         queue.remove(operation)
         if not queue:
-            del self._queues[operation.app], self._locks[operation.app]
+            del self._queues[operation.queue], self._locks[operation.queue]
         if operation.cancelled:
             what = f"{operation.kind} of {operation.app} was cancelled by {operation.cancelled}: nothing was changed"
             self._failed(operation, what)
         self.ended.set()
 
     async def _run(self, operation: Operation, work: Work) -> None:
-        async with self._locks.setdefault(operation.app, asyncio.Lock()):
+        async with self._locks.setdefault(operation.queue, asyncio.Lock()):
             operation.since = self._clock.now()
             try:
                 await self._carry_out(operation, work)

@@ -202,12 +202,16 @@ class Starter:
         return User(uid=service.uid, gid=service.uid, name=service.name)
 
     def urls(self, row: InstanceRow) -> dict[str, str]:
-        """`<NAME>_URL` of everything that an instance may call, as it reaches it: loopback, or the bridge."""
+        """`<NAME>_URL` of everything that an instance may call, as it reaches it: loopback, or the bridge.
+
+        A candidate calls what the app that it runs beside has, and of that its own service at itself."""
         stored = self._registry.apps.get(row.app)
         host = "127.0.0.1" if row.address is None and row.block is None else self._bridge.gateway
         externals = stored.externals if stored is not None else {}
         found = {url_variable(name): str(external["url"]) for name, external in externals.items()}
-        for service in self._registry.of_app(row.app):
+        beside = stored.candidate_of if stored is not None else None
+        others = self._registry.of_app(beside) if beside is not None else []
+        for service in [*others, *self._registry.of_app(row.app)]:
             if service.internal_port is not None:
                 found[url_variable(service.name)] = f"http://{host}:{service.internal_port}"
         return found

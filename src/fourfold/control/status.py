@@ -66,7 +66,7 @@ class Status:
         )
 
     def apps(self) -> list[v.AppView]:
-        return [self._app_line(row) for _, row in sorted(self._registry.apps.items())]
+        return [self._app_line(row) for _, row in sorted(self._registry.apps.items()) if row.candidate_of is None]
 
     def _app_line(self, row: AppRow) -> v.AppView:
         services = self._registry.of_app(row.name)

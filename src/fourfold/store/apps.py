@@ -24,7 +24,7 @@ class Apps:
         """Raises NotFoundError, which lists the apps that there are."""
         if row := self.get(name):
             return row
-        there = ", ".join(row.name for row in self.all())
+        there = ", ".join(row.name for row in self.all() if row.candidate_of is None)
         raise NotFoundError(f"cannot find app {name}: there is {there or 'no app yet'}", "see: fourfold apps")
 
     def all(self) -> list[AppRow]:
