@@ -89,14 +89,16 @@ async def run(paths: Paths) -> None:
         work = asyncio.create_task(parts.run())
         control = Control(parts, stop)
         lambda_api = await open_lambda_api(parts, control)
+        tidying = asyncio.create_task(control.sweep())
         server = asyncio.create_task(serve(control, paths.socket, ready))
         gc.freeze()
         gc.enable()
         ended = asyncio.create_task(stop.wait())
         await asyncio.wait({work, server, ended}, return_when=asyncio.FIRST_COMPLETED)
+        await control.close()
         parts.bus.close()
         await lambda_api.close()
-        await _end(server, work, ended)
+        await _end(tidying, server, work, ended)
         await parts.close()
 
 

@@ -5,7 +5,21 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from fourfold import __version__
-from fourfold.api import apps, builds, errors, events, exec, logs, machine, operations, runs, secrets, services, sources
+from fourfold.api import (
+    apps,
+    builds,
+    comparisons,
+    errors,
+    events,
+    exec,
+    logs,
+    machine,
+    operations,
+    runs,
+    secrets,
+    services,
+    sources,
+)
 from fourfold.api.resource import Application
 from fourfold.api.streams import Streams
 from fourfold.control.facade import Facade
@@ -35,6 +49,19 @@ def create_app(facade: Facade) -> FastAPI:
     app.state.facade = facade
     app.state.streams = Streams()
     errors.install(app)
-    for resource in (machine, apps, builds, services, operations, events, runs, logs, secrets, sources, exec):
+    for resource in (
+        machine,
+        apps,
+        builds,
+        services,
+        comparisons,
+        operations,
+        events,
+        runs,
+        logs,
+        secrets,
+        sources,
+        exec,
+    ):
         app.router.routes += resource.router.routes
     return app

@@ -38,13 +38,13 @@ def see_through(session: Session, ask: Callable[[Progress], OperationView], desi
         with progress(steps, options) as view:
             operation = ask(view)
             if not options.wait:
-                return _detached(session, operation)
+                return detached(session, operation)
             if operation.waiting_for:
                 view.notice(f"waiting for {operation.waiting_for}")
             for event in follow(session.client, operation, options.timeout):
                 view.event(event)
     except KeyboardInterrupt:
-        return _interrupted(session, operation)
+        return interrupted(session, operation)
     return _ended(session, operation, steps)
 
 
@@ -79,7 +79,7 @@ def _following(operation: OperationView) -> str:
     return f"fourfold events -f --operation {operation.id}"
 
 
-def _detached(session: Session, operation: OperationView) -> int:
+def detached(session: Session, operation: OperationView) -> int:
     if session.options.json:
         output.as_json(operation)
     else:
@@ -88,10 +88,15 @@ def _detached(session: Session, operation: OperationView) -> int:
     return 0
 
 
-def _interrupted(session: Session, operation: OperationView | None) -> int:
+def interrupted(
+    session: Session, operation: OperationView | None, ending: str = "", ended: str = "nothing was changed"
+) -> int:
+    """`ending`: what a cancelled one still does, while the command waits; `ended`: how it is then."""
     print(file=sys.stderr)  # after the terminal's ^C
+    if operation is not None and ending:
+        output.say(f"interrupted: {ending}", session.options)
     if operation is None or _cancelled(session, operation):
-        output.say("interrupted: nothing was changed", session.options)
+        output.say(f"interrupted: {ended}", session.options)
     else:
         output.say(f"interrupted: the {operation.kind} of {operation.app} goes on in the daemon", session.options)
         output.say(f"follow it: {_following(operation)}", session.options)

@@ -24,6 +24,9 @@ SECTIONS: dict[str, dict[str, str]] = {
         "down": "Stop the app and forget it; keeps volumes, secrets and history.",
         "secrets": "Set, list, import and remove secrets.",
     },
+    "Decide": {
+        "compare": "Run a service under every pattern, beside the live one, and measure each.",
+    },
     "Look": {
         "status": "Show every service, its instances and where to reach it.",
         "explain": "Say why a service is not well, and what to do.",

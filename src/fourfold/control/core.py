@@ -24,6 +24,7 @@ from fourfold.control.checks import (
     refuse_job,
     refuse_several,
 )
+from fourfold.control.comparing.left import left
 from fourfold.control.costing import check_month, month_of
 from fourfold.control.doctor import examine
 from fourfold.control.explain import Case, explain
@@ -47,7 +48,10 @@ from fourfold.supervise.model import LogLine
 if TYPE_CHECKING:
     from fourfold.build.disk.export import DiskImage
     from fourfold.build.oci.export import Archive
+    from fourfold.control.comparing.comparing import Comparing
+    from fourfold.control.comparing.request import CompareRequest
     from fourfold.control.imaging import Imaging
+    from fourfold.cost.comparison import Comparison
 
 
 class Control:
@@ -65,6 +69,13 @@ class Control:
         from fourfold.control.imaging import Imaging
 
         return Imaging(self._parts)
+
+    @cached_property
+    def _comparing(self) -> Comparing:
+        """Likewise."""
+        from fourfold.control.comparing.comparing import Comparing
+
+        return Comparing(self._parts, self._bringing)
 
     # -- apps -----------------------------------------------------------------------------------------------------
 
@@ -229,6 +240,23 @@ class Control:
         elif not known:
             parts.status.need_app(app)
         return await asyncio.to_thread(parts.costing.view, app, service, month)
+
+    async def compare(self, app: str, service: str, request: CompareRequest) -> v.OperationView:
+        return await self._comparing.compare(self._need(app, service), request)
+
+    async def comparison(self, app: str, service: str) -> Comparison:
+        self._need(app, service)
+        return self._comparing.newest(app, service)
+
+    async def sweep(self) -> None:
+        """Take away what comparisons have left that a daemon before this one did not see to its end."""
+        if left(self._parts):
+            await self._comparing.sweep()
+
+    async def close(self) -> None:
+        """Before the daemon's parts stop: what needs them to come to an end."""
+        if "_comparing" in self.__dict__:
+            await self._comparing.close()
 
     async def cancel(self, operation: str, actor: str) -> None:
         await self._parts.operations.cancel(operation, actor)

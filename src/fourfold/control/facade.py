@@ -15,6 +15,8 @@ from fourfold.supervise.model import LogLine
 if TYPE_CHECKING:
     from fourfold.build.disk.export import DiskImage
     from fourfold.build.oci.export import Archive
+    from fourfold.control.comparing.request import CompareRequest
+    from fourfold.cost.comparison import Comparison
 
 
 class Facade(Protocol):
@@ -57,6 +59,15 @@ class Facade(Protocol):
 
     async def cost(self, app: str, service: str | None, month: str | None) -> v.CostView:
         """Of functions, in a month such as `2026-11`; None: this one."""
+        ...
+
+    async def compare(self, app: str, service: str, request: CompareRequest) -> v.OperationView:
+        """Measure the release that it is on under several patterns, beside it. Cancel it at any time: what it has
+        started is taken away."""
+        ...
+
+    async def comparison(self, app: str, service: str) -> Comparison:
+        """The newest one. Raises NotFoundError when there is none."""
         ...
 
     async def cancel(self, operation: str, actor: str) -> None:

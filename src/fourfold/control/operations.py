@@ -70,9 +70,7 @@ class Operations:
         self.ended = asyncio.Event()
         """Set whenever one has ended; for whoever tidies up after them."""
 
-    def submit(
-        self, app: str, kind: str, actor: str, services: list[str], work: Work, turn: str = ""
-    ) -> OperationView:
+    def submit(self, app: str, kind: str, actor: str, services: list[str], work: Work, turn: str = "") -> OperationView:
         """Begin `work` once the operations before it on this app have ended; with `turn`, those of that turn."""
         id = "".join(secrets.choice("abcdefghjkmnpqrstuvwxyz23456789") for _ in range(8))
         operation = Operation(id, app, kind, actor, self._clock.now(), services, turn=turn)

@@ -32,6 +32,13 @@ def refuse_taken(addresses: Iterable[tuple[str, str, int]], ours: frozenset[int]
             raise UserError(f"cannot listen on {_text(host, port)} ({what}): {_reason(code)}", _hint(code, port))
 
 
+def free_port() -> int:
+    """One on loopback that nobody has now, of those that the kernel gives out (ip(7), ip_local_port_range)."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def _bind(host: str, port: int, ipv6: bool) -> int:
     """0, or the errno of binding without sharing: it fails for any listener that is there."""
     families = [(socket.AF_INET6, host)] if ":" in host else [(socket.AF_INET, host or "0.0.0.0")]

@@ -1,4 +1,7 @@
-"""Numbers given to a service and kept: its uid for ever (files in its volumes belong to it), its internal port."""
+"""Numbers given to a service and kept: its uid for ever (files in its volumes belong to it), its internal port.
+
+Of an app of which nothing is left, no file either, the uids may be given again: that of a comparison's candidate.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from fourfold.store.db import Database
 
 
 class Uids:
-    """One uid per (app, service), never given to another one, not even after the service is gone."""
+    """One uid per (app, service), not given to another one after the service is gone."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -30,6 +33,9 @@ class Uids:
                 )
             self._database.execute("INSERT INTO uids (app, service, uid) VALUES (?, ?, ?)", (app, service, uid))
             return uid
+
+    def forget_app(self, app: str) -> None:
+        self._database.execute("DELETE FROM uids WHERE app = ?", (app,))
 
 
 class Ports:

@@ -1,0 +1,137 @@
+"""What runs beside a service to be measured: the same release under one pattern, as an app of its own. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fourfold.cost.comparison import Pattern
+from fourfold.errors import FourfoldError, SpecError, UserError
+from fourfold.spec.shared import Kind
+
+PREFIX = "compare-"
+"""Of the names of their apps."""
+MEMBER = "{service}-{number}"
+"""Further members of a group, which are the same service again."""
+_NOT_MEASURED = ("depends_on", "triggers")
+"""Keys of a service that a candidate has not: what it calls is the live app's, and events are for the live one."""
+
+
+@dataclass(frozen=True)
+class Live:
+    """The service as it runs, and what of its app a candidate needs."""
+
+    app: str
+    service: str
+    spec: Mapping[str, Any]
+    """Of its release, as JSON."""
+    source: str
+    externals: Mapping[str, Any]
+    group: str | None = None
+    """Name of the group that it lives in, or could."""
+    group_spec: Mapping[str, Any] | None = None
+    """`spec.groups.Group` as JSON, where that group is there."""
+    kind: Kind | None = None
+    """Of a group that could take it in."""
+    runtime: str | None = None
+    """That it runs on, such as `python3.11`."""
+    file: str = ""
+    """Where the service file was."""
+
+
+@dataclass(frozen=True)
+class CandidateApp:
+    """Of pattern `shared`, `group` names the one it lives in."""
+
+    name: str
+    pattern: Pattern
+    service: str
+    port: int
+    """Of its gateway's listener on loopback."""
+    app: Mapping[str, Any]
+    """`spec.app.App` as JSON."""
+    group: str | None = None
+
+    @property
+    def has_port(self) -> bool:
+        return self.app["services"][self.service].get("port") is not None
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        return tuple(self.app["services"])
+
+
+def candidate(live: Live, pattern: Pattern, name: str, port: int) -> CandidateApp:
+    """Raises UserError where the service cannot run so, as far as its file tells."""
+    if live.spec.get("job") is not None:
+        raise UserError(
+            f"cannot compare {live.service}: it is a job, and what a run of it does has effects",
+            "`fourfold advise` says what fits it",
+        )
+    spec = {key: value for key, value in live.spec.items() if key not in _NOT_MEASURED}
+    spec |= {"pattern": pattern, "instances": 1}
+    deploy = spec.get("deploy") or {}
+    spec["deploy"] = {**deploy, "before": None}  # what a release does once, this one has done
+    if spec.get("port") is not None and not spec.get("route"):
+        spec["route"] = [{"path": "/"}]
+    group: str | None = None
+    groups: dict[str, Any] = {}
+    shared = {key: value for key, value in (spec.get("shared") or {}).items() if key not in ("group", "kind", "mode")}
+    if pattern == "shared":
+        group, groups = _group(live)
+        shared["group"] = group
+    spec["shared"] = shared
+    app = {
+        "app": name,
+        "services": {live.service: spec},
+        "groups": groups,
+        "externals": dict(live.externals),
+        "gateway": {"listen": f"127.0.0.1:{port}"},
+    }
+    return CandidateApp(name, pattern, live.service, port, app, group)
+
+
+def _group(live: Live) -> tuple[str, dict[str, Any]]:
+    """Its own one, with nobody else in it; else one that is made up."""
+    if live.group is not None and live.group_spec is not None:
+        return live.group, {live.group: {**live.group_spec, "instances": 1}}
+    if live.kind is None:
+        runtime = live.runtime or "what it runs on"
+        why = (
+            "a Java program that is neither a web application nor a bundle has a JVM of its own"
+            if runtime.startswith("java")
+            else f"there is none for {runtime}"
+        )
+        raise UserError(f"cannot run {live.service} in a group: {why}")
+    name = live.group or f"{live.service}-group"
+    made: dict[str, Any] = {"kind": live.kind}
+    if live.spec.get("runtime"):
+        made["runtime"] = live.spec["runtime"]
+    return name, {name: made}
+
+
+def with_more(candidate: CandidateApp, count: int) -> CandidateApp | None:
+    """With `count` of what one more instance is under its pattern, where the service file says how many: members of a
+    group, sandboxes of a function that are always there. None: that is for `scale`."""
+    spec = candidate.app["services"][candidate.service]
+    if candidate.pattern == "shared":
+        member = {key: value for key, value in spec.items() if key != "route"}
+        names = [MEMBER.format(service=candidate.service, number=number) for number in range(2, count + 1)]
+        return _with(candidate, {**candidate.app["services"], **dict.fromkeys(names, member)})
+    if candidate.pattern == "function":
+        function = spec.get("function") or {}
+        most = max(int(function.get("concurrency", 0)), count)
+        wanted = {**spec, "function": {**function, "provisioned": count, "concurrency": most}}
+        return _with(candidate, {candidate.service: wanted})
+    return None
+
+
+def _with(candidate: CandidateApp, services: Mapping[str, Any]) -> CandidateApp:
+    return replace(candidate, app={**candidate.app, "services": dict(services)})
+
+
+def reason(error: FourfoldError) -> str:
+    """Why a pattern is not available, in one line: no place in a file, for nobody has written it."""
+    told = "; ".join(each.message for each in error.problems) if isinstance(error, SpecError) else error.what
+    return " ".join(told.split())

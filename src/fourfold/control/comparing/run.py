@@ -1,0 +1,230 @@
+"""One comparison from beginning to end: candidates come up, are measured in turn, and are taken away.
+
+While one is measured the others idle. Rounds are interleaved, and each begins with another pattern, so that a machine
+that is busy for a while, or gets warm, is no pattern's misfortune.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets as random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from fourfold.control.comparing.built import sizes
+from fourfold.control.comparing.candidate import PREFIX, CandidateApp, Live, candidate, reason, with_more
+from fourfold.control.comparing.candidates import Candidates, data_of
+from fourfold.control.comparing.edit import edited
+from fourfold.control.comparing.facts import facts_of
+from fourfold.control.comparing.measure import Candidate, LoadPlan, Measuring
+from fourfold.control.comparing.progress import Progress, Step
+from fourfold.control.comparing.tried import Tried
+from fourfold.control.operations import Operation
+from fourfold.control.parts import Parts
+from fourfold.cost.comparison import Pattern
+from fourfold.errors import FourfoldError
+from fourfold.gateway.listening import free_port
+from fourfold.store.model import Event
+
+ROUNDS = 5
+QUICK_ROUNDS = 2
+MORE = 3
+"""Instances that the memory of a further one is seen from."""
+_SLOW: dict[Pattern, float] = {"process": 1.0, "shared": 1.3, "container": 1.2, "vm": 2.5, "function": 1.3}
+"""How long steps take, one pattern against the other, before any was seen."""
+_WORDS = {
+    "build": "builds and starts it",
+    "round": "restarts it, then asks it",
+    "more": f"starts more of it, up to {MORE}",
+    "deploy": "deploys an edit while it is asked",
+    "facts": "looks at what it has of its own",
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is compared, and how."""
+
+    live: Live
+    live_pattern: str
+    secrets: tuple[str, ...]
+    """Names of those that the service uses."""
+    patterns: tuple[Pattern, ...]
+    rounds: int
+    load: LoadPlan | None
+    """None: it has no port."""
+
+
+class Run:
+    """`names`: of the candidates that may be there, for whoever takes them away."""
+
+    def __init__(
+        self, parts: Parts, candidates: Candidates, measuring: Measuring, asked: Asked, operation: Operation
+    ) -> None:
+        self._parts = parts
+        self._candidates = candidates
+        self._measuring = measuring
+        self._asked = asked
+        self._operation = operation
+        self._tried = [Tried(each, each == asked.live_pattern) for each in asked.patterns]
+        self._progress = Progress(_steps(asked))
+        self.names: list[str] = []
+
+    async def run(self) -> list[Tried]:
+        """What was seen of each pattern. Those that cannot run, or stop running, say why; the others go on."""
+        for tried in self._tried:
+            await self._step(tried, "build", self._build)
+        for number in range(self._asked.rounds):
+            first = number % len(self._tried)
+            for tried in [*self._tried[first:], *self._tried[:first]]:
+                await self._step(tried, "round", self._round, f", round {number + 1} of {self._asked.rounds}")
+        for tried in self._tried:
+            await self._step(tried, "facts", self._facts)
+            await self._step(tried, "deploy", self._deploy)
+            await self._step(tried, "more", self._more)
+            if tried.up:  # its memory and its share of the CPU are for the others
+                await self._end(tried)
+        self._progress.end(self._parts.clock.now())
+        return self._tried
+
+    async def _step(self, tried: Tried, kind: str, work: Callable[[Tried], Awaitable[None]], words: str = "") -> None:
+        if tried.reason is not None:
+            return
+        now = self._parts.clock.now()
+        self._progress.begin(kind, tried.pattern, now)
+        self._tell(tried.pattern, _WORDS[kind] + words, now)
+        try:
+            await work(tried)
+        except FourfoldError as error:
+            tried.reason = reason(error)
+            self._fail(tried, error)
+            await self._end(tried)
+
+    def _tell(self, pattern: Pattern, what: str, now: float) -> None:
+        self._parts.bus.emit(
+            "compare.progress", f"{pattern}: {what}", service=self._asked.live.service, **self._operation.tag(),
+            pattern=pattern, what=what, done=self._progress.done, total=self._progress.total,
+            seconds_left=round(self._progress.seconds_left(now), 1),
+        )  # fmt: skip
+
+    def _fail(self, tried: Tried, error: FourfoldError) -> None:
+        self._progress.drop(tried.pattern)
+        what = "cannot be measured to its end" if tried.came_up else "is not available"
+        self._parts.bus.emit(
+            "compare.unavailable", f"{tried.pattern} {what}: {tried.reason}", service=self._asked.live.service,
+            **self._operation.tag(), pattern=tried.pattern, reason=tried.reason, hint=error.hint,
+        )  # fmt: skip
+
+    async def _end(self, tried: Tried) -> None:
+        """Take it away before the others are through; what cannot be, is tried again at the end."""
+        tried.up = False
+        if tried.app is not None and not await self._candidates.take_all_away([tried.app.name]):
+            self.names.remove(tried.app.name)
+
+    # -- steps ------------------------------------------------------------------------------------------------------
+
+    async def _build(self, tried: Tried) -> None:
+        asked = self._asked
+        name = f"{PREFIX}{random.token_hex(2)}-{tried.pattern}"
+        made = candidate(asked.live, tried.pattern, name, free_port())
+        await self._candidates.consider(made, asked.live.source, asked.live.app)
+        tried.app = made
+        self.names.append(name)
+        tried.source = asked.live.source
+        events: list[Event] = []
+
+        async def bring() -> None:
+            events.extend(await self._bring(made, asked.live.source, rebuild=True))
+
+        started = await self._measuring.starting(self._candidate(tried), bring)
+        tried.came_up = tried.up = True
+        tried.cold_start_seconds = started.start_seconds
+        tried.build_seconds = data_of(events, "build.done", made.service).get("seconds")
+        digest = data_of(events, "build.done", made.service).get("artifact")
+        if digest is not None:
+            artifact = self._parts.artifacts.get(digest)
+            tried.artifact_bytes, tried.base_bytes = await asyncio.to_thread(sizes, self._parts, artifact)
+        if tried.pattern == "vm" and self._parts.supervisor.powers.accelerator == "tcg":
+            tried.note("virtual machines are emulated here (TCG, no KVM): with KVM they are many times faster")
+
+    async def _bring(self, made: CandidateApp, source: str, rebuild: bool = False) -> Sequence[Event]:
+        return await self._candidates.bring(made, source, self._asked.live.app, self._asked.secrets, rebuild)
+
+    async def _round(self, tried: Tried) -> None:
+        if self._asked.load is not None:
+            tried.rounds.append(await self._measuring.round(self._candidate(tried), self._asked.load))
+
+    async def _facts(self, tried: Tried) -> None:
+        assert tried.app is not None
+        tried.facts = await facts_of(self._parts, tried.app.name, tried.app.service)
+
+    async def _deploy(self, tried: Tried) -> None:
+        """An edit as a developer makes it: built with what the last build has left, and deployed under load."""
+        made = tried.app
+        assert made is not None
+        source = await asyncio.to_thread(self._edited)
+        if source is None:
+            tried.note("nothing of an image that was made elsewhere can be edited: no rebuild was measured")
+            return
+        tried.source = source
+        events: list[Event] = []
+
+        async def bring() -> None:
+            events.extend(await self._bring(made, source))
+
+        if self._asked.load is None:
+            await bring()
+        else:
+            deployed = await self._measuring.deployed(self._candidate(tried), self._asked.load, bring)
+            tried.deploy_seconds, tried.requests_lost_in_deploy = deployed.seconds, deployed.lost
+        tried.rebuild_seconds = data_of(events, "build.done", made.service).get("seconds")
+
+    def _edited(self) -> str | None:
+        """Digest of the edited source; another one each time, so that no pattern finds another's work done."""
+        parts = self._parts
+        manifest = parts.sources.get(self._asked.live.source)
+        made = edited(manifest, lambda entry: parts.blobs.path(entry.sha256).read_bytes(), random.token_hex(8))
+        if made is None:
+            return None
+        parts.blobs.add(made.digest, [made.content])
+        return parts.sources.put(made.manifest)
+
+    async def _more(self, tried: Tried) -> None:
+        made = tried.app
+        assert made is not None
+        if tried.pattern == "function":  # how many sandboxes the load has left is not known
+            await self._widen(tried, 1)
+        before = await self._measuring.memory(self._candidate(tried))
+        await self._widen(tried, MORE)
+        after = await self._measuring.memory(self._candidate(tried))
+        if before is not None and after is not None:
+            tried.next_instance_memory_bytes = max(0, after - before) // (MORE - 1)
+
+    async def _widen(self, tried: Tried, count: int) -> None:
+        made = tried.app
+        assert made is not None
+        wider = with_more(made, count)
+        if wider is None:
+            await self._candidates.scale(made, count)
+        else:
+            await self._bring(wider, tried.source)
+
+    def _candidate(self, tried: Tried) -> Candidate:
+        made = tried.app
+        assert made is not None
+        return Candidate(
+            app=made.name,
+            service=made.service,
+            pattern=made.pattern,
+            port=made.port if made.has_port else None,
+            restart=partial(self._candidates.restart, made),
+        )
+
+
+def _steps(asked: Asked) -> list[Step]:
+    load = asked.load.seconds + asked.load.saturation_seconds if asked.load is not None else 0.0
+    seconds = {"build": 10.0, "round": 3.0 + load, "facts": 1.0, "deploy": 8.0, "more": 5.0}
+    once = [Step(kind, each, seconds[kind] * _SLOW[each]) for each in asked.patterns for kind in seconds]
+    again = [each for each in once if each.kind == "round"] * (asked.rounds - 1)
+    return [*once, *again]

@@ -1,0 +1,75 @@
+"""One pattern of a comparison: how far it has come, and what was seen of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fourfold.control.comparing.candidate import CandidateApp
+from fourfold.control.comparing.measure import Round
+from fourfold.cost import rounds as of
+from fourfold.cost.comparison import Facts, Pattern
+
+
+@dataclass
+class Tried:
+    """Fields are as in `cost.comparison.PatternResult`."""
+
+    pattern: Pattern
+    live: bool
+    app: CandidateApp | None = None
+    """None: the service cannot run so."""
+    source: str = ""
+    """Digest of what it was built from last."""
+    up: bool = False
+    """It is there, well, and can be measured."""
+    came_up: bool = False
+    reason: str | None = None
+    build_seconds: float | None = None
+    rebuild_seconds: float | None = None
+    artifact_bytes: int | None = None
+    base_bytes: int | None = None
+    cold_start_seconds: float | None = None
+    next_instance_memory_bytes: int | None = None
+    deploy_seconds: float | None = None
+    requests_lost_in_deploy: int | None = None
+    rounds: list[Round] = field(default_factory=list)
+    facts: Facts | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, *texts: str) -> None:
+        self.notes += [text for text in texts if text not in self.notes]
+
+    def measured(self) -> of.Measured:
+        return of.Measured(
+            pattern=self.pattern,
+            available=self.came_up,
+            reason=self.reason,
+            live=self.live,
+            build_seconds=self.build_seconds,
+            rebuild_seconds=self.rebuild_seconds,
+            artifact_bytes=self.artifact_bytes,
+            base_bytes=self.base_bytes,
+            cold_start_seconds=self.cold_start_seconds,
+            next_instance_memory_bytes=self.next_instance_memory_bytes,
+            deploy_seconds=self.deploy_seconds,
+            requests_lost_in_deploy=self.requests_lost_in_deploy,
+            rounds=tuple(map(_round, self.rounds)),
+            facts=self.facts,
+            notes=tuple(self.notes),
+        )
+
+
+def _round(seen: Round) -> of.Round:
+    return of.Round(
+        start_seconds=seen.start_seconds,
+        restart_seconds=seen.restart_seconds,
+        idle_memory_bytes=seen.idle_memory_bytes,
+        loaded_memory_bytes=seen.loaded_memory_bytes,
+        cpu_seconds_per_1000_requests=seen.cpu_seconds_per_1000_requests,
+        requests_per_second=seen.requests_per_second,
+        latency=seen.latency,
+        requests=seen.requests,
+        errors=seen.errors,
+        other_cores=seen.noise.other_cores if seen.noise is not None else None,
+        notes=seen.notes,
+    )
