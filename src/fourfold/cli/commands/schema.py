@@ -13,11 +13,21 @@ from fourfold.cli import output
 
 def command(
     api: Annotated[bool, typer.Option("--api", help="The OpenAPI document of the daemon's API instead.")] = False,
+    comparison: Annotated[
+        bool, typer.Option("--comparison", help="The JSON Schema of what `compare -o json` prints instead.")
+    ] = False,
 ) -> int:
     """Print the JSON Schema of the service file, or the API's OpenAPI document."""
+    if api and comparison:
+        raise typer.BadParameter("--api and --comparison are two different documents: give one of them")
     if api:
         # The command line must not import the server; its package prints the document itself.
         return subprocess.run([sys.executable, "-m", "fourfold.api"]).returncode
+    if comparison:
+        from fourfold.cli.comparison_schema import schema as of_comparison
+
+        output.as_json(of_comparison())
+        return 0
     from fourfold.spec.schema import schema
 
     output.as_json(schema())

@@ -1,0 +1,136 @@
+"""A comparison's figures and facts as rows of text, one cell for each pattern. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from fourfold.cli import formats
+from fourfold.cost.comparison import Facts, PatternResult
+from fourfold.cost.figures import BY_NAME, Standing, standings, value
+
+GIB = 1024**3
+NOTHING = "-"
+
+
+@dataclass(frozen=True)
+class Cell:
+    text: str
+    standing: Standing | None = None
+    noisy: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    label: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    label: str
+    show: Callable[[float], str]
+
+
+def duration(value: float) -> str:
+    """`0.0021` -> `2.1 ms`, `4.52` -> `4.5 s`."""
+    if value >= 1 or value == 0:
+        return formats.seconds(value) if value else "0 s"
+    milliseconds = value * 1000
+    return f"{milliseconds:.0f} ms" if milliseconds >= 10 else f"{milliseconds:.2g} ms"
+
+
+def number(value: float) -> str:
+    """`12345.6` -> `12,346`, `4.52` -> `4.5`."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def dollars(value: float) -> str:
+    return f"${value:,.0f}" if value >= 100 else f"${value:.2f}"
+
+
+def size(value: float) -> str:
+    return formats.size(int(value))
+
+
+KINDS: dict[str, _Kind] = {
+    "build_seconds": _Kind("build, first", duration),
+    "rebuild_seconds": _Kind("build, after an edit", duration),
+    "artifact_bytes": _Kind("artifact", size),
+    "start_seconds": _Kind("start", duration),
+    "cold_start_seconds": _Kind("start, the very first", duration),
+    "restart_seconds": _Kind("restart", duration),
+    "idle_memory_bytes": _Kind("memory, idle", size),
+    "loaded_memory_bytes": _Kind("memory, under load", size),
+    "next_instance_memory_bytes": _Kind("memory, each next one", size),
+    "cpu_seconds_per_1000_requests": _Kind("CPU, 1000 requests", duration),
+    "requests_per_second": _Kind("requests/s, at most", number),
+    "latency_seconds.p50": _Kind("answered in, p50", duration),
+    "latency_seconds.p95": _Kind("answered in, p95", duration),
+    "latency_seconds.p99": _Kind("answered in, p99", duration),
+    "errors": _Kind("errors", number),
+    "deploy_seconds": _Kind("deploy of an edit", duration),
+    "requests_lost_in_deploy": _Kind("requests lost in it", number),
+    "monthly_cost": _Kind("a month", dollars),
+}
+"""Of each of `cost.figures.FIGURES`, in that order."""
+
+
+def figures(results: Sequence[PatternResult]) -> Iterator[Row]:
+    """Those that any of the patterns has."""
+    for name, kind in KINDS.items():
+        values = [value(each, name) for each in results]
+        if any(each is not None for each in values):
+            placed = standings(results, BY_NAME[name])
+            cells = (
+                Cell(NOTHING if found is None else kind.show(found), placed.get(each.pattern), name in each.too_noisy)
+                for each, found in zip(results, values, strict=True)
+            )
+            yield Row(kind.label, tuple(cells))
+        if name == "next_instance_memory_bytes" and any(values):
+            yield Row("  so many in a GiB", tuple(Cell(number(GIB // each) if each else NOTHING) for each in values))
+
+
+def ranges(results: Sequence[PatternResult]) -> Iterator[Row]:
+    """From the lowest round to the highest."""
+    for name, kind in KINDS.items():
+        found = [each.spread.get(name) for each in results]
+        if any(each is not None and each.rounds > 1 for each in found):
+            texts = (NOTHING if each is None else f"{kind.show(each.low)} to {kind.show(each.high)}" for each in found)
+            yield Row(kind.label, tuple(map(Cell, texts)))
+
+
+_SHOWN: dict[str, Callable[[Facts], str]] = {
+    "own process": lambda facts: _truth(facts.own_process),
+    "own user": lambda facts: _truth(facts.own_user),
+    "own file system": lambda facts: _truth(facts.own_file_system),
+    "own network": lambda facts: _truth(facts.own_network),
+    "own kernel": lambda facts: _kernel(facts),
+    "limits": lambda facts: " ".join(facts.limits_enforced) or "none",
+    "setuid files": lambda facts: _count(facts.setuid_files),
+    "packages": lambda facts: _count(facts.packages),
+    "open ports": lambda facts: " ".join(map(str, facts.open_ports)) or "none",
+    "files written": lambda facts: str(len(facts.files_written)),
+}
+
+
+def facts(results: Sequence[PatternResult]) -> Iterator[Row]:
+    """Nothing where no pattern was looked into."""
+    for label, show in _SHOWN.items():
+        texts = [NOTHING if each.facts is None else show(each.facts) for each in results]
+        if any(text != NOTHING for text in texts):
+            yield Row(label, tuple(map(Cell, texts)))
+
+
+def _truth(fact: bool | None) -> str:
+    return NOTHING if fact is None else "yes" if fact else "no"
+
+
+def _kernel(facts: Facts) -> str:
+    if not facts.own_kernel:
+        return _truth(facts.own_kernel)
+    return f"yes, {facts.kernel.partition('-')[0]}" if facts.kernel else "yes"
+
+
+def _count(fact: int | None) -> str:
+    return NOTHING if fact is None else f"{fact:,}"

@@ -1,0 +1,130 @@
+"""What `fourfold compare` prints: a column for each pattern, and in words what no figure says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from fourfold.cli import comparison_rows, formats
+from fourfold.cli.comparison_rows import Cell, Row
+from fourfold.cost.comparison import Comparison, Load, Machine, PatternResult
+
+Paint = Callable[[str, str], str]
+"""(text, colour) -> the text as it is shown."""
+SIGNS = {"best": "+", "worst": "!"}
+COLOURS = {"best": "green", "worst": "red"}
+_NOISY = "?"
+_SOURCES = {
+    "described": "as described",
+    "file": "from a file",
+    "recorded": "from its access log",
+    "default": "made up, as nothing is known of what it is asked",
+}
+
+
+def page(comparison: Comparison, paint: Paint, verbose: bool = False) -> list[str]:
+    """All lines. `verbose`: ranges of the rounds, and what was written, too."""
+    shown = [each for each in comparison.patterns if each.available]
+    lines = [*_head(comparison)]
+    if shown:
+        rows = [*comparison_rows.figures(shown)]
+        facts = [*comparison_rows.facts(shown)]
+        lines += ["", *table(shown, [*rows, *([_gap(len(shown))] if rows and facts else []), *facts], paint)]
+        lines += ["", paint(_legend(rows, shown), "dim")]
+    if verbose and (ranges := [*comparison_rows.ranges(shown)]):
+        lines += ["", "Lowest and highest of the rounds:", "", *table(shown, ranges, paint)]
+    if said := [*_said(comparison, paint, verbose)]:
+        lines += ["", *said]
+    return lines
+
+
+def table(results: Sequence[PatternResult], rows: Sequence[Row], paint: Paint) -> list[str]:
+    """Each cell has a place for its sign behind its text, so that figures stand below each other."""
+    names = [f"{each.pattern}{' *' if each.live else '  '}" for each in results]
+    texts = [[_text(cell) for cell in row.cells] for row in rows]
+    widths = [
+        max(len(name), *(len(line[column]) for line in texts)) if texts else len(name)
+        for column, name in enumerate(names)
+    ]
+    first = max((len(row.label) for row in rows), default=0)
+    header = "  ".join(name.rjust(width) for name, width in zip(names, widths, strict=True))
+    lines = [paint(f"{'':{first}}  {header}".rstrip(), "bold")]
+    for row, line in zip(rows, texts, strict=True):
+        cells = [
+            _painted(cell, text.rjust(width), paint) for cell, text, width in zip(row.cells, line, widths, strict=True)
+        ]
+        lines.append(f"{row.label:{first}}  {'  '.join(cells)}".rstrip())
+    return lines
+
+
+def _gap(columns: int) -> Row:
+    return Row("", (Cell(""),) * columns)
+
+
+def _text(cell: Cell) -> str:
+    return f"{cell.text} {_NOISY if cell.noisy else SIGNS.get(cell.standing or '', ' ')}"
+
+
+def _painted(cell: Cell, text: str, paint: Paint) -> str:
+    return paint(text, COLOURS[cell.standing]) if cell.standing and not cell.noisy else text
+
+
+def _legend(rows: Sequence[Row], shown: Sequence[PatternResult]) -> str:
+    cells = [cell for row in rows for cell in row.cells]
+    parts = ["+ best  ! worst"] if any(cell.standing for cell in cells) else []
+    parts += ["? its rounds differ too much to tell"] if any(cell.noisy for cell in cells) else []
+    parts += ["* it runs so now"] if any(each.live for each in shown) else []
+    return "  ".join(parts)
+
+
+# -- in words ---------------------------------------------------------------------------------------------------------
+
+
+def _head(comparison: Comparison) -> Iterator[str]:
+    rounds = formats.count(comparison.rounds, "round")
+    took = formats.seconds(comparison.seconds)
+    quick = ", quick" if comparison.quick else ""
+    where = _machine(comparison.machine)
+    yield f"{comparison.app}.{comparison.service}, release {comparison.release}: {rounds} in {took}{quick}, on {where}"
+    yield _load(comparison.load)
+
+
+def _machine(machine: Machine) -> str:
+    under = f", virtual machines under {machine.accelerator.upper()}" if machine.accelerator else ""
+    cores = formats.count(machine.cores, "core")
+    return f"{cores} and {formats.size(machine.memory_bytes)}, Linux {machine.kernel}{under}"
+
+
+def _load(load: Load) -> str:
+    different = formats.count(load.distinct_requests, "request")
+    such = f", such as {load.examples[0]}" if load.examples else ""
+    rate = comparison_rows.number(load.requests_per_second)
+    long = formats.seconds(load.duration_seconds)
+    return f"asked {rate} times a second for {long} a round: {different} {_SOURCES[load.source]}{such}"
+
+
+def _said(comparison: Comparison, paint: Paint, verbose: bool) -> Iterator[str]:
+    if comparison.noise:
+        yield f"{paint('noisy:', 'yellow')} {comparison.noise}"
+    for each in comparison.patterns:
+        if not each.available:
+            yield f"{each.pattern}: {paint('not available', 'yellow')}: {each.reason or 'no reason is known'}"
+        elif each.reason:
+            yield f"{each.pattern}: {paint('not measured to its end', 'yellow')}: {each.reason}"
+        for note in each.notes:
+            yield f"{each.pattern}: {note}"
+        if each.facts is not None:
+            for limit, why in each.facts.limits_missing.items():
+                yield f"{each.pattern}: {limit} is not limited: {why}"
+            if verbose:
+                for path in each.facts.files_written:
+                    yield f"{each.pattern}: wrote {path}, which goes with the instance"
+    for point in comparison.break_even:
+        below, above = point.between
+        yield f"{below} costs less than {above} below {_requests(point.requests_per_month)} a month, more above"
+
+
+def _requests(count: float) -> str:
+    """`1.2 million requests`."""
+    if count >= 1e6:
+        return f"{count / 1e6:,.3g} million requests"
+    return f"{count:,.0f} requests"

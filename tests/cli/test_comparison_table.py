@@ -1,0 +1,123 @@
+"""What `compare` prints: figures below each other, who is best and worst, and the reasons."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from fourfold.cli.comparison_rows import dollars, duration, number
+from fourfold.cli.comparison_table import page
+from fourfold.cost.comparison import BreakEven, Comparison, Facts
+from fourfold.cost.rounds import Measured
+from fourfold.cost.summary import summary
+from tests.cost.comparing import PROCESS, SUBJECT, VM, round_of
+
+MIB = 1024 * 1024
+SHARES = Facts(own_process=True, own_user=True, own_file_system=False, own_network=False, own_kernel=False,
+               limits_enforced=("memory", "pids"), limits_missing={"cpu": "no such controller"}, setuid_files=12,
+               packages=1514, open_ports=(20001,))  # fmt: skip
+APART = Facts(own_process=True, own_user=True, own_file_system=True, own_network=True, own_kernel=True,
+              kernel="6.1.0-30-cloud-amd64", limits_enforced=("memory", "pids"), open_ports=(8080,),
+              files_written=("/var/cache/x",))  # fmt: skip
+
+
+def plain(text: str, colour: str) -> str:
+    return text
+
+
+def marked(text: str, colour: str) -> str:
+    return f"<{colour}>{text}</>"
+
+
+def comparison() -> Comparison:
+    process = replace(PROCESS, facts=SHARES, next_instance_memory_bytes=20 * MIB, requests_lost_in_deploy=0)
+    noisy = (round_of(0.3, 40 * MIB), round_of(0.9, 40 * MIB))
+    container = replace(process, pattern="container", live=False, facts=None, rounds=noisy, reason="it ended")
+    vm = replace(VM, facts=APART, next_instance_memory_bytes=150 * MIB, requests_lost_in_deploy=2)
+    none = Measured("function", available=False, reason="cannot run as a function: not as root")
+    made = summary(SUBJECT, [process, container, vm, none])
+    return made.model_copy(update={"break_even": (BreakEven(between=("vm", "process"), requests_per_month=1.24e6),)})
+
+
+WANTED = """\
+shop.catalog, release 3: 3 rounds in 11 min 40 s, on 2 cores and 24 GiB, Linux 6.18.0, virtual machines under TCG
+asked 20 times a second for 10 s a round: 1 request from its access log, such as GET /
+
+                           process *  container             vm
+build, first                 1.0 s +      1.0 s +        9.0 s !
+start                       210 ms +     600 ms ?        4.5 s !
+restart                     710 ms +      1.1 s ?        5.0 s !
+memory, idle                29 MiB +     40 MiB        144 MiB !
+memory, under load          57 MiB +     80 MiB        287 MiB !
+memory, each next one       20 MiB +     20 MiB +      150 MiB !
+  so many in a GiB              51           51              6
+CPU, 1000 requests           1.5 s        1.5 s          1.5 s
+requests/s, at most            900          900            900
+answered in, p50              2 ms         2 ms           2 ms
+answered in, p95              4 ms         4 ms           4 ms
+answered in, p99              6 ms         6 ms           6 ms
+errors                           0            0              0
+requests lost in it              0 +          0 +            2 !
+
+own process                    yes            -            yes
+own user                       yes            -            yes
+own file system                 no            -            yes
+own network                     no            -            yes
+own kernel                      no            -     yes, 6.1.0
+limits                 memory pids            -    memory pids
+setuid files                    12            -              -
+packages                     1,514            -              -
+open ports                   20001            -           8080
+files written                    0            -              1
+
++ best  ! worst  ? its rounds differ too much to tell  * it runs so now
+
+process: cpu is not limited: no such controller
+container: not measured to its end: it ended
+vm: virtual machines are emulated here: under KVM they start and answer many times faster
+function: not available: cannot run as a function: not as root
+vm costs less than process below 1.24 million requests a month, more above
+"""
+
+
+def test_a_column_for_each_pattern() -> None:
+    assert "\n".join(page(comparison(), plain)) + "\n" == WANTED
+
+
+def test_colours_say_what_signs_say_and_move_nothing() -> None:
+    lines = page(comparison(), marked)
+    (start,) = [line for line in lines if line.startswith("start")]
+    assert start == "start                  <green>     210 ms +</>     600 ms ?  <red>      4.5 s !</>"
+    (noise,) = [line for line in lines if line.startswith("function")]
+    assert noise.startswith("function: <yellow>not available</>: ")
+
+
+def test_verbose_shows_ranges_and_what_was_written() -> None:
+    lines = page(comparison(), plain, verbose=True)
+    (start,) = [line for line in lines if line.startswith("start") and " to " in line]
+    assert start.split("  ")[-1].strip() == "4.0 s to 5.0 s"
+    assert "vm: wrote /var/cache/x, which goes with the instance" in lines
+
+
+def test_nothing_could_be_measured() -> None:
+    lines = page(summary(SUBJECT, [Measured("vm", available=False, reason="no QEMU")]), plain)
+    assert lines[2:] == ["", "vm: not available: no QEMU"]
+
+
+def test_noise_comes_first_of_what_is_said() -> None:
+    made = summary(SUBJECT, [replace(PROCESS, rounds=(round_of(1.0, other=2.0),))])
+    assert [line for line in page(made, plain) if line.startswith("noisy: other programs took 2.0 of 2 cores")]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, "0 s"), (0.00021, "0.21 ms"), (0.0021, "2.1 ms"), (0.2144, "214 ms"), (4.52, "4.5 s"), (90.0, "1 min 30 s")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_numbers() -> None:
+    assert [number(each) for each in (0, 0.5, 12.345, 12345.6)] == ["0", "0.5", "12.3", "12,346"]
+    assert [dollars(each) for each in (0.0312, 12.345, 1234.5)] == ["$0.03", "$12.35", "$1,234"]
