@@ -198,15 +198,22 @@ class Supervisor(Connection):
 
         Reads a dozen small files; without groups, now and then those of all processes.
         """
-        identity = self._running.get(instance)
-        if identity is None:
+        if instance not in self._running:
             return self._guests.usage(instance)
         group = group_of(instance, self._runs[instance])
+        counters = self._groups.counters(group) if self._groups.hierarchies else Counters()
+        return measure(self.pids(instance), counters)
+
+    def pids(self, instance: str) -> set[int]:
+        """Of all its processes: the machine's around a guest, sandboxes of a function, guests of a host. Empty: it
+        does not run, or in a host."""
+        identity = self._running.get(instance)
+        if identity is None:
+            return set()
         if self._groups.hierarchies:
-            return measure(self._groups.pids(group), self._groups.counters(group))
+            return self._groups.pids(group_of(instance, self._runs[instance]))
         self._processes.look(time.monotonic() - _GOOD_ENOUGH)
-        pids = self._processes.with_descendants([identity.pid, *self._processes.of_session(identity.pid)])
-        return measure(pids, Counters())
+        return self._processes.with_descendants([identity.pid, *self._processes.of_session(identity.pid)])
 
     async def guest_usage(self, instance: str) -> GuestUsage | None:
         """Of a virtual machine, from inside: None when it cannot tell."""

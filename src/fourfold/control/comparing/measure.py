@@ -1,17 +1,53 @@
 """Measurements of a candidate: what one round tells of it.
 
-Whoever compares brings the candidate up, restarts, scales and deploys it (`Candidate` has how); what happens to it
-meanwhile is measured here. While one is measured, the others should idle.
+Whoever compares brings the candidate up, restarts, scales and deploys it; here is measured what happens meanwhile.
+While one is measured, the others should idle. All requests go through the gateway, as users' do, to the listener where
+services call each other: no host, TLS or method stands in their way there.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, replace
 
-from fourfold.control.comparing.noise import Noise
+from fourfold.control.comparing import memory
+from fourfold.control.comparing.generator import Generator
+from fourfold.control.comparing.noise import Noise, look, noise
+from fourfold.control.comparing.saturation import Step, best, goes_on, steps, still_grows
+from fourfold.control.comparing.starts import Starts
+from fourfold.control.comparing.takings import Takings, between
+from fourfold.control.parts import Parts
 from fourfold.cost.comparison import Latency, Pattern
-from fourfold.load.model import Request
+from fourfold.errors import WorldError
+from fourfold.gateway.program import machine
+from fourfold.load.model import Plan, Report, Request
+
+ADDRESS = "127.0.0.1"
+WARM_UP_SECONDS, WARM_UP_CONNECTIONS = 0.5, 2
+"""What is compiled, imported or opened at the first request belongs to the start, not to how fast a service answers."""
+CONNECTIONS = 64
+TIMEOUT = 10.0
+SETTLE_SECONDS = 30.0
+"""That instances may take to go which have been replaced."""
+ANSWERS_AFTER = 10.0
+"""Seconds after an operation has ended within which the first good answer must have come."""
+LOST_RATE = 10.0
+"""Requests a second at least, while a deploy is watched: fewer would miss what it loses."""
+AROUND_SECONDS = 0.5
+"""Of load, before and after a deploy."""
+IS_LIMIT = 0.9
+"""Share of a core, or of a thread, from which on somebody has no more to give."""
+
+GENERATOR_WAS_THE_LIMIT = "the load generator was the limit of the throughput: it may answer more"
+GATEWAY_WAS_THE_LIMIT = "the gateway was the limit of the throughput: it may answer more"
+MORE_AT_ONCE = "its throughput still grew with more requests at once when no more were tried"
+DID_NOT_KEEP_UP = "it did not keep up with the load's rate"
+REFUSES = "it answered some requests with status 400 to 499"
+ENDED = "an instance ended while it was asked"
 
 
 @dataclass(frozen=True)
@@ -32,6 +68,7 @@ class LoadPlan:
     """What every candidate is asked in every round."""
 
     requests: tuple[Request, ...]
+    """Paths as the service sees them: what its routes strip is gone."""
     rate: float
     """A second."""
     seconds: float
@@ -46,7 +83,9 @@ class Started:
     start_seconds: float | None
     """From the start of the instance to its first good answer."""
     operation_seconds: float
-    """That the operation took: of a restart, until the new instance has all the traffic."""
+    """That the operation took."""
+    took_over_seconds: float | None = None
+    """From when the operation was asked for until what it started has all the traffic."""
 
 
 @dataclass(frozen=True)
@@ -80,21 +119,155 @@ class Deployed:
 
 
 class Measuring:
-    """What can be measured of candidates."""
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._takings = Takings(parts.registry, parts.supervisor)
+        self._most: dict[str, float] = {}
+        """Candidate -> requests a second, as it answered at most."""
 
     async def starting(self, candidate: Candidate, work: Callable[[], Awaitable[None]]) -> Started:
         """Of the instance that `work` (bring up, restart) starts; returns when both have ended."""
-        raise NotImplementedError
+        parts, begun = self._parts, time.monotonic()
+        starts = Starts(
+            parts.registry, parts.clock, parts.supervisor.has_started, parts.traffic.acts_on,
+            candidate.app, candidate.service,
+        )  # fmt: skip
+        asked_at = parts.clock.now()
+        watching = asyncio.create_task(starts.watch())
+        try:
+            await work()
+            seconds = time.monotonic() - begun
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ANSWERS_AFTER):
+                    await asyncio.shield(watching)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+        took_over = starts.took_over_at
+        return Started(starts.start_seconds, seconds, took_over - asked_at if took_over is not None else None)
 
-    async def round(self, candidate: Candidate, load: LoadPlan) -> Round:
-        """Restart it, look at it idle, ask it at the rate, then as much as it can answer."""
-        raise NotImplementedError
+    async def round(self, candidate: Candidate, load: LoadPlan | None) -> Round:
+        """Restart it, look at it idle, ask it at the rate, then as much as it can answer. `load` None: ask nothing."""
+        started = await self.starting(candidate, candidate.restart)
+        await self._settled(candidate)
+        before, taken = look(), self._all_cpu(candidate)
+        idle = await self.memory(candidate)
+        loaded, asked = None, None
+        async with Generator() if load is not None else nullcontext() as generator:
+            if load is not None and generator is not None:
+                asked = await self._ask(candidate, load, generator)
+                loaded = await asyncio.to_thread(memory.pss, self._takings.pids(candidate.app))
+            ours = self._all_cpu(candidate) - taken + (generator.cpu_seconds() if generator is not None else 0.0)
+            seen = noise(before, look(), ours, os.cpu_count() or 1)
+        made = Round(
+            pattern=candidate.pattern,
+            start_seconds=started.start_seconds,
+            restart_seconds=started.took_over_seconds,
+            idle_memory_bytes=idle,
+            loaded_memory_bytes=loaded,
+            noise=seen,
+        )
+        if load is None or asked is None:
+            return made
+        most = best(asked.steps).report.good_per_second
+        self._most[candidate.app] = most
+        return replace(
+            made,
+            cpu_seconds_per_1000_requests=asked.cpu_seconds / asked.requests * 1000 if asked.cpu_seconds else None,
+            requests_per_second=most,
+            latency=_latency(asked.at_rate),
+            requests=asked.at_rate.requests,
+            errors=asked.at_rate.errors,
+            notes=_notes(asked, load, machine().threads),
+        )
+
+    async def _ask(self, candidate: Candidate, load: LoadPlan, generator: Generator) -> _Asked:
+        await generator.run(self._plan(candidate, load, None, WARM_UP_SECONDS, WARM_UP_CONNECTIONS))
+        before = self._takings.cpu(candidate.app)
+        at_rate = await generator.run(self._plan(candidate, load, load.rate, load.seconds, CONNECTIONS))
+        after = before
+        tried: list[Step] = []
+        for clients, seconds in steps(load.saturation_seconds):
+            gateway, begun = self._takings.gateway_cpu(), time.monotonic()
+            report = await generator.run(self._plan(candidate, load, None, seconds, clients))
+            gateway_seconds = between(gateway, self._takings.gateway_cpu())
+            tried.append(Step(clients, report, gateway_seconds / (time.monotonic() - begun)))
+            if len(tried) == 1:  # with many more at once, a program may have more to do for each
+                after = self._takings.cpu(candidate.app)
+            if not goes_on(tried):
+                break
+        ended = self._takings.cpu(candidate.app).keys() != before.keys()
+        requests = at_rate.requests + tried[0].report.requests
+        return _Asked(at_rate, tuple(tried), requests, None if ended else between(before, after), ended)
 
     async def memory(self, candidate: Candidate) -> int | None:
-        """Proportional set size of all processes of all its instances, now. More instances: call it again, and divide
-        what it is more by how many they are more (`memory.each_next`)."""
-        raise NotImplementedError
+        """Proportional set size of all processes of all its instances, once that does not change any more."""
+        return await memory.settled(lambda: self._takings.pids(candidate.app))
 
     async def deployed(self, candidate: Candidate, load: LoadPlan, work: Callable[[], Awaitable[None]]) -> Deployed:
-        """What `work` (an operation) loses of requests at the rate, from a moment before until a moment after."""
-        raise NotImplementedError
+        """What `work` (an operation) loses of requests, from a moment before until a moment after.
+
+        It is asked for no more than half of what it can answer, so that what is lost is lost by the deploy.
+        """
+        rate = min(max(load.rate, LOST_RATE), self._most.get(candidate.app, load.rate) / 2 or LOST_RATE)
+        async with Generator() as generator:
+            plan = self._plan(candidate, load, rate, 24 * 3600.0, CONNECTIONS)
+            await generator.begin(plan)
+            await asyncio.sleep(AROUND_SECONDS)
+            begun = time.monotonic()
+            await work()
+            seconds = time.monotonic() - begun
+            await self._settled(candidate)
+            await asyncio.sleep(AROUND_SECONDS)
+            await generator.stop()
+            report = await generator.end(plan)
+        return Deployed(seconds, report.requests, report.errors, dict(report.kinds))
+
+    def _plan(self, candidate: Candidate, load: LoadPlan, rate: float | None, seconds: float, connections: int) -> Plan:
+        row = self._parts.registry.services.get(f"{candidate.app}.{candidate.service}")
+        if row is None or row.internal_port is None:
+            raise WorldError(f"cannot measure {candidate.service} as {candidate.pattern}: it is not there any more")
+        return Plan(ADDRESS, row.internal_port, load.requests, rate, seconds, connections, TIMEOUT)
+
+    async def _settled(self, candidate: Candidate) -> None:
+        """Nothing of it comes or goes, or that takes too long."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while time.monotonic() < deadline:
+            if self._takings.is_settled(candidate.app):
+                return
+            await asyncio.sleep(0.02)
+
+    def _all_cpu(self, candidate: Candidate) -> float:
+        """Seconds, of the candidate, the gateway and this daemon."""
+        taken = (*self._takings.cpu(candidate.app).values(), *self._takings.gateway_cpu().values())
+        return sum(taken) + time.process_time()
+
+
+@dataclass(frozen=True)
+class _Asked:
+    at_rate: Report
+    steps: tuple[Step, ...]
+    requests: int
+    """Of those, in which CPU was looked at."""
+    cpu_seconds: float | None
+    ended: bool
+    """Not all instances were there all the time."""
+
+
+def _latency(report: Report) -> Latency | None:
+    if report.p50 is None or report.p95 is None or report.p99 is None:
+        return None
+    return Latency(p50=report.p50, p95=report.p95, p99=report.p99, curve=report.curve)
+
+
+def _notes(asked: _Asked, load: LoadPlan, gateway_threads: int) -> tuple[str, ...]:
+    most = best(asked.steps)
+    told = {
+        ENDED: asked.ended,
+        DID_NOT_KEEP_UP: asked.at_rate.seconds > 1.1 * load.seconds + 0.5,
+        REFUSES: asked.at_rate.refused > 0,
+        GENERATOR_WAS_THE_LIMIT: most.report.cpu_seconds > IS_LIMIT * most.report.seconds,
+        GATEWAY_WAS_THE_LIMIT: most.gateway_cores > IS_LIMIT * gateway_threads,
+        MORE_AT_ONCE: still_grows(asked.steps),
+    }
+    return tuple(what for what, holds in told.items() if holds)
