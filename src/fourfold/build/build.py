@@ -71,6 +71,8 @@ class BuildRequest:
     host program of a group; `shared`: a tree that one takes in."""
     fresh: str = ""
     """Not empty: built anew, and what it depends on resolved anew. Part of the artifact's digest."""
+    apart: str = ""
+    """Not empty: nothing is taken that was built for others, though it be the same. Part of the artifact's digest."""
 
     @property
     def scope(self) -> str:
@@ -161,7 +163,7 @@ class Builder:
     ) -> Artifact:
         """What `plan` says, in the host's own root or in that of the layers `root`, lowest first."""
         layers = [layer_key(layer, listing, host, plan.runtime, request.scope) for layer in plan.layers]
-        key = build_key(request.source, plan, layers, host, request.fresh)
+        key = build_key(request.source, plan, layers, host, request.fresh, request.apart)
         async with AsyncExitStack() as held:
             # One build per key, and one per service: its cache is for one at a time.
             for name in (key, request.scope) if plan.layers or plan.steps else (key,):
@@ -322,8 +324,9 @@ class Builder:
         return self._locks.setdefault(name, asyncio.Lock())
 
 
-def build_key(source: str, plan: BuildPlan, layers: Sequence[str], host: Host, fresh: str = "") -> str:
+def build_key(source: str, plan: BuildPlan, layers: Sequence[str], host: Host, fresh: str = "", apart: str = "") -> str:
     """The artifact's digest: SHA-256 over everything that decides its bytes."""
     facts = {"format": FORMAT, "source": source, "plan": plan.identity(), "layers": list(layers), "abi": host.abi}
     facts |= {"fresh": fresh} if fresh else {}
+    facts |= {"apart": apart} if apart else {}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -75,7 +75,8 @@ class Deployer:
         by_name = {wish.name: wish for wish in wishes}
         to_build = [by_name[change.service] for change in changes if change.build]
         with self._building.holding(wish.source for wish in to_build):
-            requests = [_request(operation, app.app, wish) for wish in to_build]
+            apart = app.app if candidate_of is not None else ""
+            requests = [_request(operation, app.app, wish, apart) for wish in to_build]
             artifacts = await self._building.build(operation, requests)
             used = {name for c in changes if c.deploys for name in by_name[c.service].spec.depends_on}
             await check_externals({name: each for name, each in app.externals.items() if name in used})
@@ -365,6 +366,6 @@ class Deployer:
         return any(row.release == new.release and row.before_done for row in done)
 
 
-def _request(operation: Operation, app: str, wish: Wish) -> BuildRequest:
+def _request(operation: Operation, app: str, wish: Wish, apart: str) -> BuildRequest:
     fresh = operation.id if wish.rebuild else ""
-    return BuildRequest(app, wish.name, wish.spec, wish.source, wish.pattern, fresh)
+    return BuildRequest(app, wish.name, wish.spec, wish.source, wish.pattern, fresh, apart)

@@ -35,7 +35,7 @@ class Candidates:
         await self._bringing.consider(self._request(candidate, source), beside)
 
     async def bring(
-        self, candidate: CandidateApp, source: str, beside: str, secrets: Iterable[str] = (), rebuild: bool = False
+        self, candidate: CandidateApp, source: str, beside: str, secrets: Iterable[str] = ()
     ) -> Sequence[Event]:
         """Bring it to what its app says; returns the operation's events when it has ended. `secrets`: those of the app
         `beside` that it needs. Raises UserError, and WorldError when it failed."""
@@ -43,8 +43,7 @@ class Candidates:
         with self._parts.registry.transaction():
             store.meta.put(TO_TAKE_AWAY + candidate.name, beside)
             store.secrets.set_many(candidate.name, store.secrets.resolve(beside, secrets))
-        request = self._request(candidate, source).model_copy(update={"rebuild": rebuild})
-        return await self._ended(await self._bringing.up(request, beside))
+        return await self._ended(await self._bringing.up(self._request(candidate, source), beside))
 
     async def restart(self, candidate: CandidateApp) -> None:
         key = f"{candidate.name}.{candidate.service}"

@@ -99,7 +99,7 @@ class Comparing:
         load, asking = await load_of(parts, row, spec, request)
         rounds = QUICK_ROUNDS if request.quick else ROUNDS
         secrets = tuple(use.name for use in spec.secrets)
-        return Asked(live, pattern_of(row), secrets, request.wanted, rounds, asking), load
+        return Asked(live, pattern_of(row), secrets, request.wanted, rounds, spec, asking), load
 
     def _group(self, app: str, name: str | None) -> dict[str, Any] | None:
         row = self._parts.registry.services.get(f"{app}.{name}")

@@ -19,8 +19,7 @@ async def load_of(
     parts: Parts, row: ServiceRow, spec: Service, request: CompareRequest
 ) -> tuple[Load, LoadPlan | None]:
     """None: it has no port. Raises UserError for a file of requests that cannot be used."""
-    path = spec.route_path
-    requests = (Request("GET", path),)
+    requests = (Request("GET", _path(spec)),)
     rate = request.requests_per_second or DEFAULT_RATE
     seconds = request.duration_seconds or (QUICK_SECONDS if request.quick else SECONDS)
     load = Load(
@@ -34,3 +33,8 @@ async def load_of(
         return load, None
     saturation = QUICK_SATURATION_SECONDS if request.quick else SATURATION_SECONDS
     return load, LoadPlan(requests, rate, seconds, saturation)
+
+
+def _path(spec: Service) -> str:
+    """One that is answered well, as the service sees it: where it is asked how it is, else where its routes begin."""
+    return spec.health.path if spec.health is not None and spec.health.path else spec.route_path

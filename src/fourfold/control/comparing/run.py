@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from fourfold.build.build import BuildRequest
 from fourfold.control.comparing.built import sizes
 from fourfold.control.comparing.candidate import PREFIX, CandidateApp, Live, candidate, reason, with_more
 from fourfold.control.comparing.candidates import Candidates, data_of
@@ -25,12 +26,15 @@ from fourfold.control.parts import Parts
 from fourfold.cost.comparison import Pattern
 from fourfold.errors import FourfoldError
 from fourfold.gateway.listening import free_port
+from fourfold.spec.model import Service
 from fourfold.store.model import Event
 
 ROUNDS = 5
 QUICK_ROUNDS = 2
 MORE = 3
 """Instances that the memory of a further one is seen from."""
+BASED: tuple[Pattern, ...] = ("container", "vm")
+"""Patterns that stand on a base that all share."""
 _SLOW: dict[Pattern, float] = {"process": 1.0, "shared": 1.3, "container": 1.2, "vm": 2.5, "function": 1.3}
 """How long steps take, one pattern against the other, before any was seen."""
 _WORDS = {
@@ -52,6 +56,7 @@ class Asked:
     """Names of those that the service uses."""
     patterns: tuple[Pattern, ...]
     rounds: int
+    spec: Service
     load: LoadPlan | None
     """None: it has no port."""
 
@@ -130,12 +135,15 @@ class Run:
         made = candidate(asked.live, tried.pattern, name, free_port())
         await self._candidates.consider(made, asked.live.source, asked.live.app)
         tried.app = made
+        if tried.pattern in BASED:  # what others share is no part of what it takes to build it
+            request = BuildRequest(asked.live.app, asked.live.service, asked.spec, asked.live.source, tried.pattern)
+            await self._parts.builder.build(request, _no_log)
         self.names.append(name)
         tried.source = asked.live.source
         events: list[Event] = []
 
         async def bring() -> None:
-            events.extend(await self._bring(made, asked.live.source, rebuild=True))
+            events.extend(await self._bring(made, asked.live.source))
 
         started = await self._measuring.starting(self._candidate(tried), bring)
         tried.came_up = tried.up = True
@@ -145,15 +153,12 @@ class Run:
         if digest is not None:
             artifact = self._parts.artifacts.get(digest)
             tried.artifact_bytes, tried.base_bytes = await asyncio.to_thread(sizes, self._parts, artifact)
-        if tried.pattern == "vm" and self._parts.supervisor.powers.accelerator == "tcg":
-            tried.note("virtual machines are emulated here (TCG, no KVM): with KVM they are many times faster")
 
-    async def _bring(self, made: CandidateApp, source: str, rebuild: bool = False) -> Sequence[Event]:
-        return await self._candidates.bring(made, source, self._asked.live.app, self._asked.secrets, rebuild)
+    async def _bring(self, made: CandidateApp, source: str) -> Sequence[Event]:
+        return await self._candidates.bring(made, source, self._asked.live.app, self._asked.secrets)
 
     async def _round(self, tried: Tried) -> None:
-        if self._asked.load is not None:
-            tried.rounds.append(await self._measuring.round(self._candidate(tried), self._asked.load))
+        tried.rounds.append(await self._measuring.round(self._candidate(tried), self._asked.load))
 
     async def _facts(self, tried: Tried) -> None:
         assert tried.app is not None
@@ -228,3 +233,7 @@ def _steps(asked: Asked) -> list[Step]:
     once = [Step(kind, each, seconds[kind] * _SLOW[each]) for each in asked.patterns for kind in seconds]
     again = [each for each in once if each.kind == "round"] * (asked.rounds - 1)
     return [*once, *again]
+
+
+def _no_log(line: str) -> None:
+    return
