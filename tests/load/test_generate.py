@@ -75,6 +75,7 @@ def test_good_answers_of_all_forms(answer: bytes, closes: bool, method: str) -> 
         (at_once(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"), True, "connection closed"),
         (at_once(b"hello\r\n\r\n"), False, "not HTTP"),
         (at_once(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"), False, "status 503"),
+        (at_once(b"HTTP/1.1 429 No\r\nContent-Length: 0\r\n\r\n"), False, "status 429"),
     ],
 )
 def test_every_failure_is_seen_and_named(answering: Answering, closes: bool, kind: str) -> None:
@@ -84,7 +85,8 @@ def test_every_failure_is_seen_and_named(answering: Answering, closes: bool, kin
 
 def test_client_errors_are_counted_apart() -> None:
     report = asyncio.run(asked(at_once(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n")))
-    assert (report.requests, report.errors, report.refused, report.good_per_second) == (50, 0, 50, 0.0)
+    assert (report.requests, report.errors, report.refused) == (50, 0, 50)
+    assert report.good_per_second > 0
 
 
 def test_nobody_listens() -> None:

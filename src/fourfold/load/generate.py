@@ -15,6 +15,8 @@ from fourfold.load.model import Plan, Report, Request
 from fourfold.load.picking import spread
 from fourfold.load.timer import Ticks
 
+TOO_MANY = 429
+"""Status (RFC 6585, section 4): what could not be answered as there was too much."""
 AFTER_AN_ERROR = 0.02
 """Seconds that a connection waits before its next request, when these follow upon each other: who answers nothing but
 errors is not to be asked without a pause."""
@@ -109,12 +111,13 @@ class Run:
         self._client.ended(job)
         self._last = time.monotonic()
         self._times.append(self._last - job.due)
-        self._refused += 400 <= status < 500
-        if wrong or status >= 500:
+        is_error = bool(wrong) or status >= 500 or status == TOO_MANY
+        self._refused += 400 <= status < 500 and not is_error
+        if is_error:
             self._kinds[wrong or f"status {status}"] += 1
         if self._plan.rate is None and not self._stop.is_set():
             loop = asyncio.get_running_loop()
-            loop.call_later(AFTER_AN_ERROR, self._again) if wrong or status >= 400 else loop.call_soon(self._again)
+            loop.call_later(AFTER_AN_ERROR, self._again) if is_error else loop.call_soon(self._again)
         self._idle.set()
 
 

@@ -49,9 +49,10 @@ class Report:
     requests: int = 0
     """Answered or failed."""
     errors: int = 0
-    """Of those: status 500 and above, timeouts, connections refused or closed without an answer."""
+    """Of those: status 500 and above or 429 (too many requests), timeouts, connections refused or closed without an
+    answer."""
     refused: int = 0
-    """Of those: status 400 to 499. No errors of the service, but perhaps of what it is asked."""
+    """Of those: any other status from 400 on. Answers of the service, but perhaps to wrong questions."""
     kinds: dict[str, int] = field(default_factory=dict)
     """`status 503`, `timeout`, `connection refused`, `connection closed`, `not HTTP`: how many of the errors."""
     curve: tuple[tuple[float, float], ...] = ()
@@ -68,4 +69,5 @@ class Report:
 
     @property
     def good_per_second(self) -> float:
-        return (self.requests - self.errors - self.refused) / self.seconds if self.seconds > 0 else 0.0
+        """Answers without errors."""
+        return (self.requests - self.errors) / self.seconds if self.seconds > 0 else 0.0

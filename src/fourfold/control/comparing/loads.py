@@ -2,32 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Literal
+
 from fourfold.control.comparing.measure import LoadPlan
 from fourfold.control.comparing.request import CompareRequest
+from fourfold.control.comparing.requests import Recorded, inside, recorded
+from fourfold.control.goals import GATEWAY, desired
 from fourfold.control.parts import Parts
 from fourfold.cost.comparison import Load
+from fourfold.load.file import parse
 from fourfold.load.model import Request
 from fourfold.spec.model import Service
 from fourfold.store.model import ServiceRow
+from fourfold.supervise.model import LogLine
 
 DEFAULT_RATE = 20.0
+RECORDED_RATES = (5.0, 500.0)
+"""Of a recorded load at least and at most: fewer requests tell nothing within seconds."""
+RECORDED_SECONDS = 3600.0
+LEAST_SPAN = 60.0
+"""Seconds: of a log that has only just begun nobody can tell a rate."""
+EXAMPLES = 5
 SECONDS, QUICK_SECONDS = 10.0, 4.0
 SATURATION_SECONDS, QUICK_SATURATION_SECONDS = 5.0, 2.0
+
+Source = Literal["described", "file", "recorded", "default"]
 
 
 async def load_of(
     parts: Parts, row: ServiceRow, spec: Service, request: CompareRequest
 ) -> tuple[Load, LoadPlan | None]:
     """None: it has no port. Raises UserError for a file of requests that cannot be used."""
-    requests = (Request("GET", _path(spec)),)
-    rate = request.requests_per_second or DEFAULT_RATE
+    requests, source, rate = await _asked(parts, row, spec, request)
+    if request.requests_per_second is not None:
+        source, rate = "described" if source != "file" else source, request.requests_per_second
     seconds = request.duration_seconds or (QUICK_SECONDS if request.quick else SECONDS)
+    often = sorted(requests, key=lambda each: -each.weight)
     load = Load(
-        source="default",
+        source=source,
         requests_per_second=rate,
         duration_seconds=seconds,
         distinct_requests=len(requests),
-        examples=tuple(map(str, requests[:5])),
+        examples=tuple(map(str, often[:EXAMPLES])),
     )
     if spec.port is None:
         return load, None
@@ -35,6 +52,32 @@ async def load_of(
     return load, LoadPlan(requests, rate, seconds, saturation)
 
 
-def _path(spec: Service) -> str:
-    """One that is answered well, as the service sees it: where it is asked how it is, else where its routes begin."""
-    return spec.health.path if spec.health is not None and spec.health.path else spec.route_path
+async def _asked(
+    parts: Parts, row: ServiceRow, spec: Service, request: CompareRequest
+) -> tuple[tuple[Request, ...], Source, float]:
+    """Requests as the service sees them, where they come from, and how many a second that would be."""
+    if request.requests is not None:
+        told = await asyncio.to_thread(parse, request.requests)
+        return tuple(inside(each, spec.route) for each in told), "file", DEFAULT_RATE
+    log, seconds = await _log(parts, row, spec)
+    if log.requests:
+        low, high = RECORDED_RATES
+        return log.requests, "recorded", min(max(log.total / seconds / max(desired(row), 1), low), high)
+    health = spec.health.path if spec.health is not None else None
+    paths = dict.fromkeys(path for path in (spec.route_path, health) if path is not None)
+    host = next((route.host for route in spec.route if route.host is not None and "*" not in route.host), None)
+    headers = (("Host", host),) if host is not None else ()
+    return tuple(Request("GET", path, headers) for path in paths), "default", DEFAULT_RATE
+
+
+async def _log(parts: Parts, row: ServiceRow, spec: Service) -> tuple[Recorded, float]:
+    """What the service was asked of late, and in how many seconds."""
+    now = parts.clock.now()
+    lines: list[LogLine] = []
+    async for _, line in parts.logs.read(
+        [GATEWAY], since=now - RECORDED_SECONDS, tail=None, previous=False, follow=False
+    ):
+        lines.append(line)
+    seen = await asyncio.to_thread(recorded, [line.text for line in lines], f"{row.app}.{row.name}", spec.route)
+    begun = min((line.at for line in lines), default=now)
+    return seen, max(now - begun, LEAST_SPAN)

@@ -113,7 +113,7 @@ class Deployed:
     """Of the operation."""
     requests: int
     lost: int
-    """Requests that got no good answer meanwhile: status 500 and above, or none."""
+    """Requests that got no answer meanwhile, or an error: `load.model.Report.errors`."""
     kinds: dict[str, int]
     """`status 503`: how many of them."""
 

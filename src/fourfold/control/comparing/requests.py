@@ -1,0 +1,80 @@
+"""What a service was asked, from the access log (`gateway.render.LOG`), and what it sees of a request. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fourfold.errors import UserError
+from fourfold.gateway.spread import service_of
+from fourfold.load.file import checked
+from fourfold.load.model import Request
+from fourfold.spec.model import Route
+
+SAFE = ("GET", "HEAD")
+"""What may be asked again: it changes nothing (RFC 9110, section 9.2.1)."""
+MOST = 1000
+"""Different requests: the most frequent ones."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """From a log. Queries are not in it."""
+
+    requests: tuple[Request, ...]
+    """Safe ones that were answered well, as the service saw them; the most frequent first."""
+    total: int
+    """All that the service was asked."""
+
+
+def recorded(lines: Iterable[str], key: str, routes: Sequence[Route]) -> Recorded:
+    """`key`: `app.service`."""
+    seen: Counter[tuple[str, str, str]] = Counter()
+    total, start = 0, f'"backend":"{key}'
+    for line in lines:
+        if start not in line:
+            continue
+        with suppress(ValueError, TypeError, LookupError, AttributeError):
+            told: dict[str, Any] = json.loads(line)
+            if service_of(told["backend"]) != key:
+                continue
+            method, status, path, host = told["method"], told["status"], told["path"], told["host"]
+            total += 1
+            if method in SAFE and 200 <= status < 400:
+                outside = bool(routes) and told["backend"].split(".")[2:] != ["internal"]
+                seen[method, path, host if outside else ""] += 1
+    return Recorded(tuple(_replayed(seen.most_common(), routes))[:MOST], total)
+
+
+def _replayed(seen: Iterable[tuple[tuple[str, str, str], int]], routes: Sequence[Route]) -> Iterable[Request]:
+    for (method, path, host), count in seen:
+        request = Request(method, path, weight=float(count))
+        if host:
+            request = inside(replace(request, headers=(("Host", host),)), routes)
+        with suppress(UserError):  # nothing that a client may send: it was answered all the same
+            yield checked(request, "the access log")
+
+
+def inside(request: Request, routes: Sequence[Route]) -> Request:
+    """As the service sees what a client asks the gateway: without the path that its route strips, with its host."""
+    path, question, query = request.path.partition("?")
+    matching = [route for route in routes if _takes(route, request.method, path)]
+    if not matching:
+        return request
+    route = max(matching, key=lambda each: (len(each.path.rstrip("/")), bool(each.methods)))
+    headers = request.headers
+    if route.host is not None and "*" not in route.host and all(name.lower() != "host" for name, _ in headers):
+        headers = (("Host", route.host), *headers)
+    if route.strip:
+        path = re.sub(f"^{re.escape(route.path.rstrip('/'))}/*", "/", path)
+    return replace(request, path=path + question + query, headers=headers)
+
+
+def _takes(route: Route, method: str, path: str) -> bool:
+    prefix = route.path.rstrip("/")
+    return (path + "/").startswith(prefix + "/") and (not route.methods or method in route.methods)
