@@ -1,0 +1,95 @@
+"""What an instance has of its own: which boundaries there are, and how many of them a pattern was seen to have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fourfold.cli.report import words
+from fourfold.cost.comparison import Comparison, Facts, PatternResult
+
+BOUNDARIES = {
+    "own_process": "process",
+    "own_user": "user",
+    "own_file_system": "file system",
+    "own_network": "network",
+    "own_kernel": "kernel",
+}
+"""Field of Facts -> what it is; each keeps something in that the one above it lets out."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """A cell of the table of facts."""
+
+    text: str
+    sign: str | None = None
+    """yes, no, unknown; None: it is no such fact."""
+    more: tuple[str, ...] = ()
+    """Lines below it, smaller."""
+
+
+@dataclass(frozen=True)
+class FactRow:
+    title: str
+    meaning: str | None
+    cells: tuple[tuple[str, Said], ...]
+
+
+def owned(facts: Facts | None) -> int | None:
+    """How many are its own, of those that were seen; None: nothing was seen."""
+    seen = [getattr(facts, field) for field in BOUNDARIES] if facts else []
+    return sum(1 for found in seen if found) if any(found is not None for found in seen) else None
+
+
+def rows(comparison: Comparison) -> tuple[FactRow, ...]:
+    """None where nobody looked."""
+    results = [result for result in comparison.patterns if result.facts is not None]
+    if not results:
+        return ()
+    made = [FactRow(f"Its own {name}", None, tuple((result.pattern, _yes_or_no(result, field)) for result in results))
+            for field, name in BOUNDARIES.items()]  # fmt: skip
+    others = (
+        ("Kernel", None, _kernel),
+        ("Limits that hold", "of those the service has", _limits),
+        ("Setuid files", "that a program in it could reach", lambda facts: _counted(facts.setuid_files)),
+        ("Packages", "of the system and of the language", lambda facts: _counted(facts.packages)),
+        ("Open ports", None, _ports),
+        ("Files written", "on its own disk, gone with the instance", _written),
+    )
+    for title, meaning, said in others:
+        cells = tuple((result.pattern, said(result.facts)) for result in results if result.facts)
+        if any(cell.text != "?" for _, cell in cells):
+            made.append(FactRow(title, meaning, cells))
+    return tuple(made)
+
+
+def _yes_or_no(result: PatternResult, field: str) -> Said:
+    found = getattr(result.facts, field)
+    if found is None:
+        return Said("not seen", "unknown")
+    return Said("yes", "yes") if found else Said("shared", "no")
+
+
+def _kernel(facts: Facts) -> Said:
+    return Said(facts.kernel or "?")
+
+
+def _limits(facts: Facts) -> Said:
+    missing = tuple(f"not {limit}: {why}" for limit, why in facts.limits_missing.items())
+    if not facts.limits_enforced and not missing:
+        return Said("none asked for")
+    return Said(words.listed(facts.limits_enforced) or "none", None, missing)
+
+
+def _counted(number: int | None) -> Said:
+    return Said("?" if number is None else f"{number:,}")
+
+
+def _ports(facts: Facts) -> Said:
+    return Said(", ".join(map(str, facts.open_ports)) or "none")
+
+
+def _written(facts: Facts) -> Said:
+    if not facts.files_written:
+        return Said("none")
+    return Said(words.count(len(facts.files_written), "file"), None, facts.files_written)

@@ -1,0 +1,130 @@
+"""Cost over traffic: a line for each pattern, a ring where the cheapest changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from fourfold.cli.report import words
+from fourfold.cli.report.charts import frame, labels, svg
+from fourfold.cli.report.charts.labels import Box
+from fourfold.cli.report.charts.marks import of
+from fourfold.cli.report.charts.scales import Linear, Log, over
+from fourfold.cost.comparison import Pattern
+
+LEFT, RIGHT, TOP, BOTTOM = 56.0, 98.0, 40.0, 44.0
+CENT = 0.01
+"""What is below it is drawn at the bottom."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    pattern: Pattern
+    place: str
+    points: tuple[tuple[float, float], ...]
+    """(Requests a month, dollars a month), rising in requests."""
+
+
+@dataclass(frozen=True)
+class Crossing:
+    requests: float
+    title: str
+    cheapest: bool
+    """Of all that are drawn, not of these two only: what is cheapest changes there."""
+
+
+def draw(
+    curves: Sequence[Curve],
+    crossings: Sequence[Crossing],
+    today: float | None,
+    width: float,
+    height: float,
+    class_: str,
+) -> Markup | None:
+    """`today`: requests a month that the service has. None: there is nothing to show."""
+    shown = [(curve, [(x, y) for x, y in curve.points if x > 0]) for curve in curves]
+    shown = [(curve, points) for curve, points in shown if len(points) > 1]
+    if not shown:
+        return None
+    across = _across([x for _, points in shown for x, _ in points], LEFT, width - RIGHT)
+    down = over([y for _, points in shown for _, y in points], height - BOTTOM, TOP, floor=CENT)
+    content = [
+        *frame.rows(down, LEFT, width - RIGHT, words.money),
+        *frame.columns(across, TOP, height - BOTTOM, words.amount, 5 if width < 400 else 7),
+        svg.text(0, 12, f"US dollars a month{frame.note(down)}", "axis-title"),
+        svg.text(width - RIGHT, height - 4, f"requests a month{frame.note(across)}", "axis-title", "end"),
+    ]
+    if today:
+        content += _today(today, across, height)
+    for curve, points in shown:
+        title = f"{curve.pattern}, {curve.place}"
+        content.append(svg.polyline([(across(x), down(y)) for x, y in points], f"line {of(curve.pattern)}", title))
+    content += _crossings(crossings, shown, across, down, Box(LEFT, TOP, width - RIGHT - LEFT, height - BOTTOM - TOP))
+    last = [(curve.pattern, across(points[-1][0]), down(points[-1][1])) for curve, points in shown]
+    beside = {curve.pattern: curve.place for curve, _ in shown}
+    content += frame.ends(last, width - RIGHT, (TOP + 4, height - BOTTOM - 4), beside)
+    return svg.picture(width, height, content, f"chart {class_}", _spoken(shown, crossings))
+
+
+def _across(values: Sequence[float], start: float, end: float) -> Linear | Log:
+    low, high = min(values), max(values)
+    return Log(low, high, start, end) if high / low > 1.01 else Linear(high, start, end)
+
+
+def _today(requests: float, across: Linear | Log, height: float) -> list[Markup]:
+    x = across(requests)
+    return [
+        svg.line(x, TOP - 8, x, height - BOTTOM, "today"),
+        svg.text(x, TOP - 12, f"today {words.amount(requests)}", "hint", "middle"),
+    ]
+
+
+def _crossings(
+    crossings: Sequence[Crossing],
+    shown: Sequence[tuple[Curve, list[tuple[float, float]]]],
+    across: Linear | Log,
+    down: Linear | Log,
+    room: Box,
+) -> list[Markup]:
+    """Where the cheapest changes; of other pairs the table tells."""
+    changes = [crossing for crossing in crossings if crossing.cheapest]
+    points = [
+        (across(crossing.requests), down(min(at(points, crossing.requests) for _, points in shown)))
+        for crossing in changes
+    ]
+    figures = [words.amount(crossing.requests) for crossing in changes]
+    boxes = labels.place(points, [(labels.width(figure), 16.0) for figure in figures], room)
+    return [
+        svg.group(
+            [
+                svg.tag("circle", cx=x, cy=y, r=5.5, class_="ring"),
+                svg.text(box.x + box.width / 2, box.y + 12, figure, "figure halo", "middle"),
+            ],
+            title=crossing.title,
+        )
+        for crossing, figure, (x, y), box in zip(changes, figures, points, boxes, strict=True)
+    ]
+
+
+def at(points: Sequence[tuple[float, float]], requests: float) -> float:
+    """Dollars there; between two points on the straight line, as costs are where nothing is added at once."""
+    before = points[0]
+    for point in points:
+        if point[0] >= requests:
+            share = (requests - before[0]) / (point[0] - before[0]) if point[0] > before[0] else 1.0
+            return before[1] + (point[1] - before[1]) * share
+        before = point
+    return before[1]
+
+
+def _spoken(shown: Sequence[tuple[Curve, list[tuple[float, float]]]], crossings: Sequence[Crossing]) -> str:
+    said = [
+        f"{curve.pattern}, {curve.place}: {words.money(points[0][1])} for {words.amount(points[0][0])} requests, "
+        f"{words.money(points[-1][1])} for {words.amount(points[-1][0])}."
+        for curve, points in shown
+    ]
+    return "Cost over traffic, a month. " + " ".join(
+        [*said, *(f"{crossing.title}." for crossing in crossings if crossing.cheapest)]
+    )

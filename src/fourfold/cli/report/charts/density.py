@@ -1,0 +1,73 @@
+"""Isolation against density: what an instance has of its own, and how many go into a GiB. Up and right is better."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from fourfold.cli.report import words
+from fourfold.cli.report.charts import frame, labels, svg
+from fourfold.cli.report.charts.labels import Box
+from fourfold.cli.report.charts.marks import mark
+from fourfold.cli.report.charts.scales import over
+from fourfold.cost.comparison import Pattern
+
+LEFT, RIGHT, TOP, BOTTOM = 34.0, 14.0, 34.0, 44.0
+
+
+@dataclass(frozen=True)
+class Spot:
+    pattern: Pattern
+    per_gib: float
+    """Instances, each as large as one more beside the first."""
+    owned: int
+    """How many of `of` boundaries are its own."""
+
+
+def draw(spots: Sequence[Spot], of: int, width: float, height: float, class_: str) -> Markup | None:
+    """None: there is nothing to show."""
+    if not spots:
+        return None
+    across = over([spot.per_gib for spot in spots], LEFT + 14, width - RIGHT - 14)
+    step = (height - BOTTOM - TOP - 24) / of
+    content = []
+    for level in range(of + 1):
+        y = height - BOTTOM - 12 - level * step
+        content += [svg.line(LEFT, y, width - RIGHT, y, "grid"), svg.text(LEFT - 9, y + 4, str(level), "tick", "end")]
+    content += frame.columns(across, TOP, height - BOTTOM, words.amount, 5)
+    content += [
+        svg.text(0, 12, f"boundaries of its own, of {of}", "axis-title"),
+        svg.text(width - RIGHT, 12, "more isolated, denser ↗", "hint", "end"),
+        svg.text(width - RIGHT, height - 4, f"instances in 1 GiB{frame.note(across)}", "axis-title", "end"),
+    ]
+    points = [(across(spot.per_gib), height - BOTTOM - 12 - spot.owned * step) for spot in spots]
+    figures = [f"{words.number(_rounded(spot.per_gib))} per GiB" for spot in spots]
+    sizes = [
+        (max(labels.width(spot.pattern, 12.5), labels.width(figure, 11)), 30.0)
+        for spot, figure in zip(spots, figures, strict=True)
+    ]
+    boxes = labels.place(points, sizes, Box(LEFT, TOP - 6, width - LEFT, height - BOTTOM - TOP + 6))
+    for spot, figure, (x, y), box in zip(spots, figures, points, boxes, strict=True):
+        anchor = "end" if box.x + box.width < x else "start" if box.x > x else "middle"
+        at = {"end": box.x + box.width, "start": box.x, "middle": box.x + box.width / 2}[anchor]
+        parts = [
+            mark(spot.pattern, x, y, 6.5),
+            svg.text(at, box.y + 12, spot.pattern, "name halo", anchor),
+            svg.text(at, box.y + 26, figure, "tick halo", anchor),
+        ]
+        content.append(svg.group(parts, title=f"{spot.pattern}: {figure}, {spot.owned} of {of} boundaries of its own"))
+    return svg.picture(width, height, content, f"chart {class_}", _spoken(spots, figures, of))
+
+
+def _rounded(value: float) -> float:
+    return round(value) if value >= 10 else value
+
+
+def _spoken(spots: Sequence[Spot], figures: Sequence[str], of: int) -> str:
+    said = [
+        f"{spot.pattern}: {spot.owned} of {of} boundaries of its own, {figure}."
+        for spot, figure in zip(spots, figures, strict=True)
+    ]
+    return "Isolation against density. " + " ".join(said)

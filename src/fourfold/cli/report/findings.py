@@ -1,0 +1,86 @@
+"""What stands out: the questions that somebody who decides asks, and who answers each of them best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fourfold.cli.report import figures, words
+from fourfold.cli.report.boundaries import BOUNDARIES, owned
+from fourfold.cost.comparison import Comparison, Pattern, PatternResult
+from fourfold.cost.figures import BY_NAME, standings, value
+
+
+@dataclass(frozen=True)
+class Finding:
+    title: str
+    patterns: tuple[Pattern, ...]
+    """The best; several if they cannot be told apart; none if nobody is."""
+    figure: str
+    beside: str
+    """How the live one does; where the best is live, the next one."""
+
+
+def findings(comparison: Comparison) -> tuple[Finding, ...]:
+    """Only what two patterns at least have a figure for."""
+    results = figures.measured(comparison)
+    asked = (
+        _by_field("Costs least", "monthly_cost", results, lambda found: f"{words.money(found)} a month"),
+        _by_field("Starts fastest", "start_seconds", results, words.seconds),
+        _by_field("Answers fastest", "latency_seconds.p99", results, lambda found: f"{words.seconds(found)} for 99 %"),
+        _by_field("Packs densest", "next_instance_memory_bytes", results, lambda found: f"{in_gib(found)} in 1 GiB"),
+        _most_isolated(results),
+        _by_field("Ships an edit fastest", "deploy_seconds", results, words.seconds),
+    )
+    return tuple(finding for finding in asked if finding is not None)
+
+
+def in_gib(each: float) -> str:
+    """How many instances of so many bytes go into one."""
+    many = words.GIB / each
+    return words.number(round(many) if many >= 10 else many)
+
+
+def _by_field(title: str, field: str, results: Sequence[PatternResult], said: Callable[[float], str]) -> Finding | None:
+    known = BY_NAME[field]
+    values = {result.pattern: found for result in results if (found := value(result, field)) is not None}
+    best = {pattern for pattern, standing in standings(results, known).items() if standing == "best"}
+    if field == "next_instance_memory_bytes":
+        values = {pattern: found for pattern, found in values.items() if found > 0}
+    noisy = any(figures.noisy(result, field) for result in results)
+    return _finding(title, values, best & set(values), said, known.more_is_better, noisy, results)
+
+
+def _most_isolated(results: Sequence[PatternResult]) -> Finding | None:
+    values = {result.pattern: float(own) for result in results if (own := owned(result.facts)) is not None}
+    most = max(values.values(), default=0.0)
+    best = {pattern for pattern, own in values.items() if own == most} if len(set(values.values())) > 1 else set()
+    return _finding("Shares least", values, best, _boundaries, True, False, results)
+
+
+def _boundaries(own: float) -> str:
+    return f"{own:.0f} of {len(BOUNDARIES)} boundaries"
+
+
+def _finding(
+    title: str,
+    values: dict[Pattern, float],
+    best: set[Pattern],
+    said: Callable[[float], str],
+    high: bool,
+    noisy: bool,
+    results: Sequence[PatternResult],
+) -> Finding | None:
+    if len(values) < 2:
+        return None
+    ranked = sorted(values, key=lambda pattern: values[pattern], reverse=high)
+    if not best:
+        between = f"{said(values[ranked[0]])} to {said(values[ranked[-1]])}"
+        return Finding(title, (), "cannot be told", f"{between}; rounds differ too much" if noisy else between)
+    first = tuple(pattern for pattern in ranked if pattern in best)
+    figure = said(values[first[0]])
+    live = next((result.pattern for result in results if result.live), None)
+    if live in values and live not in best:
+        return Finding(title, first, figure, f"{live}, live now: {said(values[live])}")
+    following = next((pattern for pattern in ranked if pattern not in best), None)
+    return Finding(title, first, figure, f"then {following}: {said(values[following])}" if following else "")

@@ -1,0 +1,75 @@
+"""The page."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from fourfold.cli import formats
+from fourfold.cli.report import boundaries, drawings, figures, words
+from fourfold.cli.report.charts import marks
+from fourfold.cli.report.findings import findings
+from fourfold.cost.comparison import Comparison, Load
+
+
+def page(comparison: Comparison) -> str:
+    """A whole HTML document: nothing is loaded from anywhere, nothing in it runs."""
+    environment = _environment()
+    return environment.get_template("page.html").render(
+        comparison=comparison,
+        style=_style(),
+        made=f"{formats.moment(comparison.made_at):%d %B %Y, %H:%M} UTC".lstrip("0"),
+        results=figures.measured(comparison),
+        absent=[result for result in comparison.patterns if not result.available],
+        findings=findings(comparison),
+        drawings=drawings.drawings(comparison),
+        sections=figures.sections(comparison),
+        facts=boundaries.rows(comparison),
+        crossings=[drawings.said(point) for point in comparison.break_even],
+        load=_load(comparison.load),
+        noisy=any(result.too_noisy for result in comparison.patterns),
+        noted=[result for result in comparison.patterns if result.available and (result.notes or result.reason)],
+        accelerator=ACCELERATORS.get(comparison.machine.accelerator or ""),
+    )
+
+
+SOURCES = {
+    "described": "as asked for on the command line",
+    "file": "requests from a file",
+    "recorded": "requests recorded from the live service",
+    "default": "nothing was known of its traffic, so one path was asked",
+}
+ACCELERATORS = {
+    "kvm": "virtual machines under KVM",
+    "tcg": "virtual machines are emulated, many times slower",
+}
+
+
+def _load(load: Load) -> str:
+    rate = (
+        f"{words.number(load.requests_per_second)} requests a second for {words.seconds(load.duration_seconds)} a round"
+    )
+    return f"{rate}; {SOURCES[load.source]} ({words.count(load.distinct_requests, 'distinct request')})"
+
+
+@cache
+def _style() -> Markup:
+    """Written by us, and without a `<`: it may stand in the page as it is."""
+    return Markup(files(__package__).joinpath("templates", "page.css").read_text())
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("fourfold.cli.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"seconds": words.seconds, "size": words.size, "money": words.money, "listed": words.listed}
+    environment.globals |= {"swatch": marks.swatch, "count": words.count}
+    return environment

@@ -1,0 +1,72 @@
+"""Figures as the page says them: two or three digits, with their unit."""
+
+from __future__ import annotations
+
+import math
+
+NOTHING = "–"
+"""What was not measured."""
+MINUTE, HOUR = 60, 3600
+GIB = 2**30
+
+
+def number(value: float) -> str:
+    """`0.034`, `1.4`, `120`, `12,300`: two digits, three from 100 on, thousands as they are."""
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if size >= 1000:
+        return f"{float(f'{value:.3g}'):,.0f}"
+    digits = 3 if size >= 100 else 2
+    text = f"{value:.{digits}g}"
+    return text if "e" not in text else f"{float(text):.10f}".rstrip("0").rstrip(".")
+
+
+def seconds(value: float) -> str:
+    """`0.0012` -> `1.2 ms`; `1.44` -> `1.4 s`; `90` -> `1 min 30 s`."""
+    if value < 0.9995:
+        return f"{number(value * 1000)} ms"
+    if value < 59.5:
+        return f"{value:.2g} s"
+    minutes, rest = divmod(round(value), MINUTE)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, MINUTE)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def size(value: float) -> str:
+    """Of bytes: `31457280` -> `30 MiB`."""
+    for unit in ("B", "KiB", "MiB"):
+        if value < 999.5:
+            return f"{number(value)} {unit}"
+        value /= 1024
+    return f"{number(value)} GiB"
+
+
+def money(value: float) -> str:
+    """US dollars: `$0.004`, `$3.40`, `$12`, `$1,240`."""
+    if value and abs(value) < 0.1:
+        return f"${number(value)}"
+    return f"${value:,.2f}" if abs(value) < 99.5 else f"${value:,.0f}"
+
+
+def amount(value: float) -> str:
+    """Of many: `950`, `12 k`, `1.3 M`, `4 G`."""
+    for unit, bound in (("", 1), (" k", 1e3), (" M", 1e6), (" G", 1e9)):
+        if value < bound * 999.5:
+            return f"{number(value / bound)}{unit}"
+    return f"{value / 1e12:.3g} T"
+
+
+def count(value: int, what: str) -> str:
+    return f"{value:,} {what}" if value == 1 else f"{value:,} {what}s"
+
+
+def listed(names: tuple[str, ...] | list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
