@@ -41,6 +41,15 @@ def owned(facts: Facts | None) -> int | None:
     return sum(1 for found in seen if found) if any(found is not None for found in seen) else None
 
 
+def which(facts: Facts) -> str:
+    """Those that are its own, in a few words."""
+    own = [name for field, name in BOUNDARIES.items() if getattr(facts, field)]
+    others = [name for field, name in BOUNDARIES.items() if not getattr(facts, field)]
+    if not own or not others:
+        return "all its own" if own else "all shared"
+    return f"all but {others[0]}" if len(others) == 1 else ", ".join(own)
+
+
 def rows(comparison: Comparison) -> tuple[FactRow, ...]:
     """None where nobody looked."""
     results = [result for result in comparison.patterns if result.facts is not None]
@@ -58,7 +67,7 @@ def rows(comparison: Comparison) -> tuple[FactRow, ...]:
     )
     for title, meaning, said in others:
         cells = tuple((result.pattern, said(result.facts)) for result in results if result.facts)
-        if any(cell.text != "?" for _, cell in cells):
+        if any(cell.sign != "unknown" for _, cell in cells):
             made.append(FactRow(title, meaning, cells))
     return tuple(made)
 
@@ -71,7 +80,7 @@ def _yes_or_no(result: PatternResult, field: str) -> Said:
 
 
 def _kernel(facts: Facts) -> Said:
-    return Said(facts.kernel or "?")
+    return Said(facts.kernel) if facts.kernel else Said("not seen", "unknown")
 
 
 def _limits(facts: Facts) -> Said:
@@ -82,7 +91,7 @@ def _limits(facts: Facts) -> Said:
 
 
 def _counted(number: int | None) -> Said:
-    return Said("?" if number is None else f"{number:,}")
+    return Said("not seen", "unknown") if number is None else Said(f"{number:,}")
 
 
 def _ports(facts: Facts) -> Said:

@@ -12,7 +12,8 @@ from fourfold.cli.report.charts import costcurves, density, latencies, starts
 from fourfold.cost.comparison import BreakEven, Comparison, PatternResult
 from fourfold.cost.figures import value
 
-WIDE, NARROW = (500.0, 380.0), (326.0, 330.0)
+WIDE, NARROW = (500.0, 430.0), (326.0, 350.0)
+"""Width and height."""
 ALIKE = 1.02
 """Two costs whose ratio is below it are the same where lines cross: they are drawn from points with gaps between."""
 
@@ -31,6 +32,7 @@ class Drawing:
 
 def drawings(comparison: Comparison) -> tuple[Drawing, ...]:
     results = figures.measured(comparison)
+    rate = words.brief(words.number(comparison.load.requests_per_second))
     return (
         Drawing(
             "starts",
@@ -42,22 +44,26 @@ def drawings(comparison: Comparison) -> tuple[Drawing, ...]:
         Drawing(
             "latency",
             "How fast it answers",
-            f"At {words.number(comparison.load.requests_per_second)} requests a second, however long answers took.",
-            _both(lambda size, class_: latencies.draw(_curves(results), *size, class_)),
+            f"At {rate} requests a second, however long answers took.",
+            _both(lambda size, class_: latencies.draw(_curves(results), size[0], size[1] + 24, class_)),
             "No latency was measured.",
         ),
         Drawing(
             "isolation",
             "Isolation against density",
             "How many of process, user, file system, network and kernel are its own, and how many instances fit.",
-            _both(lambda size, class_: density.draw(_spots(results), len(boundaries.BOUNDARIES), *size, class_)),
+            _both(
+                lambda size, class_: density.draw(
+                    _spots(results), len(boundaries.BOUNDARIES), size[0], size[1] + 24, class_
+                )
+            ),
             "Neither memory nor boundaries were measured.",
         ),
         Drawing(
             "cost",
             "What it costs",
             "Over traffic, on each pattern's own kind of hardware. Rings mark where another one becomes the cheapest.",
-            _both(lambda size, class_: costcurves.draw(_costs(results), _crossings(comparison), None, *size, class_)),
+            _both(lambda size, class_: costcurves.draw(_costs(results), crossings(comparison), None, *size, class_)),
             "No prices were applied to it.",
         ),
     )
@@ -97,8 +103,12 @@ def _curves(results: tuple[PatternResult, ...]) -> list[latencies.Curve]:
 
 
 def _spots(results: tuple[PatternResult, ...]) -> list[density.Spot]:
-    found = [(result.pattern, result.next_instance_memory_bytes, boundaries.owned(result.facts)) for result in results]
-    return [density.Spot(pattern, words.GIB / more, own) for pattern, more, own in found if more and own is not None]
+    spots = []
+    for result in results:
+        more, own = result.next_instance_memory_bytes, boundaries.owned(result.facts)
+        if more and own is not None and result.facts is not None:
+            spots.append(density.Spot(result.pattern, words.GIB / more, own, boundaries.which(result.facts)))
+    return spots
 
 
 def _costs(results: tuple[PatternResult, ...]) -> list[costcurves.Curve]:
@@ -109,16 +119,17 @@ def _costs(results: tuple[PatternResult, ...]) -> list[costcurves.Curve]:
     ]
 
 
-def _crossings(comparison: Comparison) -> list[costcurves.Crossing]:
+def crossings(comparison: Comparison) -> list[costcurves.Crossing]:
+    """From few requests to many."""
+    ordered = sorted(comparison.break_even, key=lambda point: point.requests_per_month)
     return [
-        costcurves.Crossing(point.requests_per_month, said(point), is_change(comparison, point))
-        for point in comparison.break_even
+        costcurves.Crossing(point.requests_per_month, said(point), is_change(comparison, point)) for point in ordered
     ]
 
 
 def said(point: BreakEven) -> str:
     below, above = point.between
-    return f"From {words.amount(point.requests_per_month)} requests a month on {above} is cheaper than {below}"
+    return f"From {words.amount(point.requests_per_month)} requests a month on, {above} costs less than {below}"
 
 
 def is_change(comparison: Comparison, point: BreakEven) -> bool:

@@ -84,7 +84,7 @@ SECTIONS: tuple[tuple[str, tuple[Figure, ...]], ...] = (
             Figure("artifact_bytes", "Artifact", words.size, "without the shared base"),
             Figure("base_bytes", "Shared base", words.size, "of which other services have no second copy"),
             Figure("deploy_seconds", "Deploy of an edit", words.seconds, "under load, from upload to the end"),
-            Figure("requests_lost_in_deploy", "Requests lost in it", _whole, "by users, while it was deployed"),
+            Figure("requests_lost_in_deploy", "Requests lost in it", _whole, "of the load, while it was deployed"),
         ),
     ),
     ("Cost", (Figure("monthly_cost", "A month", words.money, "at the service's traffic"),)),
@@ -125,7 +125,7 @@ def _row(figure: Figure, results: tuple[PatternResult, ...]) -> Row | None:
             result.pattern,
             words.NOTHING if found is None else figure.said(found),
             _range(figure, result),
-            ranked.get(result.pattern),
+            None if noisy(result, figure.field) else ranked.get(result.pattern),
             found is not None and noisy(result, figure.field),
         )
         for result, found in zip(results, values, strict=True)

@@ -25,10 +25,10 @@ def findings(comparison: Comparison) -> tuple[Finding, ...]:
     """Only what two patterns at least have a figure for."""
     results = figures.measured(comparison)
     asked = (
-        _by_field("Costs least", "monthly_cost", results, lambda found: f"{words.money(found)} a month"),
+        _by_field("Costs least", "monthly_cost", results, words.money, " a month"),
         _by_field("Starts fastest", "start_seconds", results, words.seconds),
-        _by_field("Answers fastest", "latency_seconds.p99", results, lambda found: f"{words.seconds(found)} for 99 %"),
-        _by_field("Packs densest", "next_instance_memory_bytes", results, lambda found: f"{in_gib(found)} in 1 GiB"),
+        _by_field("Answers fastest", "latency_seconds.p99", results, words.seconds, " for 99 %"),
+        _by_field("Packs densest", "next_instance_memory_bytes", results, in_gib, " in 1 GiB"),
         _most_isolated(results),
         _by_field("Ships an edit fastest", "deploy_seconds", results, words.seconds),
     )
@@ -37,29 +37,37 @@ def findings(comparison: Comparison) -> tuple[Finding, ...]:
 
 def in_gib(each: float) -> str:
     """How many instances of so many bytes go into one."""
-    many = words.GIB / each
-    return words.number(round(many) if many >= 10 else many)
+    return words.number(words.GIB / each)
 
 
-def _by_field(title: str, field: str, results: Sequence[PatternResult], said: Callable[[float], str]) -> Finding | None:
+def _by_field(
+    title: str, field: str, results: Sequence[PatternResult], said: Callable[[float], str], after: str = ""
+) -> Finding | None:
     known = BY_NAME[field]
     values = {result.pattern: found for result in results if (found := value(result, field)) is not None}
     best = {pattern for pattern, standing in standings(results, known).items() if standing == "best"}
     if field == "next_instance_memory_bytes":
         values = {pattern: found for pattern, found in values.items() if found > 0}
-    noisy = any(figures.noisy(result, field) for result in results)
-    return _finding(title, values, best & set(values), said, known.more_is_better, noisy, results)
+    noisy = {result.pattern for result in results if figures.noisy(result, field)}
+    return _finding(
+        title, values, (best & set(values)) - noisy, said, after, known.more_is_better, bool(noisy), results
+    )
 
 
 def _most_isolated(results: Sequence[PatternResult]) -> Finding | None:
     values = {result.pattern: float(own) for result in results if (own := owned(result.facts)) is not None}
     most = max(values.values(), default=0.0)
     best = {pattern for pattern, own in values.items() if own == most} if len(set(values.values())) > 1 else set()
-    return _finding("Shares least", values, best, _boundaries, True, False, results)
-
-
-def _boundaries(own: float) -> str:
-    return f"{own:.0f} of {len(BOUNDARIES)} boundaries"
+    return _finding(
+        "Shares least",
+        values,
+        best,
+        lambda own: f"{own:.0f}",
+        f" of {len(BOUNDARIES)} boundaries",
+        True,
+        False,
+        results,
+    )
 
 
 def _finding(
@@ -67,6 +75,7 @@ def _finding(
     values: dict[Pattern, float],
     best: set[Pattern],
     said: Callable[[float], str],
+    after: str,
     high: bool,
     noisy: bool,
     results: Sequence[PatternResult],
@@ -74,13 +83,14 @@ def _finding(
     if len(values) < 2:
         return None
     ranked = sorted(values, key=lambda pattern: values[pattern], reverse=high)
+    figures = {pattern: words.unbroken(said(found)) for pattern, found in values.items()}
     if not best:
-        between = f"{said(values[ranked[0]])} to {said(values[ranked[-1]])}"
-        return Finding(title, (), "cannot be told", f"{between}; rounds differ too much" if noisy else between)
+        between = f"{figures[ranked[0]]} to {figures[ranked[-1]]}"
+        return Finding(title, (), "too close to tell", f"{between}; rounds differ too much" if noisy else between)
     first = tuple(pattern for pattern in ranked if pattern in best)
-    figure = said(values[first[0]])
+    figure = f"{figures[first[0]]}{after}"
     live = next((result.pattern for result in results if result.live), None)
-    if live in values and live not in best:
-        return Finding(title, first, figure, f"{live}, live now: {said(values[live])}")
+    if live in figures and live not in best:
+        return Finding(title, first, figure, f"{live}, live now: {figures[live]}")
     following = next((pattern for pattern in ranked if pattern not in best), None)
-    return Finding(title, first, figure, f"then {following}: {said(values[following])}" if following else "")
+    return Finding(title, first, figure, f"then {following}: {figures[following]}" if following else "")

@@ -17,22 +17,28 @@ from fourfold.cost.comparison import Comparison, Load
 
 def page(comparison: Comparison) -> str:
     """A whole HTML document: nothing is loaded from anywhere, nothing in it runs."""
-    environment = _environment()
-    return environment.get_template("page.html").render(
-        comparison=comparison,
-        style=_style(),
-        made=f"{formats.moment(comparison.made_at):%d %B %Y, %H:%M} UTC".lstrip("0"),
-        results=figures.measured(comparison),
-        absent=[result for result in comparison.patterns if not result.available],
-        findings=findings(comparison),
-        drawings=drawings.drawings(comparison),
-        sections=figures.sections(comparison),
-        facts=boundaries.rows(comparison),
-        crossings=[drawings.said(point) for point in comparison.break_even],
-        load=_load(comparison.load),
-        noisy=any(result.too_noisy for result in comparison.patterns),
-        noted=[result for result in comparison.patterns if result.available and (result.notes or result.reason)],
-        accelerator=ACCELERATORS.get(comparison.machine.accelerator or ""),
+    charts = drawings.drawings(comparison)
+    results = figures.measured(comparison)
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            comparison=comparison,
+            style=_style(),
+            made=f"{formats.moment(comparison.made_at):%d %B %Y, %H:%M} UTC".lstrip("0"),
+            results=results,
+            absent=[result for result in comparison.patterns if not result.available],
+            findings=findings(comparison),
+            drawn=[drawing for drawing in charts if drawing.pictures],
+            missing=[drawing for drawing in charts if not drawing.pictures] if results else [],
+            sections=figures.sections(comparison),
+            facts=boundaries.rows(comparison),
+            crossings=drawings.crossings(comparison),
+            load=_load(comparison.load),
+            noisy=any(result.too_noisy for result in comparison.patterns),
+            noted=[result for result in comparison.patterns if result.available and (result.notes or result.reason)],
+            accelerator=ACCELERATORS.get(comparison.machine.accelerator or ""),
+        )
     )
 
 
@@ -49,10 +55,10 @@ ACCELERATORS = {
 
 
 def _load(load: Load) -> str:
-    rate = (
-        f"{words.number(load.requests_per_second)} requests a second for {words.seconds(load.duration_seconds)} a round"
-    )
-    return f"{rate}; {SOURCES[load.source]} ({words.count(load.distinct_requests, 'distinct request')})"
+    rate = words.brief(words.number(load.requests_per_second))
+    long = words.brief(words.seconds(load.duration_seconds))
+    different = words.count(load.distinct_requests, "distinct request")
+    return f"{rate} requests a second for {long} a round; {SOURCES[load.source]} ({different})"
 
 
 @cache

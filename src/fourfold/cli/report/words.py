@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import math
+import re
 
 NOTHING = "–"
 """What was not measured."""
-MINUTE, HOUR = 60, 3600
+MINUTE = 60
 GIB = 2**30
 
 
 def number(value: float) -> str:
-    """`0.034`, `1.4`, `120`, `12,300`: two digits, three from 100 on, thousands as they are."""
+    """`0.034`, `1.0`, `12`, `120`, `12,300`: two digits, three from 100 on, thousands as they are."""
     if value == 0:
         return "0"
     size = abs(value)
     if size >= 1000:
         return f"{float(f'{value:.3g}'):,.0f}"
-    digits = 3 if size >= 100 else 2
-    text = f"{value:.{digits}g}"
-    return text if "e" not in text else f"{float(text):.10f}".rstrip("0").rstrip(".")
+    if size >= 9.95:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if size >= 0.995 else f"{value:.{1 - math.floor(math.log10(size))}f}"
+
+
+def brief(text: str) -> str:
+    """For round figures, such as those at axes: `1.0 ms` -> `1 ms`, `$1.00` -> `$1`."""
+    return re.sub(r"(\d)\.0+(?!\d)", r"\1", text)
 
 
 def seconds(value: float) -> str:
@@ -27,7 +33,7 @@ def seconds(value: float) -> str:
     if value < 0.9995:
         return f"{number(value * 1000)} ms"
     if value < 59.5:
-        return f"{value:.2g} s"
+        return f"{number(value)} s"
     minutes, rest = divmod(round(value), MINUTE)
     if minutes < 60:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
@@ -39,7 +45,7 @@ def size(value: float) -> str:
     """Of bytes: `31457280` -> `30 MiB`."""
     for unit in ("B", "KiB", "MiB"):
         if value < 999.5:
-            return f"{number(value)} {unit}"
+            return f"{number(value) if unit != 'B' else round(value)} {unit}"
         value /= 1024
     return f"{number(value)} GiB"
 
@@ -47,16 +53,16 @@ def size(value: float) -> str:
 def money(value: float) -> str:
     """US dollars: `$0.004`, `$3.40`, `$12`, `$1,240`."""
     if value and abs(value) < 0.1:
-        return f"${number(value)}"
+        return f"${value:.2g}" if value >= 1e-4 else "$0.00"
     return f"${value:,.2f}" if abs(value) < 99.5 else f"${value:,.0f}"
 
 
 def amount(value: float) -> str:
-    """Of many: `950`, `12 k`, `1.3 M`, `4 G`."""
-    for unit, bound in (("", 1), (" k", 1e3), (" M", 1e6), (" G", 1e9)):
+    """Of many: `950`, `12 k`, `1.3 M`, `4.0 G`."""
+    for unit, bound in (("", 1), (" k", 1e3), (" M", 1e6)):
         if value < bound * 999.5:
-            return f"{number(value / bound)}{unit}"
-    return f"{value / 1e12:.3g} T"
+            return f"{number(value / bound)}{unit}" if unit else f"{value:.0f}"
+    return f"{number(value / 1e9)} G"
 
 
 def count(value: int, what: str) -> str:
@@ -68,5 +74,6 @@ def listed(names: tuple[str, ...] | list[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
-def finite(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
+def unbroken(text: str) -> str:
+    """A figure stays on the line of its unit."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from fourfold.cost.comparison import Pattern
 
 LEFT, RIGHT, TOP, BOTTOM = 56.0, 98.0, 40.0, 44.0
 CENT = 0.01
-"""What is below it is drawn at the bottom."""
+"""What costs less is not drawn on a logarithmic scale, which would have no end there."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,11 @@ def draw(
     ]
     if today:
         content += _today(today, across, height)
-    for curve, points in shown:
-        title = f"{curve.pattern}, {curve.place}"
-        content.append(svg.polyline([(across(x), down(y)) for x, y in points], f"line {of(curve.pattern)}", title))
-    content += _crossings(crossings, shown, across, down, Box(LEFT, TOP, width - RIGHT - LEFT, height - BOTTOM - TOP))
-    last = [(curve.pattern, across(points[-1][0]), down(points[-1][1])) for curve, points in shown]
+    lines = [[(across(x), down(y)) for x, y in _drawable(points, down)] for _, points in shown]
+    for (curve, _), line in zip(shown, lines, strict=True):
+        content.append(svg.polyline(line, f"line {of(curve.pattern)}", f"{curve.pattern}, {curve.place}"))
+    content += _crossings(crossings, lines, across, Box(LEFT, TOP, width - RIGHT - LEFT, height - BOTTOM - TOP))
+    last = [(curve.pattern, *line[-1]) for (curve, _), line in zip(shown, lines, strict=True)]
     beside = {curve.pattern: curve.place for curve, _ in shown}
     content += frame.ends(last, width - RIGHT, (TOP + 4, height - BOTTOM - 4), beside)
     return svg.picture(width, height, content, f"chart {class_}", _spoken(shown, crossings))
@@ -71,6 +72,20 @@ def draw(
 def _across(values: Sequence[float], start: float, end: float) -> Linear | Log:
     low, high = min(values), max(values)
     return Log(low, high, start, end) if high / low > 1.01 else Linear(high, start, end)
+
+
+def _drawable(points: list[tuple[float, float]], down: Linear | Log) -> list[tuple[float, float]]:
+    """Without what is below the scale: from where it comes up."""
+    if not isinstance(down, Log):
+        return points
+    for index, (x, y) in enumerate(points):
+        if y >= down.low:
+            if index == 0:
+                return points
+            before, below = points[index - 1]
+            share = math.log(down.low / max(below, down.low / 1e6)) / math.log(y / max(below, down.low / 1e6))
+            return [(before * (x / before) ** share, down.low), *points[index:]]
+    return points[-1:]
 
 
 def _today(requests: float, across: Linear | Log, height: float) -> list[Markup]:
@@ -83,19 +98,17 @@ def _today(requests: float, across: Linear | Log, height: float) -> list[Markup]
 
 def _crossings(
     crossings: Sequence[Crossing],
-    shown: Sequence[tuple[Curve, list[tuple[float, float]]]],
+    lines: Sequence[Sequence[tuple[float, float]]],
     across: Linear | Log,
-    down: Linear | Log,
     room: Box,
 ) -> list[Markup]:
-    """Where the cheapest changes; of other pairs the table tells."""
+    """Where the cheapest changes; of other pairs the list below tells. `lines`: as they are drawn."""
     changes = [crossing for crossing in crossings if crossing.cheapest]
-    points = [
-        (across(crossing.requests), down(min(at(points, crossing.requests) for _, points in shown)))
-        for crossing in changes
-    ]
+    places = [across(crossing.requests) for crossing in changes]
+    points = [(x, max(at(line, x) for line in lines)) for x in places]
     figures = [words.amount(crossing.requests) for crossing in changes]
-    boxes = labels.place(points, [(labels.width(figure), 16.0) for figure in figures], room)
+    sizes = [(labels.width(figure), 16.0) for figure in figures]
+    boxes = labels.place(points, sizes, room, [box for line in lines for box in labels.along(line)])
     return [
         svg.group(
             [
@@ -108,12 +121,12 @@ def _crossings(
     ]
 
 
-def at(points: Sequence[tuple[float, float]], requests: float) -> float:
-    """Dollars there; between two points on the straight line, as costs are where nothing is added at once."""
+def at(points: Sequence[tuple[float, float]], x: float) -> float:
+    """How high a line through these points is at `x`."""
     before = points[0]
     for point in points:
-        if point[0] >= requests:
-            share = (requests - before[0]) / (point[0] - before[0]) if point[0] > before[0] else 1.0
+        if point[0] >= x:
+            share = (x - before[0]) / (point[0] - before[0]) if point[0] > before[0] else 1.0
             return before[1] + (point[1] - before[1]) * share
         before = point
     return before[1]

@@ -15,6 +15,8 @@ from fourfold.cli.report.charts.scales import over
 from fourfold.cost.comparison import Pattern
 
 LEFT, RIGHT, TOP, BOTTOM = 34.0, 14.0, 34.0, 44.0
+HEIGHT = 42.0
+"""Of a label's three lines."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Spot:
     """Instances, each as large as one more beside the first."""
     owned: int
     """How many of `of` boundaries are its own."""
+    which: str
+    """Those, in words."""
 
 
 def draw(spots: Sequence[Spot], of: int, width: float, height: float, class_: str) -> Markup | None:
@@ -43,9 +47,9 @@ def draw(spots: Sequence[Spot], of: int, width: float, height: float, class_: st
         svg.text(width - RIGHT, height - 4, f"instances in 1 GiB{frame.note(across)}", "axis-title", "end"),
     ]
     points = [(across(spot.per_gib), height - BOTTOM - 12 - spot.owned * step) for spot in spots]
-    figures = [f"{words.number(_rounded(spot.per_gib))} per GiB" for spot in spots]
+    figures = [f"{words.number(spot.per_gib)} per GiB" for spot in spots]
     sizes = [
-        (max(labels.width(spot.pattern, 12.5), labels.width(figure, 11)), 30.0)
+        (max(labels.width(spot.pattern, 12.5), labels.width(figure, 11), labels.width(spot.which, 11)), HEIGHT)
         for spot, figure in zip(spots, figures, strict=True)
     ]
     boxes = labels.place(points, sizes, Box(LEFT, TOP - 6, width - LEFT, height - BOTTOM - TOP + 6))
@@ -54,15 +58,12 @@ def draw(spots: Sequence[Spot], of: int, width: float, height: float, class_: st
         at = {"end": box.x + box.width, "start": box.x, "middle": box.x + box.width / 2}[anchor]
         parts = [
             mark(spot.pattern, x, y, 6.5),
-            svg.text(at, box.y + 12, spot.pattern, "name halo", anchor),
-            svg.text(at, box.y + 26, figure, "tick halo", anchor),
+            svg.text(at, box.y + 11, spot.pattern, "name halo", anchor),
+            svg.text(at, box.y + 24, figure, "tick halo", anchor),
+            svg.text(at, box.y + 37, spot.which, "tick halo", anchor),
         ]
         content.append(svg.group(parts, title=f"{spot.pattern}: {figure}, {spot.owned} of {of} boundaries of its own"))
     return svg.picture(width, height, content, f"chart {class_}", _spoken(spots, figures, of))
-
-
-def _rounded(value: float) -> float:
-    return round(value) if value >= 10 else value
 
 
 def _spoken(spots: Sequence[Spot], figures: Sequence[str], of: int) -> str:

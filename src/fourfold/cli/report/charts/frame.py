@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
 
+from fourfold.cli.report import words
 from fourfold.cli.report.charts import labels, svg
 from fourfold.cli.report.charts.marks import of
 from fourfold.cli.report.charts.scales import Linear, Log
@@ -21,7 +22,7 @@ def rows(scale: Linear | Log, left: float, right: float, name: Callable[[float],
         svg.group(
             [
                 svg.line(left, scale(tick), right, scale(tick), "grid"),
-                svg.text(left - 7, scale(tick) + 4, name(tick), "tick", "end"),
+                svg.text(left - 7, scale(tick) + 4, words.brief(name(tick)), "tick", "end"),
             ]
         )
         for tick in scale.ticks(most)
@@ -36,7 +37,7 @@ def columns(
         svg.group(
             [
                 svg.line(scale(tick), top, scale(tick), bottom, "grid"),
-                svg.text(scale(tick), bottom + 17, name(tick), "tick", "middle"),
+                svg.text(scale(tick), bottom + 17, words.brief(name(tick)), "tick", "middle"),
             ]
         )
         for tick in scale.ticks(most)

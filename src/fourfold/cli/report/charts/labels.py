@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 SIZE = 12.0
 """Of the text in pictures, in their own units."""
@@ -59,9 +60,22 @@ class Box:
         return max(0.0, across) * max(0.0, down)
 
 
-def place(points: Sequence[tuple[float, float]], sizes: Sequence[tuple[float, float]], frame: Box) -> list[Box]:
+def along(line: Sequence[tuple[float, float]], step: float = 5.0) -> list[Box]:
+    """Small boxes that cover a line through these points: for labels to keep off."""
+    boxes = []
+    for (x1, y1), (x2, y2) in pairwise(line):
+        parts = max(1, round(max(abs(x2 - x1), abs(y2 - y1)) / step))
+        boxes += [
+            Box(x1 + (x2 - x1) * part / parts - 2, y1 + (y2 - y1) * part / parts - 2, 4, 4) for part in range(parts + 1)
+        ]
+    return boxes
+
+
+def place(
+    points: Sequence[tuple[float, float]], sizes: Sequence[tuple[float, float]], frame: Box, avoid: Sequence[Box] = ()
+) -> list[Box]:
     """A box for the label of each point, beside it, inside of `frame`, where it covers least."""
-    taken = [Box(x - 7, y - 7, 14, 14) for x, y in points]
+    taken = [*avoid, *(Box(x - 7, y - 7, 14, 14) for x, y in points)]
     placed: list[Box] = []
     for (x, y), (wide, high) in zip(points, sizes, strict=True):
         best = min(_around(x, y, wide, high), key=lambda box: _covered(box, taken) + _outside(box, frame))
@@ -82,9 +96,10 @@ def _around(x: float, y: float, wide: float, high: float) -> Iterator[Box]:
     yield Box(x - 10 - wide, y - high / 2, wide, high)
     yield Box(x - wide / 2, y - 10 - high, wide, high)
     yield Box(x - wide / 2, y + 10, wide, high)
-    for down in (8, -8 - high):
-        yield Box(x + 8, y + down, wide, high)
-        yield Box(x - 8 - wide, y + down, wide, high)
+    for away in (6, 16):
+        for down in (away, -away - high):
+            yield Box(x + away, y + down, wide, high)
+            yield Box(x - away - wide, y + down, wide, high)
 
 
 def _covered(box: Box, taken: Sequence[Box]) -> float:

@@ -14,7 +14,7 @@ from fourfold.cli.report.charts.scales import Tail, over
 from fourfold.cost.comparison import Pattern
 
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 88.0, 26.0, 44.0
-SHARES = {0.0: "fastest", 0.5: "half", 0.9: "90 %", 0.99: "99 %", 0.999: "99.9 %", 0.9999: "99.99 %"}
+SHARES = {0.5: "50 %", 0.9: "90 %", 0.99: "99 %", 0.999: "99.9 %", 0.9999: "99.99 %"}
 LEAST, MOST = 0.99, 0.9999
 """The axis ends at the highest share below 1 that somebody measured, between these."""
 
@@ -52,11 +52,10 @@ def draw(curves: Sequence[Curve], width: float, height: float, class_: str) -> M
 
 def _column(share: float, across: Tail, height: float) -> Markup:
     x = across(share)
-    anchor = "start" if share == 0 else "middle"
     return svg.group(
         [
             svg.line(x, TOP, x, height - BOTTOM, "grid"),
-            svg.text(x - (4 if share == 0 else 0), height - BOTTOM + 17, SHARES[share], "tick", anchor),
+            svg.text(x, height - BOTTOM + 17, SHARES[share], "tick", "middle"),
         ]
     )
 

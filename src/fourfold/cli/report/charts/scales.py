@@ -79,7 +79,7 @@ class Tail:
         return self.start + (self.end - self.start) * share
 
     def ticks(self, most: int) -> list[float]:
-        return [share for share in (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999) if share <= self.last * 1.00001][:most]
+        return [share for share in (0.5, 0.9, 0.99, 0.999, 0.9999) if share <= self.last * 1.00001][:most]
 
 
 def over(values: Iterable[float], start: float, end: float, floor: float = 0.0) -> Linear | Log:

@@ -48,7 +48,7 @@ def draw(panels: Sequence[Panel], width: float, class_: str) -> Markup | None:
     content = [
         svg.group(
             [
-                svg.line(scale(tick), 10, scale(tick), bottom, "grid"),
+                svg.line(scale(tick), HEADING - 6, scale(tick), bottom, "grid"),
                 svg.text(scale(tick), bottom + 16, _tick(tick), "tick", "middle"),
             ]
         )
@@ -79,7 +79,7 @@ def _row(start: Start, y: float, scale: Linear | Log) -> Markup:
 
 
 def _tick(value: float) -> str:
-    return "0" if value == 0 else words.seconds(value)
+    return words.brief(words.seconds(value)) if value else "0"
 
 
 def _axis(scale: Linear | Log) -> str:
