@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fourfold.cli.report import words
-from fourfold.cost.comparison import Comparison, Facts, PatternResult
+from fourfold.cost.comparison import Comparison, Facts, Pattern, PatternResult
 
 BOUNDARIES = {
     "own_process": "process",
@@ -32,7 +32,12 @@ class Said:
 class FactRow:
     title: str
     meaning: str | None
-    cells: tuple[tuple[str, Said], ...]
+    cells: tuple[tuple[Pattern, Said], ...]
+
+    @property
+    def short(self) -> bool:
+        """Its cells need little room."""
+        return all(len(said.text) <= 10 and not said.more for _, said in self.cells)
 
 
 def owned(facts: Facts | None) -> int | None:
@@ -76,7 +81,7 @@ def _yes_or_no(result: PatternResult, field: str) -> Said:
     found = getattr(result.facts, field)
     if found is None:
         return Said("not seen", "unknown")
-    return Said("yes", "yes") if found else Said("shared", "no")
+    return Said("yes", "yes") if found else Said("no", "no")
 
 
 def _kernel(facts: Facts) -> Said:
