@@ -9,6 +9,8 @@ from typing import Any
 from fourfold.build.disk.export import DiskImage
 from fourfold.build.oci.export import Archive
 from fourfold.control import views as v
+from fourfold.control.comparing.request import CompareRequest
+from fourfold.cost.comparison import Comparison
 from fourfold.errors import NotFoundError
 from fourfold.supervise.model import LogLine
 
@@ -171,6 +173,7 @@ class FakeFacade:
         self.costs = v.CostView(
             app="shop", month="2026-11", price_gb_second=0.0000166667, price_request=2e-7, functions=[], total_usd=0
         )
+        self.compared: Comparison | None = None
         self.secret_values: dict[str, str] = {}
         self.waiting_for: str | None = None
         self.image_pieces: list[bytes] = []
@@ -300,6 +303,16 @@ class FakeFacade:
     async def cost(self, app: str, service: str | None, month: str | None) -> v.CostView:
         self._asked("cost", app, service, month)
         return self.costs
+
+    async def compare(self, app: str, service: str, request: CompareRequest) -> v.OperationView:
+        self._asked("compare", app, service, request)
+        return self._operation(app, "compare", [service])
+
+    async def comparison(self, app: str, service: str) -> Comparison:
+        self._asked("comparison", app, service)
+        if self.compared is None:
+            raise NotFoundError(f"cannot show a comparison of {service}: it was never compared")
+        return self.compared
 
     async def take_out(self, app: str, service: str, actor: str) -> v.OperationView:
         self._asked("take_out", app, service, actor)

@@ -7,11 +7,14 @@ from typing import Any
 import httpx
 import pytest
 
+from fourfold.control.comparing.request import CompareRequest
 from fourfold.control.views import UpRequest
 from tests.api.fake import AT
 from tests.api.serving import Serving
 
 UP = {"spec": {"app": "shop", "services": {"catalog": {}}}, "sources": {"catalog": "a" * 64}, "actor": "alice"}
+
+COMPARE = {"patterns": ["vm", "process"], "quick": True, "requests": "GET /a", "requests_per_second": 4}
 
 CHANGES: list[tuple[str, str, dict[str, Any] | None, int, tuple[Any, ...]]] = [
     ("POST", "/v1/apps/shop/plan", UP, 200, ("plan", (UpRequest(**UP),))),
@@ -57,6 +60,13 @@ CHANGES: list[tuple[str, str, dict[str, Any] | None, int, tuple[Any, ...]]] = [
         ("replay_events", ("shop", None, ["i"], "a")),
     ),
     ("GET", "/v1/apps/shop/cost?month=2026-11", None, 200, ("cost", ("shop", None, "2026-11"))),
+    (
+        "POST",
+        "/v1/apps/shop/services/x/compare",
+        COMPARE,
+        202,
+        ("compare", ("shop", "x", CompareRequest.model_validate(COMPARE))),
+    ),
     ("POST", "/v1/operations/op1/cancel", {"actor": "a"}, 204, ("cancel", ("op1", "a"))),
     ("PUT", "/v1/apps/shop/secrets", {"values": {"K": "v"}}, 204, ("set_secrets", ("shop", {"K": "v"}, ""))),
     ("DELETE", "/v1/apps/shop/secrets?name=K&actor=a", None, 204, ("remove_secrets", ("shop", ["K"], "a"))),

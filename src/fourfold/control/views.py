@@ -213,7 +213,7 @@ class OperationView(View):
     id: str
     app: str
     kind: str
-    """up | deploy | rollback | scale | restart | stop | remove | down"""
+    """up | deploy | rollback | scale | restart | stop | remove | down | build | compare"""
     services: list[str]
     after: int
     """Events of this operation have a greater `seq` than this."""

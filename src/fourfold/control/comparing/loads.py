@@ -64,10 +64,10 @@ async def _asked(
         low, high = RECORDED_RATES
         return log.requests, "recorded", min(max(log.total / seconds / max(desired(row), 1), low), high)
     health = spec.health.path if spec.health is not None else None
-    paths = dict.fromkeys(path for path in (spec.route_path, health) if path is not None)
+    path = health if health is not None else spec.route_path  # nobody knows that what it has a route for is there
     host = next((route.host for route in spec.route if route.host is not None and "*" not in route.host), None)
     headers = (("Host", host),) if host is not None else ()
-    return tuple(Request("GET", path, headers) for path in paths), "default", DEFAULT_RATE
+    return (Request("GET", path, headers),), "default", DEFAULT_RATE
 
 
 async def _log(parts: Parts, row: ServiceRow, spec: Service) -> tuple[Recorded, float]:
