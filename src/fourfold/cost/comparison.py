@@ -114,7 +114,7 @@ class PatternResult(Model):
     idle_memory_bytes: int | None = None
     """Proportional set size (proc(5)) of all processes that belong to the instance, before it was asked anything."""
     loaded_memory_bytes: int | None = None
-    """The same, at the end of a round."""
+    """The same, after it was asked what `Load` says."""
     next_instance_memory_bytes: int | None = None
     """What one more takes beside the first; of pattern function, one more sandbox; of shared, one more member."""
     cpu_seconds_per_1000_requests: float | None = None

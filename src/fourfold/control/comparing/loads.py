@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Literal
 
+from fourfold.control import probe
 from fourfold.control.comparing.measure import LoadPlan
 from fourfold.control.comparing.request import CompareRequest
 from fourfold.control.comparing.requests import Recorded, inside, recorded
@@ -24,6 +25,7 @@ RECORDED_SECONDS = 3600.0
 LEAST_SPAN = 60.0
 """Seconds: of a log that has only just begun nobody can tell a rate."""
 EXAMPLES = 5
+ANSWERS_WITHIN = 5.0
 SECONDS, QUICK_SECONDS = 10.0, 4.0
 SATURATION_SECONDS, QUICK_SATURATION_SECONDS = 5.0, 2.0
 
@@ -63,11 +65,23 @@ async def _asked(
     if log.requests:
         low, high = RECORDED_RATES
         return log.requests, "recorded", min(max(log.total / seconds / max(desired(row), 1), low), high)
-    health = spec.health.path if spec.health is not None else None
-    path = health if health is not None else spec.route_path  # nobody knows that what it has a route for is there
+    path = await _usual_path(parts, row, spec)
     host = next((route.host for route in spec.route if route.host is not None and "*" not in route.host), None)
     headers = (("Host", host),) if host is not None else ()
     return (Request("GET", path, headers),), "default", DEFAULT_RATE
+
+
+async def _usual_path(parts: Parts, row: ServiceRow, spec: Service) -> str:
+    """That of its route, if the live service answers it well; else the one that tells how it is."""
+    health = spec.health.path if spec.health is not None else None
+    instances = parts.registry.of_service(f"{row.app}.{row.name}")
+    asked = next((each for each in instances if each.state == "ready" and each.port and each.block is None), None)
+    if health is None:
+        return spec.route_path
+    if asked is None or asked.port is None:
+        return health
+    wrong = await probe.http(asked.reached_at, asked.port, spec.route_path, ANSWERS_WITHIN)
+    return health if wrong is not None else spec.route_path
 
 
 async def _log(parts: Parts, row: ServiceRow, spec: Service) -> tuple[Recorded, float]:

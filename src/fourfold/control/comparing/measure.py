@@ -21,14 +21,16 @@ from fourfold.control.comparing.saturation import Step, best, goes_on, steps, st
 from fourfold.control.comparing.starts import Starts
 from fourfold.control.comparing.takings import Takings, between
 from fourfold.control.parts import Parts
+from fourfold.control.registry import key_of
 from fourfold.cost.comparison import Latency, Pattern
 from fourfold.errors import WorldError
 from fourfold.gateway.program import machine
 from fourfold.load.model import Plan, Report, Request
 
 ADDRESS = "127.0.0.1"
-WARM_UP_SECONDS, WARM_UP_CONNECTIONS = 0.5, 2
-"""What is compiled, imported or opened at the first request belongs to the start, not to how fast a service answers."""
+WARM_UP_SECONDS = 1.0
+"""At the load's rate. What is compiled, imported or opened at the first requests, or started for them (sandboxes),
+belongs to the start, not to how fast a service answers."""
 CONNECTIONS = 64
 TIMEOUT = 10.0
 SETTLE_SECONDS = 30.0
@@ -149,14 +151,13 @@ class Measuring:
     async def round(self, candidate: Candidate, load: LoadPlan | None) -> Round:
         """Restart it, look at it idle, ask it at the rate, then as much as it can answer. `load` None: ask nothing."""
         started = await self.starting(candidate, candidate.restart)
-        await self._settled(candidate)
+        await self._settled(candidate)  # whom it replaces is no noise
         before, taken = look(), self._all_cpu(candidate)
         idle = await self.memory(candidate)
-        loaded, asked = None, None
+        asked = None
         async with Generator() if load is not None else nullcontext() as generator:
             if load is not None and generator is not None:
                 asked = await self._ask(candidate, load, generator)
-                loaded = await asyncio.to_thread(memory.pss, self._takings.pids(candidate.app))
             ours = self._all_cpu(candidate) - taken + (generator.cpu_seconds() if generator is not None else 0.0)
             seen = noise(before, look(), ours, os.cpu_count() or 1)
         made = Round(
@@ -164,7 +165,6 @@ class Measuring:
             start_seconds=started.start_seconds,
             restart_seconds=started.took_over_seconds,
             idle_memory_bytes=idle,
-            loaded_memory_bytes=loaded,
             noise=seen,
         )
         if load is None or asked is None:
@@ -173,6 +173,7 @@ class Measuring:
         self._most[candidate.app] = most
         return replace(
             made,
+            loaded_memory_bytes=asked.memory_bytes,
             cpu_seconds_per_1000_requests=asked.cpu_seconds / asked.requests * 1000 if asked.cpu_seconds else None,
             requests_per_second=most,
             latency=_latency(asked.at_rate),
@@ -182,9 +183,11 @@ class Measuring:
         )
 
     async def _ask(self, candidate: Candidate, load: LoadPlan, generator: Generator) -> _Asked:
-        await generator.run(self._plan(candidate, load, None, WARM_UP_SECONDS, WARM_UP_CONNECTIONS))
+        await generator.run(self._plan(candidate, load, load.rate, WARM_UP_SECONDS, CONNECTIONS))
+        await self._settled(candidate)
         before = self._takings.cpu(candidate.app)
         at_rate = await generator.run(self._plan(candidate, load, load.rate, load.seconds, CONNECTIONS))
+        loaded = await asyncio.to_thread(memory.pss, self._takings.pids(candidate.app))
         after = before
         tried: list[Step] = []
         for clients, seconds in steps(load.saturation_seconds):
@@ -198,10 +201,11 @@ class Measuring:
                 break
         ended = self._takings.cpu(candidate.app).keys() != before.keys()
         requests = at_rate.requests + tried[0].report.requests
-        return _Asked(at_rate, tuple(tried), requests, None if ended else between(before, after), ended)
+        return _Asked(at_rate, loaded, tuple(tried), requests, None if ended else between(before, after), ended)
 
     async def memory(self, candidate: Candidate) -> int | None:
         """Proportional set size of all processes of all its instances, once that does not change any more."""
+        await self._settled(candidate)
         return await memory.settled(lambda: self._takings.pids(candidate.app))
 
     async def deployed(self, candidate: Candidate, load: LoadPlan, work: Callable[[], Awaitable[None]]) -> Deployed:
@@ -233,9 +237,20 @@ class Measuring:
         """Nothing of it comes or goes, or that takes too long."""
         deadline = time.monotonic() + SETTLE_SECONDS
         while time.monotonic() < deadline:
-            if self._takings.is_settled(candidate.app):
+            if self._takings.is_settled(candidate.app) and await self._has_its_sandboxes(candidate):
                 return
             await asyncio.sleep(0.02)
+
+    async def _has_its_sandboxes(self, candidate: Candidate) -> bool:
+        """An instance is ready with its first one; provisioned ones follow."""
+        for row in self._takings.rows(candidate.app):
+            if row.block is None or (state := await self._parts.invoking.state(row.id)) is None:
+                continue
+            there = dict(state["sandboxes"])
+            wanted = self._parts.registry.spec(key_of(row), row.release).function.provisioned
+            if there.pop("starting", 0) or sum(there.values()) < wanted:
+                return False
+        return True
 
     def _all_cpu(self, candidate: Candidate) -> float:
         """Seconds, of the candidate, the gateway and this daemon."""
@@ -246,6 +261,8 @@ class Measuring:
 @dataclass(frozen=True)
 class _Asked:
     at_rate: Report
+    memory_bytes: int | None
+    """After that."""
     steps: tuple[Step, ...]
     requests: int
     """Of those, in which CPU was looked at."""
