@@ -109,8 +109,8 @@ _SHOWN: dict[str, Callable[[Facts], str]] = {
     "limits": lambda facts: " ".join(facts.limits_enforced) or "none",
     "setuid files": lambda facts: _count(facts.setuid_files),
     "packages": lambda facts: _count(facts.packages),
-    "open ports": lambda facts: " ".join(map(str, facts.open_ports)) or "none",
-    "files written": lambda facts: str(len(facts.files_written)),
+    "open ports": lambda facts: _seen(facts, "open_ports", " ".join(map(str, facts.open_ports)) or "none"),
+    "files written": lambda facts: _seen(facts, "files_written", str(len(facts.files_written))),
 }
 
 
@@ -130,6 +130,10 @@ def _kernel(facts: Facts) -> str:
     if not facts.own_kernel:
         return _truth(facts.own_kernel)
     return f"yes, {facts.kernel.partition('-')[0]}" if facts.kernel else "yes"
+
+
+def _seen(facts: Facts, name: str, text: str) -> str:
+    return NOTHING if name in facts.unseen else text
 
 
 def _count(fact: int | None) -> str:

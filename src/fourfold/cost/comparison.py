@@ -74,6 +74,8 @@ class Facts(Model):
     open_ports: tuple[int, ...] = ()
     files_written: tuple[str, ...] = ()
     """On its own disk while it was measured, outside volumes and /tmp: at most twenty. Gone with the instance."""
+    unseen: tuple[str, ...] = ()
+    """Which of `open_ports` and `files_written` say nothing, as this host does not let us see."""
 
 
 class Costs(Model):
