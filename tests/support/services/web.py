@@ -46,6 +46,13 @@ def spin(query: Query) -> None:
         pass
 
 
+def burn(query: Query) -> None:
+    """Take so many `seconds` of CPU, however long that lasts."""
+    end = time.thread_time() + float(query["seconds"])
+    while time.thread_time() < end:
+        pass
+
+
 def fork_bomb(query: Query) -> str:
     """Fork whenever it is possible for so many `seconds`, 200 times at most; each child sleeps."""
     made, end = 0, time.monotonic() + float(query.get("seconds", "0"))
@@ -74,6 +81,7 @@ ACTS: dict[str, Callable[[Query], str | None]] = {
     "/slow": lambda query: time.sleep(float(query.get("seconds", "1"))),
     "/hog": lambda query: hog(int(query["bytes"])),
     "/spin": spin,
+    "/burn": burn,
     "/fork-bomb": fork_bomb,
     "/flood": flood,
     "/crash": lambda query: os._exit(int(query.get("code", "3"))),
