@@ -201,3 +201,29 @@ NOTHING = COMPARISON.model_copy(
     }
 )
 """No pattern could run."""
+
+
+def _alike(each: PatternResult) -> PatternResult:
+    return each.model_copy(
+        update={
+            "start_seconds": 0.5,
+            "next_instance_memory_bytes": 30 * MIB,
+            "latency_seconds": PROCESS.latency_seconds,
+            "facts": PROCESS.facts,
+            "costs": Costs(place="own hardware", points=((1e3, 3.0), (1e6, 3.0), (1e9, 3.0))),
+            "notes": ("x" * 400,),
+        }
+    )
+
+
+CROWDED = COMPARISON.model_copy(
+    update={
+        "app": "an-app-with-a-name-that-is-quite-a-lot-longer-than-others",
+        "service": "a-service-with-a-name-that-nobody-would-have-thought-of-before",
+        "patterns": tuple(_alike(each) for each in COMPARISON.patterns),
+        "break_even": tuple(
+            BreakEven(between=("process", "vm"), requests_per_month=1e6 * factor) for factor in (1, 1.1, 1.3, 1.4)
+        ),
+    }
+)
+"""All patterns alike, so that everything is in the same place; long words."""

@@ -84,6 +84,8 @@ def _finding(
         return None
     ranked = sorted(values, key=lambda pattern: values[pattern], reverse=high)
     figures = {pattern: words.unbroken(said(found)) for pattern, found in values.items()}
+    if len(set(figures.values())) == 1:
+        return Finding(title, (), "all alike", f"{figures[ranked[0]]}{after}")
     if not best:
         between = f"{figures[ranked[0]]} to {figures[ranked[-1]]}"
         return Finding(title, (), "too close to tell", f"{between}; rounds differ too much" if noisy else between)

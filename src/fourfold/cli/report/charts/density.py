@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,12 +12,17 @@ from fourfold.cli.report import words
 from fourfold.cli.report.charts import frame, labels, svg
 from fourfold.cli.report.charts.labels import Box
 from fourfold.cli.report.charts.marks import mark
-from fourfold.cli.report.charts.scales import over
+from fourfold.cli.report.charts.marks import of as look
+from fourfold.cli.report.charts.scales import Linear, Log, over
 from fourfold.cost.comparison import Pattern
 
 LEFT, RIGHT, TOP, BOTTOM = 34.0, 14.0, 34.0, 44.0
 HEIGHT = 42.0
 """Of a label's three lines."""
+MARK = 15.0
+"""Of a mark, with a little around it."""
+FAR = 20.0
+"""A label that is farther from its mark has a line to it."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,9 @@ def draw(spots: Sequence[Spot], of: int, width: float, height: float, class_: st
         svg.text(width - RIGHT, 12, "more isolated, denser ↗", "hint", "end"),
         svg.text(width - RIGHT, height - 4, f"instances in 1 GiB{frame.note(across)}", "axis-title", "end"),
     ]
-    points = [(across(spot.per_gib), height - BOTTOM - 12 - spot.owned * step) for spot in spots]
+    points = [
+        (x, height - BOTTOM - 12 - spot.owned * step) for x, spot in zip(_apart(spots, across), spots, strict=True)
+    ]
     figures = [f"{words.number(spot.per_gib)} per GiB" for spot in spots]
     sizes = [
         (max(labels.width(spot.pattern, 12.5), labels.width(figure, 11), labels.width(spot.which, 11)), HEIGHT)
@@ -56,6 +64,9 @@ def draw(spots: Sequence[Spot], of: int, width: float, height: float, class_: st
     for spot, figure, (x, y), box in zip(spots, figures, points, boxes, strict=True):
         anchor = "end" if box.x + box.width < x else "start" if box.x > x else "middle"
         at = {"end": box.x + box.width, "start": box.x, "middle": box.x + box.width / 2}[anchor]
+        near = box.nearest(x, y)
+        if math.dist(near, (x, y)) > FAR:
+            content.append(svg.polyline([(x, y), near], f"leader {look(spot.pattern)}"))
         parts = [
             mark(spot.pattern, x, y, 6.5),
             svg.text(at, box.y + 11, spot.pattern, "name halo", anchor),
@@ -64,6 +75,17 @@ def draw(spots: Sequence[Spot], of: int, width: float, height: float, class_: st
         ]
         content.append(svg.group(parts, title=f"{spot.pattern}: {figure}, {spot.owned} of {of} boundaries of its own"))
     return svg.picture(width, height, content, f"chart {class_}", _spoken(spots, figures, of))
+
+
+def _apart(spots: Sequence[Spot], across: Linear | Log) -> list[float]:
+    """Where each is from left to right. Marks that would hide each other are moved by some pixels."""
+    places = [across(spot.per_gib) for spot in spots]
+    for level in {spot.owned for spot in spots}:
+        here = [index for index, spot in enumerate(spots) if spot.owned == level]
+        moved = labels.spread([places[index] for index in here], MARK, across.start, across.end)
+        for index, place in zip(here, moved, strict=True):
+            places[index] = place
+    return places
 
 
 def _spoken(spots: Sequence[Spot], figures: Sequence[str], of: int) -> str:

@@ -54,6 +54,10 @@ class Box:
     width: float
     height: float
 
+    def nearest(self, x: float, y: float) -> tuple[float, float]:
+        """The point of it that is nearest to x, y."""
+        return min(max(x, self.x), self.x + self.width), min(max(y, self.y), self.y + self.height)
+
     def overlap(self, other: Box) -> float:
         across = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
         down = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
@@ -91,15 +95,18 @@ def place(
 
 
 def _around(x: float, y: float, wide: float, high: float) -> Iterator[Box]:
-    """The best place first: right, left, above, below, and then the corners."""
+    """The best place first: right, left, above, below, then corners, then farther off."""
     yield Box(x + 10, y - high / 2, wide, high)
     yield Box(x - 10 - wide, y - high / 2, wide, high)
     yield Box(x - wide / 2, y - 10 - high, wide, high)
     yield Box(x - wide / 2, y + 10, wide, high)
-    for away in (6, 16):
+    for away in (6, 16, 32, 52, 78, 110):
         for down in (away, -away - high):
             yield Box(x + away, y + down, wide, high)
             yield Box(x - away - wide, y + down, wide, high)
+            yield Box(x - wide / 2, y + down, wide, high)
+        yield Box(x + away, y - high / 2, wide, high)
+        yield Box(x - away - wide, y - high / 2, wide, high)
 
 
 def _covered(box: Box, taken: Sequence[Box]) -> float:

@@ -16,6 +16,8 @@ from fourfold.cost.comparison import Pattern
 ROW, HEADING, AXIS = 21.0, 30.0, 40.0
 NAMES, FIGURES = 84.0, 62.0
 """Room left of the axis for the patterns' names, and right of it for a figure beside the highest."""
+MARK = 62.0
+"""Of the axis: room for its words."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def draw(panels: Sequence[Panel], width: float, class_: str) -> Markup | None:
                 svg.text(scale(tick), bottom + 16, _tick(tick), "tick", "middle"),
             ]
         )
-        for tick in scale.ticks(5)
+        for tick in scale.ticks(max(2, int((width - NAMES - FIGURES) / MARK)))
     ]
     content.append(svg.text(width, height - 3, _axis(scale), "axis-title", "end"))
     top = 0.0

@@ -1,0 +1,83 @@
+"""What stands out, and that nothing does where it cannot be told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fourfold.cli.report import boundaries, drawings, figures
+from fourfold.cli.report.findings import Finding, findings
+from fourfold.cost.comparison import Comparison, Facts, Pattern
+from tests.cli.report.samples import COMPARISON, CROWDED, NOTHING
+
+
+def found(comparison: Comparison, title: str) -> Finding | None:
+    said = {finding.title: finding for finding in findings(comparison)}
+    return said.get(title)
+
+
+def with_changed(pattern: Pattern, **changes: Any) -> Comparison:
+    """The usual comparison, one pattern otherwise."""
+    changed = (each.model_copy(update=changes) if each.pattern == pattern else each for each in COMPARISON.patterns)
+    return COMPARISON.model_copy(update={"patterns": tuple(changed)})
+
+
+MS = "\N{NO-BREAK SPACE}ms"
+
+
+@pytest.mark.parametrize(
+    ("comparison", "title", "patterns", "figure", "beside"),
+    [
+        (COMPARISON, "Costs least", ("shared",), "$0.62 a month", "process, live now: $2.10"),
+        (COMPARISON, "Starts fastest", ("shared", "function"), f"190{MS}", f"process, live now: 310{MS}"),
+        (COMPARISON, "Answers fastest", ("process", "container"), f"4.7{MS} for 99 %", f"then shared: 7.7{MS}"),
+        (COMPARISON, "Packs densest", ("shared",), "146 in 1 GiB", "process, live now: 39"),
+        (COMPARISON, "Shares least", ("vm",), "5 of 5 boundaries", "process, live now: 2"),
+        (CROWDED, "Packs densest", (), "all alike", "34 in 1 GiB"),
+        (
+            with_changed("shared", too_noisy=("start_seconds",)),
+            "Starts fastest", ("function",), f"240{MS}", f"process, live now: 310{MS}",
+        ),
+    ],
+)  # fmt: skip
+def test_who_does_best(comparison: Comparison, title: str, patterns: tuple[str, ...], figure: str, beside: str) -> None:
+    assert found(comparison, title) == Finding(title, patterns, figure, beside)  # type: ignore[arg-type]
+
+
+def test_nobody_is_the_best_of_one() -> None:
+    assert findings(NOTHING) == ()
+    assert findings(COMPARISON.model_copy(update={"patterns": COMPARISON.patterns[:1]})) == ()
+
+
+def test_noisy_figures_are_marked_and_nobodys_best() -> None:
+    comparison = with_changed("shared", too_noisy=("start_seconds",))
+    row = next(row for section in figures.sections(comparison) for row in section.rows if row.figure.title == "Start")
+    shared = next(cell for cell in row.cells if cell.pattern == "shared")
+    assert (shared.noisy, shared.standing, shared.text, shared.range) == (True, None, "190 ms", "167–213 ms")
+
+
+def test_what_was_not_measured_is_no_figure() -> None:
+    comparison = with_changed("vm", start_seconds=None, requests=0, errors=0)
+    rows = {row.figure.title: row.cells for section in figures.sections(comparison) for row in section.rows}
+    assert [cell.text for cell in rows["Start"] if cell.pattern == "vm"] == ["–"]
+    assert [cell.text for cell in rows["Errors"] if cell.pattern == "vm"] == ["–"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "owned", "which"),
+    [
+        (Facts(), None, "all shared"),
+        (Facts(own_process=False, own_user=False), 0, "all shared"),
+        (Facts(own_process=True, own_user=True, own_kernel=False), 2, "process, user"),
+        (Facts(own_process=True, own_user=True, own_file_system=True, own_network=True), 4, "all but kernel"),
+    ],
+)
+def test_boundaries(facts: Facts, owned: int | None, which: str) -> None:
+    assert (boundaries.owned(facts), boundaries.which(facts)) == (owned, which)
+
+
+def test_a_ring_is_where_the_cheapest_of_all_changes() -> None:
+    crossings = drawings.crossings(COMPARISON)
+    assert [crossing.cheapest for crossing in crossings] == [True, False, False, False]
+    assert crossings[0].title == "From 1.8 M requests a month on, shared costs less than function"
