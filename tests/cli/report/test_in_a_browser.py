@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from fourfold.cli.report.page import page as report
 from fourfold.cost.comparison import Comparison
 from tests.cli.report.samples import COMPARISON, CROWDED, NOTHING, QUICK
+from tests.support.browser import executable, launched
 
-BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome")
 SAMPLES = {"all": COMPARISON, "quick": QUICK, "nothing": NOTHING, "crowded": CROWDED}
 WIDTHS = (1280, 768, 360)
 
@@ -48,13 +47,11 @@ SMALLEST = """() => Math.min(...[...document.querySelectorAll('svg.chart text')]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip(f"no browser here: none of {', '.join(BROWSERS)}")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found)
+    path = executable()
+    if path is None:
+        pytest.skip("no browser here: apt-get install chromium-headless-shell")
+    with launched(path) as browser:
         yield browser
-        browser.close()
 
 
 def opened(browser: Browser, folder: Path, comparison: Comparison, scheme: Any, width: int) -> tuple[Page, list[str]]:
