@@ -20,6 +20,8 @@ class Hour:
     """Mean over the hour, of all instances together."""
     response_seconds: float | None = None
     """Mean of a request."""
+    instances: float | None = None
+    """Mean number over the hour."""
 
 
 @dataclass(frozen=True)

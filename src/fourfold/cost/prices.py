@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fourfold.spec.base import Model
+
 
 @dataclass(frozen=True)
 class FunctionPrice:
@@ -15,3 +17,14 @@ class FunctionPrice:
     gb_second: float = 0.0000166667
     """A second with 1 GiB allotted, billed by the millisecond."""
     request: float = 0.0000002
+
+
+class Prices(Model):
+    """A price file."""
+
+    as_of: str
+
+
+def parse_prices(text: str, name: str) -> Prices:
+    """Of a price file's text. SpecError with all that is wrong, and where."""
+    raise NotImplementedError

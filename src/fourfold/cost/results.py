@@ -1,0 +1,52 @@
+"""What things cost in a month: the shapes of `cost -o json`. Money in US dollars."""
+
+from __future__ import annotations
+
+from fourfold.cost.comparison import BreakEven, Costs, Pattern
+from fourfold.spec.base import Model
+
+
+class Part(Model):
+    """Of a monthly bill."""
+
+    name: str
+    """`instances`, `disks`, `requests`, `duration`, `provisioned`, `cores`, `memory`, `storage`."""
+    dollars: float
+
+
+class Monthly(Model):
+    pattern: Pattern
+    place: str
+    """Whose prices: `EC2`, `Fargate`, `Lambda`, `own hardware`."""
+    size: str | None = None
+    """What one instance rents: `t3.small`, `0.25 vCPU, 0.5 GB`, `256 MB`. None: a share of a host."""
+    dollars: float
+    parts: tuple[Part, ...]
+    """They add up to `dollars`."""
+    instances_mean: float
+    instances_peak: int
+    """Of a function, sandboxes."""
+    capacity_used: float | None = None
+    """Share of what the instances paid for could have answered that they were asked: the rest is idle.
+    None: billed by use."""
+    memory_needed: float | None = None
+    """Share of the rented memory that an instance needs: the rest comes with standard sizes."""
+    estimated: bool = False
+    """Made of a footprint that nobody measured."""
+    notes: tuple[str, ...] = ()
+
+
+class ServiceCost(Model):
+    service: str
+    now: Pattern | None
+    """What it runs under; null: nobody said."""
+    requests_per_month: float
+    hours: int
+    """Of traffic that this is made of."""
+    patterns: tuple[Monthly, ...]
+    unavailable: dict[Pattern, str]
+    """Patterns without a price -> why."""
+    cheapest: Pattern | None
+    break_even: tuple[BreakEven, ...]
+    curves: dict[Pattern, Costs]
+    """Empty unless asked for."""
