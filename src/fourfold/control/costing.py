@@ -56,6 +56,8 @@ class Costing:
         names = [service] if service is not None else self.services(app)
         rows = [self._row(name, self.months(app, name).get(month, Taken())) for name in names]
         return v.CostView(
+            prices=v.PricesView(as_of={}, sources={}, file=None),
+            services=[],
             app=app,
             month=month,
             price_gb_second=self._price.gb_second,

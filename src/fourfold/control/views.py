@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from fourfold.cost.results import ServiceCost
+
 
 class View(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -376,15 +378,35 @@ class FunctionCostView(View):
     total_usd: float
 
 
-class CostView(View):
+class PricesView(View):
+    """What money was reckoned with."""
+
+    as_of: dict[str, str]
+    """Place -> `2026-06`: since then its prices may have changed."""
+    sources: dict[str, str]
+    """Place -> the address of its price list, or in words."""
+    file: str | None
+    """The user's own, laid over those that come with Fourfold."""
+
+
+class PricedView(View):
+    """What services cost in a month, under the pattern that they run under and under all others. US dollars."""
+
+    prices: PricesView
+    services: list[ServiceCost]
+
+
+class CostView(PricedView):
     app: str
     month: str
-    """`2026-11`, by UTC."""
+    """Of `functions`: `2026-11`, by UTC."""
     price_gb_second: float
     """US dollars."""
     price_request: float
     functions: list[FunctionCostView]
+    """What they were asked for in the month, to the millisecond."""
     total_usd: float
+    """Of `functions`."""
 
 
 class SecretView(View):
