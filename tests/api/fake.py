@@ -171,8 +171,9 @@ class FakeFacade:
             request_id="1-2", status=200, payload='{"ok": true}', error=None, log=None, version="$LATEST"
         )
         self.costs = v.CostView(
-            app="shop", month="2026-11", price_gb_second=0.0000166667, price_request=2e-7, functions=[], total_usd=0
-        )
+            prices=v.PricesView(as_of={}, sources={}, file=None), services=[],
+            app="shop", month="2026-11", price_gb_second=0.0000166667, price_request=2e-7, functions=[], total_usd=0,
+        )  # fmt: skip
         self.compared: Comparison | None = None
         self.secret_values: dict[str, str] = {}
         self.waiting_for: str | None = None

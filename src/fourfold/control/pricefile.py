@@ -1,12 +1,37 @@
-"""The price file: the user's, or the one that comes with Fourfold."""
+"""The price file: the one that comes with Fourfold, and the user's laid over it."""
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 
-from fourfold.cost.prices import Prices
+from fourfold.cost.prices import Prices, parse_prices
+from fourfold.errors import NotFoundError, UserError
+from fourfold.spec import yaml
+from fourfold.spec.load import shown
+
+NAME = "prices.yaml"
+
+
+def own_text() -> str:
+    """Of the file that comes with Fourfold."""
+    return (files("fourfold.cost") / NAME).read_text("utf-8")
 
 
 def read_prices(file: Path | None) -> Prices:
-    """None: Fourfold's own. UserError when it cannot be read, SpecError when it is wrong."""
-    raise NotImplementedError
+    """None: Fourfold's own. UserError when it cannot be read, SpecError when it is wrong. Reads files."""
+    texts = [(NAME, own_text())]
+    if file is not None:
+        texts.append((shown(file), read_text(file)))
+    return parse_prices(texts)
+
+
+def read_text(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(yaml.MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise NotFoundError(f"cannot read {file}: it is not there") from None
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}") from None
+    return yaml.decode(data, shown(file))

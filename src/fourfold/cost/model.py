@@ -39,6 +39,7 @@ class Traffic:
 
 
 HOURS_PER_MONTH = 730.0
+GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Footprint:
     requests_per_second: float
     """As many as one instance can answer."""
     start_seconds: float = 0.0
+    background_cores: float = 0.0
+    """What an instance takes while it is asked nothing: all that a consumer of a queue takes."""
     measured: bool = True
     """Else estimated: say so wherever figures made of it are shown."""
 

@@ -1,10 +1,37 @@
-"""What things cost, in US dollars: list prices of a cloud, as a measure of what runs here."""
+"""What things cost, in US dollars: the price file. GB are of 1024 MB, as AWS counts them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from typing import Annotated, Any, Literal
 
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from fourfold.cost.comparison import Pattern
+from fourfold.errors import Problem, SpecError
 from fourfold.spec.base import Model
+from fourfold.spec.node import Node, Path, merge, plain
+from fourfold.spec.problems import at, nearest, similar
+from fourfold.spec.units import shown
+
+Place = Literal["own", "ec2", "fargate", "lambda"]
+PLACES: dict[Place, str] = {"own": "own hardware", "ec2": "EC2", "fargate": "Fargate", "lambda": "Lambda"}
+"""And their names."""
+_FUNCTIONS_ONLY: Place = "lambda"
+
+
+def _not_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"expected a number, got {shown(value)}")
+    return value
+
+
+Dollars = Annotated[float, BeforeValidator(_not_bool), Field(ge=0, allow_inf_nan=False)]
+Amount = Annotated[float, BeforeValidator(_not_bool), Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, BeforeValidator(_not_bool), Field(gt=0, le=1)]
+Month = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])(-\d\d)?$")]
 
 
 @dataclass(frozen=True)
@@ -19,12 +46,192 @@ class FunctionPrice:
     request: float = 0.0000002
 
 
+class Dated(Model):
+    as_of: Month
+    source: str = Field(min_length=1)
+    """Address of the price list, or what else it was taken from."""
+
+
+class Places(Model):
+    process: Place
+    shared: Place
+    container: Place
+    vm: Place
+    function: Place
+
+    @model_validator(mode="after")
+    def _possible(self) -> Places:
+        for pattern in ("process", "shared", "container", "vm"):
+            if getattr(self, pattern) == _FUNCTIONS_ONLY:
+                raise ValueError(f"{pattern} cannot be priced as lambda: that runs functions only")
+        if self.function in ("ec2", "fargate"):
+            raise ValueError(f"function cannot be priced as {self.function}: choose lambda or own")
+        return self
+
+    def of(self, pattern: Pattern) -> Place:
+        place: Place = getattr(self, pattern)
+        return place
+
+
+class Assumptions(Model):
+    utilization: Share
+    """Of what an instance can answer, given to it on average over an hour."""
+    headroom: Annotated[float, Field(ge=0, le=10)]
+    """Share of the measured memory that is rented beyond it."""
+
+
+class OwnHardware(Dated):
+    core_hour: Dollars
+    gib_hour: Dollars
+    disk_gib_month: Dollars
+
+
+class Disk(Model):
+    gb_month: Dollars
+    least_gb: Dollars
+
+
+class MachineType(Model):
+    vcpus: Amount
+    memory_gib: Amount
+    hour: Dollars
+    baseline: Share = 1
+    """Share of each vCPU that the price covers."""
+
+
+class Ec2(Dated):
+    system_memory_gib: Dollars
+    surplus_vcpu_hour: Dollars
+    disk: Disk
+    types: dict[str, MachineType] = Field(min_length=1)
+
+
+def _sizes(value: Any) -> Any:
+    """`{from: 2, to: 8, step: 1}` as a list."""
+    if not isinstance(value, dict):
+        return value
+    expected = "expected a list of sizes or {from: 2, to: 8, step: 1}"
+    given = [float(each) for each in value.values() if isinstance(each, int | float)]
+    if set(value) != {"from", "to", "step"} or len(given) != 3:
+        raise ValueError(expected)
+    least, most, step = (float(value[name]) for name in ("from", "to", "step"))
+    if not (0 < least <= most and step > 0 and (most - least) / step <= 1000):
+        raise ValueError(f"{expected}: rising, at most a thousand")
+    return [least + index * step for index in range(int((most - least) / step + 1e-9) + 1)]
+
+
+class TaskSize(Model):
+    vcpus: Amount
+    memory_gb: Annotated[tuple[Amount, ...], BeforeValidator(_sizes), Field(min_length=1)]
+
+    def least_memory(self, gib: float) -> float | None:
+        """The smallest with at least so much."""
+        return min((size for size in self.memory_gb if size >= gib - 1e-9), default=None)
+
+
+class Fargate(Dated):
+    vcpu_hour: Dollars
+    gb_hour: Dollars
+    disk_gb_hour: Dollars
+    disk_included_gb: Dollars
+    sizes: tuple[TaskSize, ...] = Field(min_length=1)
+
+
+class LambdaPrices(Dated):
+    request: Dollars
+    gb_second: Dollars
+    provisioned_gb_second: Dollars
+    provisioned_duration_gb_second: Dollars
+    least_mb: Amount
+    most_mb: Amount
+    mb_per_vcpu: Amount
+
+
 class Prices(Model):
     """A price file."""
 
-    as_of: str
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True)
+
+    places: Places
+    assumptions: Assumptions
+    own_hardware: OwnHardware
+    ec2: Ec2
+    fargate: Fargate
+    lambda_: LambdaPrices = Field(alias="lambda")
+
+    def dated(self) -> dict[Place, Dated]:
+        return {"own": self.own_hardware, "ec2": self.ec2, "fargate": self.fargate, "lambda": self.lambda_}
+
+    def as_of(self) -> dict[str, str]:
+        """Name of the place -> year and month, of those that a pattern is priced at."""
+        return {PLACES[place]: each.as_of for place, each in self._used().items()}
+
+    def sources(self) -> dict[str, str]:
+        return {PLACES[place]: each.source for place, each in self._used().items()}
+
+    def _used(self) -> dict[Place, Dated]:
+        used = set(self.places.model_dump().values())
+        return {place: each for place, each in self.dated().items() if place in used}
+
+    @property
+    def function_price(self) -> FunctionPrice:
+        return FunctionPrice(self.lambda_.gb_second, self.lambda_.request)
 
 
-def parse_prices(text: str, name: str) -> Prices:
-    """Of a price file's text. SpecError with all that is wrong, and where."""
-    raise NotImplementedError
+def parse_prices(texts: Sequence[tuple[str, str]]) -> Prices:
+    """Price files, each (name, text), lowest first: maps merge, lists replace, null removes.
+
+    Raises SpecError with all that is wrong in them, and where.
+    """
+    from fourfold.spec import yaml  # 25 ms that the daemon need not take to start
+
+    trees = [
+        yaml.read(text, name, "it holds prices, such as `own_hardware: {core_hour: 0.01}`") for name, text in texts
+    ]
+    tree = reduce(merge, trees)
+    try:
+        return Prices.model_validate(plain(tree))
+    except ValidationError as error:
+        raise SpecError([_problem(item, tree) for item in error.errors(include_url=False)]) from None
+
+
+def _problem(item: Any, tree: Node) -> Problem:
+    loc, kind, context = item["loc"], item["type"], item.get("ctx", {})
+    node, path = nearest(tree, loc)
+    if kind == "missing":
+        return at(tree, path, f"`{loc[-1]}` is missing")
+    if kind == "extra_forbidden":
+        known = _keys(path[:-1])
+        return at(tree, path, f"unknown key: expected one of {', '.join(known)}", similar(str(path[-1]), known))
+    if kind == "value_error":
+        return at(tree, path, str(context["error"]))
+    return at(tree, path, f"expected {_expected(kind, context)}, got {shown(plain(node))}")
+
+
+def _expected(kind: str, context: Any) -> str:
+    if kind == "literal_error":
+        return str(context["expected"])
+    if kind == "string_pattern_mismatch":
+        return "a month, such as 2026-06"
+    if kind.startswith("string"):
+        return "text"
+    if kind in ("model_type", "dict_type"):
+        return "a map"
+    if kind == "tuple_type":
+        return "a list"
+    if kind == "too_short":
+        return "at least one entry"
+    bounds = {"ge": "at least", "gt": "more than", "le": "at most"}
+    return " ".join(["a number", *(f"{word} {context[name]:g}" for name, word in bounds.items() if name in context)])
+
+
+def _keys(path: Path) -> list[str]:
+    """What the map that stands at `path` may hold."""
+    model: type[Model] = Prices
+    for part in path:
+        for name, field in model.model_fields.items():
+            if part == (field.alias or name):
+                kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
+                model = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Model)), model)
+                break
+    return [field.alias or name for name, field in model.model_fields.items()]

@@ -41,15 +41,18 @@ def decode(data: bytes, name: str) -> str:
         raise SpecError([Problem("", message, name, line, column, "save the file as UTF-8")]) from None
 
 
-def read(text: str, name: str) -> Node:
-    """A file's text -> its tree, whose root is a map. Raises SpecError with all that is wrong with it as YAML."""
+def read(text: str, name: str, hint: str = "it starts with `app: NAME` and has `services:`") -> Node:
+    """A file's text -> its tree, whose root is a map. Raises SpecError with all that is wrong with it as YAML.
+
+    `hint`: what such a file holds.
+    """
     if len(text) > MAX_BYTES:
         raise SpecError([Problem("", f"is {len(text):,} characters long; at most {MAX_BYTES:,} are read", name)])
     text = text.removeprefix("\ufeff")
     root = yaml_fast.compose(text, MAX_DEPTH) or compose(text, name)
     if not isinstance(root, MappingNode):
         found = "is empty" if root is None or root.tag == _TAG + "null" else "is not a map of keys and values"
-        raise SpecError([Problem("", found, name, 1, 1, "it starts with `app: NAME` and has `services:`")])
+        raise SpecError([Problem("", found, name, 1, 1, hint)])
     builder = _Builder(name)
     tree = builder.build(root, ())
     if builder.problems:
