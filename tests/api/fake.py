@@ -301,8 +301,8 @@ class FakeFacade:
         self._asked("invoke_later", app, service, payload, context)
         return v.QueuedView(id=self.answered.request_id)
 
-    async def cost(self, app: str, service: str | None, month: str | None) -> v.CostView:
-        self._asked("cost", app, service, month)
+    async def cost(self, app: str, asked: v.CostRequest) -> v.CostView:
+        self._asked("cost", app, asked.model_dump(exclude_defaults=True))
         return self.costs
 
     async def compare(self, app: str, service: str, request: CompareRequest) -> v.OperationView:

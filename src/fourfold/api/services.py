@@ -5,7 +5,7 @@ from __future__ import annotations
 from fourfold.api.deps import TheFacade
 from fourfold.api.resource import resource
 from fourfold.api.shapes import InvokeBody, InvokeLaterBody, RollbackBody, ScaleBody, ServicesBody
-from fourfold.control.views import CostView, ExplainView, InvocationView, OperationView, QueuedView
+from fourfold.control.views import CostRequest, CostView, ExplainView, InvocationView, OperationView, QueuedView
 
 router = resource("services")
 
@@ -47,9 +47,17 @@ async def invoke_later(facade: TheFacade, app: str, service: str, body: InvokeLa
 
 
 @router.get("/v1/apps/{app}/cost")
-async def cost(facade: TheFacade, app: str, service: str | None = None, month: str | None = None) -> CostView:
-    """What functions took in a month, and what that costs."""
-    return await facade.cost(app, service, month)
+async def cost(
+    facade: TheFacade, app: str, service: str | None = None, month: str | None = None, curves: bool = False
+) -> CostView:
+    """What services cost in a month under each pattern, and what functions took in one."""
+    return await facade.cost(app, CostRequest(service=service, month=month, curves=curves))
+
+
+@router.post("/v1/apps/{app}/cost")
+async def cost_by(facade: TheFacade, app: str, body: CostRequest) -> CostView:
+    """The same, at other prices. Changes nothing."""
+    return await facade.cost(app, body)
 
 
 @router.get("/v1/apps/{app}/services/{service}/explain")

@@ -231,9 +231,9 @@ class Control:
         queue = self._parts.events.queue
         return v.QueuedView(id=await queue.enqueue(app, service, payload, source="invoke", client_context=context))
 
-    async def cost(self, app: str, service: str | None, month: str | None) -> v.CostView:
-        parts = self._parts
-        month = check_month(month) if month is not None else month_of(parts.clock.now())
+    async def cost(self, app: str, asked: v.CostRequest) -> v.CostView:
+        parts, service = self._parts, asked.service
+        month = check_month(asked.month) if asked.month is not None else month_of(parts.clock.now())
         known = parts.costing.services(app)  # `down` keeps what was taken
         if service is not None and service not in known:
             self._need(app, service)

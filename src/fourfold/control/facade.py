@@ -57,8 +57,8 @@ class Facade(Protocol):
         """Keep one event for a service: it is on disk when this returns, and delivered as soon as that is possible."""
         ...
 
-    async def cost(self, app: str, service: str | None, month: str | None) -> v.CostView:
-        """Of functions, in a month such as `2026-11`; None: this one."""
+    async def cost(self, app: str, asked: v.CostRequest) -> v.CostView:
+        """Of services under all patterns, and what functions took. SpecError: the price file is wrong."""
         ...
 
     async def compare(self, app: str, service: str, request: CompareRequest) -> v.OperationView:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from fourfold.cost.results import ServiceCost
 
@@ -376,6 +376,26 @@ class FunctionCostView(View):
     requests_usd: float
     duration_usd: float
     total_usd: float
+
+
+class PriceText(View):
+    """A price file, laid over the one that comes with Fourfold."""
+
+    name: str = Field(max_length=4096)
+    text: str = Field(max_length=1024 * 1024)
+
+
+class CostRequest(View):
+    """What `cost` is asked."""
+
+    service: str | None = None
+    """Of that one only."""
+    month: str | None = None
+    """Of what functions took; null: the present one."""
+    curves: bool = False
+    """Costs over requests a month too."""
+    prices: PriceText | None = None
+    """In place of the daemon's own price file."""
 
 
 class PricesView(View):
