@@ -33,7 +33,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "logs": "Print what services wrote, the gateway's access log included.",
         "events": "Print what happened; list and replay events that failed.",
         "history": "List releases, and runs of a job: who, when, how it went.",
-        "cost": "Show what functions took in a month, and what that costs.",
+        "cost": "Show what services cost in a month, as they run and under all other patterns.",
         "top": "Show what every instance takes now.",
         "apps": "List the apps that this daemon runs.",
     },

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
+from fourfold.control.views import PricesView
 from fourfold.cost.prices import Prices, parse_prices
 from fourfold.errors import NotFoundError, UserError
 from fourfold.spec import yaml
@@ -35,3 +36,8 @@ def read_text(file: Path) -> str:
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror}") from None
     return yaml.decode(data, shown(file))
+
+
+def prices_view(prices: Prices, file: str | None) -> PricesView:
+    """`file`: the user's, if there is one."""
+    return PricesView(as_of=prices.as_of(), sources=prices.sources(), file=file)

@@ -75,5 +75,7 @@ class Wanted:
     """Cores."""
     storage_bytes: int = 0
     """Of its artifact and volumes, on each instance that has a disk of its own."""
+    members: int = 1
+    """Services that share its group's process under pattern shared, itself included."""
     provisioned: int = 0
     """Sandboxes of a function that are always there."""

@@ -14,7 +14,7 @@ def cost(demand: Demand, footprint: Footprint, wanted: Wanted, prices: Prices) -
     """Limits are not reserved. Of CPU, as much more is paid for as hosts stand idle on average."""
     instances = demand.instances(*_scaling(footprint, wanted, prices.assumptions.utilization))
     further = max(0.0, instances.hours - instances.some)
-    gib_hours = (instances.some * footprint.memory_bytes + further * footprint.next_memory_bytes) / GIB
+    gib_hours = (instances.some * _first(footprint, wanted) + further * footprint.next_memory_bytes) / GIB
     core_hours = demand.requests_per_month * footprint.cpu_seconds_per_request / SECONDS
     core_hours += footprint.background_cores * instances.hours
     own = prices.own_hardware
@@ -24,6 +24,13 @@ def cost(demand: Demand, footprint: Footprint, wanted: Wanted, prices: Prices) -
         "disks": wanted.storage_bytes / GIB * own.disk_gib_month,
     }
     return Bill(None, parts, instances)
+
+
+def _first(footprint: Footprint, wanted: Wanted) -> float:
+    """Bytes of the first instance: of a member of a group, with its part of what all members have once."""
+    once = footprint.memory_bytes - footprint.next_memory_bytes
+    members = wanted.members if footprint.pattern == "shared" else 1
+    return footprint.next_memory_bytes + once / max(1, members)
 
 
 def _scaling(footprint: Footprint, wanted: Wanted, utilization: float) -> tuple[float, int]:

@@ -38,7 +38,7 @@ class Monthly(Model):
 
 class ServiceCost(Model):
     service: str
-    now: Pattern | None
+    now: Pattern | None = None
     """What it runs under; null: nobody said."""
     requests_per_month: float
     hours: int
@@ -46,7 +46,7 @@ class ServiceCost(Model):
     patterns: tuple[Monthly, ...]
     unavailable: dict[Pattern, str]
     """Patterns without a price -> why."""
-    cheapest: Pattern | None
+    cheapest: Pattern | None = None
     break_even: tuple[BreakEven, ...]
     curves: dict[Pattern, Costs]
     """Empty unless asked for."""

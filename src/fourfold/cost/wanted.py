@@ -6,12 +6,13 @@ from fourfold.cost.model import Wanted
 from fourfold.spec.model import Service
 
 
-def wanted(service: Service, storage_bytes: int = 0, instances: int | None = None) -> Wanted:
-    """`storage_bytes`: of its artifact and volumes; `instances`: what a command set it to."""
+def wanted(service: Service, storage_bytes: int = 0, instances: int | None = None, members: int = 1) -> Wanted:
+    """`storage_bytes`: of its artifact and volumes; `instances`: what a command set it to; `members`: of its group."""
     return Wanted(
         min_instances=service.instances if instances is None else instances,
         memory_limit=service.resources.memory,
         cpu_limit=service.resources.cpu,
         storage_bytes=storage_bytes,
+        members=members,
         provisioned=service.function.provisioned,
     )

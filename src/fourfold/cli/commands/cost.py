@@ -1,60 +1,86 @@
-"""`fourfold cost`: what functions took, and what that costs."""
+"""`fourfold cost`: what services cost in a month, under the pattern that they run under and under all others."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fourfold.cli import formats, output
+from fourfold.cli import output
 from fourfold.cli.session import Session
-from fourfold.control.views import CostView, FunctionCostView
+from fourfold.errors import UserError
 
-NUMBERS = frozenset({"REQUESTS", "FAILED", "BILLED", "GB-SECONDS", "FOR REQUESTS", "FOR DURATION", "TOTAL"})
+if TYPE_CHECKING:
+    from fourfold.cli.options import Options
+    from fourfold.control.views import CostView, PricedView
 
 
 def command(
     ctx: typer.Context,
     service: Annotated[str | None, typer.Argument(metavar="SERVICE", show_default=False)] = None,
+    usage: Annotated[
+        str | None,
+        typer.Option("--usage", metavar="FILE", help="Of the hours in it (CSV, JSON). No daemon.", show_default=False),
+    ] = None,
+    prices: Annotated[
+        str | None, typer.Option("--prices", metavar="FILE", help="Laid over Fourfold's prices.", show_default=False)
+    ] = None,
+    curve: Annotated[bool, typer.Option("--curve", help="Costs over requests a month too.")] = False,
     month: Annotated[
-        str | None, typer.Option("--month", metavar="YYYY-MM", help="By UTC; else the present one.", show_default=False)
+        str | None,
+        typer.Option("--month", metavar="YYYY-MM", help="Of what functions took, by UTC.", show_default=False),
     ] = None,
 ) -> None:
-    """Show what functions took in a month, and what that costs.
+    """Show what services cost in a month, as they run and under all other patterns.
 
-    At the list price of AWS Lambda, unless fourfold.toml has prices of your own.
+    Made of the traffic of each hour and of what `fourfold compare` measured, at list prices of AWS and an example of
+    your own hardware; and what functions took in a month.
     """
     session = Session.of(ctx)
-    view = session.client.get(CostView, f"/v1/apps/{session.app}/cost", service=service, month=month)
+    if usage is not None and month is not None:
+        raise UserError("cannot take --month with --usage: the file says which hours it is about")
+    if usage is not None:
+        from fourfold.cli.usagecost import of_usage
+
+        view: PricedView = of_usage(session.options, usage, service, prices, curve)
+    else:
+        view = _of_daemon(session, service, month, prices, curve)
     if session.options.json:
         output.as_json(view)
-        return
-    output.data("\n".join(page(view)))
-    prices = f"${view.price_gb_second:.10f} per GB-second, ${view.price_request * 1e6:g} per million requests"
-    output.say(f"{view.month}, at {prices}", session.options)
+    else:
+        _show(view, session.options)
 
 
-def page(view: CostView) -> list[str]:
-    header = ("FUNCTION", "REQUESTS", "FAILED", "BILLED", "GB-SECONDS", "FOR REQUESTS", "FOR DURATION", "TOTAL")
-    rows = [_row(each) for each in view.functions]
-    if len(rows) > 1:
-        rows.append(("", "", "", "", "", "", "", _dollars(view.total_usd)))
-    return formats.table(header, rows, NUMBERS)
+def _of_daemon(session: Session, service: str | None, month: str | None, prices: str | None, curves: bool) -> CostView:
+    from fourfold.control.views import CostRequest, CostView, PriceText
+
+    path = f"/v1/apps/{session.app}/cost"
+    if prices is None:
+        return session.client.get(CostView, path, service=service, month=month, curves=curves or None)
+    from fourfold.control.pricefile import read_text
+
+    text = PriceText(name=prices, text=read_text(Path(prices)))
+    asked = CostRequest(service=service, month=month, curves=curves, prices=text)
+    return session.client.post(CostView, path, asked.model_dump(mode="json"))
 
 
-def _row(each: FunctionCostView) -> tuple[str, ...]:
-    return (
-        each.service,
-        str(each.requests),
-        str(each.failed),
-        formats.seconds(each.billed_ms / 1000),
-        f"{each.gb_seconds:.3f}",
-        _dollars(each.requests_usd),
-        _dollars(each.duration_usd),
-        _dollars(each.total_usd),
-    )
+def _show(view: PricedView, options: Options) -> None:
+    from fourfold.cli import money
+    from fourfold.control.views import CostView
 
-
-def _dollars(amount: float) -> str:
-    """Invocations cost little: as many places as it takes to see them."""
-    return f"${amount:.2f}" if amount >= 1 or amount == 0 else f"${amount:.8f}"
+    blocks = [money.service(each) for each in view.services]
+    blocks += [money.curves(each) for each in view.services if each.curves]
+    if (total := money.total(view.services)) is not None:
+        blocks.append([total])
+    bills = view.functions if isinstance(view, CostView) else []
+    if bills and isinstance(view, CostView):
+        blocks.append([f"functions in {view.month}, as they were billed:", *money.functions(bills, view.total_usd)])
+    output.data("\n\n".join("\n".join(block) for block in blocks) or "no service has run yet")
+    if any(each.estimated for cost in view.services for each in cost.patterns):
+        output.say("~: made of estimated figures; `fourfold compare SERVICE` measures them", options)
+    if view.services:
+        output.say(money.prices(view.prices), options)
+    if bills and isinstance(view, CostView):
+        rates = f"${view.price_gb_second:.10f} per GB-second, ${view.price_request * 1e6:g} per million requests"
+        output.say(f"{view.month}, at {rates}", options)

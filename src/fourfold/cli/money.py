@@ -1,0 +1,149 @@
+"""What services cost under all patterns, as text. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fourfold.cli import formats
+from fourfold.control.views import FunctionCostView, PricesView
+from fourfold.cost.comparison import BreakEven, Pattern
+from fourfold.cost.results import Monthly, ServiceCost
+
+NUMBERS = frozenset({"INSTANCES", "A MONTH", "USED", "MEMORY NEEDED"})
+FUNCTION_NUMBERS = frozenset({"REQUESTS", "FAILED", "BILLED", "GB-SECONDS", "FOR REQUESTS", "FOR DURATION", "TOTAL"})
+_HOURS_PER_DAY = 24
+
+
+def service(cost: ServiceCost) -> list[str]:
+    """A heading, the table of its patterns, where they change places, and what must be known to read it."""
+    lines = [heading(cost), *formats.table(_HEADER, [_row(each, cost) for each in cost.patterns], NUMBERS)]
+    lines += [f"{pattern}: {reason}" for pattern, reason in cost.unavailable.items()]
+    lines += [f"{each.pattern}: {note}" for each in cost.patterns for note in each.notes]
+    return lines + break_evens(cost.break_even)
+
+
+def heading(cost: ServiceCost) -> str:
+    under = f", runs as {cost.now}" if cost.now else ""
+    if not cost.hours:
+        return f"{cost.service}{under}: no traffic is known yet"
+    return (
+        f"{cost.service}{under}: {rounded(cost.requests_per_month)} requests a month, by {_span(cost.hours)} of traffic"
+    )
+
+
+_HEADER = ("PATTERN", "WHERE", "SIZE", "INSTANCES", "A MONTH", "USED", "MEMORY NEEDED", "")
+
+
+def _row(each: Monthly, cost: ServiceCost) -> tuple[str, ...]:
+    peak = each.instances_peak
+    mean = f"{each.instances_mean:.2g}" if each.instances_mean < 10 else f"{each.instances_mean:.0f}"
+    marks = [word for word, is_it in (("now", cost.now), ("cheapest", cost.cheapest)) if is_it == each.pattern]
+    return (
+        each.pattern,
+        each.place,
+        each.size or "share of a host",
+        mean if float(mean) == peak else f"{mean}, at most {peak}",
+        ("~" if each.estimated else "") + dollars(each.dollars),
+        _percent(each.capacity_used),
+        _percent(each.memory_needed),
+        ", ".join(marks),
+    )
+
+
+def break_evens(found: Sequence[BreakEven]) -> list[str]:
+    """A line for each two patterns."""
+    pairs: dict[frozenset[str], list[BreakEven]] = {}
+    for each in found:
+        pairs.setdefault(frozenset(each.between), []).append(each)
+    return [_changes(first=each[0], last=each[-1]) for each in pairs.values()]
+
+
+def _changes(first: BreakEven, last: BreakEven) -> str:
+    one, other = first.between
+    at, until = rounded(first.requests_per_month), rounded(last.requests_per_month)
+    if first is last:
+        return f"{one} is cheaper below {at} requests a month, {other} above"
+    if last.between == first.between:
+        return f"{one} is cheaper below {at} requests a month, {other} above {until}; in between now one, now the other"
+    return f"{one} is cheaper below {at} and above {until} requests a month, {other} in between"
+
+
+def total(costs: Sequence[ServiceCost]) -> str | None:
+    """Of several services: as they run, and each at its cheapest."""
+    priced = [cost for cost in costs if cost.patterns]
+    if len(priced) < 2:
+        return None
+    least = sum(min(each.dollars for each in cost.patterns) for cost in priced)
+    runs = [each.dollars for cost in priced for each in cost.patterns if each.pattern == cost.now]
+    now = f"all as they run: {dollars(sum(runs))} a month; " if len(runs) == len(priced) else ""
+    return f"{now}each at its cheapest: {dollars(least)} a month"
+
+
+def curves(cost: ServiceCost) -> list[str]:
+    """A column for each pattern, two rows for each power of ten."""
+    patterns: list[Pattern] = list(cost.curves)
+    points = [cost.curves[pattern].points for pattern in patterns]
+    shown = [index for index in range(len(points[0])) if index % 3 == 0] if points else []
+    rows = [(rounded(points[0][at][0]), *(dollars(each[at][1]) for each in points)) for at in shown]
+    header = ("REQUESTS A MONTH", *(pattern.upper() for pattern in patterns))
+    return [f"{cost.service}, dollars a month:", *formats.table(header, rows, frozenset(header))]
+
+
+def functions(bills: Sequence[FunctionCostView], total_usd: float) -> list[str]:
+    """What functions took, to the millisecond."""
+    header = ("FUNCTION", "REQUESTS", "FAILED", "BILLED", "GB-SECONDS", "FOR REQUESTS", "FOR DURATION", "TOTAL")
+    rows = [_bill(each) for each in bills]
+    if len(rows) > 1:
+        rows.append(("", "", "", "", "", "", "", exact_dollars(total_usd)))
+    return formats.table(header, rows, FUNCTION_NUMBERS)
+
+
+def _bill(each: FunctionCostView) -> tuple[str, ...]:
+    return (
+        each.service,
+        str(each.requests),
+        str(each.failed),
+        formats.seconds(each.billed_ms / 1000),
+        f"{each.gb_seconds:.3f}",
+        exact_dollars(each.requests_usd),
+        exact_dollars(each.duration_usd),
+        exact_dollars(each.total_usd),
+    )
+
+
+def prices(view: PricesView) -> str:
+    """`prices: own hardware an example of 2026-06; EC2, Fargate, Lambda as of 2026-06`."""
+    dated: dict[str, list[str]] = {}
+    for place, date in view.as_of.items():
+        of = "an example of" if view.sources.get(place) == "example" else "as of"
+        dated.setdefault(f"{of} {date}", []).append(place)
+    said = "; ".join(f"{', '.join(places)} {date}" for date, places in dated.items())
+    return f"prices: {said}" + (f"; with {view.file} over them" if view.file else "")
+
+
+def rounded(count: float) -> str:
+    """Three digits: `53,000`, `5.26 million`."""
+    for limit, unit in ((1e9, " billion"), (1e6, " million")):
+        if count >= limit * 0.9995:
+            return f"{count / limit:.3g}{unit}"
+    return f"{float(f'{count:.3g}'):,.0f}"
+
+
+def dollars(amount: float) -> str:
+    """Cents; where that is nothing, two digits."""
+    if amount >= 1000:
+        return f"${amount:,.0f}"
+    return f"${amount:.2f}" if amount >= 0.1 or amount < 1e-9 else f"${amount:.2g}" if amount >= 1e-4 else "<$0.0001"
+
+
+def exact_dollars(amount: float) -> str:
+    """Invocations cost little: as many places as it takes to see them."""
+    return f"${amount:.2f}" if amount >= 1 or amount == 0 else f"${amount:.8f}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}" if share >= 0.01 or share == 0 else "<1%"
+
+
+def _span(hours: int) -> str:
+    return formats.count(hours, "hour") if hours < 2 * _HOURS_PER_DAY else f"{hours // _HOURS_PER_DAY} days"

@@ -1,0 +1,57 @@
+"""`cost --usage FILE`: what exported hours would cost under every pattern. No daemon is asked."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from fourfold.cli import output
+from fourfold.cli.appname import find_file
+from fourfold.cli.options import Options
+from fourfold.control.pricefile import prices_view, read_prices, read_text
+from fourfold.control.views import PricedView
+from fourfold.cost.estimate import from_usage, under_all
+from fourfold.cost.model import Wanted
+from fourfold.cost.prices import Prices
+from fourfold.cost.results import ServiceCost
+from fourfold.cost.service import service_cost
+from fourfold.cost.usagefile import ServiceUsage, parse_usage
+from fourfold.cost.wanted import wanted
+from fourfold.errors import FourfoldError, NotFoundError, UserError
+from fourfold.spec.load import load
+
+
+def of_usage(options: Options, file: str, service: str | None, prices: str | None, curves: bool) -> PricedView:
+    """Raises UserError for files that cannot be read, are wrong, or do not tell enough."""
+    price_list = read_prices(Path(prices) if prices is not None else None)
+    usages = parse_usage(read_text(Path(file)), file)
+    if service is not None:
+        known = ", ".join(each.service for each in usages)
+        usages = [each for each in usages if each.service == service]
+        if not usages:
+            raise NotFoundError(f"cannot find service {service} in {file}", f"its services are {known}")
+    wishes = _wishes(options)
+    costs = [_cost(each, wishes.get(each.service, Wanted()), price_list, curves, file) for each in usages]
+    return PricedView(prices=prices_view(price_list, prices), services=costs)
+
+
+def _cost(usage: ServiceUsage, wanted: Wanted, prices: Prices, curves: bool, file: str) -> ServiceCost:
+    known = from_usage(usage.pattern or "process", usage.traffic)
+    if known is None:
+        raise UserError(
+            f"cannot price {usage.service}: no hour of {file} tells both its memory and its CPU",
+            "add the columns memory_bytes and cpu_seconds, of all instances together",
+        )
+    return service_cost(usage.service, usage.pattern, usage.traffic, under_all(known), wanted, prices, curves=curves)
+
+
+def _wishes(options: Options) -> dict[str, Wanted]:
+    """What a service file that is here says of limits and counts; nothing of one that cannot be read."""
+    if (path := find_file(options)) is None:
+        return {}
+    try:
+        app = load(path, env=options.env, environ=os.environ).app
+    except FourfoldError:
+        output.say(f"note: {path} is not used, as it is not valid: see `fourfold validate`", options)
+        return {}
+    return {name: wanted(each) for name, each in app.services.items()}
