@@ -1,4 +1,4 @@
-"""`invoke` and `cost` against a fake control layer."""
+"""`invoke` against a fake control layer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from fourfold.control import views as v
 from fourfold.errors import WorldError
 from tests.api.serving import Serving
 from tests.cli.conftest import Cli
@@ -73,23 +72,3 @@ def test_events_that_are_not_taken(cli: Cli, server: Serving, status: int, said:
 def test_nonsense_is_refused(cli: Cli, server: Serving, arguments: tuple[str, ...], said: str) -> None:
     result = cli("invoke", "thumb", *arguments)
     assert result.code == 2 and said in result.err and not events(server)
-
-
-def test_cost(cli: Cli, server: Serving) -> None:
-    row = v.FunctionCostView(
-        service="thumb", requests=1200, failed=3, billed_ms=61_000, gb_seconds=7.625, requests_usd=0.00024,
-        duration_usd=0.000127, total_usd=0.000367,
-    )  # fmt: skip
-    other = row.model_copy(update={"service": "index", "total_usd": 12.5})
-    server.facade.costs = server.facade.costs.model_copy(update={"functions": [row, other], "total_usd": 12.500367})
-    result = cli("cost", "--month", "2026-11")
-    assert result.out == (
-        "FUNCTION  REQUESTS  FAILED     BILLED  GB-SECONDS  FOR REQUESTS  FOR DURATION        TOTAL\n"
-        "thumb         1200       3  1 min 1 s       7.625   $0.00024000   $0.00012700  $0.00036700\n"
-        "index         1200       3  1 min 1 s       7.625   $0.00024000   $0.00012700       $12.50\n"
-        "                                                                                    $12.50\n"
-    )
-    assert "2026-11, at $0.0000166667 per GB-second, $0.2 per million requests" in result.err
-    assert json.loads(cli("cost", "thumb", "-o", "json").out)["functions"][0]["gb_seconds"] == 7.625
-    asked = [arguments for method, arguments in server.facade.calls if method == "cost"]
-    assert asked == [("shop", None, "2026-11"), ("shop", "thumb", None)]

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_
 from fourfold.cost.comparison import Pattern
 from fourfold.errors import Problem, SpecError
 from fourfold.spec.base import Model
-from fourfold.spec.node import Node, Path, merge, plain
+from fourfold.spec.node import Node, Path, dotted, merge, plain
 from fourfold.spec.problems import at, nearest, similar
 from fourfold.spec.units import shown
 
@@ -202,7 +202,8 @@ def _problem(item: Any, tree: Node) -> Problem:
         return at(tree, path, f"`{loc[-1]}` is missing")
     if kind == "extra_forbidden":
         known = _keys(path[:-1])
-        return at(tree, path, f"unknown key: expected one of {', '.join(known)}", similar(str(path[-1]), known))
+        message, where = f"unknown key: expected one of {', '.join(known)}", node.place
+        return Problem(dotted(path), message, where.file, where.line, where.column, similar(str(path[-1]), known))
     if kind == "value_error":
         return at(tree, path, str(context["error"]))
     return at(tree, path, f"expected {_expected(kind, context)}, got {shown(plain(node))}")

@@ -1,0 +1,173 @@
+"""`cost` against a fake control layer, and of exported hours without any."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fourfold.cli import money
+from fourfold.control import views as v
+from fourfold.cost.comparison import BreakEven
+from fourfold.cost.estimate import under_all
+from fourfold.cost.model import Wanted
+from fourfold.cost.results import ServiceCost
+from fourfold.cost.service import service_cost
+from tests.api.serving import Serving
+from tests.cli.conftest import Cli
+from tests.cost.examples import PRICES, footprint, monthly_requests
+
+HOURS = "hour,service,requests,cpu_seconds,memory_bytes\n" + "".join(
+    f"2026-11-22T{hour:02}:00:00Z,{name},{requests},{requests * 0.004},80000000\n"
+    for hour in range(24)
+    for name, requests in (("catalog", 10_000), ("webhook", 2))
+)
+
+
+def costs(**more: object) -> ServiceCost:
+    made = service_cost(
+        "catalog", "container", monthly_requests(5e6), under_all(footprint("container")), Wanted(min_instances=2),
+        PRICES, curves=True,
+    )  # fmt: skip
+    return made.model_copy(update=more)
+
+
+def test_services(cli: Cli, server: Serving) -> None:
+    cost = costs(unavailable={"vm": "no /dev/kvm"}, curves={})
+    cost = cost.model_copy(update={"patterns": tuple(each for each in cost.patterns if each.pattern != "vm")})
+    prices = v.PricesView(as_of=PRICES.as_of(), sources=PRICES.sources(), file=None)
+    server.facade.costs = server.facade.costs.model_copy(update={"services": [cost], "prices": prices})
+    result = cli("cost")
+    lines = result.out.splitlines()
+    assert lines[0] == "catalog, runs as container: 5 million requests a month, by 24 hours of traffic"
+    assert lines[1].split("  ")[0] == "PATTERN" and lines[4].startswith("container  Fargate       0.25 vCPU, 0.5 GB")
+    assert lines[4].endswith("2   $18.02    2%            15%  now") and lines[5].startswith("function   Lambda")
+    assert lines[3].split()[-1] == "cheapest" and "~$" in lines[5] and "vm: no /dev/kvm" in lines
+    assert lines[-2].startswith("function is cheaper below ") and lines[-2].endswith("container above")
+    assert "~: made of estimated figures; `fourfold compare SERVICE` measures them" in result.err
+    assert "prices: own hardware an example of 2026-06; EC2, Fargate, Lambda as of 2026-06" in result.err
+
+
+def test_curves_and_other_prices(cli: Cli, server: Serving, home: Path) -> None:
+    server.facade.costs = server.facade.costs.model_copy(update={"services": [costs()]})
+    Path("my.yaml").write_text("own_hardware: {core_hour: 1}\n")
+    result = cli("cost", "catalog", "--curve", "--prices", "my.yaml")
+    (asked,) = [arguments for method, arguments in server.facade.calls if method == "cost"]
+    given = {"name": "my.yaml", "text": "own_hardware: {core_hour: 1}\n"}
+    assert asked == ("shop", {"service": "catalog", "curves": True, "prices": given})
+    table = result.out.split("catalog, dollars a month:\n")[1].splitlines()
+    assert table[0].split() == ["REQUESTS", "A", "MONTH", "PROCESS", "SHARED", "CONTAINER", "VM", "FUNCTION"]
+    assert [line.split()[0] for line in table[1:3]] == ["1,000", "3,160"] and "1 billion" in table[-1]
+    assert cli("cost", "--prices", "none.yaml").code == 2
+
+
+def test_functions(cli: Cli, server: Serving) -> None:
+    row = v.FunctionCostView(
+        service="thumb", requests=1200, failed=3, billed_ms=61_000, gb_seconds=7.625, requests_usd=0.00024,
+        duration_usd=0.000127, total_usd=0.000367,
+    )  # fmt: skip
+    other = row.model_copy(update={"service": "index", "total_usd": 12.5})
+    server.facade.costs = server.facade.costs.model_copy(update={"functions": [row, other], "total_usd": 12.500367})
+    result = cli("cost", "--month", "2026-11")
+    assert result.out == (
+        "functions in 2026-11, as they were billed:\n"
+        "FUNCTION  REQUESTS  FAILED     BILLED  GB-SECONDS  FOR REQUESTS  FOR DURATION        TOTAL\n"
+        "thumb         1200       3  1 min 1 s       7.625   $0.00024000   $0.00012700  $0.00036700\n"
+        "index         1200       3  1 min 1 s       7.625   $0.00024000   $0.00012700       $12.50\n"
+        "                                                                                    $12.50\n"
+    )
+    assert "2026-11, at $0.0000166667 per GB-second, $0.2 per million requests" in result.err
+    assert json.loads(cli("cost", "thumb", "-o", "json").out)["functions"][0]["gb_seconds"] == 7.625
+    asked = [arguments for method, arguments in server.facade.calls if method == "cost"]
+    assert asked == [("shop", {"month": "2026-11"}), ("shop", {"service": "thumb"})]
+
+
+def test_nothing_ran(cli: Cli, server: Serving) -> None:
+    assert cli("cost").out == "no service has run yet\n"
+
+
+def test_exported_hours_need_no_daemon(cli: Cli, home: Path) -> None:
+    Path("hours.csv").write_text(HOURS)
+    result = cli("cost", "--usage", "hours.csv")
+    assert result.code == 0
+    assert "catalog: 7.3 million requests a month, by 24 hours of traffic\n" in result.out
+    assert "webhook: 1,460 requests a month" in result.out and "each at its cheapest: $" in result.out
+    Path("fourfold.yaml").write_text(
+        "app: shop\nservices: {catalog: {run: x, instances: 3, resources: {memory: 1Gi}}}\n"
+    )
+    Path("prices.yaml").write_text("places: {vm: own}\n")
+    found = json.loads(cli("cost", "catalog", "--usage", "hours.csv", "--prices", "prices.yaml", "-o", "json").out)
+    by_pattern = {each["pattern"]: each for each in found["services"][0]["patterns"]}
+    assert by_pattern["container"]["size"] == "0.25 vCPU, 1 GB" and by_pattern["container"]["instances_peak"] == 3
+    assert by_pattern["vm"]["place"] == "own hardware" and found["prices"]["file"] == "prices.yaml"
+    assert all(each["estimated"] for each in by_pattern.values())
+
+
+@pytest.mark.parametrize(
+    ("hours", "arguments", "said"),
+    [
+        (HOURS, ("--month", "2026-11"), "cannot take --month with --usage"),
+        (HOURS, ("other",), "cannot find service other in hours.csv"),
+        (HOURS, ("--prices", "bad.yaml"), "bad.yaml:1:1: own: unknown key"),
+        ("hour,requests\n0,5\n", (), "no hour of hours.csv tells both its memory and its CPU"),
+        ("hour,requests\n0,x\n", (), "hours.csv:2: requests: expected a number"),
+        ("\x00", (), "unknown column"),
+    ],
+)
+def test_what_is_refused(cli: Cli, home: Path, hours: str, arguments: tuple[str, ...], said: str) -> None:
+    Path("hours.csv").write_text(hours)
+    Path("bad.yaml").write_text("own: 1\n")
+    result = cli("cost", "--usage", "hours.csv", *arguments)
+    assert (result.code, result.out) == (2, "") and said in result.err
+
+
+def test_an_invalid_service_file_is_said_and_not_used(cli: Cli, home: Path) -> None:
+    Path("hours.csv").write_text(HOURS)
+    Path("fourfold.yaml").write_text("app: [\n")
+    result = cli("cost", "--usage", "hours.csv")
+    assert result.code == 0 and "fourfold.yaml is not used, as it is not valid" in result.err
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ([("function", "vm", 2e6)], "function is cheaper below 2 million requests a month, vm above"),
+        (
+            [("function", "vm", 2e6), ("function", "vm", 5e7)],
+            "function is cheaper below 2 million requests a month, vm above 50 million; "
+            "in between now one, now the other",
+        ),
+        (
+            [("function", "vm", 2e6), ("vm", "function", 5e7)],
+            "function is cheaper below 2 million and above 50 million requests a month, vm in between",
+        ),
+    ],
+)
+def test_break_evens(found: list[tuple[str, str, float]], said: str) -> None:
+    changes = [BreakEven.model_validate({"between": (a, b), "requests_per_month": at}) for a, b, at in found]
+    assert money.break_evens(changes) == [said]
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        (0, "$0.00"),
+        (1e-6, "<$0.0001"),
+        (0.00123, "$0.0012"),
+        (0.123, "$0.12"),
+        (18.024, "$18.02"),
+        (2345.6, "$2,346"),
+    ],
+)
+def test_dollars(amount: float, text: str) -> None:
+    assert money.dollars(amount) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0"), (12, "12"), (1460.2, "1,460"), (152_900, "153,000"), (999_999, "1 million"), (5.256e6, "5.26 million"),
+     (2.5e9, "2.5 billion")],
+)  # fmt: skip
+def test_rounded(count: float, text: str) -> None:
+    assert money.rounded(count) == text

@@ -1,0 +1,92 @@
+"""A service's month under all patterns, and a comparison with its money."""
+
+from __future__ import annotations
+
+import pytest
+
+from fourfold.cost.comparison import PATTERNS, Comparison, PatternResult
+from fourfold.cost.estimate import under_all
+from fourfold.cost.model import Hour, Traffic, Wanted
+from fourfold.cost.monthly import monthly
+from fourfold.cost.results import ServiceCost
+from fourfold.cost.service import NO_COST, priced, service_cost
+from tests.cost.examples import GIB, MIB, PRICES, footprint, monthly_requests, traffic
+from tests.cost.test_estimate import comparison, result
+
+RARE = monthly_requests(1000.0)
+
+
+def test_all_patterns() -> None:
+    cost = service_cost("web", "container", RARE, under_all(footprint("container")), Wanted(min_instances=2), PRICES)
+    assert [each.pattern for each in cost.patterns] == list(PATTERNS) and not cost.unavailable and not cost.curves
+    assert cost.cheapest == "function" and cost.requests_per_month == pytest.approx(1000) and cost.hours == 24
+    by_pattern = {each.pattern: each for each in cost.patterns}
+    assert [by_pattern[each].estimated for each in ("container", "vm")] == [False, True]
+    assert by_pattern["container"].instances_peak == 2 and by_pattern["container"].size == "0.25 vCPU, 0.5 GB"
+    for each in cost.patterns:
+        assert sum(part.dollars for part in each.parts) == pytest.approx(each.dollars)
+    assert ("function", "container") in [each.between for each in cost.break_even]
+    assert ServiceCost.model_validate_json(cost.model_dump_json()) == cost
+
+
+def test_reasons_stand_where_there_is_no_price() -> None:
+    cost = service_cost(
+        "web", "process", RARE, under_all(footprint("process")), Wanted(memory_limit=50 * GIB), PRICES,
+        unavailable={"shared": "no group"}, curves=True,
+    )  # fmt: skip
+    assert cost.unavailable["shared"] == "no group"
+    assert cost.unavailable["function"] == "a function of Lambda has at most 10240 MB, and this needs 51200"
+    assert {each.pattern for each in cost.patterns} == set(cost.curves) == {"process", "container", "vm"}
+    nothing = service_cost("job", None, Traffic(()), {}, Wanted(), PRICES)
+    assert (nothing.patterns, nothing.cheapest, nothing.hours) == ((), None, 0)
+
+
+def test_what_is_never_asked_is_no_function() -> None:
+    consumer = footprint("process", background_cores=0.2)
+    cost = service_cost("worker", "process", traffic(0, 0), under_all(consumer), Wanted(), PRICES)
+    assert "it is asked nothing" in cost.unavailable["function"]
+    asked = monthly(RARE, under_all(consumer)["function"], Wanted(), PRICES)
+    assert asked.notes == ("what it does while it is asked nothing (0.2 of a core now) would not be done",)
+
+
+def test_more_instances_than_the_file_allows_are_said() -> None:
+    busy = traffic(3600 * 1000)
+    found = monthly(busy, footprint("container"), Wanted(max_instances=3), PRICES)
+    assert found.instances_peak > 3
+    assert found.notes == (f"its busiest hour needs {found.instances_peak} instances, and the service file allows 3",)
+
+
+def test_members_of_a_group_have_their_part_of_what_they_share() -> None:
+    member = footprint("shared", memory_bytes=100.0 * MIB, next_memory_bytes=20.0 * MIB, cpu_seconds_per_request=0.0)
+    alone, one_of_four = [monthly(RARE, member, Wanted(members=each), PRICES).dollars for each in (1, 4)]
+    assert one_of_four / alone == pytest.approx(40 / 100)
+
+
+def _comparison() -> Comparison:
+    missing = PatternResult(pattern="shared", available=False, reason="no group")
+    large = result("function", loaded_memory_bytes=20 * GIB, next_instance_memory_bytes=20 * GIB)
+    slow = result("vm", notes=("virtual machines are emulated here",))
+    return comparison(result("process"), missing, result("container"), slow, large, accelerator="tcg")
+
+
+def test_a_comparison_with_its_money() -> None:
+    found = priced(_comparison(), None, Wanted(), PRICES)
+    process, shared, container, vm, function = found.patterns
+    assert shared.monthly_cost is None and shared.costs is None and shared.notes == ()
+    assert container.monthly_cost == pytest.approx(730 * (0.25 * 0.04048 + 0.5 * 0.004445))
+    assert container.costs is not None and container.costs.place == "Fargate" and not container.notes
+    assert process.monthly_cost and process.costs and process.costs.points[0][0] == 1000
+    assert vm.notes[0] == "virtual machines are emulated here" and "estimated" in vm.notes[1]
+    assert function.monthly_cost is None and function.notes[0].startswith(NO_COST)
+    assert priced(found, None, Wanted(), PRICES) == found, "again changes nothing"
+
+
+def test_its_money_is_that_of_the_traffic_that_it_has() -> None:
+    made = comparison(result("process"), result("function"))
+    by_load = priced(made, None, Wanted(), PRICES).patterns[1].monthly_cost
+    per_hour = Traffic((Hour(0.0, 20 * 3600.0),))
+    assert priced(made, per_hour, Wanted(), PRICES).patterns[1].monthly_cost == pytest.approx(by_load)
+    assert priced(made, Traffic((Hour(0.0, 3600.0),)), Wanted(), PRICES).patterns[1].monthly_cost == pytest.approx(
+        (by_load or 0) / 20
+    )
+    assert priced(made, None, Wanted(), PRICES).break_even[0].between == ("function", "process")
