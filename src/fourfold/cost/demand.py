@@ -28,68 +28,83 @@ class Instances(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Demand:
-    """A month of requests."""
+class Shape:
+    """How requests come."""
 
     days: tuple[tuple[float, ...], ...]
     """Requests per second in each hour. A day's are in rising order: only how many hours have which rate counts."""
+
+    @cached_property
+    def hours(self) -> tuple[float, ...]:
+        """Of all days, in rising order."""
+        return tuple(sorted(rate for day in self.days for rate in day))
+
+    @cached_property
+    def days_with_sums(self) -> tuple[tuple[tuple[float, ...], float], ...]:
+        return tuple((day, sum(day)) for day in self.days)
+
+    @cached_property
+    def total(self) -> float:
+        return sum(self.hours)
+
+    @cached_property
+    def month(self) -> float:
+        """Hours of a month that each hour stands for."""
+        return HOURS_PER_MONTH / len(self.hours)
+
+
+@dataclass(frozen=True)
+class Demand:
+    """A month of requests."""
+
+    shape: Shape
     factor: float = 1.0
-    """Times so many requests."""
-
-    @cached_property
-    def hours(self) -> int:
-        return sum(map(len, self.days))
-
-    @cached_property
-    def _sums(self) -> tuple[float, ...]:
-        return tuple(map(sum, self.days))
-
-    @property
-    def _month(self) -> float:
-        """Hours of a month that each hour of `days` stands for."""
-        return HOURS_PER_MONTH / self.hours
+    """Times the requests of the shape."""
 
     @property
     def requests_per_month(self) -> float:
-        return sum(self._sums) * self.factor * SECONDS * self._month
+        return self.shape.total * self.factor * SECONDS * self.shape.month
 
     @property
     def peak(self) -> float:
         """Requests per second."""
-        return max(day[-1] for day in self.days) * self.factor
+        return self.shape.hours[-1] * self.factor
 
     def scaled(self, requests_per_month: float) -> Demand:
         """In the same shape; even all day where there are none to scale."""
         now = self.requests_per_month
         if now == 0 or requests_per_month == 0:
-            return Demand(((requests_per_month / HOURS_PER_MONTH / SECONDS,) * HOURS_PER_DAY,))
-        return Demand(self.days, self.factor * requests_per_month / now)
+            return Demand(Shape(((requests_per_month / HOURS_PER_MONTH / SECONDS,),)))
+        return Demand(self.shape, self.factor * requests_per_month / now)
 
     def instances(self, capacity: float, least: int) -> Instances:
         """When each takes `capacity` requests per second, and there are never fewer than `least`."""
-        counted = [_instances(day, capacity / self.factor, least) for day in self.days]
-        hours, some = sum(each.hours for each in counted), sum(each.some for each in counted)
-        return Instances(hours * self._month, some * self._month, max(each.peak for each in counted))
+        counted = _instances(self.shape.hours, capacity / self.factor, least)
+        return Instances(counted.hours * self.shape.month, counted.some * self.shape.month, counted.peak)
 
     def below(self, rate: float) -> float:
         """Requests a month, of those that come at no more than `rate`: what fuller hours have more is left out."""
         unscaled = rate / self.factor
-        return sum(min(each, unscaled) for day in self.days for each in day) * self.factor * SECONDS * self._month
+        return sum(min(each, unscaled) for each in self.shape.hours) * self.factor * SECONDS * self.shape.month
 
     def beyond(self, capacity: float, least: int, footprint: Footprint, covered: float) -> float:
         """Core-hours a month beyond `covered` (cores of each instance, on average over a day)."""
+        left = covered - footprint.background_cores  # of each instance, for requests
+        cores_per_rate = footprint.cpu_seconds_per_request * self.factor
+        if self.shape.hours[-1] * cores_per_rate <= left * least:
+            return 0.0  # not even in the busiest hour
         total = 0.0
-        for day, requests in zip(self.days, self._sums, strict=True):
-            instances = _instances(day, capacity / self.factor, least).hours
-            cores = requests * self.factor * footprint.cpu_seconds_per_request
-            total += max(0.0, cores - (covered - footprint.background_cores) * instances)
-        return total * self._month
+        for day, rates in self.shape.days_with_sums:
+            cores = rates * cores_per_rate
+            total += max(0.0, cores - left * _instances(day, capacity / self.factor, least).hours)
+        return total * self.shape.month
 
 
 def of_traffic(traffic: Traffic) -> Demand:
     """A month of it: of a day without requests where there are no hours."""
     rates = [hour.requests / SECONDS for hour in traffic.hours] or [0.0]
-    return Demand(tuple(tuple(sorted(rates[at : at + HOURS_PER_DAY])) for at in range(0, len(rates), HOURS_PER_DAY)))
+    days = (rates[at : at + HOURS_PER_DAY] for at in range(0, len(rates), HOURS_PER_DAY))
+    return Demand(Shape(tuple(tuple(sorted(day)) for day in days)))
 
 
 def needed(rate: float, capacity: float, least: int) -> int:
