@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fourfold.cost.comparison import PATTERNS
+from fourfold.cost.comparison import PATTERNS, Pattern
 from fourfold.cost.model import Hour, Traffic
 from fourfold.cost.usagefile import MOST_HOURS, UNNAMED, ServiceUsage, parse_usage, to_csv
 from fourfold.errors import SpecError
@@ -86,13 +86,12 @@ def test_what_is_wrong_and_where(text: str, said: str) -> None:
 
 
 _NUMBER = st.floats(0, 1e12).map(lambda number: float(f"{number:.10g}"))
-_HOURS = st.builds(
-    Hour, st.just(0.0), _NUMBER, *[st.none() | _NUMBER] * 4
-)  # fmt: skip
+_MAYBE = st.none() | _NUMBER
+_HOURS = st.builds(Hour, st.just(0.0), _NUMBER, _MAYBE, _MAYBE, _MAYBE, _MAYBE)
 
 
-@given(st.lists(st.tuples(_HOURS, st.sampled_from(PATTERNS)), min_size=1, max_size=5))
-def test_what_is_written_is_read_again(hours: list[tuple[Hour, object]]) -> None:
-    traffic = Traffic(tuple(replace(hour, start=AT + 3600 * at) for at, (hour, _) in enumerate(hours)))
-    usages = [ServiceUsage('a, "b"', "vm", traffic), ServiceUsage("c", None, traffic)]
-    assert parse_usage(to_csv(usages), "u.csv") == usages
+@given(st.lists(_HOURS, min_size=1, max_size=5), st.sampled_from([None, *PATTERNS]), st.sampled_from(["a", 'b, "c"']))
+def test_what_is_written_is_read_again(hours: list[Hour], pattern: Pattern | None, service: str) -> None:
+    traffic = Traffic(tuple(replace(hour, start=AT + 3600 * at) for at, hour in enumerate(hours)))
+    rows = [{**vars(hour), "hour": hour.start, "service": service, "pattern": pattern} for hour in traffic.hours]
+    assert parse_usage(to_csv(rows), "u.csv") == [ServiceUsage(service, pattern, traffic)]

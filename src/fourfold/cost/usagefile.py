@@ -67,21 +67,17 @@ def parse_usage(text: str, name: str) -> list[ServiceUsage]:
     return [_service(service, each) for service, each in sorted(_by_service(lines).items())]
 
 
-def to_csv(usages: Iterable[ServiceUsage]) -> str:
-    """That `parse_usage` reads again."""
+def to_csv(rows: Iterable[Mapping[str, object]]) -> str:
+    """That `parse_usage` reads again. Of `COLUMNS`; a row has what it has."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for usage in usages:
-        for hour in usage.traffic.hours:
-            at = datetime.fromtimestamp(hour.start, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            numbers = [_written(getattr(hour, column)) for column in _NUMBERS]
-            writer.writerow([at, usage.service, usage.pattern or "", *numbers])
+    writer.writerows([_written(row.get(column)) for column in COLUMNS] for row in rows)
     return out.getvalue()
 
 
-def _written(number: float | None) -> str:
-    return "" if number is None else f"{number:.10g}"
+def _written(value: object) -> object:
+    return f"{value:.10g}" if isinstance(value, float) else value
 
 
 def _csv_rows(text: str, name: str) -> Iterable[tuple[int | None, str, Mapping[str, Any]]]:
