@@ -44,7 +44,9 @@ def test_reasons_stand_where_there_is_no_price() -> None:
 def test_what_is_never_asked_is_no_function() -> None:
     consumer = footprint("process", background_cores=0.2)
     cost = service_cost("worker", "process", traffic(0, 0), under_all(consumer), Wanted(), PRICES)
-    assert "it is asked nothing" in cost.unavailable["function"]
+    assert "it works without being asked" in cost.unavailable["function"]
+    idle = service_cost("web", "process", traffic(0, 0), under_all(footprint("process")), Wanted(), PRICES)
+    assert idle.cheapest == "function" and idle.patterns[-1].dollars == 0, "what nobody uses costs nothing as one"
     asked = monthly(RARE, under_all(consumer)["function"], Wanted(), PRICES)
     assert asked.notes == ("what it does while it is asked nothing (0.2 of a core now) would not be done",)
 

@@ -62,6 +62,11 @@ class Footprint:
     measured: bool = True
     """Else estimated: say so wherever figures made of it are shown."""
 
+    @property
+    def works_unasked(self) -> bool:
+        """More than timers and pools do."""
+        return self.background_cores >= 0.01
+
 
 @dataclass(frozen=True)
 class Wanted:

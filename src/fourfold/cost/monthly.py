@@ -18,10 +18,6 @@ _Reckon: TypeAlias = Callable[[Demand, Footprint, Wanted, Prices], Bill]
 _AT: dict[Place, _Reckon] = {"own": own.cost, "ec2": ec2.cost, "fargate": fargate.cost, "lambda": lambdas.cost}
 
 
-_MUCH = 0.01
-"""Cores that more than timers and pools take while nothing is asked."""
-
-
 @dataclass(frozen=True)
 class Reckoning:
     """All that a pattern's cost depends on."""
@@ -68,10 +64,11 @@ def monthly(traffic: Traffic, footprint: Footprint, wanted: Wanted, prices: Pric
 
 
 def _notes(bill: Bill, wanted: Wanted, footprint: Footprint) -> tuple[str, ...]:
-    most, peak, background = wanted.max_instances, bill.instances.peak, footprint.background_cores
+    most, peak = wanted.max_instances, bill.instances.peak
     if footprint.pattern == "function":
-        waits = f"what it does while it is asked nothing ({background:.2g} of a core now) would not be done"
-        return (waits,) if background >= _MUCH else ()
+        background = f"{footprint.background_cores:.2g} of a core now"
+        waits = f"what it does while it is asked nothing ({background}) would not be done"
+        return (waits,) if footprint.works_unasked else ()
     if most is None or peak <= most:
         return ()
     return (f"its busiest hour needs {peak} instances, and the service file allows {most}",)

@@ -81,8 +81,8 @@ def _reckonings(
     for pattern in PATTERNS:
         if pattern in reasons or pattern not in footprints:
             continue
-        if pattern == "function" and traffic.hours and not traffic.requests_per_month:
-            reasons[pattern] = "it is asked nothing, and a function does nothing until it is asked"
+        if pattern == "function" and not traffic.requests_per_month and footprints[pattern].works_unasked:
+            reasons[pattern] = "it works without being asked, and a function does nothing until it is asked"
             continue
         reckoning = Reckoning(traffic, footprints[pattern], wanted, prices)
         try:
