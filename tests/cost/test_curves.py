@@ -6,7 +6,7 @@ from itertools import pairwise
 from math import ceil
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fourfold.cost.comparison import Pattern
@@ -22,6 +22,7 @@ def reckoning(each: Footprint, wanted: Wanted | None = None) -> Reckoning:
     return Reckoning(monthly_requests(1e6), each, wanted or Wanted(memory_limit=512 * MIB), PRICES)
 
 
+@settings(deadline=None)
 @given(
     st.floats(0.01, 1e3), st.floats(1e-9, 1e-3), st.floats(0.01, 1e3), st.floats(1e-9, 1e-3)
 )  # fmt: skip
@@ -39,6 +40,7 @@ def test_two_lines_meet_where_the_closed_form_says(fixed: float, each: float, ot
         assert not found
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(1, 20), st.floats(0.001, 2.0), st.sampled_from([128, 256, 512, 1024]))
 @example(1, 0.1, 128)
 def test_function_against_a_task_that_is_large_enough(least: int, seconds: float, megabytes: int) -> None:
@@ -87,6 +89,7 @@ def test_alike_is_no_break_even() -> None:
     assert break_evens(alike) == () and break_evens({}) == ()
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.integers(0, 100_000), min_size=1, max_size=48),
     st.sampled_from(["process", "shared", "container", "vm", "function"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil, inf
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourfold.cost.demand import of_traffic
@@ -15,6 +15,7 @@ from tests.cost.examples import footprint, traffic
 HOURS = st.lists(st.integers(0, 100_000), min_size=1, max_size=60)
 
 
+@settings(deadline=None)
 @given(HOURS, st.floats(0.01, 50), st.integers(0, 3))
 def test_as_counted_one_by_one(hours: list[int], capacity: float, least: int) -> None:
     found = of_traffic(traffic(*hours)).instances(capacity, least)
@@ -24,6 +25,7 @@ def test_as_counted_one_by_one(hours: list[int], capacity: float, least: int) ->
     assert found.some == pytest.approx(sum(1 for count in counts if count) * month) and found.peak == max(counts)
 
 
+@settings(deadline=None)
 @given(HOURS, st.floats(1, 1e10))
 def test_scaled_keeps_its_shape(hours: list[int], requests: float) -> None:
     demand = of_traffic(traffic(*hours))
@@ -35,6 +37,7 @@ def test_scaled_keeps_its_shape(hours: list[int], requests: float) -> None:
         assert scaled.below(demand.peak * factor / 2) == pytest.approx(demand.below(demand.peak / 2) * factor)
 
 
+@settings(deadline=None)
 @given(HOURS, st.floats(0, 0.1), st.floats(0, 2))
 def test_cpu_beyond_a_baseline_by_days(hours: list[int], cpu: float, covered: float) -> None:
     found = of_traffic(traffic(*hours)).beyond(inf, 1, footprint("vm", cpu_seconds_per_request=cpu), covered)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+from math import inf
 
-from fourfold.cost.comparison import PATTERNS, Comparison, PatternResult
-from fourfold.cost.estimate import under_all
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fourfold.cost.comparison import PATTERNS, Comparison, Pattern, PatternResult
+from fourfold.cost.estimate import from_usage, under_all
 from fourfold.cost.model import Hour, Traffic, Wanted
 from fourfold.cost.monthly import monthly
 from fourfold.cost.results import ServiceCost
@@ -64,6 +68,31 @@ def test_members_of_a_group_have_their_part_of_what_they_share() -> None:
     assert one_of_four / alone == pytest.approx(40 / 100)
 
 
+_AMOUNT = st.floats(0, 1e12)
+_REQUESTS = _AMOUNT.map(lambda number: round(number, 6))
+_HOUR = st.builds(Hour, st.just(0.0), _REQUESTS, _AMOUNT, _AMOUNT, _AMOUNT, st.floats(0, 1e4))
+_WANTED = st.builds(
+    Wanted,
+    min_instances=st.integers(0, 100),
+    memory_limit=st.none() | st.integers(1, 2**45),
+    cpu_limit=st.none() | st.floats(0.01, 1024),
+    storage_bytes=st.integers(0, 2**50),
+    provisioned=st.integers(0, 1000),
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(_HOUR, max_size=30), _WANTED, st.sampled_from(PATTERNS))
+def test_whatever_is_exported_every_pattern_has_a_price_or_a_reason(
+    hours: list[Hour], wanted: Wanted, pattern: Pattern
+) -> None:
+    found = Traffic(tuple(hours))
+    if (known := from_usage(pattern, found)) is not None:
+        cost = service_cost("web", pattern, found, under_all(known), wanted, PRICES)
+        assert {each.pattern for each in cost.patterns} | set(cost.unavailable) == set(PATTERNS)
+        assert all(0 <= each.dollars < inf and each.instances_peak >= 0 for each in cost.patterns)
+
+
 def _comparison() -> Comparison:
     missing = PatternResult(pattern="shared", available=False, reason="no group")
     large = result("function", loaded_memory_bytes=20 * GIB, next_instance_memory_bytes=20 * GIB)
@@ -81,6 +110,7 @@ def test_a_comparison_with_its_money() -> None:
     assert vm.notes[0] == "virtual machines are emulated here" and "estimated" in vm.notes[1]
     assert function.monthly_cost is None and function.notes[0].startswith(NO_COST)
     assert priced(found, None, Wanted(), PRICES) == found, "again changes nothing"
+    assert Comparison.model_validate_json(found.model_dump_json()) == found
 
 
 def test_its_money_is_that_of_the_traffic_that_it_has() -> None:

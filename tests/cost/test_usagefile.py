@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourfold.cost.comparison import PATTERNS, Pattern
@@ -68,6 +68,7 @@ def test_lines_of_the_same_hour_are_added() -> None:
         ("hour,requests,pattern\n1,5,docker\n", "pattern: expected one of process, shared"),
         (f"hour,requests\n0,1\n{MOST_HOURS * 3600},1\n", "the hours of service are more than three years apart"),
         ('hour,requests\n"1,2\n', "`requests` is missing"),
+        ("hour,requests\r1,2\n", "u:1: is not CSV: new-line character"),
         ("[1]", "u: expected a list of objects"),
         ("{}", "u: expected a list of objects"),
         ("[{]", "u: is not JSON"),
@@ -87,9 +88,10 @@ def test_what_is_wrong_and_where(text: str, said: str) -> None:
 
 _NUMBER = st.floats(0, 1e12).map(lambda number: float(f"{number:.10g}"))
 _MAYBE = st.none() | _NUMBER
-_HOURS = st.builds(Hour, st.just(0.0), _NUMBER, _MAYBE, _MAYBE, _MAYBE, _MAYBE)
+_HOURS = st.builds(Hour, st.just(0.0), _NUMBER.map(lambda number: round(number, 6)), _MAYBE, _MAYBE, _MAYBE, _MAYBE)
 
 
+@settings(deadline=None)
 @given(st.lists(_HOURS, min_size=1, max_size=5), st.sampled_from([None, *PATTERNS]), st.sampled_from(["a", 'b, "c"']))
 def test_what_is_written_is_read_again(hours: list[Hour], pattern: Pattern | None, service: str) -> None:
     traffic = Traffic(tuple(replace(hour, start=AT + 3600 * at) for at, hour in enumerate(hours)))

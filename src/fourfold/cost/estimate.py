@@ -142,8 +142,8 @@ def _of_one(hour: Hour, of_all: float) -> float:
 
 
 def _instances(hour: Hour) -> float:
-    """A share of one where none was there all the hour."""
-    return hour.instances or 1.0
+    """A share of one where none was there all the hour: of a second at least, as less tells nothing."""
+    return max(hour.instances or 1.0, 1 / SECONDS)
 
 
 def _response_seconds(traffic: Traffic) -> float:

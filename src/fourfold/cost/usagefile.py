@@ -27,6 +27,8 @@ MOST_HOURS = 3 * 366 * 24
 _NUMBERS = ("requests", "cpu_seconds", "memory_bytes", "response_seconds", "instances")
 COLUMNS = ("hour", "service", "pattern", *_NUMBERS)
 _MOST_PROBLEMS = 20
+_DIGITS = 6
+"""Of requests: what is less than a millionth of one is none."""
 
 
 @dataclass(frozen=True)
@@ -82,16 +84,16 @@ def _written(value: object) -> object:
 
 def _csv_rows(text: str, name: str) -> Iterable[tuple[int | None, str, Mapping[str, Any]]]:
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")), restkey="")
-    header = [column.strip() for column in reader.fieldnames or ()]
-    reader.fieldnames = header
-    _check_keys(header, name, 1)
     try:
+        header = [column.strip() for column in reader.fieldnames or ()]
+        reader.fieldnames = header
+        _check_keys(header, name, 1)
         for row in reader:
             if "" in row:
                 raise SpecError([Problem("", "has more values than the first line", name, reader.line_num)])
             yield reader.line_num, "", {key: value.strip() for key, value in row.items() if value and value.strip()}
     except csv.Error as error:
-        raise SpecError([Problem("", f"is not CSV: {error}", name, reader.line_num)]) from None
+        raise SpecError([Problem("", f"is not CSV: {error}", name, reader.line_num + 1)]) from None
 
 
 def _json_rows(text: str, name: str) -> Iterable[tuple[int | None, str, Mapping[str, Any]]]:
@@ -130,7 +132,7 @@ def _line(row: Mapping[str, Any]) -> _Line:
     service = row.get("service", UNNAMED)
     if not isinstance(service, str) or not service.isprintable():
         raise _Wrong(f"service: expected a name, got {shown(service)}")
-    return _Line(service, pattern, Hour(_start(row.get("hour")), requests, **numbers))
+    return _Line(service, pattern, Hour(_start(row.get("hour")), round(requests, _DIGITS), **numbers))
 
 
 def _number(column: str, value: Any) -> float | None:
