@@ -185,3 +185,24 @@ def test_what_instances_answered_adds_up_over_routes_and_workers() -> None:
     served.read(("2", "9"), [])
     served.read(("2", "9"), [answered(1)])
     assert served.totals()["x"] == answered(1)
+
+
+def test_what_all_runs_of_an_instance_answered_only_grows() -> None:
+    served = Served()
+
+    def ever() -> dict[str, tuple[int, float]]:
+        return {name: (each.requests, each.response_seconds) for name, each in served.ever().items()}
+
+    served.read(("1", "0"), [answered(5), answered(3, "y")])
+    served.read(("1", "0"), [answered(2, seconds=0.25), answered(4, "y")])  # x was started again
+    assert ever() == {"x": (7, 0.25), "y": (4, 0.5)}
+    served.read(("2", "9"), [answered(1)])  # y is gone
+    served = Served(json.loads(json.dumps(served.stored())))
+    assert ever() == {"x": (8, 0.5), "y": (4, 0.5)}
+    served.read(("2", "9"), [])
+    assert {name: requests for name, (requests, _) in ever().items()} == {"x": 8, "y": 4}
+    served.keep(["x"])
+    served.read(("2", "9"), [answered(1)])
+    assert {name: requests for name, (requests, _) in ever().items()} == {"x": 9}
+    left = Counters(json.dumps({"served": served.stored()})).cleared()
+    assert not left.served.totals() and left.served.ever()["x"].requests == 9

@@ -359,6 +359,25 @@ def test_usage_counts_the_whole_tree() -> None:
     scenario(test)
 
 
+@pytest.mark.parametrize("groups", [True, False])
+def test_how_much_cpu_it_took_is_told_at_its_end(groups: bool) -> None:
+    def burn(seconds: float) -> str:
+        return f"while time.process_time() < {seconds}: pass"
+
+    async def test(rig: Rig) -> None:
+        if not groups:
+            rig._groups.hierarchies = ()
+        text = f"import os, time\n{burn(0.2)}\nif os.fork() == 0:\n  {burn(0.1)}\nelse: os.wait()"
+        exit, _ = await rig.run("a.b-1-x", PYTHON, "-c", text)
+        assert exit.code == 0 and exit.cpu_seconds is not None and 0.3 <= exit.cpu_seconds < 3
+        await rig.sleeper("a.b-1-y")
+        await rig.signal("a.b-1-y", "TERM")
+        other = await rig.exit_of("a.b-1-y")
+        assert other.cpu_seconds is not None and other.cpu_seconds < exit.cpu_seconds
+
+    scenario(test)
+
+
 def test_signals_go_to_the_main_process_and_bad_names_are_refused() -> None:
     async def test(rig: Rig) -> None:
         await rig.sleeper("a.b-1-x")

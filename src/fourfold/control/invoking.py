@@ -56,6 +56,8 @@ class Invoking:
         self._invokers = Invokers()
         self._http: httpx.AsyncClient | None = None
         self._in_flight: Counter[str] = Counter()
+        self.answered: Callable[[InstanceRow, bool, float], None] = lambda row, failed, seconds: None
+        """Hears of events that others than functions dealt with: which instance, whether it failed, for how long."""
 
     async def invoke(self, app: str, service: str, invocation: Invocation, release: int | None = None) -> Answer:
         """NotFoundError: no such service, or that release does not run; UserError: it takes no events; LostError:
@@ -69,7 +71,11 @@ class Invoking:
             try:
                 if row.pattern == "function":
                     return await self._invokers.invoke(str(self._socket_of(row.id)), invocation)
-                return await self._ask(row, spec, invocation)
+                began = asyncio.get_running_loop().time()
+                answer = await self._ask(row, spec, invocation)
+                if answer.status == 200:  # else it has not been taken
+                    self.answered(row, bool(answer.error), asyncio.get_running_loop().time() - began)
+                return answer
             except FunctionGone as gone:
                 tried.add(row.id)
                 if gone.sent:

@@ -94,6 +94,8 @@ class Lifecycle:
         self._wake = wake
         self.watcher: Watcher | None = None
         self.templates: Templates | None = None
+        self.taken: Callable[[InstanceRow, Exit], None] = lambda row, exit: None
+        """Counts what an instance took until its end, inside the transaction that stores that."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._got_ready: dict[str, tuple[int, float]] = {}
         """Instance -> (run, since when); to be stored."""
@@ -348,6 +350,7 @@ class Lifecycle:
         if self.templates is not None and (what := self.templates.ended(exit)) is not None:
             self._emit("template.failed", row, what)
         with self._registry.transaction():
+            self.taken(row, exit)
             self._executor.ended(
                 row.id,
                 code=exit.code,

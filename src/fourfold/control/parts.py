@@ -30,6 +30,7 @@ from fourfold.control.invoking import Invoking
 from fourfold.control.lambdas.lambdas import Lambdas
 from fourfold.control.lifecycle import Lifecycle
 from fourfold.control.logs import Logs
+from fourfold.control.metering import Metering
 from fourfold.control.neighbours import Neighbours
 from fourfold.control.operations import Operations
 from fourfold.control.prober import Prober
@@ -155,6 +156,11 @@ class Parts:
             self.bus, clock, Bounds(settings.abuse_seconds, settings.abuse_cpu),
         )  # fmt: skip
         self.supervisor.on_note = self.neighbours.hear
+        self.metering = Metering(
+            self.registry, self.supervisor.counters, self.neighbours.hosted, self.gateway, clock
+        )  # fmt: skip
+        self.lifecycle.taken = self.metering.ended
+        self.invoking.answered = self.metering.answered
         self.lambdas = Lambdas(self.registry, clock, settings.region)
         self.starter.named = self.lambdas.named
         self.sweeper = Sweeper(
@@ -214,6 +220,7 @@ class Parts:
     def _forget(self, app: str) -> None:
         """All of an app that is purged; inside a transaction."""
         self.events.forget(app)
+        self.metering.forget(app)
         self.lambdas.forget(app)
 
     def _left_out(self, app: str, what: str) -> None:
@@ -286,6 +293,7 @@ class Parts:
             group.create_task(self.network.keep())
             group.create_task(self.events.run())
             group.create_task(self.neighbours.run())
+            group.create_task(self.metering.run())
 
     async def close(self) -> None:
         """The daemon ends; what it started goes on."""

@@ -139,6 +139,7 @@ class Sweeper:
             "releases": len(garbage.releases),
             "deployments": len(garbage.deployments),
             "instances": len(garbage.instances),
+            "hours": store.usage.trim(now),
             "events": store.events.trim(gc.KEEP_EVENTS, gc.KEEP_LINES, gc.KEEP_ROUTINE),
         }
 

@@ -43,6 +43,13 @@ class Counters:
         """The configuration that HAProxy has from now on."""
         self.fingerprint, self.routes = fingerprint, routes
 
+    def cleared(self) -> Counters:
+        """When nothing is served any more: what instances that are gone had answered is still known."""
+        left = Counters()
+        left.served = self.served
+        left.served.read(("", ""), ())
+        return left
+
     def totals(self) -> list[RouteStats]:
         return [self._total(stats) for stats in self._last.values()]
 

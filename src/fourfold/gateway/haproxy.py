@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fourfold.errors import WorldError
+from fourfold.errors import FourfoldError, WorldError
 from fourfold.gateway import certificates, listening, program, runtime
-from fourfold.gateway.counters import Counters, stored_counters
+from fourfold.gateway.counters import stored_counters
 from fourfold.gateway.files import Folder, certificate_name
 from fourfold.gateway.model import Backend, GatewayConfig, InstanceStats, RouteStats
 from fourfold.gateway.render import CONFIG, MASTER_SOCKET, Rendered, addresses, render
@@ -125,7 +126,9 @@ class Gateway:
     async def clear(self) -> None:
         """Nothing is to be served: no key, name or count of what was stays on disk. HAProxy is left to others."""
         async with self._lock:
-            self._stored, self._counters = "", Counters()
+            with suppress(FourfoldError):
+                await self.stats()
+            self._stored, self._counters = "", self._counters.cleared()
             self._kept.unlink(missing_ok=True)
             nothing = render(GatewayConfig(), self._machine)
             await asyncio.to_thread(self._folder.write, nothing, {})
@@ -180,6 +183,15 @@ class Gateway:
     def last_served(self) -> Mapping[str, InstanceStats]:
         """Of a few seconds ago."""
         return self._counters.served.totals()
+
+    async def answered(self) -> Mapping[str, InstanceStats]:
+        """As `served`, over all runs of an instance, also of those that are gone since `keep`: these only grow."""
+        await self.stats()
+        return self._counters.served.ever()
+
+    def keep(self, names: Collection[str]) -> None:
+        """Forget what other instances had answered that are gone."""
+        self._counters.served.keep(names)
 
     async def keep_stats(self) -> None:
         """Read the counters, and store them so that neither a death of HAProxy nor one of the daemon begins at 0."""
@@ -283,6 +295,8 @@ class Gateway:
             due = runtime.changes(of_live(backends, seen.live.backends), seen.live.servers)
             if not due or (said is not None and all(map(runtime.is_due_later, due))):
                 return
+            if said is None and any(map(runtime.is_due_later, due)):  # what they have counted goes with them
+                await self._read_counters(seen.live.pid)
             said = await self._ask_worker(seen.live.pid, *due, *LIVE)
             live = runtime.live(said)
             seen = replace(seen, live=live) if live.pid == seen.live.pid else await self._look()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,15 +22,21 @@ class Served:
         self._before = _named(found.get("before", ()))
         """By workers before this one."""
         self._last = _named(found.get("last", ()))
+        self._gone = _named(found.get("gone", ()))
+        """By those that are away, and by those that came back, before they were."""
 
     def read(self, worker: Worker, reading: Iterable[InstanceStats]) -> None:
         """`reading`: of each instance as often as it has routes."""
+        until_now = dict(self.totals())
         if worker != self._worker:
-            self._worker, self._before, self._last = worker, dict(self.totals()), {}
+            self._worker, self._before, self._last = worker, until_now, {}
         now: dict[str, InstanceStats] = {}
         for each in reading:
             now[each.instance] = together(now[each.instance], each) if each.instance in now else each
         again = {name for name, each in self._last.items() if name in now and now[name].requests < each.requests}
+        for name, each in until_now.items():
+            if name not in now or name in again:
+                self._gone[name] = together(self._gone[name], each) if name in self._gone else each
         self._before = {name: each for name, each in self._before.items() if name in now and name not in again}
         self._last = now
 
@@ -42,9 +48,26 @@ class Served:
             for name, each in self._last.items()
         }
 
+    def ever(self) -> Mapping[str, InstanceStats]:
+        """As `totals`, over all runs of an instance, and of those that are away too: these numbers only grow.
+
+        `response_seconds` is as the present worker of HAProxy has it, if it has had any requests.
+        """
+        found = dict(self._gone)
+        for name, each in self.totals().items():
+            whole = together(found[name], each) if name in found else each
+            last = self._last[name]
+            seconds = last.response_seconds if last.requests else whole.response_seconds
+            found[name] = replace(whole, in_flight=each.in_flight, response_seconds=seconds)
+        return found
+
+    def keep(self, names: Collection[str]) -> None:
+        """Forget what all other instances had answered before they went away."""
+        self._gone = {name: each for name, each in self._gone.items() if name in names}
+
     def stored(self) -> dict[str, Any]:
         """As JSON; numbers without their names, for there may be thousands of instances."""
-        kept = {"before": self._before, "last": self._last}
+        kept = {"before": self._before, "last": self._last, "gone": self._gone}
         return {"worker": self._worker} | {
             name: [list(vars(stats).values()) for stats in each.values()] for name, each in kept.items()
         }

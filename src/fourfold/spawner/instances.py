@@ -56,6 +56,8 @@ class Instance:
     ending: bool = False
     kills: tuple[int, int] = (0, 0)
     """Processes of it that the kernel had killed for want of memory, at the last look but one and at the last."""
+    cpu_seconds: float | None = None
+    """That its main process has taken, with those that it waited for; known when it has ended."""
     guests: list[Instance] = field(default_factory=list)
     logs: set[str] = field(default_factory=set)
     """Others than its own that are kept bounded while it runs."""
@@ -196,12 +198,13 @@ class Instances:
             self._unclaimed.clear()
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, taken = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
             if instance := self._by_pid.get(pid):
+                instance.cpu_seconds = taken.ru_utime + taken.ru_stime
                 self._main_ended(instance, status)
             elif self._hand_over_to_come():
                 self._unclaimed[pid] = status
@@ -273,6 +276,8 @@ class Instances:
         if started.reports:
             told = handover.reported(started.folder, status)
             code, number, oom, said = told.code, told.signal, told.oom or (oom and told.code is None), told.said
+        cpu_seconds = instance.tree.cpu_seconds()
+        cpu_seconds = instance.cpu_seconds if cpu_seconds is None else cpu_seconds
         self._remove_groups(instance.tree, 0)
         if started.reports:
             self._logs.drop(_report_of(started))
@@ -294,7 +299,8 @@ class Instances:
             ended = {"instance": started.instance, "code": code, "signal": number, "oom": oom, "said": said}
             self._publish({"event": "ended", **ended})
         else:
-            self._publish({"event": "exit", **self._journal.end(started, code, number, oom, said).as_json()})
+            exit = self._journal.end(started, code, number, oom, said, cpu_seconds)
+            self._publish({"event": "exit", **exit.as_json()})
 
     def _remove_groups(self, tree: Tree, attempt: int) -> None:
         """v1 lets go of a group a little after its last process; what stays longer the daemon clears when it opens."""

@@ -53,10 +53,18 @@ class Journal:
         self.started.pop(started.key, None)
         self._append_later({"dropped": started.key})
 
-    def end(self, started: Started, code: int | None, signal: int | None, oom: bool, said: str = "") -> Ended:
+    def end(
+        self,
+        started: Started,
+        code: int | None,
+        signal: int | None,
+        oom: bool,
+        said: str = "",
+        cpu_seconds: float | None = None,
+    ) -> Ended:
         self.started.pop(started.key, None)
         self._seq += 1
-        ended = Ended(self._seq, started.instance, started.run, code, signal, oom, time.time(), said)
+        ended = Ended(self._seq, started.instance, started.run, code, signal, oom, time.time(), said, cpu_seconds)
         self.ended[ended.seq] = ended
         self._append_later({"ended": ended.as_json()})
         return ended

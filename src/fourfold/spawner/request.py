@@ -226,6 +226,8 @@ class Ended:
     at: float
     said: str = ""
     """Of one that was to report how it ended and did not: what it reported last, else how its process ended."""
+    cpu_seconds: float | None = None
+    """That all its processes took; None when nobody counted."""
 
     def as_json(self) -> dict[str, Any]:
         return {**vars(self)}

@@ -59,6 +59,16 @@ class Tree:
     def oom_kills(self) -> int:
         return oom_kills(self.cgroups)
 
+    def cpu_seconds(self) -> float | None:
+        """That all who ever were in its groups have taken; None: it has none that count."""
+        for group in self.cgroups:
+            if (usage := read_text(f"{group}/cpuacct.usage")) is not None:  # v1: nanoseconds
+                return int(usage) / 1e9
+            for line in (read_text(f"{group}/cpu.stat") or "").splitlines():
+                if line.startswith("usage_usec "):  # v2, which counts it without the controller too
+                    return int(line.split()[1]) / 1e6
+        return None
+
     def remove_groups(self) -> bool:
         """-> whether all are gone."""
         return all([nested.remove(group) for group in (*self.runtime_cgroups, *self.cgroups)])  # noqa: C419

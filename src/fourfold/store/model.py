@@ -182,6 +182,29 @@ class UsageHour:
 
 
 @dataclass(frozen=True)
+class UsageMark:
+    """Up to where what an instance took and answered is in the hours of its service."""
+
+    instance: str
+    app: str
+    service: str
+    pattern: str
+    host: str | None
+    run: int
+    at: float
+    """Time and memory are counted up to then."""
+    cpu_seconds: float
+    """Counted, of what this run of it has taken."""
+    memory_bytes: int
+    """As last seen."""
+    requests: int
+    """Counted, of what the gateway says of all runs of it."""
+    errors: int
+    ended: bool = False
+    """Only what the gateway may still tell of it is left to count."""
+
+
+@dataclass(frozen=True)
 class Event:
     seq: int
     at: float

@@ -22,6 +22,7 @@ from fourfold.store.runs import Runs
 from fourfold.store.secrets import Secrets
 from fourfold.store.services import Services
 from fourfold.store.triggerstate import TriggerStates
+from fourfold.store.usage import Usage
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Store:
     runs: Runs
     functions: Functions
     comparisons: Comparisons
+    usage: Usage
 
 
 def open_store(paths: Paths, clock: Clock) -> Store:
@@ -66,4 +68,5 @@ def open_store(paths: Paths, clock: Clock) -> Store:
         runs=Runs(database),
         functions=Functions(database),
         comparisons=Comparisons(database),
+        usage=Usage(database),
     )

@@ -36,6 +36,8 @@ class Exit:
     said: str = ""
     """In words: of a virtual machine that did not tell how its program ended, an invoker or a guest that could not
     start, a guest of which nothing is known but that it is gone, or a host that was killed for it hung."""
+    cpu_seconds: float | None = None
+    """That it took from its start to its end; None when nobody counted."""
 
     def __str__(self) -> str:
         if self.said and not self.oom:

@@ -215,6 +215,15 @@ class Supervisor(Connection):
         self._processes.look(time.monotonic() - _GOOD_ENOUGH)
         return self._processes.with_descendants([identity.pid, *self._processes.of_session(identity.pid)])
 
+    def counters(self, instance: str) -> Counters | None:
+        """CPU and memory of `usage`, which cost a few small files where there are groups."""
+        if instance in self._running:
+            counted = self._groups.counters(group_of(instance, self._runs[instance]))
+            if counted.cpu_seconds is not None and counted.memory_bytes is not None:
+                return counted
+        usage = self.usage(instance)
+        return Counters(usage.cpu_seconds, usage.memory_bytes) if usage is not None else None
+
     async def guest_usage(self, instance: str) -> GuestUsage | None:
         """Of a virtual machine, from inside: None when it cannot tell."""
         run = self._runs.get(instance)
@@ -364,6 +373,7 @@ class Supervisor(Connection):
             self._holding.ended(Exit(seq=0, at=0.0, **fields))  # type: ignore[arg-type]
         elif "seq" in event:
             fields["said"] = self._words(event) if fields["said"] else ""
+            fields["cpu_seconds"] = event.get("cpu_seconds")
             exit = Exit(seq=event["seq"], at=event["at"], run=event["run"], **fields)  # type: ignore[arg-type]
             if self._runs.get(exit.instance) == exit.run:
                 self._running.pop(exit.instance, None)

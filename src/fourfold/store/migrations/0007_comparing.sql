@@ -26,3 +26,19 @@ CREATE TABLE usage_hours (
     instance_seconds REAL NOT NULL,
     PRIMARY KEY (app, service, hour, pattern)
 ) STRICT, WITHOUT ROWID;
+
+-- Of each instance, up to where what it took and answered is in `usage_hours`.
+CREATE TABLE usage_marks (
+    instance TEXT PRIMARY KEY,
+    app TEXT NOT NULL,
+    service TEXT NOT NULL,
+    pattern TEXT NOT NULL,
+    host TEXT,
+    run INTEGER NOT NULL,
+    at REAL NOT NULL,
+    cpu_seconds REAL NOT NULL,
+    memory_bytes INTEGER NOT NULL,
+    requests INTEGER NOT NULL,
+    errors INTEGER NOT NULL,
+    ended INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
