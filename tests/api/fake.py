@@ -315,6 +315,10 @@ class FakeFacade:
             raise NotFoundError(f"cannot show a comparison of {service}: it was never compared")
         return self.compared
 
+    async def usage(self, app: str, service: str | None) -> v.UsageView:
+        self._asked("usage", app, service)
+        return v.UsageView(app=app, hours=[])
+
     async def take_out(self, app: str, service: str, actor: str) -> v.OperationView:
         self._asked("take_out", app, service, actor)
         return self._operation(app, "remove", [service])

@@ -81,6 +81,7 @@ CHANGES: list[tuple[str, str, dict[str, Any] | None, int, tuple[Any, ...]]] = [
         200,
         ("cost", ("shop", {"prices": {"name": "p", "text": "x: 1"}})),
     ),
+    ("GET", "/v1/apps/shop/usage?service=a", None, 200, ("usage", ("shop", "a"))),
     ("POST", "/v1/operations/op1/cancel", {"actor": "a"}, 204, ("cancel", ("op1", "a"))),
     ("PUT", "/v1/apps/shop/secrets", {"values": {"K": "v"}}, 204, ("set_secrets", ("shop", {"K": "v"}, ""))),
     ("DELETE", "/v1/apps/shop/secrets?name=K&actor=a", None, 204, ("remove_secrets", ("shop", ["K"], "a"))),

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from fourfold.control.costing import Costing
+from fourfold.control.journals import Journals
 from fourfold.control.operations import Operations
-from fourfold.control.settings import Settings
 from fourfold.control.sweeping import Sweeper
 from fourfold.store.artifacts import Artifacts
 from fourfold.store.blobs import Blobs
@@ -33,7 +32,7 @@ def sweeper(rig: Rig, operations: FakeOperations) -> Sweeper:
     blobs = Blobs(rig.paths)
     return Sweeper(
         rig.paths, rig.registry, Artifacts(rig.paths), Sources(rig.paths, blobs), blobs,
-        cast(Operations, operations), rig.clock, lambda: (), Costing(rig.paths, Settings()), quiet=0.0,
+        cast(Operations, operations), rig.clock, lambda: (), Journals(rig.paths), quiet=0.0,
     )  # fmt: skip
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from fourfold.api.deps import TheFacade
 from fourfold.api.resource import resource
 from fourfold.api.shapes import InvokeBody, InvokeLaterBody, RollbackBody, ScaleBody, ServicesBody
-from fourfold.control.views import CostRequest, CostView, ExplainView, InvocationView, OperationView, QueuedView
+from fourfold.control.views import (
+    CostRequest,
+    CostView,
+    ExplainView,
+    InvocationView,
+    OperationView,
+    QueuedView,
+    UsageView,
+)
 
 router = resource("services")
 
@@ -58,6 +66,12 @@ async def cost(
 async def cost_by(facade: TheFacade, app: str, body: CostRequest) -> CostView:
     """The same, at other prices. Changes nothing."""
     return await facade.cost(app, body)
+
+
+@router.get("/v1/apps/{app}/usage")
+async def usage(facade: TheFacade, app: str, service: str | None = None) -> UsageView:
+    """What services took and answered in each hour of the last month, under which pattern."""
+    return await facade.usage(app, service)
 
 
 @router.get("/v1/apps/{app}/services/{service}/explain")

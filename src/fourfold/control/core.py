@@ -25,7 +25,6 @@ from fourfold.control.checks import (
     refuse_several,
 )
 from fourfold.control.comparing.left import left
-from fourfold.control.costing import check_month, month_of
 from fourfold.control.doctor import examine
 from fourfold.control.explain import Case, explain
 from fourfold.control.goals import GATEWAY, desired, on_bridge, pattern_of
@@ -232,14 +231,19 @@ class Control:
         return v.QueuedView(id=await queue.enqueue(app, service, payload, source="invoke", client_context=context))
 
     async def cost(self, app: str, asked: v.CostRequest) -> v.CostView:
-        parts, service = self._parts, asked.service
-        month = check_month(asked.month) if asked.month is not None else month_of(parts.clock.now())
-        known = parts.costing.services(app)  # `down` keeps what was taken
+        self._need_usage(app, asked.service)
+        return await self._parts.costing.view(app, asked)
+
+    async def usage(self, app: str, service: str | None) -> v.UsageView:
+        self._need_usage(app, service)
+        return await self._parts.costing.usage(app, service)
+
+    def _need_usage(self, app: str, service: str | None) -> None:
+        known = self._parts.costing.services(app)  # `down` keeps what was taken
         if service is not None and service not in known:
             self._need(app, service)
         elif not known:
-            parts.status.need_app(app)
-        return await asyncio.to_thread(parts.costing.view, app, service, month)
+            self._parts.status.need_app(app)
 
     async def compare(self, app: str, service: str, request: CompareRequest) -> v.OperationView:
         return await self._comparing.compare(self._need(app, service), request)

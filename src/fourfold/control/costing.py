@@ -1,40 +1,44 @@
-"""What functions have taken and cost: their usage journals, summed by month.
+"""What services cost: their recorded traffic, what they take under each pattern, what they ask for, and prices.
 
-Journals of invokers that are no more are folded into one small file per function, so that they do not fill the disk:
-its sums and the names of the files in them are written at once, and only then are those removed. Whenever the daemon
-dies, each line is counted once.
+What is in the store is gathered on the event loop; files (prices, journals of functions) are read beside it.
 """
 
 from __future__ import annotations
 
-import json
+import asyncio
+import logging
 import re
-import threading
-from collections.abc import Callable, Collection, Iterable
-from contextlib import suppress
-from dataclasses import asdict
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
+from fourfold.clock import Clock, rfc3339
 from fourfold.control import views as v
-from fourfold.control.functions import usage_folder
+from fourfold.control.goals import pattern_of
+from fourfold.control.hourly import traffic
+from fourfold.control.journals import Journals, Sums, month_of
+from fourfold.control.metering import Metering
+from fourfold.control.registry import Registry, key_of
 from fourfold.control.settings import Settings
-from fourfold.cost.functions import Taken, bill, invocation
-from fourfold.cost.prices import FunctionPrice
-from fourfold.errors import UserError, WorldError
-from fourfold.functions.journal import SUFFIX, from_line
+from fourfold.cost.comparison import PATTERNS, Comparison, Pattern
+from fourfold.cost.functions import Taken, bill
+from fourfold.cost.model import Footprint, Hour, Traffic, Wanted
+from fourfold.errors import FourfoldError, NotFoundError, UserError
 from fourfold.paths import Paths
-from fourfold.store.sources import write_atomically
+from fourfold.spec.groups import Host
+from fourfold.spec.model import Service
+from fourfold.store.artifacts import Artifacts
+from fourfold.store.model import ServiceRow, UsageHour
 
-Months = dict[str, Taken]
-"""`2026-11` -> what was taken in it, by UTC."""
-SUMS = "sums.json"
+if TYPE_CHECKING:  # they take long to import, and most daemons are never asked
+    from fourfold.cost.prices import Prices
+    from fourfold.cost.results import ServiceCost
+
+log = logging.getLogger(__name__)
+
+PAST_SECONDS = 30 * 86_400.0
+"""Traffic is that of the last month: what was before says less about the next."""
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
-
-
-def month_of(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m")
 
 
 def check_month(text: str) -> str:
@@ -43,136 +47,226 @@ def check_month(text: str) -> str:
     return text
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """What is stored of a service that costs something."""
+
+    app: str
+    service: str
+    pattern: Pattern
+    """That it runs under now."""
+    spec: Service
+    begun: float
+    rows: tuple[UsageHour, ...]
+    comparison: Comparison | None
+    """The newest."""
+    wanted: Wanted
+    now: float
+
+    def traffic(self, functions: Sums, pattern: Pattern | None = None) -> Traffic:
+        """Of all patterns together, or of what ran under one."""
+        since = self.now - PAST_SECONDS
+        invocations = {hour: taken for hour, taken in functions.hours.items() if hour >= since}
+        return traffic(self.rows, invocations, self.begun, self.now, pattern)
+
+
 class Costing:
-    """All of it reads or writes files: call it in a thread from asyncio."""
+    def __init__(
+        self,
+        paths: Paths,
+        settings: Settings,
+        registry: Registry,
+        journals: Journals,
+        metering: Metering,
+        artifacts: Artifacts,
+        clock: Clock,
+    ) -> None:
+        self._config = paths.config
+        self._settings = settings
+        self._registry = registry
+        self._journals = journals
+        self._metering = metering
+        self._artifacts = artifacts
+        self._clock = clock
 
-    def __init__(self, paths: Paths, settings: Settings) -> None:
-        self._paths = paths
-        self._folding = threading.Lock()
-        self._price = FunctionPrice(settings.price_gb_second, settings.price_request)
+    async def view(self, app: str, asked: v.CostRequest) -> v.CostView:
+        """Of one service, or of all that there are and were. WorldError: a journal cannot be read.
 
-    def view(self, app: str, service: str | None, month: str) -> v.CostView:
-        """Of all functions of an app that have ever run, or of one. WorldError: a journal cannot be read."""
-        names = [service] if service is not None else self.services(app)
-        rows = [self._row(name, self.months(app, name).get(month, Taken())) for name in names]
+        UserError, SpecError: the price file cannot be read, or is wrong.
+        """
+        month = check_month(asked.month) if asked.month is not None else month_of(self._clock.now())
+        recorded = await self.recorded(app, asked.service)
+        functions = [name for name in self._journals.services(app) if asked.service in (None, name)]
+        return await asyncio.to_thread(self._view, app, asked, month, recorded, functions)
+
+    def services(self, app: str) -> list[str]:
+        """Of which anything was recorded, whether they are there or not."""
+        return sorted({*self._journals.services(app), *self._registry.store.usage.services(app)})
+
+    async def recorded(self, app: str, service: str | None = None) -> list[Recorded]:
+        """Up to now, of one or all services that an app has."""
+        try:
+            await self._metering.look()
+        except FourfoldError as error:
+            log.error("%s", error)  # what was recorded before can be told all the same
+        rows = [row for row in self._registry.of_app(app) if service in (None, row.name) and not row.removed]
+        return [found for row in rows if (found := self._recorded(row)) is not None]
+
+    async def usage(self, app: str, service: str | None = None) -> v.UsageView:
+        """Hours, as `cost --usage` takes them."""
+        recorded = await self.recorded(app, service)
+        return await asyncio.to_thread(self._usage, app, recorded)
+
+    async def priced(self, app: str, comparison: Comparison) -> Comparison:
+        """One that has just been made, with its money. UserError, SpecError: the price file."""
+        recorded = await self.recorded(app, comparison.service)
+        return await asyncio.to_thread(self._priced, comparison, recorded)
+
+    # -- from the store -----------------------------------------------------------------------------------------------
+
+    def _recorded(self, row: ServiceRow) -> Recorded | None:
+        """None: a group, whose members are told of."""
+        key, store, now = key_of(row), self._registry.store, self._clock.now()
+        spec = self._registry.spec(key, row.release)
+        if isinstance(spec, Host):
+            return None
+        pattern = next(each for each in PATTERNS if each == pattern_of(row))
+        releases = store.releases.of(row.app, row.name)
+        newest = store.comparisons.newest(row.app, row.name)
+        return Recorded(
+            app=row.app,
+            service=row.name,
+            pattern=pattern,
+            spec=spec,
+            begun=min((each.created_at for each in releases), default=0.0),
+            rows=tuple(store.usage.of(row.app, row.name, now - PAST_SECONDS)),
+            comparison=Comparison.model_validate_json(newest.document) if newest is not None else None,
+            wanted=self._wanted(row, spec, pattern),
+            now=now,
+        )
+
+    def _wanted(self, row: ServiceRow, spec: Service, pattern: Pattern) -> Wanted:
+        from fourfold.cost.wanted import wanted
+
+        size = 0
+        if (build := self._registry.build(key_of(row), row.release, pattern)) is not None:
+            try:
+                size = self._artifacts.get(build.artifact).size
+            except NotFoundError:
+                log.debug("the artifact of %s is not in the store", key_of(row))
+        found = wanted(spec, size, int(row.overrides.get("instances", row.instances)))
+        return replace(found, min_instances=0) if spec.job is not None else found
+
+    # -- with files, in a thread --------------------------------------------------------------------------------------
+
+    def _view(
+        self, app: str, asked: v.CostRequest, month: str, recorded: Iterable[Recorded], functions: Iterable[str]
+    ) -> v.CostView:
+        from fourfold.control.pricefile import prices_view
+
+        prices, file = self.prices(asked.prices)
+        sums = {name: self._journals.sums(app, name) for name in {*functions, *(each.service for each in recorded)}}
+        rows = [_function(name, sums[name].months.get(month, Taken()), prices) for name in functions]
         return v.CostView(
-            prices=v.PricesView(as_of={}, sources={}, file=None),
-            services=[],
+            prices=prices_view(prices, file),
+            services=[self._cost(each, sums[each.service], prices, asked.curves) for each in recorded],
             app=app,
             month=month,
-            price_gb_second=self._price.gb_second,
-            price_request=self._price.request,
+            price_gb_second=prices.function_price.gb_second,
+            price_request=prices.function_price.request,
             functions=rows,
             total_usd=sum(row.total_usd for row in rows),
         )
 
-    def months(self, app: str, service: str) -> Months:
-        folder = usage_folder(self._paths, app, service)
-        try:
-            with self._folding:
-                sums, folded = _read_sums(folder)
-                for path in _journals(folder):
-                    if path.name not in folded:
-                        _add(sums, _months_of(path))
-        except OSError as error:
-            raise WorldError(f"cannot read the usage of {service}: {error.strerror} ({error.filename})") from error
-        return sums
+    def prices(self, given: v.PriceText | None = None) -> tuple[Prices, str | None]:
+        """And the name of the file that is laid over Fourfold's. UserError, SpecError: it cannot be read, is wrong."""
+        from fourfold.control.pricefile import NAME, own_text, read_prices
+        from fourfold.cost.prices import parse_prices
 
-    def journals(self) -> list[str]:
-        """Names of all."""
-        return [path.name for path in self._paths.usage.glob(f"*/*{SUFFIX}")]
+        if given is not None:
+            return parse_prices([(NAME, own_text()), (given.name, given.text)]), given.name
+        file = self._config / (self._settings.prices or NAME)
+        there = bool(self._settings.prices) or file.exists()
+        found = read_prices(file if there else None)
+        said = self._settings.model_fields_set & {"price_gb_second", "price_request"}
+        over = {name.removeprefix("price_"): getattr(self._settings, name) for name in said}
+        found = found.model_copy(update={"lambda_": found.lambda_.model_copy(update=over)})
+        return found, str(file) if there else None
 
-    def fold(self, is_over: Callable[[str], bool]) -> int:
-        """Sum up the journals of which `is_over(file name)` says that nobody writes to them; -> bytes freed."""
-        folders = list(self._paths.usage.iterdir()) if self._paths.usage.is_dir() else []
-        return sum(self._fold(folder, is_over) for folder in folders)
+    def _cost(self, known: Recorded, functions: Sums, prices: Prices, curves: bool = False) -> ServiceCost:
+        from fourfold.cost.estimate import reasons
+        from fourfold.cost.service import service_cost
 
-    def _fold(self, folder: Path, is_over: Callable[[str], bool]) -> int:
-        freed = 0
-        with self._folding:
-            sums, folded = _read_sums(folder)
-            over = [path for path in _journals(folder) if path.name in folded or is_over(path.name)]
-            for path in over:
-                if path.name not in folded:
-                    _add(sums, _months_of(path))
-            if over:
-                _write_sums(folder, sums, {path.name for path in over})
-            for path in over:
-                freed += path.stat().st_size
-                path.unlink()
-        return freed
-
-    def services(self, app: str) -> list[str]:
-        """Those that have ever run as functions."""
-        if not self._paths.usage.is_dir():
-            return []
-        found = (folder.name.partition(".") for folder in self._paths.usage.iterdir())
-        return sorted(name for of, _, name in found if of == app)
-
-    def _row(self, service: str, taken: Taken) -> v.FunctionCostView:
-        costs = bill(taken, self._price)
-        return v.FunctionCostView(
-            service=service,
-            requests=taken.requests,
-            failed=taken.failed,
-            billed_ms=taken.billed_ms,
-            gb_seconds=taken.gb_seconds,
-            requests_usd=costs.requests,
-            duration_usd=costs.duration,
-            total_usd=costs.total,
+        footprints = self._footprints(known, functions)
+        why = dict(reasons(known.comparison)) if known.comparison is not None else {}
+        why |= {pattern: reason for pattern in PATTERNS if (reason := impossible(known.spec, pattern)) is not None}
+        unknown = f"nothing is known yet of what it takes: `fourfold compare {known.service}` measures it"
+        why |= {pattern: unknown for pattern in PATTERNS if pattern not in footprints and pattern not in why}
+        possible = {pattern: each for pattern, each in footprints.items() if pattern not in why}
+        traffic = known.traffic(functions)
+        traffic = traffic if traffic.hours else Traffic((Hour(known.now, 0.0),))
+        return service_cost(
+            known.service, known.pattern, traffic, possible, known.wanted, prices, unavailable=why, curves=curves
         )
 
+    def _footprints(self, known: Recorded, functions: Sums) -> dict[Pattern, Footprint]:
+        """As measured by the newest comparison; else estimated from what it has taken as it runs."""
+        from fourfold.cost.estimate import footprints, from_usage, under_all
 
-def is_over(running: Iterable[str], names: Collection[str]) -> Callable[[str], bool]:
-    """`running`: instances that may write; `names`: of all files, `INSTANCE-….NUMBER.usage`."""
-    alive = tuple(f"{name}-" for name in running)
-    newest: dict[str, int] = {}
-    for name in names:
-        of, number = _parts(name)
-        newest[of] = max(newest.get(of, 0), number)
-    known = set(names)  # one that was begun since is somebody's
+        if known.comparison is not None and (measured := footprints(known.comparison)):
+            return measured
+        taken = from_usage(known.pattern, known.traffic(functions, known.pattern))
+        return under_all(taken) if taken is not None else {}
 
-    def over(name: str) -> bool:
-        of, number = _parts(name)
-        return name in known and (not name.startswith(alive) or number < newest[of])
+    def _priced(self, comparison: Comparison, recorded: Iterable[Recorded]) -> Comparison:
+        from fourfold.cost.service import priced
 
-    return over
+        prices, _ = self.prices()
+        for known in recorded:
+            traffic = known.traffic(self._journals.sums(known.app, known.service))
+            return priced(comparison, traffic if traffic.requests_per_month else None, known.wanted, prices)
+        return priced(comparison, None, Wanted(), prices)
 
-
-def _parts(name: str) -> tuple[str, int]:
-    of, _, number = name.removesuffix(SUFFIX).rpartition(".")
-    return of, int(number) if number.isdecimal() else 0
-
-
-def _journals(folder: Path) -> list[Path]:
-    return sorted(folder.glob(f"*{SUFFIX}"))
-
-
-def _months_of(path: Path) -> Months:
-    found: Months = {}
-    with suppress(FileNotFoundError), path.open("rb") as file:
-        for line in file:
-            if (usage := from_line(line)) is not None:
-                month = month_of(usage.at)
-                taken = invocation(usage.memory, usage.billed_ms, usage.ended != "ok")
-                found[month] = found.get(month, Taken()) + taken
-    return found
+    def _usage(self, app: str, recorded: Iterable[Recorded]) -> v.UsageView:
+        hours = []
+        for known in recorded:
+            functions = self._journals.sums(app, known.service)
+            for pattern in PATTERNS:
+                taken = known.traffic(functions, pattern).hours
+                hours += [_hour(known.service, pattern, hour) for hour in taken if hour.requests or hour.instances]
+        return v.UsageView(app=app, hours=hours)
 
 
-def _add(sums: Months, more: Months) -> None:
-    for month, taken in more.items():
-        sums[month] = sums.get(month, Taken()) + taken
+def impossible(spec: Service, pattern: Pattern) -> str | None:
+    """Why a service cannot run under a pattern, wherever that is."""
+    from fourfold.spec.functionchecks import functions_and_jobs
+
+    spec = spec.model_copy(update={"pattern": pattern})
+    return next((what for _, what, _ in functions_and_jobs((), spec)), None)
 
 
-def _read_sums(folder: Path) -> tuple[Months, set[str]]:
-    """And the names of the journals that they hold and that may still be there."""
-    try:
-        stored: dict[str, Any] = json.loads((folder / SUMS).read_bytes())
-    except FileNotFoundError:
-        return {}, set()
-    return {month: Taken(**each) for month, each in stored["months"].items()}, set(stored["folded"])
+def _hour(service: str, pattern: Pattern, hour: Hour) -> v.HourView:
+    return v.HourView(
+        hour=rfc3339(hour.start),
+        service=service,
+        pattern=pattern,
+        requests=hour.requests,
+        cpu_seconds=hour.cpu_seconds,
+        memory_bytes=hour.memory_bytes,
+        response_seconds=hour.response_seconds,
+        instances=hour.instances,
+    )
 
 
-def _write_sums(folder: Path, sums: Months, folded: set[str]) -> None:
-    content = {"months": {month: asdict(taken) for month, taken in sums.items()}, "folded": sorted(folded)}
-    write_atomically(folder / SUMS, json.dumps(content, indent=1).encode(), 0o600)
+def _function(service: str, taken: Taken, prices: Prices) -> v.FunctionCostView:
+    costs = bill(taken, prices.function_price)
+    return v.FunctionCostView(
+        service=service,
+        requests=taken.requests,
+        failed=taken.failed,
+        billed_ms=taken.billed_ms,
+        gb_seconds=taken.gb_seconds,
+        requests_usd=costs.requests,
+        duration_usd=costs.duration,
+        total_usd=costs.total,
+    )

@@ -70,6 +70,10 @@ class Facade(Protocol):
         """The newest one. Raises NotFoundError when there is none."""
         ...
 
+    async def usage(self, app: str, service: str | None) -> v.UsageView:
+        """What services took and answered in each hour of the last month."""
+        ...
+
     async def cancel(self, operation: str, actor: str) -> None:
         """End one that waits or builds. Raises NotFoundError, or ConflictError for one that has changed something."""
         ...

@@ -27,6 +27,7 @@ from fourfold.control.faults import Faults
 from fourfold.control.functions import clear_sockets, explained, socket_of
 from fourfold.control.goals import GATEWAY, SYSTEM, pattern_of, restored
 from fourfold.control.invoking import Invoking
+from fourfold.control.journals import Journals
 from fourfold.control.lambdas.lambdas import Lambdas
 from fourfold.control.lifecycle import Lifecycle
 from fourfold.control.logs import Logs
@@ -130,7 +131,7 @@ class Parts:
         )
         self.lifecycle.watcher = self.prober
         self.invoking = Invoking(self.registry, partial(socket_of, paths), self._idle)
-        self.costing = Costing(paths, settings)
+        self.journals = Journals(paths)
         self.templates = Templates(paths)
         self.templating = Templating(
             paths, self.templates, clock, self.supervisor.boot, self.prober.until_ready, self.starter.lend,
@@ -159,13 +160,14 @@ class Parts:
         self.metering = Metering(
             self.registry, self.supervisor.counters, self.neighbours.hosted, self.gateway, clock
         )  # fmt: skip
+        self.costing = Costing(paths, settings, self.registry, self.journals, self.metering, self.artifacts, clock)
         self.lifecycle.taken = self.metering.ended
         self.invoking.answered = self.metering.answered
         self.lambdas = Lambdas(self.registry, clock, settings.region)
         self.starter.named = self.lambdas.named
         self.sweeper = Sweeper(
             paths, self.registry, self.artifacts, self.sources, self.blobs, self.operations, clock,
-            lambda: self.building.in_use | self.lambdas.sources, self.costing,
+            lambda: self.building.in_use | self.lambdas.sources, self.journals,
         )  # fmt: skip
         self.status = Status(
             self.registry,

@@ -74,6 +74,8 @@ class Settings(BaseModel):
     """Of containers: its name, and its address in the network that they get theirs from."""
     function_timeout: float = Field(default=300.0, gt=0, allow_inf_nan=False)
     """Seconds that `function.timeout` may be at most, where the pattern is function."""
+    prices: str = ""
+    """A file of prices laid over Fourfold's own, below the config folder; empty: `prices.yaml`, if that is there."""
     price_gb_second: float = Field(default=FunctionPrice.gb_second, ge=0, allow_inf_nan=False)
     """US dollars that `fourfold cost` reckons with for a second of a function with 1 GiB."""
     price_request: float = Field(default=FunctionPrice.request, ge=0, allow_inf_nan=False)

@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from fourfold.clock import Clock
-from fourfold.control.costing import Costing, is_over
 from fourfold.control.goals import pattern_of
+from fourfold.control.journals import Journals, is_over
 from fourfold.control.operations import Operations
 from fourfold.control.registry import Registry
 from fourfold.control.views import GcView
@@ -48,10 +48,10 @@ class Sweeper:
         operations: Operations,
         clock: Clock,
         in_use: Callable[[], Iterable[str]],
-        costing: Costing,
+        journals: Journals,
         quiet: float = QUIET_SECONDS,
     ) -> None:
-        self._costing = costing
+        self._journals = journals
         self._registry = registry
         self._artifacts = artifacts
         self._sources = sources
@@ -106,8 +106,8 @@ class Sweeper:
             )
             disks = await asyncio.to_thread(sweep_disks, self._disks, self._artifacts, self._clock.now())
             templates = await asyncio.to_thread(sweep_templates, self._templates, self._current(), self._clock.now())
-            over = is_over(self._registry.instances, self._costing.journals())
-            folded = await asyncio.to_thread(self._costing.fold, over)
+            over = is_over(self._registry.instances, self._journals.names())
+            folded = await asyncio.to_thread(self._journals.fold, over)
         swept = (files, images, disks, templates)
         return GcView(
             removed=rows | {kind: count for each in swept for kind, count in each.removed.items()},

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fourfold.cost.comparison import Pattern
 from fourfold.cost.results import ServiceCost
 
 
@@ -427,6 +428,30 @@ class CostView(PricedView):
     """What they were asked for in the month, to the millisecond."""
     total_usd: float
     """Of `functions`."""
+
+
+class HourView(View):
+    """Of a service under one pattern; what `cost --usage` reads. Of one that is not all known, as if it went on so."""
+
+    hour: str
+    """Its beginning."""
+    service: str
+    pattern: Pattern
+    requests: float
+    """And events, and runs of a job."""
+    cpu_seconds: float | None
+    memory_bytes: float | None
+    """Mean, of all instances together."""
+    response_seconds: float | None
+    """Mean of a request; null where there was none."""
+    instances: float | None
+    """Mean number."""
+
+
+class UsageView(View):
+    app: str
+    hours: list[HourView]
+    """By service, then by pattern and time; without those in which nothing of it was there."""
 
 
 class SecretView(View):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from fourfold.control.costing import SUMS, Costing, check_month, is_over
-from fourfold.control.settings import Settings
+from fourfold.control.journals import SUMS, Journals, Sums, is_over
 from fourfold.cost.functions import Taken
-from fourfold.errors import UserError
 from fourfold.functions.journal import to_line
 from fourfold.functions.model import Usage
 from fourfold.paths import Paths
@@ -39,14 +38,25 @@ def folder(paths: Paths) -> Path:
     return made
 
 
-def test_sums_by_month(paths: Paths, folder: Path) -> None:
-    found = Costing(paths, Settings()).months("shop", "a")
-    assert found["2026-11"] == Taken(6, 1, 507, 507 * 128 * MIB)
-    assert found["2026-12"] == Taken(1, 0, 100, 100 * 128 * MIB)
-    view = Costing(paths, Settings(price_gb_second=1.0, price_request=0.5)).view("shop", None, "2026-12")
-    assert [row.service for row in view.functions] == ["a"] and view.functions[0].gb_seconds == 0.0125
-    assert (view.functions[0].requests_usd, view.total_usd) == (0.5, 0.5125)
-    assert Costing(paths, Settings()).view("other", None, "2026-12").functions == []
+def test_sums_by_month_and_by_hour(paths: Paths, folder: Path) -> None:
+    found = Journals(paths).sums("shop", "a")
+    assert found.months["2026-11"] == Taken(6, 1, 507, 507 * 128 * MIB)
+    assert found.months["2026-12"] == Taken(1, 0, 100, 100 * 128 * MIB)
+    last = int(NOVEMBER) - 3599
+    assert found.hours == {last: found.months["2026-11"], last + 3600: found.months["2026-12"]}
+
+
+def test_months_are_kept_longer_than_hours(paths: Paths, folder: Path) -> None:
+    journals = Journals(paths)
+    journals.fold(is_over([], [OLD, NEW, LAST]))
+    (folder / OLD).write_bytes(line(NOVEMBER + 401 * 86_400))
+    journals.fold(is_over([], [OLD]))
+    found = journals.sums("shop", "a")
+    assert len(found.hours) == 1 and len(found.months) == 3
+    stored = json.loads((folder / SUMS).read_bytes())
+    del stored["hours"]  # as they were when there were none
+    (folder / SUMS).write_text(json.dumps(stored))
+    assert journals.sums("shop", "a") == Sums(found.months, {})
 
 
 def test_only_what_nobody_writes_is_folded() -> None:
@@ -60,8 +70,8 @@ def test_only_what_nobody_writes_is_folded() -> None:
 def test_folding_counts_each_line_once(
     paths: Paths, folder: Path, dies_after: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    costing = Costing(paths, Settings())
-    before = costing.months("shop", "a")
+    journals = Journals(paths)
+    before = journals.sums("shop", "a")
     removed: list[Path] = []
     real = Path.unlink
 
@@ -75,21 +85,15 @@ def test_folding_counts_each_line_once(
         patched.setattr(Path, "unlink", unlink)
         over = is_over(["shop.a-1-y"], [path.name for path in folder.iterdir()])
         try:
-            assert costing.fold(over) > 0
+            assert journals.fold(over) > 0
         except SystemExit:
             assert dies_after != "nothing"
-    assert costing.months("shop", "a") == before
-    costing.fold(is_over(["shop.a-1-x"], [NEW]))  # the one that had ended runs again
-    assert costing.months("shop", "a") == before
+    assert journals.sums("shop", "a") == before
+    journals.fold(is_over(["shop.a-1-x"], [NEW]))  # the one that had ended runs again
+    assert journals.sums("shop", "a") == before
     (folder / LAST).write_bytes(line(billed=7) * 2)  # it goes on
-    costing.fold(is_over([], [path.name for path in folder.iterdir()]))
+    journals.fold(is_over([], [path.name for path in folder.iterdir()]))
     assert [path.name for path in folder.iterdir()] == [SUMS]
-    after = costing.months("shop", "a")
-    assert after["2026-11"] == before["2026-11"] + Taken(1, 0, 7, 7 * 128 * MIB)
-    assert after["2026-12"] == before["2026-12"]
-
-
-@pytest.mark.parametrize("text", ["2026", "2026-13", "November", "2026-1", ""])
-def test_nonsense_is_no_month(text: str) -> None:
-    with pytest.raises(UserError, match="it is no month"):
-        check_month(text)
+    after = journals.sums("shop", "a")
+    assert after.months["2026-11"] == before.months["2026-11"] + Taken(1, 0, 7, 7 * 128 * MIB)
+    assert after.months["2026-12"] == before.months["2026-12"]

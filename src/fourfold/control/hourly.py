@@ -1,0 +1,59 @@
+"""Recorded hours of a service, as cost and advice want them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from fourfold.cost.functions import Taken
+from fourfold.cost.model import Hour, Traffic
+from fourfold.store.model import UsageHour
+from fourfold.store.usage import HOUR
+
+LEAST_SECONDS = 60.0
+"""Of an hour that is not over: less of it says nothing about the rest."""
+
+
+def traffic(
+    rows: Iterable[UsageHour], invocations: Mapping[int, Taken], begun: float, now: float, pattern: str | None = None
+) -> Traffic:
+    """From its first hour to its last that is over; only where that is none, what is known of the present one.
+
+    `invocations`: of the pattern function, by hour. `begun`: when the service came to be: what is known of a part of
+    an hour is taken for all of it. `pattern`: only what it took under that one.
+    """
+    hours: dict[int, list[UsageHour]] = {}
+    for row in rows:
+        if pattern in (None, row.pattern):
+            hours.setdefault(row.hour, []).append(row)
+    taken = dict(invocations) if pattern in (None, "function") else {}
+    known = hours.keys() | taken.keys()
+    if not known:
+        return Traffic(())
+    present = int(now // HOUR) * HOUR
+    first, last = min(known), max(known)
+    if last >= present and first < present:
+        last = present - HOUR
+    found = (
+        _hour(at, hours.get(at, []), taken.get(at, Taken()), _known(at, begun if at == first else 0.0, now))
+        for at in range(first, last + 1, HOUR)
+    )
+    return Traffic(tuple(found))
+
+
+def _known(hour: int, begun: float, now: float) -> float:
+    """How many times what is known of it makes a whole hour."""
+    seconds = min(float(hour + HOUR), now) - max(float(hour), begun)
+    return HOUR / min(max(seconds, LEAST_SECONDS), HOUR)
+
+
+def _hour(at: int, rows: list[UsageHour], invocations: Taken, times: float) -> Hour:
+    requests = sum(row.requests for row in rows) + invocations.requests
+    waited = sum(row.response_seconds for row in rows) + invocations.billed_ms / 1000
+    return Hour(
+        float(at),
+        requests * times,
+        cpu_seconds=sum(row.cpu_seconds for row in rows) * times,
+        memory_bytes=sum(row.memory_byte_seconds for row in rows) / HOUR * times,
+        response_seconds=waited / requests if requests else None,
+        instances=sum(row.instance_seconds for row in rows) / HOUR * times,
+    )

@@ -1,0 +1,45 @@
+"""Recorded hours become traffic without gaps, of whole hours."""
+
+from __future__ import annotations
+
+import pytest
+
+from fourfold.control.hourly import traffic
+from fourfold.cost.functions import Taken
+from fourfold.cost.model import Hour
+from fourfold.store.model import UsageHour
+
+NOON = 12 * 3600
+
+
+def row(hour: int, requests: int = 10, pattern: str = "process") -> UsageHour:
+    return UsageHour("shop", "web", hour * 3600, pattern, requests, 1, requests * 0.5, 36.0, 3600 * 1000.0, 3600.0)
+
+
+def hour(number: int, requests: float = 10.0, times: float = 1.0) -> Hour:
+    return Hour(number * 3600.0, requests, 36.0 * times, 1000.0 * times, 0.5, times)
+
+
+def test_hours_without_requests_are_hours_too() -> None:
+    found = traffic([row(9), row(11)], {}, begun=0.0, now=NOON + 1800)
+    assert found.hours == (hour(9), Hour(10 * 3600.0, 0, 0.0, 0.0, None, 0.0), hour(11))
+    assert found.requests_per_month == pytest.approx(20 / 3 * 730)
+
+
+def test_the_present_hour_counts_only_where_there_is_no_other() -> None:
+    assert traffic([row(11), row(12)], {}, 0.0, NOON + 1800).hours == (hour(11),)
+    assert traffic([row(12)], {}, 0.0, NOON + 1800).hours == (hour(12, 20.0, 2.0),)
+    assert traffic([row(12)], {}, NOON + 1200.0, NOON + 1800).hours == (hour(12, 60.0, 6.0),)
+    assert traffic([row(12)], {}, NOON + 1799.0, NOON + 1800).hours == (hour(12, 600.0, 60.0),), "no wilder guess"
+    assert traffic([row(11)], {}, 11.5 * 3600, NOON + 1800).hours == (hour(11, 20.0, 2.0),), "it began in that hour"
+    assert traffic([], {}, 0.0, NOON).hours == ()
+
+
+def test_patterns_of_an_hour_are_added_and_functions_are_counted_by_their_journals() -> None:
+    rows = [row(11), UsageHour("shop", "web", 11 * 3600, "function", 0, 0, 0.0, 4.0, 3600 * 500.0, 1800.0)]
+    invocations = {11 * 3600: Taken(10, 1, 15_000, 1)}
+    assert traffic(rows, invocations, 0.0, NOON).hours == (Hour(11 * 3600.0, 20.0, 40.0, 1500.0, 1.0, 1.5),)
+    only = traffic(rows, invocations, 0.0, NOON, pattern="function").hours
+    assert only == (Hour(11 * 3600.0, 10.0, 4.0, 500.0, 1.5, 0.5),)
+    assert traffic(rows, invocations, 0.0, NOON, pattern="process").hours == (hour(11),)
+    assert traffic([], {NOON - 7200: Taken(3, 0, 300, 1)}, 0.0, NOON).hours[0].requests == 3
