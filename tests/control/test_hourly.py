@@ -30,7 +30,9 @@ def test_the_present_hour_counts_only_where_there_is_no_other() -> None:
     assert traffic([row(11), row(12)], {}, 0.0, NOON + 1800).hours == (hour(11),)
     assert traffic([row(12)], {}, 0.0, NOON + 1800).hours == (hour(12, 20.0, 2.0),)
     assert traffic([row(12)], {}, NOON + 1200.0, NOON + 1800).hours == (hour(12, 60.0, 6.0),)
-    assert traffic([row(12)], {}, NOON + 1799.0, NOON + 1800).hours == (hour(12, 600.0, 60.0),), "no wilder guess"
+    (wild,) = traffic([row(12)], {}, NOON + 1799.0, NOON + 1800).hours
+    assert (wild.requests, wild.cpu_seconds) == (600.0, 36.0 * 60), "as if it were all of a minute"
+    assert (wild.memory_bytes, wild.instances) == (3600 * 1000.0, 3600.0), "means need no guess"
     assert traffic([row(11)], {}, 11.5 * 3600, NOON + 1800).hours == (hour(11, 20.0, 2.0),), "it began in that hour"
     assert traffic([], {}, 0.0, NOON).hours == ()
 

@@ -71,9 +71,9 @@ class World:
             self.requests[name] += requests
         await self.metering.look()
 
-    def end(self, name: str, cpu_seconds: float | None, code: int = 0) -> None:
+    def end(self, name: str, cpu_seconds: float | None, code: int = 0, memory: int | None = None) -> None:
         run = self.rig.registry.instances[name].run
-        exit = Exit(1, name, code, None, False, self.rig.clock.now(), run, cpu_seconds=cpu_seconds)
+        exit = Exit(1, name, code, None, False, self.rig.clock.now(), run, cpu_seconds=cpu_seconds, memory_bytes=memory)
         del self.cpu[name]
         self.rig.lifecycle.exited(exit)
         self.rig.lifecycle.exited(exit)  # until it is acknowledged, it is told again
@@ -143,9 +143,10 @@ async def test_a_run_of_a_job_is_a_request_and_so_is_an_event(rig: Rig) -> None:
     world = World(rig)
     world.start("job-1-a", "job", role="run", state="stopping")
     rig.clock.time += 30
-    world.end("job-1-a", cpu_seconds=12.0, code=3)
+    world.end("job-1-a", cpu_seconds=12.0, code=3, memory=10 * MIB)
     (row,) = world.hours("job")
     assert (row.requests, row.errors, row.response_seconds, row.cpu_seconds) == (1, 1, 30.0, 12.0)
+    assert row.memory_byte_seconds == 300.0 * MIB, "nobody looked at it while it ran"
     handler = instance("h-1-a", "h", pattern="container")
     world.metering.answered(handler, failed=False, seconds=0.5)
     world.metering.answered(handler, failed=True, seconds=1.5)

@@ -367,9 +367,12 @@ def test_how_much_cpu_it_took_is_told_at_its_end(groups: bool) -> None:
     async def test(rig: Rig) -> None:
         if not groups:
             rig._groups.hierarchies = ()
-        text = f"import os, time\n{burn(0.2)}\nif os.fork() == 0:\n  {burn(0.1)}\nelse: os.wait()"
+        text = (
+            f"import os, time\nx = bytearray(64 << 20)\n{burn(0.2)}\nif os.fork() == 0:\n  {burn(0.1)}\nelse: os.wait()"
+        )
         exit, _ = await rig.run("a.b-1-x", PYTHON, "-c", text)
         assert exit.code == 0 and exit.cpu_seconds is not None and 0.3 <= exit.cpu_seconds < 3
+        assert exit.memory_bytes is not None and 64 << 20 <= exit.memory_bytes < 128 << 20
         await rig.sleeper("a.b-1-y")
         await rig.signal("a.b-1-y", "TERM")
         other = await rig.exit_of("a.b-1-y")

@@ -41,19 +41,20 @@ def traffic(
 
 
 def _known(hour: int, begun: float, now: float) -> float:
-    """How many times what is known of it makes a whole hour."""
-    seconds = min(float(hour + HOUR), now) - max(float(hour), begun)
-    return HOUR / min(max(seconds, LEAST_SECONDS), HOUR)
+    """Seconds of it of which anything is known."""
+    return min(float(hour + HOUR), now) - max(float(hour), begun)
 
 
-def _hour(at: int, rows: list[UsageHour], invocations: Taken, times: float) -> Hour:
+def _hour(at: int, rows: list[UsageHour], invocations: Taken, known: float) -> Hour:
+    times = HOUR / max(known, LEAST_SECONDS)
+    known = max(known, 1.0)
     requests = sum(row.requests for row in rows) + invocations.requests
     waited = sum(row.response_seconds for row in rows) + invocations.billed_ms / 1000
     return Hour(
         float(at),
         requests * times,
         cpu_seconds=sum(row.cpu_seconds for row in rows) * times,
-        memory_bytes=sum(row.memory_byte_seconds for row in rows) / HOUR * times,
+        memory_bytes=sum(row.memory_byte_seconds for row in rows) / known,
         response_seconds=waited / requests if requests else None,
-        instances=sum(row.instance_seconds for row in rows) / HOUR * times,
+        instances=sum(row.instance_seconds for row in rows) / known,
     )

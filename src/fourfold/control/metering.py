@@ -126,7 +126,7 @@ class Metering:
         if not self._counts(row) or row.started_at is None:
             return
         usage = self._registry.store.usage
-        seen = self._named(row, Counters())
+        seen = self._named(row, Counters(memory_bytes=exit.memory_bytes))  # for who was never looked at
         mark = usage.mark(row.id)
         if mark is None or mark.run != row.run:
             mark = begun(seen, mark)

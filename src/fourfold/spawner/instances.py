@@ -56,8 +56,8 @@ class Instance:
     ending: bool = False
     kills: tuple[int, int] = (0, 0)
     """Processes of it that the kernel had killed for want of memory, at the last look but one and at the last."""
-    cpu_seconds: float | None = None
-    """That its main process has taken, with those that it waited for; known when it has ended."""
+    taken: resource.struct_rusage | None = None
+    """By its main process and those that it waited for; known when it has ended."""
     guests: list[Instance] = field(default_factory=list)
     logs: set[str] = field(default_factory=set)
     """Others than its own that are kept bounded while it runs."""
@@ -204,7 +204,7 @@ class Instances:
             if pid == 0:
                 return
             if instance := self._by_pid.get(pid):
-                instance.cpu_seconds = taken.ru_utime + taken.ru_stime
+                instance.taken = taken
                 self._main_ended(instance, status)
             elif self._hand_over_to_come():
                 self._unclaimed[pid] = status
@@ -277,7 +277,10 @@ class Instances:
             told = handover.reported(started.folder, status)
             code, number, oom, said = told.code, told.signal, told.oom or (oom and told.code is None), told.said
         cpu_seconds = instance.tree.cpu_seconds()
-        cpu_seconds = instance.cpu_seconds if cpu_seconds is None else cpu_seconds
+        taken = instance.taken
+        if cpu_seconds is None and taken is not None:
+            cpu_seconds = taken.ru_utime + taken.ru_stime
+        memory = taken.ru_maxrss * 1024 if taken is not None else None
         self._remove_groups(instance.tree, 0)
         if started.reports:
             self._logs.drop(_report_of(started))
@@ -299,7 +302,7 @@ class Instances:
             ended = {"instance": started.instance, "code": code, "signal": number, "oom": oom, "said": said}
             self._publish({"event": "ended", **ended})
         else:
-            exit = self._journal.end(started, code, number, oom, said, cpu_seconds)
+            exit = self._journal.end(started, code, number, oom, said, cpu_seconds, memory)
             self._publish({"event": "exit", **exit.as_json()})
 
     def _remove_groups(self, tree: Tree, attempt: int) -> None:

@@ -61,10 +61,12 @@ class Journal:
         oom: bool,
         said: str = "",
         cpu_seconds: float | None = None,
+        memory_bytes: int | None = None,
     ) -> Ended:
         self.started.pop(started.key, None)
         self._seq += 1
-        ended = Ended(self._seq, started.instance, started.run, code, signal, oom, time.time(), said, cpu_seconds)
+        of = self._seq, started.instance, started.run
+        ended = Ended(*of, code, signal, oom, time.time(), said, cpu_seconds, memory_bytes)
         self.ended[ended.seq] = ended
         self._append_later({"ended": ended.as_json()})
         return ended

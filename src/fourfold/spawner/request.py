@@ -228,6 +228,8 @@ class Ended:
     """Of one that was to report how it ended and did not: what it reported last, else how its process ended."""
     cpu_seconds: float | None = None
     """That all its processes took; None when nobody counted."""
+    memory_bytes: int | None = None
+    """The most that one of its processes had; at least what the spawner had when it forked (getrusage(2))."""
 
     def as_json(self) -> dict[str, Any]:
         return {**vars(self)}

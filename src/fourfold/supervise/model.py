@@ -38,6 +38,8 @@ class Exit:
     start, a guest of which nothing is known but that it is gone, or a host that was killed for it hung."""
     cpu_seconds: float | None = None
     """That it took from its start to its end; None when nobody counted."""
+    memory_bytes: int | None = None
+    """The most that one of its processes had, likewise."""
 
     def __str__(self) -> str:
         if self.said and not self.oom:

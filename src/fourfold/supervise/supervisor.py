@@ -373,7 +373,7 @@ class Supervisor(Connection):
             self._holding.ended(Exit(seq=0, at=0.0, **fields))  # type: ignore[arg-type]
         elif "seq" in event:
             fields["said"] = self._words(event) if fields["said"] else ""
-            fields["cpu_seconds"] = event.get("cpu_seconds")
+            fields |= {key: event.get(key) for key in ("cpu_seconds", "memory_bytes")}
             exit = Exit(seq=event["seq"], at=event["at"], run=event["run"], **fields)  # type: ignore[arg-type]
             if self._runs.get(exit.instance) == exit.run:
                 self._running.pop(exit.instance, None)
