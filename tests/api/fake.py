@@ -9,7 +9,9 @@ from typing import Any
 from fourfold.build.disk.export import DiskImage
 from fourfold.build.oci.export import Archive
 from fourfold.control import views as v
+from fourfold.control.advicerequest import AdviceRequest
 from fourfold.control.comparing.request import CompareRequest
+from fourfold.cost.advice.model import Advice
 from fourfold.cost.comparison import Comparison
 from fourfold.errors import NotFoundError
 from fourfold.supervise.model import LogLine
@@ -150,6 +152,7 @@ class FakeFacade:
         self.fails: dict[str, Exception] = {}
         self.state = status()
         self.lambda_api: str | None = None
+        self.advices: list[Advice] = []
         self.apps_known = ["shop"]
         self.happened: list[v.EventView] = []
         self.lines: list[tuple[str, LogLine]] = []
@@ -322,6 +325,10 @@ class FakeFacade:
     async def take_out(self, app: str, service: str, actor: str) -> v.OperationView:
         self._asked("take_out", app, service, actor)
         return self._operation(app, "remove", [service])
+
+    async def advise(self, app: str, request: AdviceRequest) -> list[Advice]:
+        self._asked("advise", app, request)
+        return self.advices
 
     async def cancel(self, operation: str, actor: str) -> None:
         self._asked("cancel", operation, actor)

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from fourfold.control.advicerequest import AdviceRequest
 from fourfold.control.comparing.request import CompareRequest
 from fourfold.control.views import UpRequest
 from tests.api.fake import AT
@@ -82,6 +83,13 @@ CHANGES: list[tuple[str, str, dict[str, Any] | None, int, tuple[Any, ...]]] = [
         ("cost", ("shop", {"prices": {"name": "p", "text": "x: 1"}})),
     ),
     ("GET", "/v1/apps/shop/usage?service=a", None, 200, ("usage", ("shop", "a"))),
+    (
+        "POST",
+        "/v1/apps/shop/advice",
+        {"services": ["x"], "assume": {"untrusted": "yes"}},
+        200,
+        ("advise", ("shop", AdviceRequest(services=["x"], assume={"untrusted": "yes"}))),
+    ),
     ("POST", "/v1/operations/op1/cancel", {"actor": "a"}, 204, ("cancel", ("op1", "a"))),
     ("PUT", "/v1/apps/shop/secrets", {"values": {"K": "v"}}, 204, ("set_secrets", ("shop", {"K": "v"}, ""))),
     ("DELETE", "/v1/apps/shop/secrets?name=K&actor=a", None, 204, ("remove_secrets", ("shop", ["K"], "a"))),

@@ -17,7 +17,7 @@ from fourfold.cli.table import COMMANDS
 
 DESIGNED = (
     "init validate config plan up deploy status explain logs exec run scale rollback history restart stop down "
-    "apps events secrets build invoke compare cost top gc doctor daemon schema version"
+    "apps events secrets build invoke compare advise cost top gc doctor daemon schema version"
 )
 
 PAGE = (Path(__file__).parents[2] / "docs/commands.md").read_text()

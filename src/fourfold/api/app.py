@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from fourfold import __version__
 from fourfold.api import (
+    advice,
     apps,
     builds,
     comparisons,
@@ -55,6 +56,7 @@ def create_app(facade: Facade) -> FastAPI:
         builds,
         services,
         comparisons,
+        advice,
         operations,
         events,
         runs,

@@ -36,6 +36,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "cost": "Show what services cost in a month, as they run and under all other patterns.",
         "top": "Show what every instance takes now.",
         "apps": "List the apps that this daemon runs.",
+        "advise": "Say which pattern fits each service, why, and what would change that.",
     },
     "Work inside": {
         "exec": "Run a program inside a running instance.",

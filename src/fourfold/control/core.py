@@ -47,9 +47,11 @@ from fourfold.supervise.model import LogLine
 if TYPE_CHECKING:
     from fourfold.build.disk.export import DiskImage
     from fourfold.build.oci.export import Archive
+    from fourfold.control.advicerequest import AdviceRequest
     from fourfold.control.comparing.comparing import Comparing
     from fourfold.control.comparing.request import CompareRequest
     from fourfold.control.imaging import Imaging
+    from fourfold.cost.advice.model import Advice
     from fourfold.cost.comparison import Comparison
 
 
@@ -261,6 +263,11 @@ class Control:
         """Before the daemon's parts stop: what needs them to come to an end."""
         if "_comparing" in self.__dict__:
             await self._comparing.close()
+
+    async def advise(self, app: str, request: AdviceRequest) -> list[Advice]:
+        from fourfold.control.advising import Advising  # with its rules: for those who ask, not for every daemon
+
+        return await Advising(self._parts).advise(app, request)
 
     async def cancel(self, operation: str, actor: str) -> None:
         await self._parts.operations.cancel(operation, actor)

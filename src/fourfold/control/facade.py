@@ -15,7 +15,9 @@ from fourfold.supervise.model import LogLine
 if TYPE_CHECKING:
     from fourfold.build.disk.export import DiskImage
     from fourfold.build.oci.export import Archive
+    from fourfold.control.advicerequest import AdviceRequest
     from fourfold.control.comparing.request import CompareRequest
+    from fourfold.cost.advice.model import Advice
     from fourfold.cost.comparison import Comparison
 
 
@@ -72,6 +74,10 @@ class Facade(Protocol):
 
     async def usage(self, app: str, service: str | None) -> v.UsageView:
         """What services took and answered in each hour of the last month."""
+        ...
+
+    async def advise(self, app: str, request: AdviceRequest) -> list[Advice]:
+        """The pattern that fits each service, and why."""
         ...
 
     async def cancel(self, operation: str, actor: str) -> None:

@@ -1,0 +1,165 @@
+"""Advice as people read it: a table of services, and a page for one. Pure but for the width of the terminal."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from fourfold.cli import formats, output
+from fourfold.cli.options import Options
+from fourfold.cost.advice.model import Advice, Change, PatternAdvice, Reason
+from fourfold.cost.advice.words import dollars
+
+SURE = {"sure": "sure", "fairly": "fairly sure", "unsure": "not sure"}
+_COLOURS = {"advised": "green", "close": "yellow", "possible": "blue", "poor": "dim", "impossible": "red"}
+_SURE_COLOURS = {"sure": "green", "fairly": "yellow", "unsure": "yellow"}
+_WIDEST = 110
+_NAME = 11
+"""Columns of a pattern's name."""
+_ORIGINS = {
+    "general": "",
+    "taken": "unless you say otherwise",
+    "file": "service file",
+    "source": "source",
+    "host": "this machine",
+    "prices": "prices",
+    "traffic": "traffic",
+    "measured": "measured",
+    "you": "you",
+}
+
+
+def overview(found: Sequence[Advice], options: Options) -> list[str]:
+    """One line for each service."""
+    rows = [(each.service, each.now, _advised(each), SURE[each.sure], _short(each)) for each in found]
+    width = _width()
+    lines = formats.table(("SERVICE", "NOW", "ADVICE", "HOW SURE", "BECAUSE"), rows)
+    words = {"not sure": "yellow", "fairly sure": "yellow", "none": "red"}
+    return output.shade([_cut(line, width) for line in lines], words, options)
+
+
+def page(advice: Advice, options: Options) -> list[str]:
+    said: set[str] = set()
+    return [
+        *_head(advice, options),
+        "",
+        *(line for each in advice.patterns for line in _pattern(each, said, options)),
+        *_changes(advice.changes),
+        *_lists(advice),
+    ]
+
+
+def _head(advice: Advice, options: Options) -> Iterator[str]:
+    name = output.paint(advice.service, "bold", options)
+    if advice.advised is None:
+        yield f"{name} runs under no pattern as it is"
+    elif advice.advised == advice.now:
+        yield f"{name}: {output.paint(advice.advised, 'green', options)}, as it is"
+    else:
+        yield f"{name}: {output.paint(advice.advised, 'green', options)} instead of {advice.now}"
+    what = f"{_capital(advice.archetype)}. " if advice.archetype else ""
+    sure = output.paint(_capital(SURE[advice.sure]), _SURE_COLOURS[advice.sure], options)
+    why = f": {advice.why_sure}" if advice.why_sure else ""
+    unknown = f" Not known: {', '.join(advice.unknown)}." if advice.unknown else ""
+    text = f"{what}\0{why}. Drawn from {_and(advice.known)}.{unknown}"
+    for line in _wrapped(text.replace("\0", SURE[advice.sure].capitalize()), "  ", "  "):
+        yield line.replace(SURE[advice.sure].capitalize(), sure, 1)
+
+
+def _pattern(each: PatternAdvice, said: set[str], options: Options) -> Iterator[str]:
+    """`said`: reasons that stand above already, in full; here they are short."""
+    cost = f"   {dollars(each.monthly_cost)} a month" if each.monthly_cost is not None else ""
+    standing = (
+        output.paint(each.standing, _COLOURS[each.standing], options) if _COLOURS[each.standing] else each.standing
+    )
+    yield f"  {output.paint(each.pattern.ljust(_NAME), 'bold', options)}{standing}{cost}"
+    for blocker in each.blockers:
+        needs = "needs" if blocker.kind == "setting" else "no"
+        fix = f" ({blocker.fix})" if blocker.fix else ""
+        yield from _wrapped(f"{blocker.why}{fix}", f"    {needs.ljust(6)}", " " * 10)
+    if each.standing != "impossible":
+        for reason in each.reasons:
+            yield from _reason(reason, reason.text in said, options)
+            said.add(reason.text)
+
+
+def _reason(reason: Reason, short: bool, options: Options) -> Iterator[str]:
+    """`++  requests from outside reach it: …  [service file]`: as many signs as it weighs, three at most."""
+    sign = ("+" if reason.points > 0 else "-") * min(abs(reason.points), 3)
+    whence = ", ".join(filter(None, (_ORIGINS[reason.origin], reason.evidence)))
+    text = reason.text.partition(": ")[0] if short else f"{reason.text}{f' [{whence}]' if whence else ''}"
+    lines = _wrapped(text, f"    {sign.ljust(6)}", " " * 10)
+    colour = "green" if reason.points > 0 else "red"
+    for line in lines:
+        yield line.replace(sign, output.paint(sign, colour, options), 1) if line.startswith(f"    {sign}") else line
+
+
+def _changes(changes: Sequence[Change]) -> Iterator[str]:
+    if not changes:
+        return
+    yield ""
+    yield "  It would be another, if"
+    for change in sorted(changes, key=lambda each: not each.open):
+        about = "not known yet" if change.open else ""
+        how = ": ".join(filter(None, (about, change.how)))
+        text = f"{change.condition}{f' ({how})' if how else ''}"
+        yield from _wrapped(text, f"    {change.pattern.ljust(_NAME)}", " " * (4 + _NAME))
+
+
+def _lists(advice: Advice) -> Iterator[str]:
+    if advice.notes:
+        yield ""
+        for note in advice.notes:
+            yield from _wrapped(f"{_capital(note)}.", "  ", "  ")
+    if advice.surer:
+        yield ""
+        yield "  To be surer"
+        width = max(len(each.command) for each in advice.surer)
+        for each in advice.surer:
+            yield from _wrapped(each.tells, f"    {each.command.ljust(width)}  ", " " * (6 + width))
+    if advice.move is not None:
+        yield ""
+        yield f"  To move it, {'after this in its file' if advice.first else 'with no request lost'}"
+        for line in advice.first:
+            yield from _wrapped(line, "    ", "    ")
+        yield f"    {advice.move}"
+
+
+def _advised(advice: Advice) -> str:
+    if advice.advised is None:
+        return "none"
+    return "stay" if advice.advised == advice.now else advice.advised
+
+
+def _short(advice: Advice) -> str:
+    """The reason that counts most, without what follows from it."""
+    best = advice.patterns[0]
+    if advice.advised is None:
+        return best.blockers[0].why if best.blockers else ""
+    reason = next((each for each in best.reasons if each.points > 0), None)
+    return reason.text.partition(": ")[0] if reason is not None else advice.why_sure
+
+
+def _wrapped(text: str, first: str, rest: str) -> list[str]:
+    """Within the terminal; commands are not broken at their hyphens."""
+    width = max(_width(), len(first) + 30)
+    return textwrap.wrap(
+        text, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False, break_long_words=False
+    )
+
+
+def _width() -> int:
+    return min(shutil.get_terminal_size((_WIDEST, 24)).columns, _WIDEST)
+
+
+def _cut(line: str, width: int) -> str:
+    return line if len(line) <= width else f"{line[: width - 1]}…"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _and(parts: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))

@@ -1,0 +1,37 @@
+"""`fourfold advise`: which pattern fits each service, why, and what would change it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fourfold.cli import output
+from fourfold.cli.session import Session
+
+
+def command(
+    ctx: typer.Context,
+    services: Annotated[list[str] | None, typer.Argument(metavar="SERVICE", show_default=False)] = None,
+    assume: Annotated[
+        list[str] | None,
+        typer.Option("--assume", metavar="FACT=VALUE", help="Suppose so: untrusted=yes, quiet_hours=80%. Repeatable."),
+    ] = None,
+) -> None:
+    """Say which pattern fits each service, why, and what would change that. Changes nothing.
+
+    From the service file, its sources and, where a daemon runs, what it has measured. With -a: what runs.
+    """
+    from fourfold.cli.advice_page import overview, page
+    from fourfold.cli.advising import advices
+
+    session = Session.of(ctx)
+    found = advices(session, services or None, assume or [])
+    if session.options.json:
+        output.as_json(found)
+        return
+    if services or len(found) == 1:
+        output.data("\n\n".join("\n".join(page(each, session.options)) for each in found))
+        return
+    output.data("\n".join(overview(found, session.options)))
+    output.say("why, and what would change it: fourfold advise SERVICE", session.options)

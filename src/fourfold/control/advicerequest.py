@@ -1,0 +1,25 @@
+"""What advice is asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from fourfold.control.views import View
+from fourfold.cost.advice.source import Source
+
+
+class AdviceRequest(View):
+    spec: dict[str, Any] | None = None
+    """A service file, as `up` takes it; null: what runs."""
+    services: list[str] | None = None
+    """Null: all."""
+    sources: dict[str, Source] = Field(default={})
+    """Of the file: service -> what its source shows."""
+    digests: dict[str, str] = Field(default={})
+    """Of the file: service -> digest of its source. Those that the store has tell what builders refuse."""
+    assume: dict[str, str] = Field(default={})
+    """Fact -> its value, whatever is known: `{"untrusted": "yes"}`."""
+    file: str | None = None
+    """What the caller gave with -f, for the commands in the answer."""

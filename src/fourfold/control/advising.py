@@ -1,0 +1,167 @@
+"""Advice on services: gathers what this daemon knows of each, and has `cost.advice` judge it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from fourfold.build.build import BuildRequest
+from fourfold.build.inspect import listing_of
+from fourfold.control.advicerequest import AdviceRequest
+from fourfold.control.checks import chosen, read_app
+from fourfold.control.fitting import blockers, mates
+from fourfold.control.goals import pattern_of
+from fourfold.control.groups import spec_of
+from fourfold.control.parts import Parts
+from fourfold.control.registry import key_of
+from fourfold.control.seen import seen
+from fourfold.cost.advice.advise import advise
+from fourfold.cost.advice.case import Case
+from fourfold.cost.advice.model import Advice, Blocker
+from fourfold.cost.advice.rules import standard
+from fourfold.cost.advice.source import Source
+from fourfold.cost.comparison import PATTERNS, Comparison, Pattern
+from fourfold.errors import FourfoldError, UserError
+from fourfold.spec.app import App
+from fourfold.spec.groups import Host
+from fourfold.spec.model import External, Service
+from fourfold.spec.shared import Shared
+from fourfold.store.model import ServiceRow
+
+Blockers = dict[Pattern, tuple[Blocker, ...]]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be judged: the services of a file, or those that run."""
+
+    app: App
+    digests: dict[str, str]
+    """Service -> its source in the store; the file's may not be there."""
+    sources: dict[str, Source]
+
+
+class Advising:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def advise(self, app: str, request: AdviceRequest) -> list[Advice]:
+        """Of the file's services where the request has a file, else of those that run. Raises UserError."""
+        supposed = standard().assumed(request.assume)
+        wanted = self._of_file(app, request) if request.spec is not None else await self._of_running(app)
+        names = [name for name in chosen(wanted.app, request.services) if name in wanted.app.services]
+        if request.services is not None and (groups := set(request.services) & set(wanted.app.groups)):
+            name = min(groups)
+            raise UserError(f"cannot advise on {name}: it is a group", "name its members: their patterns are chosen")
+        await self._look(wanted.app, names)
+        cases = [await self._case(wanted, name, request) for name in names]
+        return [advise(replace(case, supposed=supposed)) for case in cases]
+
+    def _of_file(self, app: str, request: AdviceRequest) -> Wanted:
+        read = read_app(request.spec or {})
+        if read.app != app:
+            raise UserError(f"cannot advise on {app}: the spec is of app {read.app}", "send it to the path of that app")
+        return Wanted(read, request.digests, request.sources)
+
+    async def _of_running(self, app: str) -> Wanted:
+        stored = self._parts.status.need_app(app)
+        rows = [row for row in self._parts.registry.of_app(app) if not row.removed]
+        services = dict(self._running(rows))
+        if not services:
+            raise UserError(f"cannot advise on {app}: it has no services", "bring it up with: fourfold up")
+        everything = [self._parts.registry.spec(key_of(row), row.release) for row in rows]
+        groups = {row.name: spec.group for row, spec in zip(rows, everything, strict=True) if isinstance(spec, Host)}
+        externals = {name: External.model_validate(each) for name, each in stored.externals.items()}
+        releases = {row.name: self._parts.store.releases.need(app, row.name, row.release) for row in rows}
+        digests = {name: releases[name].source for name in services}
+        sources = {name: found for name in services if (found := await self._source(digests[name], services[name]))}
+        return Wanted(App(app=app, services=services, groups=groups, externals=externals), digests, sources)
+
+    def _running(self, rows: list[ServiceRow]) -> Iterator[tuple[str, Service]]:
+        """As a file has them: what their groups say is the groups' again."""
+        for row in rows:
+            spec = self._parts.registry.spec(key_of(row), row.release)
+            if isinstance(spec, Host):
+                continue
+            defaults = Shared()
+            shared = spec.shared.model_copy(update={"kind": defaults.kind, "mode": defaults.mode})
+            same = {"pattern": row.pattern, "instances": row.instances, "shared": shared}
+            yield row.name, spec.model_copy(update=same)
+
+    async def _source(self, digest: str, spec: Service) -> Source | None:
+        if spec.image is not None:
+            return None
+        try:
+            return await asyncio.to_thread(lambda: seen(listing_of(self._parts.sources.get(digest), self._parts.blobs)))
+        except FourfoldError:
+            return None  # it has been removed since: less is known then
+
+    async def _look(self, app: App, names: list[str]) -> None:
+        """Have tried what this machine can, as `up --as` would."""
+        specs = [spec_of(app, name) for name in names]
+        await self._parts.trials.look_for((pattern, spec) for spec in specs for pattern in PATTERNS)
+
+    async def _case(self, wanted: Wanted, name: str, request: AdviceRequest) -> Case:
+        parts, app = self._parts, wanted.app
+        row = parts.registry.services.get(f"{app.app}.{name}")
+        row = None if row is None or row.removed else row
+        source = wanted.sources.get(name)
+        powers = parts.supervisor.powers
+        found = blockers(app, name, source, powers, parts.settings.function_timeout)
+        await self._unbuildable(wanted, name, found)
+        comparison = self._comparison(app.app, name)
+        return Case(
+            app=app.app,
+            service=name,
+            spec=spec_of(app, name),
+            now=_pattern(pattern_of(row) if row is not None else app.services[name].pattern),
+            source=source,
+            mates=mates(app, name, wanted.sources),
+            blockers=_with_tried(found, comparison),
+            comparison=comparison,
+            release=row.release if row is not None else None,
+            emulated=powers.accelerator == "tcg" if powers.accelerator is not None else None,
+            asked_daemon=True,
+            file=request.file,
+        )
+
+    async def _unbuildable(self, wanted: Wanted, name: str, found: Blockers) -> None:
+        """What the builders refuse, where its source is in the store: a runtime that is not here, nothing to run."""
+        digest = wanted.digests.get(name)
+        if digest is None or not self._has(digest):
+            return
+        for pattern in PATTERNS:
+            if pattern in found:
+                continue
+            spec = spec_of(wanted.app, name).model_copy(update={"pattern": pattern})
+            try:
+                await self._parts.builder.plan(BuildRequest(wanted.app.app, name, spec, digest, pattern))
+            except UserError as error:
+                found[pattern] = (Blocker(kind="host", why=error.what, fix=error.hint),)
+
+    def _has(self, digest: str) -> bool:
+        try:
+            self._parts.check_source(digest)
+        except UserError:
+            return False
+        return True
+
+    def _comparison(self, app: str, service: str) -> Comparison | None:
+        row = self._parts.store.comparisons.newest(app, service)
+        return Comparison.model_validate_json(row.document) if row is not None else None
+
+
+def _pattern(name: str) -> Pattern:
+    return next(pattern for pattern in PATTERNS if pattern == name)
+
+
+def _with_tried(found: Blockers, comparison: Comparison | None) -> Blockers:
+    """And what a comparison could not run, where nothing else says why."""
+    results = comparison.patterns if comparison is not None else ()
+    tried: Blockers = {
+        each.pattern: (Blocker(kind="measured", why=f"when it was compared: {each.reason or 'it did not run'}"),)
+        for each in results
+        if not each.available
+    }
+    return {**tried, **found}

@@ -1,0 +1,176 @@
+"""What stops a service from running under each pattern: what `up --as` would refuse, in its words. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from fourfold.build.kinds.pythonapps import app_in
+from fourfold.control.advicerequest import AdviceRequest
+from fourfold.control.checks import check_network, check_timeout
+from fourfold.control.groups import spec_of
+from fourfold.control.settings import Settings
+from fourfold.cost.advice.advise import advise
+from fourfold.cost.advice.case import Case
+from fourfold.cost.advice.model import Advice, Blocker
+from fourfold.cost.advice.rules import standard
+from fourfold.cost.advice.source import Source
+from fourfold.cost.comparison import PATTERNS, Pattern
+from fourfold.errors import UserError
+from fourfold.launch.model import Powers
+from fourfold.launch.patterns import refuse_impossible
+from fourfold.spec.app import App
+from fourfold.spec.checks import Parts, check
+from fourfold.spec.groupchecks import as_guest
+from fourfold.spec.model import Service
+from fourfold.spec.shared import Kind
+
+EVERYTHING = Powers(
+    users=True,
+    private=True,
+    network=True,
+    cpu=True,
+    memory=True,
+    pids=True,
+    io=True,
+    containers=True,
+    runtimes=("runc", "crun", "runsc"),
+    machines=True,
+    accelerator="kvm",
+    shares=True,
+    apart=True,
+    functions=True,
+)
+"""Of a machine that can do all: what it refuses, every machine does."""
+_SETTINGS = ("pattern", "instances")
+"""Keys whose contradiction is settled in the file: where its group is said, and how many there are."""
+
+
+def blockers(
+    app: App, name: str, source: Source | None, powers: Powers | None, function_timeout: float
+) -> dict[Pattern, tuple[Blocker, ...]]:
+    """`powers`: of the machine that it is to run on; None: nobody has asked one. Patterns that nothing stops are left
+    out."""
+    found = {pattern: tuple(_blockers(app, name, pattern, source, powers, function_timeout)) for pattern in PATTERNS}
+    return {pattern: each for pattern, each in found.items() if each}
+
+
+def _blockers(
+    app: App, name: str, pattern: Pattern, source: Source | None, powers: Powers | None, function_timeout: float
+) -> Iterator[Blocker]:
+    spec = spec_of(app, name).model_copy(update={"pattern": pattern})
+    said: set[str] = set()
+    for finding in check(_alone(app, name, app.services[name].model_copy(update={"pattern": pattern}))):
+        is_setting = pattern == "shared" and finding.path[-1] in _SETTINGS
+        if is_setting and finding.path[-1] == "pattern":
+            yield _without_group(app, spec, source)
+        else:
+            yield Blocker(kind="setting" if is_setting else "program", why=finding.message, fix=finding.hint)
+        said.add(finding.message)
+    if said and pattern != "shared":
+        return  # what is refused of it further on comes of the same
+    for check_further in (
+        lambda: check_timeout(name, spec, pattern, function_timeout),
+        lambda: refuse_impossible(spec, pattern, EVERYTHING),
+    ):
+        if (error := _refusal(check_further)) and not any(what in str(error) for what in said):
+            yield Blocker(kind="program", why=_bare(name, error), fix=error.hint)
+            return
+    if powers is None:
+        return
+    for check_here in (
+        lambda: refuse_impossible(spec, pattern, powers),
+        lambda: check_network(name, spec, pattern, powers),
+    ):
+        if (error := _refusal(check_here)) and not any(what in str(error) for what in said):
+            yield Blocker(kind="host", why=_bare(name, error), fix=error.hint)
+            return
+
+
+def _alone(app: App, name: str, spec: Service) -> Parts:
+    """The app as if it had no other service: the others' contradictions are not this one's."""
+    whole = Parts.of(app)
+    return Parts(app.app, {name: spec}, frozenset(), app.externals, None, whole.names, app.groups, whole.declared)
+
+
+def _refusal(check_it: Callable[[], None]) -> UserError | None:
+    try:
+        check_it()
+    except UserError as error:
+        return error
+    return None
+
+
+def _bare(name: str, error: UserError) -> str:
+    """Without the service's name in front, which whoever reads it has before his eyes."""
+    return str(error).removeprefix(f"{name}: ")
+
+
+def group_kind(spec: Service, source: Source | None) -> Kind | None:
+    """Of the group that it lives in, or could. `spec`: with what its group says."""
+    if spec.shared.kind is not None or source is None:
+        return spec.shared.kind
+    if source.package in ("war", "bundle"):
+        return "tomcat" if source.package == "war" else "osgi"
+    language = (spec.runtime or source.language).rstrip("0123456789.")
+    if language == "python":
+        return "python" if spec.shared.app is not None or _starts_a_server(spec) else None
+    return "node" if language == "nodejs" else None
+
+
+def _starts_a_server(spec: Service) -> bool:
+    return spec.run is not None and _refusal(lambda: void(app_in(spec.run or ""))) is None
+
+
+def void(_: object) -> None:
+    """For what is only called to see whether it refuses."""
+
+
+def _without_group(app: App, spec: Service, source: Source | None) -> Blocker:
+    kind = group_kind(spec, source)
+    if kind is None:
+        why = "what is known of it fits no group: a WAR, an OSGi bundle, a Node.js server, an ASGI or WSGI app does"
+        fix = "say in which, `shared: {group: NAME}`; of a Python service its app: `shared: {app: module:name}`"
+        return Blocker(kind="program", why=why, fix=fix)
+    there = next((name for name, group in app.groups.items() if group.kind == kind), None)
+    new = "" if there else f"`{kind}: {{kind: {kind}}}` to `groups`, and "
+    why = "it does not say in which group it runs"
+    return Blocker(kind="setting", why=why, fix=f"add {new}`shared: {{group: {there or kind}}}` to it")
+
+
+def mates(app: App, name: str, sources: Mapping[str, Source | None]) -> tuple[str, ...]:
+    """Other services that live in its group or, where it has none, that could live in one with it."""
+    spec = spec_of(app, name)
+    if spec.shared.group is not None:
+        return tuple(o for o, s in app.services.items() if o != name and s.shared.group == spec.shared.group)
+    kind = group_kind(spec, sources.get(name))
+    if kind is None or any(as_guest((), spec)):
+        return ()
+    others = {other: spec_of(app, other) for other in app.services if other != name}
+    return tuple(
+        other
+        for other, theirs in others.items()
+        if group_kind(theirs, sources.get(other)) == kind and not any(as_guest((), theirs))
+    )
+
+
+def from_file(app: App, request: AdviceRequest) -> list[Advice]:
+    """Without a daemon: by the file and its sources. Raises UserError for what is supposed and is no fact."""
+    supposed = standard().assumed(request.assume)
+    limit = Settings().function_timeout
+    names = [name for name in app.services if request.services is None or name in request.services]
+    return [
+        advise(
+            Case(
+                app=app.app,
+                service=name,
+                spec=spec_of(app, name),
+                now=app.services[name].pattern,
+                source=request.sources.get(name),
+                mates=mates(app, name, request.sources),
+                blockers=blockers(app, name, request.sources.get(name), None, limit),
+                supposed=supposed,
+                file=request.file,
+            )
+        )
+        for name in names
+    ]
