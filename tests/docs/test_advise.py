@@ -19,7 +19,7 @@ def row(fact: Fact) -> str:
 
 
 def test_it_has_every_fact_and_no_other() -> None:
-    listed = re.findall(r"^\| `.*$", PAGE, re.MULTILINE)
+    listed = re.findall(r"^\| `.*$", PAGE.partition("## Supposing")[2], re.MULTILINE)
     assert listed == [row(fact) for fact in standard().facts.values()]
 
 

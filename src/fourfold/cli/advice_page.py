@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 
@@ -33,10 +34,11 @@ _ORIGINS = {
 def overview(found: Sequence[Advice], options: Options) -> list[str]:
     """One line for each service."""
     rows = [(each.service, each.now, _advised(each), SURE[each.sure], _short(each)) for each in found]
-    width = _width()
     lines = formats.table(("SERVICE", "NOW", "ADVICE", "HOW SURE", "BECAUSE"), rows)
+    if sys.stdout.isatty():
+        lines = [_cut(line, _width()) for line in lines]
     words = {"not sure": "yellow", "fairly sure": "yellow", "none": "red"}
-    return output.shade([_cut(line, width) for line in lines], words, options)
+    return output.shade(lines, words, options)
 
 
 def page(advice: Advice, options: Options) -> list[str]:

@@ -12,10 +12,11 @@ from fourfold.cli.client import NoDaemonError
 from fourfold.cli.session import Session
 from fourfold.cli.upload import load_file, pack_all, sources
 from fourfold.control.advicerequest import AdviceRequest
+from fourfold.control.fitting import from_file, services_of
 from fourfold.control.seen import seen
 from fourfold.cost.advice.model import Advice
 from fourfold.cost.advice.source import Source
-from fourfold.errors import NotFoundError, UserError
+from fourfold.errors import UserError
 from fourfold.store.manifest import Entry
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def advices(session: Session, services: list[str] | None, assume: list[str]) -> 
     if options.file is None and (options.app is not None or find_file(options) is None):
         return _ask(session, session.app, AdviceRequest(services=services, assume=assumed))
     loaded = load_file(session)
-    _check_names(loaded, services)
+    services_of(loaded.app, services)
     found, digests = _look(session, loaded)
     request = AdviceRequest(
         spec=loaded.app.model_dump(mode="json"),
@@ -43,7 +44,7 @@ def advices(session: Session, services: list[str] | None, assume: list[str]) -> 
     try:
         return _ask(session, loaded.app.app, request)
     except NoDaemonError:
-        return _by_file_alone(loaded, request)
+        return from_file(loaded.app, request)
 
 
 def _ask(session: Session, app: str, request: AdviceRequest) -> list[Advice]:
@@ -55,15 +56,6 @@ def _assumed(text: str) -> tuple[str, str]:
     if not equals or not name or not value:
         raise UserError(f"cannot suppose {text!r}: it is not FACT=VALUE", "such as --assume untrusted=yes")
     return name.strip(), value.strip()
-
-
-def _check_names(loaded: Loaded, services: list[str] | None) -> None:
-    for name in services or ():
-        if name in loaded.app.groups:
-            raise UserError(f"cannot advise on {name}: it is a group", "name its members: their patterns are chosen")
-        if name not in loaded.app.services:
-            known = ", ".join(loaded.app.services)
-            raise NotFoundError(f"cannot find {name} in {loaded.file}: services are {known}")
 
 
 def _look(session: Session, loaded: Loaded) -> tuple[Seen, dict[str, str]]:
@@ -90,9 +82,3 @@ def _listing(packed: Packed) -> Listing:
             return None  # it has gone since: less is known then
 
     return Listing(packed.manifest, read)
-
-
-def _by_file_alone(loaded: Loaded, request: AdviceRequest) -> list[Advice]:
-    from fourfold.control.fitting import from_file
-
-    return from_file(loaded.app, request)

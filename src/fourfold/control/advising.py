@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from fourfold.build.build import BuildRequest
 from fourfold.build.inspect import listing_of
 from fourfold.control.advicerequest import AdviceRequest
-from fourfold.control.checks import chosen, read_app
-from fourfold.control.fitting import blockers, mates
+from fourfold.control.checks import read_app
+from fourfold.control.fitting import blockers, mates, services_of
 from fourfold.control.goals import pattern_of
 from fourfold.control.groups import spec_of
 from fourfold.control.parts import Parts
@@ -50,10 +50,7 @@ class Advising:
         """Of the file's services where the request has a file, else of those that run. Raises UserError."""
         supposed = standard().assumed(request.assume)
         wanted = self._of_file(app, request) if request.spec is not None else await self._of_running(app)
-        names = [name for name in chosen(wanted.app, request.services) if name in wanted.app.services]
-        if request.services is not None and (groups := set(request.services) & set(wanted.app.groups)):
-            name = min(groups)
-            raise UserError(f"cannot advise on {name}: it is a group", "name its members: their patterns are chosen")
+        names = services_of(wanted.app, request.services)
         await self._look(wanted.app, names)
         cases = [await self._case(wanted, name, request) for name in names]
         return [advise(replace(case, supposed=supposed)) for case in cases]

@@ -15,7 +15,7 @@ from fourfold.cost.advice.model import Advice, Blocker
 from fourfold.cost.advice.rules import standard
 from fourfold.cost.advice.source import Source
 from fourfold.cost.comparison import PATTERNS, Pattern
-from fourfold.errors import UserError
+from fourfold.errors import NotFoundError, UserError
 from fourfold.launch.model import Powers
 from fourfold.launch.patterns import refuse_impossible
 from fourfold.spec.app import App
@@ -153,11 +153,21 @@ def mates(app: App, name: str, sources: Mapping[str, Source | None]) -> tuple[st
     )
 
 
+def services_of(app: App, asked: list[str] | None) -> list[str]:
+    """Those that advice is asked for. Raises UserError for a group, NotFoundError for what there is not."""
+    for name in asked or ():
+        if name in app.groups:
+            raise UserError(f"cannot advise on {name}: it is a group", "name its members: their patterns are chosen")
+        if name not in app.services:
+            raise NotFoundError(f"cannot find service {name}: {app.app} has {', '.join(app.services)}")
+    return list(dict.fromkeys(asked)) if asked is not None else list(app.services)
+
+
 def from_file(app: App, request: AdviceRequest) -> list[Advice]:
     """Without a daemon: by the file and its sources. Raises UserError for what is supposed and is no fact."""
     supposed = standard().assumed(request.assume)
     limit = Settings().function_timeout
-    names = [name for name in app.services if request.services is None or name in request.services]
+    names = services_of(app, request.services)
     return [
         advise(
             Case(

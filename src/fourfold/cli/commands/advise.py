@@ -18,9 +18,10 @@ def command(
         typer.Option("--assume", metavar="FACT=VALUE", help="Suppose so: untrusted=yes, quiet_hours=80%. Repeatable."),
     ] = None,
 ) -> None:
-    """Say which pattern fits each service, why, and what would change that. Changes nothing.
+    """Say which pattern fits each service, why, and what would change that.
 
-    From the service file, its sources and, where a daemon runs, what it has measured. With -a: what runs.
+    From the service file, its sources and, where a daemon runs, what it has measured. With -a: what runs. Changes
+    nothing.
     """
     from fourfold.cli.advice_page import overview, page
     from fourfold.cli.advising import advices

@@ -81,9 +81,9 @@ class Advice(Model):
     service: str
     now: Pattern
     """What it runs under, or is to by its file."""
-    advised: Pattern | None
+    advised: Pattern | None = None
     """None: it runs under no pattern as it is."""
-    archetype: str | None
+    archetype: str | None = None
     """`a steady API`."""
     sure: Literal["sure", "fairly", "unsure"]
     why_sure: str

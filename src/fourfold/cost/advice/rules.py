@@ -20,6 +20,7 @@ from fourfold.cost.advice.model import Facts, Known, Value
 from fourfold.cost.advice.words import Unit, parsed
 from fourfold.cost.comparison import PATTERNS, Pattern
 from fourfold.errors import UserError
+from fourfold.spec.problems import similar
 
 EACH = "*"
 """In names of facts and in effects: of each pattern that the rule is about."""
@@ -87,10 +88,9 @@ class Rules:
         pattern, dot, _ = name.partition(".")
         fact = self.facts.get(_kind(name))
         if fact is None or fact.each != bool(dot) or (dot and pattern not in PATTERNS):
-            known = ", ".join(
-                sorted(f"PATTERN.{each.name}" if each.each else each.name for each in self.facts.values())
-            )
-            raise UserError(f"cannot suppose {name}: there is no such fact", f"facts are {known}")
+            known = [f"PATTERN.{each.name}" if each.each else each.name for each in self.facts.values()]
+            hint = similar(name, [*self.facts, *known]) or f"facts are {', '.join(sorted(known))}"
+            raise UserError(f"cannot suppose {name}: there is no such fact", hint)
         if fact.unit == "yes-no":
             said = {"true": True, "yes": True, "false": False, "no": False}
             if text.lower() not in said:
