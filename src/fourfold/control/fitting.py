@@ -111,7 +111,7 @@ def group_kind(spec: Service, source: Source | None) -> Kind | None:
         return spec.shared.kind
     if source.package in ("war", "bundle"):
         return "tomcat" if source.package == "war" else "osgi"
-    language = (spec.runtime or source.language).rstrip("0123456789.")
+    language = _language(spec, source)
     if language == "python":
         return "python" if spec.shared.app is not None or _starts_a_server(spec) else None
     return "node" if language == "nodejs" else None
@@ -128,13 +128,32 @@ def void(_: object) -> None:
 def _without_group(app: App, spec: Service, source: Source | None) -> Blocker:
     kind = group_kind(spec, source)
     if kind is None:
-        why = "what is known of it fits no group: a WAR, an OSGi bundle, a Node.js server, an ASGI or WSGI app does"
-        fix = "say in which, `shared: {group: NAME}`; of a Python service its app: `shared: {app: module:name}`"
+        why, fix = _no_kind(spec, source)
         return Blocker(kind="program", why=why, fix=fix)
     there = next((name for name, group in app.groups.items() if group.kind == kind), None)
     new = "" if there else f"`{kind}: {{kind: {kind}}}` to `groups`, and "
     why = "it does not say in which group it runs"
     return Blocker(kind="setting", why=why, fix=f"add {new}`shared: {{group: {there or kind}}}` to it")
+
+
+def _no_kind(spec: Service, source: Source | None) -> tuple[str, str | None]:
+    language = _language(spec, source)
+    if language == "python":
+        fix = "if it has an ASGI or WSGI app, say so: `shared: {app: module:name}`"
+        return "it does not say which of its apps a Python process that it shared with others would serve", fix
+    if language == "java":
+        return "a Java program that is neither a WAR nor an OSGi bundle has a JVM of its own", None
+    if language in ("", "other"):
+        return "it does not say in which group it runs", "add `shared: {group: NAME}`, one of `groups`"
+    return f"there is no kind of group for {_SPOKEN.get(language, language)}", None
+
+
+_SPOKEN = {"ruby": "Ruby", "go": "Go", "binary": "executables", "files": "files"}
+
+
+def _language(spec: Service, source: Source | None) -> str:
+    given = spec.runtime or (source.language if source is not None else "")
+    return given.rstrip("0123456789.")
 
 
 def mates(app: App, name: str, sources: Mapping[str, Source | None]) -> tuple[str, ...]:

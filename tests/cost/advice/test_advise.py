@@ -114,7 +114,7 @@ def test_it_says_what_it_knows_and_what_would_tell_more() -> None:
     )
     advice = advise(full)
     assert (advice.unknown, advice.surer) == ((), ())
-    assert advice.known[2:4] == ("measurements of 2026-11-20T10:00:00Z (5 rounds)", "168 hours of traffic")
+    assert advice.known[2:4] == ("measurements of 2026-11-20 (5 rounds)", "168 hours of traffic")
 
 
 def test_commands_name_the_file_that_was_given() -> None:
@@ -161,3 +161,13 @@ def test_whatever_is_known_the_advice_is_one_that_can_be(
     assert {each.pattern for each in advice.patterns} == set(PATTERNS)
     assert all(change.pattern != advice.advised for change in advice.changes)
     assert Advice.model_validate_json(advice.model_dump_json()) == advice
+
+
+def test_a_busy_machine_leaves_a_doubt_and_is_to_be_asked_again() -> None:
+    scenarios = f"scenarios: [{BUSY}]"
+    rules = parse(FACTS, RULES, scenarios)
+    noisy = compared({"process": {}}, noise="others took 40 % of its CPU")
+    advice = advise(replace(PLAIN, comparison=noisy), rules)
+    assert (advice.sure, advice.why_sure) == ("fairly", "the machine was busy when it was measured")
+    assert advice.surer[0].command == "fourfold compare it"
+    assert advise(replace(PLAIN, comparison=compared({"process": {}})), rules).sure == "sure"

@@ -172,3 +172,19 @@ def test_what_rounds_do_not_agree_on_is_not_known() -> None:
 def test_nothing_written_is_known_only_where_somebody_looked() -> None:
     assert dict(measured(compared({"process": {"facts": Facts()}})))["writes"].value is False
     assert "writes" not in dict(measured(compared({"process": {}})))
+
+
+def test_an_emulated_machine_says_nothing_of_how_fast_machines_are() -> None:
+    slow = {"requests_per_second": 10, "cpu_seconds_per_1000_requests": 6, "start_seconds": 5}
+    fast = {"requests_per_second": 1000, "cpu_seconds_per_1000_requests": 0.4, "start_seconds": 0.1}
+    emulated = Machine(cores=2, memory_bytes=1, kernel="6", accelerator="tcg")
+    found = dict(measured(compared({"process": fast, "vm": slow}, machine=emulated)))
+    assert found.keys() & {"vm.cpu_ratio", "vm.throughput_share"} == set()
+    assert found["vm.start"].value == 5
+    found = dict(measured(compared({"process": fast, "vm": slow})))
+    assert found["vm.cpu_ratio"].value == pytest.approx(15)
+
+
+def test_one_noisy_percentile_is_left_out() -> None:
+    noisy = {"latency_seconds": Latency(p50=1, p95=1, p99=1), "too_noisy": ("latency_seconds.p99",)}
+    assert "process.p99" not in dict(measured(compared({"process": noisy})))

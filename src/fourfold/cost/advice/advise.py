@@ -117,6 +117,8 @@ def _sureness(
     second = outcome.best([pattern for pattern in possible if pattern != best])
     lead = outcome.points[best] - outcome.points[second] if second is not None else _CLEAR
     unknown = f"{_count(len(open_ones), 'thing')} that nobody has looked at would change it"
+    if not open_ones and lead >= _CLEAR and _is_noisy(case):
+        return "fairly", "the machine was busy when it was measured"
     if not open_ones and lead >= _CLEAR:
         return "sure", "nothing that is not known would change it"
     if len(open_ones) > 1:
@@ -128,13 +130,21 @@ def _sureness(
     return "fairly", "; ".join(filter(None, (close, unknown if open_ones else "")))
 
 
+def _is_noisy(case: Case) -> bool:
+    return case.comparison is not None and case.comparison.noise is not None
+
+
+def _is_stale(case: Case) -> bool:
+    return case.comparison is not None and case.release not in (None, case.comparison.release)
+
+
 def _knowledge(case: Case) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What the advice is drawn from, and what it is not."""
     known, unknown = ["its service file"], list[str]()
     (known if case.source is not None else unknown).append("its source")
     comparison, hours = case.comparison, len(case.traffic.hours) if case.traffic is not None else 0
     if comparison is not None:
-        known.append(f"measurements of {comparison.made_at} ({_count(comparison.rounds, 'round')})")
+        known.append(f"measurements of {comparison.made_at[:10]} ({_count(comparison.rounds, 'round')})")
     else:
         unknown.append("measurements")
     if hours >= LEAST_HOURS:
@@ -150,7 +160,7 @@ def _surer(case: Case, changes: tuple[Change, ...]) -> Iterator[Command]:
     """What would tell most first."""
     asked = {each.how for each in changes if each.open}
     commands = []
-    if case.comparison is None and case.spec.job is None:
+    if (case.comparison is None or _is_noisy(case) or _is_stale(case)) and case.spec.job is None:
         commands.append(_learn(case, "measure"))
     is_asked = case.spec.job is None and (case.spec.port is not None or case.spec.function.handler is not None)
     if is_asked and (case.traffic is None or len(case.traffic.hours) < LEAST_HOURS):
@@ -178,9 +188,9 @@ def _command(case: Case, what: str) -> str:
 
 def _notes(case: Case) -> Iterator[str]:
     comparison = case.comparison
-    if comparison is not None and comparison.noise:
+    if comparison is not None and comparison.noise is not None:
         yield f"measured while the machine was busy: {comparison.noise}"
-    if comparison is not None and case.release is not None and comparison.release != case.release:
+    if comparison is not None and _is_stale(case):
         yield f"measured on release {comparison.release}; release {case.release} runs now"
     for each in case.break_even:
         low, high = each.between
