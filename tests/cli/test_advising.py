@@ -126,7 +126,7 @@ def test_every_service_of_the_examples(cli: Cli, example: str) -> None:
     for each in found:
         assert any(reason.points > 0 for reason in each.patterns[0].reasons), "it says why"
         assert any(change.pattern == "vm" for change in each.changes), "code of strangers is another matter"
-        assert "fourfold compare" in each.surer[0].command or "fourfold cost" in each.surer[0].command
+        assert "fourfold compare" in each.surer[0].command or "--usage" in each.surer[0].command
 
 
 def test_examples_are_all_there() -> None:
@@ -177,6 +177,28 @@ def test_the_daemon_is_told_what_the_file_and_its_source_show(cli: Cli, server: 
     assert request.spec["services"].keys() == {"web", "ticker"}
     assert request.sources["web"].signs == {"writes": "web.js:1"}
     assert request.digests.keys() == {"web", "ticker"}
+
+
+HOURS = "hour,requests,cpu_seconds,memory_bytes,response_seconds\n" + "".join(
+    f"2026-11-{day:02}T{hour:02}:00:00Z,{3000 if hour == 9 else 0},2,{40 * 2**20},0.05\n"
+    for day in range(1, 8)
+    for hour in range(24)
+)
+
+
+def test_exported_hours_tell_when_it_is_asked_and_what_it_costs(cli: Cli, home: Path) -> None:
+    (home / "work/fourfold.yaml").write_text(FILE)
+    (home / "work/hours.csv").write_text(HOURS)
+    result = cli("advise", "web", "--usage", "hours.csv")
+    assert result.code == 0
+    assert "Drawn from its service file, its source, 168 hours of traffic and costs." in " ".join(result.out.split())
+    assert "96 % of its hours have no request" in result.out
+    assert "a month" in result.out.partition("function")[2]
+    (home / "work/hours.csv").write_text(HOURS.replace("hour,", "service,hour,").replace("\n2026", "\nother,2026"))
+    refused = cli("advise", "web", "--usage", "hours.csv")
+    assert (refused.code, refused.out) == (2, "")
+    assert "it is about other, and not about web" in refused.err
+    assert cli("advise", "--usage", "nowhere.csv").code == 2
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from fourfold.build.model import Listing
@@ -13,9 +14,12 @@ from fourfold.cli.session import Session
 from fourfold.cli.upload import load_file, pack_all, sources
 from fourfold.control.advicerequest import AdviceRequest
 from fourfold.control.fitting import from_file, services_of
+from fourfold.control.pricefile import read_prices, read_text
 from fourfold.control.seen import seen
 from fourfold.cost.advice.model import Advice
 from fourfold.cost.advice.source import Source
+from fourfold.cost.model import Hour
+from fourfold.cost.usagefile import UNNAMED, parse_usage
 from fourfold.errors import UserError
 from fourfold.store.manifest import Entry
 
@@ -25,11 +29,12 @@ if TYPE_CHECKING:
 Seen: TypeAlias = dict[str, Source]
 
 
-def advices(session: Session, services: list[str] | None, assume: list[str]) -> list[Advice]:
+def advices(session: Session, services: list[str] | None, assume: list[str], usage: str | None) -> list[Advice]:
     options = session.options
     assumed = dict(_assumed(text) for text in assume)
     if options.file is None and (options.app is not None or find_file(options) is None):
-        return _ask(session, session.app, AdviceRequest(services=services, assume=assumed))
+        hours = _exported(usage, services)
+        return _ask(session, session.app, AdviceRequest(services=services, assume=assumed, usage=hours))
     loaded = load_file(session)
     services_of(loaded.app, services)
     found, digests = _look(session, loaded)
@@ -39,12 +44,13 @@ def advices(session: Session, services: list[str] | None, assume: list[str]) -> 
         sources=found,
         digests=digests,
         assume=assumed,
+        usage=_exported(usage, services or list(loaded.app.services)),
         file=options.file,
     )
     try:
         return _ask(session, loaded.app.app, request)
     except NoDaemonError:
-        return from_file(loaded.app, request)
+        return from_file(loaded.app, request, read_prices(None) if request.usage else None)
 
 
 def _ask(session: Session, app: str, request: AdviceRequest) -> list[Advice]:
@@ -56,6 +62,24 @@ def _assumed(text: str) -> tuple[str, str]:
     if not equals or not name or not value:
         raise UserError(f"cannot suppose {text!r}: it is not FACT=VALUE", "such as --assume untrusted=yes")
     return name.strip(), value.strip()
+
+
+def _exported(file: str | None, services: list[str] | None) -> dict[str, list[Hour]]:
+    """Hours of services; those of a file that names none are of the only one that is asked about.
+
+    Raises UserError, SpecError for a file that cannot be read, is wrong, or is about others.
+    """
+    if file is None:
+        return {}
+    found = {each.service: list(each.traffic.hours) for each in parse_usage(read_text(Path(file)), file)}
+    if services is not None and len(services) == 1 and found.keys() == {UNNAMED}:
+        return {services[0]: found[UNNAMED]}
+    if services is not None and not found.keys() & set(services):
+        raise UserError(
+            f"cannot use {file}: it is about {', '.join(found)}, and not about {', '.join(services)}",
+            "name services in its column `service`",
+        )
+    return {name: hours for name, hours in found.items() if services is None or name in services}
 
 
 def _look(session: Session, loaded: Loaded) -> tuple[Seen, dict[str, str]]:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from fourfold.control.views import View
 from fourfold.cost.advice.source import Source
+from fourfold.cost.model import Hour
 
 
 class AdviceRequest(View):
@@ -21,5 +22,7 @@ class AdviceRequest(View):
     """Of the file: service -> digest of its source. Those that the store has tell what builders refuse."""
     assume: dict[str, str] = Field(default={})
     """Fact -> its value, whatever is known: `{"untrusted": "yes"}`."""
+    usage: dict[str, list[Hour]] = Field(default={})
+    """Of services: exported hours, in order and without gaps, in place of what the daemon has recorded."""
     file: str | None = None
     """What the caller gave with -f, for the commands in the answer."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from fourfold.build.build import BuildRequest
 from fourfold.build.inspect import listing_of
+from fourfold.control.advicecosts import costs_of, of_hours
 from fourfold.control.advicerequest import AdviceRequest
 from fourfold.control.checks import read_app
 from fourfold.control.fitting import blockers, mates, services_of
@@ -16,12 +17,15 @@ from fourfold.control.groups import spec_of
 from fourfold.control.parts import Parts
 from fourfold.control.registry import key_of
 from fourfold.control.seen import seen
+from fourfold.control.views import CostRequest
 from fourfold.cost.advice.advise import advise
 from fourfold.cost.advice.case import Case
 from fourfold.cost.advice.model import Advice, Blocker
 from fourfold.cost.advice.rules import standard
 from fourfold.cost.advice.source import Source
 from fourfold.cost.comparison import PATTERNS, Comparison, Pattern
+from fourfold.cost.model import Traffic
+from fourfold.cost.results import ServiceCost
 from fourfold.errors import FourfoldError, UserError
 from fourfold.spec.app import App
 from fourfold.spec.groups import Host
@@ -42,6 +46,14 @@ class Wanted:
     sources: dict[str, Source]
 
 
+@dataclass(frozen=True)
+class Taken:
+    """What is known of a service's use."""
+
+    traffic: Traffic | None = None
+    cost: ServiceCost | None = None
+
+
 class Advising:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -52,7 +64,8 @@ class Advising:
         wanted = self._of_file(app, request) if request.spec is not None else await self._of_running(app)
         names = services_of(wanted.app, request.services)
         await self._look(wanted.app, names)
-        cases = [await self._case(wanted, name, request) for name in names]
+        taken = await self._taken(app)
+        cases = [await self._case(wanted, name, request, taken) for name in names]
         return [advise(replace(case, supposed=supposed)) for case in cases]
 
     def _of_file(self, app: str, request: AdviceRequest) -> Wanted:
@@ -99,7 +112,7 @@ class Advising:
         specs = [spec_of(app, name) for name in names]
         await self._parts.trials.look_for((pattern, spec) for spec in specs for pattern in PATTERNS)
 
-    async def _case(self, wanted: Wanted, name: str, request: AdviceRequest) -> Case:
+    async def _case(self, wanted: Wanted, name: str, request: AdviceRequest, taken: Mapping[str, Taken]) -> Case:
         parts, app = self._parts, wanted.app
         row = parts.registry.services.get(f"{app.app}.{name}")
         row = None if row is None or row.removed else row
@@ -108,16 +121,27 @@ class Advising:
         found = blockers(app, name, source, powers, parts.settings.function_timeout)
         await self._unbuildable(wanted, name, found)
         comparison = self._comparison(app.app, name)
+        now = _pattern(pattern_of(row) if row is not None else app.services[name].pattern)
+        spec = spec_of(app, name)
+        known = taken.get(name, Taken())
+        if (hours := request.usage.get(name)) is not None:
+            prices, _ = await asyncio.to_thread(parts.costing.prices)
+            traffic = Traffic(tuple(hours))
+            known = Taken(traffic, of_hours(name, spec, now, traffic, comparison, prices))
+        costs, break_even = costs_of(known.cost)
         return Case(
             app=app.app,
             service=name,
-            spec=spec_of(app, name),
-            now=_pattern(pattern_of(row) if row is not None else app.services[name].pattern),
+            spec=spec,
+            now=now,
             source=source,
             mates=mates(app, name, wanted.sources),
             blockers=_with_tried(found, comparison),
             comparison=comparison,
             release=row.release if row is not None else None,
+            traffic=known.traffic,
+            prices=costs,
+            break_even=break_even,
             emulated=powers.accelerator == "tcg" if powers.accelerator is not None else None,
             asked_daemon=True,
             file=request.file,
@@ -143,6 +167,21 @@ class Advising:
         except UserError:
             return False
         return True
+
+    async def _taken(self, app: str) -> dict[str, Taken]:
+        """What was recorded of the services that run. UserError, SpecError: the daemon's price file."""
+        if app not in self._parts.registry.apps:
+            return {}
+        recorded = await self._parts.costing.recorded(app)
+        view = await self._parts.costing.view(app, CostRequest())
+        costs = {each.service: each for each in view.services}
+
+        def gathered() -> dict[str, Taken]:
+            sums = {each.service: self._parts.journals.sums(app, each.service) for each in recorded}
+            traffic = {each.service: each.traffic(sums[each.service]) for each in recorded}
+            return {name: Taken(each, costs.get(name)) for name, each in traffic.items() if each.hours}
+
+        return await asyncio.to_thread(gathered)
 
     def _comparison(self, app: str, service: str) -> Comparison | None:
         row = self._parts.store.comparisons.newest(app, service)

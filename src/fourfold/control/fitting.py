@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from fourfold.build.kinds.pythonapps import app_in
+from fourfold.control.advicecosts import costs_of, of_hours
 from fourfold.control.advicerequest import AdviceRequest
 from fourfold.control.checks import check_network, check_timeout
 from fourfold.control.groups import spec_of
@@ -15,6 +17,8 @@ from fourfold.cost.advice.model import Advice, Blocker
 from fourfold.cost.advice.rules import standard
 from fourfold.cost.advice.source import Source
 from fourfold.cost.comparison import PATTERNS, Pattern
+from fourfold.cost.model import Traffic
+from fourfold.cost.prices import Prices
 from fourfold.errors import NotFoundError, UserError
 from fourfold.launch.model import Powers
 from fourfold.launch.patterns import refuse_impossible
@@ -182,24 +186,31 @@ def services_of(app: App, asked: list[str] | None) -> list[str]:
     return list(dict.fromkeys(asked)) if asked is not None else list(app.services)
 
 
-def from_file(app: App, request: AdviceRequest) -> list[Advice]:
-    """Without a daemon: by the file and its sources. Raises UserError for what is supposed and is no fact."""
+def from_file(app: App, request: AdviceRequest, prices: Prices | None = None) -> list[Advice]:
+    """Without a daemon. `prices`: for hours that are given. Raises UserError for what is supposed and is no fact."""
     supposed = standard().assumed(request.assume)
-    limit = Settings().function_timeout
-    names = services_of(app, request.services)
     return [
-        advise(
-            Case(
-                app=app.app,
-                service=name,
-                spec=spec_of(app, name),
-                now=app.services[name].pattern,
-                source=request.sources.get(name),
-                mates=mates(app, name, request.sources),
-                blockers=blockers(app, name, request.sources.get(name), None, limit),
-                supposed=supposed,
-                file=request.file,
-            )
-        )
-        for name in names
+        advise(replace(_by_file(app, name, request, prices), supposed=supposed))
+        for name in services_of(app, request.services)
     ]
+
+
+def _by_file(app: App, name: str, request: AdviceRequest, prices: Prices | None) -> Case:
+    spec, now = spec_of(app, name), app.services[name].pattern
+    source = request.sources.get(name)
+    traffic = Traffic(tuple(request.usage[name])) if name in request.usage else None
+    known = of_hours(name, spec, now, traffic, None, prices) if traffic is not None and prices is not None else None
+    costs, break_even = costs_of(known)
+    return Case(
+        app=app.app,
+        service=name,
+        spec=spec,
+        now=now,
+        source=source,
+        mates=mates(app, name, request.sources),
+        blockers=blockers(app, name, source, None, Settings().function_timeout),
+        traffic=traffic,
+        prices=costs,
+        break_even=break_even,
+        file=request.file,
+    )

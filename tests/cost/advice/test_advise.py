@@ -104,7 +104,7 @@ def test_it_says_what_it_knows_and_what_would_tell_more() -> None:
     advice = advise(PLAIN)
     assert advice.known == ("its service file", "its source")
     assert advice.unknown == ("measurements", "traffic", "costs", "this machine")
-    assert [each.command.split()[1] for each in advice.surer] == ["compare", "cost"]
+    assert [each.command.split()[1] for each in advice.surer] == ["compare", "advise"]
     full = replace(
         PLAIN,
         comparison=compared({"process": {}}),
@@ -127,6 +127,7 @@ def test_notes_say_what_figures_are_worth() -> None:
         PLAIN,
         comparison=compared({"process": {}}, noise="others took 40 % of its CPU"),
         release=5,
+        traffic=traffic_of(["24 x 9"]),
         prices={"vm": Price(5, "EC2", estimated=True)},
         break_even=(BreakEven(between=("function", "container"), requests_per_month=2_300_000),),
     )

@@ -12,7 +12,7 @@ from fourfold.cost.advice.facts import facts_of
 from fourfold.cost.advice.measured import measured
 from fourfold.cost.advice.model import Blocker, Known
 from fourfold.cost.advice.rules import standard
-from fourfold.cost.comparison import Facts, Latency, Machine
+from fourfold.cost.comparison import Facts, Latency, Machine, Pattern
 from fourfold.cost.model import Hour, Traffic
 from tests.cost.advice.rig import case_of, compared, traffic_of
 
@@ -95,6 +95,7 @@ def test_no_requests_at_all_have_no_peak() -> None:
 def test_prices_are_held_against_the_cheapest_that_can_be() -> None:
     case = replace(
         case_of({"service": WEB}),
+        traffic=traffic_of(["24 x 9"]),
         prices={"process": Price(10, "own hardware"), "vm": Price(25, "EC2", True), "function": Price(1, "Lambda")},
         blockers={"function": (Blocker(kind="program", why="no"),)},
     )
@@ -104,8 +105,15 @@ def test_prices_are_held_against_the_cheapest_that_can_be() -> None:
     assert "function.cost" not in found
 
 
+def test_what_it_costs_counts_only_where_its_traffic_is_known() -> None:
+    prices: dict[Pattern, Price] = {"process": Price(1, "own hardware"), "vm": Price(5, "EC2")}
+    case = replace(case_of({"service": WEB}), traffic=Traffic((Hour(0.0, 10),)), prices=prices)
+    assert "vm.cost" not in values(case)
+
+
 def test_what_costs_nothing_has_no_ratio() -> None:
-    case = replace(case_of({"service": WEB}), prices={"process": Price(0, "own hardware"), "vm": Price(5, "EC2")})
+    prices: dict[Pattern, Price] = {"process": Price(0, "own hardware"), "vm": Price(5, "EC2")}
+    case = replace(case_of({"service": WEB}), traffic=traffic_of(["24 x 9"]), prices=prices)
     found = values(case)
     assert found["vm.cost_more"] == 5
     assert "vm.cost_ratio" not in found

@@ -17,6 +17,10 @@ def command(
         list[str] | None,
         typer.Option("--assume", metavar="FACT=VALUE", help="Suppose so: untrusted=yes, quiet_hours=80%. Repeatable."),
     ] = None,
+    usage: Annotated[
+        str | None,
+        typer.Option("--usage", metavar="FILE", help="Its traffic: hours in CSV or JSON.", show_default=False),
+    ] = None,
 ) -> None:
     """Say which pattern fits each service, why, and what would change that.
 
@@ -27,7 +31,7 @@ def command(
     from fourfold.cli.advising import advices
 
     session = Session.of(ctx)
-    found = advices(session, services or None, assume or [])
+    found = advices(session, services or None, assume or [], usage)
     if session.options.json:
         output.as_json(found)
         return

@@ -8,7 +8,7 @@ from typing import Literal
 from fourfold.cost.advice.case import Case
 from fourfold.cost.advice.conditions import holds
 from fourfold.cost.advice.engine import Outcome, judge
-from fourfold.cost.advice.facts import LEAST_HOURS, facts_of
+from fourfold.cost.advice.facts import facts_of
 from fourfold.cost.advice.model import Advice, Blocker, Change, Command, Facts, PatternAdvice
 from fourfold.cost.advice.rules import Rules, standard
 from fourfold.cost.advice.words import shown
@@ -58,7 +58,7 @@ def _patterns(
     case: Case, outcome: Outcome, blocked: Mapping[Pattern, tuple[Blocker, ...]], best: Pattern | None
 ) -> Iterator[PatternAdvice]:
     for pattern in sorted(outcome.order, key=lambda each: (each != best, _stops(blocked[each]))):
-        price = case.prices.get(pattern)
+        price = case.prices.get(pattern) if case.knows_traffic else None
         yield PatternAdvice(
             pattern=pattern,
             standing=_standing(pattern, outcome, blocked, best),
@@ -147,11 +147,11 @@ def _knowledge(case: Case) -> tuple[tuple[str, ...], tuple[str, ...]]:
         known.append(f"measurements of {comparison.made_at[:10]} ({_count(comparison.rounds, 'round')})")
     else:
         unknown.append("measurements")
-    if hours >= LEAST_HOURS:
+    if case.knows_traffic:
         known.append(f"{hours} hours of traffic")
     else:
         unknown.append(f"traffic ({_count(hours, 'hour')} so far)" if hours else "traffic")
-    (known if case.prices else unknown).append("costs")
+    (known if case.prices and case.knows_traffic else unknown).append("costs")
     (known if case.asked_daemon else unknown).append("this machine")
     return tuple(known), tuple(unknown)
 
@@ -163,7 +163,7 @@ def _surer(case: Case, changes: tuple[Change, ...]) -> Iterator[Command]:
     if (case.comparison is None or _is_noisy(case) or _is_stale(case)) and case.spec.job is None:
         commands.append(_learn(case, "measure"))
     is_asked = case.spec.job is None and (case.spec.port is not None or case.spec.function.handler is not None)
-    if is_asked and (case.traffic is None or len(case.traffic.hours) < LEAST_HOURS):
+    if is_asked and not case.knows_traffic:
         commands.append(_learn(case, "traffic"))
     if case.source is None and case.spec.image is None:
         commands.append(_learn(case, "source"))
@@ -175,8 +175,8 @@ def _learn(case: Case, what: str) -> Command:
         tells = "start, memory, speed and what it writes, under each pattern"
         return Command(command=_command(case, f"compare {case.service}"), tells=tells)
     if what == "traffic":
-        tells = "when it is asked and how much, from hourly figures that you have (a day of traffic here tells it too)"
-        return Command(command=_command(case, f"cost {case.service} --usage FILE"), tells=tells)
+        tells = "when it is asked and what it costs, by hourly figures of yours; a day of traffic here tells it too"
+        return Command(command=_command(case, f"advise {case.service} --usage FILE"), tells=tells)
     if what == "source":
         return Command(command=_command(case, f"advise {case.service}"), tells="where its source is: signs in its text")
     return Command(command=_command(case, f"advise {case.service} --assume untrusted=yes"), tells="only you know")
@@ -192,10 +192,10 @@ def _notes(case: Case) -> Iterator[str]:
         yield f"measured while the machine was busy: {comparison.noise}"
     if comparison is not None and _is_stale(case):
         yield f"measured on release {comparison.release}; release {case.release} runs now"
-    for each in case.break_even:
+    for each in case.break_even if case.knows_traffic else ():
         low, high = each.between
         yield f"{high} is cheaper than {low} from {shown(each.requests_per_month, 'number')} requests a month"
-    if any(price.estimated for price in case.prices.values()):
+    if case.knows_traffic and any(price.estimated for price in case.prices.values()):
         yield "costs of patterns that nobody measured are estimated"
 
 

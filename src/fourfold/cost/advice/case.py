@@ -11,6 +11,9 @@ from fourfold.cost.comparison import BreakEven, Comparison, Pattern
 from fourfold.cost.model import Traffic
 from fourfold.spec.model import Service
 
+LEAST_HOURS = 24
+"""Of traffic, before its quiet hours and peaks, and what it costs, tell anything."""
+
 
 @dataclass(frozen=True)
 class Price:
@@ -50,3 +53,7 @@ class Case:
     """Else nothing but the file was looked at."""
     file: str | None = None
     """Given with -f, for commands that are shown."""
+
+    @property
+    def knows_traffic(self) -> bool:
+        return self.traffic is not None and len(self.traffic.hours) >= LEAST_HOURS

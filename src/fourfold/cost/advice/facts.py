@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fourfold.cost.advice.case import Case
+from fourfold.cost.advice.case import LEAST_HOURS, Case
 from fourfold.cost.advice.measured import measured
 from fourfold.cost.advice.model import Facts, Known, Origin, Value
 from fourfold.cost.advice.rules import Rules
@@ -13,8 +13,6 @@ from fourfold.cost.model import Traffic
 from fourfold.spec.model import FixedPort, Service
 
 Found = Iterator[tuple[str, Known]]
-LEAST_HOURS = 24
-"""Of traffic, before its quiet hours and peaks tell anything."""
 _DEFAULT_PATTERN = "process"
 
 
@@ -31,7 +29,8 @@ def facts_of(case: Case, rules: Rules) -> Facts:
         found["emulated"] = Known(case.emulated, "host")
     if case.comparison is not None:
         found.update(measured(case.comparison))
-    found.update(_prices(case))
+    if case.knows_traffic:  # what it costs while nobody knows how much it is asked tells nothing
+        found.update(_prices(case))
     found.update(case.supposed)
     return found
 
