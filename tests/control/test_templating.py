@@ -19,7 +19,7 @@ from fourfold.errors import WorldError
 from fourfold.functions.model import TEMPLATE
 from fourfold.launch.model import Bridge, Launch, Machine, Share
 from fourfold.spec.model import Service
-from fourfold.store.model import InstanceRow
+from fourfold.store.model import InstanceRow, InstanceState
 from fourfold.store.templates import Templates
 from fourfold.supervise.model import Exit, Identity
 from fourfold.supervise.supervisor import Supervisor
@@ -193,7 +193,13 @@ async def test_one_that_cannot_be_made_keeps_nothing_from_starting(scene: Scene)
     await scene.start("b")
     assert set(scene.starting.started) == {"a", "b"} and not scene.from_template()
     assert len(scene.made) == 1, "it is not tried again and again"
-    assert scene.told() == ["no template of web, its machines boot: the machine ended before it could be kept"]
+    scene.rig.add("c")
+    scene.rig.clock.time += templating.AGAIN_AFTER
+    scene.wrong = None
+    await scene.start("c")
+    await eventually(lambda: "c" in scene.starting.started)
+    assert scene.from_template() == {"c"}, "but once what was in the way may have gone"
+    assert scene.told()[0] == "no template of web, its machines boot: the machine ended before it could be kept"
     assert not list(scene.rig.paths.work.iterdir())
 
 
@@ -218,6 +224,25 @@ async def test_one_that_a_machine_could_not_go_on_from_is_not_used_again(scene: 
     assert not list(scene.templates.list())
     await scene.start("b")
     assert "b" in scene.starting.started and not scene.from_template() - {"a"}
+    scene.rig.clock.time += templating.AGAIN_AFTER
+    scene.rig.add("c")
+    await scene.start("c")
+    await eventually(lambda: "c" in scene.starting.started)
+    assert scene.from_template() == {"a", "c"} and len(scene.made) == 2, "after a while there is another"
+
+
+@staged
+async def test_one_is_not_to_blame_for_machines_that_had_come_up(scene: Scene) -> None:
+    scene.rig.add("a", "b", "c", "d")
+    await scene.start("a", "b", "c")
+    await eventually(lambda: len(scene.starting.started) == 3)
+    ends: list[tuple[str, InstanceState]] = [("a", "ready"), ("b", "unready"), ("c", "killing")]
+    for name, state in ends:
+        scene.rig.executor._to(name, state)
+        scene.lifecycle.exited(Exit(1, name, 1, None, False, 1.0, said="QEMU ended with exit code 1: I/O error"))
+    await scene.start("d")
+    assert "d" in scene.from_template() and len(scene.made) == 1
+    assert scene.told() == ["made a template, booted, in 20.0 s"]
 
 
 @staged

@@ -68,7 +68,7 @@ class Templates(Protocol):
     async def make(
         self, row: InstanceRow, service: Service, launch: Launch, key: str, artifact: str, emit: Emit
     ) -> None: ...
-    def ended(self, exit: Exit) -> str | None: ...
+    def ended(self, exit: Exit, came_up: bool) -> str | None: ...
 
 
 class Lifecycle:
@@ -347,7 +347,8 @@ class Lifecycle:
         if row is None or row.state == "exited" or exit.run != row.run:
             return  # told before: an exit is repeated until it is acknowledged
         self._unwatch(row.id)
-        if self.templates is not None and (what := self.templates.ended(exit)) is not None:
+        came_up = row.state != "starting"
+        if self.templates is not None and (what := self.templates.ended(exit, came_up)) is not None:
             self._emit("template.failed", row, what)
         with self._registry.transaction():
             self.taken(row, exit)

@@ -2,7 +2,7 @@
 
 That takes as long as a machine takes to boot, which the first one would need anyhow. Whatever is wrong with a template,
 a machine then boots: one that cannot be made keeps nothing from starting, and one that a machine could not go on from
-is not used again.
+is thrown away. Another is made after a while: what was in the way (a full disk, a busy host) may have passed.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from fourfold.supervise.templates import Boot, Booting, host_key, make
 log = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 10.0
+AGAIN_AFTER = 600.0
+"""Seconds for which machines boot where none could be made, or gone on from."""
 Ready = Callable[[InstanceRow, Service], Awaitable[None]]
 """Returns once the program of an instance is ready, whatever its row says."""
 
@@ -63,8 +65,8 @@ class Templating:
         self._boot_id = boot_id
         self._making: dict[str, asyncio.Task[None]] = {}
         self._writing: set[asyncio.Task[None]] = set()
-        self._useless: set[str] = set()
-        """Keys: none could be made, or gone on from. Not tried again by this daemon."""
+        self._useless: dict[str, float] = {}
+        """Key of what could not be made, or gone on from -> until when none is."""
         self._used: dict[str, str] = {}
         """Instance -> key of the template that it was started from."""
 
@@ -80,7 +82,7 @@ class Templating:
         except WorldError as error:
             log.info("no template for %s: %s", row.id, error)
             return None
-        return None if key in self._useless else key
+        return None if self._useless.get(key, 0.0) > self._clock.now() else key
 
     def applied(self, row: InstanceRow, key: str | None, launch: Launch) -> Launch:
         """The Launch that goes on from the template, if it is there."""
@@ -107,12 +109,15 @@ class Templating:
             task.add_done_callback(lambda _: self._making.pop(key, None))
         await asyncio.shield(task)
 
-    def ended(self, exit: Exit) -> str | None:
-        """An instance has ended. -> what to tell of its template, if that was to blame: none like it is used again."""
+    def ended(self, exit: Exit, came_up: bool) -> str | None:
+        """An instance has ended. -> what to tell of its template, if that was to blame: it is thrown away.
+
+        `came_up`: the machine was ready, or was to end: whatever ended it, it had gone on from its template.
+        """
         key = self._used.pop(exit.instance, None)
-        if key is None or not exit.said.startswith("QEMU ended"):
+        if key is None or came_up or not exit.said.startswith("QEMU ended"):
             return None
-        self._useless.add(key)
+        self._spoil(key)
         self._templates.remove(key)
         return f"{exit.instance} could not go on from its template, and boots: {exit}"
 
@@ -134,7 +139,7 @@ class Templating:
         except Exception as error:
             if not isinstance(error, FourfoldError):
                 log.error("cannot make a template of %s", row.service, exc_info=error)
-            self._useless.add(key)
+            self._spoil(key)
             emit("template.failed", row, f"no template of {row.service}, its machines boot: {error}")
             return
         what = "with the service ready in it" if ready else "booted"
@@ -169,6 +174,11 @@ class Templating:
             await guest.freeze()
         finally:
             await guest.close()
+
+    def _spoil(self, key: str) -> None:
+        now = self._clock.now()
+        self._useless = {each: until for each, until in self._useless.items() if until > now}
+        self._useless[key] = now + AGAIN_AFTER
 
     def _soon(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
