@@ -204,8 +204,9 @@ class FakeFacade:
 
     def _operation(self, app: str, kind: str, services: Sequence[str]) -> v.OperationView:
         return v.OperationView(
-            id="op1", app=app, kind=kind, services=list(services), after=0, waiting_for=self.waiting_for
-        )
+            id="op1", app=app, kind=kind, services=list(services), after=0, waiting_for=self.waiting_for,
+            hint="it ends soon" if self.waiting_for else None,
+        )  # fmt: skip
 
     async def info(self) -> v.InfoView:
         self._asked("info")

@@ -139,6 +139,7 @@ def test_answers_are_views(http: httpx.Client, server: Serving) -> None:
         "services": ["catalog"],
         "after": 0,
         "waiting_for": None,
+        "hint": None,
     }
     server.facade.missing = ["b" * 64]
     assert http.post("/v1/sources", json={}).json() == {"digest": "a" * 64, "missing": ["b" * 64]}

@@ -198,7 +198,16 @@ def test_detached(cli: Cli, server: Serving, app: Path) -> None:
 def test_what_it_waits_for_is_said(cli: Cli, server: Serving, app: Path) -> None:
     server.facade.happened = GOOD
     server.facade.waiting_for = "up by bob, running for 12 s"
-    assert "waiting for up by bob, running for 12 s\n" in cli("restart").err
+    assert "waiting for up by bob, running for 12 s; it ends soon\n" in cli("restart").err
+
+
+def test_cancel(cli: Cli, server: Serving, app: Path) -> None:
+    result = cli("cancel", "op1")
+    assert (result.code, result.err) == (0, "cancelled op1: nothing was changed\n")
+    assert asked(server, "cancel") == [("op1", "alice")]
+    server.facade.fails["cancel"] = ConflictError("cannot cancel the up of shop: it is being deployed already", "wait")
+    result = cli("cancel", "op1")
+    assert (result.code, result.err.splitlines()[-1]) == (2, "hint: wait")
 
 
 def test_a_timeout_ends_the_waiting_only(cli: Cli, server: Serving, app: Path) -> None:

@@ -127,6 +127,30 @@ async def test_what_has_changed_something_is_not_cancelled(rig: Rig) -> None:
 
 
 @rigged
+async def test_who_waits_is_told_how_to_end_what_is_before(rig: Rig) -> None:
+    made = operations(rig)
+    gate = Gate()
+
+    async def work(operation: Operation) -> None:
+        await gate.work(operation)
+        operation.firm = True
+        await asyncio.Event().wait()
+
+    id = submit(made, work)
+    await gate.begun.wait()
+    rig.clock.time += 12
+    stop = made.submit("shop", "stop", "bob", ["web"], Gate().work)
+    assert stop.waiting_for == "up by ann, running for 12 s"
+    assert stop.hint == f"it has changed nothing yet: `fourfold cancel {id}` ends it"
+    gate.open.set()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    late = made.submit("shop", "stop", "bob", ["web"], Gate().work)
+    assert late.hint is not None and "see `fourfold status -a shop`" in late.hint and "cancel" not in late.hint
+    await made.close()
+
+
+@rigged
 async def test_what_was_begun_before_is_gone_on_with(rig: Rig) -> None:
     """Once each, before whatever is asked for now."""
     made = operations(rig)

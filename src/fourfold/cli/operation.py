@@ -40,7 +40,7 @@ def see_through(session: Session, ask: Callable[[Progress], OperationView], desi
             if not options.wait:
                 return detached(session, operation)
             if operation.waiting_for:
-                view.notice(f"waiting for {operation.waiting_for}")
+                view.notice("; ".join(filter(None, (f"waiting for {operation.waiting_for}", operation.hint))))
             for event in follow(session.client, operation, options.timeout):
                 view.event(event)
     except KeyboardInterrupt:

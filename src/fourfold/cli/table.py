@@ -21,6 +21,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "scale": "Set how many instances services have.",
         "restart": "Replace instances by new ones of the same release.",
         "stop": "Drain and stop services; `up` or `restart` starts them again.",
+        "cancel": "End a change that waits for another one or builds.",
         "down": "Stop the app and forget it; keeps volumes, secrets and history.",
         "secrets": "Set, list, import and remove secrets.",
     },

@@ -77,19 +77,23 @@ class Operations:
         self._known.add(id)
         after = self._bus.last
         queue = self._queues.get(operation.queue, [])
-        waiting_for = None
+        waiting_for = hint = None
         operation.queued = bool(queue)
         if queue:
             before = queue[0]
             seconds = self._clock.now() - before.since
             what = before.kind if before.app == app else f"{before.kind} of {before.app}"
             waiting_for = f"{what} by {before.actor or 'somebody'}, running for {seconds:.0f} s"
-            self._bus.emit("operation.queued", f"{kind} of {app} waits for: {waiting_for}", **operation.tag())
+            hint = _way_out(before)
+            what = f"{kind} of {app} waits for: {waiting_for}"
+            self._bus.emit("operation.queued", what, **operation.tag(), hint=hint)
         else:
             self._tell_start(operation)
         self._bus.flush()  # a store that cannot be written refuses the request
         self._spawn(operation, work)
-        return OperationView(id=id, app=app, kind=kind, services=services, after=after, waiting_for=waiting_for)
+        return OperationView(
+            id=id, app=app, kind=kind, services=services, after=after, waiting_for=waiting_for, hint=hint
+        )
 
     def knows(self, id: str) -> bool:
         return id in self._known or bool(self._registry.store.deployments.of_operation(id))
@@ -205,6 +209,12 @@ class Operations:
     def _is_open(self, operation: Operation) -> bool:
         latest = self._registry.deployments.values()
         return any(row.operation == operation.id and row.state in OPEN for row in latest)
+
+
+def _way_out(operation: Operation) -> str:
+    if operation.firm:
+        return f"it deploys already, and ends once that serves or has failed: see `fourfold status -a {operation.app}`"
+    return f"it has changed nothing yet: `fourfold cancel {operation.id}` ends it"
 
 
 async def _nothing(operation: Operation) -> None:

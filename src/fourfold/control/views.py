@@ -222,6 +222,8 @@ class OperationView(View):
     """Events of this operation have a greater `seq` than this."""
     waiting_for: str | None = None
     """The operation that must end first: `up by alice, for 12 s`."""
+    hint: str | None = None
+    """What can be done about that."""
 
 
 class EventView(View):

@@ -1,0 +1,23 @@
+"""`fourfold cancel`: end a change that has changed nothing yet."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fourfold.cli.session import Session
+
+
+def command(ctx: typer.Context, operation: Annotated[str, typer.Argument(metavar="OPERATION")]) -> int:
+    """End a change that waits for another one or builds.
+
+    OPERATION is the id that --detach prints, and that whoever waits for it is told. Nothing was changed then. Once it
+    deploys it is refused: see it through, then go back with `fourfold rollback`.
+    """
+    from fourfold.cli import output
+
+    session = Session.of(ctx)
+    session.client.send("POST", f"/v1/operations/{operation}/cancel", {"actor": session.actor})
+    output.say(f"cancelled {operation}: nothing was changed", session.options)
+    return 0
