@@ -241,7 +241,7 @@ def test_a_base_is_made_once_and_tells_its_age(home: Home) -> None:
     assert len([line for line in home.lines if line.startswith("Making")]) == 1
     home.lines.clear()
     asyncio.run(Bases(home.paths, Later(), Images(home.paths)).get(recipe(this_system(), ()), None, home.lines.append))
-    assert home.lines == [f"warning: the base {this_system()} is 40 days old: `fourfold up --rebuild` makes it anew."]
+    assert home.lines == [f"warning: the base {this_system()} is 40 days old: --rebuild makes it anew."]
 
 
 @pytest.mark.parametrize("said", ["running apt-get update", "extracting archives", "success in"])

@@ -77,6 +77,14 @@ def test_without_a_format_it_says_what_was_built(cli: Cli, server: Serving, app:
     assert asked(server, "build")[1][0].overrides == {}
 
 
+def test_what_was_built_anew_is_what_is_taken(cli: Cli, server: Serving, app: Path, archive: bytes) -> None:
+    assert cli("build", "catalog", "--rebuild").code == 0
+    assert cli("build", "catalog", "--as", "container", "--format", "oci", "--rebuild").code == 0
+    assert [(request.rebuild, request.rebuilt) for request, *_ in asked(server, "build")] == [(True, "")] * 2
+    taken = [*asked(server, "artifact"), *asked(server, "image")]
+    assert [(request.rebuild, request.rebuilt) for request, *_ in taken] == [(False, "op1")] * 2
+
+
 def test_an_oci_folder(cli: Cli, server: Serving, app: Path, archive: bytes) -> None:
     result = cli("build", "catalog", "--as", "container", "--format", "oci")
     assert result.code == 0, result.err

@@ -69,7 +69,9 @@ def target_of(form: str, to: str | None, service: str) -> Target:
     return found
 
 
-def build(session: Session, service: str, pattern: Pattern | None, form: str | None, to: str | None) -> int:
+def build(
+    session: Session, service: str, pattern: Pattern | None, form: str | None, to: str | None, rebuild: bool
+) -> int:
     """The exit code. Everything that can be refused without the daemon is refused before it is asked."""
     target = target_of(form, to, service) if form is not None else None
     if target is None and to is not None:
@@ -91,7 +93,11 @@ def build(session: Session, service: str, pattern: Pattern | None, form: str | N
         path = f"/v1/apps/{loaded.app.app}/build"
         if target is not None:  # what cannot be made of it is refused before it is built
             path += f"?format={target.disk or 'oci'}"
-        return client.post(OperationView, path, bodies[0].model_dump(mode="json"))
+        body = bodies[0].model_copy(update={"rebuild": rebuild})
+        begun = client.post(OperationView, path, body.model_dump(mode="json"))
+        if rebuild:
+            bodies[0] = bodies[0].model_copy(update={"rebuilt": begun.id})
+        return begun
 
     following = session
     if session.options.json and session.options.wait:  # what it prints is one object: the result

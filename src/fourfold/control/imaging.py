@@ -6,6 +6,7 @@ import asyncio
 import math
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -70,10 +71,12 @@ class Imaging:
             await self._parts.builder.plan(each)
         names = [each.service for each in requests]
         return self._parts.operations.submit(
-            requests[0].app, "build", request.actor, names, partial(self._work, requests, form)
+            requests[0].app, "build", request.actor, names, partial(self._work, requests, form, request.rebuild)
         )
 
-    async def _work(self, requests: list[BuildRequest], form: str | None, operation: Operation) -> None:
+    async def _work(self, requests: list[BuildRequest], form: str | None, rebuild: bool, operation: Operation) -> None:
+        if rebuild:
+            requests = [replace(each, fresh=operation.id) for each in requests]
         with self._parts.building.holding(each.source for each in requests):
             await self._parts.building.build(operation, requests)
             if form is not None:
@@ -201,7 +204,8 @@ class Imaging:
         given = request.overrides.get(name, {})
         check_overrides(name, given)
         pattern = overrides_for(row, given, request.reset, spec).get("pattern", spec.pattern)
-        return BuildRequest(app.app, name, spec, source_of(self._parts, spec, name, request), pattern=str(pattern))
+        source = source_of(self._parts, spec, name, request)
+        return BuildRequest(app.app, name, spec, source, str(pattern), request.rebuilt)
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:

@@ -184,6 +184,8 @@ class UpRequest(View):
     """Forget overrides: go back to what the file says."""
     rebuild: bool = False
     """Build anew what has not changed too, with dependencies resolved anew."""
+    rebuilt: str = ""
+    """What is asked for is what this operation, a `build` with `rebuild`, has built."""
     overrides: dict[str, dict[str, Any]] = {}
     """Service -> override, such as `{"catalog": {"instances": 3, "pattern": "container"}}`."""
 

@@ -78,7 +78,7 @@ class Bases:
     def _tell_age(self, title: str, record: Record, log: Callable[[str], None]) -> None:
         days = int((self._clock.now() - record.made_at) / _DAY)
         if days > OLD_DAYS:
-            log(f"warning: the {title} is {days} days old: `fourfold up --rebuild` makes it anew.")
+            log(f"warning: the {title} is {days} days old: --rebuild makes it anew.")
 
 
 def _name(recipe: Recipe) -> str:

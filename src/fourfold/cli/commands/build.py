@@ -25,6 +25,9 @@ def command(
     to: Annotated[
         str | None, typer.Option("--to", metavar="PATH", help="File or folder for the image; - is standard output.")
     ] = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Build again, with the newest base, kernel and dependencies allowed.")
+    ] = False,
 ) -> int:
     """Build a service without deploying it; with --format, make an image of it.
 
@@ -34,4 +37,4 @@ def command(
     """
     from fourfold.cli.building import build
 
-    return build(Session.of(ctx), service, pattern, form, to)
+    return build(Session.of(ctx), service, pattern, form, to, rebuild)
