@@ -1,0 +1,122 @@
+"""The daemon's composition root: settings, lock, control, API, until it is told to end.
+
+It may be killed at any moment: instances, spawner and gateway go on, and the next one converges from the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import gc
+import json
+import logging
+import os
+import signal
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from fourfold.api.ready import notifier
+from fourfold.clock import SystemClock
+from fourfold.control.core import Control
+from fourfold.control.doctor import examine
+from fourfold.control.facade import Facade
+from fourfold.control.parts import Parts, open_parts
+from fourfold.control.settings import load_settings
+from fourfold.errors import ConflictError
+from fourfold.paths import Paths
+from fourfold.store import layout
+from fourfold.supervise.accelerators import with_machines
+from fourfold.supervise.powers import probe, with_containers
+
+log = logging.getLogger("fourfold")
+
+PRIORITY = -10
+"""Nice value of the daemon, and so of the spawner that it starts; instances get 0 (spawner.child)."""
+
+
+def doctor(paths: Paths) -> None:
+    for check in examine(paths, with_machines(with_containers(probe(paths.state)))):
+        print(json.dumps(check.model_dump()))
+
+
+async def run(paths: Paths) -> None:
+    """Begins with Python's garbage collection off (`fourfold.daemon`), and turns it on once it serves."""
+    _go_before_services()
+    ready = notifier(os.environ)
+    settings = load_settings(paths.settings, os.environ)
+    layout.create(paths, root=os.geteuid() == 0)
+    with only_one(paths):
+        parts, (serve, open_lambda_api) = await asyncio.gather(
+            open_parts(paths, settings, SystemClock()), asyncio.to_thread(_load_api)
+        )
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        parts.bus.emit("daemon.started", "the daemon has started", pid=os.getpid())
+        work = asyncio.create_task(parts.run())
+        control = Control(parts, stop)
+        lambda_api = await open_lambda_api(parts, control)
+        tidying = asyncio.create_task(control.sweep())
+        server = asyncio.create_task(serve(control, paths.socket, ready))
+        gc.freeze()
+        gc.enable()
+        ended = asyncio.create_task(stop.wait())
+        await asyncio.wait({work, server, ended}, return_when=asyncio.FIRST_COMPLETED)
+        await control.close()
+        parts.bus.close()
+        await lambda_api.close()
+        await _end(tidying, server, work, ended)
+        await parts.close()
+
+
+class _Closes(Protocol):
+    async def close(self) -> None: ...
+
+
+_Serve = Callable[[Facade, Path, Callable[[], None]], Coroutine[Any, Any, None]]
+_OpenLambdaApi = Callable[[Parts, Facade], Coroutine[Any, Any, _Closes]]
+
+
+def _load_api() -> tuple[_Serve, _OpenLambdaApi]:
+    """Importing FastAPI takes a third of a second: meanwhile this host is looked at and the spawner started."""
+    from fourfold.api.app import create_app
+    from fourfold.api.aws.listener import open_lambda_api
+    from fourfold.api.server import serve
+
+    return lambda facade, socket, ready: serve(create_app(facade), socket, ready), open_lambda_api
+
+
+async def _end(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel what still runs; a task that had failed shows its error."""
+    for task in tasks:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def _go_before_services() -> None:
+    """A service that takes all CPU must not keep us from answering, or from starting again one that has died."""
+    with contextlib.suppress(OSError):  # without root it is as it is
+        os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
+
+
+@contextlib.contextmanager
+def only_one(paths: Paths) -> Iterator[None]:
+    """Two daemons on one state would fight. The lock goes with the process, however it ends."""
+    with paths.daemon_lock.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            pid = file.read().strip() or "unknown"
+            raise ConflictError(
+                f"cannot start the daemon: one runs already for {paths.state} (pid {pid})",
+                "use it, or end it with: fourfold daemon stop",
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
