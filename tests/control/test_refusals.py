@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
+from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fourfold.control.changes import Wish
-from fourfold.control.checks import check_fixed_ports, check_powers, check_timeout
+from fourfold.control.checks import check_block, check_fixed_ports, check_powers, check_timeout
 from fourfold.control.settings import Settings
 from fourfold.control.wishes import check_overrides, located
 from fourfold.errors import UserError
@@ -137,3 +139,21 @@ def test_a_function_that_may_take_longer_than_one_may() -> None:
         check_timeout("f", service, "function", Settings().function_timeout)
     check_timeout("f", service, "function", 900)
     check_timeout("f", service, "process", 300)
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "pattern", "network", "refused"),
+    [
+        (100, "function", "10.177.0.1/16", False),
+        (100, "function", "10.177.0.1/24", True),
+        (50, "function", "10.177.0.1/24", False),
+        (100, "process", "10.177.0.1/24", False),
+    ],
+)
+def test_a_function_with_more_sandboxes_than_there_are_addresses(
+    concurrency: int, pattern: str, network: str, refused: bool
+) -> None:
+    function = {"handler": "app.handler", "concurrency": concurrency}
+    service = Service.model_validate({"source": "./x", "function": function})
+    with pytest.raises(UserError, match="f: cannot have 128 addresses") if refused else nullcontext():
+        check_block("f", service, pattern, IPv4Interface(network))

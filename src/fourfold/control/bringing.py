@@ -8,6 +8,7 @@ from fourfold.build.build import BuildRequest
 from fourfold.control import views as v
 from fourfold.control.changes import Change, Wish, changes_of
 from fourfold.control.checks import (
+    check_block,
     check_fixed_ports,
     check_listen,
     check_network,
@@ -51,6 +52,7 @@ class Bringing:
         await parts.trials.look_for((wish.pattern, wish.spec) for wish in wishes)
         for wish in wishes:
             check_timeout(wish.name, wish.spec, wish.pattern, parts.settings.function_timeout)
+            check_block(wish.name, wish.spec, wish.pattern, parts.network.network.address)
             check_powers(wish.name, wish.spec, wish.pattern, parts.supervisor.powers)
             check_network(wish.name, wish.spec, wish.pattern, parts.supervisor.powers)
         if any(on_bridge(wish.pattern, wish.spec) for wish in wishes):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Interface
 from typing import Any
 
+from fourfold.control.addresses import block_size, next_block
 from fourfold.control.changes import Wish
 from fourfold.control.goals import on_bridge, pattern_of
 from fourfold.control.registry import Registry
@@ -71,6 +73,17 @@ def check_network(name: str, spec: Service, pattern: str, powers: Powers) -> Non
         raise UserError(
             f"{name}: cannot give it a network of its own: {powers.missing.get('network', 'not here')}",
             f"install what is missing and run the daemon as root, or {instead}",
+        )
+
+
+def check_block(name: str, spec: Service, pattern: str, bridge: IPv4Interface) -> None:
+    """Before anything is built: an invoker whose sandboxes need more addresses than there are at all."""
+    size = block_size(spec.function.concurrency, spec.function.provisioned)
+    if pattern == "function" and next_block(bridge, size, (), (), None) is None:
+        raise UserError(
+            f"{name}: cannot have {size} addresses for its sandboxes, as many as its function.concurrency of "
+            f"{spec.function.concurrency} needs: functions have the upper half of `bridge`, {bridge.network}",
+            "lower function.concurrency, or give `bridge` in fourfold.toml a larger network",
         )
 
 
