@@ -183,6 +183,15 @@ def test_a_build_that_fails_shows_its_last_lines(cli: Cli, server: Serving, app:
     assert result.err.endswith("error: cannot build docs: exit code 1\nhint: look at it\n")
 
 
+def test_up_says_what_is_not_ready(cli: Cli, server: Serving, app: Path) -> None:
+    """What has not changed is not waited for: the host has just started, or the service ends again and again."""
+    server.facade.happened = [GOOD[0], GOOD[-1]]
+    server.facade.state.services = [fake.service("catalog", ready=0), fake.service("orders")]
+    result = cli("up")
+    assert (result.code, result.out.splitlines()[0]) == (0, "shop is up: 2 services, 2 of 4 instances ready")
+    assert result.err.endswith("next: fourfold status, fourfold logs -f, fourfold explain catalog\n")
+
+
 def test_up_for_programs(cli: Cli, server: Serving, app: Path) -> None:
     server.facade.happened = GOOD
     answer = json.loads(cli("up", "-o", "json").out)

@@ -61,7 +61,10 @@ def _reachable(session: Session, view: StatusView) -> None:
     ready = sum(service.ready for service in view.services)
     groups = [service for service in view.services if service.kind is not None]
     what = [count(len(view.services) - len(groups), "service"), *([count(len(groups), "group")] if groups else [])]
-    output.data(f"{view.app} is up: {', '.join(what)}, {count(ready, 'instance')} ready")
+    wanted = sum(service.desired for service in view.services)
+    # Of what has not changed nobody waited for: it may be starting (after a reboot), or ending again and again.
+    ready_of = f"{ready} of {count(wanted, 'instance')}" if ready < wanted else count(ready, "instance")
+    output.data(f"{view.app} is up: {', '.join(what)}, {ready_of} ready")
     width = max((len(service.name) for service in view.services), default=0)
     for service in view.services:
         for url in service.urls:
@@ -69,4 +72,5 @@ def _reachable(session: Session, view: StatusView) -> None:
     if view.not_in_file:
         names = ", ".join(view.not_in_file)
         output.say(f"still running, but not in the file: {names} (`fourfold up --prune` removes)", session.options)
-    output.say("next: fourfold status, fourfold logs -f, fourfold explain SERVICE", session.options)
+    lacking = next((service.name for service in view.services if service.ready < service.desired), "SERVICE")
+    output.say(f"next: fourfold status, fourfold logs -f, fourfold explain {lacking}", session.options)
