@@ -9,8 +9,10 @@ from typing import Any, cast
 import pytest
 
 from fourfold.control.operations import Operation, Operations, Work
+from fourfold.control.status import Status
 from fourfold.control.traffic import GatewayTraffic
 from fourfold.errors import ConflictError, NotFoundError
+from fourfold.launch.model import Powers
 from tests.control.rig import Rig, rigged
 
 
@@ -147,6 +149,22 @@ async def test_who_waits_is_told_how_to_end_what_is_before(rig: Rig) -> None:
     await asyncio.sleep(0)
     late = made.submit("shop", "stop", "bob", ["web"], Gate().work)
     assert late.hint is not None and "see `fourfold status -a shop`" in late.hint and "cancel" not in late.hint
+    await made.close()
+
+
+@rigged
+async def test_an_app_that_its_first_up_still_builds(rig: Rig) -> None:
+    """Whoever looks for it is told that it comes; a build alone brings none."""
+    made, gate = operations(rig), Gate()
+    status = Status(rig.registry, Powers, lambda name: None, dict, coming=made.coming)
+    made.submit("blog", "build", "bob", ["web"], gate.work)
+    with pytest.raises(NotFoundError, match="cannot find app blog: there is shop"):
+        status.need_app("blog")
+    id = submit(made, gate.work, "blog")
+    with pytest.raises(NotFoundError, match="cannot find app blog yet: up by ann still builds it") as caught:
+        status.need_app("blog")
+    assert f"`fourfold cancel {id}` ends it" in caught.value.hint
+    assert status.need_app("shop").name == "shop"
     await made.close()
 
 

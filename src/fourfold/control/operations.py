@@ -101,6 +101,14 @@ class Operations:
     def busy(self, app: str) -> bool:
         return app in self._queues
 
+    def coming(self, app: str) -> NotFoundError | None:
+        """Of an app that is not there: how that is said while its first `up` still builds."""
+        ups = (each for each in self._queues.get(app, ()) if each.kind in ("up", "deploy"))
+        if (first := next(ups, None)) is None:
+            return None
+        what = f"cannot find app {app} yet: {first.kind} by {first.actor or 'somebody'} still builds it"
+        return NotFoundError(what, f"`fourfold events -f --operation {first.id}` follows it; {_way_out(first)}")
+
     @property
     def at_work(self) -> bool:
         return bool(self._queues)

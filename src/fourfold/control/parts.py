@@ -177,6 +177,7 @@ class Parts:
             self._job,
             self.neighbours.last,
             lambda: self.gateway.last_served,
+            self.operations.coming,
         )
 
     # -- callbacks of parts that know nothing of each other ---------------------------------------------------------

@@ -36,9 +36,12 @@ class Status:
         job: Callable[[ServiceRow], v.JobView | None] = lambda row: None,
         hosted: Callable[[InstanceRow], Hosted | None] = lambda row: None,
         served: Callable[[], Mapping[str, InstanceStats]] = dict,
+        coming: Callable[[str], NotFoundError | None] = lambda app: None,
     ) -> None:
         """`left_out`: app -> why the gateway does not serve its routes; `job`: what a service does that is one;
-        `hosted`: what a guest's host last said of it; `served`: what the gateway last knew of instances."""
+        `hosted`: what a guest's host last said of it; `served`: what the gateway last knew of instances;
+        `coming`: what is said of an app that is not there yet."""
+        self._coming = coming
         self._hosted = hosted
         self._served = served
         self._job = job
@@ -50,7 +53,9 @@ class Status:
         self._usage = usage
 
     def need_app(self, name: str) -> AppRow:
-        return self._registry.store.apps.need(name)
+        if (row := self._registry.store.apps.get(name)) is None and (coming := self._coming(name)) is not None:
+            raise coming
+        return row or self._registry.store.apps.need(name)
 
     def app(self, name: str) -> v.StatusView:
         row = self.need_app(name)
