@@ -163,7 +163,7 @@ async def test_an_app_that_its_first_up_still_builds(rig: Rig) -> None:
     id = submit(made, gate.work, "blog")
     with pytest.raises(NotFoundError, match="cannot find app blog yet: up by ann still builds it") as caught:
         status.need_app("blog")
-    assert f"`fourfold cancel {id}` ends it" in caught.value.hint
+    assert f"`fourfold cancel {id}` ends it" in (caught.value.hint or "")
     assert status.need_app("shop").name == "shop"
     await made.close()
 
