@@ -30,6 +30,7 @@ class FakeGateway:
         self.servers: tuple[Backend, ...] = ()
         self.tries = 0
         self.flying: Mapping[str, int] | None = {}
+        self.kept = 0
 
     async def check(self, config: GatewayConfig) -> None:
         if error := self.refuse(config):
@@ -49,6 +50,9 @@ class FakeGateway:
         if self.flying is None:
             raise WorldError("no answer")
         return self.flying
+
+    async def keep_stats(self) -> None:
+        self.kept += 1
 
     async def clear(self) -> None:
         self.config, self.servers = GatewayConfig(), ()
@@ -265,3 +269,13 @@ async def test_when_all_apps_are_gone_nothing_is_left(scene: Scene) -> None:
     scene.life.settle()
     await scene.traffic.settled("old")
     assert scene.gateway.config == GatewayConfig()
+
+
+@played
+async def test_what_an_instance_answered_is_known_before_it_goes(scene: Scene) -> None:
+    scene.gateway.flying = {}
+    name = scene.drain("old.web")
+    await scene.until(lambda: scene.traffic.in_flight(name) == 0)
+    assert scene.gateway.kept == 1
+    await scene.rounds()
+    assert scene.gateway.kept == 1, "once is enough"

@@ -202,6 +202,12 @@ def test_what_all_runs_of_an_instance_answered_only_grows() -> None:
     served.read(("2", "9"), [])
     assert {name: requests for name, (requests, _) in ever().items()} == {"x": 8, "y": 4}
     served.keep(["x"])
+    assert served.ever().keys() == {"x"}
+    again = Served(json.loads(json.dumps(served.stored())))
+    again.read(("2", "9"), [answered(4)])
+    again.left({"x", "z"})
+    again.read(("2", "9"), [answered(6)])  # more than before: only who was told knows that it was started again
+    assert again.ever()["x"].requests == 18 and again.totals()["x"].requests == 6
     served.read(("2", "9"), [answered(1)])
     assert {name: requests for name, (requests, _) in ever().items()} == {"x": 9}
     left = Counters(json.dumps({"served": served.stored()})).cleared()

@@ -136,12 +136,15 @@ class GatewayTraffic:
         while True:
             await asyncio.sleep(STATS_SECONDS)
             if self._process():
-                try:
-                    await self._gateway.keep_stats()
-                except FourfoldError as error:
-                    log.debug("%s", error)
-                except Exception:
-                    log.exception("a fault while the gateway's counters were read")
+                await self._keep_stats()
+
+    async def _keep_stats(self) -> None:
+        try:
+            await self._gateway.keep_stats()
+        except FourfoldError as error:
+            log.debug("%s", error)
+        except Exception:
+            log.exception("a fault while the gateway's counters were read")
 
     async def _bridge(self) -> None:
         """Have it before the first container is there to call another service, and let it through.
@@ -258,8 +261,12 @@ class GatewayTraffic:
         except Exception:
             log.exception("a fault while requests in flight were counted")
             return
-        before, self._in_flight = self._in_flight, {name: counts.get(name, 0) for name in draining}
-        if any(count == 0 and before.get(name, 1) != 0 for name, count in self._in_flight.items()):
+        now = {name: counts.get(name, 0) for name in draining}
+        over = any(count == 0 and self._in_flight.get(name, 1) != 0 for name, count in now.items())
+        if over:  # what they have answered is known before anybody takes them away
+            await self._keep_stats()
+        self._in_flight = now
+        if over:
             self._changed()
 
 

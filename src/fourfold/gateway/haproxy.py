@@ -120,6 +120,8 @@ class Gateway:
             finally:  # after the servers: who waits for one does not wait for the disk
                 await asyncio.to_thread(self._folder.write, wanted.rendered, wanted.certificates)
             self._counters.serves(wanted.rendered.fingerprint, wanted.rendered.routes)
+            if reloads or (seen and seen.live.names - _servers(config)):
+                await self._keep()  # of who goes, what it answered
             await asyncio.to_thread(self._folder.tidy, wanted.rendered, wanted.certificates)
             return reloads
 
@@ -196,6 +198,9 @@ class Gateway:
     async def keep_stats(self) -> None:
         """Read the counters, and store them so that neither a death of HAProxy nor one of the daemon begins at 0."""
         await self.stats()
+        await self._keep()
+
+    async def _keep(self) -> None:
         if (text := self._counters.text()) != self._stored:
             await asyncio.to_thread(write_atomically, self._kept, text.encode())
             self._stored = text
@@ -298,8 +303,10 @@ class Gateway:
             if said is None and any(map(runtime.is_due_later, due)):  # what they have counted goes with them
                 await self._read_counters(seen.live.pid)
             said = await self._ask_worker(seen.live.pid, *due, *LIVE)
-            live = runtime.live(said)
-            seen = replace(seen, live=live) if live.pid == seen.live.pid else await self._look()
+            live, before = runtime.live(said), seen.live
+            seen = replace(seen, live=live) if live.pid == before.pid else await self._look()
+            if seen is not None and seen.live.pid == before.pid:
+                self._counters.served.left(before.names - seen.live.names)
         raise WorldError(f"cannot change the gateway's servers: HAProxy says {runtime.complaint(said or '')!r}")
 
 
@@ -308,6 +315,10 @@ def _text(file: Path) -> str:
         return file.read_text()
     except FileNotFoundError:
         return ""
+
+
+def _servers(config: GatewayConfig) -> frozenset[str]:
+    return frozenset(server.name for backend in config.backends for server in backend.servers)
 
 
 def _fingerprint(text: str) -> str:

@@ -77,6 +77,11 @@ class Live:
     pid: int = 0
     """Who says so: the master answers for a worker that has just ended."""
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Instances."""
+        return frozenset(server.name for server in self.servers)
+
 
 def live(text: str) -> Live:
     """From `show info; show servers state; show backend`."""

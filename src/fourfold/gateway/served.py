@@ -34,11 +34,20 @@ class Served:
         for each in reading:
             now[each.instance] = together(now[each.instance], each) if each.instance in now else each
         again = {name for name, each in self._last.items() if name in now and now[name].requests < each.requests}
-        for name, each in until_now.items():
-            if name not in now or name in again:
-                self._gone[name] = together(self._gone[name], each) if name in self._gone else each
+        self._leave({name: each for name, each in until_now.items() if name not in now or name in again})
         self._before = {name: each for name, each in self._before.items() if name in now and name not in again}
         self._last = now
+
+    def left(self, names: Collection[str]) -> None:
+        """HAProxy has no such servers any more: one that comes back counts from 0, however far it gets."""
+        self._leave({name: each for name, each in self.totals().items() if name in names})
+        for name in names:
+            self._before.pop(name, None)
+            self._last.pop(name, None)
+
+    def _leave(self, totals: Mapping[str, InstanceStats]) -> None:
+        for name, each in totals.items():
+            self._gone[name] = together(self._gone[name], each) if name in self._gone else each
 
     def totals(self) -> Mapping[str, InstanceStats]:
         return {
