@@ -178,6 +178,7 @@ class FakeFacade:
             app="shop", month="2026-11", price_gb_second=0.0000166667, price_request=2e-7, functions=[], total_usd=0,
         )  # fmt: skip
         self.compared: Comparison | None = None
+        self.used = v.UsageView(app="shop", hours=[])
         self.secret_values: dict[str, str] = {}
         self.waiting_for: str | None = None
         self.image_pieces: list[bytes] = []
@@ -321,7 +322,7 @@ class FakeFacade:
 
     async def usage(self, app: str, service: str | None) -> v.UsageView:
         self._asked("usage", app, service)
-        return v.UsageView(app=app, hours=[])
+        return self.used
 
     async def take_out(self, app: str, service: str, actor: str) -> v.OperationView:
         self._asked("take_out", app, service, actor)

@@ -129,6 +129,23 @@ def test_an_invalid_service_file_is_said_and_not_used(cli: Cli, home: Path) -> N
     assert result.code == 0 and "fourfold.yaml is not used, as it is not valid" in result.err
 
 
+def test_export(cli: Cli, server: Serving, home: Path) -> None:
+    hour = v.HourView(
+        hour="2026-11-22T08:00:00Z", service="catalog", pattern="vm", requests=3600, cpu_seconds=14.4,
+        memory_bytes=8e7, response_seconds=0.01, instances=1.5,
+    )  # fmt: skip
+    server.facade.used = v.UsageView(app="shop", hours=[hour])
+    result = cli("cost", "catalog", "--export", "hours.csv")
+    assert (result.code, result.out, result.err) == (0, "", "1 hour of shop in hours.csv\n")
+    assert server.facade.calls[-1] == ("usage", ("shop", "catalog"))
+    priced = json.loads(cli("cost", "--usage", "hours.csv", "-o", "json").out)["services"][0]
+    assert (priced["service"], priced["now"], priced["requests_per_month"]) == ("catalog", "vm", 3600 * 730)
+    Path("hours.json").write_text(cli("cost", "--export", "-", "-o", "json").out)
+    assert json.loads(cli("cost", "--usage", "hours.json", "-o", "json").out)["services"][0] == priced
+    assert cli("cost", "--export", "/nonexistent/x").code == 2
+    assert "cannot take --export with other options" in cli("cost", "--export", "x", "--curve").err
+
+
 @pytest.mark.parametrize(
     ("found", "said"),
     [

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fourfold.cli import output
+from fourfold.cli import formats, output
 from fourfold.cli.session import Session
 from fourfold.errors import UserError
 
@@ -26,6 +27,10 @@ def command(
     prices: Annotated[
         str | None, typer.Option("--prices", metavar="FILE", help="Laid over Fourfold's prices.", show_default=False)
     ] = None,
+    export: Annotated[
+        str | None,
+        typer.Option("--export", metavar="FILE", help="Write what --usage reads; `-`: print it.", show_default=False),
+    ] = None,
     curve: Annotated[bool, typer.Option("--curve", help="Costs over requests a month too.")] = False,
     month: Annotated[
         str | None,
@@ -40,6 +45,10 @@ def command(
     session = Session.of(ctx)
     if usage is not None and month is not None:
         raise UserError("cannot take --month with --usage: the file says which hours it is about")
+    if export is not None:
+        if usage or prices or curve or month:
+            raise UserError("cannot take --export with other options: it writes hours, and prices nothing")
+        return _export(session, service, export)
     if usage is not None:
         from fourfold.cli.usagecost import of_usage
 
@@ -63,6 +72,24 @@ def _of_daemon(session: Session, service: str | None, month: str | None, prices:
     text = PriceText(name=prices, text=read_text(Path(prices)))
     asked = CostRequest(service=service, month=month, curves=curves, prices=text)
     return session.client.post(CostView, path, asked.model_dump(mode="json"))
+
+
+def _export(session: Session, service: str | None, file: str) -> None:
+    from fourfold.control.views import UsageView
+    from fourfold.cost.usagefile import to_csv
+
+    view = session.client.get(UsageView, f"/v1/apps/{session.app}/usage", service=service)
+    if session.options.json:
+        text = json.dumps([each.model_dump(mode="json") for each in view.hours], indent=1)
+    else:
+        text = to_csv(each.model_dump(mode="json") for each in view.hours).rstrip()
+    if file == "-":
+        return output.data(text)
+    try:
+        Path(file).write_text(text + "\n")
+    except OSError as error:
+        raise UserError(f"cannot write {file}: {error.strerror}") from None
+    output.say(f"{formats.count(len(view.hours), 'hour')} of {session.app} in {file}", session.options)
 
 
 def _show(view: PricedView, options: Options) -> None:
