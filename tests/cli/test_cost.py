@@ -113,10 +113,11 @@ def test_exported_hours_need_no_daemon(cli: Cli, home: Path) -> None:
         ("hour,requests\n0,5\n", (), "no hour of hours.csv tells both its memory and its CPU"),
         ("hour,requests\n0,x\n", (), "hours.csv:2: requests: expected a number"),
         ("\x00", (), "unknown column"),
+        ("\udcff", (), "it is not UTF-8, at byte 0"),
     ],
 )
 def test_what_is_refused(cli: Cli, home: Path, hours: str, arguments: tuple[str, ...], said: str) -> None:
-    Path("hours.csv").write_text(hours)
+    Path("hours.csv").write_bytes(hours.encode("utf-8", "surrogateescape"))
     Path("bad.yaml").write_text("own: 1\n")
     result = cli("cost", "--usage", "hours.csv", *arguments)
     assert (result.code, result.out) == (2, "") and said in result.err
@@ -140,6 +141,7 @@ def test_export(cli: Cli, server: Serving, home: Path) -> None:
     assert server.facade.calls[-1] == ("usage", ("shop", "catalog"))
     priced = json.loads(cli("cost", "--usage", "hours.csv", "-o", "json").out)["services"][0]
     assert (priced["service"], priced["now"], priced["requests_per_month"]) == ("catalog", "vm", 3600 * 730)
+    assert "by 1 hour of traffic, which says little about a month" in cli("cost", "--usage", "hours.csv").out
     Path("hours.json").write_text(cli("cost", "--export", "-", "-o", "json").out)
     assert json.loads(cli("cost", "--usage", "hours.json", "-o", "json").out)["services"][0] == priced
     assert cli("cost", "--export", "/nonexistent/x").code == 2

@@ -26,9 +26,9 @@ def heading(cost: ServiceCost) -> str:
     under = f", runs as {cost.now}" if cost.now else ""
     if not cost.hours:
         return f"{cost.service}{under}: no traffic is known yet"
-    return (
-        f"{cost.service}{under}: {rounded(cost.requests_per_month)} requests a month, by {_span(cost.hours)} of traffic"
-    )
+    little = ", which says little about a month" if cost.hours < _HOURS_PER_DAY else ""
+    requests = f"{rounded(cost.requests_per_month)} requests a month"
+    return f"{cost.service}{under}: {requests}, by {_span(cost.hours)} of traffic{little}"
 
 
 _HEADER = ("PATTERN", "WHERE", "SIZE", "INSTANCES", "A MONTH", "USED", "MEMORY NEEDED", "")

@@ -8,7 +8,7 @@ from pathlib import Path
 from fourfold.cli import output
 from fourfold.cli.appname import find_file
 from fourfold.cli.options import Options
-from fourfold.control.pricefile import prices_view, read_prices, read_text
+from fourfold.control.pricefile import prices_view, read_prices
 from fourfold.control.views import PricedView
 from fourfold.cost.estimate import from_usage, under_all
 from fourfold.cost.model import Wanted
@@ -20,11 +20,13 @@ from fourfold.cost.wanted import wanted
 from fourfold.errors import FourfoldError, NotFoundError, UserError
 from fourfold.spec.load import load
 
+MOST_BYTES = 64 * 1024 * 1024
+
 
 def of_usage(options: Options, file: str, service: str | None, prices: str | None, curves: bool) -> PricedView:
     """Raises UserError for files that cannot be read, are wrong, or do not tell enough."""
     price_list = read_prices(Path(prices) if prices is not None else None)
-    usages = parse_usage(read_text(Path(file)), file)
+    usages = parse_usage(_read(Path(file)), file)
     if service is not None:
         known = ", ".join(each.service for each in usages)
         usages = [each for each in usages if each.service == service]
@@ -33,6 +35,23 @@ def of_usage(options: Options, file: str, service: str | None, prices: str | Non
     wishes = _wishes(options)
     costs = [_cost(each, wishes.get(each.service, Wanted()), price_list, curves, file) for each in usages]
     return PricedView(prices=prices_view(price_list, prices), services=costs)
+
+
+def _read(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise UserError(
+                f"cannot read {file}: it has more than {MOST_BYTES:,} bytes", "take fewer hours or services"
+            )
+        return data.decode("utf-8-sig")
+    except FileNotFoundError:
+        raise NotFoundError(f"cannot read {file}: it is not there") from None
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"cannot read {file}: it is not UTF-8, at byte {error.start}") from None
 
 
 def _cost(usage: ServiceUsage, wanted: Wanted, prices: Prices, curves: bool, file: str) -> ServiceCost:

@@ -9,7 +9,6 @@ from fourfold.control.views import PricesView
 from fourfold.cost.prices import Prices, parse_prices
 from fourfold.errors import NotFoundError, UserError
 from fourfold.spec import yaml
-from fourfold.spec.load import shown
 
 NAME = "prices.yaml"
 
@@ -23,7 +22,7 @@ def read_prices(file: Path | None) -> Prices:
     """None: Fourfold's own. UserError when it cannot be read, SpecError when it is wrong. Reads files."""
     texts = [(NAME, own_text())]
     if file is not None:
-        texts.append((shown(file), read_text(file)))
+        texts.append((str(file), read_text(file)))
     return parse_prices(texts)
 
 
@@ -35,7 +34,7 @@ def read_text(file: Path) -> str:
         raise NotFoundError(f"cannot read {file}: it is not there") from None
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror}") from None
-    return yaml.decode(data, shown(file))
+    return yaml.decode(data, str(file))
 
 
 def prices_view(prices: Prices, file: str | None) -> PricesView:
