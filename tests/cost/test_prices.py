@@ -8,7 +8,7 @@ import pytest
 
 from fourfold.control.pricefile import NAME, own_text
 from fourfold.cost.functions import bill, invocation
-from fourfold.cost.prices import Prices, parse_prices
+from fourfold.cost.prices import FunctionPrice, Prices, parse_prices
 from fourfold.errors import SpecError
 from tests.cost.examples import GIB, PRICES
 
@@ -76,5 +76,6 @@ def test_what_is_wrong_and_where(text: str, said: str) -> None:
 
 
 def test_functions_that_run_here_are_billed_at_the_same_prices() -> None:
+    assert PRICES.function_price == FunctionPrice()
     price = over("lambda: {gb_second: 1, request: 2}").function_price
     assert bill(invocation(GIB, 1000, failed=False), price).total == 3

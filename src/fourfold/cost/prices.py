@@ -36,10 +36,7 @@ Month = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])(-\d\d)?$")]
 
 @dataclass(frozen=True)
 class FunctionPrice:
-    """Of AWS Lambda on x86 in us-east-1, first tier, without the free tier.
-
-    Source: https://aws.amazon.com/lambda/pricing/, as of November 2025.
-    """
+    """What functions that run here are billed at: as a default that of AWS Lambda in `prices.yaml`."""
 
     gb_second: float = 0.0000166667
     """A second with 1 GiB allotted, billed by the millisecond."""
