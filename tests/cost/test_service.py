@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf
 
 import pytest
@@ -50,6 +51,10 @@ def test_what_is_never_asked_is_no_function() -> None:
     cost = service_cost("worker", "process", traffic(0, 0), under_all(consumer), Wanted(), PRICES)
     assert "it works without being asked" in cost.unavailable["function"]
     idle = service_cost("web", "process", traffic(0, 0), under_all(footprint("process")), Wanted(), PRICES)
+    assert idle.break_even, "what requests take was measured"
+    unknown = {pattern: replace(each, measured=False) for pattern, each in under_all(footprint("process")).items()}
+    unasked = service_cost("web", "process", traffic(0, 0), unknown, Wanted(), PRICES, curves=True)
+    assert unasked.patterns and not unasked.break_even and not unasked.curves
     assert idle.cheapest == "function" and idle.patterns[-1].dollars == 0, "what nobody uses costs nothing as one"
     asked = monthly(RARE, under_all(consumer)["function"], Wanted(), PRICES)
     assert asked.notes == ("what it does while it is asked nothing (0.2 of a core now) would not be done",)

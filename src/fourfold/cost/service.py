@@ -29,11 +29,16 @@ def service_cost(
     unavailable: Mapping[Pattern, str] | None = None,
     curves: bool = False,
 ) -> ServiceCost:
-    """Under each pattern that has a footprint; `unavailable`: why it cannot run under others."""
+    """Under each pattern that has a footprint; `unavailable`: why it cannot run under others.
+
+    Of what was never asked anything, measured nowhere, there are no break-evens and curves.
+    """
     reasons = dict(unavailable or {})
     reckonings = _reckonings(traffic, footprints, wanted, prices, reasons)
     found = tuple(monthly(traffic, each.footprint, wanted, prices) for each in reckonings.values())
     cheapest = min(found, key=lambda each: each.dollars, default=None)
+    if not traffic.requests_per_month and not any(each.footprint.measured for each in reckonings.values()):
+        reckonings = {}  # nobody knows what a request takes
     return ServiceCost(
         service=service,
         now=now,
