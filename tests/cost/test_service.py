@@ -114,6 +114,7 @@ def test_a_comparison_with_its_money() -> None:
     assert process.monthly_cost and process.costs and process.costs.points[0][0] == 1000
     assert vm.notes[0] == "virtual machines are emulated here" and "estimated" in vm.notes[1]
     assert function.monthly_cost is None and function.notes[0].startswith(NO_COST)
+    assert found.requests_per_month == 20 * 730 * 3600 and container.costs.as_of == PRICES.fargate.as_of
     assert priced(found, None, Wanted(), PRICES) == found, "again changes nothing"
     assert Comparison.model_validate_json(found.model_dump_json()) == found
 

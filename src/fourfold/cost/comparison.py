@@ -83,6 +83,8 @@ class Costs(Model):
 
     place: str
     """Whose prices: `EC2`, `Fargate`, `Lambda`, `own hardware`."""
+    as_of: str | None = None
+    """Year and month of the prices: `2026-11`."""
     points: tuple[tuple[float, float], ...]
     """(Requests a month, dollars a month), rising in requests."""
 
@@ -153,6 +155,8 @@ class Comparison(Model):
     machine: Machine
     load: Load
     patterns: tuple[PatternResult, ...]
+    requests_per_month: float | None = None
+    """That `monthly_cost` is for: the service's own, or those of `load`, day and night, where nobody counted."""
     break_even: tuple[BreakEven, ...] = ()
     noise: str | None = None
     """Why the machine was too busy for the figures to be trusted: what else took CPU, and how much."""

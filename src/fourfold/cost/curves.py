@@ -26,7 +26,8 @@ Dollars = Callable[[float], float]
 def curve(reckoning: Reckoning) -> Costs:
     requests = grid(LEAST, _most(reckoning), _PER_DECADE)
     points = tuple((round(each), reckoning.dollars(each)) for each in requests)
-    return Costs(place=PLACES[reckoning.place], points=points)
+    dated = reckoning.prices.dated()[reckoning.place]
+    return Costs(place=PLACES[reckoning.place], as_of=dated.as_of, points=points)
 
 
 def break_evens(reckonings: Mapping[Pattern, Reckoning]) -> tuple[BreakEven, ...]:

@@ -53,7 +53,7 @@ def service_cost(
 
 
 def priced(comparison: Comparison, traffic: Traffic | None, wanted: Wanted, prices: Prices) -> Comparison:
-    """With monthly_cost, costs and break_even; any it had before are replaced.
+    """With monthly_cost, costs, requests_per_month and break_even; any it had before are replaced.
 
     Without traffic, at the rate of its own load, day and night.
     """
@@ -71,7 +71,13 @@ def priced(comparison: Comparison, traffic: Traffic | None, wanted: Wanted, pric
             costs = {"monthly_cost": None, "costs": None}
         kept = tuple(note for note in result.notes if note != ESTIMATED and not note.startswith(NO_COST))
         results.append(result.model_copy(update={**costs, "notes": (*kept, *notes)}))
-    return comparison.model_copy(update={"patterns": tuple(results), "break_even": break_evens(reckonings)})
+    return comparison.model_copy(
+        update={
+            "patterns": tuple(results),
+            "requests_per_month": traffic.requests_per_month,
+            "break_even": break_evens(reckonings),
+        }
+    )
 
 
 def _reckonings(

@@ -51,7 +51,7 @@ def stepped(place: str, base: float, each: float, step: float, first: float = 0.
                 else each * requests / 1e6,
             )
         )
-    return Costs(place=place, points=tuple(points))
+    return Costs(place=place, as_of="2026-11", points=tuple(points))
 
 
 def result(pattern: Pattern, start: float, memory: int, **others: Any) -> PatternResult:
@@ -151,6 +151,7 @@ COMPARISON = Comparison(
         examples=("GET /items/1", "GET /items?page=2", "GET /search?q=lamp"),
     ),
     patterns=(PROCESS, SHARED, CONTAINER, VM, FUNCTION),
+    requests_per_month=2.7e6,
     break_even=(
         BreakEven(between=("function", "shared"), requests_per_month=1.82e6),
         BreakEven(between=("function", "process"), requests_per_month=6.18e6),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import combinations, pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourfold.cli.report.charts import costcurves, density, labels, latencies, scales, starts
@@ -15,6 +15,7 @@ from fourfold.cost.comparison import PATTERNS
 positive = st.floats(1e-9, 1e15)
 
 
+@settings(deadline=None)
 @given(st.lists(positive, min_size=1, max_size=20))
 def test_all_values_are_in_the_picture_and_keep_their_order(values: list[float]) -> None:
     scale = scales.over(values, 10, 210)
@@ -24,6 +25,7 @@ def test_all_values_are_in_the_picture_and_keep_their_order(values: list[float])
     assert isinstance(scale, scales.Log) == (max(values) / min(values) > scales.FEW_TIMES)
 
 
+@settings(deadline=None)
 @given(st.lists(positive, min_size=1, max_size=20), st.integers(3, 8))
 def test_axes_have_a_few_marks(values: list[float], most: int) -> None:
     ticks = scales.over(values, 0, 100).ticks(most)
@@ -50,6 +52,7 @@ def test_each_nine_has_the_same_room() -> None:
     assert [tail(share) for share in (0, 0.9, 0.99, 0.999, 1)] == pytest.approx([0, 100, 200, 300, 300])
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-50, 350), max_size=12), st.floats(1, 40))
 def test_labels_are_spread_in_their_order(wished: list[float], gap: float) -> None:
     places = labels.spread(wished, gap, 0, 300)

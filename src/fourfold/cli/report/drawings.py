@@ -62,8 +62,13 @@ def drawings(comparison: Comparison) -> tuple[Drawing, ...]:
         Drawing(
             "cost",
             "What it costs",
-            "Over traffic, on each pattern's own kind of hardware. Rings mark where another one becomes the cheapest.",
-            _both(lambda size, class_: costcurves.draw(_costs(results), crossings(comparison), None, *size, class_)),
+            "Over traffic, where each pattern is at home. A ring: another one becomes the cheapest."
+            + (" Dashed: the traffic that the table's costs are for." if comparison.requests_per_month else ""),
+            _both(
+                lambda size, class_: costcurves.draw(
+                    _costs(results), crossings(comparison), comparison.requests_per_month, *size, class_
+                )
+            ),
             "No prices were applied to it.",
         ),
     )

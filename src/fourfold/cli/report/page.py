@@ -35,6 +35,7 @@ def page(comparison: Comparison) -> str:
             facts=boundaries.rows(comparison),
             crossings=drawings.crossings(comparison),
             load=_load(comparison.load),
+            costs=_costs(comparison),
             noisy=any(result.too_noisy for result in comparison.patterns),
             noted=[result for result in comparison.patterns if result.available and (result.notes or result.reason)],
             accelerator=ACCELERATORS.get(comparison.machine.accelerator or ""),
@@ -59,6 +60,18 @@ def _load(load: Load) -> str:
     long = words.brief(words.seconds(load.duration_seconds))
     different = words.count(load.distinct_requests, "distinct request")
     return f"{rate} requests a second for {long} a round; {SOURCES[load.source]} ({different})"
+
+
+def _costs(comparison: Comparison) -> str | None:
+    """What the costs a month are for, and how old the prices are. None: there are none."""
+    priced = [result.costs for result in comparison.patterns if result.costs is not None]
+    dates = {costs.place: costs.as_of for costs in priced if costs.as_of}
+    parts = []
+    if comparison.requests_per_month:
+        parts.append(f"for {words.amount(comparison.requests_per_month)} requests a month")
+    if dates:
+        parts.append("prices of " + words.listed([f"{place} as of {date}" for place, date in dates.items()]))
+    return "; ".join(parts) or None
 
 
 @cache

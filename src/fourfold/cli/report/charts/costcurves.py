@@ -39,12 +39,12 @@ class Crossing:
 def draw(
     curves: Sequence[Curve],
     crossings: Sequence[Crossing],
-    today: float | None,
+    traffic: float | None,
     width: float,
     height: float,
     class_: str,
 ) -> Markup | None:
-    """`today`: requests a month that the service has. None: there is nothing to show."""
+    """`traffic`: requests a month that figures elsewhere are for. None: there is nothing to show."""
     shown = [(curve, [(x, y) for x, y in curve.points if x > 0]) for curve in curves]
     shown = [(curve, points) for curve, points in shown if len(points) > 1]
     if not shown:
@@ -57,12 +57,14 @@ def draw(
         svg.text(0, 12, f"US dollars a month{frame.note(down)}", "axis-title"),
         svg.text(width - RIGHT, height - 4, f"requests a month{frame.note(across)}", "axis-title", "end"),
     ]
-    if today:
-        content += _today(today, across, height)
+    if traffic:
+        content += _traffic(traffic, across, height)
     lines = [[(across(x), down(y)) for x, y in _drawable(points, down)] for _, points in shown]
     for (curve, _), line in zip(shown, lines, strict=True):
         content.append(svg.polyline(line, f"line {of(curve.pattern)}", f"{curve.pattern}, {curve.place}"))
-    content += _crossings(crossings, lines, across, Box(LEFT, TOP, width - RIGHT - LEFT, height - BOTTOM - TOP))
+    avoid = [*lines, [(across(traffic), TOP), (across(traffic), height - BOTTOM)]] if traffic else lines
+    room = Box(LEFT, TOP, width - RIGHT - LEFT, height - BOTTOM - TOP)
+    content += _crossings(crossings, lines, across, room, [box for line in avoid for box in labels.along(line)])
     last = [(curve.pattern, *line[-1]) for (curve, _), line in zip(shown, lines, strict=True)]
     beside = {curve.pattern: curve.place for curve, _ in shown}
     content += frame.ends(last, width - RIGHT, (TOP + 4, height - BOTTOM - 4), beside)
@@ -88,11 +90,11 @@ def _drawable(points: list[tuple[float, float]], down: Linear | Log) -> list[tup
     return points[-1:]
 
 
-def _today(requests: float, across: Linear | Log, height: float) -> list[Markup]:
+def _traffic(requests: float, across: Linear | Log, height: float) -> list[Markup]:
     x = across(requests)
     return [
-        svg.line(x, TOP - 8, x, height - BOTTOM, "today"),
-        svg.text(x, TOP - 12, f"today {words.amount(requests)}", "hint", "middle"),
+        svg.line(x, TOP - 8, x, height - BOTTOM, "traffic"),
+        svg.text(x, TOP - 12, words.amount(requests), "hint", "middle"),
     ]
 
 
@@ -101,6 +103,7 @@ def _crossings(
     lines: Sequence[Sequence[tuple[float, float]]],
     across: Linear | Log,
     room: Box,
+    avoid: Sequence[Box],
 ) -> list[Markup]:
     """Where the cheapest changes; of other pairs the list below tells. `lines`: as they are drawn."""
     changes = [crossing for crossing in crossings if crossing.cheapest]
@@ -108,7 +111,7 @@ def _crossings(
     points = [(x, max(at(line, x) for line in lines)) for x in places]
     figures = [words.amount(crossing.requests) for crossing in changes]
     sizes = [(labels.width(figure), 16.0) for figure in figures]
-    boxes = labels.place(points, sizes, room, [box for line in lines for box in labels.along(line)])
+    boxes = labels.place(points, sizes, room, avoid)
     return [
         svg.group(
             [

@@ -60,7 +60,7 @@ def draw(spots: Sequence[Spot], of: int, width: float, height: float, class_: st
         (max(labels.width(spot.pattern, 12.5), labels.width(figure, 11), labels.width(spot.which, 11)), HEIGHT)
         for spot, figure in zip(spots, figures, strict=True)
     ]
-    boxes = labels.place(points, sizes, Box(LEFT, TOP - 6, width - LEFT, height - BOTTOM - TOP + 6))
+    boxes = labels.place(points, sizes, Box(LEFT, TOP - 16, width - LEFT, height - BOTTOM - TOP + 16))
     for spot, figure, (x, y), box in zip(spots, figures, points, boxes, strict=True):
         anchor = "end" if box.x + box.width < x else "start" if box.x > x else "middle"
         at = {"end": box.x + box.width, "start": box.x, "middle": box.x + box.width / 2}[anchor]

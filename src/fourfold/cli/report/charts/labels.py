@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,6 +11,9 @@ SIZE = 12.0
 """Of the text in pictures, in their own units."""
 WIDTH = 0.62
 """Of a character, by the height of the text: a little more than that of the widest common fonts."""
+
+BESIDE = 12.0
+"""A label that is nearer belongs to its point without a line."""
 
 
 def width(text: str, size: float = SIZE) -> float:
@@ -82,7 +86,9 @@ def place(
     taken = [*avoid, *(Box(x - 7, y - 7, 14, 14) for x, y in points)]
     placed: list[Box] = []
     for (x, y), (wide, high) in zip(points, sizes, strict=True):
-        best = min(_around(x, y, wide, high), key=lambda box: _covered(box, taken) + _outside(box, frame))
+        best = min(
+            _around(x, y, wide, high), key=lambda box: _covered(box, taken) + _outside(box, frame) + _away(box, x, y)
+        )
         inside = Box(
             min(max(best.x, frame.x), frame.x + frame.width - wide),
             min(max(best.y, frame.y), frame.y + frame.height - high),
@@ -111,6 +117,11 @@ def _around(x: float, y: float, wide: float, high: float) -> Iterator[Box]:
 
 def _covered(box: Box, taken: Sequence[Box]) -> float:
     return sum(box.overlap(other) for other in taken)
+
+
+def _away(box: Box, x: float, y: float) -> float:
+    """Being farther off than beside is as bad as covering some of a letter."""
+    return max(0.0, math.dist(box.nearest(x, y), (x, y)) - BESIDE) * 4
 
 
 def _outside(box: Box, frame: Box) -> float:
