@@ -42,7 +42,9 @@ def seconds(value: float) -> str:
 
 
 def size(value: float) -> str:
-    """Of bytes: `31457280` -> `30 MiB`."""
+    """Of bytes: `31457280` -> `30 MiB`. A difference may be below nought."""
+    if value < 0:
+        return f"−{size(-value)}"
     for unit in ("B", "KiB", "MiB"):
         if value < 999.5:
             return f"{number(value) if unit != 'B' else round(value)} {unit}"
