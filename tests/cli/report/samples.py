@@ -130,7 +130,8 @@ FUNCTION = result(
     artifact_bytes=6_600_000, base_bytes=88_000_000, cold_start_seconds=0.29, next_instance_memory_bytes=13 * MIB,
     cpu_seconds_per_1000_requests=1.6, requests_per_second=640, deploy_seconds=2.1, monthly_cost=0.89,
     facts=Facts(own_process=True, own_user=True, own_file_system=True, own_network=True, own_kernel=False,
-                kernel=HOST, limits_enforced=("cpu", "memory"), setuid_files=0, packages=None, open_ports=()),
+                kernel=HOST, limits_enforced=("cpu", "memory"), setuid_files=0, packages=None, open_ports=(),
+                unseen=("files_written",)),
     costs=stepped("Lambda", 0, 0.34, 1),
 )  # fmt: skip
 

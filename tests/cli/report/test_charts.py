@@ -83,7 +83,7 @@ def test_labels_keep_off_lines() -> None:
 
 
 def test_without_figures_there_is_no_picture() -> None:
-    nothing = latencies.Curve("vm", ((0.5, 0.1),))
+    nothing = latencies.Curve("vm", ((0.5, 0.1),), 100)
     assert starts.draw([starts.Panel("Start", ())], 500, "wide") is None
     assert latencies.draw([nothing], 500, 400, "wide") is None
     assert density.draw([], 5, 500, 400, "wide") is None
@@ -94,9 +94,9 @@ def test_figures_that_are_all_nought_or_all_alike_are_drawn() -> None:
     alike = [starts.Start(pattern, 0.5, 0.5, 0.5) for pattern in PATTERNS]
     assert starts.draw([starts.Panel("Start", tuple(alike))], 500, "wide")
     assert starts.draw([starts.Panel("Start", (starts.Start("vm", 0.0, 0.0, 0.0),))], 500, "wide")
-    assert latencies.draw([latencies.Curve("vm", ((0.5, 0.0), (0.99, 0.0)))], 500, 400, "wide")
+    assert latencies.draw([latencies.Curve("vm", ((0.5, 0.0), (0.99, 0.0)), 100)], 500, 400, "wide")
     assert costcurves.draw([costcurves.Curve("vm", "EC2", ((1e3, 0.0), (1e9, 0.0)))], [], 1e5, 500, 400, "wide")
-    assert density.draw([density.Spot(pattern, 10.0, 3, "some") for pattern in PATTERNS], 5, 500, 400, "wide")
+    assert density.draw([density.Spot(pattern, 1e7, 3, "some") for pattern in PATTERNS], 5, 500, 400, "wide")
 
 
 def test_what_costs_less_than_the_scale_begins_comes_up_from_below() -> None:
@@ -115,3 +115,15 @@ def test_pictures_say_in_words_what_they_show() -> None:
     drawn = starts.draw([starts.Panel("Start, as usual", (starts.Start("vm", 4.8, 4.2, 5.4),))], 500, "wide")
     assert 'aria-label="Start times. Start, as usual: vm 4.8 s."' in str(drawn)
     assert "<title>vm: 4.8 s, between 4.2 s and 5.4 s</title>" in str(drawn)
+
+
+def test_of_a_hundred_requests_the_thousandth_is_not_drawn() -> None:
+    points = ((0.5, 0.1), (0.9, 0.2), (0.99, 0.3), (0.999, 0.9), (1.0, 2.0))
+    few = str(latencies.draw([latencies.Curve("vm", points, 100)], 500, 400, "wide"))
+    many = str(latencies.draw([latencies.Curve("vm", points, 1000)], 500, 400, "wide"))
+    assert ("99.9 %" in few, "99.9 %" in many) == (False, True)
+
+
+def test_what_is_too_small_to_be_measured_is_not_counted_out() -> None:
+    drawn = str(density.draw([density.Spot("shared", 82_000, 0, "all shared")], 5, 500, 400, "wide"))
+    assert "over 1,000 per GiB" in drawn

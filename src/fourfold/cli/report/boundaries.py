@@ -40,6 +40,9 @@ class FactRow:
         return all(len(said.text) <= 10 and not said.more for _, said in self.cells)
 
 
+UNSEEN = Said("not seen", "unknown")
+
+
 def owned(facts: Facts | None) -> int | None:
     """How many are its own, of those that were seen; None: nothing was seen."""
     seen = [getattr(facts, field) for field in BOUNDARIES] if facts else []
@@ -80,30 +83,37 @@ def rows(comparison: Comparison) -> tuple[FactRow, ...]:
 def _yes_or_no(result: PatternResult, field: str) -> Said:
     found = getattr(result.facts, field)
     if found is None:
-        return Said("not seen", "unknown")
+        return UNSEEN
     return Said("yes", "yes") if found else Said("no", "no")
 
 
 def _kernel(facts: Facts) -> Said:
-    return Said(facts.kernel) if facts.kernel else Said("not seen", "unknown")
+    return Said(facts.kernel) if facts.kernel else UNSEEN
 
 
 def _limits(facts: Facts) -> Said:
-    missing = tuple(f"not {limit}: {why}" for limit, why in facts.limits_missing.items())
+    reasons: dict[str, list[str]] = {}
+    for limit, why in facts.limits_missing.items():
+        reasons.setdefault(why, []).append(limit)
+    missing = tuple(f"not {words.listed(limits)}: {why}" for why, limits in reasons.items())
     if not facts.limits_enforced and not missing:
         return Said("none asked for")
     return Said(words.listed(facts.limits_enforced) or "none", None, missing)
 
 
 def _counted(number: int | None) -> Said:
-    return Said("not seen", "unknown") if number is None else Said(f"{number:,}")
+    return UNSEEN if number is None else Said(f"{number:,}")
 
 
 def _ports(facts: Facts) -> Said:
+    if "open_ports" in facts.unseen:
+        return UNSEEN
     return Said(", ".join(map(str, facts.open_ports)) or "none")
 
 
 def _written(facts: Facts) -> Said:
+    if "files_written" in facts.unseen:
+        return UNSEEN
     if not facts.files_written:
         return Said("none")
     return Said(words.count(len(facts.files_written), "file"), None, facts.files_written)

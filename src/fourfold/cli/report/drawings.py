@@ -44,8 +44,8 @@ def drawings(comparison: Comparison) -> tuple[Drawing, ...]:
         Drawing(
             "latency",
             "How fast it answers",
-            f"At {rate} requests a second, however long answers took.",
-            _both(lambda size, class_: latencies.draw(_curves(results), size[0], size[1] + 24, class_)),
+            f"At a steady {rate} requests a second.",
+            _both(lambda size, class_: latencies.draw(_curves(comparison), size[0], size[1] + 24, class_)),
             "No latency was measured.",
         ),
         Drawing(
@@ -99,10 +99,11 @@ def _start(result: PatternResult, field: str) -> starts.Start | None:
     return starts.Start(result.pattern, seconds, spread.low if spread else seconds, spread.high if spread else seconds)
 
 
-def _curves(results: tuple[PatternResult, ...]) -> list[latencies.Curve]:
+def _curves(comparison: Comparison) -> list[latencies.Curve]:
+    rounds = max(1, comparison.rounds)
     return [
-        latencies.Curve(result.pattern, result.latency_seconds.curve)
-        for result in results
+        latencies.Curve(result.pattern, result.latency_seconds.curve, result.requests / rounds)
+        for result in figures.measured(comparison)
         if result.latency_seconds is not None
     ]
 
@@ -112,7 +113,7 @@ def _spots(results: tuple[PatternResult, ...]) -> list[density.Spot]:
     for result in results:
         more, own = result.next_instance_memory_bytes, boundaries.owned(result.facts)
         if more and more > 0 and own is not None and result.facts is not None:
-            spots.append(density.Spot(result.pattern, words.GIB / more, own, boundaries.which(result.facts)))
+            spots.append(density.Spot(result.pattern, more, own, boundaries.which(result.facts)))
     return spots
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fourfold.cli.report import words
 from fourfold.cost.comparison import Comparison, Pattern, PatternResult
@@ -104,7 +104,9 @@ def sections(comparison: Comparison) -> tuple[Section, ...]:
     """Only rows in which somebody has a figure; columns are the patterns that were measured."""
     results = measured(comparison)
     made = [
-        Section(title, tuple(row for figure in figures if (row := _row(figure, results)) is not None))
+        Section(
+            title, tuple(row for figure in figures if (row := _row(_meant(figure, comparison), results)) is not None)
+        )
         for title, figures in SECTIONS
     ]
     return tuple(section for section in made if section.rows)
@@ -112,6 +114,14 @@ def sections(comparison: Comparison) -> tuple[Section, ...]:
 
 def measured(comparison: Comparison) -> tuple[PatternResult, ...]:
     return tuple(result for result in comparison.patterns if result.available)
+
+
+def _meant(figure: Figure, comparison: Comparison) -> Figure:
+    """Costs are for a traffic: which."""
+    requests = comparison.requests_per_month
+    if figure.field != "monthly_cost" or requests is None:
+        return figure
+    return replace(figure, meaning=f"for {words.amount(requests)} requests")
 
 
 def _row(figure: Figure, results: tuple[PatternResult, ...]) -> Row | None:

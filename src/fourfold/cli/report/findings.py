@@ -28,16 +28,11 @@ def findings(comparison: Comparison) -> tuple[Finding, ...]:
         _by_field("Costs least", "monthly_cost", results, words.money, " a month"),
         _by_field("Starts fastest", "start_seconds", results, words.seconds),
         _by_field("Answers fastest", "latency_seconds.p99", results, words.seconds, " for 99 %"),
-        _by_field("Packs densest", "next_instance_memory_bytes", results, in_gib, " in 1 GiB"),
+        _by_field("Packs densest", "next_instance_memory_bytes", results, words.in_gib, " in 1 GiB"),
         _most_isolated(results),
         _by_field("Ships an edit fastest", "deploy_seconds", results, words.seconds),
     )
     return tuple(finding for finding in asked if finding is not None)
-
-
-def in_gib(each: float) -> str:
-    """How many instances of so many bytes go into one."""
-    return words.number(words.GIB / each)
 
 
 def _by_field(

@@ -65,12 +65,13 @@ def _load(load: Load) -> str:
 def _costs(comparison: Comparison) -> str | None:
     """What the costs a month are for, and how old the prices are. None: there are none."""
     priced = [result.costs for result in comparison.patterns if result.costs is not None]
-    dates = {costs.place: costs.as_of for costs in priced if costs.as_of}
-    parts = []
+    dates: dict[str, list[str]] = {}
+    for costs in priced:
+        if costs.as_of and costs.place not in dates.setdefault(costs.as_of, []):
+            dates[costs.as_of].append(costs.place)
+    parts = [f"prices of {words.listed(places)} as of {date}" for date, places in dates.items()]
     if comparison.requests_per_month:
-        parts.append(f"for {words.amount(comparison.requests_per_month)} requests a month")
-    if dates:
-        parts.append("prices of " + words.listed([f"{place} as of {date}" for place, date in dates.items()]))
+        parts.insert(0, f"for {words.amount(comparison.requests_per_month)} requests a month")
     return "; ".join(parts) or None
 
 

@@ -8,7 +8,7 @@ import re
 NOTHING = "–"
 """What was not measured."""
 MINUTE = 60
-GIB = 2**30
+MIB, GIB = 2**20, 2**30
 
 
 def number(value: float) -> str:
@@ -50,6 +50,11 @@ def size(value: float) -> str:
             return f"{number(value) if unit != 'B' else round(value)} {unit}"
         value /= 1024
     return f"{number(value)} GiB"
+
+
+def in_gib(each: float) -> str:
+    """How many of so many bytes go into one; what is smaller than a MiB is not measured that well."""
+    return number(GIB / each) if each >= MIB else "over 1,000"
 
 
 def money(value: float) -> str:

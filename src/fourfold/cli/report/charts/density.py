@@ -28,8 +28,8 @@ FAR = 20.0
 @dataclass(frozen=True)
 class Spot:
     pattern: Pattern
-    per_gib: float
-    """Instances, each as large as one more beside the first."""
+    bytes: float
+    """Of one more beside the first."""
     owned: int
     """How many of `of` boundaries are its own."""
     which: str
@@ -40,7 +40,7 @@ def draw(spots: Sequence[Spot], of: int, width: float, height: float, class_: st
     """None: there is nothing to show."""
     if not spots:
         return None
-    across = over([spot.per_gib for spot in spots], LEFT + 14, width - RIGHT - 14)
+    across = over([_per_gib(spot) for spot in spots], LEFT + 14, width - RIGHT - 14)
     step = (height - BOTTOM - TOP - 24) / of
     content = []
     for level in range(of + 1):
@@ -55,7 +55,7 @@ def draw(spots: Sequence[Spot], of: int, width: float, height: float, class_: st
     points = [
         (x, height - BOTTOM - 12 - spot.owned * step) for x, spot in zip(_apart(spots, across), spots, strict=True)
     ]
-    figures = [f"{words.number(spot.per_gib)} per GiB" for spot in spots]
+    figures = [f"{words.in_gib(spot.bytes)} per GiB" for spot in spots]
     sizes = [
         (max(labels.width(spot.pattern, 12.5), labels.width(figure, 11), labels.width(spot.which, 11)), HEIGHT)
         for spot, figure in zip(spots, figures, strict=True)
@@ -77,9 +77,13 @@ def draw(spots: Sequence[Spot], of: int, width: float, height: float, class_: st
     return svg.picture(width, height, content, f"chart {class_}", _spoken(spots, figures, of))
 
 
+def _per_gib(spot: Spot) -> float:
+    return words.GIB / max(spot.bytes, words.MIB)
+
+
 def _apart(spots: Sequence[Spot], across: Linear | Log) -> list[float]:
     """Where each is from left to right. Marks that would hide each other are moved by some pixels."""
-    places = [across(spot.per_gib) for spot in spots]
+    places = [across(_per_gib(spot)) for spot in spots]
     for level in {spot.owned for spot in spots}:
         here = [index for index, spot in enumerate(spots) if spot.owned == level]
         moved = labels.spread([places[index] for index in here], MARK, across.start, across.end)

@@ -24,11 +24,13 @@ class Curve:
     pattern: Pattern
     points: tuple[tuple[float, float], ...]
     """(Share of the requests, seconds), rising; two at least."""
+    requests: float
+    """In each round: of a hundred, no more can be said than within how long 99 % were answered."""
 
 
 def draw(curves: Sequence[Curve], width: float, height: float, class_: str) -> Markup | None:
     """None: there is nothing to show."""
-    shown = [(curve, _inner(curve.points)) for curve in curves]
+    shown = [(curve, _known(curve)) for curve in curves]
     shown = [(curve, points) for curve, points in shown if len(points) > 1]
     if not shown:
         return None
@@ -60,9 +62,10 @@ def _column(share: float, across: Tail, height: float) -> Markup:
     )
 
 
-def _inner(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Without the very slowest: its share is 1, and where that is depends upon how many requests there were."""
-    return [(share, seconds) for share, seconds in points if share <= MOST]
+def _known(curve: Curve) -> list[tuple[float, float]]:
+    """Without what the few slowest of a round alone decide, and without the very slowest, whose share is 1."""
+    last = min(MOST, max(LEAST, 1 - 1 / max(1.0, curve.requests)))
+    return [(share, seconds) for share, seconds in curve.points if share <= last + 1e-9]
 
 
 def _in_words(points: Sequence[tuple[float, float]]) -> str:
