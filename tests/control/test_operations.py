@@ -182,3 +182,33 @@ async def test_what_was_begun_before_is_gone_on_with(rig: Rig) -> None:
     await ended(rig, new)
     assert done == ["old", new] and kinds(rig, "old") == ["operation.done"]
     assert kinds(rig, new)[0] == "operation.queued"
+
+
+@rigged
+async def test_those_of_one_turn_wait_for_each_other_and_not_for_their_apps(rig: Rig) -> None:
+    each, gates = operations(rig), [Gate() for _ in range(3)]
+    first = each.submit("shop", "compare", "ann", ["web"], gates[0].work, turn="comparing")
+    second = each.submit("other", "compare", "bob", ["web"], gates[1].work, turn="comparing")
+    assert second.waiting_for is not None
+    assert second.waiting_for.startswith("compare of shop by ann")
+    submit(each, gates[2].work)
+    await asyncio.wait_for(gates[2].begun.wait(), 10)
+    assert not gates[1].begun.is_set()
+    gates[0].open.set()
+    await ended(rig, first.id)
+    await asyncio.wait_for(gates[1].begun.wait(), 10)
+    await each.close()
+
+
+@rigged
+async def test_what_is_abandoned_has_ended_wherever_it_was(rig: Rig) -> None:
+    each, gates = operations(rig), [Gate() for _ in range(3)]
+    for gate in gates[:2]:
+        submit(each, gate.work, "gone")
+    submit(each, gates[2].work, "stays")
+    await gates[0].begun.wait()
+    await each.abandon("gone")
+    assert not each.busy("gone")
+    assert each.busy("stays")
+    await each.abandon("gone")
+    await each.close()

@@ -317,7 +317,7 @@ class Control:
         if tail is not None:
             after = max(after, bus.before(tail, app, operation))
         if operation is not None and not self._parts.operations.knows(operation):
-            if not any(True for _ in bus.since(after, app, operation)):
+            if not any(True for _ in bus.since(0, app, operation)):
                 raise NotFoundError(f"cannot follow operation {operation}: it is not known")
             async for view in self._interrupted(app, after, operation):
                 yield view
@@ -334,9 +334,10 @@ class Control:
     async def _interrupted(self, app: str | None, after: int, operation: str) -> AsyncIterator[v.EventView]:
         """An operation of a daemon before this one that had not come to its deployments, or had ended."""
         last = None
-        for event in self._parts.bus.since(after, app, operation):
+        for event in self._parts.bus.since(0, app, operation):
             last = event
-            yield event_view(event)
+            if event.seq > after:
+                yield event_view(event)
         if last is not None and last.kind not in ("operation.done", "operation.failed"):
             ended = replace(
                 last, kind="operation.failed", message="interrupted: the daemon restarted before anything had changed"

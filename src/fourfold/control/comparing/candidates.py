@@ -30,19 +30,20 @@ class Candidates:
         self._parts = parts
         self._bringing = bringing
 
-    async def consider(self, candidate: CandidateApp, source: str, beside: str) -> None:
-        """Raises UserError where it cannot run here; nothing has changed then."""
-        await self._bringing.consider(self._request(candidate, source), beside)
-
-    async def bring(
-        self, candidate: CandidateApp, source: str, beside: str, secrets: Iterable[str] = ()
-    ) -> Sequence[Event]:
-        """Bring it to what its app says; returns the operation's events when it has ended. `secrets`: those of the app
-        `beside` that it needs. Raises UserError, and WorldError when it failed."""
+    def prepare(self, candidate: CandidateApp, beside: str, secrets: Iterable[str]) -> None:
+        """What must be there before it is brought up: `secrets` of the app `beside`. To be taken away from now on."""
         store = self._parts.store
         with self._parts.registry.transaction():
             store.meta.put(TO_TAKE_AWAY + candidate.name, beside)
             store.secrets.set_many(candidate.name, store.secrets.resolve(beside, secrets))
+
+    async def consider(self, candidate: CandidateApp, source: str, beside: str) -> None:
+        """Raises UserError where it cannot run here."""
+        await self._bringing.consider(self._request(candidate, source), beside)
+
+    async def bring(self, candidate: CandidateApp, source: str, beside: str) -> Sequence[Event]:
+        """Bring it to what its app says; returns the operation's events when it has ended. Raises UserError, and
+        WorldError when it failed."""
         return await self._ended(await self._bringing.up(self._request(candidate, source), beside))
 
     async def restart(self, candidate: CandidateApp) -> None:

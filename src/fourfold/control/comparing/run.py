@@ -7,6 +7,7 @@ that is busy for a while, or gets warm, is no pattern's misfortune.
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets as random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -29,13 +30,15 @@ from fourfold.gateway.listening import free_port
 from fourfold.spec.model import Service
 from fourfold.store.model import Event
 
+log = logging.getLogger(__name__)
+
 ROUNDS = 5
 QUICK_ROUNDS = 2
 MORE = 3
 """Instances that the memory of a further one is seen from."""
 BASED: tuple[Pattern, ...] = ("container", "vm")
 """Patterns that stand on a base that all share."""
-_SLOW: dict[Pattern, float] = {"process": 1.0, "shared": 1.3, "container": 1.2, "vm": 2.5, "function": 1.3}
+_SLOW: dict[Pattern, float] = {"process": 1.0, "shared": 1.5, "container": 1.2, "vm": 4.0, "function": 1.5}
 """How long steps take, one pattern against the other, before any was seen."""
 _WORDS = {
     "build": "builds and starts it",
@@ -102,9 +105,10 @@ class Run:
         try:
             await work(tried)
         except FourfoldError as error:
-            tried.reason = reason(error)
-            self._fail(tried, error)
-            await self._end(tried)
+            await self._give_up(tried, reason(error), error.hint)
+        except Exception:  # a mistake of ours with one pattern is no reason to lose what was seen of the others
+            log.exception("comparing %s as %s", self._asked.live.service, tried.pattern)
+            await self._give_up(tried, f"a fault in Fourfold while it {_WORDS[kind]}, see the daemon's log", None)
 
     def _tell(self, pattern: Pattern, what: str, now: float) -> None:
         self._parts.bus.emit(
@@ -113,13 +117,15 @@ class Run:
             seconds_left=round(self._progress.seconds_left(now), 1),
         )  # fmt: skip
 
-    def _fail(self, tried: Tried, error: FourfoldError) -> None:
+    async def _give_up(self, tried: Tried, why: str, hint: str | None) -> None:
+        tried.reason = why
         self._progress.drop(tried.pattern)
         what = "cannot be measured to its end" if tried.came_up else "is not available"
         self._parts.bus.emit(
-            "compare.unavailable", f"{tried.pattern} {what}: {tried.reason}", service=self._asked.live.service,
-            **self._operation.tag(), pattern=tried.pattern, reason=tried.reason, hint=error.hint,
+            "compare.unavailable", f"{tried.pattern} {what}: {why}", service=self._asked.live.service,
+            **self._operation.tag(), pattern=tried.pattern, reason=why, hint=hint,
         )  # fmt: skip
+        await self._end(tried)
 
     async def _end(self, tried: Tried) -> None:
         """Take it away before the others are through; what cannot be, is tried again at the end."""
@@ -132,13 +138,13 @@ class Run:
     async def _build(self, tried: Tried) -> None:
         asked = self._asked
         name = f"{PREFIX}{random.token_hex(2)}-{tried.pattern}"
-        made = candidate(asked.live, tried.pattern, name, free_port())
+        tried.app = made = candidate(asked.live, tried.pattern, name, free_port())
+        self.names.append(name)
+        self._candidates.prepare(made, asked.live.app, asked.secrets)
         await self._candidates.consider(made, asked.live.source, asked.live.app)
-        tried.app = made
         if tried.pattern in BASED:  # what others share is no part of what it takes to build it
             request = BuildRequest(asked.live.app, asked.live.service, asked.spec, asked.live.source, tried.pattern)
             await self._parts.builder.build(request, _no_log)
-        self.names.append(name)
         tried.source = asked.live.source
         events: list[Event] = []
 
@@ -155,7 +161,7 @@ class Run:
             tried.artifact_bytes, tried.base_bytes = await asyncio.to_thread(sizes, self._parts, artifact)
 
     async def _bring(self, made: CandidateApp, source: str) -> Sequence[Event]:
-        return await self._candidates.bring(made, source, self._asked.live.app, self._asked.secrets)
+        return await self._candidates.bring(made, source, self._asked.live.app)
 
     async def _round(self, tried: Tried) -> None:
         tried.rounds.append(await self._measuring.round(self._candidate(tried), self._asked.load))
@@ -229,8 +235,13 @@ class Run:
 
 def _steps(asked: Asked) -> list[Step]:
     load = asked.load.seconds + asked.load.saturation_seconds if asked.load is not None else 0.0
-    seconds = {"build": 10.0, "round": 3.0 + load, "facts": 1.0, "deploy": 8.0, "more": 5.0}
-    once = [Step(kind, each, seconds[kind] * _SLOW[each]) for each in asked.patterns for kind in seconds]
+    seconds = {"build": 3.0, "round": 2.0, "facts": 1.0, "deploy": 2.0, "more": 2.0}
+    asking = {"round": load}
+    once = [
+        Step(kind, each, asking.get(kind, 0.0) + seconds[kind] * _SLOW[each])
+        for each in asked.patterns
+        for kind in seconds
+    ]
     again = [each for each in once if each.kind == "round"] * (asked.rounds - 1)
     return [*once, *again]
 
