@@ -16,13 +16,14 @@ from dataclasses import dataclass, replace
 
 from fourfold.control.comparing import memory
 from fourfold.control.comparing.generator import Generator
-from fourfold.control.comparing.noise import Noise, look, noise
+from fourfold.control.comparing.noise import look, noise
 from fourfold.control.comparing.saturation import Step, best, goes_on, steps, still_grows
 from fourfold.control.comparing.starts import Starts
 from fourfold.control.comparing.takings import Takings, between
 from fourfold.control.parts import Parts
 from fourfold.control.registry import key_of
 from fourfold.cost.comparison import Latency, Pattern
+from fourfold.cost.rounds import Round
 from fourfold.errors import WorldError
 from fourfold.gateway.program import machine
 from fourfold.load.model import Plan, Report, Request
@@ -91,25 +92,6 @@ class Started:
 
 
 @dataclass(frozen=True)
-class Round:
-    """Of one candidate. None: not measured, as the service has no port or this host does not let us."""
-
-    pattern: Pattern
-    start_seconds: float | None = None
-    restart_seconds: float | None = None
-    idle_memory_bytes: int | None = None
-    loaded_memory_bytes: int | None = None
-    cpu_seconds_per_1000_requests: float | None = None
-    requests_per_second: float | None = None
-    latency: Latency | None = None
-    requests: int = 0
-    errors: int = 0
-    noise: Noise | None = None
-    notes: tuple[str, ...] = ()
-    """Of this round, in words that are the same in every round: `the load generator was the limit`."""
-
-
-@dataclass(frozen=True)
 class Deployed:
     seconds: float
     """Of the operation."""
@@ -161,11 +143,10 @@ class Measuring:
             ours = self._all_cpu(candidate) - taken + (generator.cpu_seconds() if generator is not None else 0.0)
             seen = noise(before, look(), ours, os.cpu_count() or 1)
         made = Round(
-            pattern=candidate.pattern,
             start_seconds=started.start_seconds,
             restart_seconds=started.took_over_seconds,
             idle_memory_bytes=idle,
-            noise=seen,
+            other_cores=seen.other_cores,
         )
         if load is None or asked is None:
             return made

@@ -50,7 +50,7 @@ class Starts:
         return self.answered_at - self.begun_at
 
     async def watch(self) -> None:
-        """Until it has answered and taken over, however long that takes."""
+        """Until it has taken over, however long that takes. What has no port answers nobody."""
         while self.took_over_at is None:
             new = [row for row in self._rows() if row.id not in self._old]
             if self.begun_at is None and new:
@@ -60,6 +60,8 @@ class Starts:
                 self.answered_at = self._clock.now()
             if self._has_taken_over(mine):
                 self.took_over_at = self._clock.now()
+                if self.answered_at is None and await self._answers(mine[-1]):
+                    self.answered_at = self._clock.now()
             passed = self._clock.now() - self.begun_at if self.begun_at is not None else 0.0
             await asyncio.sleep(min(max(passed / 100, LOOKS[0]), LOOKS[1]))
 

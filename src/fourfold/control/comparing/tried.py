@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from fourfold.control.comparing.candidate import CandidateApp
-from fourfold.control.comparing.measure import Round
-from fourfold.cost import rounds as of
 from fourfold.cost.comparison import Facts, Pattern
+from fourfold.cost.rounds import Measured, Round
 
 
 @dataclass
@@ -39,8 +38,8 @@ class Tried:
     def note(self, *texts: str) -> None:
         self.notes += [text for text in texts if text not in self.notes]
 
-    def measured(self) -> of.Measured:
-        return of.Measured(
+    def measured(self) -> Measured:
+        return Measured(
             pattern=self.pattern,
             available=self.came_up,
             reason=self.reason,
@@ -53,23 +52,7 @@ class Tried:
             next_instance_memory_bytes=self.next_instance_memory_bytes,
             deploy_seconds=self.deploy_seconds,
             requests_lost_in_deploy=self.requests_lost_in_deploy,
-            rounds=tuple(map(_round, self.rounds)),
+            rounds=tuple(self.rounds),
             facts=self.facts,
             notes=tuple(self.notes),
         )
-
-
-def _round(seen: Round) -> of.Round:
-    return of.Round(
-        start_seconds=seen.start_seconds,
-        restart_seconds=seen.restart_seconds,
-        idle_memory_bytes=seen.idle_memory_bytes,
-        loaded_memory_bytes=seen.loaded_memory_bytes,
-        cpu_seconds_per_1000_requests=seen.cpu_seconds_per_1000_requests,
-        requests_per_second=seen.requests_per_second,
-        latency=seen.latency,
-        requests=seen.requests,
-        errors=seen.errors,
-        other_cores=seen.noise.other_cores if seen.noise is not None else None,
-        notes=seen.notes,
-    )
