@@ -96,9 +96,13 @@ def _subject(parts: Parts, key: str) -> _Subject | None:
 
 
 def _sandbox(parts: Parts, row: InstanceRow) -> int | None:
-    """The newest of an invoker's processes that are not root's, as it is itself."""
-    pids = [pid for pid in parts.supervisor.pids(row.id) if (user := seen.user(pid)) is not None and user.uid != 0]
-    return max(pids, key=lambda pid: (seen.started_at(pid, 0.0) or 0.0, pid), default=None)
+    """The newest process in one."""
+    return max(_in_sandboxes(parts, row), key=lambda pid: (seen.started_at(pid, 0.0) or 0.0, pid), default=None)
+
+
+def _in_sandboxes(parts: Parts, row: InstanceRow) -> set[int]:
+    """An invoker's processes that are not root's, as it is itself."""
+    return {pid for pid in parts.supervisor.pids(row.id) if (user := seen.user(pid)) is not None and user.uid != 0}
 
 
 def _not(same: bool | None) -> bool | None:
@@ -129,10 +133,11 @@ def _limits(subject: _Subject) -> tuple[str, ...]:
 
 
 async def _ports(parts: Parts, subject: _Subject, own_network: bool) -> tuple[int, ...] | None:
+    row, function = subject.row, subject.row.pattern == "function"
     if not subject.machine:
-        pids = parts.supervisor.pids(subject.row.id) if subject.row.pattern != "function" else set()
+        pids = _in_sandboxes(parts, row) if function else parts.supervisor.pids(row.id)
         return await asyncio.to_thread(seen.ports, {subject.pid, *pids}, own_network)
-    usage = await parts.supervisor.guest_usage(subject.row.id) if subject.row.pattern != "function" else None
+    usage = await parts.supervisor.guest_usage(row.id) if not function else None
     return seen.guest_ports(usage.listens) if usage is not None else None
 
 
