@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from fourfold.control.comparing import look
-from fourfold.control.comparing.look import Asked, Look
+from fourfold.control.comparing.look import Asked, Found, Look
+from fourfold.control.comparing.looking import unpacked
 from tests.support.nobody import as_nobody
 
 LONG_AGO = 1_000_000_000.0
@@ -106,3 +108,19 @@ def test_only_what_its_user_can_reach(tmp_path: Path) -> None:
     argv = [sys.executable, "-I", "-m", look.__name__]
     done = subprocess.run(argv, input=json.dumps(asdict(asked)), capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == {"setuid_files": 1, "packages": 0, "written": ["/var/mine"], "whole": True}
+
+
+def test_disks_of_virtual_machines(tmp_path: Path) -> None:
+    base, tree, work = (tmp_path / name for name in ("base", "tree", "work"))
+    lay(base, {"usr/bin/su": "", "usr/share/doc/login/copyright": ""})
+    (base / "usr/bin/su").chmod(0o4755)
+    lay(tree, {"app/lib/x.jar": ""})
+    work.mkdir()
+    for folder in (base, tree):
+        subprocess.run(["mkfs.erofs", "--quiet", f"{folder}.img", folder], check=True, capture_output=True)
+    found = asyncio.run(unpacked([tmp_path / "base.img", tmp_path / "tree.img"], work))
+    assert found == Found(setuid_files=1, packages=2)
+    assert list(work.iterdir()) == []
+    (tmp_path / "tree.img").write_bytes(b"no disk")
+    assert asyncio.run(unpacked([tmp_path / "tree.img"], work)) is None
+    assert list(work.iterdir()) == []

@@ -144,7 +144,9 @@ async def _ports(parts: Parts, subject: _Subject, own_network: bool) -> tuple[in
 async def _files(parts: Parts, subject: _Subject, own: bool) -> Found | None:
     """What of a process is shared with others counts as written by it when it belongs to its user."""
     if subject.machine:
-        return await looking.disks(parts, subject.artifact)
+        boot = subject.artifact.boot
+        disks = [parts.disks.path(disk) for disk in boot.disks] if boot is not None else []
+        return await looking.unpacked(disks, parts.paths.work)
     root = os.geteuid() == 0
     asked = Asked(
         root=f"/proc/{subject.pid}/root",

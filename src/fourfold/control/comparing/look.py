@@ -43,7 +43,7 @@ class Asked:
     """Epoch seconds: what was written after that is told. None: nothing is."""
     only_mine: bool = False
     """Others write there too: what was written by it belongs to the user that it is looked at as."""
-    seconds: float = 10.0
+    seconds: float = 15.0
     """After which it gives up."""
 
 

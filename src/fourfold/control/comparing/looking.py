@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _PATIENCE = 30.0
 """Seconds beyond those that the program itself takes."""
+_AS_THEY_ARE = ("--preserve-perms", "--no-preserve-owner")
+"""A new owner would take the set-user-id bit away (chown(2))."""
 _GIVEN = ("/etc/group", "/etc/hostname", "/etc/hosts", "/etc/passwd", "/etc/resolv.conf")
 """What the init of a guest writes."""
 _BANNER = re.compile(rb"Linux version (\d[^ ]*) \(")
@@ -40,15 +42,14 @@ async def looked(asked: Asked) -> Found | None:
     return _found(await _output([sys.executable, "-I", "-m", look.__name__], json.dumps(asdict(asked)).encode()))
 
 
-async def disks(parts: Parts, artifact: Artifact) -> Found | None:
-    """Of what a virtual machine boots, disk by disk. None: it could not be done."""
-    assert artifact.boot is not None
+async def unpacked(disks: Iterable[Path], work: Path) -> Found | None:
+    """Of disks that a virtual machine boots, one by one, in folders in `work`. None: it could not be done."""
     sums = Found()
-    for disk in artifact.boot.disks:
-        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=parts.paths.work, prefix="look-"))
+    for disk in disks:
+        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=work, prefix="look-"))
         try:
             tree = folder / "tree"
-            if await _output(["fsck.erofs", f"--extract={tree}", "--preserve", str(parts.disks.path(disk))]) is None:
+            if await _output(["fsck.erofs", f"--extract={tree}", *_AS_THEY_ARE, str(disk)]) is None:
                 return None
             found = await looked(Asked(str(tree)))
         finally:
