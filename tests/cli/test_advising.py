@@ -51,6 +51,7 @@ ADVICE = Advice(
                 Reason(rule="c", text="it costs more", origin="prices", evidence="Fargate", points=-1),
             ),
             monthly_cost=12.5,
+            place="Fargate",
         ),
         PatternAdvice(
             pattern="process",
@@ -86,7 +87,7 @@ PAGE = """\
 catalog: container instead of process
   A web server. Fairly sure: process is close. Drawn from its service file and its source. Not known: traffic.
 
-  container  advised   $12.50 a month
+  container  advised   $12.50 a month: Fargate
     ++    requests reach it: they do [service file]
     +     it takes 2 MiB more [measured, of 5]
     -     it costs more [prices, Fargate]

@@ -71,7 +71,7 @@ def _head(advice: Advice, options: Options) -> Iterator[str]:
 
 def _pattern(each: PatternAdvice, said: set[str], options: Options) -> Iterator[str]:
     """`said`: reasons that stand above already, in full; here they are short."""
-    cost = f"   {dollars(each.monthly_cost)} a month" if each.monthly_cost is not None else ""
+    cost = f"   {dollars(each.monthly_cost)} a month: {each.place}" if each.monthly_cost is not None else ""
     standing = (
         output.paint(each.standing, _COLOURS[each.standing], options) if _COLOURS[each.standing] else each.standing
     )

@@ -66,7 +66,7 @@ class Advising:
         await self._look(wanted.app, names)
         taken = await self._taken(app)
         cases = [await self._case(wanted, name, request, taken) for name in names]
-        return [advise(replace(case, supposed=supposed)) for case in cases]
+        return await asyncio.to_thread(lambda: [advise(replace(case, supposed=supposed)) for case in cases])
 
     def _of_file(self, app: str, request: AdviceRequest) -> Wanted:
         read = read_app(request.spec or {})
@@ -118,7 +118,7 @@ class Advising:
         row = None if row is None or row.removed else row
         source = wanted.sources.get(name)
         powers = parts.supervisor.powers
-        found = blockers(app, name, source, powers, parts.settings.function_timeout)
+        found = await asyncio.to_thread(blockers, app, name, source, powers, parts.settings.function_timeout)
         await self._unbuildable(wanted, name, found)
         comparison = self._comparison(app.app, name)
         now = _pattern(pattern_of(row) if row is not None else app.services[name].pattern)

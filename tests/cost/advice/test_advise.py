@@ -129,13 +129,16 @@ def test_notes_say_what_figures_are_worth() -> None:
         release=5,
         traffic=traffic_of(["24 x 9"]),
         prices={"vm": Price(5, "EC2", estimated=True)},
-        break_even=(BreakEven(between=("function", "container"), requests_per_month=2_300_000),),
+        break_even=(
+            BreakEven(between=("function", "container"), requests_per_month=2_345_678),
+            BreakEven(between=("function", "vm"), requests_per_month=1_000),
+        ),
     )
     assert advise(case).notes == (
         "measured while the machine was busy: others took 40 % of its CPU",
         "measured on release 3; release 5 runs now",
-        "container is cheaper than function from 2,300,000 requests a month",
-        "costs of patterns that nobody measured are estimated",
+        "from 2,300,000 requests a month container is cheaper than function (now 6,600)",
+        "costs are estimated, from what it takes as it runs, for patterns that nobody measured",
     )
 
 

@@ -11,7 +11,6 @@ from fourfold.cost.advice.engine import Outcome, judge
 from fourfold.cost.advice.facts import facts_of
 from fourfold.cost.advice.model import Advice, Blocker, Change, Command, Facts, PatternAdvice
 from fourfold.cost.advice.rules import Rules, standard
-from fourfold.cost.advice.words import shown
 from fourfold.cost.comparison import PATTERNS, Pattern
 
 Standing = Literal["advised", "close", "possible", "poor", "impossible"]
@@ -46,7 +45,7 @@ def advise(case: Case, rules: Rules | None = None) -> Advice:
         surer=tuple(_surer(case, changes)),
         first=tuple(each.fix or each.why for each in blocked[best]) if best is not None else (),
         move=_command(case, f"deploy {case.service} --as {best}") if best not in (None, case.now) else None,
-        notes=tuple(_notes(case)),
+        notes=tuple(_notes(case, best, possible)),
     )
 
 
@@ -66,6 +65,7 @@ def _patterns(
             reasons=outcome.reasons[pattern],
             blockers=blocked[pattern],
             monthly_cost=price.dollars if price is not None else None,
+            place=price.place if price is not None else None,
         )
 
 
@@ -186,17 +186,32 @@ def _command(case: Case, what: str) -> str:
     return f"fourfold {what}{f' -f {case.file}' if case.file else ''}"
 
 
-def _notes(case: Case) -> Iterator[str]:
+def _notes(case: Case, best: Pattern | None, possible: list[Pattern]) -> Iterator[str]:
     comparison = case.comparison
     if comparison is not None and comparison.noise is not None:
         yield f"measured while the machine was busy: {comparison.noise}"
     if comparison is not None and _is_stale(case):
         yield f"measured on release {comparison.release}; release {case.release} runs now"
-    for each in case.break_even if case.knows_traffic else ():
+    if case.knows_traffic:
+        yield from _about_money(case, best, possible)
+
+
+def _about_money(case: Case, best: Pattern | None, possible: list[Pattern]) -> Iterator[str]:
+    """Where the advised pattern begins or ends to be the cheaper one."""
+    now = case.traffic.requests_per_month if case.traffic is not None else 0.0
+    for each in case.break_even:
         low, high = each.between
-        yield f"{high} is cheaper than {low} from {shown(each.requests_per_month, 'number')} requests a month"
-    if case.knows_traffic and any(price.estimated for price in case.prices.values()):
-        yield "costs of patterns that nobody measured are estimated"
+        if best in each.between and set(each.between) <= set(possible):
+            bound = _about(each.requests_per_month)
+            yield f"from {bound} requests a month {high} is cheaper than {low} (now {_about(now)})"
+    if any(price.estimated for price in case.prices.values()):
+        yield "costs are estimated, from what it takes as it runs, for patterns that nobody measured"
+
+
+def _about(number: float) -> str:
+    """Two digits, as more are not known: `88694` -> `89,000`."""
+    digits = max(0, len(str(int(number))) - 2)
+    return f"{round(number, -digits):,.0f}"
 
 
 def _count(number: int, what: str) -> str:

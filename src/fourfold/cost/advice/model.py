@@ -56,6 +56,8 @@ class PatternAdvice(Model):
     blockers: tuple[Blocker, ...] = ()
     monthly_cost: float | None = None
     """Dollars at its traffic."""
+    place: str | None = None
+    """Whose prices these are: `EC2`, `Fargate`, `Lambda`, `own hardware`."""
 
 
 class Change(Model):
