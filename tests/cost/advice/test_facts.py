@@ -62,6 +62,19 @@ def test_from_the_source() -> None:
     assert "language" not in values(case_of({"service": WEB}))
 
 
+@pytest.mark.parametrize(
+    ("service", "fixed"),
+    [
+        (WEB, Known(True, "source", "x.js:7")),
+        ({**WEB, "run": "node x.js --port $PORT"}, Known(False, "file")),
+        ({"source": "./x", "run": "./x"}, Known(False, "file")),
+    ],
+)
+def test_a_port_that_is_written_down_in_the_source(service: dict[str, Any], fixed: Known) -> None:
+    source = {"language": "nodejs", "signs": {"fixed_port": "x.js:7"}}
+    assert facts_of(case_of({"service": service, "source": source}), standard())["fixed_port"] == fixed
+
+
 def test_an_index_page_makes_it_files_unless_something_is_run() -> None:
     source = {"language": "files"}
     assert values(case_of({"service": {"source": "./x", "port": 1}, "source": source}))["kind"] == "static"

@@ -75,6 +75,11 @@ def test_libraries(name: str, text: str, brings: bool) -> None:
         ("A.java", "new FileWriter(file)", "writes"),
         ("a.go", 'os.WriteFile("x", b, 0o600)', "writes"),
         ("a.py", "os.setuid(0)", "root"),
+        ("a.py", "app.run(host='0.0.0.0', port=5000)", "fixed_port"),
+        ("a.js", "app.listen(3000, () => console.log('up'))", "fixed_port"),
+        ("A.java", "HttpServer.create(new InetSocketAddress(8000), 0);", "fixed_port"),
+        ("a.go", 'http.ListenAndServe(":8080", nil)', "fixed_port"),
+        ("a.rb", "set :port, 4567", "fixed_port"),
     ],
 )
 def test_a_sign(name: str, line: str, sign: str) -> None:
@@ -95,6 +100,11 @@ def test_a_sign(name: str, line: str, sign: str) -> None:
         ("node_modules/x/a.js", "setInterval(refresh, 1000)"),
         ("a.min.js", "x" * 2000 + "setInterval(a,1)"),
         ("notes.md", "os.setuid(0)"),
+        ("a.js", "app.listen(process.env.PORT || 3000)"),
+        ("a.py", "app.run(port=5000)  # unless os.environ['PORT'] is set"),
+        ("a.py", "asyncio.create_task(answer())"),
+        ("a.py", "db = connect(host='db', port=5432)"),
+        ("A.java", 'new InetSocketAddress("db.internal", 5432)'),
     ],
 )
 def test_no_sign(name: str, line: str) -> None:

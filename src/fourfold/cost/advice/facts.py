@@ -71,7 +71,7 @@ def _file(case: Case) -> Found:
         if spec.port.fixed < 1024:
             yield "root", known(True, f"port {spec.port.fixed}")
     else:
-        yield "fixed_port", known(False)
+        yield "fixed_port", _fixed_by_its_source(case)
     if spec.resources.memory is not None:
         yield "memory_limit", known(float(spec.resources.memory))
     if spec.route:
@@ -81,6 +81,15 @@ def _file(case: Case) -> Found:
         package = "war" if spec.shared.kind == "tomcat" else "bundle"
         yield "package", known(package, f"its group is of kind {spec.shared.kind}")
     yield from _isolation(spec, known)
+
+
+def _fixed_by_its_source(case: Case) -> Known:
+    """It listens where its source says, unless its command hands it `$PORT`."""
+    where = case.source.signs.get("fixed_port") if case.source is not None else None
+    run = case.spec.run or ""
+    told = "PORT" in (run if isinstance(run, str) else " ".join(run))
+    is_so = where is not None and not told and case.spec.port is not None
+    return Known(is_so, "source" if is_so else "file", where or "" if is_so else "")
 
 
 def _isolation(spec: Service, known: object) -> Found:

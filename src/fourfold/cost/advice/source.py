@@ -43,6 +43,9 @@ class _Signs:
     patterns: Mapping[str, Mapping[str, re.Pattern[str]]]
     """Ending -> sign -> what to look for in a line."""
     excepted: Mapping[str, re.Pattern[str]]
+    """Sign -> what a line must not have."""
+    unless: Mapping[str, re.Pattern[str]]
+    """Sign -> what no file must have."""
     elsewhere: re.Pattern[str]
 
 
@@ -54,8 +57,11 @@ def _signs() -> _Signs:
         for language, endings in given["endings"].items():
             for ending in endings if language in by_language else ():
                 patterns.setdefault(ending, {})[sign] = re.compile(by_language[language])
-    excepted = {sign: re.compile(rows["not"]) for sign, rows in given["signs"].items() if "not" in rows}
-    return _Signs(patterns, excepted, re.compile(given["elsewhere"]))
+    without: dict[str, dict[str, re.Pattern[str]]] = {
+        key: {sign: re.compile(rows[key]) for sign, rows in given["signs"].items() if key in rows}
+        for key in ("not", "unless")
+    }
+    return _Signs(patterns, without["not"], without["unless"], re.compile(given["elsewhere"]))
 
 
 def look(names: Collection[str], read: Callable[[str], str | None]) -> Source:
@@ -76,10 +82,13 @@ def look(names: Collection[str], read: Callable[[str], str | None]) -> Source:
 def _found(names: Collection[str], read: Callable[[str], str | None]) -> dict[str, str]:
     looked_at = [name for name in names if _ending(name) in _signs().patterns][:MOST_FILES]
     found: dict[str, str] = {}
+    denied: set[str] = set()
     for name in looked_at:
-        for sign, line in _in_text(read(name) or "", _signs().patterns[_ending(name)]):
+        text = read(name) or ""
+        denied |= {sign for sign, pattern in _signs().unless.items() if pattern.search(text)}
+        for sign, line in _in_text(text, _signs().patterns[_ending(name)]):
             found.setdefault(sign, f"{name}:{line}")
-    return found
+    return {sign: where for sign, where in found.items() if sign not in denied}
 
 
 def _in_text(text: str, patterns: Mapping[str, re.Pattern[str]]) -> Iterator[tuple[str, int]]:
