@@ -151,7 +151,7 @@ def test_from_a_comparison() -> None:
                         "requests_per_second": 1000,
                         "requests": 200,
                         "requests_lost_in_deploy": 0,
-                        "facts": Facts(limits_missing={"io": "no blkio"}),
+                        "facts": Facts(limits_missing={"io": "no blkio", "pids": "no blkio"}, setuid_files=18),
                     },
                     "function": {
                         "start_seconds": 1.5,
@@ -177,7 +177,9 @@ def test_from_a_comparison() -> None:
     assert found["function.p99_ratio"].value == pytest.approx(10)
     assert found["function.throughput_share"].value == pytest.approx(0.1)
     assert found["function.error_share"] == Known(0.02, "measured", "of 200")
-    assert found["process.unlimited"] == Known(True, "measured", "io: no blkio")
+    assert found["process.unlimited"] == Known(True, "measured", "io, pids: no blkio")
+    assert found["process.setuid"].value == 18
+    assert "function.setuid" not in found, "this host does not let us see"
     assert found["function.unlimited"].value is False
     assert found["process.requests_lost"].value == 0
     assert not any(name.startswith("vm.") for name in found), "it did not run"

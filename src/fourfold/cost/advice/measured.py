@@ -27,8 +27,15 @@ def measured(comparison: Comparison) -> Found:
             yield f"{pattern}.requests_lost", Known(float(each.requests_lost_in_deploy), "measured")
         if each.facts is not None:
             missing = each.facts.limits_missing
-            why = "; ".join(f"{limit}: {why}" for limit, why in missing.items())
-            yield f"{pattern}.unlimited", Known(bool(missing), "measured", why)
+            yield f"{pattern}.unlimited", Known(bool(missing), "measured", _by_reason(missing))
+            if each.facts.setuid_files is not None:
+                yield f"{pattern}.setuid", Known(float(each.facts.setuid_files), "measured")
+
+
+def _by_reason(missing: Mapping[str, str]) -> str:
+    """`{"memory": "not root", "pids": "not root"}` -> `memory, pids: not root`."""
+    reasons = dict.fromkeys(missing.values())
+    return "; ".join(f"{', '.join(limit for limit in missing if missing[limit] == why)}: {why}" for why in reasons)
 
 
 def _told(result: PatternResult, name: str) -> float | None:
