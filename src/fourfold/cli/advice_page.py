@@ -16,6 +16,8 @@ SURE = {"sure": "sure", "fairly": "fairly sure", "unsure": "not sure"}
 _COLOURS = {"advised": "green", "close": "yellow", "possible": "blue", "poor": "dim", "impossible": "red"}
 _SURE_COLOURS = {"sure": "green", "fairly": "yellow", "unsure": "yellow"}
 _WIDEST = 110
+_KEPT = "\0"
+"""A space at which no line is broken."""
 _NAME = 11
 """Columns of a pattern's name."""
 _ORIGINS = {
@@ -61,12 +63,12 @@ def _head(advice: Advice, options: Options) -> Iterator[str]:
     else:
         yield f"{name}: {output.paint(advice.advised, 'green', options)} instead of {advice.now}"
     what = f"{_capital(advice.archetype)}. " if advice.archetype else ""
-    sure = output.paint(_capital(SURE[advice.sure]), _SURE_COLOURS[advice.sure], options)
+    sure = _capital(SURE[advice.sure])
     why = f": {advice.why_sure}" if advice.why_sure else ""
     unknown = f" Not known: {', '.join(advice.unknown)}." if advice.unknown else ""
-    text = f"{what}\0{why}. Drawn from {_and(advice.known)}.{unknown}"
-    for line in _wrapped(text.replace("\0", SURE[advice.sure].capitalize()), "  ", "  "):
-        yield line.replace(SURE[advice.sure].capitalize(), sure, 1)
+    text = f"{what}{sure}{why}. Drawn from {_and(advice.known)}.{unknown}"
+    for line in _wrapped(text, "  ", "  "):
+        yield line.replace(sure, output.paint(sure, _SURE_COLOURS[advice.sure], options), 1)
 
 
 def _pattern(each: PatternAdvice, said: set[str], options: Options) -> Iterator[str]:
@@ -104,7 +106,7 @@ def _changes(changes: Sequence[Change]) -> Iterator[str]:
     yield "  It would be another, if"
     for change in sorted(changes, key=lambda each: not each.open):
         about = "not known yet" if change.open else ""
-        how = ": ".join(filter(None, (about, change.how)))
+        how = ": ".join(filter(None, (about, _whole(change.how or ""))))
         text = f"{change.condition}{f' ({how})' if how else ''}"
         yield from _wrapped(text, f"    {change.pattern.ljust(_NAME)}", " " * (4 + _NAME))
 
@@ -143,12 +145,18 @@ def _short(advice: Advice) -> str:
     return reason.text.partition(": ")[0] if reason is not None else advice.why_sure
 
 
+def _whole(text: str) -> str:
+    """A command stays on one line, so that it can be copied."""
+    return text.replace(" ", _KEPT) if text.startswith("fourfold ") else text
+
+
 def _wrapped(text: str, first: str, rest: str) -> list[str]:
     """Within the terminal; commands are not broken at their hyphens."""
     width = max(_width(), len(first) + 30)
-    return textwrap.wrap(
+    lines = textwrap.wrap(
         text, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False, break_long_words=False
     )
+    return [line.replace(_KEPT, " ") for line in lines]
 
 
 def _width() -> int:

@@ -109,6 +109,11 @@ def test_rules_of_one_name_are_told() -> None:
         ("kind", "wb", "it is one of web, handler"),
         ("quiet_hours", "most", "such as 80%"),
         ("memory", "lots", "such as 256Mi"),
+        ("quiet_hours", "nan", "such as 80%"),
+        ("quiet_hours", "-10%", "such as 80%"),
+        ("quiet_hours", "120%", "such as 80%"),
+        ("peak_to_mean", "inf", "such as 3"),
+        ("now", "vm", "it is what is"),
     ],
 )
 def test_what_cannot_be_supposed_is_refused(name: str, value: str, message: str) -> None:

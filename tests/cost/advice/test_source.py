@@ -111,6 +111,21 @@ def test_no_sign(name: str, line: str) -> None:
     assert look([name], lambda _: line).signs == {}
 
 
+def test_no_more_is_looked_at_than_is_quick() -> None:
+    much = "x = 1\n" * 300_000
+    asked: list[str] = []
+
+    def read(name: str) -> str:
+        asked.append(name)
+        return f"{much}os.chroot('x')\n"
+
+    names = [f"{number:03}.py" for number in range(500)]
+    assert look(names, read).signs == {"root": "000.py:300001"}
+    assert len(asked) <= 400
+    late = dict.fromkeys(names[:3], much) | {names[3]: "os.chroot('x')"}
+    assert look(names[:4], late.get).signs == {}, "what comes after is not known"
+
+
 def test_the_first_place_is_named_and_what_cannot_be_read_is_passed_over() -> None:
     found = look(["b.py", "a.py", "c.py"], {"a.py": "\nos.chroot('x')\nos.chroot('y')", "b.py": "os.chroot('z')"}.get)
     assert found.signs == {"root": "a.py:2"}

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from math import inf
 from typing import Any, cast, get_args
 
 from ruamel.yaml import YAML
@@ -24,6 +25,8 @@ from fourfold.spec.problems import similar
 
 EACH = "*"
 """In names of facts and in effects: of each pattern that the rule is about."""
+_SEEN = ("now", "is_now", "chosen")
+"""Facts that are not supposed: what goes without them is another question."""
 _SLOT = re.compile(r"\{([^{}]+)\}")
 
 
@@ -91,6 +94,8 @@ class Rules:
             known = [f"PATTERN.{each.name}" if each.each else each.name for each in self.facts.values()]
             hint = similar(name, [*self.facts, *known]) or f"facts are {', '.join(sorted(known))}"
             raise UserError(f"cannot suppose {name}: there is no such fact", hint)
+        if fact.name in _SEEN:
+            raise UserError(f"cannot suppose {name}: it is what is", "deploy it so, or change the file")
         if fact.unit == "yes-no":
             said = {"true": True, "yes": True, "false": False, "no": False}
             if text.lower() not in said:
@@ -101,7 +106,10 @@ class Rules:
                 raise UserError(f"cannot suppose {name}={text}: it is one of {', '.join(fact.choices)}")
             return text
         try:
-            return parsed(text, fact.unit)
+            number = parsed(text, fact.unit)
+            if not 0 <= number < (1.000001 if fact.unit == "share" else inf):
+                raise ValueError(text)
+            return number
         except ValueError:
             example = {"share": "80%", "seconds": "0.5s", "bytes": "256Mi"}.get(fact.unit, "3")
             raise UserError(f"cannot suppose {name}={text}: give {fact.what} such as {example}") from None

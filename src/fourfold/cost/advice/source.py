@@ -16,6 +16,8 @@ from fourfold.spec.base import Model
 
 MOST_FILES = 400
 """Whose text is looked at: signs are for services, which are small."""
+MOST_TEXT = 4_000_000
+"""Characters of them together: half a second."""
 _DEPENDENCIES = {
     "requirements.txt": r"(?m)^\s*[A-Za-z]",
     "pyproject.toml": r"(?m)^\s*dependencies\s*=\s*\[\s*[^\]\s]",
@@ -83,8 +85,10 @@ def _found(names: Collection[str], read: Callable[[str], str | None]) -> dict[st
     looked_at = [name for name in names if _ending(name) in _signs().patterns][:MOST_FILES]
     found: dict[str, str] = {}
     denied: set[str] = set()
+    left = MOST_TEXT
     for name in looked_at:
-        text = read(name) or ""
+        text = (read(name) or "")[:left]
+        left -= len(text)
         denied |= {sign for sign, pattern in _signs().unless.items() if pattern.search(text)}
         for sign, line in _in_text(text, _signs().patterns[_ending(name)]):
             found.setdefault(sign, f"{name}:{line}")
