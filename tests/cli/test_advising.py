@@ -105,7 +105,8 @@ catalog: container instead of process
   Measured while the machine was busy.
 
   To be surer
-    fourfold compare catalog  start and memory
+    fourfold compare catalog
+          start and memory
 
   To move it, after this in its file
     add `x`

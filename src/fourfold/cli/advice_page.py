@@ -29,7 +29,7 @@ _ORIGINS = {
     "prices": "prices",
     "traffic": "traffic",
     "measured": "measured",
-    "you": "you",
+    "you": "as you say",
 }
 
 
@@ -119,9 +119,9 @@ def _lists(advice: Advice) -> Iterator[str]:
     if advice.surer:
         yield ""
         yield "  To be surer"
-        width = max(len(each.command) for each in advice.surer)
         for each in advice.surer:
-            yield from _wrapped(each.tells, f"    {each.command.ljust(width)}  ", " " * (6 + width))
+            yield f"    {each.command}"
+            yield from _wrapped(each.tells, " " * 10, " " * 10)
     if advice.move is not None:
         yield ""
         yield f"  To move it, {'after this in its file' if advice.first else 'with no request lost'}"

@@ -134,7 +134,7 @@ def test_what_costs_nothing_has_no_ratio() -> None:
 
 def test_what_the_user_says_overrules_everything() -> None:
     row = {"service": {**WEB, "container": {"isolation": "vm"}}, "assume": {"untrusted": "no"}}
-    assert facts_of(case_of(row), standard())["untrusted"] == Known(False, "you", "as you say")
+    assert facts_of(case_of(row), standard())["untrusted"] == Known(False, "you")
 
 
 def test_from_a_comparison() -> None:

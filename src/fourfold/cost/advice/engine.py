@@ -66,5 +66,5 @@ def _reason(rule: Rule, pattern: Pattern | None, points: int, rules: Rules, fact
         name = slot.replace(EACH, str(pattern))
         text = text.replace(f"{{{slot}}}", shown(facts[name].value, rules.fact(name).unit))
     origin = max((known.origin for known in asked), key=_ORIGINS.index, default="general")
-    strongest = [known.evidence for known in asked if known.origin == origin and known.evidence]
-    return Reason(rule=rule.id, text=text, origin=origin, evidence="; ".join(dict.fromkeys(strongest)), points=points)
+    evidence = "; ".join(dict.fromkeys(known.evidence for known in asked if known.evidence))
+    return Reason(rule=rule.id, text=text, origin=origin, evidence=evidence, points=points)

@@ -85,7 +85,7 @@ class Rules:
 
     def assumed(self, given: Mapping[str, str]) -> Facts:
         """What a user supposes: `{"untrusted": "true"}`. Raises UserError."""
-        return {name: Known(self._value(name, text), "you", "as you say") for name, text in given.items()}
+        return {name: Known(self._value(name, text), "you") for name, text in given.items()}
 
     def _value(self, name: str, text: str) -> Value:
         pattern, dot, _ = name.partition(".")
