@@ -14,6 +14,7 @@ LATER = [
     "fourfold.build.oci.export",
     "fourfold.build.oci.pull",
     "fourfold.control.imaging",
+    "fourfold.cost.advice.rules",
 ]
 
 

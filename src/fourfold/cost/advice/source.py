@@ -10,7 +10,6 @@ from importlib.resources import files
 from typing import Any
 
 from pydantic import Field
-from ruamel.yaml import YAML
 
 from fourfold.spec.base import Model
 
@@ -53,6 +52,8 @@ class _Signs:
 
 @cache
 def _signs() -> _Signs:
+    from ruamel.yaml import YAML  # whoever only knows the shape of a Source reads no signs
+
     given: dict[str, Any] = YAML(typ="safe").load((files(__package__) / "signs.yaml").read_text())
     patterns: dict[str, dict[str, re.Pattern[str]]] = {}
     for sign, by_language in given["signs"].items():
