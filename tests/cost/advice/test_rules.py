@@ -134,7 +134,7 @@ def test_every_pattern_can_be_advised_and_every_fact_is_asked_for() -> None:
         assert any(count > 0 for rule in rules.rules for name, count in rule.effect.items() if name in (pattern, "*"))
     asked = {name.rpartition(".")[2] for rule in rules.rules for name in rule.when}
     asked |= {name.rpartition(".")[2] for each in rules.archetypes for name in each.when}
-    assert rules.facts.keys() - asked <= {"now", "memory_limit", "dependencies", "requests_per_day", "cost"}
+    assert rules.facts.keys() - asked <= {"now", "dependencies", "requests_per_day", "cost"}
 
 
 def test_the_data_is_part_of_the_package() -> None:
