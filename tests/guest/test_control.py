@@ -83,6 +83,41 @@ def test_power_button(guests: Guests) -> None:
         assert it.ended()[-1] == "ended exit 5"
 
 
+OBSTINATE = "trap '' TERM; echo ready; while :; do sleep 1000; done"
+
+
+@pytest.mark.parametrize(
+    ("script", "grace", "ends"), [(WAITING, "60", (b"told\n", 5)), (OBSTINATE, "1", (b"", 128 + 9))]
+)
+def test_power_button_of_an_idle_machine(guests: Guests, script: str, grace: str, ends: tuple[bytes, int]) -> None:
+    """Its programs are asked to end; how they did is told before the machine has gone."""
+
+    async def pressed(it: Machine) -> tuple[bytes, int]:
+        guest = await Guest.connect(it.control, PATIENCE)
+        session = await guest.execute(["sh", "-c", script], ENV, "/", SERVICE, (), False)
+        assert (first := await session.read()) is not None and first[1] == b"ready\n"
+        await asyncio.to_thread(it.command, {"execute": "system_powerdown"})
+        out, _, code = await everything(session)
+        return out, code
+
+    with guests.clone([("idle", "1"), ("grace", grace)]) as it:
+        it.until("started")
+        assert asyncio.run(pressed(it)) == ends
+        assert it.ended()[-1] == "started"
+
+
+def test_an_idle_machine_with_no_program_powers_down_at_once(guests: Guests) -> None:
+    async def off(it: Machine) -> None:
+        guest = await Guest.connect(it.control, PATIENCE)
+        await guest.power_off()
+        await guest.close()
+
+    with guests.clone([("idle", "1")]) as it:
+        it.until("started")
+        asyncio.run(off(it))
+        assert it.ended()[-1] == "started"
+
+
 def test_signals_usage_and_time(guests: Guests) -> None:
     async def test(it: Machine, guest: Guest) -> None:
         await guest.signal("HUP")

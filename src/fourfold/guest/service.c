@@ -9,6 +9,7 @@
 #include "program.h"
 #include "report.h"
 #include "say.h"
+#include "session.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -76,6 +77,8 @@ static void on_grace(struct watch *watch, uint32_t events)
 {
     (void)watch;
     (void)events;
+    if (service < 0)
+        power_down(); /* an idle machine: whatever runs in it ends with it */
     cgroup_kill(group);
     service_signal(SIGKILL); /* should the service, as root, have hidden the control groups from us */
 }
@@ -87,8 +90,18 @@ void service_stop(void)
 
     if (grace.events)
         return; /* it has been asked already */
-    loop_timer(&grace, on_grace, config_number("grace", GRACE) * 1000, 0);
-    service_signal(number > 0 ? number : SIGTERM);
+    number = number > 0 ? number : SIGTERM;
+    /* Not at once: whoever asks for it is answered before. */
+    uint64_t patience = service >= 0 || sessions_signal(number) ? config_number("grace", GRACE) * 1000 : 1;
+    loop_timer(&grace, on_grace, patience, 0);
+    if (service >= 0)
+        service_signal(number);
+}
+
+void service_idle(void)
+{
+    if (service < 0 && grace.events)
+        power_down();
 }
 
 bool service_reap(pid_t pid, int status)

@@ -6,6 +6,7 @@
 #include "loop.h"
 #include "program.h"
 #include "say.h"
+#include "service.h"
 #include "streams.h"
 
 #include <errno.h>
@@ -126,11 +127,27 @@ static struct session **owner(struct watch *watch)
     return NULL;
 }
 
+static bool is_any(void)
+{
+    for (size_t i = 0; i < MOST_SESSIONS; i++)
+        if (sessions[i])
+            return true;
+    return false;
+}
+
+/* What there was to send is sent; if the last one has ended, an idle machine may be waiting for that. */
+static void settle(void)
+{
+    control_flush();
+    if (!is_any())
+        service_idle();
+}
+
 static void on_output(struct watch *watch, uint32_t events)
 {
     (void)events;
     continue_output(owner(watch));
-    control_flush();
+    settle();
 }
 
 static void grant(struct session *session)
@@ -291,7 +308,7 @@ void session_reap(pid_t pid, int status)
         sessions[i]->pid = -1;
         sessions[i]->exit = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
         continue_output(&sessions[i]);
-        control_flush();
+        settle();
         return;
     }
 }
@@ -301,6 +318,20 @@ void sessions_continue(void)
     for (size_t i = 0; i < MOST_SESSIONS; i++)
         if (sessions[i])
             continue_output(&sessions[i]);
+}
+
+size_t sessions_signal(int signal)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < MOST_SESSIONS; i++) {
+        if (!sessions[i])
+            continue;
+        count++;
+        if (sessions[i]->pid >= 0)
+            kill(-sessions[i]->pid, signal); /* fails only when nobody is left */
+    }
+    return count;
 }
 
 void sessions_end(void)

@@ -21,5 +21,8 @@ void session_reap(pid_t pid, int status);
 /* There may be room for output again. */
 void sessions_continue(void);
 
+/* Sends each of them a signal. -> how many there are. */
+size_t sessions_signal(int signal);
+
 /* Ends all of them: their client is gone. */
 void sessions_end(void);
