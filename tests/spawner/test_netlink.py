@@ -231,11 +231,6 @@ def test_names_fit_and_differ() -> None:
 
 
 def test_it_takes_a_few_milliseconds() -> None:
-    def timed() -> float:
-        return time.monotonic()
-
-    took = []
-    for number in range(2, 12):
-        began = time.monotonic()
-        took.append(inside(number, timed) - began)
+    """Of CPU: how long it waits for that is the matter of whoever else runs here."""
+    took = [inside(number, time.process_time) for number in range(2, 12)]
     assert sorted(took)[5] < 0.02, took
