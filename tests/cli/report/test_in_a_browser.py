@@ -103,6 +103,14 @@ def test_both_schemes_look_alike_but_for_their_colours(browser: Browser, tmp_pat
     assert seen["light"][1] != seen["dark"][1]
 
 
+def test_paper_is_light(browser: Browser, tmp_path: Path) -> None:
+    page, _ = opened(browser, tmp_path, COMPARISON, "dark", 720)
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(22, 25, 29)"
+    assert page.evaluate("getComputedStyle(document.querySelector('.card')).backgroundColor") == "rgb(255, 255, 255)"
+    page.close()
+
+
 def test_each_chart_is_shown_once(browser: Browser, tmp_path: Path) -> None:
     for width in WIDTHS:
         page, _ = opened(browser, tmp_path, COMPARISON, "light", width)
