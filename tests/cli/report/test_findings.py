@@ -23,7 +23,7 @@ def with_changed(pattern: Pattern, **changes: Any) -> Comparison:
     return COMPARISON.model_copy(update={"patterns": tuple(changed)})
 
 
-MS = "\N{NO-BREAK SPACE}ms"
+MS, GIB = "\N{NO-BREAK SPACE}ms", "\N{NO-BREAK SPACE}GiB"
 
 
 @pytest.mark.parametrize(
@@ -32,9 +32,9 @@ MS = "\N{NO-BREAK SPACE}ms"
         (COMPARISON, "Costs least", ("shared",), "$0.62 a month", "process, live now: $2.10"),
         (COMPARISON, "Starts fastest", ("shared", "function"), f"190{MS}", f"process, live now: 310{MS}"),
         (COMPARISON, "Answers fastest", ("process", "container"), f"4.7{MS} for 99 %", f"then shared: 7.7{MS}"),
-        (COMPARISON, "Packs densest", ("shared",), "146 in 1 GiB", "process, live now: 39"),
+        (COMPARISON, "Packs densest", ("shared",), f"146 in 1{GIB}", "process, live now: 39"),
         (COMPARISON, "Shares least", ("vm",), "5 of 5 boundaries", "process, live now: 2"),
-        (CROWDED, "Packs densest", (), "all alike", "34 in 1 GiB"),
+        (CROWDED, "Packs densest", (), "all alike", f"34 in 1{GIB}"),
         (
             with_changed("shared", too_noisy=("start_seconds",)),
             "Starts fastest", ("function",), f"240{MS}", f"process, live now: 310{MS}",

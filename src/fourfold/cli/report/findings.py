@@ -28,7 +28,9 @@ def findings(comparison: Comparison) -> tuple[Finding, ...]:
         _by_field("Costs least", "monthly_cost", results, words.money, " a month"),
         _by_field("Starts fastest", "start_seconds", results, words.seconds),
         _by_field("Answers fastest", "latency_seconds.p99", results, words.seconds, " for 99 %"),
-        _by_field("Packs densest", "next_instance_memory_bytes", results, words.in_gib, " in 1 GiB"),
+        _by_field(
+            "Packs densest", "next_instance_memory_bytes", results, words.in_gib, f" in {words.unbroken('1 GiB')}"
+        ),
         _most_isolated(results),
         _by_field("Ships an edit fastest", "deploy_seconds", results, words.seconds),
     )

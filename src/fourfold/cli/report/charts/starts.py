@@ -16,7 +16,7 @@ from fourfold.cost.comparison import Pattern
 ROW, HEADING, AXIS = 21.0, 30.0, 40.0
 NAMES, FIGURES = 84.0, 62.0
 """Room left of the axis for the patterns' names, and right of it for a figure beside the highest."""
-MARK = 62.0
+MARK = 52.0
 """Of the axis: room for its words."""
 
 
@@ -59,7 +59,7 @@ def draw(panels: Sequence[Panel], width: float, class_: str) -> Markup | None:
     content.append(svg.text(width, height - 3, _axis(scale), "axis-title", "end"))
     top = 0.0
     for panel in panels:
-        content.append(svg.text(0, top + 17, panel.title, "panel"))
+        content.append(svg.text(0, top + 17, panel.title, "panel halo"))
         top += HEADING
         for start in panel.starts:
             content.append(_row(start, top + ROW / 2 - 2, scale))
