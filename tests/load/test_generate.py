@@ -152,6 +152,18 @@ def test_as_fast_as_answered() -> None:
     assert report.good_per_second <= 80
 
 
+def test_what_hangs_at_the_end_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fourfold.load.generate.AFTER_THE_END", 0.1)
+
+    async def hangs(head: bytes) -> bytes:
+        await asyncio.sleep(60 if b"/hangs" in head else 0)
+        return OK
+
+    requests = (Request(path="/hangs"), Request(weight=99))
+    report = asyncio.run(asked(hangs, requests=requests, rate=None, seconds=0.2, connections=2))
+    assert report.errors == 0
+
+
 def test_who_answers_errors_only_is_not_asked_without_a_pause() -> None:
     report = asyncio.run(
         asked(at_once(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"), rate=None, seconds=0.2, connections=2)

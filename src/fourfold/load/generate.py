@@ -7,6 +7,7 @@ import resource
 import time
 from array import array
 from collections import Counter
+from contextlib import suppress
 
 from fourfold.load.client import Client
 from fourfold.load.connection import Job
@@ -15,6 +16,9 @@ from fourfold.load.model import Plan, Report, Request
 from fourfold.load.picking import spread
 from fourfold.load.timer import Ticks
 
+AFTER_THE_END = 3.0
+"""Seconds that requests which follow upon each other may go on after the time is over. What takes longer is given up
+and not counted: that the last ones hang says nothing of how many are answered."""
 TOO_MANY = 429
 """Status (RFC 6585, section 4): what could not be answered as there was too much."""
 AFTER_AN_ERROR = 0.02
@@ -42,10 +46,13 @@ class Run:
 
     async def report(self) -> Report:
         cpu = cpu_seconds()
-        begun = await (self._as_fast_as_answered() if self._plan.rate is None else self._at(self._plan.rate))
-        while len(self._times) < self._sent:
-            self._idle.clear()
-            await self._idle.wait()
+        rate = self._plan.rate
+        begun = await (self._as_fast_as_answered() if rate is None else self._at(rate))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(AFTER_THE_END if rate is None else None):
+                while len(self._times) < self._sent:
+                    self._idle.clear()
+                    await self._idle.wait()
         await self._client.close()
         ordered = sorted(self._times)
         return Report(

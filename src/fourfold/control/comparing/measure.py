@@ -260,9 +260,12 @@ def _latency(report: Report) -> Latency | None:
 
 def _notes(asked: _Asked, load: LoadPlan, gateway_threads: int) -> tuple[str, ...]:
     most = best(asked.steps)
+    tail = asked.at_rate.seconds - load.seconds  # of about one answer, unless those before it have queued up
+    kinds = ", ".join(sorted(asked.at_rate.kinds))
     told = {
         ENDED: asked.ended,
-        DID_NOT_KEEP_UP: asked.at_rate.seconds > 1.1 * load.seconds + 0.5,
+        f"its errors were: {kinds}": bool(kinds),
+        DID_NOT_KEEP_UP: tail > 0.5 + 1.5 * (asked.at_rate.p50 or 0.0),
         REFUSES: asked.at_rate.refused > 0,
         GENERATOR_WAS_THE_LIMIT: most.report.cpu_seconds > IS_LIMIT * most.report.seconds,
         GATEWAY_WAS_THE_LIMIT: most.gateway_cores > IS_LIMIT * gateway_threads,
