@@ -74,7 +74,7 @@ def steps_of(*rates: float) -> list[Step]:
         ((100, 90), 100, False, False),
         ((100, 100), 100, True, False),
         ((100, 105, 80), 105, False, False),
-        ((100, 400, 450), 450, True, False),
+        ((100, 400, 550), 550, True, False),
         ((100, 400, 1600), 1600, True, True),
         ((0, 0, 0), 0, True, False),
     ],

@@ -47,8 +47,15 @@ class Candidates:
         return await self._ended(await self._bringing.up(self._request(candidate, source), beside))
 
     async def restart(self, candidate: CandidateApp) -> None:
-        key = f"{candidate.name}.{candidate.service}"
-        await self._run(candidate.name, "restart", candidate.service, partial(self._parts.deployer.restart, [key]))
+        await self._restart(candidate, candidate.service)
+
+    async def restart_whole(self, candidate: CandidateApp) -> None:
+        """Of a member of a group, its host with it."""
+        await self._restart(candidate, candidate.group or candidate.service)
+
+    async def _restart(self, candidate: CandidateApp, service: str) -> None:
+        key = f"{candidate.name}.{service}"
+        await self._run(candidate.name, "restart", service, partial(self._parts.deployer.restart, [key]))
 
     async def scale(self, candidate: CandidateApp, count: int) -> None:
         key = f"{candidate.name}.{candidate.service}"

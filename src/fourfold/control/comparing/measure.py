@@ -180,9 +180,9 @@ class Measuring:
                 after = self._takings.cpu(candidate.app)
             if not goes_on(tried):
                 break
+        cpu = between(before, after) if after.keys() == before.keys() else None
         ended = self._takings.cpu(candidate.app).keys() != before.keys()
-        requests = at_rate.requests + tried[0].report.requests
-        return _Asked(at_rate, loaded, tuple(tried), requests, None if ended else between(before, after), ended)
+        return _Asked(at_rate, loaded, tuple(tried), at_rate.requests + tried[0].report.requests, cpu, ended)
 
     async def memory(self, candidate: Candidate) -> int | None:
         """Proportional set size of all processes of all its instances, once that does not change any more."""

@@ -206,6 +206,8 @@ class Run:
         assert made is not None
         if tried.pattern == "function":  # how many sandboxes the load has left is not known
             await self._widen(tried, 1)
+        if tried.pattern == "shared":  # what members before have left in the host, further ones would use again
+            await self._candidates.restart_whole(made)
         before = await self._measuring.memory(self._candidate(tried))
         await self._widen(tried, MORE)
         after = await self._measuring.memory(self._candidate(tried))
