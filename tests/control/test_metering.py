@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -71,9 +71,10 @@ class World:
             self.requests[name] += requests
         await self.metering.look()
 
-    def end(self, name: str, cpu_seconds: float | None, code: int = 0, memory: int | None = None) -> None:
+    def end(self, name: str, cpu_seconds: float | None, code: int = 0, **given: Any) -> None:
         run = self.rig.registry.instances[name].run
-        exit = Exit(1, name, code, None, False, self.rig.clock.now(), run, cpu_seconds=cpu_seconds, memory_bytes=memory)
+        fields = {"at": self.rig.clock.now(), "run": run, "cpu_seconds": cpu_seconds} | given
+        exit = Exit(1, name, code, None, False, **fields)
         del self.cpu[name]
         self.rig.lifecycle.exited(exit)
         self.rig.lifecycle.exited(exit)  # until it is acknowledged, it is told again
@@ -143,7 +144,7 @@ async def test_a_run_of_a_job_is_a_request_and_so_is_an_event(rig: Rig) -> None:
     world = World(rig)
     world.start("job-1-a", "job", role="run", state="stopping")
     rig.clock.time += 30
-    world.end("job-1-a", cpu_seconds=12.0, code=3, memory=10 * MIB)
+    world.end("job-1-a", cpu_seconds=12.0, code=3, memory_bytes=10 * MIB)
     (row,) = world.hours("job")
     assert (row.requests, row.errors, row.response_seconds, row.cpu_seconds) == (1, 1, 30.0, 12.0)
     assert row.memory_byte_seconds == 300.0 * MIB, "nobody looked at it while it ran"
@@ -173,6 +174,21 @@ async def test_nothing_is_kept_of_candidates_of_the_gateway_and_of_what_is_purge
         rig.registry.put_instance(replace(rig.registry.instances["web-1-a"], state="gone"))
     await world.minute()
     assert not world.hours() and not rig.store.usage.marks()
+
+
+@rigged
+async def test_a_host_that_ends_leaves_what_it_took_to_its_guests(rig: Rig) -> None:
+    world = World(rig)
+    world.start("apps-1-h", "apps", pattern="group", state="stopping")
+    world.start("web-1-a", pattern="shared", host="apps-1-h")
+    await world.minute(cpu=1.0)
+    rig.clock.time += 30
+    world.end("web-1-a", cpu_seconds=None, at=0.0)
+    world.end("apps-1-h", cpu_seconds=3.0)
+    assert world.sums() == (10, 3.0, 90.0)
+    (row,) = world.hours()
+    assert (row.pattern, world.hours("apps")) == ("shared", [])
+    assert row.memory_byte_seconds == pytest.approx(90 * 100 * MIB, rel=0.4)
 
 
 @rigged

@@ -130,7 +130,8 @@ class Metering:
         mark = usage.mark(row.id)
         if mark is None or mark.run != row.run:
             mark = begun(seen, mark)
-        after, part = taken(mark, exit.at or mark.at, exit.cpu_seconds, None)
+        known = mark.at if row.host is None else self._clock.now()  # hosts do not say when
+        after, part = taken(mark, exit.at or known, exit.cpu_seconds, None)
         usage.put_mark(replace(after, ended=True))
         if row.role == "run":  # of a job: what a request is to others
             part += Part(1, int(exit.code != 0), after.at - row.started_at)
