@@ -94,7 +94,7 @@ def test_a_daemon_that_ends_in_the_middle_of_a_start() -> None:
         starting = asyncio.create_task(guest(first, "inside"))
         known = first._guests._hosts.get(HOST)
         assert known is not None and known.link is not None
-        await until(lambda: known.link and known.link._waiting, "nobody was asked to start it")
+        await until(lambda: known.link is not None and len(known.link.questions) > 0, "nobody was asked to start it")
         starting.cancel()
         await asyncio.wait([starting])
         await first.close()

@@ -12,8 +12,9 @@ from fourfold import __version__
 from fourfold.errors import WorldError
 from fourfold.paths import Paths
 from fourfold.spawner.request import PROTOCOL
+from fourfold.supervise.questions import Gone
 from fourfold.supervise.starting import connect_or_start, spawner_argv
-from fourfold.supervise.wire import Client, Gone, Refused
+from fourfold.supervise.wire import Client, Refused
 
 log = logging.getLogger(__name__)
 

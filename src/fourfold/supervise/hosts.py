@@ -17,7 +17,7 @@ from fourfold.supervise.hostfolders import Record
 from fourfold.supervise.link import ANSWER_SECONDS, Declined, Link, Stranger
 from fourfold.supervise.model import Identity
 from fourfold.supervise.naming import group_of
-from fourfold.supervise.wire import Gone
+from fourfold.supervise.questions import Gone
 
 log = logging.getLogger(__name__)
 

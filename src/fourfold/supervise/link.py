@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fourfold.supervise.wire import Gone
+from fourfold.supervise.questions import AtOnce, Gone, Questions
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +58,7 @@ class Link:
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._sending = asyncio.Lock()
-        self._waiting: dict[int, tuple[asyncio.Future[Any], Callable[[Any], None]]] = {}
-        self._number = 0
+        self.questions = Questions()
         self._events, self._since = 0, 0.0
         self.trouble = "it has closed its control socket"
         """Why it has ended, once it has."""
@@ -92,29 +91,24 @@ class Link:
             os.close(found)
         return cls(sock, on_event, on_nonsense, on_end)
 
-    async def call(self, do: str, at_once: Callable[[Any], None] = lambda answer: None, **arguments: Any) -> Any:
+    async def call(self, do: str, at_once: AtOnce | None = None, **arguments: Any) -> Any:
         """The answer's value. `at_once` gets it before any later line is looked at; what it raises is raised.
 
         Declined; Gone: whether it was done is not known; TimeoutError.
         """
         if self._reader.done():
             raise Gone
-        self._number += 1
-        number = self._number
-        future: asyncio.Future[Any] = self._loop.create_future()
-        self._waiting[number] = future, at_once
-        line = json.dumps({"id": number, "do": do, **arguments}).encode() + b"\n"
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                async with self._sending:
-                    await self._send(line)
-                return await future
-        except OSError as error:
-            if isinstance(error, TimeoutError):
+        with self.questions.asked(at_once) as (number, answer):
+            line = json.dumps({"id": number, "do": do, **arguments}).encode() + b"\n"
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    async with self._sending:
+                        await self._send(line)
+                    return await answer
+            except TimeoutError:
                 raise
-            raise Gone from error
-        finally:
-            self._waiting.pop(number, None)
+            except OSError as error:
+                raise Gone from error
 
     def hang_up(self, why: str) -> None:
         """End it as if the host had."""
@@ -148,9 +142,7 @@ class Link:
             pass
         finally:
             self._sock.close()
-            for future, _ in self._waiting.values():
-                if not future.done():
-                    future.set_exception(Gone())
+            self.questions.lose()
         self._on_end()  # not when we were cancelled
 
     async def _pace(self) -> None:
@@ -179,20 +171,13 @@ class Link:
             log.exception("cannot take what a host said: %.200r", line)
 
     def _answer(self, message: Mapping[str, Any]) -> None:
-        future, at_once = self._waiting.get(message["id"], (None, None))
-        if future is None or future.done():
-            self._events += 1  # to a question that nobody has asked, or not any more
-            return
-        if "ok" not in message:
-            future.set_exception(Declined(str(message.get("error", "no reason given"))[:2000]))
-            return
-        try:
-            if at_once is not None:
-                at_once(message["ok"])
-        except Exception as error:
-            future.set_exception(error)
+        number = message["id"]
+        if "ok" in message:
+            awaited = self.questions.answer(number, message["ok"])
         else:
-            future.set_result(message["ok"])
+            awaited = self.questions.refuse(number, Declined(str(message.get("error", "no reason given"))[:2000]))
+        if not awaited:
+            self._events += 1  # to a question that nobody has asked, or not any more
 
 
 def _find(folder: Path) -> int:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from fourfold.supervise.questions import AtOnce, Gone, Questions
+
 log = logging.getLogger(__name__)
 
 
@@ -24,10 +26,6 @@ class Refused(Exception):
         self.detail = detail
 
 
-class Gone(Exception):
-    """The connection ended before the answer came: whether it was done is not known."""
-
-
 class Client:
     """One connection. `on_event` is called for each pushed event, `on_end` once when the connection is gone."""
 
@@ -39,8 +37,7 @@ class Client:
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._sending = asyncio.Lock()
-        self._waiting: dict[int, tuple[asyncio.Future[Any], Callable[[Any], None] | None]] = {}
-        self._number = 0
+        self.questions = Questions()
         self._reader = self._loop.create_task(self._read(), name="spawner connection")
 
     @classmethod
@@ -60,25 +57,18 @@ class Client:
             os.close(folder)
         return cls(sock, on_event, on_end)
 
-    async def call(
-        self, op: str, fds: Sequence[int] = (), at_once: Callable[[Any], None] | None = None, **arguments: Any
-    ) -> Any:
+    async def call(self, op: str, fds: Sequence[int] = (), at_once: AtOnce | None = None, **arguments: Any) -> Any:
         """The answer's value. `at_once` gets it before any later event is delivered. Refused, Gone."""
         if self._reader.done():
             raise Gone
-        self._number += 1
-        number = self._number
-        future: asyncio.Future[Any] = self._loop.create_future()
-        self._waiting[number] = future, at_once
-        line = json.dumps({"id": number, "op": op, **arguments}).encode() + b"\n"
-        try:
-            async with self._sending:
-                await self._send(line, fds)
-            return await future
-        except OSError as error:
-            raise Gone from error
-        finally:
-            self._waiting.pop(number, None)
+        with self.questions.asked(at_once) as (number, answer):
+            line = json.dumps({"id": number, "op": op, **arguments}).encode() + b"\n"
+            try:
+                async with self._sending:
+                    await self._send(line, fds)
+                return await answer
+            except OSError as error:
+                raise Gone from error
 
     async def close(self) -> None:
         self._reader.cancel()
@@ -114,9 +104,7 @@ class Client:
             pass
         finally:
             self._sock.close()
-            for future, _ in self._waiting.values():
-                if not future.done():
-                    future.set_exception(Gone())
+            self.questions.lose()
         self._on_end()  # not when we were cancelled: then it is we who have ended
 
     def _take_safely(self, line: bytes) -> None:
@@ -130,16 +118,7 @@ class Client:
         if "event" in message:
             self._on_event(message)
             return
-        future, at_once = self._waiting.get(message["id"], (None, None))
-        if future is None or future.done():
-            return
         if error := message.get("error"):
-            future.set_exception(Refused(error["stage"], error["errno"], error["detail"]))
-            return
-        try:
-            if at_once is not None:
-                at_once(message["ok"])
-        except Exception as error:
-            future.set_exception(error)
+            self.questions.refuse(message["id"], Refused(error["stage"], error["errno"], error["detail"]))
         else:
-            future.set_result(message["ok"])
+            self.questions.answer(message["id"], message["ok"])
