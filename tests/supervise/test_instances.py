@@ -276,13 +276,16 @@ except ConnectionRefusedError: print('refused')
 
 DAEMON = """
 import os, sys, time
+told, tell = os.pipe()
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
         print(os.getpid(), flush=True)
+        os.write(tell, b"x")
         time.sleep(1000)
     os._exit(0)
 os.wait()
+os.read(told, 1)
 print('main', flush=True)
 end = time.monotonic() + float(sys.argv[1])
 while time.monotonic() < end:
