@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -52,9 +53,10 @@ def test_keeping_a_layer_follows_no_link(tmp_path: Path, victim: Path) -> None:
 def test_old_layers_go(tmp_path: Path) -> None:
     layers = Layers(tmp_path / "layers", link=True)
     layer = Layer(None, (), ("d",), "lock")
-    for name in ("a", "b", "c", "d", "e"):
+    for number, name in enumerate(("a", "b", "c", "d", "e")):
         tree = write(tmp_path / name / "tree", {"d/x": name, "lock": name})
         layers.keep(name, layer, tree, None)
+        os.utime(tmp_path / "layers" / name, (number, number))  # the clock of file systems may stand still meanwhile
     assert layers.find("a") is None and layers.find("b") is None
     found = layers.find("e")
     assert found is not None and found.lock is not None and found.lock.text == "e"
