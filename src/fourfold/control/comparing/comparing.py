@@ -30,7 +30,7 @@ from fourfold.control.parts import Parts
 from fourfold.cost.comparison import Comparison, Load, Machine
 from fourfold.cost.rounds import Subject
 from fourfold.cost.summary import summary
-from fourfold.errors import NotFoundError, UserError, WorldError
+from fourfold.errors import FourfoldError, NotFoundError, UserError, WorldError
 from fourfold.spec.groups import Host
 from fourfold.spec.model import Service
 from fourfold.spec.shared import Kind
@@ -146,10 +146,19 @@ class Comparing:
             machine=self._machine(),
             load=load,
         )
-        document = summary(subject, [each.measured() for each in tried])
+        document = await self._priced(summary(subject, [each.measured() for each in tried]), operation)
         with parts.registry.transaction():
             stored = ComparisonRow(operation.id, row.app, row.name, row.release, now, document.model_dump_json())
             parts.store.comparisons.put(stored)
+
+    async def _priced(self, measured: Comparison, operation: Operation) -> Comparison:
+        """A price file that cannot be read takes nothing away from what was measured."""
+        try:
+            return await self._parts.costing.priced(measured.app, measured)
+        except FourfoldError as error:
+            what = f"{measured.service}: left without costs: {error}"
+            self._parts.bus.emit("compare.unpriced", what, **operation.tag(), hint=error.hint)
+            return measured
 
     async def _leave_nothing(self, run: Run) -> None:
         """Whatever has happened, and though whoever waits for it should lose patience: it is soon over."""
