@@ -26,6 +26,10 @@ def with_changed(pattern: Pattern, **changes: Any) -> Comparison:
 MS, GIB = "\N{NO-BREAK SPACE}ms", "\N{NO-BREAK SPACE}GiB"
 
 
+ALL_NOISY = [each.model_copy(update={"too_noisy": ("start_seconds",)}) for each in COMPARISON.patterns]
+NOISY = COMPARISON.model_copy(update={"patterns": tuple(ALL_NOISY)})
+
+
 @pytest.mark.parametrize(
     ("comparison", "title", "patterns", "figure", "beside"),
     [
@@ -35,6 +39,10 @@ MS, GIB = "\N{NO-BREAK SPACE}ms", "\N{NO-BREAK SPACE}GiB"
         (COMPARISON, "Packs densest", ("shared",), f"146 in 1{GIB}", "process, live now: 39"),
         (COMPARISON, "Shares least", ("vm",), "5 of 5 boundaries", "process, live now: 2"),
         (CROWDED, "Packs densest", (), "all alike", f"34 in 1{GIB}"),
+        (
+            NOISY,
+            "Starts fastest", (), "too noisy to tell", f"190{MS} to 4.8\N{NO-BREAK SPACE}s",
+        ),
         (
             with_changed("shared", too_noisy=("start_seconds",)),
             "Starts fastest", ("function",), f"240{MS}", f"process, live now: 310{MS}",

@@ -85,7 +85,7 @@ def _finding(
         return Finding(title, (), "all alike", f"{figures[ranked[0]]}{after}")
     if not best:
         between = f"{figures[ranked[0]]} to {figures[ranked[-1]]}"
-        return Finding(title, (), "too close to tell", f"{between}; rounds differ too much" if noisy else between)
+        return Finding(title, (), "too noisy to tell" if noisy else "too close to tell", between)
     first = tuple(pattern for pattern in ranked if pattern in best)
     figure = f"{figures[first[0]]}{after}"
     live = next((result.pattern for result in results if result.live), None)
