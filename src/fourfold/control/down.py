@@ -87,6 +87,7 @@ class Down:
         with self._registry.transaction():
             self._forget_others(app)
             store.secrets.remove_app(app)
+            store.comparisons.remove_app(app)
             store.deployments.remove_app(app)
             store.instances.remove_app(app)
             store.releases.remove_app(app)

@@ -63,7 +63,11 @@ def test_lives_in_a_group_like_its_own() -> None:
     app = parse_json(made("shared", of).app)
     assert (app.groups["py"].mode, app.groups["py"].instances) == ("forked", 1)
     assert app.services["web"].shared.group == "py"
-    assert parse_json(made("process", of).app).groups == {}
+    alone = parse_json(made("process", of).app)
+    assert (alone.services["web"].shared.group, alone.services["web"].pattern) == ("py", "process"), (
+        "it is built as there"
+    )
+    assert parse_json(made("process", live()).app).groups == {}
 
 
 def test_a_group_is_made_up() -> None:

@@ -42,8 +42,6 @@ class Live:
 
 @dataclass(frozen=True)
 class CandidateApp:
-    """Of pattern `shared`, `group` names the one it lives in."""
-
     name: str
     pattern: Pattern
     service: str
@@ -51,7 +49,6 @@ class CandidateApp:
     """Of its gateway's listener on loopback."""
     app: Mapping[str, Any]
     """`spec.app.App` as JSON."""
-    group: str | None = None
 
     @property
     def has_port(self) -> bool:
@@ -71,17 +68,13 @@ def candidate(live: Live, pattern: Pattern, name: str, port: int) -> CandidateAp
         )
     spec = {key: value for key, value in live.spec.items() if key not in _NOT_MEASURED}
     spec |= {"pattern": pattern, "instances": 1}
-    deploy = spec.get("deploy") or {}
-    spec["deploy"] = {**deploy, "before": None}  # what a release does once, this one has done
+    spec["deploy"] = {**(spec.get("deploy") or {}), "before": None}  # what a release does once, this one has done
+    spec["function"] = {**(spec.get("function") or {}), "on_failure": None}  # nothing of it is to reach another
     if spec.get("port") is not None and not spec.get("route"):
         spec["route"] = [{"path": "/"}]
-    group: str | None = None
-    groups: dict[str, Any] = {}
     shared = {key: value for key, value in (spec.get("shared") or {}).items() if key not in ("group", "kind", "mode")}
-    if pattern == "shared":
-        group, groups = _group(live)
-        shared["group"] = group
-    spec["shared"] = shared
+    group, groups = _group(live) if pattern == "shared" else _own_group(live)
+    spec["shared"] = {**shared, "group": group}
     app = {
         "app": name,
         "services": {live.service: spec},
@@ -89,13 +82,21 @@ def candidate(live: Live, pattern: Pattern, name: str, port: int) -> CandidateAp
         "externals": dict(live.externals),
         "gateway": {"listen": f"127.0.0.1:{port}"},
     }
-    return CandidateApp(name, pattern, live.service, port, app, group)
+    return CandidateApp(name, pattern, live.service, port, app)
+
+
+def _own_group(live: Live) -> tuple[str | None, dict[str, Any]]:
+    """With nobody else in it: what a service is built into follows from the kind of its group, under every pattern."""
+    if live.group is None or live.group_spec is None:
+        return None, {}
+    return live.group, {live.group: {**live.group_spec, "instances": 1}}
 
 
 def _group(live: Live) -> tuple[str, dict[str, Any]]:
-    """Its own one, with nobody else in it; else one that is made up."""
-    if live.group is not None and live.group_spec is not None:
-        return live.group, {live.group: {**live.group_spec, "instances": 1}}
+    """Its own one; else one that is made up."""
+    name, own = _own_group(live)
+    if name is not None:
+        return name, own
     if live.kind is None:
         runtime = live.runtime or "what it runs on"
         why = (

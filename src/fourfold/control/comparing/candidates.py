@@ -88,9 +88,10 @@ class Candidates:
         return wrong
 
     def _request(self, candidate: CandidateApp, source: str) -> v.UpRequest:
-        return v.UpRequest(
-            spec=dict(candidate.app), sources=dict.fromkeys(candidate.services, source), actor=ACTOR, file="/"
-        )
+        """Its group comes up with those that live in it, and with no others."""
+        services = list(candidate.services)
+        sources = dict.fromkeys(services, source)
+        return v.UpRequest(spec=dict(candidate.app), sources=sources, services=services, actor=ACTOR, file="/")
 
     async def _run(self, app: str, kind: str, service: str, work: Work) -> None:
         await self._ended(self._parts.operations.submit(app, kind, ACTOR, [service], work))

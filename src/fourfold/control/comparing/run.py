@@ -153,6 +153,10 @@ class Run:
 
         started = await self._measuring.starting(self._candidate(tried), bring)
         tried.came_up = tried.up = True
+        if not made.has_port:
+            tried.note(
+                "it is asked nothing, as it has no port: it did beside the live one what one more instance would"
+            )
         tried.cold_start_seconds = started.start_seconds
         tried.build_seconds = data_of(events, "build.done", made.service).get("seconds")
         digest = data_of(events, "build.done", made.service).get("artifact")

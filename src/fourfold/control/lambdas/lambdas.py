@@ -70,8 +70,10 @@ class Lambdas(Rows):
         return row is not None and not row.removed
 
     def _is_of_a_file(self, row: ServiceRow) -> bool:
-        """A function that a service file describes: by its pattern, or because it has a handler."""
-        if row.removed or self._is_ours(row):
+        """A function that a service file describes: by its pattern, or because it has a handler. What a comparison runs
+        is nobody's to call."""
+        app = self._registry.apps.get(row.app)
+        if row.removed or self._is_ours(row) or (app is not None and app.candidate_of is not None):
             return False
         if pattern_of(row) == "function":
             return True
