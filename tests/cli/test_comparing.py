@@ -138,8 +138,8 @@ def test_patterns_in_their_turn() -> None:
     time = 110.0
     assert str(steps.notice).endswith("a few seconds left"), "time goes by without events"
     steps.apply(DONE)
-    assert (steps.notice, steps.outcome) == (None, "done")
     assert not steps.failed
+    assert [steps.notice, steps.outcome] == [None, "done"]
     assert steps.services["process"].text == "measured"
 
 
