@@ -8,7 +8,6 @@ services call each other: no host, TLS or method stands in their way there.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext, suppress
@@ -16,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from fourfold.control.comparing import memory
 from fourfold.control.comparing.generator import Generator
-from fourfold.control.comparing.noise import look, noise
+from fourfold.control.comparing.noise import look, other_cores
 from fourfold.control.comparing.saturation import Step, best, goes_on, steps, still_grows
 from fourfold.control.comparing.starts import Starts
 from fourfold.control.comparing.takings import Takings, between
@@ -141,12 +140,12 @@ class Measuring:
             if load is not None and generator is not None:
                 asked = await self._ask(candidate, load, generator)
             ours = self._all_cpu(candidate) - taken + (generator.cpu_seconds() if generator is not None else 0.0)
-            seen = noise(before, look(), ours, os.cpu_count() or 1)
+            others = other_cores(before, look(), ours)
         made = Round(
             start_seconds=started.start_seconds,
             restart_seconds=started.took_over_seconds,
             idle_memory_bytes=idle,
-            other_cores=seen.other_cores,
+            other_cores=others,
         )
         if load is None or asked is None:
             return made
@@ -164,25 +163,40 @@ class Measuring:
         )
 
     async def _ask(self, candidate: Candidate, load: LoadPlan, generator: Generator) -> _Asked:
-        await generator.run(self._plan(candidate, load, load.rate, WARM_UP_SECONDS, CONNECTIONS))
-        await self._settled(candidate)
-        before = self._takings.cpu(candidate.app)
-        at_rate = await generator.run(self._plan(candidate, load, load.rate, load.seconds, CONNECTIONS))
+        there = self._takings.cpu(candidate.app).keys()
+        await self._warm_up(generator, self._plan(candidate, load, load.rate, WARM_UP_SECONDS, CONNECTIONS), candidate)
+        at_rate, cpu = await self._counted(generator, candidate, load, load.rate, load.seconds, CONNECTIONS)
         loaded = await asyncio.to_thread(memory.pss, self._takings.pids(candidate.app))
-        after = before
+        planned = steps(load.saturation_seconds)
+        first = self._plan(candidate, load, None, planned[0][1] / 2, planned[0][0])
+        await self._warm_up(generator, first, candidate)
         tried: list[Step] = []
-        for clients, seconds in steps(load.saturation_seconds):
+        requests, cpu_seconds = at_rate.requests, cpu
+        for clients, seconds in planned:
             gateway, begun = self._takings.gateway_cpu(), time.monotonic()
-            report = await generator.run(self._plan(candidate, load, None, seconds, clients))
+            report, cpu = await self._counted(generator, candidate, load, None, seconds, clients)
             gateway_seconds = between(gateway, self._takings.gateway_cpu())
             tried.append(Step(clients, report, gateway_seconds / (time.monotonic() - begun)))
             if len(tried) == 1:  # with many more at once, a program may have more to do for each
-                after = self._takings.cpu(candidate.app)
+                requests += report.requests
+                cpu_seconds = cpu_seconds + cpu if cpu_seconds is not None and cpu is not None else None
             if not goes_on(tried):
                 break
-        cpu = between(before, after) if after.keys() == before.keys() else None
-        ended = self._takings.cpu(candidate.app).keys() != before.keys()
-        return _Asked(at_rate, loaded, tuple(tried), at_rate.requests + tried[0].report.requests, cpu, ended)
+        ended = self._takings.cpu(candidate.app).keys() != there
+        return _Asked(at_rate, loaded, tuple(tried), requests, cpu_seconds, ended)
+
+    async def _warm_up(self, generator: Generator, plan: Plan, candidate: Candidate) -> None:
+        await generator.run(plan)
+        await self._settled(candidate)
+
+    async def _counted(
+        self, generator: Generator, candidate: Candidate, load: LoadPlan, rate: float | None, seconds: float, most: int
+    ) -> tuple[Report, float | None]:
+        """What was seen, and the CPU seconds that it took; None when an instance came or went meanwhile."""
+        before = self._takings.cpu(candidate.app)
+        report = await generator.run(self._plan(candidate, load, rate, seconds, most))
+        after = self._takings.cpu(candidate.app)
+        return report, between(before, after) if after.keys() == before.keys() else None
 
     async def memory(self, candidate: Candidate) -> int | None:
         """Proportional set size of all processes of all its instances, once that does not change any more."""
