@@ -60,7 +60,8 @@ def test_what_is_known_comes_out(home: Home) -> None:
         assert 4 * MIB <= plain[figure] <= 40 * MIB
     assert 10 <= heavy["cpu_seconds_per_1000_requests"] <= 15
     assert 0 < plain["cpu_seconds_per_1000_requests"] <= 5
-    assert heavy["requests_per_second"] <= 100 < plain["requests_per_second"]  # one thread at a time runs Python
+    assert heavy["requests_per_second"] <= 100  # one thread at a time runs Python
+    assert heavy["requests_per_second"] < plain["requests_per_second"]
     assert heavy["latency_seconds"]["p50"] >= 0.01
     assert heavy["latency_seconds"]["p50"] <= heavy["latency_seconds"]["p95"] <= heavy["latency_seconds"]["p99"]
     assert heavy["requests_lost_in_deploy"] == plain["requests_lost_in_deploy"] == 0

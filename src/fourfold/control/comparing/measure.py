@@ -41,11 +41,14 @@ LOST_RATE = 10.0
 """Requests a second at least, while a deploy is watched: fewer would miss what it loses."""
 AROUND_SECONDS = 0.5
 """Of load, before and after a deploy."""
+LATE_SECONDS, LATE_SHARE = 0.002, 0.25
+"""From which delay of the generator on it is worth a note: that, and so much of what the slowest hundredth took."""
 IS_LIMIT = 0.9
 """Share of a core, or of a thread, from which on somebody has no more to give."""
 
 GENERATOR_WAS_THE_LIMIT = "the load generator was the limit of the throughput: it may answer more"
 GATEWAY_WAS_THE_LIMIT = "the gateway was the limit of the throughput: it may answer more"
+GENERATOR_WAS_LATE = "the load generator got too little CPU: its own delay is in the slowest hundredth of the answers"
 MORE_AT_ONCE = "its throughput still grew with more requests at once when no more were tried"
 DID_NOT_KEEP_UP = "it did not keep up with the load's rate"
 REFUSES = "it answered some requests with status 400 to 499"
@@ -281,6 +284,7 @@ def _notes(asked: _Asked, load: LoadPlan, gateway_threads: int) -> tuple[str, ..
         f"its errors were: {kinds}": bool(kinds),
         DID_NOT_KEEP_UP: tail > 0.5 + 1.5 * (asked.at_rate.p50 or 0.0),
         REFUSES: asked.at_rate.refused > 0,
+        GENERATOR_WAS_LATE: asked.at_rate.late > max(LATE_SECONDS, LATE_SHARE * (asked.at_rate.p99 or 0.0)),
         GENERATOR_WAS_THE_LIMIT: most.report.cpu_seconds > IS_LIMIT * most.report.seconds,
         GATEWAY_WAS_THE_LIMIT: most.gateway_cores > IS_LIMIT * gateway_threads,
         MORE_AT_ONCE: still_grows(asked.steps),
