@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from fourfold.cli.comparison_rows import dollars, duration, number
+from fourfold.cli.comparison_rows import dollars, duration, figures, number
 from fourfold.cli.comparison_table import page
 from fourfold.cost.comparison import BreakEven, Comparison, Facts
 from fourfold.cost.rounds import Measured
@@ -98,6 +98,26 @@ def test_verbose_shows_ranges_and_what_was_written() -> None:
     (start,) = [line for line in lines if line.startswith("start") and " to " in line]
     assert start.split("  ")[-1].strip() == "4.0 s to 5.0 s"
     assert "vm: wrote /var/cache/x, which goes with the instance" in lines
+
+
+def test_a_narrow_terminal_has_it_in_parts() -> None:
+    lines = page(comparison(), plain, width=60)
+    headers = [line.split() for line in lines if line.startswith(" " * 23) and line.strip()]
+    assert headers == [["process", "*", "container"], ["vm"]]
+    table = lines[3 : lines.index("+ best  ! worst  ? its rounds differ too much to tell  * it runs so now")]
+    assert max(map(len, table)) <= 60
+    assert sum(line.startswith("start ") for line in table) == 2
+    assert page(comparison(), plain, width=200) == page(comparison(), plain)
+
+
+def test_bases_and_members_that_take_next_to_nothing() -> None:
+    process = replace(PROCESS, artifact_bytes=5 * MIB, base_bytes=None, next_instance_memory_bytes=70_000)
+    container = replace(process, pattern="container", base_bytes=60 * MIB, next_instance_memory_bytes=10 * MIB)
+    rows = {
+        row.label: [cell.text for cell in row.cells] for row in figures(summary(SUBJECT, [process, container]).patterns)
+    }
+    assert rows["  on a base of"] == ["-", "60 MiB"]
+    assert rows["  so many in a GiB"] == [">1,024", "102"]
 
 
 def test_nothing_could_be_measured() -> None:

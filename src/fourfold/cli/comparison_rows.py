@@ -87,8 +87,19 @@ def figures(results: Sequence[PatternResult]) -> Iterator[Row]:
                 for each, found in zip(results, values, strict=True)
             )
             yield Row(kind.label, tuple(cells))
-        if name == "next_instance_memory_bytes" and any(values):
-            yield Row("  so many in a GiB", tuple(Cell(number(GIB // each) if each else NOTHING) for each in values))
+        if name == "artifact_bytes" and any(each.base_bytes for each in results):
+            bases = (NOTHING if each.base_bytes is None else size(each.base_bytes) for each in results)
+            yield Row("  on a base of", tuple(map(Cell, bases)))
+        if name == "next_instance_memory_bytes" and any(each is not None for each in values):
+            yield Row("  so many in a GiB", tuple(Cell(_density(each)) for each in values))
+
+
+def _density(each: float | None) -> str:
+    """What is next to nothing is not known that well."""
+    if each is None:
+        return NOTHING
+    least = BY_NAME["next_instance_memory_bytes"].resolution
+    return number(GIB // each) if each >= least else f">{number(GIB // least)}"
 
 
 def ranges(results: Sequence[PatternResult]) -> Iterator[Row]:

@@ -12,7 +12,7 @@ Paint = Callable[[str, str], str]
 """(text, colour) -> the text as it is shown."""
 SIGNS = {"best": "+", "worst": "!"}
 COLOURS = {"best": "green", "worst": "red"}
-_NOISY = "?"
+_NOISY, _GAP = "?", "  "
 _SOURCES = {
     "described": "as described",
     "file": "from a file",
@@ -21,39 +21,48 @@ _SOURCES = {
 }
 
 
-def page(comparison: Comparison, paint: Paint, verbose: bool = False) -> list[str]:
-    """All lines. `verbose`: ranges of the rounds, and what was written, too."""
+def page(comparison: Comparison, paint: Paint, verbose: bool = False, width: int | None = None) -> list[str]:
+    """All lines. `verbose`: ranges of the rounds, and what was written, too. `width`: of the terminal; a table that is
+    wider comes in several parts."""
     shown = [each for each in comparison.patterns if each.available]
     lines = [*_head(comparison)]
     if shown:
         rows = [*comparison_rows.figures(shown)]
         facts = [*comparison_rows.facts(shown)]
-        lines += ["", *table(shown, [*rows, *([_gap(len(shown))] if rows and facts else []), *facts], paint)]
+        lines += ["", *table(shown, [*rows, *([_gap(len(shown))] if rows and facts else []), *facts], paint, width)]
         lines += ["", paint(_legend(rows, shown), "dim")]
     if verbose and (ranges := [*comparison_rows.ranges(shown)]):
-        lines += ["", "Lowest and highest of the rounds:", "", *table(shown, ranges, paint)]
+        lines += ["", "Lowest and highest of the rounds:", "", *table(shown, ranges, paint, width)]
     if said := [*_said(comparison, paint, verbose)]:
         lines += ["", *said]
     return lines
 
 
-def table(results: Sequence[PatternResult], rows: Sequence[Row], paint: Paint) -> list[str]:
+def table(results: Sequence[PatternResult], rows: Sequence[Row], paint: Paint, width: int | None = None) -> list[str]:
     """Each cell has a place for its sign behind its text, so that figures stand below each other."""
     names = [f"{each.pattern}{' *' if each.live else '  '}" for each in results]
     texts = [[_text(cell) for cell in row.cells] for row in rows]
-    widths = [
-        max(len(name), *(len(line[column]) for line in texts)) if texts else len(name)
-        for column, name in enumerate(names)
-    ]
+    widths = [max(len(name), *(len(line[at]) for line in texts), 0) for at, name in enumerate(names)]
     first = max((len(row.label) for row in rows), default=0)
-    header = "  ".join(name.rjust(width) for name, width in zip(names, widths, strict=True))
-    lines = [paint(f"{'':{first}}  {header}".rstrip(), "bold")]
-    for row, line in zip(rows, texts, strict=True):
-        cells = [
-            _painted(cell, text.rjust(width), paint) for cell, text, width in zip(row.cells, line, widths, strict=True)
-        ]
-        lines.append(f"{row.label:{first}}  {'  '.join(cells)}".rstrip())
-    return lines
+    lines: list[str] = []
+    for part in _parts(widths, width - first if width is not None else None):
+        header = _GAP.join(names[at].rjust(widths[at]) for at in part)
+        lines += ["", paint(f"{'':{first}}{_GAP}{header}".rstrip(), "bold")]
+        for row, line in zip(rows, texts, strict=True):
+            cells = _GAP.join(_painted(row.cells[at], line[at].rjust(widths[at]), paint) for at in part)
+            lines.append(f"{row.label:{first}}{_GAP}{cells}".rstrip())
+    return lines[1:]
+
+
+def _parts(widths: Sequence[int], room: int | None) -> Iterator[list[int]]:
+    """Columns that stand beside each other."""
+    part: list[int] = []
+    for at in range(len(widths)):
+        if part and room is not None and sum(widths[each] + len(_GAP) for each in (*part, at)) > room:
+            yield part
+            part = []
+        part.append(at)
+    yield part
 
 
 def _gap(columns: int) -> Row:
