@@ -88,7 +88,7 @@ def figures(results: Sequence[PatternResult]) -> Iterator[Row]:
             )
             yield Row(kind.label, tuple(cells))
         if name == "artifact_bytes" and any(each.base_bytes for each in results):
-            bases = (NOTHING if each.base_bytes is None else size(each.base_bytes) for each in results)
+            bases = (size(each.base_bytes) if each.base_bytes else NOTHING for each in results)
             yield Row("  on a base of", tuple(map(Cell, bases)))
         if name == "next_instance_memory_bytes" and any(each is not None for each in values):
             yield Row("  so many in a GiB", tuple(Cell(_density(each)) for each in values))

@@ -134,7 +134,8 @@ def look(asked: Asked) -> Found:
     """Changes this process for good where it is told whom to be. OSError: it may not."""
     os.nice(19)
     if asked.uid is None:
-        return Look(asked, asked.root.rstrip("/")).run()
+        os.chdir(asked.root)  # by way of /proc/PID/root each path would cost a permission check more
+        return Look(asked, ".").run()
     os.chroot(asked.root)
     os.chdir("/")
     os.setgroups(asked.groups)
