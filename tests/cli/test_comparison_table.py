@@ -8,7 +8,7 @@ import pytest
 
 from fourfold.cli.comparison_rows import dollars, duration, figures, number
 from fourfold.cli.comparison_table import page
-from fourfold.cost.comparison import BreakEven, Comparison, Facts
+from fourfold.cost.comparison import BreakEven, Comparison, Costs, Facts
 from fourfold.cost.rounds import Measured
 from fourfold.cost.summary import summary
 from tests.cost.comparing import PROCESS, SUBJECT, VM, round_of
@@ -118,6 +118,20 @@ def test_bases_and_members_that_take_next_to_nothing() -> None:
     }
     assert rows["  on a base of"] == ["-", "60 MiB"]
     assert rows["  so many in a GiB"] == [">1,024", "102"]
+
+
+def test_money_is_told_with_the_traffic_and_the_prices() -> None:
+    made = summary(SUBJECT, [PROCESS, VM])
+    costs = [Costs(place=place, as_of="2026-11", points=((1e6, 2.0),)) for place in ("own hardware", "EC2")]
+    priced = [
+        each.model_copy(update={"monthly_cost": amount, "costs": cost})
+        for each, amount, cost in zip(made.patterns, (2.31, 12.5), costs, strict=True)
+    ]
+    lines = page(made.model_copy(update={"patterns": tuple(priced), "requests_per_month": 5.256e7}), plain)
+    cost, prices = (line.split() for line in lines if line.startswith(("a month  ", "  at the prices")))
+    assert cost == ["a", "month", "$2.31", "+", "$12.50", "!"]
+    assert prices[-3:] == ["own", "hardware", "EC2"]
+    assert "a month is one of 52.6 million requests at prices of 2026-11" in lines
 
 
 def test_nothing_could_be_measured() -> None:

@@ -87,19 +87,35 @@ def figures(results: Sequence[PatternResult]) -> Iterator[Row]:
                 for each, found in zip(results, values, strict=True)
             )
             yield Row(kind.label, tuple(cells))
-        if name == "artifact_bytes" and any(each.base_bytes for each in results):
-            bases = (size(each.base_bytes) if each.base_bytes else NOTHING for each in results)
-            yield Row("  on a base of", tuple(map(Cell, bases)))
-        if name == "next_instance_memory_bytes" and any(each is not None for each in values):
-            yield Row("  so many in a GiB", tuple(Cell(_density(each)) for each in values))
+            if name in _BESIDE:
+                label, show = _BESIDE[name]
+                texts = [show(each) for each in results]
+                if any(text != NOTHING for text in texts):
+                    yield Row(f"  {label}", tuple(map(Cell, texts)))
 
 
-def _density(each: float | None) -> str:
+def _base(result: PatternResult) -> str:
+    return size(result.base_bytes) if result.base_bytes else NOTHING
+
+
+def _density(result: PatternResult) -> str:
     """What is next to nothing is not known that well."""
+    each, least = result.next_instance_memory_bytes, BY_NAME["next_instance_memory_bytes"].resolution
     if each is None:
         return NOTHING
-    least = BY_NAME["next_instance_memory_bytes"].resolution
     return number(GIB // each) if each >= least else f">{number(GIB // least)}"
+
+
+def _place(result: PatternResult) -> str:
+    return NOTHING if result.costs is None else result.costs.place
+
+
+_BESIDE: dict[str, tuple[str, Callable[[PatternResult], str]]] = {
+    "artifact_bytes": ("on a base of", _base),
+    "next_instance_memory_bytes": ("so many in a GiB", _density),
+    "monthly_cost": ("at the prices of", _place),
+}
+"""What is said below a figure."""
 
 
 def ranges(results: Sequence[PatternResult]) -> Iterator[Row]:

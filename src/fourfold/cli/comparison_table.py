@@ -127,6 +127,10 @@ def _said(comparison: Comparison, paint: Paint, verbose: bool) -> Iterator[str]:
             if verbose:
                 for path in each.facts.files_written:
                     yield f"{each.pattern}: wrote {path}, which goes with the instance"
+    if comparison.requests_per_month is not None and any(each.monthly_cost is not None for each in comparison.patterns):
+        dates = {each.costs.as_of for each in comparison.patterns if each.costs is not None and each.costs.as_of}
+        of = f" at prices of {' and '.join(sorted(dates))}" if dates else ""
+        yield f"a month is one of {_requests(comparison.requests_per_month)}{of}"
     for point in comparison.break_even:
         below, above = point.between
         yield f"{below} costs less than {above} below {_requests(point.requests_per_month)} a month, more above"
