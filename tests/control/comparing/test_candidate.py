@@ -60,6 +60,7 @@ def test_without_a_port_it_has_no_route() -> None:
 
 def test_lives_in_a_group_like_its_own() -> None:
     of = replace(live(volumes=[], shared={"group": "py"}), group="py", group_spec={"kind": "python", "mode": "forked"})
+    assert (made("shared", of).group, made("process", of).group) == ("py", None)
     app = parse_json(made("shared", of).app)
     assert (app.groups["py"].mode, app.groups["py"].instances) == ("forked", 1)
     assert app.services["web"].shared.group == "py"

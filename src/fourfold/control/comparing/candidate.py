@@ -55,6 +55,12 @@ class CandidateApp:
         return self.app["services"][self.service].get("port") is not None
 
     @property
+    def group(self) -> str | None:
+        """That it lives in."""
+        shared = self.app["services"][self.service]["shared"]
+        return str(shared["group"]) if self.pattern == "shared" else None
+
+    @property
     def services(self) -> tuple[str, ...]:
         return tuple(self.app["services"])
 
