@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -139,6 +140,18 @@ def test_who_hangs_does_not_hide_what_was_due_meanwhile() -> None:
     times = dict(report.curve)
     for share in (0.1, 0.5, 0.9):  # of the requests were due in the last so many of the 0.5 s
         assert times[share] >= 0.5 * share - 0.02
+
+
+def test_what_was_due_is_asked_though_the_generator_came_too_late() -> None:
+    async def run() -> Report:
+        async with await asyncio.start_server(_serve_ok, "127.0.0.1", 0) as server:
+            plan = Plan("127.0.0.1", server.sockets[0].getsockname()[1], (Request(),), 100, 0.1)
+            asyncio.get_running_loop().call_later(0.03, time.sleep, 0.2)
+            return await Run(plan).report()
+
+    report = asyncio.run(run())
+    assert (report.requests, report.errors) == (10, 0)
+    assert report.late >= 0.1
 
 
 def test_as_fast_as_answered() -> None:

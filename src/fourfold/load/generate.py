@@ -86,6 +86,8 @@ class Run:
         loop.add_reader(ticks.fd, tick)
         try:
             await self._until(end)
+            tick()  # those that were due, but for which we came too late
+            self._stop.set()
         finally:
             loop.remove_reader(ticks.fd)
             ticks.close()
@@ -96,14 +98,13 @@ class Run:
         for _ in range(self._plan.connections):
             self._ask(begun)
         await self._until(begun + self._plan.seconds)
+        self._stop.set()
         return begun
 
     async def _until(self, end: float) -> None:
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, end - time.monotonic())):
                 await self._stop.wait()
-        except TimeoutError:
-            self._stop.set()
 
     def _ask(self, due: float) -> None:
         data, is_head = self._written[next(self._next)]
