@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fourfold.build import result
-from fourfold.build.layers import Layers
+from fourfold.build.layers import KEEP, Layers
 from fourfold.build.model import BuildPlan, Layer
 from fourfold.errors import WorldError
 from fourfold.store import trees
@@ -53,15 +53,16 @@ def test_keeping_a_layer_follows_no_link(tmp_path: Path, victim: Path) -> None:
 def test_old_layers_go(tmp_path: Path) -> None:
     layers = Layers(tmp_path / "layers", link=True)
     layer = Layer(None, (), ("d",), "lock")
-    for number, name in enumerate(("a", "b", "c", "d", "e")):
+    names = [f"l{number}" for number in range(KEEP + 2)]
+    for number, name in enumerate(names):
         tree = write(tmp_path / name / "tree", {"d/x": name, "lock": name})
         layers.keep(name, layer, tree, None)
         os.utime(tmp_path / "layers" / name, (number, number))  # the clock of file systems may stand still meanwhile
-    assert layers.find("a") is None and layers.find("b") is None
-    found = layers.find("e")
-    assert found is not None and found.lock is not None and found.lock.text == "e"
+    assert [layers.find(name) is None for name in names] == [True, True, *[False] * KEEP]
+    found = layers.find(names[-1])
+    assert found is not None and found.lock is not None and found.lock.text == names[-1]
     layers.put(found, layer, write(tmp_path / "into", {}))
-    assert (tmp_path / "into/d/x").read_text() == "e" and (tmp_path / "into/lock").read_text() == "e"
+    assert (tmp_path / "into/d/x").read_text() == (tmp_path / "into/lock").read_text() == names[-1]
     trees.remove(tmp_path / "layers")
 
 
