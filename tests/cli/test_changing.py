@@ -1,12 +1,10 @@
-"""up, deploy, plan, scale, rollback, restart, stop, down, secrets: what is asked for, shown, and how it ends."""
+"""up, deploy, plan, scale, rollback, restart, stop, down: what is asked for, shown, and how it ends."""
 
 from __future__ import annotations
 
-import io
 import json
 import signal
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,9 +13,8 @@ import pytest
 
 from fourfold.control import views as v
 from fourfold.errors import ConflictError, Problem, SpecError, UserError
-from fourfold.supervise.model import LogLine
 from tests.api import fake
-from tests.api.serving import Serving, eventually, serving
+from tests.api.serving import Serving, eventually
 from tests.cli.conftest import Cli
 
 FILE = """\
@@ -472,71 +469,3 @@ def test_a_daemon_that_is_replaced_meanwhile(cli: Cli, server: Serving, app: Pat
     assert result.code == 0
     assert result.err.count("Collecting flask") == 1
     assert "up of shop done" in result.err
-
-
-def test_secrets(cli: Cli, server: Serving, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    def given(text: bytes) -> None:
-        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
-
-    given(b"s3cret with = and spaces \n")
-    result = cli("secrets", "set", "API_KEY")
-    assert (result.code, result.out) == (0, "")
-    assert result.err == "API_KEY is set; services get it with the next `fourfold up`\n"
-    assert asked(server, "set_secrets") == [("shop", {"API_KEY": "s3cret with = and spaces "}, "alice")]
-    given(b"")
-    assert cli("secrets", "set", "EMPTY").code == 2
-    given(b"\xff")
-    assert cli("secrets", "set", "BINARY").code == 2
-    for arguments in (["API_KEY", "s3cret"], ["API_KEY=s3cret"]):
-        result = cli("secrets", "set", *arguments)
-        assert result.code == 2
-        assert "s3cret" not in result.err
-    (home / "work/.env").write_text("# x\nexport A=1\nB='two words'\n")
-    assert cli("secrets", "import", ".env").code == 0
-    assert asked(server, "set_secrets")[-1] == ("shop", {"A": "1", "B": "two words"}, "alice")
-    assert cli("secrets", "list").out == "NAME     SET\nA        1 h ago\nAPI_KEY  1 h ago\nB        1 h ago\n"
-    assert cli("secrets", "rm", "A", "B").code == 0
-    assert asked(server, "remove_secrets") == [("shop", ["A", "B"], "alice")]
-    (home / "work/.env").write_text("A=1\noops s3cret\nB='open s3cret\n")
-    result = cli("secrets", "import", ".env")
-    assert (result.code, len(asked(server, "set_secrets"))) == (2, 2)
-    assert ".env:2: expected NAME=value" in result.err
-    assert "s3cret" not in result.err
-
-
-def test_secrets_of_an_app_that_is_not_there(cli: Cli, server: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cli("secrets", "list", "-a", "nix").err.startswith("error: cannot find app nix: apps here are shop\n")
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"x")))
-    result = cli("secrets", "set", "A", "-a", "nix")
-    assert result.code == 0
-    assert result.err.endswith("there is no app nix here yet: kept until it comes up\n")
-    assert cli("secrets", "list", "-a", "nix").code == 0
-
-
-def test_a_run_prints_its_lines_and_passes_its_code_on(cli: Cli, server: Serving) -> None:
-    server.facade.run_lines = [LogLine(1795334400.0, "one"), LogLine(1795334401.0, "two")]
-    result = cli("run", "nightly")
-    assert (result.code, result.out) == (7, "one\ntwo\n")
-    assert "the run of nightly failed: exit code 7" in result.err
-
-    server.facade.run_ended = fake.run_view(state="timeout", code=None, attempts=2, reason="it did not end within 1m")
-    result = cli("run", "nightly", "-o", "json")
-    lines = [json.loads(line) for line in result.out.splitlines()[:2]]
-    assert [line["text"] for line in lines] == ["one", "two"] and result.code == 1
-    assert json.loads("".join(result.out.splitlines()[2:]))["state"] == "timeout"
-    assert cli("run", "nightly", "--detach").out == "shop.nightly-1-abcde\n"
-
-
-def test_a_run_is_followed_over_a_restart_of_the_daemon(home: Path) -> None:
-    """From where it was: each line once."""
-    with serving(home / "run/fourfold.sock") as first:
-        first.facade.run_lines = [LogLine(1795334400.0, "one")]
-        first.facade.run_hangs = True
-        process = subprocess.Popen(
-            [sys.executable, "-m", "fourfold", "run", "nightly", "-a", "shop"], stdout=subprocess.PIPE, text=True
-        )
-        assert process.stdout is not None and process.stdout.readline() == "one\n"
-    with process, serving(home / "run/fourfold.sock") as second:
-        second.facade.run_lines = [LogLine(1795334400.0, "one"), LogLine(1795334401.0, "two")]
-        assert process.stdout.read() == "two\n"
-        assert process.wait(20) == 7
