@@ -9,7 +9,7 @@ import pytest
 from fourfold.cli.comparison_rows import dollars, duration, figures, number
 from fourfold.cli.comparison_table import page
 from fourfold.cost.comparison import BreakEven, Comparison, Costs, Facts
-from fourfold.cost.rounds import Measured
+from fourfold.cost.rounds import Measured, Round
 from fourfold.cost.summary import summary
 from tests.cost.comparing import PROCESS, SUBJECT, VM, round_of
 
@@ -98,6 +98,12 @@ def test_verbose_shows_ranges_and_what_was_written() -> None:
     (start,) = [line for line in lines if line.startswith("start") and " to " in line]
     assert start.split("  ")[-1].strip() == "4.0 s to 5.0 s"
     assert "vm: wrote /var/cache/x, which goes with the instance" in lines
+
+
+def test_a_service_without_a_port_is_asked_nothing() -> None:
+    lines = page(summary(SUBJECT, [Measured("process", rounds=(Round(idle_memory_bytes=MIB),))]), plain)
+    assert lines[1] == "asked nothing: it takes no requests"
+    assert [line.split("  ")[0] for line in lines[4:5]] == ["memory, idle"]
 
 
 def test_a_narrow_terminal_has_it_in_parts() -> None:

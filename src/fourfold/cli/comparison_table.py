@@ -94,7 +94,10 @@ def _head(comparison: Comparison) -> Iterator[str]:
     quick = ", quick" if comparison.quick else ""
     where = _machine(comparison.machine)
     yield f"{comparison.app}.{comparison.service}, release {comparison.release}: {rounds} in {took}{quick}, on {where}"
-    yield _load(comparison.load)
+    if any(each.requests for each in comparison.patterns) or not any(each.available for each in comparison.patterns):
+        yield _load(comparison.load)
+    else:
+        yield "asked nothing: it takes no requests"
 
 
 def _machine(machine: Machine) -> str:
