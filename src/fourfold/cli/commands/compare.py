@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -125,4 +126,5 @@ def _table(session: Session, comparison: Comparison) -> list[str]:
     def paint(text: str, colour: str) -> str:
         return output.paint(text, colour, session.options, sys.stdout)
 
-    return page(comparison, paint, session.options.verbose)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return page(comparison, paint, session.options.verbose, width)
