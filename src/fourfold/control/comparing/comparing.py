@@ -84,6 +84,11 @@ class Comparing:
         parts.check_source(release.source)
         parts.store.secrets.resolve(row.app, {use.name for use in spec.secrets})
         app = parts.registry.apps[row.app]
+        if app.candidate_of is not None:
+            raise UserError(
+                f"cannot compare {row.name} of {row.app}: that is what a comparison runs now",
+                f"fourfold compare {row.name} -a {app.candidate_of}",
+            )
         plan = await parts.builder.plan(BuildRequest(row.app, row.name, spec, release.source, pattern_of(row)))
         live = Live(
             app=row.app,
@@ -126,6 +131,9 @@ class Comparing:
         self, row: ServiceRow, request: CompareRequest, asked: Asked, load: Load, operation: Operation
     ) -> None:
         parts, begun = self._parts, self._parts.clock.now()
+        if operation.queued:  # the one before it took minutes
+            row = parts.deployer.need(f"{row.app}.{row.name}")
+            asked, load = await self._asked(row, request)
         run = Run(parts, self._candidates, Measuring(parts), asked, operation)
         try:
             with parts.building.holding([asked.live.source]):
@@ -146,10 +154,19 @@ class Comparing:
             machine=self._machine(),
             load=load,
         )
-        document = await self._priced(summary(subject, [each.measured() for each in tried]), operation)
+        document = summary(subject, [each.measured() for each in tried])
+        if self._changed(row, begun):
+            noise = "; ".join(filter(None, [document.noise, f"{row.name} itself was deployed meanwhile"]))
+            document = document.model_copy(update={"noise": noise})
+        document = await self._priced(document, operation)
         with parts.registry.transaction():
             stored = ComparisonRow(operation.id, row.app, row.name, row.release, now, document.model_dump_json())
             parts.store.comparisons.put(stored)
+
+    def _changed(self, row: ServiceRow, since: float) -> bool:
+        """Whether the live service was deployed, scaled, restarted: that takes CPU, and what is called answers late."""
+        deployment = self._parts.registry.deployments.get(f"{row.app}.{row.name}")
+        return deployment is not None and (deployment.finished_at is None or deployment.finished_at > since)
 
     async def _priced(self, measured: Comparison, operation: Operation) -> Comparison:
         """A price file that cannot be read takes nothing away from what was measured."""
