@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import select
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,8 @@ from typing import Any
 import pytest
 
 from fourfold.cli.comparing import ComparingSteps, bar
+from fourfold.cli.options import Options
+from fourfold.cli.progress import progress
 from fourfold.control import views as v
 from fourfold.control.comparing.request import CompareRequest
 from fourfold.cost.summary import summary
@@ -141,6 +147,24 @@ def test_patterns_in_their_turn() -> None:
     assert not steps.failed
     assert [steps.notice, steps.outcome] == [None, "done"]
     assert steps.services["process"].text == "measured"
+
+
+def test_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is drawn changes in place, with time too."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal, os.fdopen(ours, "rb", buffering=0) as screen:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with progress(ComparingSteps(["process", "vm"], lambda: 0.0), Options()) as view:
+            for event in HAPPENED:
+                view.event(event)
+        shown = bytearray()
+
+        def is_drawn() -> bool:
+            if select.select([screen], [], [], 0)[0]:
+                shown.extend(screen.read(1 << 16))
+            return all(text in shown.decode(errors="replace") for text in ("25%, about 15 s left", "no QEMU here"))
+
+        eventually(is_drawn)
 
 
 @pytest.mark.parametrize(

@@ -114,9 +114,10 @@ class Live(Progress):
         from fourfold.cli.output import colours
 
         super().__init__(steps)
-        console = Console(stderr=True, no_color=not colours(options, sys.stderr), highlight=False)
+        # Before the display, which draws for the first time while it is made (rich 15).
+        self._console = Console(stderr=True, no_color=not colours(options, sys.stderr), highlight=False)
         self._ended = False
-        self._live = RichLive(console=console, get_renderable=self._render, refresh_per_second=FRAMES_PER_SECOND)
+        self._live = RichLive(console=self._console, get_renderable=self._render, refresh_per_second=FRAMES_PER_SECOND)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -127,7 +128,7 @@ class Live(Progress):
         self._live.stop()
 
     def note(self, text: str) -> None:
-        self._live.console.print(f"note: {text}", markup=False)
+        self._console.print(f"note: {text}", markup=False)
 
     def _render(self) -> Group:
         from rich.console import Group
@@ -136,7 +137,7 @@ class Live(Progress):
         turning = FRAMES[int(time.monotonic() * FRAMES_PER_SECOND) % len(FRAMES)]
         width = max((len(name) for name in self.steps.services), default=0)
         lines = [Text(f"{turning} {self.steps.notice}")] if self.steps.notice else []
-        rows = None if self._ended else self._live.console.size.height - len(lines)
+        rows = None if self._ended else self._console.size.height - len(lines)
         shown, rest = fitting(self.steps, rows)
         for step in shown:
             mark, style = MARKS.get(step.state, (turning, ""))
