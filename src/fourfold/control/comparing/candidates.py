@@ -63,13 +63,12 @@ class Candidates:
         await self._run(candidate.name, "scale", candidate.service, work)
 
     async def take_away(self, name: str) -> None:
-        """Whatever there is of it, and whatever is going on with it. Raises WorldError when something stays."""
+        """Whatever there is of it, though only its build had begun, and whatever is going on with it. Raises WorldError
+        when something stays."""
         parts = self._parts
         await parts.operations.abandon(name)
-        if name in parts.registry.apps or parts.down.leaves(name):
-            names = [row.name for row in parts.registry.of_app(name)]
-            submitted = parts.operations.submit(name, "down", ACTOR, names, partial(parts.down.run, name, True))
-            await self._ended(submitted)
+        names = [row.name for row in parts.registry.of_app(name)]
+        await self._ended(parts.operations.submit(name, "down", ACTOR, names, partial(parts.down.run, name, True)))
         with parts.registry.transaction():
             parts.store.uids.forget_app(name)
             parts.store.meta.remove(TO_TAKE_AWAY + name)

@@ -140,6 +140,8 @@ class Comparing:
                 tried = await run.run()
         finally:
             await self._leave_nothing(run)
+        if f"{row.app}.{row.name}" not in parts.registry.services:
+            raise WorldError(f"cannot keep what was measured of {row.name}: it was taken down meanwhile")
         if not any(each.came_up for each in tried):
             told = "; ".join(f"{each.pattern}: {each.reason}" for each in tried)
             raise WorldError(f"cannot compare {row.name}: it could be measured under no pattern: {told}")
