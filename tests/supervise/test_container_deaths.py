@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from fourfold import spawner
 from fourfold.errors import WorldError
+from fourfold.launch.model import Launch
 from fourfold.paths import Paths
 from fourfold.supervise import connection
 from fourfold.supervise.program import SPAWNER_ARGV
@@ -63,12 +65,18 @@ def test_containers_outlive_the_daemon_and_a_new_version_of_the_spawner() -> Non
         asyncio.run(test(paths))
 
 
+def slowed(launch: Launch) -> Launch:
+    """Its runtime takes so long that it can be looked at meanwhile, on a busy machine too."""
+    assert launch.bundle is not None
+    hooks = {"createRuntime": [{"path": "/bin/sleep", "args": ["sleep", "1"]}]}
+    return replace(launch, bundle=replace(launch.bundle, config={**launch.bundle.config, "hooks": hooks}))
+
+
 async def begun(first: Rig, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Its runtime is at work. -> what the spawner says of it."""
     for keeper in (first._bundles, first._groups):  # a daemon that dies clears nothing
         monkeypatch.setattr(keeper, "remove", lambda name: True)
-    launch = boxed(first, "a.b-1-x", "sh", "-c", "echo ran; sleep 1000")
-    first._soon(first.start(launch, {}, 1))
+    first._soon(first.start(slowed(boxed(first, "a.b-1-x", "sh", "-c", "echo ran; sleep 1000")), {}, 1))
     client = first._client
     assert client is not None
     for _ in range(3000):
