@@ -41,12 +41,13 @@ def test_services(cli: Cli, server: Serving) -> None:
     result = cli("cost")
     lines = result.out.splitlines()
     assert lines[0] == "catalog, runs as container: 5 million requests a month, by 24 hours of traffic"
-    assert lines[1].split("  ")[0] == "PATTERN" and lines[4].startswith("container  Fargate       0.25 vCPU, 0.5 GB")
-    assert lines[4].endswith("2   $18.02    2%            15%  now") and lines[5].startswith("function   Lambda")
-    assert lines[3].split()[-1] == "cheapest" and "~$" in lines[5] and "vm: no /dev/kvm" in lines
+    assert lines[1].split("  ")[0] == "PATTERN" and lines[4].startswith("container  Fargate   0.25 vCPU, 0.5 GB")
+    assert "2  $18.02      2%            15%" in lines[4] and lines[4].endswith("  now")
+    assert lines[2].startswith("process    EC2 host  share of m6i.xlarge") and lines[5].startswith("function   Lambda")
+    assert [line.count("+") for line in lines[2:6]] == [1, 0, 0, 1] and "~$" in lines[5] and "vm: no /dev/kvm" in lines
     assert lines[-2].startswith("function is cheaper below ") and lines[-2].endswith("container above")
     assert "~: made of estimated figures; `fourfold compare SERVICE` measures them" in result.err
-    assert "prices: own hardware an example of 2026-06; EC2, Fargate, Lambda as of 2026-06" in result.err
+    assert "prices: EC2 host, EC2, Fargate, Lambda as of 2026-06; own hardware an example of 2026-06" in result.err
 
 
 def test_curves_and_other_prices(cli: Cli, server: Serving, home: Path) -> None:
@@ -56,7 +57,7 @@ def test_curves_and_other_prices(cli: Cli, server: Serving, home: Path) -> None:
     (asked,) = [arguments for method, arguments in server.facade.calls if method == "cost"]
     given = {"name": "my.yaml", "text": "own_hardware: {core_hour: 1}\n"}
     assert asked == ("shop", {"service": "catalog", "curves": True, "prices": given})
-    table = result.out.split("catalog, dollars a month:\n")[1].splitlines()
+    table = result.out.split("catalog, dollars a month in the cloud:\n")[1].splitlines()
     assert table[0].split() == ["REQUESTS", "A", "MONTH", "PROCESS", "SHARED", "CONTAINER", "VM", "FUNCTION"]
     assert [line.split()[0] for line in table[1:3]] == ["1,000", "3,160"] and "1 billion" in table[-1]
     assert cli("cost", "--prices", "none.yaml").code == 2
@@ -93,14 +94,15 @@ def test_exported_hours_need_no_daemon(cli: Cli, home: Path) -> None:
     assert result.code == 0
     assert "catalog: 7.3 million requests a month, by 24 hours of traffic\n" in result.out
     assert "webhook: 1,460 requests a month" in result.out and "each at its cheapest: $" in result.out
+    assert " a month in the cloud, $" in result.out and result.out.endswith(" on own hardware\n")
     Path("fourfold.yaml").write_text(
         "app: shop\nservices: {catalog: {run: x, instances: 3, resources: {memory: 1Gi}}}\n"
     )
-    Path("prices.yaml").write_text("places: {vm: own}\n")
+    Path("prices.yaml").write_text("places: {vm: host}\n")
     found = json.loads(cli("cost", "catalog", "--usage", "hours.csv", "--prices", "prices.yaml", "-o", "json").out)
     by_pattern = {each["pattern"]: each for each in found["services"][0]["patterns"]}
     assert by_pattern["container"]["size"] == "0.25 vCPU, 1 GB" and by_pattern["container"]["instances_peak"] == 3
-    assert by_pattern["vm"]["place"] == "own hardware" and found["prices"]["file"] == "prices.yaml"
+    assert by_pattern["vm"]["place"] == "EC2 host" and found["prices"]["file"] == "prices.yaml"
     assert all(each["estimated"] for each in by_pattern.values())
 
 

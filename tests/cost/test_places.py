@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fourfold.cost import ec2, fargate, lambdas, own
+from fourfold.cost import ec2, fargate, lambdas, share
 from fourfold.cost.demand import of_traffic
 from fourfold.cost.model import HOURS_PER_MONTH, Wanted
 from fourfold.cost.prices import Prices
@@ -88,8 +88,7 @@ def test_t3_large_all_month_with_200_gb() -> None:
 
 def test_what_burstable_machines_use_beyond_their_baseline() -> None:
     """A t3.medium's baseline is 20 % of 2 vCPUs over 24 hours; the rest is $0.05 per vCPU-hour."""
-    types = {"t3.medium": PRICES.ec2.types["t3.medium"]}
-    prices = PRICES.model_copy(update={"ec2": PRICES.ec2.model_copy(update={"types": types})})
+    prices = _only("t3.medium")
     work = footprint("process", cpu_seconds_per_request=1.0, requests_per_second=1e9)
     half_a_day = traffic(*[3600.0] * 12, *[0.0] * 12)
     bill = ec2.cost(of_traffic(half_a_day), work, Wanted(), prices)
@@ -147,31 +146,87 @@ def test_nothing_fits(at: type) -> None:
 
 
 def test_own_hardware() -> None:
-    """The first of an hour at its memory, each further one at less; CPU as it is used, with what hosts are idle."""
+    """The first of an hour at its memory, each further one at less; CPU as it is used; and what hosts are empty."""
     prices = _own(core_hour=0.07, gib_hour=0.01, disk_gib_month=0.5)
     work = footprint("process", memory_bytes=4.0 * GIB, next_memory_bytes=1.0 * GIB, requests_per_second=1.0)
-    bill = own.cost(of_traffic(traffic(0, 3600 * 1.4)), work, Wanted(min_instances=1, storage_bytes=2 * GIB), prices)
+    bill = share.on_own_hardware(
+        of_traffic(traffic(0, 3600 * 1.4)), work, Wanted(min_instances=1, storage_bytes=2 * GIB), prices
+    )
     assert bill.instances.hours == pytest.approx(1.5 * HOURS_PER_MONTH) and bill.instances.peak == 2
     cores = 0.7 * 0.004 * HOURS_PER_MONTH
     memory = (4.0 + 0.5) * HOURS_PER_MONTH * 0.01
-    assert bill.parts == pytest.approx({"cores": cores / 0.7 * 0.07, "memory": memory, "disks": 1.0})
+    assert bill.parts == pytest.approx({"cores": cores / 0.7 * 0.07, "memory": memory / 0.7, "disks": 1.0})
+
+
+def test_a_share_of_a_machine_that_is_full_costs_what_the_machine_costs() -> None:
+    """m6i.xlarge: 4 vCPUs and 16 GiB for $0.192 an hour; 70 % of both are used."""
+    work = footprint("process", memory_bytes=0.7 * 16 * GIB, cpu_seconds_per_request=1.0, requests_per_second=100.0)
+    bill = share.on_ec2(of_traffic(traffic(0.7 * 4 * 3600)), work, Wanted(storage_bytes=10 * GIB), PRICES)
+    assert bill.parts["cores"] + bill.parts["memory"] == pytest.approx(0.192 * HOURS_PER_MONTH)
+    assert bill.parts["disks"] == pytest.approx(0.8) and bill.size == "share of m6i.xlarge"
+
+
+def test_what_a_limit_lets_an_instance_answer() -> None:
+    work = footprint("process", cpu_seconds_per_request=0.01, requests_per_second=1000.0)
+    busy = of_traffic(traffic(35 * 3600.0))
+    assert share.on_own_hardware(busy, work, Wanted(), PRICES).instances.peak == 1
+    assert share.on_own_hardware(busy, work, Wanted(cpu_limit=0.5), PRICES).instances.peak == 1
+    assert share.on_own_hardware(busy, work, Wanted(cpu_limit=0.25), PRICES).instances.peak == 2
+
+
+JOB = {"memory_bytes": 0.35 * GIB, "cpu_seconds_per_request": 300.0, "seconds_per_request": 600.0}
+
+
+def test_a_job_is_there_while_it_runs() -> None:
+    """Ten minutes a night, of which half are spent on computing."""
+    nightly = of_traffic(traffic(1, *[0] * 23))
+    nights = HOURS_PER_MONTH / 24
+    wanted = Wanted(min_instances=0, job=True, cpu_limit=1.0)
+    task = fargate.cost(nightly, footprint("container", **JOB), wanted, PRICES)
+    assert (task.size, task.instances.peak, task.capacity_used) == ("1 vCPU, 2 GB", 1, None)
+    assert task.dollars == pytest.approx(nights / 6 * (0.04048 + 2 * 0.004445))
+    machine = ec2.cost(nightly, footprint("vm", **JOB), wanted, _only("t3.micro"))
+    assert machine.parts["instances"] == pytest.approx(nights / 6 * 0.0104)
+    assert machine.parts["surplus CPU"] == pytest.approx(nights * (300 - 0.2 * 600) / 3600 * 0.05)
+    assert machine.parts["disks"] == pytest.approx(nights / 6 / HOURS_PER_MONTH * 8 * 0.08)
+    own = share.on_own_hardware(nightly, footprint("process", **JOB), wanted, PRICES)
+    assert own.parts["memory"] == pytest.approx(nights / 6 * 0.35 / 0.7 * 0.0009)
+
+
+def test_a_job_takes_longer_with_a_part_of_a_core_and_is_billed_a_minute_at_least() -> None:
+    nightly = of_traffic(traffic(1, *[0] * 23))
+    nights = HOURS_PER_MONTH / 24
+    wanted = Wanted(min_instances=0, job=True)
+    slow = fargate.cost(nightly, footprint("container", **JOB), wanted, PRICES)
+    assert slow.size == "0.25 vCPU, 0.5 GB" and slow.instances.hours == pytest.approx(nights * 1500 / 3600)
+    brief = footprint("container", cpu_seconds_per_request=0.1, seconds_per_request=2.0, start_seconds=0.5)
+    assert fargate.cost(nightly, brief, wanted, PRICES).instances.hours == pytest.approx(nights / 60)
+    assert fargate.cost(of_traffic(traffic(0)), brief, wanted, PRICES).dollars == 0
 
 
 def test_sandboxes_on_own_hardware_are_there_while_there_are_requests() -> None:
     work = footprint("function", seconds_per_request=0.7)
-    idle, busy = own.cost(of_traffic(traffic(0, 1, 7200)), work, Wanted(min_instances=1), PRICES).instances[:2]
+    idle, busy = share.on_own_hardware(
+        of_traffic(traffic(0, 1, 7200)), work, Wanted(min_instances=1), PRICES
+    ).instances[:2]
     assert idle == pytest.approx(HOURS_PER_MONTH) and busy == pytest.approx(HOURS_PER_MONTH * 2 / 3)
 
 
 def test_consumers_without_requests_take_their_cpu() -> None:
     consumer = footprint("process", background_cores=0.5, cpu_seconds_per_request=0.0, requests_per_second=float("inf"))
     nothing = of_traffic(traffic(0))
-    assert own.cost(nothing, consumer, Wanted(), PRICES).parts["cores"] == pytest.approx(
+    assert share.on_own_hardware(nothing, consumer, Wanted(), PRICES).parts["cores"] == pytest.approx(
         0.5 * HOURS_PER_MONTH / PRICES.assumptions.utilization * PRICES.own_hardware.core_hour
     )
     assert fargate.cost(nothing, consumer, Wanted(), PRICES).size == "0.5 vCPU, 1 GB"
     machine = ec2.cost(nothing, consumer, Wanted(), PRICES)
     assert machine.parts["surplus CPU"] > 0 and machine.capacity_used is None
+
+
+def _only(name: str) -> Prices:
+    """With one type of machine."""
+    types = {name: PRICES.ec2.types[name]}
+    return PRICES.model_copy(update={"ec2": PRICES.ec2.model_copy(update={"types": types})})
 
 
 def _own(**given: float) -> Prices:

@@ -18,7 +18,7 @@ def over(text: str) -> Prices:
 
 
 def test_every_price_is_dated_and_says_where_it_is_from() -> None:
-    assert set(PRICES.as_of()) == set(PRICES.sources()) == {"own hardware", "EC2", "Fargate", "Lambda"}
+    assert set(PRICES.as_of()) == set(PRICES.sources()) == {"EC2 host", "EC2", "Fargate", "Lambda", "own hardware"}
     assert PRICES.sources()["EC2"] == "https://aws.amazon.com/ec2/pricing/on-demand/"
 
 
@@ -31,9 +31,10 @@ def test_sizes_of_a_family_double_with_their_price() -> None:
 
 
 def test_a_file_needs_to_hold_only_what_differs() -> None:
-    own = over("own_hardware: {as_of: 2026-11-01, source: our invoice, core_hour: 0.01}\nplaces: {vm: own}")
+    own = over("own_hardware: {as_of: 2026-11-01, source: our invoice, core_hour: 0.01}\nplaces: {vm: host}")
     assert own.own_hardware.core_hour == 0.01 and own.own_hardware.gib_hour == PRICES.own_hardware.gib_hour
-    assert own.as_of() == {"own hardware": "2026-11-01", "Fargate": "2026-06", "Lambda": "2026-06"}
+    as_of = {"EC2 host": "2026-06", "Fargate": "2026-06", "Lambda": "2026-06", "own hardware": "2026-11-01"}
+    assert own.as_of() == as_of
     fewer = over("ec2: {types: {t3.nano: null, my.type: {vcpus: 1, memory_gib: 1, hour: 0.001}}}")
     assert "t3.nano" not in fewer.ec2.types and fewer.ec2.types["my.type"].baseline == 1
     (size,) = over("fargate: {sizes: [{vcpus: 1, memory_gb: {from: 2, to: 3, step: 0.5}}]}").fargate.sizes
@@ -45,9 +46,10 @@ def test_a_file_needs_to_hold_only_what_differs() -> None:
     [
         ("", "my.yaml:1:1: is empty (it holds prices"),
         ("- 1", "is not a map"),
-        ("places: {vm: azure}", "my.yaml:1:14: places.vm: expected 'own', 'ec2', 'fargate' or 'lambda', got 'azure'"),
+        ("places: {vm: azure}", "my.yaml:1:14: places.vm: expected 'host', 'ec2', 'fargate' or 'lambda', got 'azure'"),
+        ("places: {vm: own}", "expected 'host', 'ec2', 'fargate' or 'lambda', got 'own'"),
         ("places: {vm: lambda}", "vm cannot be priced as lambda: that runs functions only"),
-        ("places: {function: fargate}", "function cannot be priced as fargate: choose lambda or own"),
+        ("places: {function: fargate}", "function cannot be priced as fargate: choose lambda or host"),
         ("own_hardwar: {}", "own_hardwar: unknown key: expected one of places, assumptions, own_hardware"),
         ("own_hardware: {core_hours: 1}", "did you mean `core_hour`?"),
         ("own_hardware: {core_hour: null}", "own_hardware: `core_hour` is missing"),
@@ -60,6 +62,8 @@ def test_a_file_needs_to_hold_only_what_differs() -> None:
         ("lambda: {gb_seconds: 3}", "lambda.gb_seconds: unknown key: expected one of as_of, source, request"),
         ("ec2: {types: {t3.nano: {vcpus: 0}}}", "ec2.types.t3.nano.vcpus: expected a number more than 0, got 0"),
         ("ec2: {types: {x: {memory: 1}}}", "did you mean `memory_gib`?"),
+        ("ec2: {types: {m6i.xlarge: null}}", "host.type is m6i.xlarge, which is not in `types`: add it there"),
+        ("ec2: {host: {cpu_part: 2}}", "ec2.host.cpu_part: expected a number at most 1, got 2"),
         ("ec2: {types: 3}", "ec2.types: expected a map, got 3"),
         ("assumptions: {utilization: 1.5}", "assumptions.utilization: expected a number at most 1, got 1.5"),
         ("fargate: {sizes: 3}", "fargate.sizes: expected a list, got 3"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fourfold.cost.comparison import PATTERNS, Comparison, Pattern, PatternResult
 from fourfold.cost.estimate import from_usage, under_all
 from fourfold.cost.model import Hour, Traffic, Wanted
-from fourfold.cost.monthly import monthly
+from fourfold.cost.monthly import Reckoning, monthly
 from fourfold.cost.results import ServiceCost
 from fourfold.cost.service import NO_COST, priced, service_cost
 from tests.cost.examples import GIB, MIB, PRICES, footprint, monthly_requests, traffic
@@ -24,12 +24,20 @@ RARE = monthly_requests(1000.0)
 def test_all_patterns() -> None:
     cost = service_cost("web", "container", RARE, under_all(footprint("container")), Wanted(min_instances=2), PRICES)
     assert [each.pattern for each in cost.patterns] == list(PATTERNS) and not cost.unavailable and not cost.curves
-    assert cost.cheapest == "function" and cost.requests_per_month == pytest.approx(1000) and cost.hours == 24
+    assert (
+        cost.cheapest == cost.own_hardware_cheapest == "function"
+        and cost.requests_per_month == pytest.approx(1000)
+        and cost.hours == 24
+    )
     by_pattern = {each.pattern: each for each in cost.patterns}
     assert [by_pattern[each].estimated for each in ("container", "vm")] == [False, True]
     assert by_pattern["container"].instances_peak == 2 and by_pattern["container"].size == "0.25 vCPU, 0.5 GB"
     for each in cost.patterns:
-        assert sum(part.dollars for part in each.parts) == pytest.approx(each.dollars)
+        assert sum(part.dollars for part in each.parts) == pytest.approx(each.monthly_cost)
+        own = sum(part.dollars for part in each.own_hardware_parts)
+        assert own == pytest.approx(each.own_hardware_monthly_cost)
+    assert [each.place for each in cost.patterns] == ["EC2 host", "EC2 host", "Fargate", "EC2", "Lambda"]
+    assert by_pattern["vm"].own_hardware_monthly_cost > by_pattern["process"].own_hardware_monthly_cost
     assert ("function", "container") in [each.between for each in cost.break_even]
     assert ServiceCost.model_validate_json(cost.model_dump_json()) == cost
 
@@ -40,8 +48,11 @@ def test_reasons_stand_where_there_is_no_price() -> None:
         unavailable={"shared": "no group"}, curves=True,
     )  # fmt: skip
     assert cost.unavailable["shared"] == "no group"
-    assert cost.unavailable["function"] == "a function of Lambda has at most 10240 MB, and this needs 51200"
-    assert {each.pattern for each in cost.patterns} == set(cost.curves) == {"process", "container", "vm"}
+    function = cost.patterns[-1]
+    assert function.notes == ("a function of Lambda has at most 10240 MB, and this needs 51200",)
+    assert (function.monthly_cost, function.parts, function.size) == (None, (), None)
+    assert function.own_hardware_monthly_cost > 0 and cost.cheapest == "process"
+    assert set(cost.curves) == {"process", "container", "vm"}
     nothing = service_cost("job", None, Traffic(()), {}, Wanted(), PRICES)
     assert (nothing.patterns, nothing.cheapest, nothing.hours) == ((), None, 0)
 
@@ -55,22 +66,26 @@ def test_what_is_never_asked_is_no_function() -> None:
     unknown = {pattern: replace(each, measured=False) for pattern, each in under_all(footprint("process")).items()}
     unasked = service_cost("web", "process", traffic(0, 0), unknown, Wanted(), PRICES, curves=True)
     assert unasked.patterns and not unasked.break_even and not unasked.curves
-    assert idle.cheapest == "function" and idle.patterns[-1].dollars == 0, "what nobody uses costs nothing as one"
-    asked = monthly(RARE, under_all(consumer)["function"], Wanted(), PRICES)
+    assert idle.cheapest == "function" and idle.patterns[-1].monthly_cost == 0, "what nobody uses costs nothing as one"
+    asked = monthly(Reckoning(RARE, under_all(consumer)["function"], Wanted(), PRICES))
     assert asked.notes == ("what it does while it is asked nothing (0.2 of a core now) would not be done",)
 
 
 def test_more_instances_than_the_file_allows_are_said() -> None:
     busy = traffic(3600 * 1000)
-    found = monthly(busy, footprint("container"), Wanted(max_instances=3), PRICES)
+    found = monthly(Reckoning(busy, footprint("container"), Wanted(max_instances=3), PRICES))
     assert found.instances_peak > 3
     assert found.notes == (f"its busiest hour needs {found.instances_peak} instances, and the service file allows 3",)
 
 
 def test_members_of_a_group_have_their_part_of_what_they_share() -> None:
     member = footprint("shared", memory_bytes=100.0 * MIB, next_memory_bytes=20.0 * MIB, cpu_seconds_per_request=0.0)
-    alone, one_of_four = [monthly(RARE, member, Wanted(members=each), PRICES).dollars for each in (1, 4)]
+    alone, one_of_four, in_two_hosts = [
+        Reckoning(RARE, member, wanted, PRICES).bill().dollars
+        for wanted in (Wanted(members=1), Wanted(members=4), Wanted(members=4, min_instances=2))
+    ]
     assert one_of_four / alone == pytest.approx(40 / 100)
+    assert in_two_hosts == pytest.approx(2 * one_of_four), "what members have once is in each host"
 
 
 _AMOUNT = st.floats(0, 1e12)
@@ -83,6 +98,7 @@ _WANTED = st.builds(
     cpu_limit=st.none() | st.floats(0.01, 1024),
     storage_bytes=st.integers(0, 2**50),
     provisioned=st.integers(0, 1000),
+    job=st.booleans(),
 )
 
 
@@ -95,7 +111,9 @@ def test_whatever_is_exported_every_pattern_has_a_price_or_a_reason(
     if (known := from_usage(pattern, found)) is not None:
         cost = service_cost("web", pattern, found, under_all(known), wanted, PRICES)
         assert {each.pattern for each in cost.patterns} | set(cost.unavailable) == set(PATTERNS)
-        assert all(0 <= each.dollars < inf and each.instances_peak >= 0 for each in cost.patterns)
+        for each in cost.patterns:
+            assert each.instances_peak >= 0 and 0 <= each.own_hardware_monthly_cost < inf
+            assert each.notes if each.monthly_cost is None else 0 <= each.monthly_cost < inf
 
 
 def _comparison() -> Comparison:
@@ -112,8 +130,11 @@ def test_a_comparison_with_its_money() -> None:
     assert container.monthly_cost == pytest.approx(730 * (0.25 * 0.04048 + 0.5 * 0.004445))
     assert container.costs is not None and container.costs.place == "Fargate" and not container.notes
     assert process.monthly_cost and process.costs and process.costs.points[0][0] == 1000
+    assert process.costs.place == "EC2 host" and process.own_hardware_monthly_cost is not None
+    assert process.own_hardware_monthly_cost < process.monthly_cost
     assert vm.notes[0] == "virtual machines are emulated here" and "estimated" in vm.notes[1]
-    assert function.monthly_cost is None and function.notes[0].startswith(NO_COST)
+    assert function.monthly_cost is None and function.notes[0].startswith(NO_COST) and function.costs is None
+    assert function.own_hardware_monthly_cost, "what cannot be rented can be owned"
     assert found.requests_per_month == 20 * 730 * 3600 and container.costs.as_of == PRICES.fargate.as_of
     assert priced(found, None, Wanted(), PRICES) == found, "again changes nothing"
     assert Comparison.model_validate_json(found.model_dump_json()) == found

@@ -24,7 +24,7 @@ def first_column(heading: str) -> set[str]:
 
 def test_the_price_file() -> None:
     prices = parse_prices([(NAME, own_text()), ("docs", block("yaml"))])
-    assert prices.places.vm == "own" and "t3.nano" not in prices.ec2.types
+    assert prices.places.container == "host" and "t3.nano" not in prices.ec2.types
 
 
 def test_the_hours() -> None:
@@ -33,7 +33,7 @@ def test_the_hours() -> None:
 
 
 def test_every_place_and_column() -> None:
-    assert first_column("Places") == set(PLACES)
+    assert first_column("Places") == {*PLACES, "own_hardware"}
     assert first_column("Before anything is moved to Fourfold") == set(COLUMNS)
 
 

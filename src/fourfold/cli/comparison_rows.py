@@ -71,7 +71,8 @@ KINDS: dict[str, _Kind] = {
     "errors": _Kind("errors", number),
     "deploy_seconds": _Kind("deploy of an edit", duration),
     "requests_lost_in_deploy": _Kind("requests lost in it", number),
-    "monthly_cost": _Kind("a month", dollars),
+    "monthly_cost": _Kind("a month, cloud", dollars),
+    "own_hardware_monthly_cost": _Kind("a month, own hardware", dollars),
 }
 """Of each of `cost.figures.FIGURES`, in that order."""
 

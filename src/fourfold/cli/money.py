@@ -9,7 +9,9 @@ from fourfold.control.views import FunctionCostView, PricesView
 from fourfold.cost.comparison import BreakEven, Pattern
 from fourfold.cost.results import Monthly, ServiceCost
 
-NUMBERS = frozenset({"INSTANCES", "A MONTH", "USED", "MEMORY NEEDED"})
+NUMBERS = frozenset({"INSTANCES", "A MONTH", "USED", "MEMORY NEEDED", "OWN HARDWARE"})
+CHEAPEST, OTHERS = "+", " "
+"""Behind the sum: places of one column, as `compare` marks what is best."""
 FUNCTION_NUMBERS = frozenset({"REQUESTS", "FAILED", "BILLED", "GB-SECONDS", "FOR REQUESTS", "FOR DURATION", "TOTAL"})
 _HOURS_PER_DAY = 24
 
@@ -31,23 +33,30 @@ def heading(cost: ServiceCost) -> str:
     return f"{cost.service}{under}: {requests}, by {_span(cost.hours)} of traffic{little}"
 
 
-_HEADER = ("PATTERN", "WHERE", "SIZE", "INSTANCES", "A MONTH", "USED", "MEMORY NEEDED", "")
+_HEADER = ("PATTERN", "WHERE", "SIZE", "INSTANCES", "A MONTH", "USED", "MEMORY NEEDED", "OWN HARDWARE", "")
 
 
 def _row(each: Monthly, cost: ServiceCost) -> tuple[str, ...]:
     peak = each.instances_peak
     mean = f"{each.instances_mean:.2g}" if each.instances_mean < 10 else f"{each.instances_mean:.0f}"
-    marks = [word for word, is_it in (("now", cost.now), ("cheapest", cost.cheapest)) if is_it == each.pattern]
     return (
         each.pattern,
         each.place,
-        each.size or "share of a host",
+        each.size or "-",
         mean if float(mean) == peak else f"{mean}, at most {peak}",
-        ("~" if each.estimated else "") + dollars(each.dollars),
+        _sum(each.monthly_cost, each, cost.cheapest),
         _percent(each.capacity_used),
         _percent(each.memory_needed),
-        ", ".join(marks),
+        _sum(each.own_hardware_monthly_cost, each, cost.own_hardware_cheapest),
+        "now" if each.pattern == cost.now else "",
     )
+
+
+def _sum(amount: float | None, each: Monthly, cheapest: Pattern | None) -> str:
+    if amount is None:
+        return f"-{OTHERS}"
+    mark = CHEAPEST if each.pattern == cheapest else OTHERS
+    return f"{'~' if each.estimated else ''}{dollars(amount)} {mark}"
 
 
 def break_evens(found: Sequence[BreakEven]) -> list[str]:
@@ -73,20 +82,37 @@ def total(costs: Sequence[ServiceCost]) -> str | None:
     priced = [cost for cost in costs if cost.patterns]
     if len(priced) < 2:
         return None
-    least = sum(min(each.dollars for each in cost.patterns) for cost in priced)
-    runs = [each.dollars for cost in priced for each in cost.patterns if each.pattern == cost.now]
-    now = f"all as they run: {dollars(sum(runs))} a month; " if len(runs) == len(priced) else ""
-    return f"{now}each at its cheapest: {dollars(least)} a month"
+    runs = [_both([each for each in cost.patterns if each.pattern == cost.now]) for cost in priced]
+    least = [_both(cost.patterns) for cost in priced]
+    found = [(said, _added(sums)) for said, sums in (("all as they run", runs), ("each at its cheapest", least))]
+    return "; ".join(f"{said}: {sums}" for said, sums in found if sums is not None) or None
+
+
+def _both(patterns: Sequence[Monthly]) -> tuple[float | None, float | None]:
+    """The least in the cloud, and on own hardware."""
+    cloud = [each.monthly_cost for each in patterns if each.monthly_cost is not None]
+    return min(cloud, default=None), min((each.own_hardware_monthly_cost for each in patterns), default=None)
+
+
+def _added(sums: Sequence[tuple[float | None, float | None]]) -> str | None:
+    """None: one of them is not known at either place."""
+    columns = zip(("a month in the cloud", "on own hardware"), zip(*sums, strict=True), strict=True)
+    told = [
+        f"{dollars(sum(each for each in column if each is not None))} {where}"
+        for where, column in columns
+        if None not in column
+    ]
+    return ", ".join(told) or None
 
 
 def curves(cost: ServiceCost) -> list[str]:
-    """A column for each pattern, two rows for each power of ten."""
+    """In the cloud: a column for each pattern, two rows for each power of ten."""
     patterns: list[Pattern] = list(cost.curves)
     points = [cost.curves[pattern].points for pattern in patterns]
     shown = [index for index in range(len(points[0])) if index % 3 == 0] if points else []
     rows = [(rounded(points[0][at][0]), *(dollars(each[at][1]) for each in points)) for at in shown]
     header = ("REQUESTS A MONTH", *(pattern.upper() for pattern in patterns))
-    return [f"{cost.service}, dollars a month:", *formats.table(header, rows, frozenset(header))]
+    return [f"{cost.service}, dollars a month in the cloud:", *formats.table(header, rows, frozenset(header))]
 
 
 def functions(bills: Sequence[FunctionCostView], total_usd: float) -> list[str]:
@@ -112,7 +138,7 @@ def _bill(each: FunctionCostView) -> tuple[str, ...]:
 
 
 def prices(view: PricesView) -> str:
-    """`prices: own hardware an example of 2026-06; EC2, Fargate, Lambda as of 2026-06`."""
+    """`prices: EC2 host, EC2, Fargate, Lambda as of 2026-06; own hardware an example of 2026-06`."""
     dated: dict[str, list[str]] = {}
     for place, date in view.as_of.items():
         of = "an example of" if view.sources.get(place) == "example" else "as of"

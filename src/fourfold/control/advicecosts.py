@@ -1,4 +1,4 @@
-"""What a service costs under each pattern, as advice wants it: from recorded or from exported hours."""
+"""What a service costs under each pattern, as advice wants it, in the cloud: from recorded or from exported hours."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ NONE: Costs = ({}, ())
 def costs_of(known: ServiceCost | None) -> Costs:
     if known is None:
         return NONE
-    prices = {each.pattern: Price(each.dollars, each.place, each.estimated) for each in known.patterns}
+    prices = {
+        each.pattern: Price(each.monthly_cost, each.place, each.estimated)
+        for each in known.patterns
+        if each.monthly_cost is not None
+    }
     return prices, known.break_even
 
 

@@ -79,10 +79,10 @@ class Facts(Model):
 
 
 class Costs(Model):
-    """What it would cost over how much traffic it has."""
+    """What it would cost in the cloud over how much traffic it has."""
 
     place: str
-    """Whose prices: `EC2`, `Fargate`, `Lambda`, `own hardware`."""
+    """Where: `EC2 host` (a share of a machine that others share), `EC2`, `Fargate`, `Lambda`."""
     as_of: str | None = None
     """Year and month of the prices: `2026-11`."""
     points: tuple[tuple[float, float], ...]
@@ -132,7 +132,9 @@ class PatternResult(Model):
     """From the edit's upload to the end of its deployment, under load."""
     requests_lost_in_deploy: int | None = None
     monthly_cost: float | None = None
-    """At the traffic that the service has, or that `Load` describes."""
+    """In the cloud (`costs.place`), at the traffic that the service has, or that `Load` describes."""
+    own_hardware_monthly_cost: float | None = None
+    """Of the share that it takes of own hardware, at the same traffic."""
     facts: Facts | None = None
     costs: Costs | None = None
     spread: dict[str, Range] = Field(default={})
@@ -156,7 +158,8 @@ class Comparison(Model):
     load: Load
     patterns: tuple[PatternResult, ...]
     requests_per_month: float | None = None
-    """That `monthly_cost` is for: the service's own, or those of `load`, day and night, where nobody counted."""
+    """That monthly costs are for: the service's own, or those of `load`, day and night, where nobody counted."""
     break_even: tuple[BreakEven, ...] = ()
+    """In the cloud."""
     noise: str | None = None
     """Why the machine was too busy for the figures to be trusted: what else took CPU, and how much."""

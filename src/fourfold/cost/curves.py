@@ -1,4 +1,4 @@
-"""What a service would cost over how much traffic it has, and where one pattern becomes cheaper than another.
+"""What a service would cost in the cloud over its traffic, and where one pattern becomes cheaper than another.
 
 Traffic keeps its shape over the day and week, and is scaled. Costs of rented sizes rise in steps, so two patterns may
 change places more than once.
@@ -26,8 +26,8 @@ Dollars = Callable[[float], float]
 def curve(reckoning: Reckoning) -> Costs:
     requests = grid(LEAST, _most(reckoning), _PER_DECADE)
     points = tuple((round(each), reckoning.dollars(each)) for each in requests)
-    dated = reckoning.prices.dated()[reckoning.place]
-    return Costs(place=PLACES[reckoning.place], as_of=dated.as_of, points=points)
+    as_of = reckoning.prices.dated(reckoning.place).as_of
+    return Costs(place=PLACES[reckoning.place], as_of=as_of, points=points)
 
 
 def break_evens(reckonings: Mapping[Pattern, Reckoning]) -> tuple[BreakEven, ...]:

@@ -82,6 +82,11 @@ class Demand:
         counted = _instances(self.shape.hours, capacity / self.factor, least)
         return Instances(counted.hours * self.shape.month, counted.some * self.shape.month, counted.peak)
 
+    def runs(self, seconds: float) -> Instances:
+        """Of a job, when each request is a run that takes so long."""
+        hours = self.requests_per_month * seconds / SECONDS
+        return Instances(hours, hours, ceil(self.peak * seconds - _ROUNDING))
+
     def below(self, rate: float) -> float:
         """Requests a month, of those that come at no more than `rate`: what fuller hours have more is left out."""
         unscaled = rate / self.factor

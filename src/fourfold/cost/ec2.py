@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from math import ceil
 
-from fourfold.cost.demand import Demand
+from fourfold.cost.demand import SECONDS, Demand
 from fourfold.cost.model import GIB, HOURS_PER_MONTH, Footprint, Wanted
 from fourfold.cost.prices import MachineType, Prices
-from fourfold.cost.sizes import Bill, NoSize, cheapest, memory_of, most_requests, used
+from fourfold.cost.sizes import Bill, NoSize, cheapest, memory_of, most_requests, rented, used
 
 
 def cost(demand: Demand, footprint: Footprint, wanted: Wanted, prices: Prices) -> Bill:
@@ -29,9 +29,8 @@ def cost(demand: Demand, footprint: Footprint, wanted: Wanted, prices: Prices) -
 def _with(
     name: str, kind: MachineType, gib: float, demand: Demand, footprint: Footprint, wanted: Wanted, prices: Prices
 ) -> Bill:
-    most = most_requests(footprint, wanted, kind.vcpus)
-    capacity = most * prices.assumptions.utilization
-    instances = demand.instances(capacity, wanted.min_instances)
+    utilization = prices.assumptions.utilization
+    instances = rented(demand, footprint, wanted, kind.vcpus, utilization)
     disk = max(prices.ec2.disk.least_gb, ceil(wanted.storage_bytes / GIB))
     parts = {
         "instances": instances.hours * kind.hour,
@@ -39,6 +38,12 @@ def _with(
     }
     if kind.baseline < 1:
         covered = kind.vcpus * kind.baseline
-        beyond = demand.beyond(capacity, wanted.min_instances, footprint, covered)
+        if wanted.job:
+            cores = demand.requests_per_month * footprint.cpu_seconds_per_request / SECONDS
+            beyond = max(0.0, cores - covered * instances.hours)
+        else:
+            capacity = most_requests(footprint, wanted, kind.vcpus) * utilization
+            beyond = demand.beyond(capacity, wanted.min_instances, footprint, covered)
         parts["surplus CPU"] = beyond * prices.ec2.surplus_vcpu_hour
-    return Bill(name, parts, instances, used(demand, instances, most), gib / kind.memory_gib)
+    in_use = used(demand, footprint, wanted, kind.vcpus, instances)
+    return Bill(name, parts, instances, in_use, gib / kind.memory_gib)

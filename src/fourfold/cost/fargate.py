@@ -9,7 +9,7 @@ from __future__ import annotations
 from fourfold.cost.demand import Demand
 from fourfold.cost.model import GIB, Footprint, Wanted
 from fourfold.cost.prices import Prices
-from fourfold.cost.sizes import Bill, NoSize, cheapest, memory_of, most_requests, used
+from fourfold.cost.sizes import Bill, NoSize, cheapest, memory_of, rented, used
 
 
 def cost(demand: Demand, footprint: Footprint, wanted: Wanted, prices: Prices) -> Bill:
@@ -29,12 +29,12 @@ def cost(demand: Demand, footprint: Footprint, wanted: Wanted, prices: Prices) -
 def _with(
     vcpus: float, memory: float, gib: float, demand: Demand, footprint: Footprint, wanted: Wanted, prices: Prices
 ) -> Bill:
-    most = most_requests(footprint, wanted, vcpus)
-    instances = demand.instances(most * prices.assumptions.utilization, wanted.min_instances)
+    instances = rented(demand, footprint, wanted, vcpus, prices.assumptions.utilization)
     parts = {
         "vCPUs": instances.hours * vcpus * prices.fargate.vcpu_hour,
         "memory": instances.hours * memory * prices.fargate.gb_hour,
     }
     if (disk := wanted.storage_bytes / GIB - prices.fargate.disk_included_gb) > 0:
         parts["disks"] = instances.hours * disk * prices.fargate.disk_gb_hour
-    return Bill(f"{vcpus:g} vCPU, {memory:g} GB", parts, instances, used(demand, instances, most), gib / memory)
+    in_use = used(demand, footprint, wanted, vcpus, instances)
+    return Bill(f"{vcpus:g} vCPU, {memory:g} GB", parts, instances, in_use, gib / memory)

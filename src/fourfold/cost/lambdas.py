@@ -11,7 +11,7 @@ from math import ceil
 from fourfold.cost.demand import SECONDS, Demand, Instances
 from fourfold.cost.model import HOURS_PER_MONTH, Footprint, Wanted
 from fourfold.cost.prices import LambdaPrices, Prices
-from fourfold.cost.sizes import Bill, NoSize, memory_of
+from fourfold.cost.sizes import Bill, NoSize, memory_of, run_seconds
 
 MIB = 2**20
 MB_PER_GB = 1024
@@ -42,6 +42,4 @@ def cost(demand: Demand, footprint: Footprint, wanted: Wanted, prices: Prices) -
 
 def billed_seconds(footprint: Footprint, megabytes: float, rates: LambdaPrices) -> float:
     """Of a request, in whole milliseconds: with less than one vCPU's memory, what it computes takes longer."""
-    cpu, seconds = footprint.cpu_seconds_per_request, footprint.seconds_per_request
-    cores = min(max(1.0, cpu / seconds if seconds else 1.0), megabytes / rates.mb_per_vcpu)
-    return max(1, ceil((max(0.0, seconds - cpu) + cpu / cores) * 1000 - 1e-6)) / 1000
+    return max(1, ceil(run_seconds(footprint, megabytes / rates.mb_per_vcpu) * 1000 - 1e-6)) / 1000

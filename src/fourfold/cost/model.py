@@ -80,6 +80,8 @@ class Wanted:
     """Cores."""
     storage_bytes: int = 0
     """Of its artifact and volumes, on each instance that has a disk of its own."""
+    job: bool = False
+    """It runs to its end, and is there only meanwhile: its requests are runs."""
     members: int = 1
     """Services that share its group's process under pattern shared, itself included."""
     provisioned: int = 0

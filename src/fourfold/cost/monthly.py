@@ -1,21 +1,21 @@
-"""From traffic, footprint and prices to a month's money, under one pattern."""
+"""From traffic, footprint and prices to a month's money, under one pattern: in the cloud, and on own hardware."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
-from fourfold.cost import ec2, fargate, lambdas, own
+from fourfold.cost import ec2, fargate, lambdas, share
 from fourfold.cost.demand import Demand, of_traffic
 from fourfold.cost.model import HOURS_PER_MONTH, Footprint, Traffic, Wanted
 from fourfold.cost.prices import PLACES, Place, Prices
 from fourfold.cost.results import Monthly, Part
-from fourfold.cost.sizes import Bill
+from fourfold.cost.sizes import Bill, NoSize
 
 _Reckon: TypeAlias = Callable[[Demand, Footprint, Wanted, Prices], Bill]
-_AT: dict[Place, _Reckon] = {"own": own.cost, "ec2": ec2.cost, "fargate": fargate.cost, "lambda": lambdas.cost}
+_AT: dict[Place, _Reckon] = {"host": share.on_ec2, "ec2": ec2.cost, "fargate": fargate.cost, "lambda": lambdas.cost}
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Reckoning:
 
     @property
     def place(self) -> Place:
+        """In the cloud."""
         return self.prices.places.of(self.footprint.pattern)
 
     @cached_property
@@ -36,35 +37,53 @@ class Reckoning:
         return of_traffic(self.traffic)
 
     def bill(self, requests_per_month: float | None = None) -> Bill:
-        """For its traffic; scaled to so many requests a month, when they are given. NoSize."""
+        """In the cloud, for its traffic; scaled to so many requests a month, when they are given. NoSize."""
         demand = self._demand if requests_per_month is None else self._demand.scaled(requests_per_month)
         return _AT[self.place](demand, self.footprint, self.wanted, self.prices)
+
+    @cached_property
+    def rentable(self) -> Bill | NoSize:
+        """Its bill in the cloud, or why there is none."""
+        try:
+            return self.bill()
+        except NoSize as none:
+            return none
 
     def dollars(self, requests_per_month: float) -> float:
         return self.bill(requests_per_month).dollars
 
+    def on_own_hardware(self) -> Bill:
+        return share.on_own_hardware(self._demand, self.footprint, self.wanted, self.prices)
 
-def monthly(traffic: Traffic, footprint: Footprint, wanted: Wanted, prices: Prices) -> Monthly:
-    """Raises NoSize (a UserError) where nothing that can be rented has what an instance needs."""
-    reckoning = Reckoning(traffic, footprint, wanted, prices)
-    bill = reckoning.bill()
+
+def monthly(reckoning: Reckoning) -> Monthly:
+    own, cloud = reckoning.on_own_hardware(), reckoning.rentable
+    bill = cloud if isinstance(cloud, Bill) else None
+    instances = (bill or own).instances
+    none = (cloud.what,) if isinstance(cloud, NoSize) else ()
     return Monthly(
-        pattern=footprint.pattern,
+        pattern=reckoning.footprint.pattern,
         place=PLACES[reckoning.place],
-        size=bill.size,
-        dollars=bill.dollars,
-        parts=tuple(Part(name=name, dollars=dollars) for name, dollars in bill.parts.items()),
-        instances_mean=bill.instances.hours / HOURS_PER_MONTH,
-        instances_peak=bill.instances.peak,
-        capacity_used=bill.capacity_used,
-        memory_needed=bill.memory_needed,
-        estimated=not footprint.measured,
-        notes=_notes(bill, wanted, footprint),
+        size=bill and bill.size,
+        monthly_cost=bill and bill.dollars,
+        parts=_parts(bill.parts if bill else {}),
+        own_hardware_monthly_cost=own.dollars,
+        own_hardware_parts=_parts(own.parts),
+        instances_mean=instances.hours / HOURS_PER_MONTH,
+        instances_peak=instances.peak,
+        capacity_used=bill and bill.capacity_used,
+        memory_needed=bill and bill.memory_needed,
+        estimated=not reckoning.footprint.measured,
+        notes=(*none, *_notes(instances.peak, reckoning.wanted, reckoning.footprint)),
     )
 
 
-def _notes(bill: Bill, wanted: Wanted, footprint: Footprint) -> tuple[str, ...]:
-    most, peak = wanted.max_instances, bill.instances.peak
+def _parts(parts: Mapping[str, float]) -> tuple[Part, ...]:
+    return tuple(Part(name=name, dollars=dollars) for name, dollars in parts.items())
+
+
+def _notes(peak: int, wanted: Wanted, footprint: Footprint) -> tuple[str, ...]:
+    most = wanted.max_instances
     if footprint.pattern == "function":
         background = f"{footprint.background_cores:.2g} of a core now"
         waits = f"what it does while it is asked nothing ({background}) would not be done"

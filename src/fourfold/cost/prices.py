@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -16,9 +16,11 @@ from fourfold.spec.node import Node, Path, dotted, merge, plain
 from fourfold.spec.problems import at, nearest, similar
 from fourfold.spec.units import shown
 
-Place = Literal["own", "ec2", "fargate", "lambda"]
-PLACES: dict[Place, str] = {"own": "own hardware", "ec2": "EC2", "fargate": "Fargate", "lambda": "Lambda"}
+Place = Literal["host", "ec2", "fargate", "lambda"]
+"""In the cloud; `host`: a share of a machine of EC2."""
+PLACES: dict[Place, str] = {"host": "EC2 host", "ec2": "EC2", "fargate": "Fargate", "lambda": "Lambda"}
 """And their names."""
+OWN_HARDWARE = "own hardware"
 _FUNCTIONS_ONLY: Place = "lambda"
 
 
@@ -62,7 +64,7 @@ class Places(Model):
             if getattr(self, pattern) == _FUNCTIONS_ONLY:
                 raise ValueError(f"{pattern} cannot be priced as lambda: that runs functions only")
         if self.function in ("ec2", "fargate"):
-            raise ValueError(f"function cannot be priced as {self.function}: choose lambda or own")
+            raise ValueError(f"function cannot be priced as {self.function}: choose lambda or host")
         return self
 
     def of(self, pattern: Pattern) -> Place:
@@ -72,15 +74,27 @@ class Places(Model):
 
 class Assumptions(Model):
     utilization: Share
-    """Of what an instance can answer, given to it on average over an hour."""
+    """Of what an instance can answer, given to it on average over an hour; of what a host has, given to instances."""
     headroom: Annotated[float, Field(ge=0, le=10)]
     """Share of the measured memory that is rented beyond it."""
+
+
+class Rates(NamedTuple):
+    """What is paid for a share of a host."""
+
+    core_hour: float
+    gib_hour: float
+    disk_gib_month: float
 
 
 class OwnHardware(Dated):
     core_hour: Dollars
     gib_hour: Dollars
     disk_gib_month: Dollars
+
+    @property
+    def rates(self) -> Rates:
+        return Rates(self.core_hour, self.gib_hour, self.disk_gib_month)
 
 
 class Disk(Model):
@@ -96,11 +110,33 @@ class MachineType(Model):
     """Share of each vCPU that the price covers."""
 
 
+class Host(Model):
+    """A machine that instances share."""
+
+    type: str
+    cpu_part: Share
+    """Of its price, for its vCPUs; the rest is for its memory."""
+
+
 class Ec2(Dated):
     system_memory_gib: Dollars
     surplus_vcpu_hour: Dollars
     disk: Disk
+    host: Host
     types: dict[str, MachineType] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _has_the_host(self) -> Ec2:
+        if self.host.type not in self.types:
+            raise ValueError(f"host.type is {self.host.type}, which is not in `types`: add it there, or name another")
+        return self
+
+    @property
+    def rates(self) -> Rates:
+        """Of a share of its host."""
+        kind = self.types[self.host.type]
+        cores, memory = kind.hour * self.host.cpu_part, kind.hour * (1 - self.host.cpu_part)
+        return Rates(cores / (kind.vcpus * kind.baseline), memory / kind.memory_gib, self.disk.gb_month)
 
 
 def _sizes(value: Any) -> Any:
@@ -156,19 +192,21 @@ class Prices(Model):
     fargate: Fargate
     lambda_: LambdaPrices = Field(alias="lambda")
 
-    def dated(self) -> dict[Place, Dated]:
-        return {"own": self.own_hardware, "ec2": self.ec2, "fargate": self.fargate, "lambda": self.lambda_}
+    def dated(self, place: Place) -> Dated:
+        by_place: dict[Place, Dated] = {"host": self.ec2, "ec2": self.ec2, "fargate": self.fargate}
+        return by_place.get(place, self.lambda_)
 
     def as_of(self) -> dict[str, str]:
         """Name of the place -> year and month, of those that a pattern is priced at."""
-        return {PLACES[place]: each.as_of for place, each in self._used().items()}
+        return {name: each.as_of for name, each in self._used().items()}
 
     def sources(self) -> dict[str, str]:
-        return {PLACES[place]: each.source for place, each in self._used().items()}
+        return {name: each.source for name, each in self._used().items()}
 
-    def _used(self) -> dict[Place, Dated]:
+    def _used(self) -> dict[str, Dated]:
         used = set(self.places.model_dump().values())
-        return {place: each for place, each in self.dated().items() if place in used}
+        cloud = {name: self.dated(place) for place, name in PLACES.items() if place in used}
+        return {**cloud, OWN_HARDWARE: self.own_hardware}
 
     @property
     def function_price(self) -> FunctionPrice:

@@ -10,19 +10,23 @@ class Part(Model):
     """Of a monthly bill."""
 
     name: str
-    """`instances`, `disks`, `requests`, `duration`, `provisioned`, `cores`, `memory`, `storage`."""
+    """`instances`, `vCPUs`, `cores`, `memory`, `disks`, `surplus CPU`, `requests`, `duration`, `provisioned`."""
     dollars: float
 
 
 class Monthly(Model):
     pattern: Pattern
     place: str
-    """Whose prices: `EC2`, `Fargate`, `Lambda`, `own hardware`."""
+    """Where in the cloud: `EC2 host`, `EC2`, `Fargate`, `Lambda`."""
     size: str | None = None
-    """What one instance rents: `t3.small`, `0.25 vCPU, 0.5 GB`, `256 MB`. None: a share of a host."""
-    dollars: float
-    parts: tuple[Part, ...]
-    """They add up to `dollars`."""
+    """What one instance rents there: `share of m6i.xlarge`, `t3.small`, `0.25 vCPU, 0.5 GB`, `256 MB`."""
+    monthly_cost: float | None = None
+    """There. None: nothing that can be rented there has what an instance needs; `notes` say why."""
+    parts: tuple[Part, ...] = ()
+    """They add up to `monthly_cost`."""
+    own_hardware_monthly_cost: float
+    """Of the share that it takes of own hardware."""
+    own_hardware_parts: tuple[Part, ...]
     instances_mean: float
     instances_peak: int
     """Of a function, sandboxes."""
@@ -47,6 +51,9 @@ class ServiceCost(Model):
     unavailable: dict[Pattern, str]
     """Patterns without a price -> why."""
     cheapest: Pattern | None = None
+    """In the cloud."""
+    own_hardware_cheapest: Pattern | None = None
     break_even: tuple[BreakEven, ...]
+    """In the cloud."""
     curves: dict[Pattern, Costs]
-    """Empty unless asked for."""
+    """In the cloud; empty unless asked for."""

@@ -11,7 +11,7 @@ from fourfold.cost.model import Footprint, Hour, Traffic, Wanted
 from fourfold.cost.monthly import Reckoning, monthly
 from fourfold.cost.prices import Prices
 from fourfold.cost.results import ServiceCost
-from fourfold.cost.sizes import NoSize
+from fourfold.cost.sizes import Bill
 
 SECONDS = 3600.0
 ESTIMATED = "its cost is made of estimated figures, for what cannot be measured here"
@@ -35,10 +35,12 @@ def service_cost(
     """
     reasons = dict(unavailable or {})
     reckonings = _reckonings(traffic, footprints, wanted, prices, reasons)
-    found = tuple(monthly(traffic, each.footprint, wanted, prices) for each in reckonings.values())
-    cheapest = min(found, key=lambda each: each.dollars, default=None)
-    if not traffic.requests_per_month and not any(each.footprint.measured for each in reckonings.values()):
-        reckonings = {}  # nobody knows what a request takes
+    found = tuple(map(monthly, reckonings.values()))
+    cloud = {each.pattern: each.monthly_cost for each in found if each.monthly_cost is not None}
+    own = {each.pattern: each.own_hardware_monthly_cost for each in found}
+    drawn = _rentable(reckonings)
+    if not traffic.requests_per_month and not any(each.footprint.measured for each in drawn.values()):
+        drawn = {}  # nobody knows what a request takes
     return ServiceCost(
         service=service,
         now=now,
@@ -46,14 +48,15 @@ def service_cost(
         hours=len(traffic.hours),
         patterns=found,
         unavailable=reasons,
-        cheapest=cheapest and cheapest.pattern,
-        break_even=break_evens(reckonings),
-        curves={pattern: curve(each) for pattern, each in reckonings.items()} if curves else {},
+        cheapest=min(cloud, key=cloud.__getitem__, default=None),
+        own_hardware_cheapest=min(own, key=own.__getitem__, default=None),
+        break_even=break_evens(drawn),
+        curves={pattern: curve(each) for pattern, each in drawn.items()} if curves else {},
     )
 
 
 def priced(comparison: Comparison, traffic: Traffic | None, wanted: Wanted, prices: Prices) -> Comparison:
-    """With monthly_cost, costs, requests_per_month and break_even; any it had before are replaced.
+    """With monthly costs, costs, requests_per_month and break_even; any it had before are replaced.
 
     Without traffic, at the rate of its own load, day and night.
     """
@@ -63,19 +66,23 @@ def priced(comparison: Comparison, traffic: Traffic | None, wanted: Wanted, pric
     reckonings = _reckonings(traffic, footprints_of(comparison), wanted, prices, reasons)
     results: list[PatternResult] = []
     for result in comparison.patterns:
+        costs: dict[str, object] = dict.fromkeys(("monthly_cost", "own_hardware_monthly_cost", "costs"))
+        notes = [note for note in result.notes if note != ESTIMATED and not note.startswith(NO_COST)]
         if (reckoning := reckonings.get(result.pattern)) is not None:
-            notes: tuple[str, ...] = () if reckoning.footprint.measured else (ESTIMATED,)
-            costs: dict[str, object] = {"monthly_cost": reckoning.bill().dollars, "costs": curve(reckoning)}
-        else:
-            notes = (f"{NO_COST}{reasons[result.pattern]}",) if result.pattern in reasons else ()
-            costs = {"monthly_cost": None, "costs": None}
-        kept = tuple(note for note in result.notes if note != ESTIMATED and not note.startswith(NO_COST))
-        results.append(result.model_copy(update={**costs, "notes": (*kept, *notes)}))
+            costs["own_hardware_monthly_cost"] = reckoning.on_own_hardware().dollars
+            notes += [] if reckoning.footprint.measured else [ESTIMATED]
+            if isinstance(bill := reckoning.rentable, Bill):
+                costs |= {"monthly_cost": bill.dollars, "costs": curve(reckoning)}
+            else:
+                notes.append(f"{NO_COST}{bill.what}")
+        elif result.pattern in reasons:
+            notes.append(f"{NO_COST}{reasons[result.pattern]}")
+        results.append(result.model_copy(update={**costs, "notes": tuple(notes)}))
     return comparison.model_copy(
         update={
             "patterns": tuple(results),
             "requests_per_month": traffic.requests_per_month,
-            "break_even": break_evens(reckonings),
+            "break_even": break_evens(_rentable(reckonings)),
         }
     )
 
@@ -87,7 +94,7 @@ def _reckonings(
     prices: Prices,
     reasons: dict[Pattern, str],
 ) -> dict[Pattern, Reckoning]:
-    """Of the patterns that have a price; `reasons` gets why others have none."""
+    """Of the patterns that it can run under; `reasons` gets why it cannot under others."""
     found: dict[Pattern, Reckoning] = {}
     for pattern in PATTERNS:
         if pattern in reasons or pattern not in footprints:
@@ -95,11 +102,10 @@ def _reckonings(
         if pattern == "function" and not traffic.requests_per_month and footprints[pattern].works_unasked:
             reasons[pattern] = "it works without being asked, and a function does nothing until it is asked"
             continue
-        reckoning = Reckoning(traffic, footprints[pattern], wanted, prices)
-        try:
-            reckoning.bill()
-        except NoSize as none:
-            reasons[pattern] = none.what
-        else:
-            found[pattern] = reckoning
+        found[pattern] = Reckoning(traffic, footprints[pattern], wanted, prices)
     return found
+
+
+def _rentable(reckonings: Mapping[Pattern, Reckoning]) -> dict[Pattern, Reckoning]:
+    """Those with a price in the cloud."""
+    return {pattern: each for pattern, each in reckonings.items() if isinstance(each.rentable, Bill)}

@@ -10,6 +10,10 @@ from fourfold.cost.demand import SECONDS, Demand, Instances
 from fourfold.cost.model import Footprint, Wanted
 from fourfold.errors import UserError
 
+LEAST_SECONDS = 60.0
+"""Of a machine or task that are billed: https://aws.amazon.com/ec2/pricing/on-demand/ (Linux),
+https://aws.amazon.com/fargate/pricing/."""
+
 
 class NoSize(UserError):
     """Nothing that can be rented at a place has what an instance needs."""
@@ -36,6 +40,20 @@ def memory_of(footprint: Footprint, wanted: Wanted, headroom: float) -> float:
     return float(wanted.memory_limit) if wanted.memory_limit else footprint.memory_bytes * (1 + headroom)
 
 
+def rented(demand: Demand, footprint: Footprint, wanted: Wanted, cores: float, utilization: float) -> Instances:
+    """Machines or tasks with so many cores; of a job, one for each run, which is billed by the second."""
+    if wanted.job:
+        return demand.runs(max(LEAST_SECONDS, footprint.start_seconds + run_seconds(footprint, cores)))
+    return demand.instances(most_requests(footprint, wanted, cores) * utilization, wanted.min_instances)
+
+
+def run_seconds(footprint: Footprint, cores: float) -> float:
+    """Of a request or run, where it has so many cores: with fewer than it uses, what it computes takes longer."""
+    cpu, seconds = footprint.cpu_seconds_per_request, footprint.seconds_per_request
+    used = max(1.0, cpu / seconds if seconds else 1.0)
+    return max(0.0, seconds - cpu) + cpu / min(used, cores)
+
+
 def most_requests(footprint: Footprint, wanted: Wanted, cores: float) -> float:
     """Requests per second that an instance answers at most where it has so many cores."""
     cores = max(1e-9, min(cores, wanted.cpu_limit or inf) - footprint.background_cores)
@@ -43,10 +61,10 @@ def most_requests(footprint: Footprint, wanted: Wanted, cores: float) -> float:
     return min(by_cpu, footprint.requests_per_second)
 
 
-def used(demand: Demand, instances: Instances, most: float) -> float | None:
+def used(demand: Demand, footprint: Footprint, wanted: Wanted, cores: float, instances: Instances) -> float | None:
     """Share of what all instances could answer that they are asked. None: there is nothing to tell it by."""
-    able = instances.hours * SECONDS * most
-    return None if isinf(able) or not able else demand.requests_per_month / able
+    able = instances.hours * SECONDS * most_requests(footprint, wanted, cores)
+    return None if wanted.job or isinf(able) or not able else demand.requests_per_month / able
 
 
 def cheapest(bills: Iterable[Bill]) -> Bill:

@@ -31,6 +31,7 @@ def results(draw: st.DrawFn) -> tuple[PatternResult, ...]:
                 cold_start_seconds=maybe,
                 requests_per_second=maybe,
                 monthly_cost=maybe,
+                own_hardware_monthly_cost=maybe,
                 idle_memory_bytes=whole,
                 next_instance_memory_bytes=whole,
                 requests=st.integers(0, 10),

@@ -33,7 +33,7 @@ NOISY = COMPARISON.model_copy(update={"patterns": tuple(ALL_NOISY)})
 @pytest.mark.parametrize(
     ("comparison", "title", "patterns", "figure", "beside"),
     [
-        (COMPARISON, "Costs least", ("shared",), "$0.62 a month", "process, live now: $2.10"),
+        (COMPARISON, "Costs least in the cloud", ("shared",), "$0.62 a month", "process, live now: $2.10"),
         (COMPARISON, "Starts fastest", ("shared", "function"), f"190{MS}", f"process, live now: 310{MS}"),
         (COMPARISON, "Answers fastest", ("process", "container"), f"4.7{MS} for 99 %", f"then shared: 7.7{MS}"),
         (COMPARISON, "Packs densest", ("shared",), f"146 in 1{GIB}", "process, live now: 39"),

@@ -39,8 +39,8 @@ def command(
 ) -> None:
     """Show what services cost in a month, as they run and under all other patterns.
 
-    Made of the traffic of each hour and of what `fourfold compare` measured, at list prices of AWS and an example of
-    your own hardware; and what functions took in a month.
+    Made of the traffic of each hour and of what `fourfold compare` measured, at list prices of AWS, and beside that as
+    a share of own hardware; and what functions took in a month.
     """
     session = Session.of(ctx)
     if usage is not None and month is not None:
@@ -104,6 +104,8 @@ def _show(view: PricedView, options: Options) -> None:
     if bills and isinstance(view, CostView):
         blocks.append([f"functions in {view.month}, as they were billed:", *money.functions(bills, view.total_usd)])
     output.data("\n\n".join("\n".join(block) for block in blocks) or "no service has run yet")
+    if any(cost.patterns for cost in view.services):
+        output.say(f"{money.CHEAPEST} cheapest in the cloud, and on own hardware", options)
     if any(each.estimated for cost in view.services for each in cost.patterns):
         output.say("~: made of estimated figures; `fourfold compare SERVICE` measures them", options)
     if view.services:

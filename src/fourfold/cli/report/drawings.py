@@ -61,8 +61,8 @@ def drawings(comparison: Comparison) -> tuple[Drawing, ...]:
         ),
         Drawing(
             "cost",
-            "What it costs",
-            "Over traffic, where each pattern is at home. A ring: another one becomes the cheapest."
+            "What it costs in the cloud",
+            "Over traffic, where each pattern is rented. A ring: another one becomes the cheapest."
             + (" Dashed: the traffic that the table's costs are for." if comparison.requests_per_month else ""),
             _both(
                 lambda size, class_: costcurves.draw(

@@ -87,7 +87,13 @@ SECTIONS: tuple[tuple[str, tuple[Figure, ...]], ...] = (
             Figure("requests_lost_in_deploy", "Requests lost in it", _whole, "of the load, while it was deployed"),
         ),
     ),
-    ("Cost", (Figure("monthly_cost", "A month", words.money, "at the service's traffic"),)),
+    (
+        "Cost",
+        (
+            Figure("monthly_cost", "A month in the cloud", words.money, "at the service's traffic"),
+            Figure("own_hardware_monthly_cost", "A month on own hardware", words.money, "at the service's traffic"),
+        ),
+    ),
 )
 
 
@@ -119,7 +125,7 @@ def measured(comparison: Comparison) -> tuple[PatternResult, ...]:
 def _meant(figure: Figure, comparison: Comparison) -> Figure:
     """Costs are for a traffic: which."""
     requests = comparison.requests_per_month
-    if figure.field != "monthly_cost" or requests is None:
+    if not figure.field.endswith("monthly_cost") or requests is None:
         return figure
     return replace(figure, meaning=f"for {words.amount(requests)} requests")
 

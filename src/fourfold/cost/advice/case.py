@@ -17,12 +17,12 @@ LEAST_HOURS = 24
 
 @dataclass(frozen=True)
 class Price:
-    """What it would cost under a pattern."""
+    """What it would cost in the cloud under a pattern."""
 
     dollars: float
     """A month, at its traffic."""
     place: str
-    """`EC2`, `Fargate`, `Lambda`, `own hardware`."""
+    """`EC2 host`, `EC2`, `Fargate`, `Lambda`."""
     estimated: bool = False
     """Made of a footprint that nobody measured."""
 

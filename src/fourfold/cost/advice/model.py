@@ -55,9 +55,9 @@ class PatternAdvice(Model):
     """Those that count most first."""
     blockers: tuple[Blocker, ...] = ()
     monthly_cost: float | None = None
-    """Dollars at its traffic."""
+    """Dollars in the cloud, at its traffic."""
     place: str | None = None
-    """Whose prices these are: `EC2`, `Fargate`, `Lambda`, `own hardware`."""
+    """Whose prices these are: `EC2 host`, `EC2`, `Fargate`, `Lambda`."""
 
 
 class Change(Model):
