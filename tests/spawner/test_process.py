@@ -44,3 +44,10 @@ def test_a_zombie_tells_how_it_ended(command: str, code: int) -> None:
     after = kernel.exit_status(pidfd)  # None before Linux 6.15
     assert after is None or os.waitstatus_to_exitcode(after) == code
     os.close(pidfd)
+
+
+def test_tables_of_the_kernel_are_read_whole() -> None:
+    """It gives them by the page: a read that returns less than was asked for is not the last one."""
+    table = process.read_text("/proc/self/smaps")
+    assert table is not None and len(table) > 3 * os.sysconf("SC_PAGESIZE")
+    assert "[stack]" in table and table.rstrip().splitlines()[-1].startswith("VmFlags:")

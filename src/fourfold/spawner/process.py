@@ -30,10 +30,9 @@ def read_text(path: str) -> str | None:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
-    try:
-        data = piece = os.read(fd, _PIECE)
-        while len(piece) == _PIECE:
-            piece = os.read(fd, _PIECE)
+    data = b""
+    try:  # the kernel gives tables (sockets, mounts, processes of a group) by the page, however much is asked for
+        while piece := os.read(fd, _PIECE):
             data += piece
     except OSError:
         return None
