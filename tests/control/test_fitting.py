@@ -93,6 +93,9 @@ def test_a_group_that_is_there_is_named_and_else_one_to_add() -> None:
         ("node x.js", {"language": "nodejs"}, True),
         ("uvicorn app:app", {"language": "python"}, True),
         ("python -m app", {"language": "python"}, False),
+        (None, {"language": "python", "procfile": "worker: python w.py\nweb: gunicorn shop:app"}, True),
+        (None, {"language": "python", "procfile": "web: ./serve"}, False),
+        (None, {"language": "python"}, False),
         ("ruby x.rb", {"language": "ruby"}, False),
         ("java -jar x.jar", {"language": "java"}, False),
         ("x", {"language": "java", "package": "war"}, True),
@@ -100,7 +103,7 @@ def test_a_group_that_is_there_is_named_and_else_one_to_add() -> None:
         ("x", None, False),
     ],
 )
-def test_which_kind_of_group_fits(run: str, source: dict[str, Any] | None, fits: bool) -> None:
+def test_which_kind_of_group_fits(run: str | None, source: dict[str, Any] | None, fits: bool) -> None:
     (said,) = found({**WEB, "run": run}, source_of(source))["shared"]
     assert (said.kind == "setting") is fits
 

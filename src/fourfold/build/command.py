@@ -48,8 +48,12 @@ def uses(command: str | list[str] | None, *tools: str) -> bool:
 
 def procfile(listing: Listing, web: bool) -> str | None:
     """The command of a Procfile for this service: `web` if it has a port, else `worker`; or the only one."""
+    return of_procfile(listing.text("Procfile") or "", web)
+
+
+def of_procfile(text: str, web: bool) -> str | None:
     commands: dict[str, str] = {}
-    for line in (listing.text("Procfile") or "").splitlines():
+    for line in text.splitlines():
         if match := _PROCFILE.match(line):
             commands[match[1]] = match[2]
     if len(commands) == 1:

@@ -193,11 +193,12 @@ def _pattern(name: str) -> Pattern:
 
 
 def _with_tried(found: Blockers, comparison: Comparison | None) -> Blockers:
-    """And what a comparison could not run, where nothing else says why."""
+    """And what a comparison could not run, where nothing else says why. That a pattern could not be had a second time,
+    beside the live service (its port, say), does not stop the live one."""
     results = comparison.patterns if comparison is not None else ()
     tried: Blockers = {
         each.pattern: (Blocker(kind="measured", why=f"when it was compared: {each.reason or 'it did not run'}"),)
         for each in results
-        if not each.available
+        if not each.available and not each.live
     }
     return {**tried, **found}

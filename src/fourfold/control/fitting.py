@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
+from fourfold.build.command import of_procfile
 from fourfold.build.kinds.pythonapps import app_in
 from fourfold.control.advicecosts import costs_of, of_hours
 from fourfold.control.advicerequest import AdviceRequest
@@ -117,12 +118,13 @@ def group_kind(spec: Service, source: Source | None) -> Kind | None:
         return "tomcat" if source.package == "war" else "osgi"
     language = _language(spec, source)
     if language == "python":
-        return "python" if spec.shared.app is not None or _starts_a_server(spec) else None
+        return "python" if spec.shared.app is not None or _starts_a_server(spec, source) else None
     return "node" if language == "nodejs" else None
 
 
-def _starts_a_server(spec: Service) -> bool:
-    return spec.run is not None and _refusal(lambda: void(app_in(spec.run or ""))) is None
+def _starts_a_server(spec: Service, source: Source) -> bool:
+    command = spec.run or of_procfile(source.procfile, web=spec.port is not None)
+    return command is not None and _refusal(lambda: void(app_in(command))) is None
 
 
 def void(_: object) -> None:

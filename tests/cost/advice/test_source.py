@@ -40,6 +40,11 @@ def test_a_bundle_is_told_by_its_manifest() -> None:
     assert seen(bundle__mf="Manifest-Version: 1.0\n", A__java="").package == "folder"
 
 
+def test_what_a_procfile_says_is_kept() -> None:
+    assert seen(Procfile="web: gunicorn shop:app\n").procfile == "web: gunicorn shop:app\n"
+    assert seen(app__py="").procfile == ""
+
+
 @pytest.mark.parametrize(
     ("name", "text", "brings"),
     [

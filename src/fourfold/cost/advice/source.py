@@ -17,6 +17,8 @@ MOST_FILES = 400
 """Whose text is looked at: signs are for services, which are small."""
 MOST_TEXT = 4_000_000
 """Characters of them together: half a second."""
+MOST_PROCFILE = 10_000
+"""Characters."""
 _DEPENDENCIES = {
     "requirements.txt": r"(?m)^\s*[A-Za-z]",
     "pyproject.toml": r"(?m)^\s*dependencies\s*=\s*\[\s*[^\]\s]",
@@ -35,6 +37,8 @@ class Source(Model):
     package: str
     dependencies: bool
     dependencies_in: str = ""
+    procfile: str = Field(default="", max_length=MOST_PROCFILE)
+    """Its text, if it has one."""
     signs: dict[str, str] = Field(default={})
     """Sign of `signs.yaml` -> where: `app.py:31`."""
 
@@ -78,6 +82,7 @@ def look(names: Collection[str], read: Callable[[str], str | None]) -> Source:
         package=_package(ours, texts),
         dependencies=bool(dependencies),
         dependencies_in=dependencies,
+        procfile=(read("Procfile") or "")[:MOST_PROCFILE] if "Procfile" in ours else "",
         signs=_found(ours, read),
     )
 
