@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fourfold.cost.comparison import PATTERNS, Comparison, Latency, Load, Machine, Pattern, PatternResult
-from fourfold.cost.estimate import footprints, from_usage, reasons, under_all
+from fourfold.cost.estimate import footprints, from_usage, of_all, reasons, under_all
 from fourfold.cost.model import Hour, Traffic
 from tests.cost.examples import MIB, footprint
 
@@ -63,6 +63,20 @@ def test_seconds_of_a_request_are_the_curves_mean() -> None:
 def test_what_is_not_available_has_none_but_a_reason() -> None:
     made = comparison(result("process"), PatternResult(pattern="vm", available=False, reason="no /dev/kvm"))
     assert set(footprints(made)) == {"process"} and reasons(made) == {"vm": "no /dev/kvm"}
+
+
+def test_what_nobody_asked_for_is_estimated_too() -> None:
+    made = comparison(result("process"), PatternResult(pattern="vm", available=False, reason="no /dev/kvm"))
+    found = of_all(made)
+    assert set(found) == {"process", "shared", "container", "function"}
+    assert [pattern for pattern, each in found.items() if each.measured] == ["process"]
+
+
+def test_what_it_runs_as_is_possible_though_no_second_one_was() -> None:
+    live = PatternResult(pattern="process", available=False, live=True, reason="shop.catalog has the port 7000")
+    made = comparison(live, result("container"))
+    assert reasons(made) == {} and not of_all(made)["process"].measured
+    assert set(footprints(made)) == {"container"}
 
 
 def test_what_was_not_measured_is_estimated_and_says_so() -> None:

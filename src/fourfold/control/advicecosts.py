@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from fourfold.cost.advice.case import Price
 from fourfold.cost.comparison import BreakEven, Comparison, Pattern
-from fourfold.cost.estimate import footprints, from_usage, under_all
+from fourfold.cost.estimate import from_usage, of_all, under_all
 from fourfold.cost.model import Traffic
 from fourfold.cost.prices import Prices
 from fourfold.cost.results import ServiceCost
@@ -33,7 +33,7 @@ def of_hours(
     name: str, spec: Service, now: Pattern, traffic: Traffic, comparison: Comparison | None, prices: Prices
 ) -> ServiceCost | None:
     """None: neither a comparison nor the hours tell what it takes."""
-    found = footprints(comparison) if comparison is not None else {}
+    found = of_all(comparison) if comparison is not None else {}
     if not found:
         taken = from_usage(now, traffic)
         found = under_all(taken) if taken is not None else {}

@@ -200,7 +200,8 @@ class Costing:
         footprints = self._footprints(known, functions)
         why = dict(reasons(known.comparison)) if known.comparison is not None else {}
         why |= {pattern: reason for pattern in PATTERNS if (reason := impossible(known.spec, pattern)) is not None}
-        unknown = f"nothing is known yet of what it takes: `fourfold compare {known.service}` measures it"
+        command = "run" if known.spec.job is not None else "compare"
+        unknown = f"nothing is known yet of what it takes: `fourfold {command} {known.service}` measures it"
         why |= {pattern: unknown for pattern in PATTERNS if pattern not in footprints and pattern not in why}
         possible = {pattern: each for pattern, each in footprints.items() if pattern not in why}
         traffic = known.traffic(functions)
@@ -211,9 +212,9 @@ class Costing:
 
     def _footprints(self, known: Recorded, functions: Sums) -> dict[Pattern, Footprint]:
         """As measured by the newest comparison; else estimated from what it has taken as it runs."""
-        from fourfold.cost.estimate import footprints, from_usage, under_all
+        from fourfold.cost.estimate import from_usage, of_all, under_all
 
-        if known.comparison is not None and (measured := footprints(known.comparison)):
+        if known.comparison is not None and (measured := of_all(known.comparison)):
             return measured
         taken = from_usage(known.pattern, known.traffic(functions, known.pattern))
         return under_all(taken) if taken is not None else {}

@@ -6,6 +6,7 @@ right order. Whatever is made of it is marked as estimated.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from itertools import pairwise
 from math import inf
@@ -28,6 +29,15 @@ _BEST_KNOWN: tuple[Pattern, ...] = ("process", "container", "shared", "vm", "fun
 
 def footprints(comparison: Comparison) -> dict[Pattern, Footprint]:
     """Of all patterns that were available in it; what was not measured of one is estimated from another."""
+    return _footprints(comparison, {result.pattern for result in comparison.patterns if result.available})
+
+
+def of_all(comparison: Comparison) -> dict[Pattern, Footprint]:
+    """Of those too that it was not asked for, estimated; nothing of those for which there are `reasons`."""
+    return _footprints(comparison, set(PATTERNS) - reasons(comparison).keys())
+
+
+def _footprints(comparison: Comparison, wanted: Collection[Pattern]) -> dict[Pattern, Footprint]:
     results = {result.pattern: result for result in comparison.patterns if result.available}
     measured = {pattern: found for pattern, each in results.items() if (found := _measured(each)) is not None}
     known = next(
@@ -36,7 +46,7 @@ def footprints(comparison: Comparison) -> dict[Pattern, Footprint]:
     if known is None:
         return {}
     estimated = under_all(known)
-    best = {pattern: measured.get(pattern, estimated[pattern]) for pattern in PATTERNS if pattern in results}
+    best = {pattern: measured.get(pattern, estimated[pattern]) for pattern in PATTERNS if pattern in wanted}
     if comparison.machine.accelerator == "tcg" and "vm" in best and known.pattern not in ("vm", "function"):
         # Emulated CPUs are many times slower than those of any machine that can be rented.
         best["vm"] = replace(estimated["vm"], start_seconds=best["vm"].start_seconds)
@@ -48,8 +58,10 @@ def footprints(comparison: Comparison) -> dict[Pattern, Footprint]:
 
 
 def reasons(comparison: Comparison) -> dict[Pattern, str]:
-    """Why patterns were not available in it."""
-    return {each.pattern: each.reason or "not available" for each in comparison.patterns if not each.available}
+    """Why patterns were not available in it. That there could not be a second one beside the live service (of its
+    port, say) does not mean that it cannot run so."""
+    results = (each for each in comparison.patterns if not each.available and not each.live)
+    return {each.pattern: each.reason or "not available" for each in results}
 
 
 def from_usage(pattern: Pattern, traffic: Traffic) -> Footprint | None:

@@ -87,6 +87,11 @@ def priced(comparison: Comparison, traffic: Traffic | None, wanted: Wanted, pric
     )
 
 
+def _is_for_nobody(traffic: Traffic) -> bool:
+    """Nobody asks it anything; known of more than an hour, as what its start took is in the first one."""
+    return not traffic.requests_per_month and len(traffic.hours) > 1
+
+
 def _reckonings(
     traffic: Traffic,
     footprints: Mapping[Pattern, Footprint],
@@ -99,7 +104,7 @@ def _reckonings(
     for pattern in PATTERNS:
         if pattern in reasons or pattern not in footprints:
             continue
-        if pattern == "function" and not traffic.requests_per_month and footprints[pattern].works_unasked:
+        if pattern == "function" and _is_for_nobody(traffic) and footprints[pattern].works_unasked:
             reasons[pattern] = "it works without being asked, and a function does nothing until it is asked"
             continue
         found[pattern] = Reckoning(traffic, footprints[pattern], wanted, prices)
