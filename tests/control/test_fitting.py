@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from fourfold.control.advicerequest import AdviceRequest
-from fourfold.control.fitting import EVERYTHING, blockers, from_file, mates
+from fourfold.control.fitting import blockers, from_file, mates
+from fourfold.control.impossible import EVERYTHING
 from fourfold.cost.advice.model import Blocker
 from fourfold.cost.advice.source import Source
 from fourfold.errors import NotFoundError, UserError

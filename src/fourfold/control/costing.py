@@ -118,7 +118,7 @@ class Costing:
         return await asyncio.to_thread(self._usage, app, recorded)
 
     async def priced(self, app: str, comparison: Comparison) -> Comparison:
-        """One that has just been made, with its money. UserError, SpecError: the price file."""
+        """With what it would cost at the traffic and the prices of now. UserError, SpecError: the price file."""
         recorded = await self.recorded(app, comparison.service)
         return await asyncio.to_thread(self._priced, comparison, recorded)
 
@@ -199,7 +199,7 @@ class Costing:
 
         footprints = self._footprints(known, functions)
         why = dict(reasons(known.comparison)) if known.comparison is not None else {}
-        why |= {pattern: reason for pattern in PATTERNS if (reason := impossible(known.spec, pattern)) is not None}
+        why |= self._impossible(known)
         command = "run" if known.spec.job is not None else "compare"
         unknown = f"nothing is known yet of what it takes: `fourfold {command} {known.service}` measures it"
         why |= {pattern: unknown for pattern in PATTERNS if pattern not in footprints and pattern not in why}
@@ -209,6 +209,13 @@ class Costing:
         return service_cost(
             known.service, known.pattern, traffic, possible, known.wanted, prices, unavailable=why, curves=curves
         )
+
+    def _impossible(self, known: Recorded) -> dict[Pattern, str]:
+        from fourfold.control.impossible import impossible
+
+        most = self._settings.function_timeout
+        reasons = {pattern: impossible(known.service, known.spec, pattern, most) for pattern in PATTERNS}
+        return {pattern: reason for pattern, reason in reasons.items() if reason is not None}
 
     def _footprints(self, known: Recorded, functions: Sums) -> dict[Pattern, Footprint]:
         """As measured by the newest comparison; else estimated from what it has taken as it runs."""
@@ -236,14 +243,6 @@ class Costing:
                 taken = known.traffic(functions, pattern).hours
                 hours += [_hour(known.service, pattern, hour) for hour in taken if hour.requests or hour.instances]
         return v.UsageView(app=app, hours=hours)
-
-
-def impossible(spec: Service, pattern: Pattern) -> str | None:
-    """Why a service cannot run under a pattern, wherever that is."""
-    from fourfold.spec.functionchecks import functions_and_jobs
-
-    spec = spec.model_copy(update={"pattern": pattern})
-    return next((what for _, what, _ in functions_and_jobs((), spec)), None)
 
 
 def _hour(service: str, pattern: Pattern, hour: Hour) -> v.HourView:

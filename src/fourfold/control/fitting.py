@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from fourfold.build.command import of_procfile
@@ -11,6 +11,7 @@ from fourfold.control.advicecosts import costs_of, of_hours
 from fourfold.control.advicerequest import AdviceRequest
 from fourfold.control.checks import check_network, check_timeout
 from fourfold.control.groups import spec_of
+from fourfold.control.impossible import EVERYTHING, bare, refusal
 from fourfold.control.settings import Settings
 from fourfold.cost.advice.advise import advise
 from fourfold.cost.advice.case import Case
@@ -29,23 +30,6 @@ from fourfold.spec.groupchecks import as_guest
 from fourfold.spec.model import Service
 from fourfold.spec.shared import Kind
 
-EVERYTHING = Powers(
-    users=True,
-    private=True,
-    network=True,
-    cpu=True,
-    memory=True,
-    pids=True,
-    io=True,
-    containers=True,
-    runtimes=("runc", "crun", "runsc"),
-    machines=True,
-    accelerator="kvm",
-    shares=True,
-    apart=True,
-    functions=True,
-)
-"""Of a machine that can do all: what it refuses, every machine does."""
 _SETTINGS = ("pattern", "instances")
 """Keys whose contradiction is settled in the file: where its group is said, and how many there are."""
 
@@ -77,8 +61,8 @@ def _blockers(
         lambda: check_timeout(name, spec, pattern, function_timeout),
         lambda: refuse_impossible(spec, pattern, EVERYTHING),
     ):
-        if (error := _refusal(check_further)) and not any(what in str(error) for what in said):
-            yield Blocker(kind="program", why=_bare(name, error), fix=error.hint)
+        if (error := refusal(check_further)) and not any(what in str(error) for what in said):
+            yield Blocker(kind="program", why=bare(name, error), fix=error.hint)
             return
     if powers is None:
         return
@@ -86,8 +70,8 @@ def _blockers(
         lambda: refuse_impossible(spec, pattern, powers),
         lambda: check_network(name, spec, pattern, powers),
     ):
-        if (error := _refusal(check_here)) and not any(what in str(error) for what in said):
-            yield Blocker(kind="host", why=_bare(name, error), fix=error.hint)
+        if (error := refusal(check_here)) and not any(what in str(error) for what in said):
+            yield Blocker(kind="host", why=bare(name, error), fix=error.hint)
             return
 
 
@@ -95,19 +79,6 @@ def _alone(app: App, name: str, spec: Service) -> Parts:
     """The app as if it had no other service: the others' contradictions are not this one's."""
     whole = Parts.of(app)
     return Parts(app.app, {name: spec}, frozenset(), app.externals, None, whole.names, app.groups, whole.declared)
-
-
-def _refusal(check_it: Callable[[], None]) -> UserError | None:
-    try:
-        check_it()
-    except UserError as error:
-        return error
-    return None
-
-
-def _bare(name: str, error: UserError) -> str:
-    """Without the service's name in front, which whoever reads it has before his eyes."""
-    return str(error).removeprefix(f"{name}: ")
 
 
 def group_kind(spec: Service, source: Source | None) -> Kind | None:
@@ -124,7 +95,7 @@ def group_kind(spec: Service, source: Source | None) -> Kind | None:
 
 def _starts_a_server(spec: Service, source: Source) -> bool:
     command = spec.run or of_procfile(source.procfile, web=spec.port is not None)
-    return command is not None and _refusal(lambda: void(app_in(command))) is None
+    return command is not None and refusal(lambda: void(app_in(command))) is None
 
 
 def void(_: object) -> None:

@@ -40,9 +40,7 @@ def of_all(comparison: Comparison) -> dict[Pattern, Footprint]:
 def _footprints(comparison: Comparison, wanted: Collection[Pattern]) -> dict[Pattern, Footprint]:
     results = {result.pattern: result for result in comparison.patterns if result.available}
     measured = {pattern: found for pattern, each in results.items() if (found := _measured(each)) is not None}
-    known = next(
-        (measured[each] for each in ("process", "container", "shared", "vm", "function") if each in measured), None
-    )
+    known = next((measured[each] for each in _BEST_KNOWN if each in measured), None)
     if known is None:
         return {}
     estimated = under_all(known)
