@@ -158,6 +158,7 @@ def test_java_is_built_once_for_both_patterns(home: Home, source: Path) -> None:
     assert process.digest != artifact.digest
 
 
+@pytest.mark.full
 def test_an_extension_in_c_is_compiled_beside_the_base(home: Home, source: Path) -> None:
     setup = (
         "from setuptools import Extension, setup\n"

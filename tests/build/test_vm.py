@@ -119,6 +119,7 @@ def static_server(source: Path) -> Path:
     return source
 
 
+@pytest.mark.full
 def test_python_is_baked_and_boots(home: Home, source: Path, folder: Path) -> None:
     artifact = build(home, write(source, PYTHON), run="python app.py")
     assert artifact.argv == ("python", "app.py")
@@ -260,6 +261,7 @@ def test_an_interrupted_bake_leaves_nothing(home: Home, source: Path, monkeypatc
     assert build(home, source, "cut", run="python app.py").boot is not None
 
 
+@pytest.mark.full
 def test_an_image_is_booted(home: Home, source: Path, folder: Path) -> None:
     """As base, as it is, and for a container that wants a kernel of its own: the same disk."""
     made = asyncio.run(home.build(write(source, PYTHON), "web", pattern="container", port=8080))
