@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fourfold.control.hourly import traffic
+from fourfold.control.hourly import runs, traffic
 from fourfold.cost.functions import Taken
 from fourfold.cost.model import Hour
 from fourfold.store.model import UsageHour
@@ -45,3 +45,11 @@ def test_patterns_of_an_hour_are_added_and_functions_are_counted_by_their_journa
     assert only == (Hour(11 * 3600.0, 10.0, 4.0, 500.0, 1.5, 0.5),)
     assert traffic(rows, invocations, 0.0, NOON, pattern="process").hours == (hour(11),)
     assert traffic([], {NOON - 7200: Taken(3, 0, 300, 1)}, 0.0, NOON).hours[0].requests == 3
+
+
+def test_a_job_ran_as_often_as_it_ran() -> None:
+    """It came to be at 9:59, ran at 10 and at 12, and now it is 12:30: no part of an hour is taken for a whole one."""
+    found = runs([row(10, 1), row(12, 1)], begun=9.98 * 3600, now=NOON + 1800)
+    assert [each.requests for each in found.hours] == [0, 1, 0, 1]
+    assert found.hours[1].cpu_seconds == 36.0 and found.hours[3].start == NOON
+    assert runs([row(10, 1)], 10.5 * 3600, NOON + 1800, pattern="vm").hours == ()

@@ -112,6 +112,17 @@ def test_from_usage() -> None:
     assert found.cpu_seconds_per_request == pytest.approx(0.004)
     assert found.requests_per_second == pytest.approx(250)
     assert found.seconds_per_request == pytest.approx(0.02)
+    gone = Hour(10800.0, 0, cpu_seconds=0.0, memory_bytes=0.0, instances=0.0)
+    assert from_usage("container", Traffic((busy, idle, *[gone] * 9))) == pytest.approx(found), "it was not there"
+
+
+def test_of_a_job_all_is_for_its_runs() -> None:
+    """Two hours at half a core; what it takes is its runs', though none ended in the first hour."""
+    first = Hour(0.0, 0, cpu_seconds=1800, memory_bytes=90.0 * MIB, instances=1.0)
+    second = Hour(3600.0, 1, cpu_seconds=1800, memory_bytes=90.0 * MIB, response_seconds=7200.0, instances=1.0)
+    found = from_usage("process", Traffic((first, second)), job=True)
+    assert found is not None and found.background_cores == 0
+    assert (found.cpu_seconds_per_request, found.seconds_per_request) == (3600, 7200)
 
 
 @pytest.mark.parametrize("hours", [(), (Hour(0.0, 5),), (Hour(0.0, 5, memory_bytes=1.0),), (Hour(0.0, 5, 1.0, 0.0),)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from fourfold.cli import output
@@ -10,15 +11,17 @@ from fourfold.cli.appname import find_file
 from fourfold.cli.options import Options
 from fourfold.control.pricefile import prices_view, read_prices
 from fourfold.control.views import PricedView
+from fourfold.cost.comparison import Pattern
 from fourfold.cost.estimate import from_usage, under_all
 from fourfold.cost.model import Wanted
 from fourfold.cost.prices import Prices
 from fourfold.cost.results import ServiceCost
 from fourfold.cost.service import service_cost
 from fourfold.cost.usagefile import ServiceUsage, parse_usage
-from fourfold.cost.wanted import wanted
+from fourfold.cost.wanted import impossible, of_file
 from fourfold.errors import FourfoldError, NotFoundError, UserError
 from fourfold.spec.load import load
+from fourfold.spec.model import Service
 
 MOST_BYTES = 64 * 1024 * 1024
 
@@ -32,8 +35,8 @@ def of_usage(options: Options, file: str, service: str | None, prices: str | Non
         usages = [each for each in usages if each.service == service]
         if not usages:
             raise NotFoundError(f"cannot find service {service} in {file}", f"its services are {known}")
-    wishes = _wishes(options)
-    costs = [_cost(each, wishes.get(each.service, Wanted()), price_list, curves, file) for each in usages]
+    services = _services(options)
+    costs = [_cost(each, services, price_list, curves, file) for each in usages]
     return PricedView(prices=prices_view(price_list, prices), services=costs)
 
 
@@ -54,18 +57,30 @@ def _read(file: Path) -> str:
         raise UserError(f"cannot read {file}: it is not UTF-8, at byte {error.start}") from None
 
 
-def _cost(usage: ServiceUsage, wanted: Wanted, prices: Prices, curves: bool, file: str) -> ServiceCost:
-    known = from_usage(usage.pattern or "process", usage.traffic)
+def _cost(usage: ServiceUsage, services: Mapping[str, Service], prices: Prices, curves: bool, file: str) -> ServiceCost:
+    wanted, why = of_file(services).get(usage.service, Wanted()), dict[Pattern, str]()
+    known = from_usage(usage.pattern or "process", usage.traffic, wanted.job)
     if known is None:
         raise UserError(
             f"cannot price {usage.service}: no hour of {file} tells both its memory and its CPU",
             "add the columns memory_bytes and cpu_seconds, of all instances together",
         )
-    return service_cost(usage.service, usage.pattern, usage.traffic, under_all(known), wanted, prices, curves=curves)
+    if (service := services.get(usage.service)) is not None:
+        why = impossible(service)
+    return service_cost(
+        usage.service,
+        usage.pattern,
+        usage.traffic,
+        under_all(known),
+        wanted,
+        prices,
+        unavailable=why,
+        curves=curves,
+    )
 
 
-def _wishes(options: Options) -> dict[str, Wanted]:
-    """What a service file that is here says of limits and counts; nothing of one that cannot be read."""
+def _services(options: Options) -> Mapping[str, Service]:
+    """Of a service file that is here, for limits and counts; none of one that cannot be read."""
     if (path := find_file(options)) is None:
         return {}
     try:
@@ -73,4 +88,4 @@ def _wishes(options: Options) -> dict[str, Wanted]:
     except FourfoldError:
         output.say(f"note: {path} is not used, as it is not valid: see `fourfold validate`", options)
         return {}
-    return {name: wanted(each) for name, each in app.services.items()}
+    return app.services

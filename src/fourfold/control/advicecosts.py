@@ -11,8 +11,8 @@ from fourfold.cost.model import Traffic
 from fourfold.cost.prices import Prices
 from fourfold.cost.results import ServiceCost
 from fourfold.cost.service import service_cost
-from fourfold.cost.wanted import wanted
-from fourfold.spec.model import Service
+from fourfold.cost.wanted import of_file
+from fourfold.spec.app import App
 
 Costs = tuple[Mapping[Pattern, Price], tuple[BreakEven, ...]]
 NONE: Costs = ({}, ())
@@ -30,11 +30,12 @@ def costs_of(known: ServiceCost | None) -> Costs:
 
 
 def of_hours(
-    name: str, spec: Service, now: Pattern, traffic: Traffic, comparison: Comparison | None, prices: Prices
+    app: App, name: str, now: Pattern, traffic: Traffic, comparison: Comparison | None, prices: Prices
 ) -> ServiceCost | None:
     """None: neither a comparison nor the hours tell what it takes."""
+    wanted = of_file(app.services)[name]
     found = of_all(comparison) if comparison is not None else {}
     if not found:
-        taken = from_usage(now, traffic)
+        taken = from_usage(now, traffic, wanted.job)
         found = under_all(taken) if taken is not None else {}
-    return service_cost(name, now, traffic, found, wanted(spec), prices) if found else None
+    return service_cost(name, now, traffic, found, wanted, prices) if found else None

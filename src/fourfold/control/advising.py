@@ -127,7 +127,7 @@ class Advising:
         if (hours := request.usage.get(name)) is not None:
             prices, _ = await asyncio.to_thread(parts.costing.prices)
             traffic = Traffic(tuple(hours))
-            known = Taken(traffic, of_hours(name, spec, now, traffic, comparison, prices))
+            known = Taken(traffic, of_hours(app, name, now, traffic, comparison, prices))
         costs, break_even = costs_of(known.cost)
         return Case(
             app=app.app,

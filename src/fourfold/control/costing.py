@@ -9,13 +9,14 @@ import asyncio
 import logging
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fourfold.clock import Clock, rfc3339
 from fourfold.control import views as v
 from fourfold.control.goals import pattern_of
-from fourfold.control.hourly import traffic
+from fourfold.control.groups import members
+from fourfold.control.hourly import runs, traffic
 from fourfold.control.journals import Journals, Sums, month_of
 from fourfold.control.metering import Metering
 from fourfold.control.registry import Registry, key_of
@@ -66,6 +67,8 @@ class Recorded:
     def traffic(self, functions: Sums, pattern: Pattern | None = None) -> Traffic:
         """Of all patterns together, or of what ran under one."""
         since = self.now - PAST_SECONDS
+        if self.wanted.job:
+            return runs(self.rows, max(self.begun, since), self.now, pattern)
         invocations = {hour: taken for hour, taken in functions.hours.items() if hour >= since}
         return traffic(self.rows, invocations, self.begun, self.now, pattern)
 
@@ -154,8 +157,9 @@ class Costing:
                 size = self._artifacts.get(build.artifact).size
             except NotFoundError:
                 log.debug("the artifact of %s is not in the store", key_of(row))
-        found = wanted(spec, size, int(row.overrides.get("instances", row.instances)))
-        return replace(found, min_instances=0) if spec.job is not None else found
+        group = spec.shared.group
+        others = {each.name for each in members(self._registry, row.app, group)} if group is not None else set()
+        return wanted(spec, size, int(row.overrides.get("instances", row.instances)), len(others | {row.name}))
 
     # -- with files, in a thread --------------------------------------------------------------------------------------
 
@@ -223,7 +227,7 @@ class Costing:
 
         if known.comparison is not None and (measured := of_all(known.comparison)):
             return measured
-        taken = from_usage(known.pattern, known.traffic(functions, known.pattern))
+        taken = from_usage(known.pattern, known.traffic(functions, known.pattern), known.wanted.job)
         return under_all(taken) if taken is not None else {}
 
     def _priced(self, comparison: Comparison, recorded: Iterable[Recorded]) -> Comparison:

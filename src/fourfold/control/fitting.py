@@ -172,7 +172,7 @@ def _by_file(app: App, name: str, request: AdviceRequest, prices: Prices | None)
     spec, now = spec_of(app, name), app.services[name].pattern
     source = request.sources.get(name)
     traffic = Traffic(tuple(request.usage[name])) if name in request.usage else None
-    known = of_hours(name, spec, now, traffic, None, prices) if traffic is not None and prices is not None else None
+    known = of_hours(app, name, now, traffic, None, prices) if traffic is not None and prices is not None else None
     costs, break_even = costs_of(known)
     return Case(
         app=app.app,

@@ -40,6 +40,21 @@ def traffic(
     return Traffic(tuple(found))
 
 
+def runs(rows: Iterable[UsageHour], begun: float, now: float, pattern: str | None = None) -> Traffic:
+    """Of a job, each request is a run: from the hour in which it came to be to the present one, as if that were over.
+
+    It runs when it is told to, so that what it did in a part of an hour says nothing about the rest.
+    """
+    hours: dict[int, list[UsageHour]] = {}
+    for row in rows:
+        if pattern in (None, row.pattern):
+            hours.setdefault(row.hour, []).append(row)
+    if not hours:
+        return Traffic(())
+    first = min(int(begun // HOUR) * HOUR, *hours)
+    return Traffic(tuple(_hour(at, hours.get(at, []), Taken(), HOUR) for at in range(first, int(now) + 1, HOUR)))
+
+
 def _known(hour: int, begun: float, now: float) -> float:
     """Seconds of it of which anything is known."""
     return min(float(hour + HOUR), now) - max(float(hour), begun)

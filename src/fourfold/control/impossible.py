@@ -6,11 +6,10 @@ from collections.abc import Callable
 
 from fourfold.control.checks import check_timeout
 from fourfold.cost.comparison import Pattern
+from fourfold.cost.wanted import impossible as by_file
 from fourfold.errors import UserError
 from fourfold.launch.model import Powers
 from fourfold.launch.patterns import refuse_impossible
-from fourfold.spec.functionchecks import functions_and_jobs
-from fourfold.spec.groupchecks import as_guest
 from fourfold.spec.model import Service
 
 EVERYTHING = Powers(
@@ -34,11 +33,9 @@ EVERYTHING = Powers(
 
 def impossible(name: str, spec: Service, pattern: Pattern, function_timeout: float) -> str | None:
     """Why. None: it can, but for what its group, its source and the machine have to say."""
+    if (said := by_file(spec).get(pattern)) is not None:
+        return said
     spec = spec.model_copy(update={"pattern": pattern})
-    said = [what for _, what, _ in functions_and_jobs((), spec)]
-    said += [what for _, what, _ in as_guest((), spec)] if pattern == "shared" else []
-    if said:
-        return said[0]
     error = refusal(lambda: check_timeout(name, spec, pattern, function_timeout)) or refusal(
         lambda: refuse_impossible(spec, pattern, EVERYTHING)
     )

@@ -62,23 +62,29 @@ def reasons(comparison: Comparison) -> dict[Pattern, str]:
     return {each.pattern: each.reason or "not available" for each in results}
 
 
-def from_usage(pattern: Pattern, traffic: Traffic) -> Footprint | None:
-    """Estimated from what its instances took. None: the hours do not tell its memory and CPU."""
+def from_usage(pattern: Pattern, traffic: Traffic, job: bool = False) -> Footprint | None:
+    """Estimated from what its instances took. None: the hours do not tell its memory and CPU.
+
+    `job`: all that it takes is for its runs, also in hours in which none ended.
+    """
     hours = [hour for hour in traffic.hours if hour.memory_bytes is not None and hour.cpu_seconds is not None]
     memory = max((_of_one(hour, hour.memory_bytes or 0) for hour in hours), default=0.0)
     if not memory:
         return None
-    idle = [_of_one(hour, hour.cpu_seconds or 0) / SECONDS for hour in hours if not hour.requests]
-    background = sum(idle) / len(idle) if idle else 0.0
+    idle = [hour for hour in hours if not hour.requests and not job]
+    stood = sum(_instances(hour) for hour in idle) * SECONDS
+    background = sum(hour.cpu_seconds or 0 for hour in idle) / stood if stood else 0.0
     requests = sum(hour.requests for hour in hours)
-    used = sum((hour.cpu_seconds or 0) - background * SECONDS * _instances(hour) for hour in hours if hour.requests)
+    busy = [hour for hour in hours if hour.requests or job]
+    used = sum((hour.cpu_seconds or 0) - background * SECONDS * _instances(hour) for hour in busy)
     cpu = max(0.0, used) / requests if requests else 0.0
+    waited = _response_seconds(traffic)
     return Footprint(
         pattern=pattern,
         memory_bytes=memory,
         next_memory_bytes=memory,
         cpu_seconds_per_request=cpu,
-        seconds_per_request=max(cpu, _response_seconds(traffic)),
+        seconds_per_request=waited if job and waited else max(cpu, waited),
         requests_per_second=1 / cpu if cpu else inf,
         background_cores=background,
         measured=False,
@@ -153,7 +159,7 @@ def _of_one(hour: Hour, of_all: float) -> float:
 
 def _instances(hour: Hour) -> float:
     """A share of one where none was there all the hour: of a second at least, as less tells nothing."""
-    return max(hour.instances or 1.0, 1 / SECONDS)
+    return 1.0 if hour.instances is None else max(hour.instances, 1 / SECONDS)
 
 
 def _response_seconds(traffic: Traffic) -> float:

@@ -1,8 +1,13 @@
-"""What a service file asks for, as far as it costs something."""
+"""What a service file asks for, as far as it costs something, and what it rules out."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from fourfold.cost.comparison import PATTERNS, Pattern
 from fourfold.cost.model import Wanted
+from fourfold.spec.functionchecks import functions_and_jobs
+from fourfold.spec.groupchecks import as_guest
 from fourfold.spec.model import Service
 
 
@@ -17,3 +22,29 @@ def wanted(service: Service, storage_bytes: int = 0, instances: int | None = Non
         members=members,
         provisioned=service.function.provisioned,
     )
+
+
+def of_file(services: Mapping[str, Service]) -> dict[str, Wanted]:
+    """Of all services of a file, by their names."""
+    return {name: wanted(each, members=_members(services, name)) for name, each in services.items()}
+
+
+def _members(services: Mapping[str, Service], name: str) -> int:
+    """Of the group that it names: itself, and those that run in it."""
+    group = services[name].shared.group
+    if group is None:
+        return 1
+    return 1 + sum(
+        other != name and each.pattern == "shared" and each.shared.group == group for other, each in services.items()
+    )
+
+
+def impossible(service: Service) -> dict[Pattern, str]:
+    """Patterns under which it cannot run, wherever that is -> why."""
+    found: dict[Pattern, str] = {}
+    for pattern in PATTERNS:
+        under = service.model_copy(update={"pattern": pattern})
+        refused = [*functions_and_jobs((), under), *(as_guest((), under) if pattern == "shared" else ())]
+        if refused:
+            found[pattern] = refused[0][1]
+    return found
