@@ -34,6 +34,10 @@ def test_the_present_hour_counts_only_where_there_is_no_other() -> None:
     assert (wild.requests, wild.cpu_seconds) == (600.0, 36.0 * 60), "as if it were all of a minute"
     assert (wild.memory_bytes, wild.instances) == (3600 * 1000.0, 3600.0), "means need no guess"
     assert traffic([row(11)], {}, 11.5 * 3600, NOON + 1800).hours == (hour(11, 20.0, 2.0),), "it began in that hour"
+    both = [row(10), row(11)]
+    assert traffic(both, {}, 10.5 * 3600, NOON + 1800).hours == (hour(11),), "whole hours tell more"
+    assert traffic(both, {}, 11.5 * 3600, NOON + 1800).hours[0] == hour(10), "an older one of that name was there"
+    assert traffic([row(9)], {}, 11.5 * 3600, NOON + 1800).hours == (hour(9),)
     assert traffic([], {}, 0.0, NOON).hours == ()
 
 

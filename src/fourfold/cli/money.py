@@ -18,7 +18,8 @@ _HOURS_PER_DAY = 24
 
 def service(cost: ServiceCost) -> list[str]:
     """A heading, the table of its patterns, where they change places, and what must be known to read it."""
-    lines = [heading(cost), *formats.table(_HEADER, [_row(each, cost) for each in cost.patterns], NUMBERS)]
+    rows = [_row(each, cost) for each in cost.patterns]
+    lines = [heading(cost), *(formats.table(_HEADER, rows, NUMBERS) if rows else ())]
     lines += [f"{pattern}: {reason}" for pattern, reason in cost.unavailable.items()]
     lines += [f"{each.pattern}: {note}" for each in cost.patterns for note in each.notes]
     return lines + break_evens(cost.break_even)

@@ -16,10 +16,11 @@ LEAST_SECONDS = 60.0
 def traffic(
     rows: Iterable[UsageHour], invocations: Mapping[int, Taken], begun: float, now: float, pattern: str | None = None
 ) -> Traffic:
-    """From its first hour to its last that is over; only where that is none, what is known of the present one.
+    """From its first whole hour to its last that is over; where there is none, what is known of a part of one is taken
+    for all of it.
 
-    `invocations`: of the pattern function, by hour. `begun`: when the service came to be: what is known of a part of
-    an hour is taken for all of it. `pattern`: only what it took under that one.
+    `invocations`: of the pattern function, by hour. `begun`: when the service came to be. `pattern`: only what it took
+    under that one.
     """
     hours: dict[int, list[UsageHour]] = {}
     for row in rows:
@@ -33,8 +34,10 @@ def traffic(
     first, last = min(known), max(known)
     if last >= present and first < present:
         last = present - HOUR
+    if first < begun < first + HOUR <= last:
+        first += HOUR
     found = (
-        _hour(at, hours.get(at, []), taken.get(at, Taken()), _known(at, begun if at == first else 0.0, now))
+        _hour(at, hours.get(at, []), taken.get(at, Taken()), _known(at, begun, now))
         for at in range(first, last + 1, HOUR)
     )
     return Traffic(tuple(found))
@@ -57,7 +60,8 @@ def runs(rows: Iterable[UsageHour], begun: float, now: float, pattern: str | Non
 
 def _known(hour: int, begun: float, now: float) -> float:
     """Seconds of it of which anything is known."""
-    return min(float(hour + HOUR), now) - max(float(hour), begun)
+    start = begun if hour < begun < hour + HOUR else hour
+    return min(float(hour + HOUR), now) - start
 
 
 def _hour(at: int, rows: list[UsageHour], invocations: Taken, known: float) -> Hour:

@@ -72,7 +72,7 @@ def from_usage(pattern: Pattern, traffic: Traffic, job: bool = False) -> Footpri
     if not memory:
         return None
     idle = [hour for hour in hours if not hour.requests and not job]
-    stood = sum(_instances(hour) for hour in idle) * SECONDS
+    stood = sum(1.0 if hour.instances is None else hour.instances for hour in idle) * SECONDS
     background = sum(hour.cpu_seconds or 0 for hour in idle) / stood if stood else 0.0
     requests = sum(hour.requests for hour in hours)
     busy = [hour for hour in hours if hour.requests or job]
