@@ -85,6 +85,12 @@ def test_a_column_for_each_pattern() -> None:
     assert "\n".join(page(comparison(), plain)) + "\n" == WANTED
 
 
+def test_what_has_no_port_was_asked_nothing() -> None:
+    made = comparison()
+    load = made.load.model_copy(update={"requests_per_second": 0.0, "distinct_requests": 0, "examples": ()})
+    assert page(made.model_copy(update={"load": load}), plain)[1] == "asked nothing, as it has no port"
+
+
 def test_colours_say_what_signs_say_and_move_nothing() -> None:
     lines = page(comparison(), marked)
     (start,) = [line for line in lines if line.startswith("start")]

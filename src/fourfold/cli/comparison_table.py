@@ -107,6 +107,8 @@ def _machine(machine: Machine) -> str:
 
 
 def _load(load: Load) -> str:
+    if not load.distinct_requests:
+        return "asked nothing, as it has no port"
     different = formats.count(load.distinct_requests, "request")
     such = f", such as {load.examples[0]}" if load.examples else ""
     rate = comparison_rows.number(load.requests_per_second)

@@ -22,6 +22,7 @@ class Load(Model):
     source: Literal["described", "file", "recorded", "default"]
     """`--rps`; `--requests FILE`; the access log of the live service; nothing was known of it."""
     requests_per_second: float
+    """0: nothing, as it has no port."""
     duration_seconds: float
     """Of each round."""
     distinct_requests: int

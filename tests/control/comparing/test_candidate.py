@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fourfold.control.comparing.candidate import Live, candidate, reason, with_more
+from fourfold.control.comparing.candidate import Live, candidate, reason, refuse_job, with_more
 from fourfold.cost.comparison import PATTERNS, Pattern
 from fourfold.errors import UserError
 from fourfold.spec.fingerprint import fingerprint
@@ -98,8 +98,9 @@ def test_why_it_lives_in_no_group(of: Live, why: str) -> None:
 
 
 def test_a_job_is_refused() -> None:
-    with pytest.raises(UserError, match="it is a job"):
-        made("process", live(port=None, job={}))
+    refuse_job("catalog", live(port=None).spec)
+    with pytest.raises(UserError, match="cannot compare catalog: it is a job"):
+        refuse_job("catalog", live(port=None, job={}).spec)
 
 
 @pytest.mark.parametrize("pattern", ["process", "container", "vm"])

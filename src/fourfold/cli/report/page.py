@@ -56,6 +56,8 @@ ACCELERATORS = {
 
 
 def _load(load: Load) -> str:
+    if not load.distinct_requests:
+        return "nothing was asked, as it has no port"
     rate = words.brief(words.number(load.requests_per_second))
     long = words.brief(words.seconds(load.duration_seconds))
     different = words.count(load.distinct_requests, "distinct request")

@@ -65,13 +65,16 @@ class CandidateApp:
         return tuple(self.app["services"])
 
 
+def refuse_job(service: str, spec: Mapping[str, Any]) -> None:
+    if spec.get("job") is not None:
+        raise UserError(
+            f"cannot compare {service}: it is a job, and what a run of it does has effects",
+            f"see what fits it: fourfold advise {service}",
+        )
+
+
 def candidate(live: Live, pattern: Pattern, name: str, port: int) -> CandidateApp:
     """Raises UserError where the service cannot run so, as far as its file tells."""
-    if live.spec.get("job") is not None:
-        raise UserError(
-            f"cannot compare {live.service}: it is a job, and what a run of it does has effects",
-            "`fourfold advise` says what fits it",
-        )
     spec = {key: value for key, value in live.spec.items() if key not in _NOT_MEASURED}
     spec |= {"pattern": pattern, "instances": 1}
     spec["deploy"] = {**(spec.get("deploy") or {}), "before": None}  # what a release does once, this one has done

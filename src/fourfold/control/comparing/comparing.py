@@ -16,8 +16,7 @@ from fourfold.build.kinds import osgi, tomcat
 from fourfold.clock import rfc3339
 from fourfold.control import views as v
 from fourfold.control.bringing import Bringing
-from fourfold.control.checks import refuse_job
-from fourfold.control.comparing.candidate import Live
+from fourfold.control.comparing.candidate import Live, refuse_job
 from fourfold.control.comparing.candidates import Candidates
 from fourfold.control.comparing.left import left
 from fourfold.control.comparing.loads import load_of
@@ -80,7 +79,7 @@ class Comparing:
         spec, release = parts.registry.spec(key, row.release), parts.registry.release(key, row.release)
         if isinstance(spec, Host):
             raise UserError(f"cannot compare {row.name}: it is a group", "name one of its members")
-        refuse_job(row.name, spec, "compare")
+        refuse_job(row.name, release.spec)
         parts.check_source(release.source)
         parts.store.secrets.resolve(row.app, {use.name for use in spec.secrets})
         app = parts.registry.apps[row.app]

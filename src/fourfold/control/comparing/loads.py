@@ -12,6 +12,7 @@ from fourfold.control.comparing.requests import Recorded, inside, recorded
 from fourfold.control.goals import GATEWAY, desired
 from fourfold.control.parts import Parts
 from fourfold.cost.comparison import Load
+from fourfold.errors import UserError
 from fourfold.load.file import parse
 from fourfold.load.model import Request
 from fourfold.spec.model import Service
@@ -35,7 +36,11 @@ Source = Literal["described", "file", "recorded", "default"]
 async def load_of(
     parts: Parts, row: ServiceRow, spec: Service, request: CompareRequest
 ) -> tuple[Load, LoadPlan | None]:
-    """None: it has no port. Raises UserError for a file of requests that cannot be used."""
+    """None: it has no port. Raises UserError for a file of requests that cannot be used, or for a load for nobody."""
+    if spec.port is None:
+        if request.requests is not None or request.requests_per_second is not None:
+            raise UserError(f"cannot ask {row.name} anything: it has no port", "leave out --requests and --rps")
+        return Load(source="default", requests_per_second=0.0, duration_seconds=0.0, distinct_requests=0), None
     requests, source, rate = await _asked(parts, row, spec, request)
     if request.requests_per_second is not None:
         source, rate = "described" if source != "file" else source, request.requests_per_second
@@ -48,8 +53,6 @@ async def load_of(
         distinct_requests=len(requests),
         examples=tuple(map(str, often[:EXAMPLES])),
     )
-    if spec.port is None:
-        return load, None
     saturation = QUICK_SATURATION_SECONDS if request.quick else SATURATION_SECONDS
     return load, LoadPlan(requests, rate, seconds, saturation)
 
