@@ -77,7 +77,7 @@ process: cpu is not limited: no such controller
 container: not measured to its end: it ended
 vm: virtual machines are emulated here: under KVM they start and answer many times faster
 function: not available: cannot run as a function: not as root
-vm costs less than process below 1.24 million requests a month, more above
+in the cloud vm is cheaper below 1.24 million requests a month, process above
 """
 
 

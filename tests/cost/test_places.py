@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from fourfold.cost import ec2, fargate, lambdas, share
 from fourfold.cost.demand import of_traffic
 from fourfold.cost.model import HOURS_PER_MONTH, Wanted
 from fourfold.cost.prices import Prices
-from fourfold.cost.sizes import NoSize
+from fourfold.cost.sizes import Bill, NoSize
 from tests.cost.examples import GIB, MIB, PRICES, footprint, monthly_requests, traffic
 
 NONE_RESERVED = PRICES.model_copy(
@@ -139,10 +141,22 @@ def test_a_larger_machine_is_taken_where_many_small_ones_cost_more() -> None:
     assert many.capacity_used == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("at", [ec2.cost, fargate.cost, lambdas.cost])
-def test_nothing_fits(at: type) -> None:
-    with pytest.raises(NoSize, match=r"GB|GiB|MB"):
-        at(of_traffic(traffic(0)), footprint("process"), Wanted(memory_limit=500 * GIB), PRICES)
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        (ec2.cost, "no type of EC2 in the price list has 625 GiB"),
+        (fargate.cost, "no task of Fargate in the price list has 625 GB"),
+        (lambdas.cost, "a function of Lambda has at most 10,240 MB, and this needs 640,000"),
+        (share.on_ec2, "m6i.xlarge, which others share, does not have 500 GiB: name a larger one as `ec2.host`"),
+    ],
+)
+def test_nothing_fits(at: Callable[..., Bill], said: str) -> None:
+    with pytest.raises(NoSize) as none:
+        at(of_traffic(traffic(0)), footprint("process", memory_bytes=500.0 * GIB), Wanted(), PRICES)
+    assert none.value.what == said
+    with pytest.raises(NoSize, match="64 vCPUs" if at != lambdas.cost else "MB"):
+        large = footprint("process", memory_bytes=9.0 * GIB)
+        at(of_traffic(traffic(0)), large, Wanted(cpu_limit=64.0), PRICES)
 
 
 def test_own_hardware() -> None:

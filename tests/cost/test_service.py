@@ -49,7 +49,7 @@ def test_reasons_stand_where_there_is_no_price() -> None:
     )  # fmt: skip
     assert cost.unavailable["shared"] == "no group"
     function = cost.patterns[-1]
-    assert function.notes == ("a function of Lambda has at most 10240 MB, and this needs 51200",)
+    assert function.notes == ("a function of Lambda has at most 10,240 MB, and this needs 51,200",)
     assert (function.monthly_cost, function.parts, function.size) == (None, (), None)
     assert function.own_hardware_monthly_cost > 0 and cost.cheapest == "process"
     assert set(cost.curves) == {"process", "container", "vm"}

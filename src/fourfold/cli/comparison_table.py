@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from fourfold.cli import comparison_rows, formats
+from fourfold.cli import comparison_rows, formats, money
 from fourfold.cli.comparison_rows import Cell, Row
 from fourfold.cost.comparison import Comparison, Load, Machine, PatternResult
 
@@ -135,14 +135,6 @@ def _said(comparison: Comparison, paint: Paint, verbose: bool) -> Iterator[str]:
     if comparison.requests_per_month is not None and any(each.monthly_cost is not None for each in comparison.patterns):
         dates = {each.costs.as_of for each in comparison.patterns if each.costs is not None and each.costs.as_of}
         of = f" at prices of {' and '.join(sorted(dates))}" if dates else ""
-        yield f"a month is one of {_requests(comparison.requests_per_month)}{of}"
-    for point in comparison.break_even:
-        below, above = point.between
-        yield f"{below} costs less than {above} below {_requests(point.requests_per_month)} a month, more above"
-
-
-def _requests(count: float) -> str:
-    """`1.2 million requests`."""
-    if count >= 1e6:
-        return f"{count / 1e6:,.3g} million requests"
-    return f"{count:,.0f} requests"
+        yield f"a month is one of {money.rounded(comparison.requests_per_month)} requests{of}"
+    for line in money.break_evens(comparison.break_even):
+        yield f"in the cloud {line}"

@@ -11,7 +11,7 @@ from math import ceil
 from fourfold.cost.demand import SECONDS, Demand
 from fourfold.cost.model import GIB, HOURS_PER_MONTH, Footprint, Wanted
 from fourfold.cost.prices import MachineType, Prices
-from fourfold.cost.sizes import Bill, NoSize, cheapest, memory_of, most_requests, rented, used
+from fourfold.cost.sizes import Bill, NoSize, asked, cheapest, memory_of, most_requests, rented, used
 
 
 def cost(demand: Demand, footprint: Footprint, wanted: Wanted, prices: Prices) -> Bill:
@@ -22,7 +22,7 @@ def cost(demand: Demand, footprint: Footprint, wanted: Wanted, prices: Prices) -
     cores = max(wanted.cpu_limit or 0, footprint.background_cores)
     fitting = {name: each for name, each in prices.ec2.types.items() if each.memory_gib >= gib and each.vcpus >= cores}
     if not fitting:
-        raise NoSize(f"no type of EC2 in the price list has {gib:.3g} GiB and {cores:.3g} vCPUs")
+        raise NoSize(f"no type of EC2 in the price list has {asked(gib, cores)}")
     return cheapest(_with(name, fitting[name], gib, demand, footprint, wanted, prices) for name in fitting)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from fourfold.cost.demand import Demand
 from fourfold.cost.model import GIB, Footprint, Wanted
 from fourfold.cost.prices import Prices
-from fourfold.cost.sizes import Bill, NoSize, cheapest, memory_of, rented, used
+from fourfold.cost.sizes import Bill, NoSize, asked, cheapest, memory_of, rented, used
 
 
 def cost(demand: Demand, footprint: Footprint, wanted: Wanted, prices: Prices) -> Bill:
@@ -22,7 +22,7 @@ def cost(demand: Demand, footprint: Footprint, wanted: Wanted, prices: Prices) -
         if size.vcpus >= cores and (memory := size.least_memory(gib)) is not None
     ]
     if not fitting:
-        raise NoSize(f"no task of Fargate in the price list has {gib:.3g} GB and {cores:.3g} vCPUs")
+        raise NoSize(f"no task of Fargate in the price list has {asked(gib, cores, 'GB')}")
     return cheapest(_with(vcpus, memory, gib, demand, footprint, wanted, prices) for vcpus, memory in fitting)
 
 

@@ -23,7 +23,7 @@ def cost(demand: Demand, footprint: Footprint, wanted: Wanted, prices: Prices) -
     need = memory_of(footprint, wanted, prices.assumptions.headroom) / MIB
     megabytes = max(rates.least_mb, ceil(need))
     if megabytes > rates.most_mb:
-        raise NoSize(f"a function of Lambda has at most {rates.most_mb:g} MB, and this needs {megabytes:g}")
+        raise NoSize(f"a function of Lambda has at most {rates.most_mb:,.0f} MB, and this needs {megabytes:,.0f}")
     seconds = billed_seconds(footprint, megabytes, rates)
     requests, gb = demand.requests_per_month, megabytes / MB_PER_GB
     warm = demand.below(wanted.provisioned / seconds) if wanted.provisioned else 0.0

@@ -10,23 +10,34 @@ from math import inf
 from fourfold.cost.demand import SECONDS, Demand, Instances
 from fourfold.cost.model import GIB, Footprint, Wanted
 from fourfold.cost.prices import Prices, Rates
-from fourfold.cost.sizes import Bill, most_requests, run_seconds
+from fourfold.cost.sizes import Bill, NoSize, asked, most_requests, run_seconds
 
 
 def on_ec2(demand: Demand, footprint: Footprint, wanted: Wanted, prices: Prices) -> Bill:
-    """Of the machine that the price list names."""
-    size = f"share of {prices.ec2.host.type}"
-    return _cost(size, prices.ec2.rates, demand, footprint, wanted, prices.assumptions.utilization)
+    """Of the machine that the price list names. NoSize where an instance alone is more than that has."""
+    name = prices.ec2.host.type
+    kind, gib = prices.ec2.types[name], footprint.memory_bytes / GIB
+    cores = max(wanted.cpu_limit or 0, footprint.background_cores)
+    if gib > kind.memory_gib or cores > kind.vcpus:
+        raise NoSize(f"{name}, which others share, does not have {asked(gib, cores)}: name a larger one as `ec2.host`")
+    return _cost(f"share of {name}", kind.vcpus, prices.ec2.rates, demand, footprint, wanted, prices)
 
 
 def on_own_hardware(demand: Demand, footprint: Footprint, wanted: Wanted, prices: Prices) -> Bill:
-    return _cost(None, prices.own_hardware.rates, demand, footprint, wanted, prices.assumptions.utilization)
+    return _cost(None, inf, prices.own_hardware.rates, demand, footprint, wanted, prices)
 
 
 def _cost(
-    size: str | None, rates: Rates, demand: Demand, footprint: Footprint, wanted: Wanted, utilization: float
+    size: str | None,
+    vcpus: float,
+    rates: Rates,
+    demand: Demand,
+    footprint: Footprint,
+    wanted: Wanted,
+    prices: Prices,
 ) -> Bill:
-    instances = _instances(demand, footprint, wanted, utilization)
+    utilization = prices.assumptions.utilization
+    instances = _instances(demand, footprint, wanted, vcpus, utilization)
     first, next_one = _memory(footprint, wanted)
     further = max(0.0, instances.hours - instances.some)
     gib_hours = (instances.some * first + further * next_one) / GIB
@@ -40,11 +51,11 @@ def _cost(
     return Bill(size, parts, instances)
 
 
-def _instances(demand: Demand, footprint: Footprint, wanted: Wanted, utilization: float) -> Instances:
+def _instances(demand: Demand, footprint: Footprint, wanted: Wanted, vcpus: float, utilization: float) -> Instances:
     if wanted.job:
-        return demand.runs(run_seconds(footprint, inf))
+        return demand.runs(run_seconds(footprint, vcpus))
     if footprint.pattern != "function":
-        return demand.instances(most_requests(footprint, wanted, inf) * utilization, wanted.min_instances)
+        return demand.instances(most_requests(footprint, wanted, vcpus) * utilization, wanted.min_instances)
     seconds = footprint.seconds_per_request  # a sandbox has one request at a time
     return demand.instances(utilization / seconds if seconds else inf, wanted.provisioned)
 

@@ -35,6 +35,12 @@ class Bill:
         return sum(self.parts.values())
 
 
+def asked(gib: float, cores: float, unit: str = "GiB") -> str:
+    """`582 GiB and 4 vCPUs`, for people."""
+    memory = f"{gib:,.0f} {unit}" if gib >= 10 else f"{gib:.2g} {unit}"
+    return f"{memory} and {cores:.3g} vCPUs" if cores else memory
+
+
 def memory_of(footprint: Footprint, wanted: Wanted, headroom: float) -> float:
     """Bytes that have to be rented for an instance: its limit, else what was measured and some more."""
     return float(wanted.memory_limit) if wanted.memory_limit else footprint.memory_bytes * (1 + headroom)
