@@ -9,7 +9,7 @@ import pytest
 from fourfold.cli.comparison_rows import dollars, duration, figures, number
 from fourfold.cli.comparison_table import page
 from fourfold.cost.comparison import BreakEven, Comparison, Costs, Facts
-from fourfold.cost.rounds import Measured, Round
+from fourfold.cost.rounds import Measured
 from fourfold.cost.summary import summary
 from tests.cost.comparing import PROCESS, SUBJECT, VM, round_of
 
@@ -88,7 +88,7 @@ def test_a_column_for_each_pattern() -> None:
 def test_what_has_no_port_was_asked_nothing() -> None:
     made = comparison()
     load = made.load.model_copy(update={"requests_per_second": 0.0, "distinct_requests": 0, "examples": ()})
-    assert page(made.model_copy(update={"load": load}), plain)[1] == "asked nothing, as it has no port"
+    assert page(made.model_copy(update={"load": load}), plain)[1] == "asked nothing: it takes no requests"
 
 
 def test_colours_say_what_signs_say_and_move_nothing() -> None:
@@ -104,12 +104,6 @@ def test_verbose_shows_ranges_and_what_was_written() -> None:
     (start,) = [line for line in lines if line.startswith("start") and " to " in line]
     assert start.split("  ")[-1].strip() == "4.0 s to 5.0 s"
     assert "vm: wrote /var/cache/x, which goes with the instance" in lines
-
-
-def test_a_service_without_a_port_is_asked_nothing() -> None:
-    lines = page(summary(SUBJECT, [Measured("process", rounds=(Round(idle_memory_bytes=MIB),))]), plain)
-    assert lines[1] == "asked nothing: it takes no requests"
-    assert [line.split("  ")[0] for line in lines[4:5]] == ["memory, idle"]
 
 
 def test_a_narrow_terminal_has_it_in_parts() -> None:
@@ -140,8 +134,8 @@ def test_money_is_told_with_the_traffic_and_the_prices() -> None:
         for each, amount, cost in zip(made.patterns, (2.31, 12.5), costs, strict=True)
     ]
     lines = page(made.model_copy(update={"patterns": tuple(priced), "requests_per_month": 5.256e7}), plain)
-    cost, prices = (line.split() for line in lines if line.startswith(("a month  ", "  at the prices")))
-    assert cost == ["a", "month", "$2.31", "+", "$12.50", "!"]
+    cost, prices = (line.split() for line in lines if line.startswith(("a month, cloud", "  at the prices")))
+    assert cost == ["a", "month,", "cloud", "$2.31", "+", "$12.50", "!"]
     assert prices[-3:] == ["own", "hardware", "EC2"]
     assert "a month is one of 52.6 million requests at prices of 2026-11" in lines
 

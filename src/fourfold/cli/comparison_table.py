@@ -94,10 +94,7 @@ def _head(comparison: Comparison) -> Iterator[str]:
     quick = ", quick" if comparison.quick else ""
     where = _machine(comparison.machine)
     yield f"{comparison.app}.{comparison.service}, release {comparison.release}: {rounds} in {took}{quick}, on {where}"
-    if any(each.requests for each in comparison.patterns) or not any(each.available for each in comparison.patterns):
-        yield _load(comparison.load)
-    else:
-        yield "asked nothing: it takes no requests"
+    yield _load(comparison.load)
 
 
 def _machine(machine: Machine) -> str:
@@ -108,7 +105,7 @@ def _machine(machine: Machine) -> str:
 
 def _load(load: Load) -> str:
     if not load.distinct_requests:
-        return "asked nothing, as it has no port"
+        return "asked nothing: it takes no requests"
     different = formats.count(load.distinct_requests, "request")
     such = f", such as {load.examples[0]}" if load.examples else ""
     rate = comparison_rows.number(load.requests_per_second)
