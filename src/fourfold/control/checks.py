@@ -8,6 +8,7 @@ from typing import Any
 
 from fourfold.control.addresses import block_size, next_block
 from fourfold.control.changes import Wish
+from fourfold.control.comparing.left import TO_TAKE_AWAY
 from fourfold.control.goals import on_bridge, pattern_of
 from fourfold.control.registry import Registry
 from fourfold.control.settings import Settings
@@ -35,10 +36,10 @@ def chosen(app: App, services: list[str] | None) -> list[str]:
 
 def refuse_candidate(registry: Registry, app: str, candidate_of: str | None) -> None:
     """What a comparison runs for a while is its own, and it takes that away again."""
-    stored = registry.apps.get(app)
-    if stored is not None and stored.candidate_of is not None and candidate_of is None:
+    beside = registry.store.meta.get(TO_TAKE_AWAY + app)
+    if beside is not None and candidate_of is None:
         raise UserError(
-            f"cannot bring up {app}: that is what a comparison of {stored.candidate_of} runs now",
+            f"cannot bring up {app}: that is what a comparison of {beside} runs now",
             "give the app another name",
         )
 

@@ -256,7 +256,7 @@ class Control:
 
     async def sweep(self) -> None:
         """Take away what comparisons have left that a daemon before this one did not see to its end."""
-        if left(self._parts):
+        if left(self._parts.store):
             await self._comparing.sweep()
 
     async def close(self) -> None:

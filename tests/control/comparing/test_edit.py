@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from fourfold.control.comparing.edit import ADDED, Edited, edited
+from fourfold.control.comparing.edit import ADDED, LARGEST_PROGRAM, Edited, edited
 from fourfold.store.manifest import Entry, Manifest
 
 
@@ -62,6 +62,12 @@ def test_two_edits_differ() -> None:
 
 def test_of_an_image_there_is_nothing_to_edit() -> None:
     assert edit({}) is None
+
+
+@pytest.mark.parametrize("path", ["server", "shop.jar"])
+def test_what_is_too_large_to_be_held_in_memory_is_not_read(path: str) -> None:
+    entry = Entry(path, 0o755, LARGEST_PROGRAM + 1, "0" * 64)
+    assert edited(Manifest.of([entry]), lambda entry: pytest.fail("it was read"), "m1") is None
 
 
 def archive(name: str) -> bytes:

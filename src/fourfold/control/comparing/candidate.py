@@ -1,8 +1,9 @@
-"""What runs beside a service to be measured: the same release under one pattern, as an app of its own. Pure."""
+"""What runs beside a service to be measured: the same release under one pattern, as an app of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import secrets as random
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,8 +37,6 @@ class Live:
     """Of a group that could take it in."""
     runtime: str | None = None
     """That it runs on, such as `python3.11`."""
-    file: str = ""
-    """Where the service file was."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,6 @@ class CandidateApp:
     name: str
     pattern: Pattern
     service: str
-    port: int
-    """Of its gateway's listener on loopback."""
     app: Mapping[str, Any]
     """`spec.app.App` as JSON."""
 
@@ -73,8 +70,15 @@ def refuse_job(service: str, spec: Mapping[str, Any]) -> None:
         )
 
 
+def new_name(pattern: Pattern, is_there: Callable[[str], bool]) -> str:
+    """Of an app of which nothing is there: all that is called so will be deleted."""
+    while is_there(name := f"{PREFIX}{random.token_hex(2)}-{pattern}"):
+        pass
+    return name
+
+
 def candidate(live: Live, pattern: Pattern, name: str, port: int) -> CandidateApp:
-    """Raises UserError where the service cannot run so, as far as its file tells."""
+    """`port`: of its gateway's listener on loopback. Raises UserError where its file tells that it cannot run so."""
     spec = {key: value for key, value in live.spec.items() if key not in _NOT_MEASURED}
     spec |= {"pattern": pattern, "instances": 1}
     spec["deploy"] = {**(spec.get("deploy") or {}), "before": None}  # what a release does once, this one has done
@@ -91,7 +95,7 @@ def candidate(live: Live, pattern: Pattern, name: str, port: int) -> CandidateAp
         "externals": dict(live.externals),
         "gateway": {"listen": f"127.0.0.1:{port}"},
     }
-    return CandidateApp(name, pattern, live.service, port, app)
+    return CandidateApp(name, pattern, live.service, app)
 
 
 def _own_group(live: Live) -> tuple[str | None, dict[str, Any]]:

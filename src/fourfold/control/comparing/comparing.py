@@ -63,7 +63,7 @@ class Comparing:
 
     async def sweep(self) -> None:
         """Take away what a daemon before this one has left."""
-        await self._candidates.take_all_away(left(self._parts))
+        await self._candidates.take_all_away(left(self._parts.store))
 
     async def close(self) -> None:
         """End what goes on and take its candidates away, while this daemon can still do so."""
@@ -181,16 +181,20 @@ class Comparing:
     async def _leave_nothing(self, run: Run) -> None:
         """Whatever has happened, and though whoever waits for it should lose patience: it is soon over."""
         cleaning = asyncio.create_task(self._candidates.take_all_away(run.names))
+        cancelled = None
         while not cleaning.done():
             try:
                 await asyncio.shield(cleaning)
-            except asyncio.CancelledError:
+            except asyncio.CancelledError as error:
                 if self._ending:
                     raise
+                cancelled = error
         if wrong := cleaning.result():
             raise WorldError(
                 f"cannot take all away that was compared: {'; '.join(wrong)}", "the next daemon tries again"
             )
+        if cancelled is not None:
+            raise cancelled
 
     def _machine(self) -> Machine:
         return Machine(

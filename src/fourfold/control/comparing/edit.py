@@ -23,7 +23,8 @@ _SPECIAL = ("requirements.txt", "robots.txt")
 _ARCHIVES = (".jar", ".war", ".zip")
 LARGEST = 1024 * 1024
 """Bytes of a text that is edited."""
-LARGEST_ARCHIVE = 256 * 1024 * 1024
+LARGEST_PROGRAM = 256 * 1024 * 1024
+"""Of an archive or an executable: it is held in memory."""
 ADDED = "edited-to-compare.txt"
 
 
@@ -38,21 +39,22 @@ class Edited:
 
 def edited(manifest: Manifest, read: Callable[[Entry], bytes], mark: str) -> Edited | None:
     """`read` gives a file's content; `mark` is what the edit adds, so that two differ. None: there is nothing to edit,
-    as with an image that was made elsewhere."""
+    as with an image that was made elsewhere, or it is too large."""
     text = mark.encode()
     files = [each for each in manifest.entries if each.link is None]
     if not files:
         return None
-    if len(manifest.entries) == 1 and files[0].path.lower().endswith(_ARCHIVES):
-        if files[0].size > LARGEST_ARCHIVE:
-            return None
+    is_one = len(manifest.entries) == 1
+    if is_one and files[0].size > LARGEST_PROGRAM:
+        return None
+    if is_one and files[0].path.lower().endswith(_ARCHIVES):
         return _replaced(manifest, files[0], _archive(read(files[0]), text))
     for ends, comment in _COMMENTS.items():
         for each in sorted(files, key=lambda each: (each.path.count("/"), each.path)):
             name = each.path.rpartition("/")[2]
             if name.endswith(ends) and name not in _SPECIAL and each.size <= LARGEST:
                 return _replaced(manifest, each, read(each) + comment % text)
-    if len(manifest.entries) == 1:  # an executable: what follows its end is not loaded
+    if is_one:  # an executable: what follows its end is not loaded
         return _replaced(manifest, files[0], read(files[0]) + b"\n# " + text + b"\n")
     added = _entry(Entry(ADDED), text + b"\n")
     return Edited(Manifest.of([*manifest.entries, added]), ADDED, added.sha256, text + b"\n")
@@ -69,7 +71,7 @@ def _entry(entry: Entry, content: bytes) -> Entry:
 
 
 def _archive(content: bytes, text: bytes) -> bytes:
-    """With one more file in it. Raises zipfile.BadZipFile."""
+    """With one more file in it."""
     buffer = io.BytesIO(content)
     with zipfile.ZipFile(buffer, "a") as archive:
         name = f"{ADDED}.{hashlib.sha256(text).hexdigest()[:8]}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from fourfold.control.parts import Parts
+from fourfold.store.store import Store
 
 TO_TAKE_AWAY = "candidate."
-"""And the name of its app: the name in `meta` of a candidate that is there, or about to be."""
+"""And the name of its app: the name in `meta` of a candidate that is there, or about to be; its value is the app that
+it runs beside. Nothing else says that an app is to be deleted, so that no user's ever is."""
 
 
-def left(parts: Parts) -> list[str]:
+def left(store: Store) -> list[str]:
     """Names of the apps, or of what there is of them."""
-    kept = {name.removeprefix(TO_TAKE_AWAY) for name in parts.store.meta.beginning(TO_TAKE_AWAY)}
-    return sorted(kept | {name for name, row in parts.registry.apps.items() if row.candidate_of is not None})
+    return sorted(name.removeprefix(TO_TAKE_AWAY) for name in store.meta.beginning(TO_TAKE_AWAY))

@@ -7,8 +7,8 @@ from typing import Literal
 
 from fourfold.control import probe
 from fourfold.control.comparing.measure import LoadPlan
+from fourfold.control.comparing.recorded import Recorded, Recording, inside
 from fourfold.control.comparing.request import CompareRequest
-from fourfold.control.comparing.requests import Recorded, inside, recorded
 from fourfold.control.goals import GATEWAY, desired
 from fourfold.control.parts import Parts
 from fourfold.cost.comparison import Load
@@ -17,7 +17,6 @@ from fourfold.load.file import parse
 from fourfold.load.model import Request
 from fourfold.spec.model import Service
 from fourfold.store.model import ServiceRow
-from fourfold.supervise.model import LogLine
 
 DEFAULT_RATE = 20.0
 RECORDED_RATES = (5.0, 500.0)
@@ -88,13 +87,12 @@ async def _usual_path(parts: Parts, row: ServiceRow, spec: Service) -> str:
 
 
 async def _log(parts: Parts, row: ServiceRow, spec: Service) -> tuple[Recorded, float]:
-    """What the service was asked of late, and in how many seconds."""
-    now = parts.clock.now()
-    lines: list[LogLine] = []
+    """What the service was asked of late, and in how many seconds. The log is all services' and may be long."""
+    begun = now = parts.clock.now()
+    log = Recording(f"{row.app}.{row.name}", spec.route)
     async for _, line in parts.logs.read(
         [GATEWAY], since=now - RECORDED_SECONDS, tail=None, previous=False, follow=False
     ):
-        lines.append(line)
-    seen = await asyncio.to_thread(recorded, [line.text for line in lines], f"{row.app}.{row.name}", spec.route)
-    begun = min((line.at for line in lines), default=now)
-    return seen, max(now - begun, LEAST_SPAN)
+        begun = min(begun, line.at)
+        log.add(line.text)
+    return await asyncio.to_thread(log.recorded), max(now - begun, LEAST_SPAN)

@@ -62,8 +62,6 @@ class Candidate:
     app: str
     service: str
     pattern: Pattern
-    port: int | None
-    """Of its gateway's listener on loopback. None: the service has no port."""
     restart: Callable[[], Awaitable[None]]
     """Returns when the operation has ended; raises WorldError when it failed."""
 

@@ -15,7 +15,7 @@ from functools import partial
 
 from fourfold.build.build import BuildRequest
 from fourfold.control.comparing.built import sizes
-from fourfold.control.comparing.candidate import PREFIX, CandidateApp, Live, candidate, reason, with_more
+from fourfold.control.comparing.candidate import CandidateApp, Live, candidate, new_name, reason, with_more
 from fourfold.control.comparing.candidates import Candidates, data_of
 from fourfold.control.comparing.edit import edited
 from fourfold.control.comparing.facts import facts_of
@@ -137,7 +137,7 @@ class Run:
 
     async def _build(self, tried: Tried) -> None:
         asked = self._asked
-        name = f"{PREFIX}{random.token_hex(2)}-{tried.pattern}"
+        name = new_name(tried.pattern, self._is_there)
         tried.app = made = candidate(asked.live, tried.pattern, name, free_port())
         self.names.append(name)
         self._candidates.prepare(made, asked.live.app, asked.secrets)
@@ -164,6 +164,10 @@ class Run:
             artifact = self._parts.artifacts.get(digest)
             tried.artifact_bytes, tried.base_bytes = await asyncio.to_thread(sizes, self._parts, artifact)
 
+    def _is_there(self, app: str) -> bool:
+        parts = self._parts
+        return app in parts.registry.apps or parts.operations.busy(app) or parts.down.leaves(app)
+
     async def _bring(self, made: CandidateApp, source: str) -> Sequence[Event]:
         return await self._candidates.bring(made, source, self._asked.live.app)
 
@@ -180,7 +184,7 @@ class Run:
         assert made is not None
         source = await asyncio.to_thread(self._edited)
         if source is None:
-            tried.note("nothing of an image that was made elsewhere can be edited: no rebuild was measured")
+            tried.note("nothing of it can be edited, as of an image that was made elsewhere: no rebuild was measured")
             return
         tried.source = source
         events: list[Event] = []
@@ -234,7 +238,6 @@ class Run:
             app=made.name,
             service=made.service,
             pattern=made.pattern,
-            port=made.port if made.has_port else None,
             restart=partial(self._candidates.restart, made),
         )
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from fourfold.control.comparing.requests import inside, recorded
+from fourfold.control.comparing.recorded import MOST, Recorded, Recording, inside
 from fourfold.load.model import Request
 from fourfold.spec.model import Route
 
@@ -18,6 +18,13 @@ def line(
 ) -> str:
     told = {"host": host, "method": method, "path": path, "backend": backend, "server": "s", "status": status}
     return json.dumps(told, separators=(",", ":"))
+
+
+def recorded(lines: list[str], routes: list[Route]) -> Recorded:
+    log = Recording("shop.catalog", routes)
+    for each in lines:
+        log.add(each)
+    return log.recorded()
 
 
 def test_only_safe_requests_that_went_well_are_asked_again_as_often_as_they_came() -> None:
@@ -35,7 +42,7 @@ def test_only_safe_requests_that_went_well_are_asked_again_as_often_as_they_came
         '{"backend":"shop.catalog"',
         '{"backend":"shop.catalog"}',
     ]
-    seen = recorded(log, "shop.catalog", [STRIPPED])
+    seen = recorded(log, [STRIPPED])
     host = (("Host", "h"),)
     assert set(seen.requests) == {
         Request("GET", "/items", host, weight=3),
@@ -48,8 +55,13 @@ def test_only_safe_requests_that_went_well_are_asked_again_as_often_as_they_came
 
 
 def test_what_cannot_be_asked_again_is_left_out() -> None:
-    seen = recorded([line("/a b"), line("/é"), line("*", "OPTIONS")], "shop.catalog", [Route(path="/")])
+    seen = recorded([line("/a b"), line("/é"), line("*", "OPTIONS")], [Route(path="/")])
     assert (seen.requests, seen.total) == ((), 3)
+
+
+def test_only_the_most_frequent_are_kept_of_many() -> None:
+    seen = recorded([*(line(f"/{number}") for number in range(3 * MOST)), line("/often"), line("/often")], [])
+    assert (len(seen.requests), str(seen.requests[0]), seen.total) == (MOST, "GET /often", 3 * MOST + 2)
 
 
 @pytest.mark.parametrize(
