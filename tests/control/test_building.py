@@ -163,7 +163,9 @@ async def test_going_back_to_what_cannot_be_built_changes_nothing(rig: Rig) -> N
 async def test_sources_are_held_until_there_is_a_release(rig: Rig) -> None:
     shop = Shop(rig)
     with shop.building.holding(["a"]):
-        assert shop.building.in_use == {"a"}
+        with shop.building.holding(["a", "b", "b"]):
+            assert shop.building.in_use == {"a", "b"}
+        assert shop.building.in_use == {"a"}, "somebody still needs it"
     assert not shop.building.in_use
     shop.builder.fails = UserError("no")
     with pytest.raises(UserError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -36,8 +37,12 @@ class Building:
         self._stored = stored
         self._bus = bus
         self._clock = clock
-        self.in_use: set[str] = set()
+        self._held: Counter[str] = Counter()
+
+    @property
+    def in_use(self) -> set[str]:
         """Sources of operations in progress, which gc must leave."""
+        return set(self._held)
 
     def is_there(self, build: Build | None) -> bool:
         return build is not None and self._stored(build.artifact)
@@ -45,12 +50,12 @@ class Building:
     @contextmanager
     def holding(self, sources: Iterable[str]) -> Iterator[None]:
         """Until what is made of them has a release."""
-        held = set(sources)
-        self.in_use |= held
+        held = Counter(set(sources))
+        self._held += held
         try:
             yield
         finally:
-            self.in_use -= held
+            self._held -= held  # others may hold the same
 
     async def build(self, operation: Operation, requests: Sequence[BuildRequest]) -> dict[str, Artifact]:
         """Service -> what was made of it. All builds come to their end, so that one error tells all that is wrong."""
