@@ -34,10 +34,6 @@ class Client:
         return bool(self._free) or self._count < self._most
 
     @property
-    def is_idle(self) -> bool:
-        return not self._waiting and not self._under_way
-
-    @property
     def _count(self) -> int:
         return len(self._open) + len(self._opening)
 
