@@ -146,6 +146,17 @@ def rows(home: Home) -> dict[str, set[str]]:
         }
 
 
+def named(home: Home) -> list[str]:
+    """Tables in which anything of a candidate is; what has happened is told for a while."""
+    with closing(sqlite3.connect(home.state / "fourfold.db")) as database:
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return [
+            name
+            for name in tables
+            if name != "events" and any("compare-" in str(row) for row in database.execute(f"SELECT * FROM {name}"))
+        ]
+
+
 def there_is(home: Home) -> dict[str, Any]:
     """Of which anything could be left behind."""
     groups = [path for top in ("", "*/") for path in Path("/sys/fs/cgroup").glob(f"{top}{home.group}/*")]
@@ -153,6 +164,7 @@ def there_is(home: Home) -> dict[str, Any]:
     mounts = subprocess.run(["cat", "/proc/self/mountinfo"], capture_output=True, text=True, check=True).stdout
     return {
         "rows": rows(home),
+        "named": named(home),
         "folders": {name: sorted(path.name for path in paths) for name, paths in kept.items()},
         "groups": sorted({path.name.partition(".")[0] for path in groups if path.is_dir()}),
         "mounts": [line for line in mounts.splitlines() if "compare-" in line],

@@ -42,9 +42,9 @@ class Takings:
     def _cpu(self, rows: Iterable[InstanceRow]) -> Cpu:
         found: dict[tuple[str, int], float] = {}
         for row in rows:
-            usage = self._supervisor.usage(row.id) if row.host is None else None
-            if usage is not None:
-                found[row.id, row.run] = usage.cpu_seconds
+            taken = self._supervisor.counters(row.id) if row.host is None else None
+            if taken is not None and taken.cpu_seconds is not None:
+                found[row.id, row.run] = taken.cpu_seconds
         return found
 
 
