@@ -14,6 +14,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 
 from fourfold.control.comparing import memory
+from fourfold.control.comparing.candidate import CandidateApp
 from fourfold.control.comparing.generator import Generator
 from fourfold.control.comparing.noise import look, other_cores
 from fourfold.control.comparing.saturation import Step, best, goes_on, steps, still_grows
@@ -21,7 +22,7 @@ from fourfold.control.comparing.starts import Starts
 from fourfold.control.comparing.takings import Takings, between
 from fourfold.control.parts import Parts
 from fourfold.control.registry import key_of
-from fourfold.cost.comparison import Latency, Pattern
+from fourfold.cost.comparison import Latency
 from fourfold.cost.rounds import Round
 from fourfold.errors import WorldError
 from fourfold.gateway.program import machine
@@ -53,17 +54,6 @@ MORE_AT_ONCE = "its throughput still grew with more requests at once when no mor
 DID_NOT_KEEP_UP = "it did not keep up with the load's rate"
 REFUSES = "it answered some requests with status 400 to 499"
 ENDED = "an instance ended while it was asked"
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A service under one pattern, as an app of its own."""
-
-    app: str
-    service: str
-    pattern: Pattern
-    restart: Callable[[], Awaitable[None]]
-    """Returns when the operation has ended; raises WorldError when it failed."""
 
 
 @dataclass(frozen=True)
@@ -109,12 +99,12 @@ class Measuring:
         self._most: dict[str, float] = {}
         """Candidate -> requests a second, as it answered at most."""
 
-    async def starting(self, candidate: Candidate, work: Callable[[], Awaitable[None]]) -> Started:
+    async def starting(self, candidate: CandidateApp, work: Callable[[], Awaitable[None]]) -> Started:
         """Of the instance that `work` (bring up, restart) starts; returns when both have ended."""
         parts, begun = self._parts, time.monotonic()
         starts = Starts(
             parts.registry, parts.clock, parts.supervisor.has_started, parts.traffic.acts_on,
-            candidate.app, candidate.service,
+            candidate.name, candidate.service,
         )  # fmt: skip
         asked_at = parts.clock.now()
         watching = asyncio.create_task(starts.watch())
@@ -130,9 +120,11 @@ class Measuring:
         took_over = starts.took_over_at
         return Started(starts.start_seconds, seconds, took_over - asked_at if took_over is not None else None)
 
-    async def round(self, candidate: Candidate, load: LoadPlan | None) -> Round:
+    async def round(
+        self, candidate: CandidateApp, load: LoadPlan | None, restart: Callable[[], Awaitable[None]]
+    ) -> Round:
         """Restart it, look at it idle, ask it at the rate, then as much as it can answer. `load` None: ask nothing."""
-        started = await self.starting(candidate, candidate.restart)
+        started = await self.starting(candidate, restart)
         await self._settled(candidate)  # whom it replaces is no noise
         before, taken = look(), self._all_cpu(candidate)
         idle = await self.memory(candidate)
@@ -151,7 +143,7 @@ class Measuring:
         if load is None or asked is None:
             return made
         most = best(asked.steps).report.good_per_second
-        self._most[candidate.app] = most
+        self._most[candidate.name] = most
         return replace(
             made,
             loaded_memory_bytes=asked.memory_bytes,
@@ -163,11 +155,11 @@ class Measuring:
             notes=_notes(asked, load, machine().threads),
         )
 
-    async def _ask(self, candidate: Candidate, load: LoadPlan, generator: Generator) -> _Asked:
-        there = self._takings.cpu(candidate.app).keys()
+    async def _ask(self, candidate: CandidateApp, load: LoadPlan, generator: Generator) -> _Asked:
+        there = self._takings.cpu(candidate.name).keys()
         await self._warm_up(generator, self._plan(candidate, load, load.rate, WARM_UP_SECONDS, CONNECTIONS), candidate)
         at_rate, cpu = await self._counted(generator, candidate, load, load.rate, load.seconds, CONNECTIONS)
-        loaded = await asyncio.to_thread(memory.pss, self._takings.pids(candidate.app))
+        loaded = await asyncio.to_thread(memory.pss, self._takings.pids(candidate.name))
         planned = steps(load.saturation_seconds)
         first = self._plan(candidate, load, None, planned[0][1] / 2, planned[0][0])
         await self._warm_up(generator, first, candidate)
@@ -183,33 +175,39 @@ class Measuring:
                 cpu_seconds = cpu_seconds + cpu if cpu_seconds is not None and cpu is not None else None
             if not goes_on(tried):
                 break
-        ended = self._takings.cpu(candidate.app).keys() != there
+        ended = self._takings.cpu(candidate.name).keys() != there
         return _Asked(at_rate, loaded, tuple(tried), requests, cpu_seconds, ended)
 
-    async def _warm_up(self, generator: Generator, plan: Plan, candidate: Candidate) -> None:
+    async def _warm_up(self, generator: Generator, plan: Plan, candidate: CandidateApp) -> None:
         await generator.run(plan)
         await self._settled(candidate)
 
     async def _counted(
-        self, generator: Generator, candidate: Candidate, load: LoadPlan, rate: float | None, seconds: float, most: int
+        self,
+        generator: Generator,
+        candidate: CandidateApp,
+        load: LoadPlan,
+        rate: float | None,
+        seconds: float,
+        connections: int,
     ) -> tuple[Report, float | None]:
         """What was seen, and the CPU seconds that it took; None when an instance came or went meanwhile."""
-        before = self._takings.cpu(candidate.app)
-        report = await generator.run(self._plan(candidate, load, rate, seconds, most))
-        after = self._takings.cpu(candidate.app)
+        before = self._takings.cpu(candidate.name)
+        report = await generator.run(self._plan(candidate, load, rate, seconds, connections))
+        after = self._takings.cpu(candidate.name)
         return report, between(before, after) if after.keys() == before.keys() else None
 
-    async def memory(self, candidate: Candidate) -> int | None:
+    async def memory(self, candidate: CandidateApp) -> int | None:
         """Proportional set size of all processes of all its instances, once that does not change any more."""
         await self._settled(candidate)
-        return await memory.settled(lambda: self._takings.pids(candidate.app))
+        return await memory.settled(lambda: self._takings.pids(candidate.name))
 
-    async def deployed(self, candidate: Candidate, load: LoadPlan, work: Callable[[], Awaitable[None]]) -> Deployed:
+    async def deployed(self, candidate: CandidateApp, load: LoadPlan, work: Callable[[], Awaitable[None]]) -> Deployed:
         """What `work` (an operation) loses of requests, from a moment before until a moment after.
 
         It is asked for no more than half of what it can answer, so that what is lost is lost by the deploy.
         """
-        rate = min(max(load.rate, LOST_RATE), self._most.get(candidate.app, load.rate) / 2 or LOST_RATE)
+        rate = min(max(load.rate, LOST_RATE), self._most.get(candidate.name, load.rate) / 2 or LOST_RATE)
         async with Generator() as generator:
             plan = self._plan(candidate, load, rate, 24 * 3600.0, CONNECTIONS)
             await generator.begin(plan)
@@ -220,26 +218,28 @@ class Measuring:
             await self._settled(candidate)
             await asyncio.sleep(AROUND_SECONDS)
             await generator.stop()
-            report = await generator.end(plan)
+            report = await generator.end(replace(plan, seconds=0.0))
         return Deployed(seconds, report.requests, report.errors, dict(report.kinds))
 
-    def _plan(self, candidate: Candidate, load: LoadPlan, rate: float | None, seconds: float, connections: int) -> Plan:
-        row = self._parts.registry.services.get(f"{candidate.app}.{candidate.service}")
+    def _plan(
+        self, candidate: CandidateApp, load: LoadPlan, rate: float | None, seconds: float, connections: int
+    ) -> Plan:
+        row = self._parts.registry.services.get(f"{candidate.name}.{candidate.service}")
         if row is None or row.internal_port is None:
             raise WorldError(f"cannot measure {candidate.service} as {candidate.pattern}: it is not there any more")
         return Plan(ADDRESS, row.internal_port, load.requests, rate, seconds, connections, TIMEOUT)
 
-    async def _settled(self, candidate: Candidate) -> None:
+    async def _settled(self, candidate: CandidateApp) -> None:
         """Nothing of it comes or goes, or that takes too long."""
         deadline = time.monotonic() + SETTLE_SECONDS
         while time.monotonic() < deadline:
-            if self._takings.is_settled(candidate.app) and await self._has_its_sandboxes(candidate):
+            if self._takings.is_settled(candidate.name) and await self._has_its_sandboxes(candidate):
                 return
             await asyncio.sleep(0.02)
 
-    async def _has_its_sandboxes(self, candidate: Candidate) -> bool:
+    async def _has_its_sandboxes(self, candidate: CandidateApp) -> bool:
         """An instance is ready with its first one; provisioned ones follow."""
-        for row in self._takings.rows(candidate.app):
+        for row in self._takings.rows(candidate.name):
             if row.block is None or (state := await self._parts.invoking.state(row.id)) is None:
                 continue
             there = dict(state["sandboxes"])
@@ -248,9 +248,9 @@ class Measuring:
                 return False
         return True
 
-    def _all_cpu(self, candidate: Candidate) -> float:
+    def _all_cpu(self, candidate: CandidateApp) -> float:
         """Seconds, of the candidate, the gateway and this daemon."""
-        taken = (*self._takings.cpu(candidate.app).values(), *self._takings.gateway_cpu().values())
+        taken = (*self._takings.cpu(candidate.name).values(), *self._takings.gateway_cpu().values())
         return sum(taken) + time.process_time()
 
 

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from fourfold.build.build import BuildRequest
-from fourfold.control.comparing.built import sizes
 from fourfold.control.comparing.candidate import CandidateApp, Live, candidate, new_name, reason, with_more
 from fourfold.control.comparing.candidates import Candidates, data_of
 from fourfold.control.comparing.edit import edited
 from fourfold.control.comparing.facts import facts_of
-from fourfold.control.comparing.measure import Candidate, LoadPlan, Measuring
+from fourfold.control.comparing.measure import LoadPlan, Measuring
 from fourfold.control.comparing.progress import Progress, Step
 from fourfold.control.comparing.tried import Tried
 from fourfold.control.operations import Operation
@@ -28,6 +27,7 @@ from fourfold.cost.comparison import Pattern
 from fourfold.errors import FourfoldError
 from fourfold.gateway.listening import free_port
 from fourfold.spec.model import Service
+from fourfold.store.artifacts import Artifact
 from fourfold.store.model import Event
 
 log = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ class Run:
         async def bring() -> None:
             events.extend(await self._bring(made, asked.live.source))
 
-        started = await self._measuring.starting(self._candidate(tried), bring)
+        started = await self._measuring.starting(made, bring)
         tried.came_up = tried.up = True
         if not made.has_port:
             tried.note(
@@ -162,7 +162,7 @@ class Run:
         digest = data_of(events, "build.done", made.service).get("artifact")
         if digest is not None:
             artifact = self._parts.artifacts.get(digest)
-            tried.artifact_bytes, tried.base_bytes = await asyncio.to_thread(sizes, self._parts, artifact)
+            tried.artifact_bytes, tried.base_bytes = await asyncio.to_thread(_sizes, self._parts, artifact)
 
     def _is_there(self, app: str) -> bool:
         parts = self._parts
@@ -172,7 +172,10 @@ class Run:
         return await self._candidates.bring(made, source, self._asked.live.app)
 
     async def _round(self, tried: Tried) -> None:
-        tried.rounds.append(await self._measuring.round(self._candidate(tried), self._asked.load))
+        made = tried.app
+        assert made is not None
+        restart = partial(self._candidates.restart, made)
+        tried.rounds.append(await self._measuring.round(made, self._asked.load, restart))
 
     async def _facts(self, tried: Tried) -> None:
         assert tried.app is not None
@@ -195,7 +198,7 @@ class Run:
         if self._asked.load is None:
             await bring()
         else:
-            deployed = await self._measuring.deployed(self._candidate(tried), self._asked.load, bring)
+            deployed = await self._measuring.deployed(made, self._asked.load, bring)
             tried.deploy_seconds, tried.requests_lost_in_deploy = deployed.seconds, deployed.lost
         tried.rebuild_seconds = data_of(events, "build.done", made.service).get("seconds")
 
@@ -216,9 +219,9 @@ class Run:
             await self._widen(tried, 1)
         if tried.pattern == "shared":  # what members before have left in the host, further ones would use again
             await self._candidates.restart_whole(made)
-        before = await self._measuring.memory(self._candidate(tried))
+        before = await self._measuring.memory(made)
         await self._widen(tried, MORE)
-        after = await self._measuring.memory(self._candidate(tried))
+        after = await self._measuring.memory(made)
         if before is not None and after is not None:
             tried.next_instance_memory_bytes = max(0, after - before) // (MORE - 1)
 
@@ -230,16 +233,6 @@ class Run:
             await self._candidates.scale(made, count)
         else:
             await self._bring(wider, tried.source)
-
-    def _candidate(self, tried: Tried) -> Candidate:
-        made = tried.app
-        assert made is not None
-        return Candidate(
-            app=made.name,
-            service=made.service,
-            pattern=made.pattern,
-            restart=partial(self._candidates.restart, made),
-        )
 
 
 def _steps(asked: Asked) -> list[Step]:
@@ -253,6 +246,16 @@ def _steps(asked: Asked) -> list[Step]:
     ]
     again = [each for each in once if each.kind == "round"] * (asked.rounds - 1)
     return [*once, *again]
+
+
+def _sizes(parts: Parts, artifact: Artifact) -> tuple[int, int]:
+    """(Its own bytes, bytes of the base). A machine's own is the disk beside its base; reads the disk."""
+    base = sum(parts.images.size(digest) for digest in artifact.image.layers) if artifact.image is not None else 0
+    if artifact.boot is None:
+        return artifact.size, base
+    boot = artifact.boot
+    shared = sum(parts.disks.size(key) for key in (boot.kernel, boot.initrd, *boot.disks[:1]))
+    return sum(parts.disks.size(key) for key in boot.disks[1:]), shared
 
 
 def _no_log(line: str) -> None:
