@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from unittest.mock import patch
+import asyncio
+from unittest.mock import Mock, patch
 
 import pytest
 
 from fourfold.control.checks import refuse_candidate
 from fourfold.control.comparing.candidate import new_name
+from fourfold.control.comparing.comparing import Comparing
 from fourfold.control.comparing.left import TO_TAKE_AWAY, left
 from fourfold.errors import UserError
 from tests.control.rig import Rig, rigged
@@ -37,3 +39,29 @@ async def test_a_candidate_is_for_nobody_to_bring_up_as_soon_as_it_is_built(rig:
 def test_a_name_is_one_that_nobody_has() -> None:
     with patch("fourfold.control.comparing.candidate.random.token_hex", side_effect=["ab12", "cd34"]):
         assert new_name("vm", {NAME}.__contains__) == "compare-cd34-vm"
+
+
+def test_who_calls_it_off_while_all_is_taken_away_waits_for_that_and_gets_no_comparison() -> None:
+    async def run() -> bool:
+        may_end, is_gone = asyncio.Event(), False
+
+        async def take_all_away(names: list[str]) -> list[str]:
+            nonlocal is_gone
+            await may_end.wait()
+            is_gone = True
+            return []
+
+        comparing = Comparing(Mock(), Mock())
+        with patch.object(comparing, "_candidates", Mock(take_all_away=take_all_away)):
+            leaving = asyncio.create_task(comparing._leave_nothing(Mock(names=[NAME])))
+            for _ in range(2):  # twice: somebody loses patience
+                await asyncio.sleep(0)
+                leaving.cancel()
+            await asyncio.sleep(0)
+            assert not leaving.done()
+            may_end.set()
+            with pytest.raises(asyncio.CancelledError):
+                await leaving
+        return is_gone
+
+    assert asyncio.run(run())
