@@ -14,6 +14,8 @@ from fourfold.store.model import InstanceRow
 
 LOOKS = (0.001, 0.02)
 """The shortest and the longest pause between two looks, seconds; in between a hundredth of what has passed."""
+BUILDS = 0.005
+"""The pause while nothing is there yet: of what comes, its row says when, and no program answers sooner."""
 CONNECTS_WITHIN = 0.1
 """Seconds; on the bridge. Whoever asks before somebody is there has to ask anew."""
 ANSWERS_WITHIN = 10.0
@@ -62,8 +64,12 @@ class Starts:
                 self.took_over_at = self._clock.now()
                 if self.answered_at is None and await self._answers(mine[-1]):
                     self.answered_at = self._clock.now()
-            passed = self._clock.now() - self.begun_at if self.begun_at is not None else 0.0
-            await asyncio.sleep(min(max(passed / 100, LOOKS[0]), LOOKS[1]))
+            await asyncio.sleep(self._pause())
+
+    def _pause(self) -> float:
+        if self.begun_at is None:
+            return BUILDS
+        return min(max((self._clock.now() - self.begun_at) / 100, LOOKS[0]), LOOKS[1])
 
     def _rows(self) -> list[InstanceRow]:
         found = [row for row in self._registry.instances.values() if row.app == self._app]
