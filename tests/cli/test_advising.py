@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from fourfold.cli.advice_page import overview, page
+from fourfold.cli.options import Options
 from fourfold.control.advicerequest import AdviceRequest
 from fourfold.cost.advice.model import Advice, Blocker, Change, Command, PatternAdvice, Reason
 from tests.api.serving import Serving
@@ -129,6 +131,12 @@ def test_every_service_of_the_examples(cli: Cli, example: str) -> None:
         assert any(reason.points > 0 for reason in each.patterns[0].reasons), "it says why"
         assert any(change.pattern == "vm" for change in each.changes), "code of strangers is another matter"
         assert "fourfold compare" in each.surer[0].command or "--usage" in each.surer[0].command
+
+
+def test_what_keeps_it_from_a_better_one_comes_first() -> None:
+    advice = ADVICE.model_copy(update={"better": "function"})
+    assert page(advice, Options())[1] == "  function would be better: it has volumes"
+    assert overview([advice], Options())[1].endswith("fairly sure  function would be better: it has volumes")
 
 
 def test_examples_are_all_there() -> None:

@@ -62,6 +62,8 @@ def _head(advice: Advice, options: Options) -> Iterator[str]:
         yield f"{name}: {output.paint(advice.advised, 'green', options)}, as it is"
     else:
         yield f"{name}: {output.paint(advice.advised, 'green', options)} instead of {advice.now}"
+    if advice.better is not None:
+        yield from _wrapped(f"{advice.better} would be better: {_stop(advice)}", "  ", "  ")
     what = f"{_capital(advice.archetype)}. " if advice.archetype else ""
     sure = _capital(SURE[advice.sure])
     why = f": {advice.why_sure}" if advice.why_sure else ""
@@ -137,12 +139,20 @@ def _advised(advice: Advice) -> str:
 
 
 def _short(advice: Advice) -> str:
-    """The reason that counts most, without what follows from it."""
+    """What keeps it from a better one, else the reason that counts most, without what follows from it."""
     best = advice.patterns[0]
     if advice.advised is None:
         return best.blockers[0].why if best.blockers else ""
+    if advice.better is not None:
+        return f"{advice.better} would be better: {_stop(advice)}"
     reason = next((each for each in best.reasons if each.points > 0), None)
     return reason.text.partition(": ")[0] if reason is not None else advice.why_sure
+
+
+def _stop(advice: Advice) -> str:
+    """What keeps the better one from being advised."""
+    better = next(each for each in advice.patterns if each.pattern == advice.better)
+    return next(each.why for each in better.blockers if each.kind != "setting")
 
 
 def _whole(text: str) -> str:

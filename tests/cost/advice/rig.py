@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
+
+from ruamel.yaml import YAML
 
 from fourfold.control.fitting import blockers, mates
 from fourfold.control.groups import spec_of
@@ -16,6 +19,7 @@ from fourfold.spec.app import App
 from fourfold.spec.parse import parse_json
 
 LIMIT = 300.0
+ROWS: list[dict[str, Any]] = YAML(typ="safe").load((Path(__file__).parent / "archetypes.yaml").read_text())
 
 
 def app_of(service: Mapping[str, Any], groups: Mapping[str, Any] | None = None, **others: Any) -> App:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +14,7 @@ from fourfold.cost.advice.case import Price
 from fourfold.cost.advice.model import Advice, Blocker
 from fourfold.cost.advice.rules import parse, standard
 from fourfold.cost.comparison import PATTERNS, BreakEven
-from tests.cost.advice.rig import case_of, compared, traffic_of
+from tests.cost.advice.rig import ROWS, case_of, compared, traffic_of
 
 WEB = {"source": "./x", "run": "node x.js", "port": 8080, "route": {"path": "/"}}
 PLAIN = case_of({"service": WEB, "source": {"language": "nodejs"}})
@@ -67,6 +69,38 @@ def test_what_is_known_leaves_no_doubt_and_is_told_all_the_same() -> None:
     assert [(change.pattern, change.open, change.how) for change in advice.changes] == [("function", False, None)]
 
 
+def test_what_is_so_already_would_change_nothing() -> None:
+    scenario = QUIET.replace("says", "unless: {quiet_hours: '>= 40%'}, says")
+    assert judged(scenario, quiet_hours="39%").changes != ()
+    assert judged(scenario, quiet_hours="45%").changes == ()
+
+
+def test_what_is_known_in_part_is_not_to_be_looked_up_again() -> None:
+    """Hours without response times tell when it is asked, and not how many requests are in progress."""
+    traffic = traffic_of(["14 x 0", "10 x 3"])
+    advice = advise(replace(PLAIN, traffic=traffic))
+    (change,) = [each for each in advice.changes if each.pattern == "function" and "bursts" in each.condition]
+    assert (change.open, change.how) == (False, None)
+    command = "fourfold advise it --usage FILE"
+    assert command in [each.how for each in advise(PLAIN).changes]
+    assert command not in [each.how for each in advice.changes]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row["name"] for row in ROWS])
+def test_what_would_change_it_does(row: dict[str, Any]) -> None:
+    """Each that is told comes out so when it is supposed, and none of them is so already."""
+    case = case_of(row)
+    supposes = {each.says: each.supposes for each in standard().scenarios}
+    for change in advise(case).changes:
+        if change.condition in supposes:
+            other = advise(replace(case, supposed={**case.supposed, **supposes[change.condition]}))
+            assert other.advised == change.pattern
+            assert change.condition not in [each.condition for each in other.changes]
+        else:
+            blockers = {name: found for name, found in case.blockers.items() if name != change.pattern}
+            assert advise(replace(case, blockers=blockers)).advised == change.pattern
+
+
 def test_equals_leave_it_where_it_is_and_unsure() -> None:
     tied = RULES.replace("container: 2", "container: 2, process: 2")
     facts = "facts: {kind: {of: [web], what: x}, quiet_hours: {is: share, what: x}, writes: {is: yes-no, what: x}}"
@@ -80,11 +114,15 @@ def test_what_stops_a_better_one_is_what_would_change_it() -> None:
     stop = Blocker(kind="host", why="this host cannot start any", fix="install runc")
     advice = advise(replace(PLAIN, blockers={"container": (stop,)}))
     assert advice.advised == "process"
+    assert advice.better == "container"
     first = advice.changes[0]
     assert first.pattern == "container"
     assert first.condition == "this did not stop it: this host cannot start any"
     assert first.how == "install runc"
     assert advice.patterns[-1].standing == "impossible"
+    both = advise(replace(PLAIN, blockers={"container": (stop, Blocker(kind="program", why="it has no name"))}))
+    assert both.changes[0].condition == "this did not stop it: this host cannot start any; it has no name"
+    assert advise(PLAIN).better is None
 
 
 def test_where_all_is_stopped_nothing_is_advised() -> None:

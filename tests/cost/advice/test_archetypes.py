@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 
 from fourfold.cost.advice.advise import advise
-from tests.cost.advice.rig import case_of
-
-ROWS: list[dict[str, Any]] = YAML(typ="safe").load((Path(__file__).parent / "archetypes.yaml").read_text())
+from tests.cost.advice.rig import ROWS, case_of
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row["name"] for row in ROWS])

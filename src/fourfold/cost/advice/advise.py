@@ -35,6 +35,7 @@ def advise(case: Case, rules: Rules | None = None) -> Advice:
         service=case.service,
         now=case.now,
         advised=best,
+        better=outcome.order[0] if best not in (None, outcome.order[0]) else None,
         archetype=next((each.name for each in rules.archetypes if holds(each.when, facts)), None),
         sure=sure,
         why_sure=why,
@@ -93,15 +94,16 @@ def _changes(
     for pattern in outcome.order:
         if pattern == best:
             break
-        if stops := [each for each in blocked[pattern] if each.kind != "setting"]:
-            condition = f"this did not stop it: {stops[0].why}"
-            yield Change(pattern=pattern, condition=condition, open=False, how=stops[0].fix)
+        stops = [each for each in blocked[pattern] if each.kind != "setting"]
+        condition = f"this did not stop it: {'; '.join(each.why for each in stops)}"
+        fixes = "; ".join(each.fix for each in stops if each.fix)
+        yield Change(pattern=pattern, condition=condition, open=False, how=fixes or None)
     for scenario in rules.scenarios:
-        if not holds(scenario.when, facts):
+        if not holds(scenario.when, facts) or (scenario.unless and holds(scenario.unless, facts)):
             continue
         other = judge(rules, {**facts, **scenario.supposes}).best(possible)
         if other is not None and other != best:
-            is_open = any(name not in facts for name in scenario.supposes)
+            is_open = next(iter(scenario.supposes)) not in facts
             how = _learn(case, scenario.learn) if is_open or scenario.learn == "you" else None
             yield Change(pattern=other, condition=scenario.says, open=is_open, how=how and how.command)
 

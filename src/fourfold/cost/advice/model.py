@@ -66,7 +66,7 @@ class Change(Model):
     pattern: Pattern
     """That one."""
     condition: str
-    """Goes on after `if`: `most of its hours had no request`."""
+    """Goes on after `if`: `it wrote to its own disk`."""
     open: bool
     """Nobody knows whether it is so already."""
     how: str | None = None
@@ -85,6 +85,8 @@ class Advice(Model):
     """What it runs under, or is to by its file."""
     advised: Pattern | None = None
     """None: it runs under no pattern as it is."""
+    better: Pattern | None = None
+    """Would do better, and is stopped."""
     archetype: str | None = None
     """`a steady API`."""
     sure: Literal["sure", "fairly", "unsure"]

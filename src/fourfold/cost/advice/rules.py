@@ -60,6 +60,8 @@ class Scenario:
 
     id: str
     when: Condition
+    unless: Condition
+    """It is so already. Empty: that is not told."""
     supposes: Mapping[str, Known]
     says: str
     learn: str
@@ -140,7 +142,10 @@ def parse(facts: str, rules: str, scenarios: str) -> Rules:
     found = Rules(
         described,
         tuple(_rule(row, condition(row["id"], row.get("when"))) for row in ruled["rules"]),
-        tuple(_scenario(row, condition(row["id"], row.get("when"))) for row in supposed["scenarios"]),
+        tuple(
+            _scenario(row, condition(row["id"], row.get("when")), condition(row["id"], row.get("unless")))
+            for row in supposed["scenarios"]
+        ),
         tuple(Archetype(row["name"], condition(row["name"], row["when"])) for row in ruled["archetypes"]),
     )
     for problem in _problems(found):
@@ -165,9 +170,9 @@ def _rule(row: Mapping[str, Any], when: Condition) -> Rule:
     return Rule(row["id"], when, row["effect"], " ".join(row["because"].split()), each)
 
 
-def _scenario(row: Mapping[str, Any], when: Condition) -> Scenario:
+def _scenario(row: Mapping[str, Any], when: Condition, unless: Condition) -> Scenario:
     supposes = {name: Known(value, "taken") for name, value in row["supposes"].items()}
-    return Scenario(row["id"], when, supposes, " ".join(row["says"].split()), row["learn"])
+    return Scenario(row["id"], when, unless, supposes, " ".join(row["says"].split()), row["learn"])
 
 
 def slots(text: str) -> list[str]:
@@ -199,7 +204,7 @@ def _problems(rules: Rules) -> Iterator[str]:
         known = {*PATTERNS, *((EACH,) if rule.each else ())}
         if wrong := [name for name in (*rule.effect, *rule.each) if name not in known]:
             yield f"{rule.id}: {wrong[0]!r} is no pattern"
-        if missing := [name for name in slots(rule.because) if name not in rule.when and name != "pattern"]:
+        if missing := [name for name in slots(rule.because) if name not in rule.when]:
             yield f"{rule.id}: its sentence names {missing[0]}, which it does not ask for"
         if not rule.each and (wrong := [name for name in rule.when if name.startswith(EACH)]):
             yield f"{rule.id}: {wrong[0]} is of each pattern, and it does not say of which"
