@@ -17,7 +17,7 @@ from fourfold.launch.model import Powers
 from tests.cost.advice.rig import LIMIT, app_of, source_of
 
 WEB = {"source": "./x", "run": "node x.js", "port": 8080}
-NODE = Source(language="nodejs", package="folder", dependencies=False)
+NODE = Source(language="nodejs", package="folder")
 GROUPS = {"web": {"kind": "node"}}
 
 
@@ -126,7 +126,7 @@ def test_other_services_do_not_matter() -> None:
 
 def test_mates() -> None:
     app = app_of(WEB, other=WEB, keeps={**WEB, "volumes": [{"name": "d", "path": "/d"}]}, ruby=WEB)
-    ruby = Source(language="ruby", package="folder", dependencies=False)
+    ruby = Source(language="ruby", package="folder")
     sources = {"it": NODE, "other": NODE, "keeps": NODE, "ruby": ruby}
     assert mates(app, "it", sources) == ("other",)
     assert mates(app, "keeps", sources) == ()

@@ -27,7 +27,7 @@ def app_of(service: Mapping[str, Any], groups: Mapping[str, Any] | None = None, 
 
 
 def source_of(given: Mapping[str, Any] | None) -> Source | None:
-    return None if given is None else Source(**{"package": "folder", "dependencies": False, **given})
+    return None if given is None else Source(**{"package": "folder", **given})
 
 
 def traffic_of(day: Sequence[str], response_seconds: float | None = None, days: int = 7) -> Traffic:

@@ -1,4 +1,4 @@
-"""What a source shows: language, form, libraries, signs with file and line."""
+"""What a source shows: language, form, signs with file and line."""
 
 from __future__ import annotations
 
@@ -46,22 +46,6 @@ def test_what_a_procfile_says_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "brings"),
-    [
-        ("requirements.txt", "flask==3\n", True),
-        ("requirements.txt", "# none\n", False),
-        ("package.json", '{"dependencies": {"express": "4"}}', True),
-        ("package.json", '{"dependencies": {}}', False),
-        ("pyproject.toml", 'dependencies = [\n  "x",\n]', True),
-        ("pyproject.toml", "dependencies = []", False),
-        ("Gemfile", "gem 'rack'", True),
-    ],
-)
-def test_libraries(name: str, text: str, brings: bool) -> None:
-    assert look([name], lambda _: text).dependencies is brings
-
-
-@pytest.mark.parametrize(
     ("name", "line", "sign"),
     [
         ("a.py", "@app.websocket('/ws')", "connections"),
@@ -69,6 +53,11 @@ def test_libraries(name: str, text: str, brings: bool) -> None:
         ("a.mjs", "import {Server} from 'socket.io'", "connections"),
         ("A.java", '@ServerEndpoint("/ws")', "connections"),
         ("a.go", 'import "github.com/gorilla/websocket"', "connections"),
+        ("a.py", "server = grpc.aio.server()", "connections"),
+        ("a.js", "const server = new grpc.Server();", "connections"),
+        ("a.rb", "server = GRPC::RpcServer.new", "connections"),
+        ("A.java", "server = ServerBuilder.forPort(port).build();", "connections"),
+        ("a.go", "server := grpc.NewServer()", "connections"),
         ("a.py", "threading.Thread(target=loop).start()", "background"),
         ("a.js", "setInterval(refresh, 1000)", "background"),
         ("A.java", "@Scheduled(fixedRate = 5000)", "background"),

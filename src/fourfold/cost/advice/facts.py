@@ -94,13 +94,14 @@ def _fixed_by_its_source(case: Case) -> Known:
 
 def _isolation(spec: Service, known: object) -> Found:
     """Whoever asks for a kernel of its own does not trust what runs there."""
-    container, sandbox = spec.container.isolation == "vm", spec.function.isolation == "vm"
-    yield "container_kernel", Known(container, "file", "container.isolation: vm" if container else "")
-    yield "sandbox_kernel", Known(sandbox, "file", "function.isolation: vm" if sandbox else "")
-    asked = {"container.isolation: vm": container, "function.isolation: vm": sandbox}
-    asked["container.runtime: runsc"] = spec.container.runtime == "runsc"
-    if why := [text for text, is_so in asked.items() if is_so]:
-        yield "untrusted", Known(True, "file", why[0])
+    container = "container.isolation: vm" if spec.container.isolation == "vm" else ""
+    if not container and spec.container.runtime == "runsc":
+        container = "container.runtime: runsc"
+    sandbox = "function.isolation: vm" if spec.function.isolation == "vm" else ""
+    yield "container_kernel", Known(bool(container), "file", container)
+    yield "sandbox_kernel", Known(bool(sandbox), "file", sandbox)
+    if container or sandbox:
+        yield "untrusted", Known(True, "file", container or sandbox)
 
 
 def _source(case: Case) -> Found:
@@ -116,7 +117,6 @@ def _source(case: Case) -> Found:
         yield "language", Known(source.language, "source")
     if case.spec.shared.kind is None:
         yield "package", Known(source.package, "source")
-    yield "dependencies", Known(source.dependencies, "source", source.dependencies_in)
     for sign in ("connections", "background", "writes", "root"):
         where = source.signs.get(sign)
         if sign == "writes" and where is None:
@@ -127,15 +127,12 @@ def _source(case: Case) -> Found:
 
 def _traffic(traffic: Traffic) -> Found:
     hours = traffic.hours
-    if not hours:
+    if len(hours) < LEAST_HOURS:
         return
     origin: Origin = "traffic"
     evidence = f"{len(hours)} hours"
     requests = [hour.requests for hour in hours]
     mean = sum(requests) / len(hours)
-    yield "requests_per_day", Known(mean * 24, origin, evidence)
-    if len(hours) < LEAST_HOURS:
-        return
     yield "quiet_hours", Known(sum(each < 1 for each in requests) / len(hours), origin, evidence)
     if mean > 0:
         yield "peak_to_mean", Known(max(requests) / mean, origin, evidence)
@@ -152,7 +149,6 @@ def _prices(case: Case) -> Found:
     least = min(each.dollars for each in possible.values())
     for pattern, each in possible.items():
         evidence = f"{each.place}{', estimated' if each.estimated else ''}"
-        yield f"{pattern}.cost", Known(each.dollars, "prices", evidence)
         yield f"{pattern}.cost_more", Known(each.dollars - least, "prices", evidence)
         if least > 0:
             yield f"{pattern}.cost_ratio", Known(each.dollars / least, "prices", evidence)

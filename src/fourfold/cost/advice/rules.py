@@ -25,7 +25,7 @@ from fourfold.spec.problems import similar
 
 EACH = "*"
 """In names of facts and in effects: of each pattern that the rule is about."""
-_SEEN = ("now", "is_now", "chosen")
+SEEN = ("now", "is_now", "chosen")
 """Facts that are not supposed: what goes without them is another question."""
 _SLOT = re.compile(r"\{([^{}]+)\}")
 
@@ -93,10 +93,11 @@ class Rules:
         pattern, dot, _ = name.partition(".")
         fact = self.facts.get(_kind(name))
         if fact is None or fact.each != bool(dot) or (dot and pattern not in PATTERNS):
-            known = [f"PATTERN.{each.name}" if each.each else each.name for each in self.facts.values()]
+            facts = [each for each in self.facts.values() if each.name not in SEEN]
+            known = [f"PATTERN.{each.name}" if each.each else each.name for each in facts]
             hint = similar(name, [*self.facts, *known]) or f"facts are {', '.join(sorted(known))}"
             raise UserError(f"cannot suppose {name}: there is no such fact", hint)
-        if fact.name in _SEEN:
+        if fact.name in SEEN:
             raise UserError(f"cannot suppose {name}: it is what is", "deploy it so, or change the file")
         if fact.unit == "yes-no":
             said = {"true": True, "yes": True, "false": False, "no": False}

@@ -1,4 +1,4 @@
-"""What a service's source tells: language, form, libraries, and signs in its text, each with file and line."""
+"""What a service's source tells: language, form, and signs in its text, each with file and line."""
 
 from __future__ import annotations
 
@@ -19,14 +19,6 @@ MOST_TEXT = 4_000_000
 """Characters of them together: half a second."""
 MOST_PROCFILE = 10_000
 """Characters."""
-_DEPENDENCIES = {
-    "requirements.txt": r"(?m)^\s*[A-Za-z]",
-    "pyproject.toml": r"(?m)^\s*dependencies\s*=\s*\[\s*[^\]\s]",
-    "package.json": r'"dependencies"\s*:\s*\{\s*"',
-    "Gemfile": r"(?m)^\s*gem\s",
-    "pom.xml": r"<dependency>",
-    "go.mod": r"(?m)^\s*require\b",
-}
 _BUNDLE = re.compile(r"(?im)^Bundle-SymbolicName\s*:")
 
 
@@ -35,8 +27,6 @@ class Source(Model):
 
     language: str
     package: str
-    dependencies: bool
-    dependencies_in: str = ""
     procfile: str = Field(default="", max_length=MOST_PROCFILE)
     """Its text, if it has one."""
     signs: dict[str, str] = Field(default={})
@@ -75,13 +65,10 @@ def look(names: Collection[str], read: Callable[[str], str | None]) -> Source:
     """`names`: of all files, relative to its top, or the one file that it is. `read`: the text of one; None: it is too
     large, or no text."""
     ours = sorted((name for name in names if not _signs().elsewhere.search(name)), key=lambda n: (n.count("/"), n))
-    texts = {name: read(name) for name in (name for name in ours if _is_told(name))}
-    dependencies = next((name for name, text in texts.items() if text and _brings(name, text)), "")
+    manifests = [read(name) for name in ours if name.lower().endswith((".mf", ".bnd"))]
     return Source(
         language=_language(ours),
-        package=_package(ours, texts),
-        dependencies=bool(dependencies),
-        dependencies_in=dependencies,
+        package=_package(ours, manifests),
         procfile=(read("Procfile") or "")[:MOST_PROCFILE] if "Procfile" in ours else "",
         signs=_found(ours, read),
     )
@@ -112,20 +99,10 @@ def _in_text(text: str, patterns: Mapping[str, re.Pattern[str]]) -> Iterator[tup
                 yield sign, number
 
 
-def _is_told(name: str) -> bool:
-    base = name.rpartition("/")[2]
-    return base in _DEPENDENCIES or base.lower().endswith((".mf", ".bnd"))
-
-
-def _brings(name: str, text: str) -> bool:
-    wanted = _DEPENDENCIES.get(name.rpartition("/")[2])
-    return wanted is not None and re.search(wanted, text) is not None
-
-
-def _package(names: Collection[str], texts: Mapping[str, str | None]) -> str:
+def _package(names: Collection[str], manifests: Collection[str | None]) -> str:
     if any(name.lower().endswith(".war") or "WEB-INF/" in name for name in names):
         return "war"
-    if any(text and _BUNDLE.search(text) for text in texts.values()):
+    if any(text and _BUNDLE.search(text) for text in manifests):
         return "bundle"
     return "program" if len(names) == 1 and "." not in next(iter(names)) else "folder"
 
