@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from fourfold.cli.comparison_rows import dollars, duration, figures, number
+from fourfold.cli.comparison_rows import duration, figures, number
 from fourfold.cli.comparison_table import page
 from fourfold.cost.comparison import BreakEven, Comparison, Costs, Facts
 from fourfold.cost.rounds import Measured
@@ -123,19 +123,20 @@ def test_bases_and_members_that_take_next_to_nothing() -> None:
         row.label: [cell.text for cell in row.cells] for row in figures(summary(SUBJECT, [process, container]).patterns)
     }
     assert rows["  on a base of"] == ["-", "60 MiB"]
-    assert rows["  so many in a GiB"] == [">1,024", "102"]
+    assert rows["  so many in a GiB"] == ["over 1,000", "102"]
 
 
 def test_money_is_told_with_the_traffic_and_the_prices() -> None:
     made = summary(SUBJECT, [PROCESS, VM])
     costs = [Costs(place=place, as_of="2026-11", points=((1e6, 2.0),)) for place in ("own hardware", "EC2")]
     priced = [
-        each.model_copy(update={"monthly_cost": amount, "costs": cost})
+        each.model_copy(update={"monthly_cost": amount, "own_hardware_monthly_cost": amount / 1000, "costs": cost})
         for each, amount, cost in zip(made.patterns, (2.31, 12.5), costs, strict=True)
     ]
     lines = page(made.model_copy(update={"patterns": tuple(priced), "requests_per_month": 5.256e7}), plain)
-    cost, prices = (line.split() for line in lines if line.startswith(("a month, cloud", "  at the prices")))
+    cost, prices, own = (line.split() for line in lines if line.startswith(("a month,", "  at the prices")))
     assert cost == ["a", "month,", "cloud", "$2.31", "+", "$12.50", "!"]
+    assert own == ["a", "month,", "own", "hardware", "$0.0023", "+", "$0.013", "!"], "who is best can be seen"
     assert prices[-3:] == ["own", "hardware", "EC2"]
     assert "a month is one of 52.6 million requests at prices of 2026-11" in lines
 
@@ -160,4 +161,3 @@ def test_durations(seconds: float, text: str) -> None:
 
 def test_numbers() -> None:
     assert [number(each) for each in (0, 0.5, 12.345, 12345.6)] == ["0", "0.5", "12.3", "12,346"]
-    assert [dollars(each) for each in (0.0312, 12.345, 1234.5)] == ["$0.03", "$12.35", "$1,234"]

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fourfold.cli import formats
+from fourfold.cli.report.words import in_gib, money
 from fourfold.cost.comparison import Facts, PatternResult
 from fourfold.cost.figures import BY_NAME, Standing, standings, value
 
-GIB = 1024**3
 NOTHING = "-"
 
 
@@ -45,10 +45,6 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def dollars(value: float) -> str:
-    return f"${value:,.0f}" if value >= 100 else f"${value:.2f}"
-
-
 def size(value: float) -> str:
     return formats.size(int(value))
 
@@ -71,8 +67,8 @@ KINDS: dict[str, _Kind] = {
     "errors": _Kind("errors", number),
     "deploy_seconds": _Kind("deploy of an edit", duration),
     "requests_lost_in_deploy": _Kind("requests lost in it", number),
-    "monthly_cost": _Kind("a month, cloud", dollars),
-    "own_hardware_monthly_cost": _Kind("a month, own hardware", dollars),
+    "monthly_cost": _Kind("a month, cloud", money),
+    "own_hardware_monthly_cost": _Kind("a month, own hardware", money),
 }
 """Of each of `cost.figures.FIGURES`, in that order."""
 
@@ -100,11 +96,8 @@ def _base(result: PatternResult) -> str:
 
 
 def _density(result: PatternResult) -> str:
-    """What is next to nothing is not known that well."""
-    each, least = result.next_instance_memory_bytes, BY_NAME["next_instance_memory_bytes"].resolution
-    if each is None:
-        return NOTHING
-    return number(GIB // each) if each >= least else f">{number(GIB // least)}"
+    each = result.next_instance_memory_bytes
+    return NOTHING if each is None else in_gib(each)
 
 
 def _place(result: PatternResult) -> str:

@@ -72,17 +72,29 @@ def test_what_was_not_measured_is_no_figure() -> None:
     assert [cell.text for cell in rows["Errors"] if cell.pattern == "vm"] == ["–"]
 
 
+NONE_OWN = Facts(**dict.fromkeys(boundaries.BOUNDARIES, False))
+
+
 @pytest.mark.parametrize(
     ("facts", "owned", "which"),
     [
         (Facts(), None, "all shared"),
-        (Facts(own_process=False, own_user=False), 0, "all shared"),
-        (Facts(own_process=True, own_user=True, own_kernel=False), 2, "process, user"),
-        (Facts(own_process=True, own_user=True, own_file_system=True, own_network=True), 4, "all but kernel"),
+        (NONE_OWN, 0, "all shared"),
+        (NONE_OWN.model_copy(update={"own_process": True, "own_user": True}), 2, "process, user"),
+        (NONE_OWN.model_copy(update={"own_network": None}), None, "all shared"),
+        (Facts(**{**dict.fromkeys(boundaries.BOUNDARIES, True), "own_kernel": False}), 4, "all but kernel"),
     ],
 )
 def test_boundaries(facts: Facts, owned: int | None, which: str) -> None:
     assert (boundaries.owned(facts), boundaries.which(facts)) == (owned, which)
+
+
+def test_what_takes_next_to_nothing_is_densest() -> None:
+    comparison = with_changed("shared", next_instance_memory_bytes=0)
+    densest = Finding("Packs densest", ("shared",), f"over\N{NO-BREAK SPACE}1,000 in 1{GIB}", "process, live now: 39")
+    assert found(comparison, "Packs densest") == densest
+    isolation = next(each for each in drawings.drawings(comparison) if each.id == "isolation")
+    assert "shared: over 1,000 per GiB" in isolation.pictures[0]
 
 
 def test_a_ring_is_where_the_cheapest_of_all_changes() -> None:

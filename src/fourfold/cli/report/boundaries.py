@@ -44,9 +44,9 @@ UNSEEN = Said("not seen", "unknown")
 
 
 def owned(facts: Facts | None) -> int | None:
-    """How many are its own, of those that were seen; None: nothing was seen."""
-    seen = [getattr(facts, field) for field in BOUNDARIES] if facts else []
-    return sum(1 for found in seen if found) if any(found is not None for found in seen) else None
+    """How many are its own. None: not each of them was seen."""
+    seen = [getattr(facts, field, None) for field in BOUNDARIES]
+    return None if None in seen else sum(map(bool, seen))
 
 
 def which(facts: Facts) -> str:

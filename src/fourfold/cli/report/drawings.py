@@ -112,7 +112,7 @@ def _spots(results: tuple[PatternResult, ...]) -> list[density.Spot]:
     spots = []
     for result in results:
         more, own = result.next_instance_memory_bytes, boundaries.owned(result.facts)
-        if more and more > 0 and own is not None and result.facts is not None:
+        if more is not None and own is not None and result.facts is not None:
             spots.append(density.Spot(result.pattern, more, own, boundaries.which(result.facts)))
     return spots
 

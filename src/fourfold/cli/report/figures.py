@@ -63,7 +63,7 @@ SECTIONS: tuple[tuple[str, tuple[Figure, ...]], ...] = (
             Figure("requests_per_second", "Most requests a second", words.number, "of one instance, asked for more"),
             Figure("cpu_seconds_per_1000_requests", "CPU for 1,000 requests", words.seconds, "of one core"),
             Figure("requests", "Requests made", _whole, "while latency was measured"),
-            Figure("errors", "Errors", _whole, "answers that were none, or 5xx"),
+            Figure("errors", "Errors", _whole, "no answer, 5xx or 429"),
         ),
     ),
     (

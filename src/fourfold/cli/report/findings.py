@@ -43,12 +43,8 @@ def _by_field(
     known = BY_NAME[field]
     values = {result.pattern: found for result in results if (found := value(result, field)) is not None}
     best = {pattern for pattern, standing in standings(results, known).items() if standing == "best"}
-    if field == "next_instance_memory_bytes":
-        values = {pattern: found for pattern, found in values.items() if found > 0}
     noisy = {result.pattern for result in results if figures.noisy(result, field)}
-    return _finding(
-        title, values, (best & set(values)) - noisy, said, after, known.more_is_better, bool(noisy), results
-    )
+    return _finding(title, values, best - noisy, said, after, known.more_is_better, bool(noisy), results)
 
 
 def _most_isolated(results: Sequence[PatternResult]) -> Finding | None:

@@ -53,8 +53,8 @@ def size(value: float) -> str:
 
 
 def in_gib(each: float) -> str:
-    """How many of so many bytes go into one; what is smaller than a MiB is not measured that well."""
-    return number(GIB / each) if each >= MIB else "over 1,000"
+    """How many whole ones of so many bytes go into one; what is smaller than a MiB is not measured that well."""
+    return f"{GIB // each:,.0f}" if each >= MIB else "over 1,000"
 
 
 def money(value: float) -> str:
