@@ -134,6 +134,19 @@ def test_what_the_user_says_overrules_everything() -> None:
     assert facts_of(case_of(row), standard())["untrusted"] == Known(False, "you")
 
 
+@pytest.mark.parametrize(
+    ("facts", "writes"),
+    [
+        (Facts(), Known(False, "measured")),
+        (Facts(files_written=("/a",)), Known(True, "measured", "/a")),
+        (Facts(files_written=("/a",), unseen=("files_written",)), Known(True, "measured", "/a")),
+        (Facts(unseen=("files_written",)), None),
+    ],
+)
+def test_what_could_not_be_seen_is_not_known(facts: Facts, writes: Known | None) -> None:
+    assert dict(measured(compared({"process": {"facts": facts}}))).get("writes") == writes
+
+
 def test_from_a_comparison() -> None:
     fast, slow = Latency(p50=0.001, p95=0.002, p99=0.003), Latency(p50=0.01, p95=0.02, p99=0.03)
     found = dict(

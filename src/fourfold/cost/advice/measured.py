@@ -53,7 +53,8 @@ def _whole(results: Mapping[Pattern, PatternResult], comparison: Comparison) -> 
     memory = [each for result in results.values() if (each := _told(result, "loaded_memory_bytes"))]
     if memory:
         yield "memory", Known(min(memory), "measured")
-    seen = [result.facts for result in results.values() if result.facts is not None]
+    looked_into = [result.facts for result in results.values() if result.facts is not None]
+    seen = [facts for facts in looked_into if facts.files_written or "files_written" not in facts.unseen]
     written = dict.fromkeys(path for facts in seen for path in facts.files_written)
     if seen:
         yield "writes", Known(bool(written), "measured", ", ".join(list(written)[:3]))
