@@ -139,6 +139,16 @@ def test_what_keeps_it_from_a_better_one_comes_first() -> None:
     assert overview([advice], Options())[1].endswith("fairly sure  function would be better: it has volumes")
 
 
+def test_what_drives_it_away_can_count_most() -> None:
+    against = Reason(rule="e", text="12 % of its requests were answered with errors", origin="measured", points=-4)
+    container, process, *others = ADVICE.patterns
+    moved = ADVICE.model_copy(
+        update={"patterns": (container, process.model_copy(update={"reasons": (against,)}), *others)}
+    )
+    assert overview([moved], Options())[1].endswith(f"fairly sure  {against.text}")
+    assert overview([ADVICE], Options())[1].endswith("fairly sure  requests reach it")
+
+
 def test_examples_are_all_there() -> None:
     assert {path.parent.name for path in EXAMPLES.glob("*/fourfold.yaml")} == ADVISED.keys()
 

@@ -139,13 +139,17 @@ def _advised(advice: Advice) -> str:
 
 
 def _short(advice: Advice) -> str:
-    """What keeps it from a better one, else the reason that counts most, without what follows from it."""
+    """What keeps it from a better one, else the reason that counts most, for the advised one or against the one that it
+    runs under; without what follows from it."""
     best = advice.patterns[0]
     if advice.advised is None:
         return best.blockers[0].why if best.blockers else ""
     if advice.better is not None:
         return f"{advice.better} would be better: {_stop(advice)}"
-    reason = next((each for each in best.reasons if each.points > 0), None)
+    now = next((each for each in advice.patterns if each.pattern == advice.now), best)
+    reasons = [each for each in best.reasons if each.points > 0]
+    reasons += [each for each in now.reasons if each.points < 0 and now is not best]
+    reason = max(reasons, key=lambda each: abs(each.points), default=None)
     return reason.text.partition(": ")[0] if reason is not None else advice.why_sure
 
 

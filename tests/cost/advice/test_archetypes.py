@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from fourfold.cost.advice.advise import advise
+from fourfold.cost.advice.rules import standard
+from fourfold.cost.comparison import Pattern
 from tests.cost.advice.rig import ROWS, case_of
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row["name"] for row in ROWS])
+def test_the_first_reason_decides_if_any_does(row: dict[str, Any]) -> None:
+    case, rules = case_of(row), standard()
+    advice = advise(case)
+
+    def without(rule: str) -> Pattern | None:
+        return advise(case, replace(rules, rules=tuple(each for each in rules.rules if each.id != rule))).advised
+
+    first, *others = (each.rule for each in advice.patterns[0].reasons if each.points > 0)
+    assert without(first) != advice.advised or all(without(each) == advice.advised for each in others)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row["name"] for row in ROWS])
