@@ -205,11 +205,14 @@ def test_whatever_is_known_the_advice_is_one_that_can_be(
     assert Advice.model_validate_json(advice.model_dump_json()) == advice
 
 
-def test_a_busy_machine_leaves_a_doubt_and_is_to_be_asked_again() -> None:
+def test_a_busy_machine_and_an_older_release_leave_a_doubt_and_are_to_be_asked_again() -> None:
     scenarios = f"scenarios: [{BUSY}]"
     rules = parse(FACTS, RULES, scenarios)
     noisy = compared({"process": {}}, noise="others took 40 % of its CPU")
     advice = advise(replace(PLAIN, comparison=noisy), rules)
     assert (advice.sure, advice.why_sure) == ("fairly", "the machine was busy when it was measured")
     assert advice.surer[0].command == "fourfold compare it"
-    assert advise(replace(PLAIN, comparison=compared({"process": {}})), rules).sure == "sure"
+    quiet = replace(PLAIN, comparison=compared({"process": {}}), release=3)
+    assert advise(quiet, rules).sure == "sure"
+    advice = advise(replace(quiet, release=4), rules)
+    assert (advice.sure, advice.why_sure) == ("fairly", "an older release ran when it was measured")

@@ -119,9 +119,11 @@ def _sureness(
     second = outcome.best([pattern for pattern in possible if pattern != best])
     lead = outcome.points[best] - outcome.points[second] if second is not None else _CLEAR
     unknown = f"{_count(len(open_ones), 'thing')} that nobody has looked at would change it"
-    if not open_ones and lead >= _CLEAR and _is_noisy(case):
-        return "fairly", "the machine was busy when it was measured"
     if not open_ones and lead >= _CLEAR:
+        if _is_noisy(case):
+            return "fairly", "the machine was busy when it was measured"
+        if _is_stale(case):
+            return "fairly", "an older release ran when it was measured"
         return "sure", "nothing that is not known would change it"
     if len(open_ones) > 1:
         return "unsure", unknown
