@@ -20,6 +20,12 @@ def hours(home: Home) -> list[dict[str, Any]]:
     return answer
 
 
+def costs(home: Home) -> list[dict[str, Any]]:
+    with home.api() as api:
+        answer: list[dict[str, Any]] = api.get("/v1/apps/app/cost").raise_for_status().json()["services"]
+    return answer
+
+
 def test_each_request_is_counted_once(home: Home) -> None:
     file = home.app(web_file(home.port, instances=2))
     home.run("up", "-f", str(file))
@@ -33,6 +39,9 @@ def test_each_request_is_counted_once(home: Home) -> None:
 
     ask(7)
     before = hours(home)
+    process = costs(home)[0]["patterns"][0]
+    assert process["place"] == "EC2 host" and process["instances_peak"] == 2
+    assert process["monthly_cost"] > process["own_hardware_monthly_cost"] > 0
     ask(5)
     file.write_text(web_file(home.port, instances=2).replace("{path: /}", "[{path: /}, {path: /more}]"))
     home.run("up", "-f", str(file))  # HAProxy is reloaded, and both instances are replaced
@@ -47,9 +56,7 @@ def test_each_request_is_counted_once(home: Home) -> None:
     ask(3)
     home.run("restart", "web")
     home.run("down", "-y")
-    with home.api() as api:
-        cost = api.get("/v1/apps/app/cost").raise_for_status().json()
-    assert cost["services"] == [], "there is none"
+    assert costs(home) == [], "there is none"
     found = stored(home)
     assert (found["requests"], found["errors"]) == (asked, 0)
     assert found["cpu_seconds"] > 7 * 0.01, "each start of Python takes more"

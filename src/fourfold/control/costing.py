@@ -209,7 +209,6 @@ class Costing:
         why |= {pattern: unknown for pattern in PATTERNS if pattern not in footprints and pattern not in why}
         possible = {pattern: each for pattern, each in footprints.items() if pattern not in why}
         traffic = known.traffic(functions)
-        traffic = traffic if traffic.hours else Traffic((Hour(known.now, 0.0),))
         return service_cost(
             known.service, known.pattern, traffic, possible, known.wanted, prices, unavailable=why, curves=curves
         )
