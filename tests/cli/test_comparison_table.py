@@ -128,16 +128,16 @@ def test_bases_and_members_that_take_next_to_nothing() -> None:
 
 def test_money_is_told_with_the_traffic_and_the_prices() -> None:
     made = summary(SUBJECT, [PROCESS, VM])
-    costs = [Costs(place=place, as_of="2026-11", points=((1e6, 2.0),)) for place in ("own hardware", "EC2")]
+    costs = [Costs(place=place, as_of="2026-11", points=((1e6, 2.0),)) for place in ("EC2 host", "EC2")]
     priced = [
-        each.model_copy(update={"monthly_cost": amount, "own_hardware_monthly_cost": amount / 1000, "costs": cost})
-        for each, amount, cost in zip(made.patterns, (2.31, 12.5), costs, strict=True)
+        each.model_copy(update={"monthly_cost": amount, "own_hardware_monthly_cost": own, "costs": cost})
+        for each, amount, own, cost in zip(made.patterns, (2.31, 12.5), (0.24, 0.078), costs, strict=True)
     ]
     lines = page(made.model_copy(update={"patterns": tuple(priced), "requests_per_month": 5.256e7}), plain)
-    cost, prices, own = (line.split() for line in lines if line.startswith(("a month,", "  at the prices")))
+    cost, rented, own = (line.split() for line in lines if line.startswith(("a month,", "  rented at")))
     assert cost == ["a", "month,", "cloud", "$2.31", "+", "$12.50", "!"]
-    assert own == ["a", "month,", "own", "hardware", "$0.0023", "+", "$0.013", "!"], "who is best can be seen"
-    assert prices[-3:] == ["own", "hardware", "EC2"]
+    assert rented == ["rented", "at", "EC2", "host", "EC2"]
+    assert own == ["a", "month,", "own", "hardware", "$0.24", "!", "$0.078", "+"]
     assert "a month is one of 52.6 million requests at prices of 2026-11" in lines
 
 

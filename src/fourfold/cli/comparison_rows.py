@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fourfold.cli import formats
-from fourfold.cli.report.words import in_gib, money
+from fourfold.cli.money import dollars
+from fourfold.cli.report.words import in_gib
 from fourfold.cost.comparison import Facts, PatternResult
 from fourfold.cost.figures import BY_NAME, Standing, standings, value
 
@@ -67,8 +68,8 @@ KINDS: dict[str, _Kind] = {
     "errors": _Kind("errors", number),
     "deploy_seconds": _Kind("deploy of an edit", duration),
     "requests_lost_in_deploy": _Kind("requests lost in it", number),
-    "monthly_cost": _Kind("a month, cloud", money),
-    "own_hardware_monthly_cost": _Kind("a month, own hardware", money),
+    "monthly_cost": _Kind("a month, cloud", dollars),
+    "own_hardware_monthly_cost": _Kind("a month, own hardware", dollars),
 }
 """Of each of `cost.figures.FIGURES`, in that order."""
 
@@ -107,7 +108,7 @@ def _place(result: PatternResult) -> str:
 _BESIDE: dict[str, tuple[str, Callable[[PatternResult], str]]] = {
     "artifact_bytes": ("on a base of", _base),
     "next_instance_memory_bytes": ("so many in a GiB", _density),
-    "monthly_cost": ("at the prices of", _place),
+    "monthly_cost": ("rented at", _place),
 }
 """What is said below a figure."""
 

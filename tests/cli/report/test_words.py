@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from fourfold.cli.money import dollars
 from fourfold.cli.report import words
 
 
@@ -29,18 +30,13 @@ from fourfold.cli.report import words
         (words.size, 1023, "1.0 KiB"),
         (words.size, 31457280, "30 MiB"),
         (words.size, 2**40, "1,020 GiB"),
-        (words.money, 0, "$0.00"),
-        (words.money, 0.00004, "$0.00"),
-        (words.money, 0.0042, "$0.0042"),
-        (words.money, 3.4, "$3.40"),
-        (words.money, 1240.4, "$1,240"),
         (words.amount, 12, "12"),
         (words.amount, 999.9, "1.0 k"),
         (words.amount, 1_300_000, "1.3 M"),
         (words.amount, 4e12, "4,000 G"),
         (lambda value: words.brief(words.seconds(value)), 0.001, "1 ms"),
         (lambda value: words.brief(words.seconds(value)), 0.0105, "10 ms"),
-        (lambda value: words.brief(words.money(value)), 1, "$1"),
+        (lambda value: words.brief(dollars(value)), 1, "$1"),
         (lambda value: words.brief(words.number(value)), 1.05, "1.1"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from fourfold.cli.money import dollars
 from fourfold.cli.report import words
 from fourfold.cost.comparison import Comparison, Pattern, PatternResult
 from fourfold.cost.figures import BY_NAME, Standing, standings, value
@@ -90,8 +91,8 @@ SECTIONS: tuple[tuple[str, tuple[Figure, ...]], ...] = (
     (
         "Cost",
         (
-            Figure("monthly_cost", "A month in the cloud", words.money, "at the service's traffic"),
-            Figure("own_hardware_monthly_cost", "A month on own hardware", words.money, "at the service's traffic"),
+            Figure("monthly_cost", "A month in the cloud", dollars, "at the service's traffic"),
+            Figure("own_hardware_monthly_cost", "A month on own hardware", dollars, "at the service's traffic"),
         ),
     ),
 )

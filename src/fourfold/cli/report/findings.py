@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from fourfold.cli.money import dollars
 from fourfold.cli.report import figures, words
 from fourfold.cli.report.boundaries import BOUNDARIES, owned
 from fourfold.cost.comparison import Comparison, Pattern, PatternResult
@@ -25,7 +26,7 @@ def findings(comparison: Comparison) -> tuple[Finding, ...]:
     """Only what two patterns at least have a figure for."""
     results = figures.measured(comparison)
     asked = (
-        _by_field("Costs least in the cloud", "monthly_cost", results, words.money, " a month"),
+        _by_field("Costs least in the cloud", "monthly_cost", results, dollars, " a month"),
         _by_field("Starts fastest", "start_seconds", results, words.seconds),
         _by_field("Answers fastest", "latency_seconds.p99", results, words.seconds, " for 99 %"),
         _by_field(

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fourfold.cli import formats
+from fourfold.cli.money import dollars
 from fourfold.cli.report import boundaries, drawings, figures, words
 from fourfold.cli.report.charts import marks
 from fourfold.cli.report.findings import findings
@@ -92,6 +93,6 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"seconds": words.seconds, "size": words.size, "money": words.money, "listed": words.listed}
+    environment.filters |= {"seconds": words.seconds, "size": words.size, "money": dollars, "listed": words.listed}
     environment.globals |= {"swatch": marks.swatch, "count": words.count}
     return environment

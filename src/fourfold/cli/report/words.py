@@ -57,13 +57,6 @@ def in_gib(each: float) -> str:
     return f"{GIB // each:,.0f}" if each >= MIB else "over 1,000"
 
 
-def money(value: float) -> str:
-    """US dollars: `$0.004`, `$3.40`, `$12`, `$1,240`."""
-    if value and abs(value) < 0.1:
-        return f"${value:.2g}" if value >= 1e-4 else "$0.00"
-    return f"${value:,.2f}" if abs(value) < 99.5 else f"${value:,.0f}"
-
-
 def amount(value: float) -> str:
     """Of many: `950`, `12 k`, `1.3 M`, `4.0 G`."""
     for unit, bound in (("", 1), (" k", 1e3), (" M", 1e6)):

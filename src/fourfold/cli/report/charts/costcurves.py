@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from fourfold.cli.money import dollars
 from fourfold.cli.report import words
 from fourfold.cli.report.charts import frame, labels, svg
 from fourfold.cli.report.charts.labels import Box
@@ -52,7 +53,7 @@ def draw(
     across = _across([x for _, points in shown for x, _ in points], LEFT, width - RIGHT)
     down = over([y for _, points in shown for _, y in points], height - BOTTOM, TOP, floor=CENT)
     content = [
-        *frame.rows(down, LEFT, width - RIGHT, words.money),
+        *frame.rows(down, LEFT, width - RIGHT, dollars),
         *frame.columns(across, TOP, height - BOTTOM, words.amount, 5 if width < 400 else 7),
         svg.text(0, 12, f"US dollars a month{frame.note(down)}", "axis-title"),
         svg.text(width - RIGHT, height - 4, f"requests a month{frame.note(across)}", "axis-title", "end"),
@@ -137,8 +138,8 @@ def at(points: Sequence[tuple[float, float]], x: float) -> float:
 
 def _spoken(shown: Sequence[tuple[Curve, list[tuple[float, float]]]], crossings: Sequence[Crossing]) -> str:
     said = [
-        f"{curve.pattern}, {curve.place}: {words.money(points[0][1])} for {words.amount(points[0][0])} requests, "
-        f"{words.money(points[-1][1])} for {words.amount(points[-1][0])}."
+        f"{curve.pattern}, {curve.place}: {dollars(points[0][1])} for {words.amount(points[0][0])} requests, "
+        f"{dollars(points[-1][1])} for {words.amount(points[-1][0])}."
         for curve, points in shown
     ]
     return "Cost over traffic, a month. " + " ".join(
