@@ -79,7 +79,7 @@ class Wanted:
     cpu_limit: float | None = None
     """Cores."""
     storage_bytes: int = 0
-    """Of its artifact and volumes, on each instance that has a disk of its own."""
+    """Of its artifact, on each instance that has a disk of its own."""
     job: bool = False
     """It runs to its end, and is there only meanwhile: its requests are runs."""
     members: int = 1
