@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from fourfold.control.comparing.measure import Deployed
 from fourfold.control.comparing.memory import pss, settled
 from fourfold.control.comparing.noise import Busy, busy, look, other_cores
+from fourfold.control.comparing.run import lost
 from fourfold.control.comparing.saturation import Step, best, goes_on, steps, still_grows
 from fourfold.control.comparing.takings import between
+from fourfold.cost.rounds import Round
 from fourfold.load.model import Report
 
 STAT = "cpu  1000 100 500 90000 400 10 20 70 300 0\ncpu0 1 1 1 1 1 1 1 1 1 1\n"
@@ -84,3 +87,13 @@ def test_the_most_is_what_it_answered_with_however_many_clients(
     tried = steps_of(*rates)
     assert best(tried).report.good_per_second == most
     assert (goes_on(tried), still_grows(tried)) == (on, grows)
+
+
+@pytest.mark.parametrize(
+    ("failed", "errors", "found"),
+    [(3, 0, 3), (100, 40, 0), (55, 20, 5), (0, 40, 0)],
+    ids=["none", "all", "half", "well"],
+)
+def test_what_fails_without_a_deploy_too_is_not_lost_by_it(failed: int, errors: int, found: int) -> None:
+    assert lost(Deployed(0.2, 100, failed, {}), [Round(requests=20, errors=errors // 2)] * 2) == found
+    assert lost(Deployed(0.2, 100, failed, {}), []) == failed

@@ -18,12 +18,13 @@ from fourfold.control.comparing.candidate import CandidateApp, Live, candidate, 
 from fourfold.control.comparing.candidates import Candidates, data_of
 from fourfold.control.comparing.edit import edited
 from fourfold.control.comparing.facts import facts_of
-from fourfold.control.comparing.measure import LoadPlan, Measuring
+from fourfold.control.comparing.measure import Deployed, LoadPlan, Measuring
 from fourfold.control.comparing.progress import Progress, Step
 from fourfold.control.comparing.tried import Tried
 from fourfold.control.operations import Operation
 from fourfold.control.parts import Parts
 from fourfold.cost.comparison import Pattern
+from fourfold.cost.rounds import Round
 from fourfold.errors import FourfoldError
 from fourfold.gateway.listening import free_port
 from fourfold.spec.model import Service
@@ -199,7 +200,8 @@ class Run:
             await bring()
         else:
             deployed = await self._measuring.deployed(made, self._asked.load, bring)
-            tried.deploy_seconds, tried.requests_lost_in_deploy = deployed.seconds, deployed.lost
+            tried.deploy_seconds = deployed.seconds
+            tried.requests_lost_in_deploy = lost(deployed, tried.rounds)
         tried.rebuild_seconds = data_of(events, "build.done", made.service).get("seconds")
 
     def _edited(self) -> str | None:
@@ -233,6 +235,13 @@ class Run:
             await self._candidates.scale(made, count)
         else:
             await self._bring(wider, tried.source)
+
+
+def lost(deployed: Deployed, rounds: Sequence[Round]) -> int:
+    """Requests that the deploy has lost: without as many as fail at any time, as they did in rounds."""
+    asked, failed = sum(each.requests for each in rounds), sum(each.errors for each in rounds)
+    usual = deployed.requests * failed / asked if asked else 0.0
+    return max(0, round(deployed.lost - usual))
 
 
 def _steps(asked: Asked) -> list[Step]:
