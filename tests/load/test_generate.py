@@ -177,6 +177,18 @@ def test_what_hangs_at_the_end_is_not_counted(monkeypatch: pytest.MonkeyPatch) -
     assert report.errors == 0
 
 
+def test_who_answers_nothing_at_all_was_asked_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not for no time, in which the generator would have been busy all along."""
+    monkeypatch.setattr("fourfold.load.generate.AFTER_THE_END", 0.1)
+
+    async def never(head: bytes) -> bytes:
+        await asyncio.sleep(60)
+        return OK
+
+    report = asyncio.run(asked(never, rate=None, seconds=0.2, connections=2))
+    assert report.requests == 0 and report.seconds >= 0.2 > report.cpu_seconds
+
+
 def test_who_answers_errors_only_is_not_asked_without_a_pause() -> None:
     report = asyncio.run(
         asked(at_once(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"), rate=None, seconds=0.2, connections=2)

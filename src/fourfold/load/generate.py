@@ -56,7 +56,7 @@ class Run:
         await self._client.close()
         ordered = sorted(self._times)
         return Report(
-            seconds=max(self._last - begun, 1e-9),
+            seconds=max((self._last if ordered else time.monotonic()) - begun, 1e-9),
             requests=len(ordered),
             errors=self._kinds.total(),
             refused=self._refused,

@@ -45,7 +45,7 @@ class Report:
     that hangs does not hide the requests that would have come meanwhile ("coordinated omission")."""
 
     seconds: float
-    """From when the first was due until the last was answered."""
+    """From when the first was due until the last was answered; where none was, until it was given up."""
     requests: int = 0
     """Answered or failed."""
     errors: int = 0
