@@ -9,7 +9,7 @@ import pytest
 
 from fourfold.control.comparing.candidate import Live, candidate, reason, refuse_job, with_more
 from fourfold.cost.comparison import PATTERNS, Pattern
-from fourfold.errors import UserError
+from fourfold.errors import UserError, WorldError
 from fourfold.spec.fingerprint import fingerprint
 from fourfold.spec.model import Service
 from fourfold.spec.parse import parse_json
@@ -94,7 +94,7 @@ def test_a_group_is_made_up() -> None:
 def test_why_it_lives_in_no_group(of: Live, why: str) -> None:
     with pytest.raises(UserError) as raised:
         parse_json(made("shared", of).app)
-    assert reason(raised.value) == why
+    assert reason(raised.value, "") == why
 
 
 def test_a_job_is_refused() -> None:
@@ -122,3 +122,9 @@ def test_more_of_a_function_are_sandboxes() -> None:
     assert wider is not None
     function = parse_json(wider.app).services["web"].function
     assert (function.provisioned, function.concurrency) == (3, 3)
+
+
+def test_a_reason_names_no_instance_that_nobody_can_see() -> None:
+    failed = WorldError("compare-f76a-vm.catalog-1-7uyu did not stay up: exit code 1; see shop.catalog-1-ab2c")
+    assert reason(failed, "compare-f76a-vm") == "it did not stay up: exit code 1; see shop.catalog-1-ab2c"
+    assert reason(UserError("no app.handler here"), "") == "no app.handler here"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets as random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -145,7 +146,9 @@ def _with(candidate: CandidateApp, services: Mapping[str, Any]) -> CandidateApp:
     return replace(candidate, app={**candidate.app, "services": dict(services)})
 
 
-def reason(error: FourfoldError) -> str:
-    """Why a pattern is not available, in one line: no place in a file, for nobody has written it."""
+def reason(error: FourfoldError, app: str) -> str:
+    """Why a pattern is not available, in one line: no place in a file, for nobody has written it, and no name of an
+    instance of the candidate's `app` (empty: there is none), which is gone when it is read."""
     told = "; ".join(each.message for each in error.problems) if isinstance(error, SpecError) else error.what
-    return " ".join(told.split())
+    told = " ".join(told.split())
+    return re.sub(rf"\b{re.escape(app)}\.[\w-]+", "it", told) if app else told

@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 ROUNDS = 5
 QUICK_ROUNDS = 2
+MOST_SAID = 200
+"""Characters of a candidate's last line."""
 MORE = 3
 """Instances that the memory of a further one is seen from."""
 BASED: tuple[Pattern, ...] = ("container", "vm")
@@ -106,7 +108,7 @@ class Run:
         try:
             await work(tried)
         except FourfoldError as error:
-            await self._give_up(tried, reason(error), error.hint)
+            await self._give_up(tried, reason(error, tried.name), error.hint)
         except Exception:  # a mistake of ours with one pattern is no reason to lose what was seen of the others
             log.exception("comparing %s as %s", self._asked.live.service, tried.pattern)
             await self._give_up(tried, f"a fault in Fourfold while it {_WORDS[kind]}, see the daemon's log", None)
@@ -122,11 +124,20 @@ class Run:
         tried.reason = why
         self._progress.drop(tried.pattern)
         what = "cannot be measured to its end" if tried.came_up else "is not available"
+        said = await self._last_line(tried)
+        message = f"{tried.pattern} {what}: {why}" + (f"; it said: {said}" if said else "")
         self._parts.bus.emit(
-            "compare.unavailable", f"{tried.pattern} {what}: {why}", service=self._asked.live.service,
+            "compare.unavailable", message, service=self._asked.live.service,
             **self._operation.tag(), pattern=tried.pattern, reason=why, hint=hint,
         )  # fmt: skip
         await self._end(tried)
+
+    async def _last_line(self, tried: Tried) -> str:
+        """Of its newest instance that ended; its log is gone with it soon. Empty: there is none."""
+        dead = [each for each in self._parts.store.instances.of(tried.name, self._asked.live.service) if each.exit]
+        newest = max(dead, key=lambda each: each.changed_at, default=None)
+        lines = await self._parts.last_lines(newest, 1)
+        return " ".join(lines).strip()[:MOST_SAID]
 
     async def _end(self, tried: Tried) -> None:
         """Take it away before the others are through; what cannot be, is tried again at the end."""

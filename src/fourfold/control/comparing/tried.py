@@ -35,6 +35,11 @@ class Tried:
     facts: Facts | None = None
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def name(self) -> str:
+        """Of its app; empty without one."""
+        return self.app.name if self.app is not None else ""
+
     def note(self, *texts: str) -> None:
         self.notes += [text for text in texts if text not in self.notes]
 
