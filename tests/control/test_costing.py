@@ -105,7 +105,7 @@ async def test_nothing_is_made_up_where_nothing_is_known(rig: Rig) -> None:
     made, counting = costing(rig)
     counting.error = WorldError("the disk is full")
     (cost,) = (await made.view("shop", v.CostRequest())).services
-    assert (cost.hours, cost.requests_per_month, cost.patterns, cost.cheapest) == (1, 0.0, (), None)
+    assert (cost.hours, cost.requests_per_month, cost.patterns, cost.cheapest) == (0, 0.0, (), None)
     assert "fourfold compare web" in cost.unavailable["process"]
     assert (await made.view("shop", v.CostRequest(service="other"))).services == []
 
