@@ -197,6 +197,16 @@ class Measuring:
         after = self._takings.cpu(candidate.name)
         return report, between(before, after) if after.keys() == before.keys() else None
 
+    async def memory_in_use(self, candidate: CandidateApp, load: LoadPlan | None, clients: int) -> int | None:
+        """As `memory`, once all of it has answered so many clients at a time: what was never asked takes less."""
+        if load is not None:
+            async with Generator() as generator:
+                for row in self._parts.registry.of_app(candidate.name):
+                    if row.internal_port is not None:
+                        plan = self._plan(candidate, load, None, WARM_UP_SECONDS, clients)
+                        await generator.run(replace(plan, port=row.internal_port))
+        return await self.memory(candidate)
+
     async def memory(self, candidate: CandidateApp) -> int | None:
         """Proportional set size of all processes of all its instances, once that does not change any more."""
         await self._settled(candidate)

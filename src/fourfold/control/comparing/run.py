@@ -232,9 +232,9 @@ class Run:
             await self._widen(tried, 1)
         if tried.pattern == "shared":  # what members before have left in the host, further ones would use again
             await self._candidates.restart_whole(made)
-        before = await self._measuring.memory(made)
+        before = await self._measuring.memory_in_use(made, self._asked.load, 1)
         await self._widen(tried, MORE)
-        after = await self._measuring.memory(made)
+        after = await self._measuring.memory_in_use(made, self._asked.load, MORE)
         if before is not None and after is not None:
             tried.next_instance_memory_bytes = max(0, after - before) // (MORE - 1)
 
