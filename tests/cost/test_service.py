@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import inf
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fourfold.cost.comparison import PATTERNS, Comparison, Pattern, PatternResult
@@ -104,6 +104,7 @@ _WANTED = st.builds(
 )
 
 
+@example([Hour(0.0, 0.0, 7e9, 0.0, 0.0, 5e-300), Hour(0.0, 1.0, 0.0, 1.0, 0.0, 0.0)], Wanted(), "process")
 @settings(max_examples=30, deadline=None)
 @given(st.lists(_HOUR, max_size=30), _WANTED, st.sampled_from(PATTERNS))
 def test_whatever_is_exported_every_pattern_has_a_price_or_a_reason(

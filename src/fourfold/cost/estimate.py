@@ -73,7 +73,7 @@ def from_usage(pattern: Pattern, traffic: Traffic, job: bool = False) -> Footpri
         return None
     idle = [hour for hour in hours if not hour.requests and not job]
     stood = sum(1.0 if hour.instances is None else hour.instances for hour in idle) * SECONDS
-    background = sum(hour.cpu_seconds or 0 for hour in idle) / stood if stood else 0.0
+    background = sum(hour.cpu_seconds or 0 for hour in idle) / stood if stood >= 1.0 else 0.0  # a moment tells nothing
     requests = sum(hour.requests for hour in hours)
     busy = [hour for hour in hours if hour.requests or job]
     used = sum((hour.cpu_seconds or 0) - background * SECONDS * _instances(hour) for hour in busy)
