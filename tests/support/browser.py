@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 import shutil
 from collections.abc import Iterator
 
@@ -14,6 +15,10 @@ NAMES = ("chromium-headless-shell", "chromium", "google-chrome")
 def executable() -> str | None:
     """None: this machine has no browser that Playwright can drive."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+def on_ubuntu() -> bool:
+    return platform.freedesktop_os_release().get("ID") == "ubuntu"
 
 
 @contextlib.contextmanager

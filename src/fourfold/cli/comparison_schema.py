@@ -44,10 +44,12 @@ def _words() -> dict[str, dict[str, str]]:
         if isinstance(model, ast.ClassDef):
             fields = found[model.name] = {}
             for field, text in zip(model.body, model.body[1:], strict=False):
-                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and _is_text(text):
-                    fields[field.target.id] = inspect.cleandoc(ast.literal_eval(text.value))  # type: ignore[attr-defined]
+                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and (said := _text(text)):
+                    fields[field.target.id] = inspect.cleandoc(said)
     return found
 
 
-def _is_text(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+def _text(node: ast.stmt) -> str:
+    """Of a statement that is nothing but a string; empty of all others."""
+    text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and node.value.value
+    return text if isinstance(text, str) else ""

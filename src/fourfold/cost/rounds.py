@@ -25,9 +25,10 @@ class Round:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Measured:
-    """Of one pattern, over all rounds. The numbers here are measured once; fields as in `PatternResult`."""
+    """Of one pattern, over all rounds, filled in as it is seen. The numbers here are measured once; fields as in
+    `PatternResult`."""
 
     pattern: Pattern
     available: bool = True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from operator import attrgetter
 from statistics import median
 
 from fourfold.cost.comparison import PATTERNS, Comparison, Latency, PatternResult, Range
@@ -93,17 +95,15 @@ def _quiet(rounds: Sequence[Round], cores: int) -> tuple[Sequence[Round], int]:
 
 def _columns(rounds: Sequence[Round]) -> Iterable[tuple[str, list[float]]]:
     """Name -> what rounds have of it, if any has."""
-    readers: dict[str, Callable[[Round], float | None]] = {
-        name: lambda each, name=name: getattr(each, name)  # type: ignore[misc]
-        for name in (*_SECONDS, *_BYTES)
-    }
-    for name in _PERCENTILES:
-        readers[f"latency_seconds.{name}"] = lambda each, name=name: (  # type: ignore[misc]
-            None if each.latency is None else getattr(each.latency, name)
-        )
+    readers: dict[str, Callable[[Round], float | None]] = {name: attrgetter(name) for name in (*_SECONDS, *_BYTES)}
+    readers |= {f"latency_seconds.{name}": partial(_percentile, name) for name in _PERCENTILES}
     for name, read in readers.items():
         if values := [float(found) for each in rounds if (found := read(each)) is not None]:
             yield name, values
+
+
+def _percentile(name: str, of: Round) -> float | None:
+    return None if of.latency is None else attrgetter(name)(of.latency)
 
 
 def _differs(name: str, middle: float, found: Range) -> bool:

@@ -141,7 +141,7 @@ class Comparing:
             await self._leave_nothing(run)
         if f"{row.app}.{row.name}" not in parts.registry.services:
             raise WorldError(f"cannot keep what was measured of {row.name}: it was taken down meanwhile")
-        if not any(each.came_up for each in tried):
+        if not any(each.available for each in tried):
             told = "; ".join(f"{each.pattern}: {each.reason}" for each in tried)
             raise WorldError(f"cannot compare {row.name}: it could be measured under no pattern: {told}")
         now = parts.clock.now()
@@ -155,7 +155,7 @@ class Comparing:
             machine=self._machine(),
             load=load,
         )
-        document = summary(subject, [each.measured() for each in tried])
+        document = summary(subject, tried)
         if self._changed(row, begun):
             noise = "; ".join(filter(None, [document.noise, f"{row.name} itself was deployed meanwhile"]))
             document = document.model_copy(update={"noise": noise})

@@ -78,7 +78,7 @@ class Run:
         self._measuring = measuring
         self._asked = asked
         self._operation = operation
-        self._tried = [Tried(each, each == asked.live_pattern) for each in asked.patterns]
+        self._tried = [Tried(each, live=each == asked.live_pattern) for each in asked.patterns]
         self._progress = Progress(_steps(asked))
         self.names: list[str] = []
 
@@ -123,7 +123,7 @@ class Run:
     async def _give_up(self, tried: Tried, why: str, hint: str | None) -> None:
         tried.reason = why
         self._progress.drop(tried.pattern)
-        what = "cannot be measured to its end" if tried.came_up else "is not available"
+        what = "cannot be measured to its end" if tried.available else "is not available"
         said = await self._last_line(tried)
         message = f"{tried.pattern} {what}: {why}" + (f"; it said: {said}" if said else "")
         self._parts.bus.emit(
@@ -164,7 +164,7 @@ class Run:
             events.extend(await self._bring(made, asked.live.source))
 
         started = await self._measuring.starting(made, bring)
-        tried.came_up = tried.up = True
+        tried.available = tried.up = True
         if not made.has_port:
             tried.note(
                 "it is asked nothing, as it has no port: it did beside the live one what one more instance would"
@@ -187,7 +187,7 @@ class Run:
         made = tried.app
         assert made is not None
         restart = partial(self._candidates.restart, made)
-        tried.rounds.append(await self._measuring.round(made, self._asked.load, restart))
+        tried.rounds = (*tried.rounds, await self._measuring.round(made, self._asked.load, restart))
 
     async def _facts(self, tried: Tried) -> None:
         assert tried.app is not None
