@@ -23,7 +23,7 @@ from fourfold.control.settings import Settings
 from fourfold.gateway.model import GatewayConfig, Rule
 from fourfold.paths import Paths
 from fourfold.plan.planner import plan
-from fourfold.spec.model import Gateway
+from fourfold.spec.gateway import Gateway
 from fourfold.store import layout
 from fourfold.store.model import Deployment, InstanceRow, ServiceRow
 from tests.store.samples import FixedClock, app_row, open_in, release, service_row

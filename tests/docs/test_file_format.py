@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from fourfold.spec import app, function, groups, model, shared, triggers
+from fourfold.spec import app, deploy, function, gateway, groups, model, shared, triggers
 from fourfold.spec.load import load
 
 ROOT = Path(__file__).parents[2]
@@ -19,11 +19,11 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "## A service": model.Service,
     "### `port`": model.FixedPort,
     "### `static`": model.Static,
-    "### `route`": model.Route,
+    "### `route`": gateway.Route,
     "### `health`": model.Health,
     "### `resources`": model.Resources,
     "### `volumes`": model.Volume,
-    "### `deploy`": model.Deploy,
+    "### `deploy`": deploy.Deploy,
     "### `stop`": model.StopPolicy,
     "### `restart`": model.Restart,
     "### `container`": model.Container,
@@ -39,7 +39,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "#### `ses`": triggers.Ses,
     "## `groups`": groups.Group,
     "## `externals`": model.External,
-    "## `gateway`": model.Gateway,
+    "## `gateway`": gateway.Gateway,
 }
 
 

@@ -15,7 +15,7 @@ from enum import IntEnum
 from fourfold.control.registry import Registry
 from fourfold.errors import NotFoundError
 from fourfold.gateway import naming
-from fourfold.spec.model import Gateway, Route
+from fourfold.spec.gateway import Gateway, Route
 from fourfold.store.model import Deployment, ServiceRow
 
 REPLACES = "replaces"

@@ -21,7 +21,7 @@ from fourfold.control.starter import port_is_free
 from fourfold.errors import NotFoundError
 from fourfold.spec.app import App
 from fourfold.spec.fingerprint import fingerprint
-from fourfold.spec.model import Gateway
+from fourfold.spec.gateway import Gateway
 from fourfold.store.artifacts import Artifact
 from fourfold.store.model import AppRow, Build, Deployment, Release, ServiceRow
 

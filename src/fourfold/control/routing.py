@@ -11,7 +11,7 @@ from fourfold.control.goals import internal_port
 from fourfold.control.registry import Registry, key_of
 from fourfold.gateway import naming
 from fourfold.gateway.model import Backend, Frontend, GatewayConfig, Rule, Server
-from fourfold.spec.model import Gateway, Route
+from fourfold.spec.gateway import Gateway, Route
 from fourfold.store.model import InstanceRow
 
 

@@ -18,7 +18,7 @@ from fourfold.errors import UserError
 from fourfold.gateway import naming
 from fourfold.gateway.certificates import combine, read
 from fourfold.spec.app import App
-from fourfold.spec.model import Gateway, Route
+from fourfold.spec.gateway import Gateway, Route
 from fourfold.store.model import AppRow, ServiceRow
 
 

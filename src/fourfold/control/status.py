@@ -17,8 +17,8 @@ from fourfold.gateway.model import InstanceStats
 from fourfold.launch.model import Powers
 from fourfold.launch.patterns import unenforced
 from fourfold.plan.restart import is_crash_loop
+from fourfold.spec.gateway import Route
 from fourfold.spec.groups import Host
-from fourfold.spec.model import Route
 from fourfold.store.model import AppRow, Deployment, InstanceRow, ServiceRow
 from fourfold.supervise.hosted import Hosted
 from fourfold.supervise.model import Usage

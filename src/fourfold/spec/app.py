@@ -8,8 +8,9 @@ from pydantic import Field
 
 from fourfold.spec import fields as f
 from fourfold.spec.base import Model
+from fourfold.spec.gateway import Gateway
 from fourfold.spec.groups import Group
-from fourfold.spec.model import External, Gateway, Service
+from fourfold.spec.model import External, Service
 
 
 class App(Model):

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from fourfold.spec.app import App
 from fourfold.spec.functionchecks import functions_and_jobs
+from fourfold.spec.gateway import Gateway, Route
 from fourfold.spec.groupchecks import groups, member
 from fourfold.spec.groups import Group
-from fourfold.spec.model import Container, External, Gateway, Route, Service, Vm
+from fourfold.spec.model import Container, External, Service, Vm
 from fourfold.spec.node import Path
 from fourfold.spec.problems import similar
 from fourfold.spec.triggerchecks import queues_shared

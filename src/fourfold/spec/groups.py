@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from fourfold.spec import fields as f
 from fourfold.spec.base import Model
-from fourfold.spec.model import Deploy, Health, Resources, Restart, Service, StopPolicy
+from fourfold.spec.deploy import Deploy
+from fourfold.spec.model import Health, Resources, Restart, Service, StopPolicy
 from fourfold.spec.shared import Kind
 
 GROUP = "group"

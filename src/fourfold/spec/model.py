@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from fourfold.spec import fields as f
 from fourfold.spec.base import Model
+from fourfold.spec.deploy import Deploy
 from fourfold.spec.function import Function
+from fourfold.spec.gateway import Route
 from fourfold.spec.secret_use import read_secret_use
 from fourfold.spec.shared import Shared
 from fourfold.spec.triggers import Job, Trigger
@@ -70,21 +72,6 @@ class Health(Probe):
         return self
 
 
-class Route(Model):
-    """Which requests the gateway sends here. The longest path wins; a host beats no host."""
-
-    host: f.Host | None = Field(default=None, description="shop.example.com or *.example.com; left out: any")
-    path: f.RoutePath = Field(default="/", description="A prefix of whole segments: /x takes /x and /x/1, not /xy")
-    method: f.Methods | None = Field(default=None, description="GET, or a list; left out: all")
-    strip: bool = Field(default=False, description="Take `path` off before the service sees it")
-    timeout: f.Duration = Field(default=60.0, gt=0, description="How long an answer may take to begin")
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        given = [self.method] if isinstance(self.method, str) else self.method or []
-        return tuple(sorted({method.upper() for method in given}))
-
-
 class FixedPort(Model):
     """Exactly this port of the host: one instance at a time."""
 
@@ -118,31 +105,6 @@ class Volume(Model):
 
     name: f.Name = Field(description="Its name within the service")
     path: f.FolderPath = Field(description="Where instances see it")
-
-
-class Deploy(Model):
-    """How a new release takes over."""
-
-    strategy: Literal["rolling", "recreate"] = Field(
-        default="rolling", description="rolling: new before old, no request lost; recreate: all old ones stop first"
-    )
-    max_surge: f.Whole = Field(default=1, ge=0, le=10_000, description="Instances beyond the count meanwhile")
-    max_unavailable: f.Whole = Field(default=0, ge=0, le=10_000, description="Instances that may be missing meanwhile")
-    min_ready: f.Duration = Field(default=0.0, ge=0, description="How long an instance must stay ready to count")
-    timeout: f.Duration = Field(default=60.0, gt=0, description="Without progress for this long a deployment fails")
-    rollback: Literal["auto", "off"] = Field(default="auto", description="auto: a failed deployment goes back")
-    before: f.Command | None = Field(default=None, description="Run once per release; failure stops the deploy")
-
-    @field_validator("rollback", mode="before")
-    @classmethod
-    def _off(cls, value: Any) -> Any:
-        return "off" if value is False else value  # YAML 1.1 writers turn off into false
-
-    @model_validator(mode="after")
-    def _can_move(self) -> Deploy:
-        if self.strategy == "rolling" and self.max_surge == 0 and self.max_unavailable == 0:
-            raise ValueError("max_surge and max_unavailable cannot both be 0: no instance could ever be replaced")
-        return self
 
 
 class StopPolicy(Model):
@@ -339,26 +301,3 @@ def _split(url: str) -> SplitResult | None:
     except ValueError:
         return None
     return parts
-
-
-class Tls(Model):
-    """A certificate that you bring."""
-
-    cert: str = Field(min_length=1, description="PEM file with the certificate and its chain, relative to this file")
-    key: str = Field(min_length=1, description="PEM file with the key, relative to this file")
-
-
-class Gateway(Model):
-    """The HTTP load balancer in front of the services."""
-
-    listen: f.Listen = Field(default=":8080", description=":8080, 127.0.0.1:8080 or [::1]:8080")
-    tls: Tls | None = Field(default=None, description="Serve https")
-    redirect: bool = Field(default=False, description="With tls: http on port 80 of the same address goes to https")
-
-    @model_validator(mode="after")
-    def _redirect_has_somewhere_to_go(self) -> Gateway:
-        if self.redirect and self.tls is None:
-            raise ValueError("redirect needs `tls`: without it there is no https to send requests to")
-        if self.redirect and self.listen.endswith(":80"):
-            raise ValueError("redirect takes port 80 for itself: listen on another one, such as :443")
-        return self

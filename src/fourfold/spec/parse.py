@@ -12,10 +12,11 @@ from fourfold.errors import Problem, SpecError
 from fourfold.spec.app import App
 from fourfold.spec.base import Model
 from fourfold.spec.checks import Parts, check
+from fourfold.spec.gateway import Gateway
 from fourfold.spec.groups import Group
 from fourfold.spec.interpolate import interpolate
 from fourfold.spec.later import refuse_later
-from fourfold.spec.model import External, Gateway, Service
+from fourfold.spec.model import External, Service
 from fourfold.spec.node import Node, from_plain, merge, plain
 from fourfold.spec.problems import at, refuse, translate
 

@@ -8,7 +8,7 @@ import pytest
 
 from fourfold.control.comparing.recorded import MOST, Recorded, Recording, inside
 from fourfold.load.model import Request
-from fourfold.spec.model import Route
+from fourfold.spec.gateway import Route
 
 STRIPPED = Route(path="/catalog", strip=True)
 

@@ -15,7 +15,7 @@ from fourfold.errors import UserError
 from fourfold.gateway.spread import service_of
 from fourfold.load.file import checked
 from fourfold.load.model import Request
-from fourfold.spec.model import Route
+from fourfold.spec.gateway import Route
 
 SAFE = ("GET", "HEAD")
 """What may be asked again: it changes nothing (RFC 9110, section 9.2.1)."""
