@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fourfold.api.ready import notifier
-from fourfold.clock import SystemClock
 from fourfold.control.core import Control
 from fourfold.control.doctor import examine
 from fourfold.control.facade import Facade
+from fourfold.control.faults import clock_of
 from fourfold.control.parts import Parts, open_parts
 from fourfold.control.settings import load_settings
 from fourfold.errors import ConflictError
@@ -49,7 +49,7 @@ async def run(paths: Paths) -> None:
     layout.create(paths, root=os.geteuid() == 0)
     with only_one(paths):
         parts, (serve, open_lambda_api) = await asyncio.gather(
-            open_parts(paths, settings, SystemClock()), asyncio.to_thread(_load_api)
+            open_parts(paths, settings, clock_of(os.environ)), asyncio.to_thread(_load_api)
         )
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()

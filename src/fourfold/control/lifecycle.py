@@ -21,6 +21,7 @@ from fourfold.errors import FourfoldError, UserError, WorldError
 from fourfold.launch.model import Launch
 from fourfold.plan.restart import failures_after, is_crash_loop
 from fourfold.spec.model import Service
+from fourfold.store.deployments import OPEN
 from fourfold.store.model import InstanceRow
 from fourfold.supervise.model import Exit, Identity
 from fourfold.supervise.supervisor import Supervisor
@@ -385,8 +386,9 @@ class Lifecycle:
         for name in running.keys() - self._registry.instances.keys():
             log.warning("%s runs, but nobody asked for it: killed", name)
             await self._kill(name)
-        unstarted = []
+        unstarted, now = [], self._clock.now()
         with self._registry.transaction():
+            self._begin_waiting_anew(now)
             for row in list(self._registry.instances.values()):
                 if row.id in running:
                     self._registry.put_instance(_identified(row, running[row.id]))
@@ -395,6 +397,18 @@ class Lifecycle:
                 elif row.state != "exited":
                     self._lost(row, rebooted=row.boot_id != boot_id)
         await self._resume(unstarted)
+
+    def _begin_waiting_anew(self, now: float) -> None:
+        """While no daemon was there nobody saw a start end; and the machine's clock may have been set."""
+        for row in list(self._registry.instances.values()):
+            since = now if row.state == "starting" else min(row.changed_at, now)
+            ready_at = None if row.ready_at is None else min(row.ready_at, now)
+            if (since, ready_at) != (row.changed_at, row.ready_at):
+                self._registry.put_instance(replace(row, changed_at=since, ready_at=ready_at))
+        for deployment in list(self._registry.deployments.values()):
+            if deployment.state in OPEN:
+                begun = min(deployment.started_at, now)
+                self._registry.put_deployment(replace(deployment, progressed_at=now, started_at=begun))
 
     async def _resume(self, unstarted: list[str]) -> None:
         """Effects that were stored and perhaps not had: have them (again)."""

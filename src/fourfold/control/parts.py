@@ -13,7 +13,7 @@ import psutil
 
 from fourfold.build.build import Builder
 from fourfold.build.make import BuildLimits
-from fourfold.clock import Clock
+from fourfold.clock import SystemClock
 from fourfold.control.building import Building
 from fourfold.control.bus import Bus
 from fourfold.control.costing import Costing
@@ -44,6 +44,7 @@ from fourfold.control.status import Status
 from fourfold.control.sweeping import Sweeper
 from fourfold.control.taken import Looked
 from fourfold.control.templating import Templating
+from fourfold.control.timekeeping import Timekeeping
 from fourfold.control.traffic import GatewayTraffic
 from fourfold.control.trials import Asked, Trials
 from fourfold.control.triggers.aws import Aws
@@ -75,7 +76,7 @@ from fourfold.supervise.supervisor import Supervisor
 
 
 class Parts:
-    def __init__(self, paths: Paths, settings: Settings, clock: Clock) -> None:
+    def __init__(self, paths: Paths, settings: Settings, clock: SystemClock) -> None:
         self.paths = paths
         self.settings = settings
         self.clock = clock
@@ -145,6 +146,7 @@ class Parts:
         )  # fmt: skip
         self.starter.event_of = self.events.jobs.event_of
         self.running = Running(paths, self.registry, self.events, self.bus, clock)
+        self.timekeeping = Timekeeping(self.registry, clock, self.bus, self._wake)
         self.operations = Operations(self.registry, self.bus, clock, self.traffic)
         self.building = Building(self.builder, self._is_stored, self.bus, clock, self.trials.settle)
         self.deployer = Deployer(self.registry, self.building, self.bus, clock, settings, self._wake)
@@ -297,6 +299,7 @@ class Parts:
             group.create_task(self.events.run())
             group.create_task(self.neighbours.run())
             group.create_task(self.metering.run())
+            group.create_task(self.timekeeping.run())
 
     async def close(self) -> None:
         """The daemon ends; what it started goes on."""
@@ -311,7 +314,7 @@ class Parts:
         self.store.database.close()
 
 
-async def open_parts(paths: Paths, settings: Settings, clock: Clock) -> Parts:
+async def open_parts(paths: Paths, settings: Settings, clock: SystemClock) -> Parts:
     """Open the store, connect to the spawner (starting it if need be) and take over what runs."""
     layout.empty_work(paths)
     parts = Parts(paths, settings, clock)
