@@ -14,6 +14,7 @@ import httpx
 from tests.chaos.schedule import LEAST, Step
 from tests.e2e.home import Home, web_file
 from tests.e2e.small_disk import SmallDisk
+from tests.e2e.test_faults import gateway_row
 
 GENTLE = "{signal: KILL, drain: 20s}"
 PATIENCE = 120.0
@@ -114,9 +115,8 @@ class World:
                 if len(serving) > 1:  # else its death is what loses requests, not what Fourfold makes of it
                     _kill(serving[step.victim % len(serving)])
             case "gateway":
-                for process in self.home.processes():
-                    if process.name() == "haproxy" and "-S" in process.cmdline():
-                        _kill(process.pid)
+                if (pid := gateway_row(self.home)["pid"]) is not None:
+                    _kill(pid)
             case "disk":
                 self.disk.fill()
             case "clock":
