@@ -47,5 +47,8 @@ def in_store(home: Home) -> set[str]:
         return {id for (id,) in rows}
 
 
-def faults_told(home: Home) -> list[str]:
-    return [line for line in home.daemon_log().splitlines() if any(sign in line for sign in FAULTS)]
+def faults_told(home: Home) -> str:
+    """From the first one on; empty when there is none."""
+    log = home.daemon_log()
+    found = [at for sign in FAULTS if (at := log.find(sign)) >= 0]
+    return log[max(0, min(found) - 200) :][:6000] if found else ""

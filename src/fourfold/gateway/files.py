@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import tempfile
@@ -12,7 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from fourfold.errors import WorldError
 from fourfold.gateway.render import CONFIG, Rendered
+from fourfold.store.sources import write_atomically
 
 _OURS = re.compile(r"(hosts|wildcards|paths|methods)-[0-9a-f]{12}\.map|cert-[0-9a-f]{24}\.pem")
 
@@ -40,7 +41,8 @@ class Folder:
 
     def write(self, rendered: Rendered, certificates: Mapping[str, bytes]) -> None:
         """What the configuration refers to first, the configuration last: it is good at every moment."""
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _refused(self.path):
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name, content in contents(rendered, certificates).items():
             target = self.path / name
             if name != CONFIG and target.exists():
@@ -62,11 +64,13 @@ class Folder:
     @contextmanager
     def trial(self, rendered: Rendered, certificates: Mapping[str, bytes]) -> Iterator[Path]:
         """A folder that holds the same files, for `haproxy -c`; gone afterwards."""
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        folder = Path(tempfile.mkdtemp(prefix="check-", dir=self.path))
+        with _refused(self.path):
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder = Path(tempfile.mkdtemp(prefix="check-", dir=self.path))
         try:
-            for name, content in contents(rendered, certificates).items():
-                (folder / name).write_bytes(content)
+            with _refused(self.path):
+                for name, content in contents(rendered, certificates).items():
+                    (folder / name).write_bytes(content)
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -79,18 +83,13 @@ def contents(rendered: Rendered, certificates: Mapping[str, bytes]) -> dict[str,
 
 
 def _write(target: Path, content: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)  # mode 0600
+    write_atomically(target, content, 0o600)
+
+
+@contextmanager
+def _refused(folder: Path) -> Iterator[None]:
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        yield
+    except OSError as error:
+        what = f"cannot write the gateway's configuration in {folder}: {error.strerror}"
+        raise WorldError(what, "make room on the disk; it is tried again") from error

@@ -18,9 +18,10 @@ from fourfold.store.manifest import Manifest, is_digest
 
 def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Write beside, fsync, rename: after a power cut the old or the new content is there, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    name = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
@@ -28,7 +29,8 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
             os.fsync(file.fileno())
         Path(name).replace(path)
     except OSError as error:
-        Path(name).unlink(missing_ok=True)
+        if name is not None:
+            Path(name).unlink(missing_ok=True)
         raise WorldError(
             f"cannot write {path}: {error.strerror}", "make room on the disk, then run it again"
         ) from error
