@@ -41,6 +41,30 @@ class ConflictError(UserError):
     status = 409
 
 
+class UnauthorizedError(UserError):
+    """Over the network, without a token that is good."""
+
+    status = 401
+
+
+class ForbiddenError(UserError):
+    """The token is good, but not for this."""
+
+    status = 403
+
+
+class TooLargeError(UserError):
+    """More than is taken, or than somebody may keep."""
+
+    status = 413
+
+
+class TooManyError(UserError):
+    """More at once than somebody may ask for; the same request may succeed later."""
+
+    status = 429
+
+
 class WorldError(FourfoldError):
     """The world failed: disk full, a program crashed, a socket is gone. The same request may succeed later."""
 

@@ -60,7 +60,7 @@ async def run(paths: Paths) -> None:
         control = Control(parts, stop)
         lambda_api = await open_lambda_api(parts, control)
         tidying = asyncio.create_task(control.sweep())
-        server = asyncio.create_task(serve(control, paths.socket, ready))
+        server = asyncio.create_task(serve(parts, control, paths.socket, ready))
         gc.freeze()
         gc.enable()
         ended = asyncio.create_task(stop.wait())
@@ -76,7 +76,7 @@ class _Closes(Protocol):
     async def close(self) -> None: ...
 
 
-_Serve = Callable[[Facade, Path, Callable[[], None]], Coroutine[Any, Any, None]]
+_Serve = Callable[[Parts, Facade, Path, Callable[[], None]], Coroutine[Any, Any, None]]
 _OpenLambdaApi = Callable[[Parts, Facade], Coroutine[Any, Any, _Closes]]
 
 
@@ -86,7 +86,17 @@ def _load_api() -> tuple[_Serve, _OpenLambdaApi]:
     from fourfold.api.aws.listener import open_lambda_api
     from fourfold.api.server import serve
 
-    return lambda facade, socket, ready: serve(create_app(facade), socket, ready), open_lambda_api
+    async def serve_all(parts: Parts, facade: Facade, socket: Path, ready: Callable[[], None]) -> None:
+        app = create_app(facade)
+        if not parts.settings.api_listen:
+            await serve(app, socket, ready)
+            return
+        from fourfold.api.networked import on_network  # with TLS: for those who ask for it
+
+        async with on_network(parts, app):
+            await serve(app, socket, ready)
+
+    return serve_all, open_lambda_api
 
 
 async def _end(*tasks: asyncio.Task[Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from fourfold.build.disk.export import DiskImage
 from fourfold.build.oci.export import Archive
 from fourfold.control import views as v
+from fourfold.control.access import NewTokenView, TokenRequest, TokenView
 from fourfold.control.advicerequest import AdviceRequest
 from fourfold.control.comparing.request import CompareRequest
 from fourfold.cost.advice.model import Advice
@@ -144,6 +145,12 @@ def run_view(**given: Any) -> v.RunView:
     return v.RunView(**(fields | given))
 
 
+def token_view(name: str, role: Any, app: str | None = None) -> TokenView:
+    return TokenView(
+        name=name, role=role, app=app, created_by="ann", created_at=AT, expires_at=None, expired=False, used_at=None
+    )
+
+
 class FakeFacade:
     """A `control.facade.Facade`. `fails[method]` is raised by it; `calls` are (method, arguments) of changes."""
 
@@ -180,6 +187,7 @@ class FakeFacade:
         self.compared: Comparison | None = None
         self.used = v.UsageView(app="shop", hours=[])
         self.secret_values: dict[str, str] = {}
+        self.tokens_there: list[TokenView] = []
         self.waiting_for: str | None = None
         self.image_pieces: list[bytes] = []
         self.breaks: Callable[[], Iterator[bytes]] | None = None
@@ -427,6 +435,18 @@ class FakeFacade:
     async def replay_events(self, app: str, service: str | None, ids: Sequence[str] | None, actor: str) -> list[str]:
         self._asked("replay_events", app, service, ids, actor)
         return [event.id for event in self.failed if ids is None or event.id in ids]
+
+    async def tokens(self) -> list[TokenView]:
+        self._asked("tokens")
+        return self.tokens_there
+
+    async def create_token(self, request: TokenRequest) -> NewTokenView:
+        self._asked("create_token", request)
+        self.tokens_there.append(token_view(request.name, request.role, request.app))
+        return NewTokenView(**self.tokens_there[-1].model_dump(), secret="ff_new")
+
+    async def remove_token(self, name: str, actor: str) -> None:
+        self._asked("remove_token", name, actor)
 
     async def secrets(self, app: str) -> list[v.SecretView]:
         self._asked("secrets", app)

@@ -25,7 +25,7 @@ def test_is_documented(operation: dict[str, Any]) -> None:
     successes = [answer for code, answer in operation["responses"].items() if code.startswith("2")]
     assert len(successes) == 1
     errors = {code for code in operation["responses"] if not code.startswith("2")}
-    assert errors == {"404", "409", "422", "500", "503"}
+    assert errors == {"401", "403", "404", "409", "413", "422", "429", "500", "503"}
     for code in errors:
         schema = operation["responses"][code]["content"]["application/json"]["schema"]
         assert schema == {"$ref": "#/components/schemas/ErrorBody"}

@@ -20,13 +20,16 @@ from fourfold.api import (
     secrets,
     services,
     sources,
+    tokens,
 )
+from fourfold.api.bounds import Bounds
 from fourfold.api.resource import Application
 from fourfold.api.streams import Streams
 from fourfold.control.facade import Facade
 
 DESCRIPTION = f"""\
-What the `fourfold` command talks to, on a Unix socket that only its owner can open.
+What the `fourfold` command talks to, on a Unix socket that only its owner can open; over TLS where `api_listen` is set,
+with `Authorization: Bearer` and a token of role read, deploy or admin.
 
 Times are RFC 3339 in UTC, sizes bytes, durations seconds. Every error has the same body: `error` (one sentence),
 `hint` (what to do) and, for a service file that is refused, `problems`. A change is accepted as an *operation*:
@@ -63,7 +66,9 @@ def create_app(facade: Facade) -> FastAPI:
         logs,
         secrets,
         sources,
+        tokens,
         exec,
     ):
         app.router.routes += resource.router.routes
+    app.add_middleware(Bounds, api=app)
     return app

@@ -35,7 +35,7 @@ def describe(error: BaseException) -> ErrorBody:
         return ErrorBody(status=422, error=what, hint="see /openapi.json")
     if isinstance(error, HTTPException):
         phrase = HTTPStatus(error.status_code).phrase.lower()
-        what = f"cannot answer: {phrase}"
+        what = f"cannot answer: {error.detail if error.status_code == 413 else phrase}"
         return ErrorBody(status=error.status_code, error=what, hint="/openapi.json says what there is")
     ident = uuid.uuid4().hex[:12]
     log.error("unexpected error %s", ident, exc_info=error)

@@ -11,13 +11,18 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
+from fourfold.api.rights import MOST_NAME, NAME
 from fourfold.api.shapes import ErrorBody
 
 _SCHEMAS = "#/components/schemas/"
 _ERRORS = {
+    401: "Over the network: no token that is good",
+    403: "Over the network: the token is not good for this",
     404: "The app, service, instance or release named is not there",
     409: "Contradicts the present state; nothing changed",
+    413: "The body is longer than it may be here",
     422: "Refused: bad input; nothing changed",
+    429: "Asked too often; wait",
     500: "A fault of the daemon; its log has the details under the id given",
     503: "The world failed (disk, network, a program); may succeed later",
 }
@@ -38,6 +43,13 @@ class Application(FastAPI):
             schemas = super().openapi()["components"]["schemas"]
             body = ErrorBody.model_json_schema(ref_template=_SCHEMAS + "{model}", mode="serialization")
             schemas |= {**body.pop("$defs"), "ErrorBody": body}
+            assert self.openapi_schema is not None
+            self.openapi_schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            self.openapi_schema["security"] = [{}, {"token": []}]
+            for operation in (each for path in self.openapi_schema["paths"].values() for each in path.values()):
+                for parameter in operation.get("parameters", []):
+                    if parameter["in"] == "path":
+                        parameter["schema"] |= {"pattern": NAME, "maxLength": MOST_NAME}
         assert self.openapi_schema is not None
         return self.openapi_schema
 

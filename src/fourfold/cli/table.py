@@ -47,6 +47,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Machine": {
         "daemon": "Run the daemon; install, stop or ask for it.",
         "doctor": "Check what works on this machine and what to do about the rest.",
+        "tokens": "Make, list and remove tokens of the API over the network.",
         "gc": "Remove builds, sources and logs that nothing needs any more.",
         "version": "Print the version of this command and of the daemon.",
     },

@@ -47,6 +47,7 @@ from fourfold.supervise.model import LogLine
 if TYPE_CHECKING:
     from fourfold.build.disk.export import DiskImage
     from fourfold.build.oci.export import Archive
+    from fourfold.control.access import NewTokenView, TokenRequest, TokenView
     from fourfold.control.advicerequest import AdviceRequest
     from fourfold.control.comparing.comparing import Comparing
     from fourfold.control.comparing.request import CompareRequest
@@ -438,6 +439,15 @@ class Control:
 
     # -- secrets --------------------------------------------------------------------------------------------------
 
+    async def tokens(self) -> list[TokenView]:
+        return self._parts.access.all()
+
+    async def create_token(self, request: TokenRequest) -> NewTokenView:
+        return self._parts.access.create(request)
+
+    async def remove_token(self, name: str, actor: str) -> None:
+        self._parts.access.remove(name, actor)
+
     async def secrets(self, app: str) -> list[v.SecretView]:
         return [
             v.SecretView(name=info.name, updated_at=rfc3339(info.updated_at))
@@ -480,7 +490,8 @@ class Control:
 
     async def doctor(self) -> list[v.CheckView]:
         await self._parts.trials.look_for_all()
-        return await asyncio.to_thread(examine, self._parts.paths, self._parts.supervisor.powers)
+        checks = await asyncio.to_thread(examine, self._parts.paths, self._parts.supervisor.powers)
+        return checks if (listener := self._parts.access.listener) is None else [*checks, listener()]
 
     async def shutdown(self) -> None:
         self._stop.set()

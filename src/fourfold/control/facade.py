@@ -15,6 +15,7 @@ from fourfold.supervise.model import LogLine
 if TYPE_CHECKING:
     from fourfold.build.disk.export import DiskImage
     from fourfold.build.oci.export import Archive
+    from fourfold.control.access import NewTokenView, TokenRequest, TokenView
     from fourfold.control.advicerequest import AdviceRequest
     from fourfold.control.comparing.request import CompareRequest
     from fourfold.cost.advice.model import Advice
@@ -126,6 +127,11 @@ class Facade(Protocol):
     async def secrets(self, app: str) -> list[v.SecretView]: ...
     async def set_secrets(self, app: str, values: dict[str, str], actor: str) -> None: ...
     async def remove_secrets(self, app: str, names: list[str], actor: str) -> None: ...
+
+    # tokens of the API over the network
+    async def tokens(self) -> list[TokenView]: ...
+    async def create_token(self, request: TokenRequest) -> NewTokenView: ...
+    async def remove_token(self, name: str, actor: str) -> None: ...
 
     # sources
     async def offer_source(self, manifest: dict[str, object]) -> tuple[str, list[str]]:

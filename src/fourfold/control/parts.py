@@ -14,6 +14,8 @@ import psutil
 from fourfold.build.build import Builder
 from fourfold.build.make import BuildLimits
 from fourfold.clock import SystemClock
+from fourfold.clock import Clock
+from fourfold.control.access import Access
 from fourfold.control.building import Building
 from fourfold.control.bus import Bus
 from fourfold.control.costing import Costing
@@ -101,6 +103,7 @@ class Parts:
         faults = Faults(os.environ)
         self.registry = Registry(self.store, faults=faults)
         self.bus = Bus(self.store.events, faults)
+        self.access = Access(self.store.tokens, self.bus, clock)
         self.logs = Logs(paths, self.registry)
         self.gateway = Gateway(paths)
         self.network = Network(BridgeNetwork.parse(settings.bridge), paths.state)

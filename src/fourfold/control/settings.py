@@ -6,9 +6,9 @@ import ipaddress
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fourfold.cost.prices import FunctionPrice
 from fourfold.errors import UserError
@@ -43,6 +43,18 @@ def _lambda_listen(text: str) -> str:
         ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
     except ValueError:
         raise ValueError("must be an address and a port such as 127.0.0.1:9001, or off") from None
+    return text
+
+
+def _api_listen(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    try:
+        if text and not (1 <= int(port) <= 65_535 and port.isascii()):
+            raise ValueError
+        if text:
+            ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        raise ValueError("must be an address and a port such as 0.0.0.0:7443, or empty") from None
     return text
 
 
@@ -92,8 +104,30 @@ class Settings(BaseModel):
     """Where AWS Lambda's API answers; when another program has that port, at a free one after it. `off`: nowhere."""
     lambda_plain: bool = False
     """Answer there without TLS on addresses that others reach too: something in front of it has TLS."""
+    api_listen: Annotated[str, AfterValidator(_api_listen)] = ""
+    """Where the API answers over TLS, to those who have a token; empty: on its Unix socket only."""
+    api_cert: str = ""
+    """Its certificate chain, a PEM file; below the config folder, unless its path is absolute."""
+    api_key: str = ""
     region: str = Field(default="us-east-1", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")
     """In the ARNs of functions."""
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> Self:
+        if bool(self.api_cert) != bool(self.api_key):
+            raise ValueError("api_cert and api_key go together: set both")
+        if self.api_listen and not self.api_cert and not ipaddress.ip_address(self.api_address[0]).is_loopback:
+            raise ValueError(
+                f"api_listen {self.api_listen} is reached by others: set api_cert and api_key, for tokens must not be "
+                "sent without TLS"
+            )
+        return self
+
+    @property
+    def api_address(self) -> tuple[str, int]:
+        """Of `api_listen`, if that is not empty."""
+        host, _, port = self.api_listen.rpartition(":")
+        return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def load_settings(file: Path, environ: Mapping[str, str]) -> Settings:

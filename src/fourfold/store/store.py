@@ -21,6 +21,7 @@ from fourfold.store.releases import Releases
 from fourfold.store.runs import Runs
 from fourfold.store.secrets import Secrets
 from fourfold.store.services import Services
+from fourfold.store.tokens import Tokens
 from fourfold.store.triggerstate import TriggerStates
 from fourfold.store.usage import Usage
 
@@ -45,6 +46,7 @@ class Store:
     functions: Functions
     comparisons: Comparisons
     usage: Usage
+    tokens: Tokens
 
 
 def open_store(paths: Paths, clock: Clock) -> Store:
@@ -69,4 +71,5 @@ def open_store(paths: Paths, clock: Clock) -> Store:
         functions=Functions(database),
         comparisons=Comparisons(database),
         usage=Usage(database),
+        tokens=Tokens(database),
     )

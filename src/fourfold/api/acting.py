@@ -1,0 +1,102 @@
+"""The facade as one token's holder sees it: every change is theirs by name, and only what they may see is answered."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, cast
+
+from pydantic import BaseModel
+
+from fourfold.api.rights import allows
+from fourfold.control import views as v
+from fourfold.control.facade import Facade
+from fourfold.errors import ForbiddenError, NotFoundError
+from fourfold.store.tokens import AccessRole
+
+KEPT = "fourfold.caller"
+"""Where in a request's scope its caller is kept; nothing there: it came by the socket."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    name: str
+    role: AccessRole
+    app: str | None = None
+    """Theirs; None: all."""
+
+
+def acting(facade: Facade, caller: Caller) -> Facade:
+    return cast(Facade, _Acting(facade, caller))
+
+
+class _Acting:
+    """Passes everything on. Whatever says who asks, an argument or a field named `actor`, says the caller's name,
+    whatever the request said."""
+
+    def __init__(self, facade: Facade, caller: Caller) -> None:
+        self._facade = facade
+        self._caller = caller
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._facade, name)
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            bound = _signature(type(self._facade), name).bind(self._facade, *arguments, **named)
+            bound.apply_defaults()
+            for key, value in bound.arguments.items():
+                if key == "actor":
+                    bound.arguments[key] = self._caller.name
+                elif isinstance(value, BaseModel) and "actor" in type(value).model_fields:
+                    bound.arguments[key] = value.model_copy(update={"actor": self._caller.name})
+            _, *positional = bound.args
+            return method(*positional, **bound.kwargs)
+
+        return call
+
+    async def down(self, app: str, purge: bool, actor: str) -> v.OperationView:
+        if purge and not allows(self._caller.role, "admin"):
+            raise ForbiddenError(
+                f"cannot purge {app}: token {self._caller.name} has role {self._caller.role}, and that takes admin",
+                "leave out --purge to keep volumes, secrets and history",
+            )
+        return await self._facade.down(app, purge, self._caller.name)
+
+    # -- what names no app: of a caller who has one, only that ------------------------------------------------------
+
+    async def info(self) -> v.InfoView:
+        info = await self._facade.info()
+        return info.model_copy(update={"apps": [app for app in info.apps if self._sees(app)]})
+
+    async def apps(self) -> list[v.AppView]:
+        return [app for app in await self._facade.apps() if self._sees(app.name)]
+
+    async def top(self, app: str | None) -> list[v.TopRow]:
+        return await self._facade.top(self._own(app))
+
+    def events(
+        self, app: str | None, after: int, follow: bool, operation: str | None = None, tail: int | None = None
+    ) -> AsyncIterator[v.EventView]:
+        return self._facade.events(self._own(app), after, follow, operation, tail)
+
+    async def cancel(self, operation: str, actor: str) -> None:
+        if self._caller.app is not None:
+            events = self._facade.events(None, 0, False, operation)
+            if not [event async for event in events if event.app == self._caller.app]:
+                raise NotFoundError(f"cannot cancel operation {operation}: {self._caller.app} has none of that name")
+        await self._facade.cancel(operation, self._caller.name)
+
+    def _sees(self, app: str) -> bool:
+        return self._caller.app in (None, app)
+
+    def _own(self, app: str | None) -> str | None:
+        if app is not None and not self._sees(app):
+            raise ForbiddenError(f"cannot look at {app}: token {self._caller.name} is for {self._caller.app} only")
+        return app or self._caller.app
+
+
+@cache
+def _signature(kind: type[Any], name: str) -> inspect.Signature:
+    return inspect.signature(getattr(kind, name))

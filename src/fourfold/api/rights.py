@@ -1,0 +1,97 @@
+"""Which role each route asks for, and how much a request may carry there. A test sees that no route is missing.
+
+Over the Unix socket, which only its owner opens, everybody is admin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fourfold.store.tokens import AccessRole
+
+ORDER: tuple[AccessRole, ...] = ("read", "deploy", "admin")
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""Of everything that a path can name: apps, services, runs, operations, tokens, digests."""
+MOST_NAME = 200
+
+MIB = 1024 * 1024
+SMALL = MIB
+SPEC = 16 * MIB
+"""A service file as JSON, with the certificates of its gateway."""
+EVENT = 40 * MIB
+"""An event of 6 MiB as a JSON string: each of its bytes may be written as `\\u0000`."""
+MANIFEST = 128 * MIB
+"""A source of a million files."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    role: AccessRole
+    body: int | None = SMALL
+    """Bytes; None: as they come, bounded by whoever takes them in pieces."""
+    any_app: bool = False
+    """Also for a token that is good for one app, though the path names none: `api.acting` sees to it that it learns of
+    and changes its own only."""
+
+
+READ, DEPLOY, ADMIN = (Rule(role) for role in ORDER)
+
+APP = "/v1/apps/{app}"
+SERVICE = f"{APP}/services/{{service}}"
+
+RULES: dict[str, Rule] = {
+    "GET /v1/info": Rule("read", any_app=True),
+    "GET /v1/top": Rule("read", any_app=True),
+    "GET /v1/doctor": READ,
+    "POST /v1/gc": ADMIN,
+    "POST /v1/shutdown": ADMIN,
+    "GET /v1/tokens": ADMIN,
+    "POST /v1/tokens": ADMIN,
+    "DELETE /v1/tokens/{token}": ADMIN,
+    "GET /v1/events": Rule("read", any_app=True),
+    "POST /v1/operations/{operation}/cancel": Rule("deploy", any_app=True),
+    "POST /v1/sources": Rule("deploy", MANIFEST, any_app=True),
+    "POST /v1/blobs": Rule("deploy", None, any_app=True),
+    "GET /v1/apps": Rule("read", any_app=True),
+    f"GET {APP}": READ,
+    f"GET {APP}/history": READ,
+    f"GET {APP}/routes": READ,
+    f"GET {APP}/cost": READ,
+    f"GET {APP}/usage": READ,
+    f"GET {APP}/runs": READ,
+    f"GET {APP}/runs/{{run}}/follow": READ,
+    f"GET {APP}/failed-events": READ,
+    f"GET {APP}/logs": READ,
+    f"GET {APP}/secrets": READ,
+    f"PUT {APP}/secrets": Rule("admin", SPEC),
+    f"DELETE {APP}/secrets": ADMIN,
+    f"POST {APP}/plan": Rule("read", SPEC),
+    f"POST {APP}/cost": READ,
+    f"POST {APP}/advice": Rule("read", SPEC),
+    f"POST {APP}/up": Rule("deploy", SPEC),
+    f"POST {APP}/down": DEPLOY,  # with `purge` admin: `api.acting`
+    f"POST {APP}/restart": DEPLOY,
+    f"POST {APP}/stop": DEPLOY,
+    f"POST {APP}/build": Rule("deploy", SPEC),
+    f"POST {APP}/artifact": Rule("deploy", SPEC),
+    f"POST {APP}/image": Rule("deploy", SPEC),
+    f"POST {APP}/disk": Rule("deploy", SPEC),
+    f"POST {APP}/push": Rule("deploy", SPEC),
+    f"POST {APP}/failed-events/replay": DEPLOY,
+    f"GET {SERVICE}/explain": READ,
+    f"GET {SERVICE}/comparison": READ,
+    f"POST {SERVICE}/compare": Rule("deploy", SPEC),
+    f"POST {SERVICE}/scale": DEPLOY,
+    f"POST {SERVICE}/rollback": DEPLOY,
+    f"POST {SERVICE}/runs": DEPLOY,
+    f"POST {SERVICE}/invoke": Rule("deploy", EVENT),
+    f"POST {SERVICE}/invoke-later": Rule("deploy", EVENT),
+    f"WEBSOCKET {SERVICE}/run": DEPLOY,
+    f"WEBSOCKET {SERVICE}/exec": ADMIN,
+    "GET /openapi.json": Rule("read", any_app=True),
+}
+
+
+def allows(role: AccessRole, asked: AccessRole) -> bool:
+    return ORDER.index(role) >= ORDER.index(asked)
