@@ -386,6 +386,9 @@ class FakeFacade:
         finally:
             self.following -= 1
 
+    async def metrics(self) -> str:
+        return "# TYPE fourfold_gateway_up gauge\nfourfold_gateway_up 1\n"
+
     async def top(self, app: str | None) -> list[v.TopRow]:
         self._asked("top", app)
         return self.rows

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from fastapi.responses import PlainTextResponse
+
 from fourfold.api.deps import TheFacade
 from fourfold.api.resource import resource
 from fourfold.control.views import CheckView, GcView, InfoView, TopRow
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+"""As Prometheus' exposition formats have it."""
 
 router = resource("machine")
 
@@ -19,6 +24,12 @@ async def info(facade: TheFacade) -> InfoView:
 async def top(facade: TheFacade, app: str | None = None) -> list[TopRow]:
     """What every instance takes now."""
     return await facade.top(app)
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+async def metrics(facade: TheFacade) -> PlainTextResponse:
+    """What services, their instances and the daemon do and take, in Prometheus' text format."""
+    return PlainTextResponse(await facade.metrics(), media_type=METRICS_TYPE)
 
 
 @router.post("/v1/gc")

@@ -38,6 +38,8 @@ class Building:
         self._bus = bus
         self._clock = clock
         self._held: Counter[str] = Counter()
+        self.under_way = 0
+        """Builds, those that wait for their turn included."""
 
     @property
     def in_use(self) -> set[str]:
@@ -75,12 +77,15 @@ class Building:
             self._bus.emit(kind, message, service=request.service, **operation.tag(), **data)
 
         begun = self._clock.now()
+        self.under_way += 1
         emit("build.started", f"building for pattern {request.pattern}", pattern=request.pattern)
         try:
             artifact = await self._builder.build(request, lambda line: emit("build.log", line))
         except FourfoldError as error:
             emit("build.failed", str(error), hint=error.hint)
             return error
+        finally:
+            self.under_way -= 1
         seconds = self._clock.now() - begun
         emit("build.done", f"built in {seconds:.1f} s", seconds=seconds, artifact=artifact.digest)
         return artifact

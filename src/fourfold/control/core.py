@@ -361,6 +361,11 @@ class Control:
             self._parts.status.need_app(app)
         return await top(self._parts, app)
 
+    async def metrics(self) -> str:
+        from fourfold.control.metrics.scrape import scrape  # for those who are asked for them
+
+        return await scrape(self._parts)
+
     async def routes(self, app: str) -> list[v.RouteView]:
         self._parts.status.need_app(app)
         found = await self._parts.gateway.stats()

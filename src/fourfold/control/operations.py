@@ -109,6 +109,10 @@ class Operations:
         what = f"cannot find app {app} yet: {first.kind} by {first.actor or 'somebody'} still builds it"
         return NotFoundError(what, f"`fourfold events -f --operation {first.id}` follows it; {_way_out(first)}")
 
+    def counts(self) -> tuple[int, int]:
+        """How many are at work, and how many wait for their turn."""
+        return len(self._queues), sum(len(queue) - 1 for queue in self._queues.values())
+
     @property
     def at_work(self) -> bool:
         return bool(self._queues)

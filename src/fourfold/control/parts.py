@@ -14,7 +14,6 @@ import psutil
 from fourfold.build.build import Builder
 from fourfold.build.make import BuildLimits
 from fourfold.clock import SystemClock
-from fourfold.clock import Clock
 from fourfold.control.access import Access
 from fourfold.control.building import Building
 from fourfold.control.bus import Bus
@@ -34,6 +33,7 @@ from fourfold.control.lambdas.lambdas import Lambdas
 from fourfold.control.lifecycle import Lifecycle
 from fourfold.control.logs import Logs
 from fourfold.control.metering import Metering
+from fourfold.control.metrics.keeping import Keeping
 from fourfold.control.neighbours import Neighbours
 from fourfold.control.operations import Operations
 from fourfold.control.prober import Prober
@@ -165,6 +165,7 @@ class Parts:
         self.metering = Metering(
             self.registry, self.supervisor.counters, self.neighbours.hosted, self.gateway, clock
         )  # fmt: skip
+        self.tallies = Keeping(paths, self.registry, self.bus, lambda: self.gateway.routes)
         self.costing = Costing(paths, settings, self.registry, self.journals, self.metering, self.artifacts, clock)
         self.lifecycle.taken = self.metering.ended
         self.invoking.answered = self.metering.answered
@@ -303,6 +304,7 @@ class Parts:
             group.create_task(self.neighbours.run())
             group.create_task(self.metering.run())
             group.create_task(self.timekeeping.run())
+            group.create_task(self.tallies.run())
 
     async def close(self) -> None:
         """The daemon ends; what it started goes on."""
@@ -314,6 +316,7 @@ class Parts:
         await self.templating.close()
         await self.prober.close()
         await self.supervisor.close()
+        await self.tallies.close()
         self.store.database.close()
 
 

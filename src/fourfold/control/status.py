@@ -131,6 +131,10 @@ class Status:
     def _is_shown(self, row: InstanceRow) -> bool:
         return row.role == "serve" or (row.role == "run" and row.state != "exited")
 
+    def desired(self, row: ServiceRow) -> int:
+        """How many instances are to run; none of a job."""
+        return self._desired(row)
+
     def _desired(self, row: ServiceRow) -> int:
         spec = self._registry.spec(f"{row.app}.{row.name}", row.release)
         if row.stopped or row.removed or spec.job is not None:

@@ -182,6 +182,12 @@ class Gateway:
         return self.last_served
 
     @property
+    def routes(self) -> Mapping[str, tuple[str, str]]:
+        """Of each of HAProxy's backends the service (`app.service`) and the route; that is empty for calls from other
+        services."""
+        return self._counters.routes
+
+    @property
     def last_served(self) -> Mapping[str, InstanceStats]:
         """Of a few seconds ago."""
         return self._counters.served.totals()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -55,6 +55,8 @@ class Database:
         self.path = path
         self._connection = connection
         self._depth = 0
+        self.around_commit: Callable[[], AbstractContextManager[None]] = nullcontext
+        """Entered around each commit, by who wants to know how long they take."""
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a SELECT or PRAGMA."""
@@ -77,7 +79,8 @@ class Database:
         self._depth += 1
         try:
             yield
-            self.execute(commit)
+            with nullcontext() if self._depth > 1 else self.around_commit():
+                self.execute(commit)
         except BaseException:
             self._undo(point)
             raise

@@ -205,6 +205,17 @@ class UsageMark:
 
 
 @dataclass(frozen=True)
+class MetricCount:
+    """One series of a counter or histogram of `GET /metrics`."""
+
+    metric: str
+    labels: tuple[str, ...]
+    """Their values, in the order of the metric's labels."""
+    counts: tuple[float, ...]
+    """`(value,)`; of a histogram `(sum, count of bucket, …, count beyond)`."""
+
+
+@dataclass(frozen=True)
 class Event:
     seq: int
     at: float

@@ -16,6 +16,7 @@ from fourfold.store.events import Events
 from fourfold.store.functions import Functions
 from fourfold.store.instances import Instances
 from fourfold.store.meta import Meta
+from fourfold.store.metrics import MetricCounts
 from fourfold.store.queue import Queued
 from fourfold.store.releases import Releases
 from fourfold.store.runs import Runs
@@ -47,6 +48,7 @@ class Store:
     comparisons: Comparisons
     usage: Usage
     tokens: Tokens
+    metrics: MetricCounts
 
 
 def open_store(paths: Paths, clock: Clock) -> Store:
@@ -72,4 +74,5 @@ def open_store(paths: Paths, clock: Clock) -> Store:
         comparisons=Comparisons(database),
         usage=Usage(database),
         tokens=Tokens(database),
+        metrics=MetricCounts(database),
     )

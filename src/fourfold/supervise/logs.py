@@ -8,6 +8,7 @@ import errno
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Container, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from fourfold.errors import WorldError
@@ -16,6 +17,7 @@ from fourfold.spawner import logindex
 from fourfold.supervise.model import LogLine
 
 _CHUNK = 64 * 1024
+_READ_AHEAD = 1024 * 1024
 _LONGEST_LINE = 64 * 1024
 """Longer ones come in pieces, so that memory stays bounded."""
 _LOOK_EVERY = 0.1
@@ -88,6 +90,43 @@ async def read(
         if ended:
             return
         await asyncio.sleep(_LOOK_EVERY)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Whole lines as they were written."""
+
+    data: bytes
+    offset: int
+    """Where the next one begins."""
+    skipped: int = 0
+    """Bytes before it that the spawner had given back by then."""
+
+
+def pieces(path: Path, offset: int, *, final: bool, most: int) -> Iterator[Piece]:
+    """What stands in a log from `offset` on, some `most` bytes of it; with `final` also a last line without an end.
+
+    A log that is not there is empty; one that its program has emptied is read from its beginning.
+    """
+    while most > 0:
+        start = logindex.read(f"{path}.idx")[0]
+        size = _size_of(path)
+        if offset > size:
+            offset = start
+        skipped = max(start - offset, 0)
+        offset = max(offset, start)
+        data = _pread(path, offset, min(_READ_AHEAD, size - offset))
+        if logindex.read(f"{path}.idx")[0] > offset:
+            yield Piece(b"", offset, skipped)
+            continue  # it was trimmed while we read: those may be holes
+        if not (final and offset + len(data) >= size):
+            data = data[: data.rfind(b"\n") + 1] or (data if len(data) == _READ_AHEAD else b"")
+        offset += len(data)
+        if data or skipped:
+            yield Piece(data, offset, skipped)
+        if not data:
+            return
+        most -= len(data)
 
 
 def end_of(path: Path, most: int = 16384) -> str:
@@ -197,17 +236,25 @@ class _File:
         return self._entries[index][1] if index < len(self._entries) else min(time.time(), _changed_at(self._path))
 
     def _size(self) -> int:
-        try:
-            return self._path.stat().st_size
-        except OSError:
-            return 0
+        return _size_of(self._path)
 
     def _pread(self, offset: int, length: int) -> bytes:
-        try:
-            with self._path.open("rb", buffering=0) as file:
-                return os.pread(file.fileno(), length, offset)
-        except OSError:
-            return b""
+        return _pread(self._path, offset, length)
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _pread(path: Path, offset: int, length: int) -> bytes:
+    try:
+        with path.open("rb", buffering=0) as file:
+            return os.pread(file.fileno(), length, offset)
+    except OSError:
+        return b""
 
 
 def _changed_at(path: Path) -> float:

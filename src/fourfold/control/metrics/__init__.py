@@ -1,0 +1,1 @@
+"""What `GET /metrics` tells: counters of what happened, what everything takes now, in Prometheus' text format."""
