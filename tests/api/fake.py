@@ -158,6 +158,7 @@ class FakeFacade:
         self.calls: list[tuple[str, Any]] = []
         self.fails: dict[str, Exception] = {}
         self.state = status()
+        self.spawner_version = "0.1.0"
         self.lambda_api: str | None = None
         self.advices: list[Advice] = []
         self.apps_known = ["shop"]
@@ -221,7 +222,7 @@ class FakeFacade:
         self._asked("info")
         return v.InfoView(
             version="0.1.0", pid=self.pid, user="root", home="/var/lib/fourfold", apps=self.apps_known, started_at=AT,
-            lambda_api=self.lambda_api,
+            lambda_api=self.lambda_api, spawner=v.SpawnerView(pid=810, version=self.spawner_version),
         )  # fmt: skip
 
     async def apps(self) -> list[v.AppView]:

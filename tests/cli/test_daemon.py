@@ -133,6 +133,18 @@ def test_daemon_stop_waits_for_its_end(cli: Cli, server: Serving) -> None:
     assert result.err.startswith("the daemon has ended; services keep running")
 
 
+def test_daemon_restart(cli: Cli, server: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of systemd's is started again by that: to start a second one would only be in its way."""
+    waited: list[str] = []
+    monkeypatch.setattr("fourfold.cli.starter.await_other", lambda paths: waited.append("for systemd"))
+    for groups, expected in (("0::/system.slice/fourfold.service/leaf\n", ["for systemd"]), ("0::/user.slice\n", [])):
+        monkeypatch.setattr("fourfold.cli.commands.daemon._end", lambda session, groups=groups: groups)
+        waited.clear()
+        result = cli("daemon", "restart")
+        assert (result.code, waited) == (0, expected)
+        assert result.err == "the daemon is version 0.1.0 (pid 811); services kept running\n"
+
+
 def test_daemon_install(cli: Cli, home: Path) -> None:
     result = cli("daemon", "install", "--into", str(home / "units"))
     assert (result.code, result.out) == (0, f"{home}/units/fourfold.service\n")

@@ -417,8 +417,25 @@ def test_doctor(cli: Cli, server: Serving) -> None:
 
 def test_gc_and_version(cli: Cli, server: Serving) -> None:
     assert cli("gc").out == "removed 2 releases, 40 blobs; freed 50 MiB\n"
-    assert cli("version").out.endswith("daemon 0.1.0 (pid 811)\n")
-    assert json.loads(cli("version", "-o", "json").out)["daemon"] == {"version": "0.1.0", "pid": 811}
+    result = cli("version")
+    assert result.out.endswith("daemon 0.1.0 (pid 811)\nspawner 0.1.0 (pid 810)\n") and result.err == ""
+    told = json.loads(cli("version", "-o", "json").out)
+    assert told["daemon"] == {"version": "0.1.0", "pid": 811} and told["spawner"] == {"version": "0.1.0", "pid": 810}
+
+
+def test_versions_that_differ(cli: Cli, server: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.facade.spawner_version = "0.0.9"
+    result = cli("version")
+    assert result.code == 0 and result.err.startswith("warning: the spawner is version 0.0.9 still: ")
+    monkeypatch.setattr("fourfold.cli.commands.version.__version__", "0.2.0")
+    result = cli("version")
+    assert result.err.startswith("warning: the daemon is version 0.1.0, this command is 0.2.0: `fourfold daemon rest")
+    server.facade.fails["info"] = WorldError("cannot answer: disk gone")
+    assert "daemon: cannot answer: disk gone\n" in cli("version").out
+
+
+def test_version_without_a_daemon(cli: Cli) -> None:
+    assert cli("version").out.endswith("daemon: none runs here\n")
 
 
 def test_a_failure_of_the_world(cli: Cli, server: Serving) -> None:

@@ -45,6 +45,18 @@ class Starting:
             os.close(descriptor)
 
 
+def await_other(paths: Paths) -> None:
+    """One that somebody else starts. Raises WorldError when it does not come."""
+    deadline = time.monotonic() + PATIENCE
+    while not answers(paths.socket):
+        if time.monotonic() > deadline:
+            raise WorldError(
+                f"cannot see the daemon come again: it does not answer after {PATIENCE:.0f} s",
+                "see: systemctl status fourfold, journalctl -u fourfold",
+            )
+        time.sleep(LOOK_EVERY / 1000)
+
+
 def answers(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
         try:

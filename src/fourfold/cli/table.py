@@ -45,11 +45,11 @@ SECTIONS: dict[str, dict[str, str]] = {
         "invoke": "Give a service one event, and print its answer.",
     },
     "Machine": {
-        "daemon": "Run the daemon; install, stop or ask for it.",
+        "daemon": "Run the daemon; install, stop, restart or ask for it.",
         "doctor": "Check what works on this machine and what to do about the rest.",
         "tokens": "Make, list and remove tokens of the API over the network.",
         "gc": "Remove builds, sources and logs that nothing needs any more.",
-        "version": "Print the version of this command and of the daemon.",
+        "version": "Print the versions of this command, of the daemon and of the spawner.",
     },
 }
 

@@ -22,6 +22,8 @@ TimeoutStartSec=5min
 ExecStart={_quoted(python)} -m fourfold.daemon
 {environment}Restart=always
 RestartSec=1
+# Settings, folders or a store that it cannot use will be no better in a second.
+RestartPreventExitStatus=2
 # Instances and the spawner outlive the daemon: a restart of the unit must not kill them.
 KillMode=process
 # The daemon makes a cgroup for each instance below its own.
@@ -32,6 +34,11 @@ TasksMax=infinity
 [Install]
 WantedBy={"multi-user.target" if system else "default.target"}
 """
+
+
+def has(groups: str) -> bool:
+    """Whether a process in these control groups (proc(5), /proc/PID/cgroup) is the unit's: systemd starts it again."""
+    return any(f"/{NAME}" in line for line in groups.splitlines())
 
 
 def folder(system: bool, home: Path) -> Path:

@@ -82,6 +82,7 @@ class Control:
     # -- apps -----------------------------------------------------------------------------------------------------
 
     async def info(self) -> v.InfoView:
+        spawner = self._parts.supervisor.spawner
         return v.InfoView(
             version=__version__,
             pid=self._parts.pid,
@@ -91,6 +92,7 @@ class Control:
             started_at=rfc3339(self._started_at),
             lambda_api=self._parts.status.lambda_api,
             region=self._parts.settings.region,
+            spawner=v.SpawnerView(pid=spawner.pid, version=spawner.version) if spawner is not None else None,
         )
 
     async def apps(self) -> list[v.AppView]:

@@ -510,6 +510,13 @@ class CheckView(View):
     hint: str | None = None
 
 
+class SpawnerView(View):
+    """The parent of all instances, which outlives daemons."""
+
+    pid: int
+    version: str
+
+
 class InfoView(View):
     version: str
     pid: int
@@ -521,3 +528,4 @@ class InfoView(View):
     """Where AWS Lambda's API answers."""
     region: str = "us-east-1"
     """Of its ARNs."""
+    spawner: SpawnerView | None = None

@@ -8,12 +8,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from fourfold import __version__
 from fourfold.errors import WorldError
 from fourfold.paths import Paths
-from fourfold.spawner.request import PROTOCOL
 from fourfold.supervise.questions import Gone
 from fourfold.supervise.starting import connect_or_start, spawner_argv
+from fourfold.supervise.versions import Spawner, hello, is_ours, refuse_newer, upgrade
 from fourfold.supervise.wire import Client, Refused
 
 log = logging.getLogger(__name__)
@@ -29,6 +28,8 @@ class Connection(ABC):
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
         self._client: Client | None = None
+        self.spawner: Spawner | None = None
+        """The one that answered last."""
         self._connected = asyncio.Event()
         self._closing = False
         self._recovery: asyncio.Task[None] | None = None
@@ -86,10 +87,11 @@ class Connection(ABC):
     async def _connect(self) -> None:
         client = await connect_or_start(self._paths, self._on_event, self._on_end)
         try:
-            hello = await client.call("hello")
-            if (hello["version"], hello["protocol"]) != (__version__, PROTOCOL):
-                await client.call("reexec", argv=spawner_argv(self._paths))
+            spawner = await hello(client)
+            refuse_newer(spawner)
             await _settle(client)
+            if not is_ours(spawner):
+                spawner = await upgrade(client, spawner, spawner_argv(self._paths))
             await client.call("list", at_once=self._adopt)
             await client.call("exits", at_once=self._take_all, after=0)  # from here on, others are pushed
         except (Gone, Refused) as error:
@@ -99,6 +101,7 @@ class Connection(ABC):
             await client.close()
             raise
         self._client = client
+        self.spawner = spawner
         self._on_connected()
         self._connected.set()
 

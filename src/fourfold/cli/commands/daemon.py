@@ -1,4 +1,4 @@
-"""`fourfold daemon`: run it, install it, stop it, ask for it."""
+"""`fourfold daemon`: run it, install it, stop it, start it again, ask for it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import os
 import select
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fourfold import __version__
 from fourfold.cli import formats, output, units
 from fourfold.cli.session import Session
 from fourfold.errors import NotFoundError, UserError, WorldError
+
+if TYPE_CHECKING:
+    from fourfold.control.views import InfoView
 
 ENDS_WITHIN = 30.0
 
@@ -20,7 +24,7 @@ command = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     invoke_without_command=True,
-    help="Run the daemon; install, stop or ask for it.\n\nWithout a command: run it in the foreground.",
+    help="Run the daemon; install, stop, restart or ask for it.\n\nWithout a command: run it in the foreground.",
 )
 
 
@@ -85,14 +89,51 @@ def env(ctx: typer.Context) -> None:
 @command.command()
 def stop(ctx: typer.Context) -> None:
     """End the daemon; services, gateway and spawner keep running."""
+    session = Session.of(ctx)
+    _end(session)
+    output.say("the daemon has ended; services keep running; `fourfold up` starts it again", session.options)
+
+
+@command.command()
+def restart(ctx: typer.Context) -> None:
+    """End the daemon and start the one of this version; services, gateway and spawner keep running.
+
+    What an upgrade takes: the spawner becomes that version too, with the same pid.
+    """
+    from fourfold.cli.starter import answers, await_other
     from fourfold.control.views import InfoView
 
     session = Session.of(ctx)
+    if answers(session.paths.socket):
+        _refuse_newer(session.client.get(InfoView, "/v1/info"))
+        if units.has(_end(session)):
+            await_other(session.paths)
+    info = session.started_client.get(InfoView, "/v1/info")
+    output.say(f"the daemon is version {info.version} (pid {info.pid}); services kept running", session.options)
+
+
+def _refuse_newer(daemon: InfoView) -> None:
+    """While it still runs: an older one would not start on its store, or with its spawner."""
+    from fourfold.supervise.versions import is_newer
+
+    if is_newer(daemon.version, __version__):
+        raise UserError(
+            f"cannot go from {daemon.version}, which runs here, back to {__version__}: a daemon that is older than "
+            "what was written last is refused; nothing was changed",
+            f"install Fourfold {daemon.version} or newer again; docs/upgrade.md has the way back",
+        )
+
+
+def _end(session: Session) -> str:
+    """-> the control groups that it was in, as /proc has them."""
+    from fourfold.control.views import InfoView
+
     pid = session.client.get(InfoView, "/v1/info").pid
     try:
         descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        descriptor = None
+        groups = Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        descriptor, groups = None, ""
     session.client.send("POST", "/v1/shutdown")
     if descriptor is not None:
         ended = select.poll()
@@ -103,7 +144,7 @@ def stop(ctx: typer.Context) -> None:
                 f"its log is {session.paths.daemon_log}",
             )
         os.close(descriptor)
-    output.say("the daemon has ended; services keep running; `fourfold up` starts it again", session.options)
+    return groups
 
 
 @command.command()

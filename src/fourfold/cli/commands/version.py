@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -10,21 +11,48 @@ from fourfold import __version__
 from fourfold.cli import output
 from fourfold.cli.session import Session
 
+if TYPE_CHECKING:
+    from fourfold.control.views import InfoView
+
 
 def command(ctx: typer.Context) -> None:
-    """Print the version of this command and of the daemon."""
-    from fourfold.cli.client import Client
+    """Print the versions of this command, of the daemon and of the spawner."""
+    from fourfold.cli.client import NoDaemonError
     from fourfold.control.views import InfoView
     from fourfold.errors import FourfoldError
 
     session = Session.of(ctx)
+    info, none = None, "none runs here"
     try:
-        info = Client(session.paths.socket).get(InfoView, "/v1/info")
-    except FourfoldError:
-        info = None
+        info = session.client.get(InfoView, "/v1/info")
+    except NoDaemonError:
+        pass
+    except FourfoldError as error:
+        none = str(error)
+    spawner = info.spawner if info else None
     if session.options.json:
         daemon = {"version": info.version, "pid": info.pid} if info else None
-        output.as_json({"version": __version__, "python": platform.python_version(), "daemon": daemon})
-        return
-    output.data(f"fourfold {__version__} (Python {platform.python_version()})")
-    output.data(f"daemon {info.version} (pid {info.pid})" if info else "daemon: none runs here")
+        parent = {"version": spawner.version, "pid": spawner.pid} if spawner else None
+        told = {"version": __version__, "python": platform.python_version(), "daemon": daemon, "spawner": parent}
+        output.as_json(told)
+    else:
+        output.data(f"fourfold {__version__} (Python {platform.python_version()})")
+        output.data(f"daemon {info.version} (pid {info.pid})" if info else f"daemon: {none}")
+        if spawner:
+            output.data(f"spawner {spawner.version} (pid {spawner.pid})")
+    if info and (warning := _differ(info)):
+        output.say(f"warning: {warning}", session.options)
+
+
+def _differ(info: InfoView) -> str:
+    if info.version != __version__:
+        return (
+            f"the daemon is version {info.version}, this command is {__version__}: `fourfold daemon restart` starts "
+            "the daemon of this version; services keep running"
+        )
+    if info.spawner and info.spawner.version != info.version:
+        return (
+            f"the spawner is version {info.spawner.version} still: the daemon's log says why; "
+            "`fourfold daemon restart` tries once more"
+        )
+    return ""
