@@ -46,7 +46,8 @@ class World:
         self.patterns = patterns
         self.releases: dict[str, int] = {"v0": 1}
         """Number of each version that was deployed well, the last one last."""
-        self._made = 0
+        self._texts = {"v0": self._text("v0")}
+        """The service file of each version."""
         self.state = State("v0", LEAST, patterns[0])
         self._set_clock(0.0)
         self.file = home.app(self._text("v0"))
@@ -67,10 +68,10 @@ class World:
         up = ("up", "-f", str(self.file))
         match step.what:
             case "deploy" | "slow":
-                self._made += 1
-                version = f"v{self._made}"
+                version = f"v{len(self._texts)}"
                 slow = {"HEALTH_SECONDS": 0.9} if step.what == "slow" else {}
-                self.file.write_text(self._text(version, **slow))
+                self._texts[version] = self._text(version, **slow)
+                self.file.write_text(self._texts[version])
                 return Change(up, replace(self.state, version=version))
             case "failing":
                 self.file.write_text(self._text("broken", EXIT_CODE=3))
@@ -86,6 +87,7 @@ class World:
             case "move":
                 others = [each for each in self.patterns if each != self.state.pattern]
                 to = others[step.victim % len(others)]
+                self.file.write_text(self._texts[self.state.version])
                 return Change(("deploy", "-f", str(self.file), "web", "--as", to), replace(self.state, pattern=to))
             case "gc":
                 return Change(("gc",), self.state)
