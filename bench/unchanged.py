@@ -19,6 +19,7 @@ from bench.machine import ROOT, folder, need_root_and_parts
 from fourfold.build.build import Builder, BuildRequest
 from fourfold.build.pack import pack
 from fourfold.cli.client import Client
+from fourfold.cli.endpoint import local
 from fourfold.clock import SystemClock
 from fourfold.paths import Paths
 from fourfold.spec.model import Service
@@ -73,7 +74,7 @@ def up(fourfold: Fourfold, source: Path) -> float:
 
 def parts(paths: Paths, environ: dict[str, str], source: Path, rounds: int) -> bool:
     """As the command and the daemon do it, the daemon's part of `build` in this process."""
-    client, builder = Client(paths.socket), Builder(paths, SystemClock())
+    client, builder = Client(local(paths.socket)), Builder(paths, SystemClock())
     spec = Service.model_validate({"source": str(source), "run": RUN, "port": 8080})
     rows = [one_round(client, builder, spec, source, environ) for _ in range(rounds + 1)]
     times = zip(("pack", "offer", "build"), zip(*rows[1:], strict=True), strict=True)  # the first looks for runtimes

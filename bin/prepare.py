@@ -115,6 +115,7 @@ TEST = (
     Part(Path("/usr/share/tomcat10-examples/examples").exists, "tomcat10-examples"),
     Part(command("openssl"), "openssl"),
     Part(command("ssh"), "openssh-client"),
+    Part(command("sshd"), "openssh-server"),
     Part(command("mount"), "mount"),
     Part(command("crun"), "crun"),
     Part(command("slirp4netns"), "slirp4netns"),

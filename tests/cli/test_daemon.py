@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fourfold.cli import starter
+from fourfold.cli.endpoint import connects
 from fourfold.cli.options import Options
 from fourfold.errors import WorldError
 from fourfold.paths import Paths
@@ -49,7 +50,7 @@ def test_it_is_started_and_waited_for(home: Path, monkeypatch: pytest.MonkeyPatc
     started = stand_in(monkeypatch, sys.executable, "-c", ANSWERS, "2")
     paths = Paths.find(os.environ, 0)
     starter.Starting(paths, Options(quiet=True)).wait()
-    assert starter.answers(paths.socket)
+    assert connects(paths.socket)
     assert started[0].wait(20) == 0
     assert paths.daemon_log.read_text() == "told\n"
     assert paths.daemon_log.stat().st_mode & 0o777 == 0o600
@@ -82,7 +83,7 @@ def test_another_command_has_started_one_at_the_same_time(home: Path, monkeypatc
     paths.daemon_lock.write_text(str(os.getpid()))
     stand_in(monkeypatch, "sh", "-c", "exit 2")
     looks = iter([False, False, False, True])
-    monkeypatch.setattr(starter, "answers", lambda path: next(looks))
+    monkeypatch.setattr(starter, "connects", lambda path: next(looks))
     starter.Starting(paths, Options(quiet=True)).wait()
     assert next(looks, None) is None
 

@@ -37,7 +37,9 @@ def options_of(command: TyperCommand | TyperGroup) -> set[str]:
 
 
 def documented_options(text: str) -> set[str]:
-    return {word for code in re.findall(r"`([^`]*)`", text) for word in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", code)}
+    return {
+        word for code in re.findall(r"`([^`]*)`", text) for word in re.findall(r"(?<![\w-])--?[A-Za-z][a-z-]*", code)
+    }
 
 
 def test_commands_are_those_of_the_design() -> None:

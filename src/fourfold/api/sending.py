@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.utils import ClientDisconnected
 
 from fourfold.api.errors import describe
 
@@ -29,3 +30,6 @@ async def refuse(
         kind = "websocket.http"
     await send({"type": f"{kind}.response.start", "status": body.status, "headers": encoded})
     await send({"type": f"{kind}.response.body", "body": content})
+    if kind != "http":
+        # uvicorn (0.54) does not note that this was the answer, and would log each of these as a fault.
+        raise ClientDisconnected

@@ -50,6 +50,8 @@ def advices(session: Session, services: list[str] | None, assume: list[str], usa
     try:
         return _ask(session, loaded.app.app, request)
     except NoDaemonError:
+        if session.remote:
+            raise
         return from_file(loaded.app, request, read_prices(None) if request.usage else None)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -13,6 +12,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from fourfold import __version__
+from fourfold.cli.endpoint import CONNECT, Endpoint, connects
 from fourfold.control import views as v
 from fourfold.errors import (
     ConflictError,
@@ -42,14 +42,17 @@ class QuietError(WorldError):
 class Client:
     """Safe to use from several threads. Raises what the daemon answers as the same FourfoldError it was there."""
 
-    def __init__(self, socket: Path, hint: Callable[[], str] | None = None, *, patience: float | None = None) -> None:
-        """`hint` says what to do when nothing answers on `socket`; an answer may take `patience` seconds to begin."""
-        self.socket = socket
+    def __init__(
+        self, endpoint: Endpoint, hint: Callable[[], str] | None = None, *, patience: float | None = None
+    ) -> None:
+        """`hint` says what to do when nothing answers there; an answer may take `patience` seconds to begin."""
+        self.endpoint = endpoint
         self._hint = hint
-        # Changes may wait for others: no limit on the answer's time. Connecting to a local socket is instant or never.
-        timeout = httpx.Timeout(patience, connect=5)
-        transport = httpx.HTTPTransport(uds=str(socket), verify=False)  # no TLS here: reading the CAs takes 40 ms
-        self._http = httpx.Client(transport=transport, base_url="http://fourfold", timeout=timeout)
+        # Changes may wait for others: no limit on the answer's time.
+        timeout = httpx.Timeout(patience, connect=CONNECT)
+        self._http = httpx.Client(
+            transport=endpoint.transport(), base_url=endpoint.url, headers=dict(endpoint.headers), timeout=timeout
+        )
 
     def get(self, kind: type[V], path: str, **params: Any) -> V:
         return self._read(kind, self._send("GET", path, params=_given(params)))
@@ -115,7 +118,7 @@ class Client:
             yield v.RunView.model_validate(item) if "attempts" in item else item
 
     def _lines(self, path: str, params: dict[str, Any], read_timeout: float | None) -> Iterator[str]:
-        timeout = httpx.Timeout(None, connect=5, read=read_timeout)
+        timeout = httpx.Timeout(None, connect=CONNECT, read=read_timeout)
         with self._translated(), self._http.stream("GET", path, params=params, timeout=timeout) as answer:
             if answer.is_error:
                 raise error_from(answer.read().decode())
@@ -145,10 +148,27 @@ class Client:
             "end it with `fourfold daemon stop` (services keep running) and run `fourfold up`",
         )
 
+    def answers(self) -> bool:
+        """Whether a daemon is there now."""
+        if (socket := self.endpoint.socket) is not None and not self.endpoint.remote:
+            return connects(socket)
+        try:
+            return self._http.get("/v1/info", timeout=CONNECT).is_success
+        except httpx.TransportError:
+            return False
+
     def unreachable(self, error: Exception) -> NoDaemonError:
+        words = self.endpoint.words()
+        if self.endpoint.remote:
+            what = f"cannot reach {self.endpoint.where}: {words or error}"
+            untrusted = "certificate verify failed" in str(error)
+            hint = "set FOURFOLD_CA to a file with the certificate of who signed it" if untrusted else None
+            return NoDaemonError(what, hint or "see whether that machine is up and its daemon runs")
         foreign = "ermission" in str(error)
         why = "it belongs to another user" if foreign else "none runs there"
-        return NoDaemonError(f"cannot reach the daemon at {self.socket}: {why}", self._hint() if self._hint else None)
+        return NoDaemonError(
+            f"cannot reach the daemon at {self.endpoint.where}: {why}", self._hint() if self._hint else None
+        )
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -159,8 +179,11 @@ class Client:
         except httpx.ReadTimeout as error:
             raise QuietError("cannot wait longer") from error
         except httpx.TransportError as error:
+            words = self.endpoint.words()
+            if "open failed" in words:  # of ssh: nothing listens over there
+                raise self.unreachable(error) from error
             raise LostError(
-                f"cannot go on: the daemon went away while it answered ({error})",
+                f"cannot go on: the daemon went away while it answered ({words or error})",
                 "services keep running; see `fourfold doctor --offline`, then run `fourfold up`",
             ) from error
 

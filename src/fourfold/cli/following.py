@@ -10,7 +10,6 @@ from typing import Any
 
 from fourfold.cli.client import Client, LostError, NoDaemonError
 from fourfold.cli.formats import moment
-from fourfold.cli.starter import answers
 from fourfold.control.views import EventView
 
 BACK_WITHIN = 15.0
@@ -22,7 +21,7 @@ OVERLAP = timedelta(seconds=1)
 def until_back(client: Client) -> None:
     """Raises LostError when the daemon does not come back."""
     deadline = time.monotonic() + BACK_WITHIN
-    while not answers(client.socket):
+    while not client.answers():
         if time.monotonic() > deadline:
             raise LostError(
                 "cannot go on: the daemon went away and is not back",

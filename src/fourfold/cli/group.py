@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from fourfold.cli import options as shared
 from fourfold.cli.table import COMMANDS, SECTIONS
 
-SHARED = "-f -a -e -o -q -v -y --progress --timeout --wait/--detach --no-color"
+SHARED = "-H -f -a -e -o -q -v -y --progress --timeout --wait/--detach --no-color"
 EPILOG = f"Every command also takes {SHARED}: see `fourfold --help`."
 
 

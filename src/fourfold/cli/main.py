@@ -77,6 +77,8 @@ def run(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         output.unexpected(error, options)
         return 1
+    finally:
+        options.closing.close()
 
 
 def _write_no_more() -> None:
@@ -86,7 +88,7 @@ def _write_no_more() -> None:
 
 def _look_elsewhere(error: FourfoldError, options: Options) -> None:
     """An app that is not here may be with the daemon of another user or home: say which."""
-    if isinstance(error, NotFoundError) and options.app:
+    if isinstance(error, NotFoundError) and options.app and not options.host:
         from fourfold.cli.elsewhere import hint_for_missing
 
         error.hint = hint_for_missing(Paths.find(os.environ, os.geteuid()), options.app, error.hint)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -27,6 +28,7 @@ class Progressing(StrEnum):
 class Options:
     """What they were set to; the one after the command's name wins."""
 
+    host: str | None = None
     file: str | None = None
     app: str | None = None
     env: str | None = None
@@ -38,6 +40,8 @@ class Options:
     timeout: float | None = None
     wait: bool = True
     no_color: bool = False
+    closing: ExitStack = field(default_factory=ExitStack)
+    """What is ended with the command."""
 
     @property
     def json(self) -> bool:
@@ -60,6 +64,10 @@ def _option(variable: str, *names: str, **more: Any) -> Any:
 
 def root(
     ctx: typer.Context,
+    host: Annotated[
+        str | None,
+        _option("FOURFOLD_HOST", "--host", "-H", metavar="URL", help="Of a daemon elsewhere: ssh://…, https://…."),
+    ] = None,
     file: Annotated[
         str | None,
         _option("FOURFOLD_FILE", "--file", "-f", metavar="FILE", help="Service file; else fourfold.yaml."),

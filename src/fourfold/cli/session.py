@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -15,7 +16,9 @@ from fourfold.paths import Paths
 
 if TYPE_CHECKING:  # importing it takes longer than all the rest
     from fourfold.cli.client import Client
+    from fourfold.cli.endpoint import Endpoint
     from fourfold.cli.starter import Starting
+    from fourfold.cli.target import Target
     from fourfold.control.views import AppView
 
 
@@ -23,6 +26,8 @@ class Session:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.paths = Paths.find(os.environ, os.geteuid())
+        self._may_start = False
+        """A daemon may be started, if none runs."""
 
     @staticmethod
     def of(ctx: typer.Context) -> Session:
@@ -36,17 +41,59 @@ class Session:
         from fourfold.cli.client import Client
         from fourfold.cli.elsewhere import hint_for
 
-        return Client(self.paths.socket, lambda: hint_for(self.paths, self.options.app))
+        return Client(self._endpoint, lambda: hint_for(self.paths, self.options.app))
+
+    @cached_property
+    def target(self) -> Target | None:
+        """The daemon that `-H` names; None: the one of this user and home."""
+        if not self.options.host:
+            return None
+        from fourfold.cli.target import parse
+
+        return parse(self.options.host)
+
+    @property
+    def remote(self) -> bool:
+        """Whether the daemon may be on another machine, with other files."""
+        return self.target is not None and self.target.kind != "unix"
+
+    def need_local(self, what: str) -> None:
+        """Raises UserError when the daemon is one of another machine."""
+        if self.target is not None:
+            raise UserError(
+                f"cannot {what} at {self.target.text}: that concerns the machine it is run on",
+                "run it there, or here without -H and FOURFOLD_HOST",
+            )
+
+    @cached_property
+    def _endpoint(self) -> Endpoint:
+        from fourfold.cli import endpoint
+
+        target = self.target
+        if target is None:
+            return endpoint.local(self.paths.socket)
+        if target.kind == "unix":
+            return endpoint.local(Path(target.path))
+        if target.kind == "ssh":
+            from fourfold.cli.tunnel import Tunnel
+
+            tunnel = Tunnel(target, self._may_start, os.environ.get("FOURFOLD_REMOTE") or "fourfold")
+            self.options.closing.callback(tunnel.close)
+            return tunnel.endpoint
+        return endpoint.over_network(target)
 
     @cached_property
     def started_client(self) -> Client:
         """Like `client`, but starts the daemon if none runs."""
-        self._starting.wait()
+        self._may_start = True
+        if self.target is None:
+            self._starting.wait()
         return self.client
 
     def begin_daemon(self) -> None:
         """It comes up, if none runs, while the command imports, reads and packs; `started_client` waits for it."""
-        assert self._starting
+        self._may_start = True
+        assert self.target is not None or self._starting
 
     @cached_property
     def _starting(self) -> Starting:
@@ -73,7 +120,7 @@ class Session:
 
             raise NotFoundError(
                 "cannot tell which app: there is no fourfold.yaml here, and this daemon has no app",
-                hint_for(self.paths, None),
+                None if self.remote else hint_for(self.paths, None),
             )
         raise UserError(
             "cannot tell which app: there is no fourfold.yaml here, and this daemon has several",

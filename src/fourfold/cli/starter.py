@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import select
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 from fourfold.cli import output
+from fourfold.cli.endpoint import connects
 from fourfold.cli.options import Options
 from fourfold.errors import UserError, WorldError
 from fourfold.paths import Paths
@@ -29,7 +29,7 @@ class Starting:
         self._paths = paths
         self._begin = _size(paths.daemon_log)
         self._process: subprocess.Popen[bytes] | None = None
-        if not answers(paths.socket):
+        if not connects(paths.socket):
             output.say("starting the daemon", options)
             self._process = _spawn(paths)
 
@@ -55,15 +55,6 @@ def await_other(paths: Paths) -> None:
                 "see: systemctl status fourfold, journalctl -u fourfold",
             )
         time.sleep(LOOK_EVERY / 1000)
-
-
-def answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-    return True
 
 
 def _spawn(paths: Paths) -> subprocess.Popen[bytes]:
@@ -92,10 +83,10 @@ def _await(process: subprocess.Popen[bytes], descriptor: int, paths: Paths, begi
     ended = select.poll()
     ended.register(descriptor, select.POLLIN)
     deadline = time.monotonic() + PATIENCE
-    while not answers(paths.socket):
+    while not connects(paths.socket):
         if ended.poll(LOOK_EVERY):
             code = process.wait()
-            if answers(paths.socket):
+            if connects(paths.socket):
                 return
             if _has_holder(paths.daemon_lock):  # another command has started one at the same time: wait for that one
                 ended.unregister(descriptor)

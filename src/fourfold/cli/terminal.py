@@ -20,10 +20,11 @@ from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import quote
 
-from websockets.asyncio.client import ClientConnection, unix_connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.asyncio.client import ClientConnection, connect, unix_connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from fourfold.cli.client import Client, LostError, error_from
+from fourfold.cli.endpoint import Endpoint
 from fourfold.errors import WorldError
 
 INPUT, END_OF_INPUT, RESIZE, SIGNAL = (bytes([number]) for number in range(4))
@@ -43,28 +44,35 @@ def attach(client: Client, app: str, service: str, what: str, argv: list[str], i
     start: dict[str, Any] = {"argv": argv, "tty": raw, "instance": instance}
     if raw:
         start["rows"], start["columns"] = _window()
-    uri = f"ws://fourfold/v1/apps/{quote(app, safe='')}/services/{quote(service, safe='')}/{what}"
+    server = client.endpoint.url.replace("http", "ws", 1)
+    uri = f"{server}/v1/apps/{quote(app, safe='')}/services/{quote(service, safe='')}/{what}"
     sys.stdout.flush()
     try:
         # select(2), because epoll refuses files, and standard input may be one.
         with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
-            return runner.run(_session(str(client.socket), uri, start, raw))
+            return runner.run(_session(client.endpoint, uri, start, raw))
     except ConnectionClosed as error:
         raise LostError(
             f"cannot go on: the daemon went away ({error})", "the program has been ended; see `fourfold status`"
         ) from error
     except (FileNotFoundError, ConnectionRefusedError, PermissionError) as error:
         raise client.unreachable(error) from error
+    except InvalidStatus as error:
+        raise error_from((error.response.body or b"").decode(errors="replace")) from error
     except BrokenPipeError:
         raise  # whoever read our output has gone
     except (OSError, InvalidHandshake) as error:
         raise WorldError(f"cannot {what}: {error}", "see `fourfold daemon status`") from error
 
 
-async def _session(socket: str, uri: str, start: dict[str, Any], raw: bool) -> int:
+async def _session(endpoint: Endpoint, uri: str, start: dict[str, Any], raw: bool) -> int:
     """The exit code."""
     # Pings would say nothing of a local socket, and end a session whose output is not read (`| less`).
-    connecting = unix_connect(socket, uri, max_size=None, compression=None, ping_interval=None, close_timeout=1)
+    how: dict[str, Any] = {"max_size": None, "compression": None, "ping_interval": None, "close_timeout": 1}
+    if endpoint.socket is not None:
+        connecting = unix_connect(str(endpoint.socket), uri, **how)
+    else:
+        connecting = connect(uri, ssl=endpoint.tls, additional_headers=endpoint.headers, proxy=None, **how)
     async with connecting as connection:
         room = _Room()
         receiving = asyncio.create_task(_receive(connection, room))

@@ -19,7 +19,8 @@ def command(ctx: typer.Context) -> None:
     if not apps:
         from fourfold.cli.elsewhere import hint_for
 
-        output.say(f"no apps yet: {hint_for(session.paths, None)}", session.options)
+        more = "" if session.remote else f": {hint_for(session.paths, None)}"
+        output.say(f"no apps yet{more}", session.options)
         return
     now = formats.utc_now()
     header = ("APP", "SERVICES", "READY", "GATEWAY", "UPDATED", "FILE")

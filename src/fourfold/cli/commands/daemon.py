@@ -31,6 +31,7 @@ command = typer.Typer(
 @command.callback(invoke_without_command=True)
 def run(ctx: typer.Context) -> None:
     if ctx.invoked_subcommand is None:
+        Session.of(ctx).need_local("run the daemon")
         sys.stdout.flush()
         os.execv(sys.executable, [sys.executable, "-m", "fourfold.daemon"])
 
@@ -48,9 +49,10 @@ def status(ctx: typer.Context) -> None:
     output.data(f"version  {info.version}")
     output.data(f"pid      {info.pid}, of {info.user}, started {formats.ago(info.started_at, formats.utc_now())}")
     output.data(f"home     {info.home}")
-    output.data(f"socket   {session.paths.socket}")
+    output.data(f"socket   {session.client.endpoint.where}")
     if info.lambda_api is not None:
-        output.data(f"lambda   {info.lambda_api}, keys in {session.paths.lambda_keys}")
+        keys = "" if session.remote else f", keys in {session.paths.lambda_keys}"
+        output.data(f"lambda   {info.lambda_api}{keys}")
     output.data(f"apps     {', '.join(info.apps) or 'none'}")
 
 
@@ -63,6 +65,7 @@ def env(ctx: typer.Context) -> None:
     from fourfold.control.views import InfoView
 
     session = Session.of(ctx)
+    session.need_local("tell the keys")
     info = session.client.get(InfoView, "/v1/info")
     if info.lambda_api is None:
         raise NotFoundError(
@@ -129,6 +132,10 @@ def _end(session: Session) -> str:
     from fourfold.control.views import InfoView
 
     pid = session.client.get(InfoView, "/v1/info").pid
+    if session.remote:
+        session.client.send("POST", "/v1/shutdown")
+        output.say(f"the daemon at {session.client.endpoint.where} ends; services keep running", session.options)
+        return
     try:
         descriptor = os.pidfd_open(pid)
         groups = Path(f"/proc/{pid}/cgroup").read_text()
@@ -148,15 +155,34 @@ def _end(session: Session) -> str:
 
 
 @command.command()
+def connect(
+    ctx: typer.Context,
+    start: Annotated[bool, typer.Option("--start", help="Start the daemon if none runs.")] = False,
+) -> None:
+    """Say where the socket is, and wait: what -H ssh://HOST runs there."""
+    from fourfold.cli.tunnel import MARK
+
+    session = Session.of(ctx)
+    session.need_local("connect")
+    client = session.started_client if start else session.client
+    if not client.answers():
+        raise client.unreachable(ConnectionError())
+    print(f"{MARK}{session.paths.socket}", flush=True)
+    while os.read(0, 4096):
+        pass
+
+
+@command.command()
 def install(
     ctx: typer.Context,
     show: Annotated[bool, typer.Option("--print", help="Print the unit instead of writing it.")] = False,
     folder: Annotated[Path | None, typer.Option("--into", metavar="FOLDER", help="Else where systemd looks.")] = None,
 ) -> None:
     """Write a systemd unit, so that the daemon starts with the machine."""
-    from fourfold.cli.starter import answers
+    from fourfold.cli.endpoint import connects
 
     session = Session.of(ctx)
+    session.need_local("install the daemon")
     system = os.getuid() == 0
     home = os.environ.get("FOURFOLD_HOME")
     text = units.unit(sys.executable, str(Path(home).absolute()) if home else None, system)
@@ -173,6 +199,6 @@ def install(
         ) from error
     output.data(str(path))
     output.say(
-        "next:\n" + "\n".join(f"  {step}" for step in units.next_steps(system, answers(session.paths.socket))),
+        "next:\n" + "\n".join(f"  {step}" for step in units.next_steps(system, connects(session.paths.socket))),
         session.options,
     )

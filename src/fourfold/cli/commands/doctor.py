@@ -22,6 +22,8 @@ def command(
 ) -> int:
     """Check what works on this machine and what to do about the rest."""
     session = Session.of(ctx)
+    if offline:
+        session.need_local("check offline")
     checks = _offline() if offline else session.client.get(list[CheckView], "/v1/doctor")
     if session.options.json:
         output.as_json(checks)
