@@ -48,7 +48,7 @@ class Starting:
 def await_other(paths: Paths) -> None:
     """One that somebody else starts. Raises WorldError when it does not come."""
     deadline = time.monotonic() + PATIENCE
-    while not answers(paths.socket):
+    while not connects(paths.socket):
         if time.monotonic() > deadline:
             raise WorldError(
                 f"cannot see the daemon come again: it does not answer after {PATIENCE:.0f} s",

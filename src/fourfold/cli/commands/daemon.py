@@ -93,6 +93,10 @@ def env(ctx: typer.Context) -> None:
 def stop(ctx: typer.Context) -> None:
     """End the daemon; services, gateway and spawner keep running."""
     session = Session.of(ctx)
+    if session.remote:
+        session.client.send("POST", "/v1/shutdown")
+        output.say(f"the daemon at {session.client.endpoint.where} ends; services keep running", session.options)
+        return
     _end(session)
     output.say("the daemon has ended; services keep running; `fourfold up` starts it again", session.options)
 
@@ -103,11 +107,17 @@ def restart(ctx: typer.Context) -> None:
 
     What an upgrade takes: the spawner becomes that version too, with the same pid.
     """
-    from fourfold.cli.starter import answers, await_other
+    from fourfold.cli.endpoint import connects
+    from fourfold.cli.starter import await_other
     from fourfold.control.views import InfoView
 
     session = Session.of(ctx)
-    if answers(session.paths.socket):
+    if session.remote:
+        where = session.client.endpoint.where
+        raise UserError(
+            f"cannot restart the daemon at {where} from here", "run `fourfold daemon restart` on that machine"
+        )
+    if connects(session.paths.socket):
         _refuse_newer(session.client.get(InfoView, "/v1/info"))
         if units.has(_end(session)):
             await_other(session.paths)
@@ -132,10 +142,6 @@ def _end(session: Session) -> str:
     from fourfold.control.views import InfoView
 
     pid = session.client.get(InfoView, "/v1/info").pid
-    if session.remote:
-        session.client.send("POST", "/v1/shutdown")
-        output.say(f"the daemon at {session.client.endpoint.where} ends; services keep running", session.options)
-        return
     try:
         descriptor = os.pidfd_open(pid)
         groups = Path(f"/proc/{pid}/cgroup").read_text()
