@@ -242,8 +242,10 @@ class Groups:
 
     def pids(self, name: str) -> set[int]:
         """All of its groups have the same members."""
-        for folder in self.folders(name)[:1]:
-            return nested.members(folder)
+        for hierarchy in self.hierarchies:
+            folder = f"{hierarchy.base}/{name}"
+            if os.path.isdir(folder):  # noqa: PTH112 - of each instance at each scrape: a Path costs more than the call
+                return nested.members(folder)
         return set()
 
     def counters(self, name: str) -> Counters:
@@ -252,7 +254,7 @@ class Groups:
         io: tuple[int, int] | None = None
         for hierarchy in self.hierarchies:
             readers = _READERS[hierarchy.version]
-            folder = hierarchy.base / name
+            folder = f"{hierarchy.base}/{name}"
             if readers.cpu in hierarchy.controllers or (hierarchy.version == 2 and cpu is None):
                 cpu = readers.read_cpu(folder) if cpu is None else cpu
             if "memory" in hierarchy.controllers:
@@ -271,28 +273,28 @@ class Groups:
 class _Readers:
     cpu: str
     io: str
-    read_cpu: Callable[[Path], float | None]
-    read_memory: Callable[[Path], int | None]
-    read_io: Callable[[Path], tuple[int, int] | None]
+    read_cpu: Callable[[str], float | None]
+    read_memory: Callable[[str], int | None]
+    read_io: Callable[[str], tuple[int, int] | None]
 
 
-def _cpu_v2(folder: Path) -> float | None:
-    usage = _fields(folder / "cpu.stat").get("usage_usec")  # there without the controller too
+def _cpu_v2(folder: str) -> float | None:
+    usage = _field(f"{folder}/cpu.stat", "usage_usec")  # there without the controller too
     return None if usage is None else usage / 1e6
 
 
-def _cpu_v1(folder: Path) -> float | None:
-    usage = _read(folder / "cpuacct.usage")
+def _cpu_v1(folder: str) -> float | None:
+    usage = _read(f"{folder}/cpuacct.usage")
     return int(usage) / 1e9 if usage else None
 
 
-def _memory_v2(folder: Path) -> int | None:
-    return _without_cache(_read(folder / "memory.current"), _fields(folder / "memory.stat").get("inactive_file", 0))
+def _memory_v2(folder: str) -> int | None:
+    return _without_cache(_read(f"{folder}/memory.current"), _field(f"{folder}/memory.stat", "inactive_file") or 0)
 
 
-def _memory_v1(folder: Path) -> int | None:
-    inactive = _fields(folder / "memory.stat").get("total_inactive_file", 0)
-    return _without_cache(_read(folder / "memory.usage_in_bytes"), inactive)
+def _memory_v1(folder: str) -> int | None:
+    inactive = _field(f"{folder}/memory.stat", "total_inactive_file") or 0
+    return _without_cache(_read(f"{folder}/memory.usage_in_bytes"), inactive)
 
 
 def _without_cache(usage: str, inactive: int) -> int | None:
@@ -300,18 +302,18 @@ def _without_cache(usage: str, inactive: int) -> int | None:
     return max(int(usage) - inactive, 0) if usage else None
 
 
-def _io_v2(folder: Path) -> tuple[int, int] | None:
+def _io_v2(folder: str) -> tuple[int, int] | None:
     read = written = 0
-    for line in _read(folder / "io.stat").splitlines():
+    for line in _read(f"{folder}/io.stat").splitlines():
         values = dict(pair.split("=", 1) for pair in line.split()[1:] if "=" in pair)
         read += int(values.get("rbytes", 0))
         written += int(values.get("wbytes", 0))
     return read, written
 
 
-def _io_v1(folder: Path) -> tuple[int, int] | None:
+def _io_v1(folder: str) -> tuple[int, int] | None:
     totals = {"Read": 0, "Write": 0}
-    lines = _read(folder / "blkio.throttle.io_service_bytes").splitlines()
+    lines = _read(f"{folder}/blkio.throttle.io_service_bytes").splitlines()
     for line in lines:
         words = line.split()
         if len(words) == 3 and words[1] in totals:
@@ -325,14 +327,19 @@ _READERS = {
 }
 
 
-def _fields(path: Path) -> dict[str, int]:
-    pairs = (line.split() for line in _read(path).splitlines())
-    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+def _field(path: str, name: str) -> int | None:
+    """Of a file of lines with a name and a number each, which may be dozens."""
+    text = "\n" + _read(path)
+    at = text.find(f"\n{name} ")
+    number = text[at + len(name) + 2 :].partition("\n")[0] if at >= 0 else ""
+    return int(number) if number.isdigit() else None
 
 
-def _read(path: Path) -> str:
+def _read(path: str) -> str:
+    """Without the layers of an ordinary file: these are read for all instances at once."""
     try:
-        return path.read_text().strip()
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - see `pids`
+            return file.readall().decode(errors="replace").strip()
     except OSError:
         return ""
 
