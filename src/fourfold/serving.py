@@ -59,6 +59,7 @@ async def run(paths: Paths) -> None:
         work = asyncio.create_task(parts.run())
         control = Control(parts, stop)
         lambda_api = await open_lambda_api(parts, control)
+        scraping = asyncio.create_task(_scraping(control, settings.metrics_listen))
         tidying = asyncio.create_task(control.sweep())
         server = asyncio.create_task(serve(parts, control, paths.socket, ready))
         gc.freeze()
@@ -68,8 +69,15 @@ async def run(paths: Paths) -> None:
         await control.close()
         parts.bus.close()
         await lambda_api.close()
-        await _end(tidying, server, work, ended)
+        await _end(tidying, scraping, server, work, ended)
         await parts.close()
+
+
+async def _scraping(control: Control, address: str) -> None:
+    if address:
+        from fourfold.api.scraping import Scraping
+
+        await Scraping(control.metrics, address).run()
 
 
 class _Closes(Protocol):

@@ -30,6 +30,9 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         "ports = [9]",
         "uids = [0, 5]",
         "build = 3",
+        'metrics_listen = ":9464"',
+        'metrics_listen = "127.0.0.1:0"',
+        'metrics_listen = "localhost:9464"',
         "builds =",
     ],
 )

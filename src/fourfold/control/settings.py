@@ -26,36 +26,23 @@ def _bridge(text: str) -> str:
     return text
 
 
-def _smtp_listen(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) <= 65_535:
-        raise ValueError("must be an address and a port, such as 127.0.0.1:2525")
-    return text
+def _listen(example: str, nowhere: str | None) -> AfterValidator:
+    """An address and a port; `nowhere` is what stands for none."""
 
-
-def _lambda_listen(text: str) -> str:
-    if text == "off":
-        return text
-    host, _, port = text.rpartition(":")
-    try:
-        if not (1 <= int(port) <= 65_535 and port.isascii()):
-            raise ValueError
-        ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        raise ValueError("must be an address and a port such as 127.0.0.1:9001, or off") from None
-    return text
-
-
-def _api_listen(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    try:
-        if text and not (1 <= int(port) <= 65_535 and port.isascii()):
-            raise ValueError
-        if text:
+    def check(text: str) -> str:
+        if text == nowhere:
+            return text
+        host, _, port = text.rpartition(":")
+        try:
+            if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65_535):
+                raise ValueError
             ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        raise ValueError("must be an address and a port such as 0.0.0.0:7443, or empty") from None
-    return text
+        except ValueError:
+            other = "" if nowhere is None else f", or {nowhere or 'empty'}"
+            raise ValueError(f"must be an address and a port such as {example}{other}") from None
+        return text
+
+    return AfterValidator(check)
 
 
 User = Annotated[int, Field(ge=1, lt=2**32 - 1)]
@@ -96,19 +83,21 @@ class Settings(BaseModel):
     """How long a member of a group takes too much before that is told; leaks, up to 60 times as long."""
     abuse_cpu: float = Field(default=0.5, gt=0, allow_inf_nan=False)
     """Cores that it may take all that time while it answers next to nothing."""
-    smtp_listen: Annotated[str, AfterValidator(_smtp_listen)] = "127.0.0.1:2525"
+    smtp_listen: Annotated[str, _listen("127.0.0.1:2525", None)] = "127.0.0.1:2525"
     """Where mail for triggers of kind ses comes in. Nothing listens there while no service has one."""
     log_bytes: int = Field(default=16 * 1024**2, ge=64 * 1024)
     """Kept of each run of an instance."""
-    lambda_listen: Annotated[str, AfterValidator(_lambda_listen)] = "127.0.0.1:9001"
+    lambda_listen: Annotated[str, _listen("127.0.0.1:9001", "off")] = "127.0.0.1:9001"
     """Where AWS Lambda's API answers; when another program has that port, at a free one after it. `off`: nowhere."""
     lambda_plain: bool = False
     """Answer there without TLS on addresses that others reach too: something in front of it has TLS."""
-    api_listen: Annotated[str, AfterValidator(_api_listen)] = ""
+    api_listen: Annotated[str, _listen("0.0.0.0:7443", "")] = ""
     """Where the API answers over TLS, to those who have a token; empty: on its Unix socket only."""
     api_cert: str = ""
     """Its certificate chain, a PEM file; below the config folder, unless its path is absolute."""
     api_key: str = ""
+    metrics_listen: Annotated[str, _listen("127.0.0.1:9464", "")] = ""
+    """Where `GET /metrics` answers a scraper without TLS and tokens; empty: on the daemon's socket only."""
     region: str = Field(default="us-east-1", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")
     """In the ARNs of functions."""
 
