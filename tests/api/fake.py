@@ -15,6 +15,7 @@ from fourfold.control.comparing.request import CompareRequest
 from fourfold.cost.advice.model import Advice
 from fourfold.cost.comparison import Comparison
 from fourfold.errors import NotFoundError
+from fourfold.store.events import ALL, Which
 from fourfold.supervise.model import LogLine
 
 AT = "2026-11-22T08:00:00Z"
@@ -355,9 +356,15 @@ class FakeFacade:
         return self.explained[service]
 
     async def events(
-        self, app: str | None, after: int, follow: bool, operation: str | None = None, tail: int | None = None
+        self,
+        app: str | None,
+        after: int,
+        follow: bool,
+        operation: str | None = None,
+        tail: int | None = None,
+        which: Which = ALL,
     ) -> AsyncIterator[v.EventView]:
-        self._asked("events", app, after, follow, operation, tail)
+        self._asked("events", app, after, follow, operation, tail, *([which] if which != ALL else []))
         left_out = 0 if tail is None else max(0, len(self.happened) - tail)
         async for item in self._stream(self.happened, follow):
             if item.seq > after and item not in self.happened[:left_out]:

@@ -10,6 +10,7 @@ import pytest
 from fourfold.control.advicerequest import AdviceRequest
 from fourfold.control.comparing.request import CompareRequest
 from fourfold.control.views import UpRequest
+from fourfold.store.events import Which
 from tests.api.fake import AT
 from tests.api.serving import Serving
 
@@ -105,6 +106,13 @@ CHANGES: list[tuple[str, str, dict[str, Any] | None, int, tuple[Any, ...]]] = [
     ("GET", "/v1/top?app=shop", None, 200, ("top", ("shop",))),
     ("GET", "/v1/doctor", None, 200, ("doctor", ())),
     ("GET", "/v1/events?app=shop&after=3&operation=o", None, 200, ("events", ("shop", 3, False, "o", None))),
+    (
+        "GET",
+        "/v1/events?since=1970-01-01T00:00:05Z&kind=deploy.*&kind=run.failed",
+        None,
+        200,
+        ("events", (None, 0, False, None, None, Which(("deploy.*", "run.failed"), 5.0))),
+    ),
     ("GET", "/v1/events?tail=7", None, 200, ("events", (None, 0, False, None, 7))),
     (
         "GET",

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from fourfold.cli import following
 from fourfold.cli.commands.top import instances as top_table
 from fourfold.control import views as v
 from fourfold.errors import WorldError
+from fourfold.store.events import Which
 from fourfold.supervise.model import LogLine
 from tests.api import fake
 from tests.api.serving import Serving, eventually, serving
@@ -227,6 +229,10 @@ HAPPENED = [
 ]
 
 
+def asked(server: Serving, method: str) -> list[Any]:
+    return [arguments for name, arguments in server.facade.calls if name == method]
+
+
 def test_events(cli: Cli, server: Serving) -> None:
     server.facade.happened = HAPPENED
     assert cli("events", "-a", "shop").out == (
@@ -237,6 +243,13 @@ def test_events(cli: Cli, server: Serving) -> None:
     assert cli("events", "--tail", "1").out.count("\n") == 1
     assert [item["seq"] for item in json.loads(cli("events", "-o", "json").out)] == [1, 2, 3]
     assert server.facade.calls[-1] == ("events", (None, 0, False, None, 50))
+    assert cli("events", "--since", "1970-01-01T00:00:05Z", "--kind", "deploy.*", "--kind", "run.failed").code == 0
+    assert asked(server, "events")[-1][1:] == (0, False, None, None, Which(("deploy.*", "run.failed"), 5.0))
+    assert cli("events", "--since", "10m", "--tail", "3").code == 0
+    assert asked(server, "events")[-1][4] == 3
+    assert cli("events", "--operation", "op1", "--kind", "deploy.*").out.count("\n") == 1
+    for nonsense in (["--since", "yesterday"], ["--since", "2026-13-01"], ["--kind", "Deploy Done"], ["--tail", "-1"]):
+        assert cli("events", *nonsense).code == 2, nonsense
 
 
 def test_events_of_an_app_that_is_not_there(cli: Cli, server: Serving) -> None:

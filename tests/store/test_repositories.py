@@ -8,6 +8,7 @@ import pytest
 
 from fourfold.errors import NotFoundError, UserError
 from fourfold.paths import Paths
+from fourfold.store.events import Which
 from fourfold.store.store import Store
 from tests.store import samples
 from tests.store.samples import (
@@ -128,6 +129,11 @@ def test_events_are_read_from_where_one_stopped(store: Store, clock: FixedClock)
     assert store.events.after(started.seq, limit=1) == [other]
     assert store.events.after(0, "shop") == [started, done]
     assert store.events.after(0, "shop", operation="op-2") == [done]
+    assert store.events.after(0, which=Which(("deploy.*",))) == [started, done]
+    assert store.events.after(0, which=Which(("daemon.started", "deploy.done"))) == [other, done]
+    assert store.events.after(0, which=Which(("deploy.*",), since=1_000_005.0)) == [done]
+    assert store.events.after(0, which=Which(("deploy",))) == []
+    assert store.events.before(1, which=Which(("deploy.*",))) == started.seq
     assert store.events.last() == done.seq
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Query, Response
+from pydantic import StringConstraints
 
 from fourfold.api.deps import TheFacade, TheStreams
 from fourfold.api.errors import as_line
 from fourfold.api.resource import resource
 from fourfold.control.views import EventView
+from fourfold.store.events import Which
 
 router = resource("events")
+
+Kind = Annotated[str, StringConstraints(pattern=r"^[a-z*?-]+(\.[a-z*?-]+)*$", max_length=100)]
 
 FOLLOWED: dict[int | str, dict[str, Any]] = {
     200: {
@@ -33,9 +38,14 @@ async def list_events(
     operation: Annotated[str | None, Query(description="Only events of this operation")] = None,
     tail: Annotated[int | None, Query(ge=0, description="At most this many of the newest past ones")] = None,
     follow: Annotated[bool, Query(description="Go on with new ones as they happen")] = False,
+    since: Annotated[datetime | None, Query(description="Not older: RFC 3339, or seconds since the epoch")] = None,
+    kind: Annotated[
+        Sequence[Kind], Query(max_length=100, description="Repeatable: `deploy.failed`, or a pattern: `deploy.*`")
+    ] = (),
 ) -> Response:
     """Events in order of `seq`."""
-    source = facade.events(app, after, follow, operation, tail)
+    which = Which(tuple(kind), since.timestamp() if since else None)
+    source = facade.events(app, after, follow, operation, tail, which)
     if not follow:
         return await streams.answer(_array(source), str, as_line, "application/json", follow=False)
     return await streams.answer(source, _encode, _fail, "text/event-stream", follow=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -54,7 +54,7 @@ class Client:
             transport=endpoint.transport(), base_url=endpoint.url, headers=dict(endpoint.headers), timeout=timeout
         )
 
-    def get(self, kind: type[V], path: str, **params: Any) -> V:
+    def get(self, kind: type[V], path: str, /, **params: Any) -> V:
         return self._read(kind, self._send("GET", path, params=_given(params)))
 
     def post(self, kind: type[V], path: str, body: Mapping[str, Any] | None = None) -> V:
@@ -81,13 +81,16 @@ class Client:
         app: str | None = None,
         after: int = 0,
         operation: str | None = None,
+        kind: Sequence[str] = (),
+        since: str | None = None,
         read_timeout: float | None = None,
     ) -> Iterator[v.EventView]:
         """Past events, then new ones as they happen; ends when the daemon does.
 
         Raises QuietError when nothing comes for `read_timeout` seconds, LostError when the daemon is gone at once.
         """
-        params = _given({"app": app, "after": after, "operation": operation, "follow": "true"})
+        params = _given({"app": app, "after": after, "operation": operation, "kind": list(kind)})
+        params |= _given({"since": since, "follow": "true"})
         failed = False
         for line in self._lines("/v1/events", params, read_timeout):
             field, _, value = line.partition(": ")

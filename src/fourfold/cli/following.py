@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,11 +30,19 @@ def until_back(client: Client) -> None:
         time.sleep(0.1)
 
 
-def events(client: Client, after: int, *, app: str | None, operation: str | None) -> Iterator[EventView]:
+def events(
+    client: Client,
+    after: int,
+    *,
+    app: str | None,
+    operation: str | None,
+    kind: Sequence[str] = (),
+    since: str | None = None,
+) -> Iterator[EventView]:
     """Those after number `after`, then new ones for ever. Raises LostError when the daemon does not come back."""
     while True:
         try:
-            for event in client.events(after=after, app=app, operation=operation):
+            for event in client.events(after=after, app=app, operation=operation, kind=kind, since=since):
                 after = event.seq
                 yield event
         except (LostError, NoDaemonError):

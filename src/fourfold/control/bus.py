@@ -11,7 +11,7 @@ from typing import Any
 from fourfold.control.faults import Faults
 from fourfold.errors import WorldError
 from fourfold.store import gc
-from fourfold.store.events import Events
+from fourfold.store.events import ALL, Events, Which
 from fourfold.store.model import Event
 
 log = logging.getLogger(__name__)
@@ -93,19 +93,23 @@ class Bus:
         self.flush()
         return self._events.last()
 
-    def before(self, newest: int, app: str | None = None, operation: str | None = None) -> int:
+    def before(self, newest: int, app: str | None = None, operation: str | None = None, which: Which = ALL) -> int:
         """The number after which there are only the `newest` past events."""
         self.flush()
-        return self._events.before(newest, app, operation)
+        return self._events.before(newest, app, operation, which)
 
-    def since(self, after: int, app: str | None = None, operation: str | None = None) -> Iterator[Event]:
+    def since(
+        self, after: int, app: str | None = None, operation: str | None = None, which: Which = ALL
+    ) -> Iterator[Event]:
         """All past events with seq > `after`."""
         self.flush()
-        while page := self._events.after(after, app, operation=operation):
+        while page := self._events.after(after, app, operation=operation, which=which):
             yield from page
             after = page[-1].seq
 
-    async def follow(self, after: int, app: str | None = None, operation: str | None = None) -> AsyncIterator[Event]:
+    async def follow(
+        self, after: int, app: str | None = None, operation: str | None = None, which: Which = ALL
+    ) -> AsyncIterator[Event]:
         """Events with seq > `after`, past and to come, until the daemon ends."""
         news = asyncio.Event()
         self._listeners.add(news)
@@ -113,7 +117,7 @@ class Bus:
             while not self._closed:
                 news.clear()
                 newest = self.last
-                for event in self.since(after, app, operation):
+                for event in self.since(after, app, operation, which):
                     after = event.seq
                     yield event
                 after = max(after, newest)  # the others need not be looked at again

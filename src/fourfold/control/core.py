@@ -39,6 +39,7 @@ from fourfold.errors import NotFoundError, UserError
 from fourfold.functions.model import Answer, Invocation
 from fourfold.gateway.model import RouteStats
 from fourfold.launch.patterns import program_memory, unenforced
+from fourfold.store.events import ALL, Which
 from fourfold.store.manifest import Manifest
 from fourfold.store.model import Event, InstanceRow, ServiceRow
 from fourfold.supervise.attach import Attached
@@ -314,23 +315,31 @@ class Control:
     # -- what happened and happens --------------------------------------------------------------------------------
 
     async def events(
-        self, app: str | None, after: int, follow: bool, operation: str | None = None, tail: int | None = None
+        self,
+        app: str | None,
+        after: int,
+        follow: bool,
+        operation: str | None = None,
+        tail: int | None = None,
+        which: Which = ALL,
     ) -> AsyncIterator[v.EventView]:
         bus = self._parts.bus
         if tail is not None:
-            after = max(after, bus.before(tail, app, operation))
+            after = max(after, bus.before(tail, app, operation, which))
         if operation is not None and not self._parts.operations.knows(operation):
             if not any(True for _ in bus.since(0, app, operation)):
                 raise NotFoundError(f"cannot follow operation {operation}: it is not known")
             async for view in self._interrupted(app, after, operation):
-                yield view
+                if which.wants(view.kind):
+                    yield view
             return
         if not follow:
-            for event in bus.since(after, app, operation):
+            for event in bus.since(after, app, operation, which):
                 yield event_view(event)
             return
-        async for event in bus.follow(after, app, operation):
-            yield event_view(event)
+        async for event in bus.follow(after, app, operation, which if operation is None else ALL):
+            if operation is None or which.wants(event.kind):
+                yield event_view(event)
             if operation is not None and event.kind in ("operation.done", "operation.failed"):
                 return
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from fourfold.control import views as v
+from fourfold.store.events import ALL, Which
 from fourfold.supervise.attach import Attached
 from fourfold.supervise.model import LogLine
 
@@ -87,9 +88,16 @@ class Facade(Protocol):
 
     # what happened and happens
     def events(
-        self, app: str | None, after: int, follow: bool, operation: str | None = None, tail: int | None = None
+        self,
+        app: str | None,
+        after: int,
+        follow: bool,
+        operation: str | None = None,
+        tail: int | None = None,
+        which: Which = ALL,
     ) -> AsyncIterator[v.EventView]:
-        """Past events with seq > `after` (the newest `tail` of them), then (with `follow`) new ones as they happen."""
+        """Past events with seq > `after` (the newest `tail` of them), then (with `follow`) new ones as they happen; of
+        an operation, to its end."""
         ...
 
     def logs(

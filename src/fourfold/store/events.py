@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 from fourfold.clock import Clock
@@ -15,6 +18,29 @@ ROUTINE = "(kind GLOB 'run.*' OR kind GLOB 'event.*' OR kind GLOB 'trigger.*' OR
 """A job may run every second, and must not push out what people did."""
 
 TABLE = Table("events", Event, key=("seq",))
+
+
+@dataclass(frozen=True)
+class Which:
+    """What else events must be to be wanted; nothing given: all are."""
+
+    kinds: tuple[str, ...] = ()
+    """One of these: `deploy.failed`, or a pattern such as `deploy.*`."""
+    since: float | None = None
+    """Not older; epoch seconds."""
+
+    def wants(self, kind: str) -> bool:
+        return not self.kinds or any(fnmatchcase(kind, pattern) for pattern in self.kinds)
+
+    def values(self) -> tuple[str | None, float | None]:
+        return (json.dumps(self.kinds) if self.kinds else None, self.since)
+
+
+ALL = Which()
+_WHICH = (
+    " AND (?{0} IS NULL OR EXISTS (SELECT 1 FROM json_each(?{0}) WHERE events.kind GLOB json_each.value))"
+    " AND (?{1} IS NULL OR at >= ?{1})"
+)
 
 
 class Events:
@@ -47,21 +73,30 @@ class Events:
         found = self._database.query("SELECT seq FROM sqlite_sequence WHERE name = 'events'")
         return int(found[0][0]) if found else 0
 
-    def after(self, seq: int, app: str | None = None, limit: int = 1000, operation: str | None = None) -> list[Event]:
+    def after(
+        self,
+        seq: int,
+        app: str | None = None,
+        limit: int = 1000,
+        operation: str | None = None,
+        which: Which = ALL,
+    ) -> list[Event]:
         """The oldest `limit` events with a greater number, of all apps or one, of all operations or one."""
         return TABLE.select(
             self._database,
             "WHERE seq > ?1 AND (?2 IS NULL OR app = ?2)"
-            " AND (?3 IS NULL OR json_extract(data, '$.operation') = ?3) ORDER BY seq LIMIT ?4",
-            seq, app, operation, limit,
+            " AND (?3 IS NULL OR json_extract(data, '$.operation') = ?3)"
+            f"{_WHICH.format(5, 6)} ORDER BY seq LIMIT ?4",
+            seq, app, operation, limit, *which.values(),
         )  # fmt: skip
 
-    def before(self, newest: int, app: str | None = None, operation: str | None = None) -> int:
+    def before(self, newest: int, app: str | None = None, operation: str | None = None, which: Which = ALL) -> int:
         """The number after which there are only the `newest` events, of all apps or one, of all operations or one."""
         found = self._database.query(
             "SELECT seq FROM events WHERE (?1 IS NULL OR app = ?1)"
-            " AND (?2 IS NULL OR json_extract(data, '$.operation') = ?2) ORDER BY seq DESC LIMIT 1 OFFSET ?3",
-            (app, operation, newest),
+            f" AND (?2 IS NULL OR json_extract(data, '$.operation') = ?2){_WHICH.format(4, 5)}"
+            " ORDER BY seq DESC LIMIT 1 OFFSET ?3",
+            (app, operation, newest, *which.values()),
         )
         return int(found[0][0]) if found else 0
 

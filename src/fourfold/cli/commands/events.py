@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 
-from fourfold.cli import formats, output
 from fourfold.cli.appname import from_file
+from fourfold.cli.happened import USUAL_TAIL, Asked, happened
 from fourfold.cli.session import Session
-from fourfold.control.views import EventView
+from fourfold.cli.since import HELP
+from fourfold.cli.since import since as moment_of
 from fourfold.errors import UserError
-
-ENDS = {"operation.done": 0, "operation.failed": 1}
 
 
 def command(
@@ -26,7 +24,13 @@ def command(
     operation: Annotated[
         str | None, typer.Option(metavar="ID", help="Only of this operation; with -f until it ends, 1 if it failed.")
     ] = None,
-    tail: Annotated[int, typer.Option(min=0, metavar="N", help="Begin with the newest N.", show_default=True)] = 50,
+    tail: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help=f"Begin with the newest N; {USUAL_TAIL} without --since.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help=HELP)] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option(metavar="KIND", help="Only these: deploy.failed, 'instance.*'. Repeatable.")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Of all apps, not only of the one here.")] = False,
 ) -> int:
     """Print what happened; list and replay events that failed.
@@ -44,42 +48,5 @@ def command(
             return replayed(session, words[1:], everything)
         raise UserError(f"cannot do {' '.join(words or [])}: expected replay or --failed", "fourfold events --help")
     app = None if everything or operation else session.options.app or from_file(session.options)
-    newest = None if operation else max(tail, 1)  # one at least, to know where new ones begin
-    past = session.client.get(list[EventView], "/v1/events", app=app, operation=operation, tail=newest)
-    if app and not past and not following:
-        session.need_app(app)
-    last = past[-1].seq if past else 0
-    shown = past if operation else past[len(past) - min(tail, len(past)) :]
-    if not following:
-        _show_past(shown, session)
-        return 0
-    _show(shown, session)
-    for event in past:
-        if operation and event.kind in ENDS:
-            return ENDS[event.kind]
-    from fourfold.cli.following import events
-
-    for event in events(session.client, last, app=app, operation=operation):
-        _show([event], session)
-        if operation and event.kind in ENDS:
-            return ENDS[event.kind]
-    return 1
-
-
-def _show_past(events: list[EventView], session: Session) -> None:
-    if session.options.json:
-        output.as_json(events)
-    else:
-        _show(events, session)
-
-
-def _show(events: Iterable[EventView], session: Session) -> None:
-    """A line each; with -o json one object per line."""
-    now = formats.utc_now()
-    for event in events:
-        if session.options.json:
-            print(event.model_dump_json(), flush=True)
-        else:
-            who = event.service or event.app or "-"
-            by = f" (by {event.actor})" if event.actor else ""
-            print(f"{formats.clock(event.at, now)}  {who:<12} {event.kind:<18} {event.message}{by}", flush=True)
+    asked = Asked(app, operation, moment_of(since) if since else None, tuple(kind or ()), tail)
+    return happened(session, asked, following)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import time
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from fourfold.cli import formats, output
-from fourfold.cli.options import duration
 from fourfold.cli.session import Session
+from fourfold.cli.since import HELP
+from fourfold.cli.since import since as moment_of
 
 USUAL_TAIL = 100
 
@@ -20,9 +19,7 @@ def command(
     ctx: typer.Context,
     services: Annotated[list[str] | None, typer.Argument(metavar="SERVICE", show_default=False)] = None,
     follows: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines until Ctrl-C.")] = False,
-    since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Only newer: 10m, 2h, or 2026-11-22T08:00:00Z.")
-    ] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help=HELP)] = None,
     tail: Annotated[
         int | None,
         typer.Option(min=0, metavar="N", help=f"Of each instance the newest N; {USUAL_TAIL} without --since."),
@@ -41,7 +38,7 @@ def command(
         tail = USUAL_TAIL
     which = {
         "service": services or [],
-        "since": _since(since) if since else None,
+        "since": moment_of(since) if since else None,
         "tail": tail,
         "previous": str(previous).lower(),
     }
@@ -56,13 +53,3 @@ def command(
         colour = colours.setdefault(name, output.INSTANCE_COLOURS[len(colours) % len(output.INSTANCE_COLOURS)])
         stamp = f"{formats.clock(line['at'], formats.utc_now())} " if times else ""
         print(f"{output.paint(name, colour, session.options)} | {stamp}{line['text']}", flush=follows)
-
-
-def _since(text: str) -> str:
-    """`10m` ago, or a moment, as RFC 3339. Raises typer.BadParameter."""
-    try:
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC) if "-" in text else None
-    except ValueError:
-        raise typer.BadParameter(f"expected 10m, 2h or 2026-11-22T08:00:00Z, got {text!r}") from None
-    moment = moment or datetime.fromtimestamp(time.time() - duration(text), UTC)
-    return moment.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,93 @@
+"""What `events` prints: what happened, and what happens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from fourfold.cli import formats, output
+from fourfold.cli.session import Session
+from fourfold.control.views import EventView
+
+ENDS = {"operation.done": 0, "operation.failed": 1}
+USUAL_TAIL = 50
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which events."""
+
+    app: str | None
+    operation: str | None
+    since: str | None
+    """RFC 3339."""
+    kinds: tuple[str, ...]
+    tail: int | None
+    """The newest ones; None: the usual number, unless it is said where to begin."""
+
+    @property
+    def most(self) -> int | None:
+        usual = None if self.since or self.operation else USUAL_TAIL
+        return usual if self.tail is None else self.tail
+
+    @property
+    def sent_kinds(self) -> list[str]:
+        """Of an operation we have to see the end, whatever is shown of it."""
+        return [] if self.operation else list(self.kinds)
+
+    def shows(self, event: EventView) -> bool:
+        return not self.kinds or any(fnmatchcase(event.kind, pattern) for pattern in self.kinds)
+
+
+def happened(session: Session, asked: Asked, following: bool) -> int:
+    """The exit code. With `following` new events as they come; those of an operation to its end."""
+    newest = None if asked.most is None else max(asked.most, 1)  # one at least, to know where new ones begin
+    past = session.client.get(
+        list[EventView], "/v1/events", app=asked.app, operation=asked.operation, since=asked.since,
+        kind=asked.sent_kinds, tail=newest,
+    )  # fmt: skip
+    if asked.app and not past and not following:
+        session.need_app(asked.app)
+    shown = past if asked.most is None else past[len(past) - min(asked.most, len(past)) :]
+    shown = [event for event in shown if asked.shows(event)]
+    if not following:
+        _show_past(shown, session)
+        return 0
+    _show(shown, session)
+    for event in past:
+        if asked.operation and event.kind in ENDS:
+            return ENDS[event.kind]
+    return _follow(session, asked, past[-1].seq if past else 0)
+
+
+def _follow(session: Session, asked: Asked, last: int) -> int:
+    from fourfold.cli.following import events
+
+    for event in events(
+        session.client, last, app=asked.app, operation=asked.operation, kind=asked.sent_kinds, since=asked.since
+    ):
+        if asked.shows(event):
+            _show([event], session)
+        if asked.operation and event.kind in ENDS:
+            return ENDS[event.kind]
+    return 1
+
+
+def _show_past(events: list[EventView], session: Session) -> None:
+    if session.options.json:
+        output.as_json(events)
+    else:
+        _show(events, session)
+
+
+def _show(events: Iterable[EventView], session: Session) -> None:
+    """A line each; with -o json one object per line."""
+    now = formats.utc_now()
+    for event in events:
+        if session.options.json:
+            print(event.model_dump_json(), flush=True)
+        else:
+            who = event.service or event.app or "-"
+            by = f" (by {event.actor})" if event.actor else ""
+            print(f"{formats.clock(event.at, now)}  {who:<12} {event.kind:<18} {event.message}{by}", flush=True)
