@@ -70,6 +70,11 @@ class Paths:
         return self.state / "artifacts"
 
     @property
+    def bakery(self) -> Path:
+        """Files that builds have made to be taken away, by SHA-256."""
+        return self.state / "bakery"
+
+    @property
     def images(self) -> Path:
         """Unpacked layers of container images, and bases made of this host's distribution."""
         return self.state / "images"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from fourfold.build.disk.export import DiskImage
@@ -11,6 +13,8 @@ from fourfold.build.oci.export import Archive
 from fourfold.control import views as v
 from fourfold.control.access import NewTokenView, TokenRequest, TokenView
 from fourfold.control.advicerequest import AdviceRequest
+from fourfold.control.bakery.door import Taken
+from fourfold.control.bakery.shapes import BakeRequest, BakeView, UploadQuery
 from fourfold.control.comparing.request import CompareRequest
 from fourfold.cost.advice.model import Advice
 from fourfold.cost.comparison import Comparison
@@ -152,11 +156,63 @@ def token_view(name: str, role: Any, app: str | None = None) -> TokenView:
     )
 
 
+class FakeBakery:
+    """A `control.bakery.door.Door` with one build, whose file is `file`."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+        self.fails: Exception | None = None
+        self.file = Path("/nowhere")
+        self.digest = "ab" * 32
+
+    def _asked(self, method: str, *arguments: Any) -> None:
+        self.calls.append((method, arguments))
+        if self.fails:
+            raise self.fails
+
+    def view(self, **given: Any) -> BakeView:
+        fields: dict[str, Any] = {
+            "id": "b1", "app": "shop", "service": "web", "pattern": "vm", "format": "qcow2", "source": "cd" * 32,
+            "actor": "ann", "state": "queued", "position": 2, "created_at": AT, "started_at": None, "ended_at": None,
+            "seconds": None, "digest": None, "size_bytes": None, "name": "web.qcow2", "kept_until": None,
+            "runtime": None, "argv": [], "error": None, "hint": None,
+        }  # fmt: skip
+        return BakeView(**(fields | given))
+
+    async def submit(self, request: BakeRequest) -> BakeView:
+        self._asked("submit", request)
+        return self.view()
+
+    async def upload(self, query: UploadQuery, pieces: AsyncIterator[bytes]) -> BakeView:
+        self._asked("upload", query, b"".join([piece async for piece in pieces]))
+        return self.view()
+
+    async def list(self, actor: str | None, app: str | None, limit: int) -> builtins.list[BakeView]:
+        self._asked("list", actor, app, limit)
+        return [self.view()]
+
+    async def get(self, id: str) -> BakeView:
+        self._asked("get", id)
+        return self.view(id=id)
+
+    async def take(self, id: str) -> Taken:
+        self._asked("take", id)
+        return Taken(self.file, "web.qcow2", self.digest, self.file.stat().st_size)
+
+    async def take_digest(self, digest: str) -> Taken:
+        self._asked("take_digest", digest)
+        return await self.take(digest)
+
+    async def remove(self, id: str, actor: str) -> None:
+        self._asked("remove", id, actor)
+
+
 class FakeFacade:
     """A `control.facade.Facade`. `fails[method]` is raised by it; `calls` are (method, arguments) of changes."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any]] = []
+        self._bakery = FakeBakery()
         self.fails: dict[str, Exception] = {}
         self.state = status()
         self.spawner_version = "0.1.0"
@@ -289,6 +345,10 @@ class FakeFacade:
     async def push(self, request: v.UpRequest, reference: str) -> v.ImageView:
         self._asked("push", request, reference)
         return v.ImageView(digest=f"sha256:{'f' * 64}", size_bytes=1024, reference=reference)
+
+    @property
+    def bakery(self) -> FakeBakery:
+        return self._bakery
 
     async def scale(self, app: str, service: str, instances: int, in_file: bool, actor: str) -> v.OperationView:
         self._asked("scale", app, service, instances, in_file, actor)

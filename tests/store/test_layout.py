@@ -16,7 +16,7 @@ from fourfold.store import layout, trees
 from tests.store.namespace import run_with_mounts
 
 PRIVATE = {
-    *(f"state/{name}" for name in ("blobs", "sources", "images", "logs", "certificates", "usage")),
+    *(f"state/{name}" for name in ("bakery", "blobs", "sources", "images", "logs", "certificates", "usage")),
     "run/functions",
 }
 
@@ -42,7 +42,7 @@ def test_modes_do_not_depend_on_the_umask(tmp_path: Path, root: bool, shared: in
     finally:
         os.umask(before)
     found = modes(tmp_path / "deep")
-    assert len(found) == 18
+    assert len(found) == 19
     private = {f"deep/home/{name}" for name in PRIVATE}
     assert found == {name: 0o700 if name in private else shared for name in found}
 

@@ -8,6 +8,7 @@ from fourfold import __version__
 from fourfold.api import (
     advice,
     apps,
+    bakes,
     builds,
     comparisons,
     errors,
@@ -56,6 +57,7 @@ def create_app(facade: Facade) -> FastAPI:
     for resource in (
         machine,
         apps,
+        bakes,
         builds,
         services,
         comparisons,

@@ -15,9 +15,12 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from fourfold.api.shapes import ErrorBody, ProblemBody
-from fourfold.errors import FourfoldError, SpecError
+from fourfold.errors import FourfoldError, SpecError, TooManyError
 
 log = logging.getLogger("fourfold.api")
+
+RETRY_AFTER = "10"
+"""Seconds."""
 
 
 def describe(error: BaseException) -> ErrorBody:
@@ -53,6 +56,8 @@ def _complaints(errors: Sequence[Any]) -> str:
 async def _answer(request: Request, error: Exception) -> JSONResponse:
     body = describe(error)
     headers = error.headers if isinstance(error, HTTPException) else None  # 405 has Allow
+    if isinstance(error, TooManyError):
+        headers = {"Retry-After": RETRY_AFTER}
     return JSONResponse(body.model_dump(mode="json"), status_code=body.status, headers=headers)
 
 

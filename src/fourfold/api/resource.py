@@ -20,9 +20,9 @@ _ERRORS = {
     403: "Over the network: the token is not good for this",
     404: "The app, service, instance or release named is not there",
     409: "Contradicts the present state; nothing changed",
-    413: "The body is longer than it may be here",
+    413: "More than is taken, or than may be kept",
     422: "Refused: bad input; nothing changed",
-    429: "Asked too often; wait",
+    429: "More often, or more at once, than may be asked for; `Retry-After` says when to try again",
     500: "A fault of the daemon; its log has the details under the id given",
     503: "The world failed (disk, network, a program); may succeed later",
 }

@@ -73,10 +73,13 @@ class BuildRequest:
     """Not empty: built anew, and what it depends on resolved anew. Part of the artifact's digest."""
     apart: str = ""
     """Not empty: nothing is taken that was built for others, though it be the same. Part of the artifact's digest."""
+    owner: str = ""
+    """Not empty: what is kept from build to build is theirs alone, whatever app and service are called."""
 
     @property
     def scope(self) -> str:
-        return f"{self.app}.{self.service}"
+        """Name of the caches."""
+        return f"{self.owner}.{self.app}.{self.service}" if self.owner else f"{self.app}.{self.service}"
 
     @property
     def is_machine(self) -> bool:

@@ -40,7 +40,7 @@ def unpack(archive: Path, name: str, blobs: Blobs, strip: bool = True) -> Manife
                 )
             checked = Manifest.of(_entry(opened, info, blobs, incoming) for info in members)
             incoming.commit()
-            return Manifest.of(_strip(checked.entries)) if strip else checked
+            return Manifest.of(stripped(checked.entries)) if strip else checked
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise UserError(f"cannot unpack {name!r}: {error}", "make the zip anew, without a password") from error
 
@@ -72,7 +72,7 @@ def _read(opened: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> Iterato
             yield chunk
 
 
-def _strip(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+def stripped(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
     """Without the one folder that all is in, as archives of repositories have it."""
     tops = {entry.path.partition("/")[0] for entry in entries}
     if len(tops) != 1 or any("/" not in entry.path for entry in entries):

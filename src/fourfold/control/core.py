@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from fourfold.build.oci.export import Archive
     from fourfold.control.access import NewTokenView, TokenRequest, TokenView
     from fourfold.control.advicerequest import AdviceRequest
+    from fourfold.control.bakery.bakery import Bakery
     from fourfold.control.comparing.comparing import Comparing
     from fourfold.control.comparing.request import CompareRequest
     from fourfold.control.imaging import Imaging
@@ -72,6 +73,13 @@ class Control:
         from fourfold.control.imaging import Imaging
 
         return Imaging(self._parts)
+
+    @cached_property
+    def bakery(self) -> Bakery:
+        """Likewise."""
+        from fourfold.control.bakery.bakery import Bakery
+
+        return Bakery(self._parts)
 
     @cached_property
     def _comparing(self) -> Comparing:
@@ -259,7 +267,9 @@ class Control:
         return self._comparing.newest(app, service)
 
     async def sweep(self) -> None:
-        """Take away what comparisons have left that a daemon before this one did not see to its end."""
+        """What a daemon before this one did not see to its end: go on with builds, take away what comparisons left."""
+        if self._parts.store.bakes.open():
+            self.bakery.resume()
         if left(self._parts.store):
             await self._comparing.sweep()
 
@@ -267,6 +277,8 @@ class Control:
         """Before the daemon's parts stop: what needs them to come to an end."""
         if "_comparing" in self.__dict__:
             await self._comparing.close()
+        if "bakery" in self.__dict__:
+            await self.bakery.close()
 
     async def advise(self, app: str, request: AdviceRequest) -> list[Advice]:
         from fourfold.control.advising import Advising  # with its rules: for those who ask, not for every daemon
@@ -274,6 +286,8 @@ class Control:
         return await Advising(self._parts).advise(app, request)
 
     async def cancel(self, operation: str, actor: str) -> None:
+        if self._parts.store.bakes.is_open(operation):
+            return await self.bakery.remove(operation, actor)
         await self._parts.operations.cancel(operation, actor)
 
     async def history(self, app: str, service: str | None) -> list[v.ReleaseView]:
@@ -326,7 +340,8 @@ class Control:
         bus = self._parts.bus
         if tail is not None:
             after = max(after, bus.before(tail, app, operation, which))
-        if operation is not None and not self._parts.operations.knows(operation):
+        under_way = operation is not None and self._parts.store.bakes.is_open(operation)
+        if operation is not None and not under_way and not self._parts.operations.knows(operation):
             if not any(True for _ in bus.since(0, app, operation)):
                 raise NotFoundError(f"cannot follow operation {operation}: it is not known")
             async for view in self._interrupted(app, after, operation):

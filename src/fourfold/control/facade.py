@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fourfold.build.oci.export import Archive
     from fourfold.control.access import NewTokenView, TokenRequest, TokenView
     from fourfold.control.advicerequest import AdviceRequest
+    from fourfold.control.bakery.door import Door
     from fourfold.control.comparing.request import CompareRequest
     from fourfold.cost.advice.model import Advice
     from fourfold.cost.comparison import Comparison
@@ -38,6 +39,11 @@ class Facade(Protocol):
     async def image(self, request: v.UpRequest) -> Archive: ...
     async def disk(self, request: v.UpRequest, form: str) -> DiskImage: ...
     async def push(self, request: v.UpRequest, reference: str) -> v.ImageView: ...
+
+    @property
+    def bakery(self) -> Door:
+        """Builds of their own, in a queue."""
+        ...
 
     # services
     async def scale(self, app: str, service: str, instances: int, in_file: bool, actor: str) -> v.OperationView: ...

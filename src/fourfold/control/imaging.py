@@ -3,43 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import IO
 
 from fourfold.build.build import BuildRequest
-from fourfold.build.disk.export import DiskImage, Hardware
-from fourfold.build.disk.exporter import DiskExporter
+from fourfold.build.disk.export import DiskImage
 from fourfold.build.oci import transport
 from fourfold.build.oci.compose import Composed
-from fourfold.build.oci.export import Archive, Exporter, archive, run_of, write_layout
-from fourfold.build.zip import write_zip
+from fourfold.build.oci.export import Archive, archive, write_layout
 from fourfold.control import views as v
 from fourfold.control.changes import overrides_for
 from fourfold.control.checks import chosen, read_app
-from fourfold.control.containers import read_file
+from fourfold.control.exports import Exports
 from fourfold.control.groups import spec_of
 from fourfold.control.operations import Operation
 from fourfold.control.parts import Parts
 from fourfold.control.wishes import check_overrides, located, source_of
 from fourfold.errors import UserError
-from fourfold.launch.exported import Program, entries
-from fourfold.launch.qemu import configuration
-from fourfold.launch.vm import is_whole_system, machine_memory
 from fourfold.spec.app import App
 from fourfold.store import trees
-from fourfold.store.artifacts import Artifact
-from fourfold.store.compressed import CompressedLayers
 from fourfold.store.disks import Disks
 from fourfold.store.images import Images
-from fourfold.store.staging import staging
 
-ZIP = "zip"
-"""The form of functions."""
 IMAGE = "oci"
 """What is asked for next is the image of a container, in whichever form."""
 
@@ -51,22 +38,14 @@ class Imaging:
         self._parts = parts
         self._images = Images(parts.paths)
         self._stored = Disks(parts.paths)
-        self._exporter = Exporter(self._images, CompressedLayers(parts.paths), parts.paths.work)
-        self._disks = DiskExporter(parts.paths, parts.builder.machines)
+        self._exports = Exports(parts)
 
     async def build(self, request: v.UpRequest, form: str | None = None) -> v.OperationView:
         """With what a disk in the format `form` needs besides; IMAGE: what an image of a container needs. Raises
         UserError for what cannot be built here, and for what has no such form; nothing has changed then."""
         requests = self._requests(request)
-        if form == IMAGE:
-            self._require_containers(requests)
-            form = None
-        if form == ZIP:
-            self._require_functions(requests)
-            form = None
         if form is not None:
-            self._require_machines(requests)
-            await asyncio.to_thread(self._disks.require, form)
+            await self._exports.check(requests, form)
         for each in requests:
             await self._parts.builder.plan(each)
         names = [each.service for each in requests]
@@ -81,7 +60,7 @@ class Imaging:
             await self._parts.building.build(operation, requests)
             if form is not None:
                 tag = {"service": requests[0].service, **operation.tag()}
-                await self._disks.boot(form, lambda line: self._parts.bus.emit("build.log", line, **tag))
+                await self._exports.prepare(form, lambda line: self._parts.bus.emit("build.log", line, **tag))
 
     async def artifact(self, request: v.UpRequest) -> v.ArtifactView:
         """What `build` made, or makes now."""
@@ -122,70 +101,15 @@ class Imaging:
     async def disk(self, request: v.UpRequest, form: str) -> DiskImage:
         """In one of the formats of `build.disk.export`; or a function's zip, for AWS Lambda."""
         wanted = self._one(request)
-        if form == ZIP:
-            return await self._zip(wanted)
-        self._require_machines([wanted])
-        await asyncio.to_thread(self._disks.require, form)
-        made: Artifact = await self._parts.builder.build(wanted, _no_log)
-        config = await asyncio.to_thread(self._told, made, wanted)
-        cpus = max(1, math.ceil(wanted.spec.resources.cpu or 1))
-        memory = machine_memory(wanted.spec, is_whole_system(wanted.spec))
-        hardware = Hardware(f"{wanted.app}-{wanted.service}", memory, cpus)
-        return await self._disks.image(made, form, config, hardware)
-
-    async def _zip(self, wanted: BuildRequest) -> DiskImage:
-        self._require_functions([wanted])
+        await self._exports.check([wanted], form)
         made = await self._parts.builder.build(wanted, _no_log)
-
-        def write() -> DiskImage:
-            with staging(self._parts.paths.work, "zip", "make the zip") as folder:
-                file = (folder / "zip").open("w+b")
-                zipped = write_zip(made, file, wanted.service)
-                file.seek(0)
-                return DiskImage(zipped.sha256, zipped.size, _pieces(file))
-
-        return await asyncio.to_thread(write)
-
-    def _told(self, made: Artifact, wanted: BuildRequest) -> bytes:
-        """What the guest of a disk is told."""
-        assert made.image is not None
-        run = run_of(made, made.image, wanted.spec, {"app": wanted.app, "service": wanted.service})
-        program = Program(run.entrypoint, run.env, run.cwd, run.user, run.stop_signal or wanted.spec.stop.signal)
-        layers = [self._images.folder(digest) for digest in made.image.layers]
-        passwd, group = (read_file(layers, "etc", name) for name in ("passwd", "group"))
-        said = entries(program, wanted.spec, wanted.service, passwd, group)
-        return configuration(said).encode(errors="surrogateescape")
-
-    @staticmethod
-    def _require_functions(requests: list[BuildRequest]) -> None:
-        for each in requests:
-            if each.pattern != "function":
-                raise UserError(
-                    f"cannot make a zip of {each.service}: it is built for pattern {each.pattern}", "say --as function"
-                )
-
-    @staticmethod
-    def _require_machines(requests: list[BuildRequest]) -> None:
-        for each in requests:
-            if each.pattern != "vm":
-                raise UserError(
-                    f"cannot make a disk of {each.service}: it is built for pattern {each.pattern}", "say --as vm"
-                )
-
-    @staticmethod
-    def _require_containers(requests: list[BuildRequest]) -> None:
-        for each in requests:
-            if each.pattern != "container":
-                raise UserError(
-                    f"cannot make an image of {each.service}: it is built for pattern {each.pattern}",
-                    "say --as container, or for a machine a format such as qcow2",
-                )
+        return await self._exports.file(made, wanted, form)
 
     async def _compose(self, request: v.UpRequest) -> Composed:
         wanted = self._one(request)
-        self._require_containers([wanted])
-        made: Artifact = await self._parts.builder.build(wanted, _no_log)
-        return await asyncio.to_thread(self._exporter.image, made, wanted.spec, wanted.app, wanted.service)
+        await self._exports.check([wanted], IMAGE)
+        made = await self._parts.builder.build(wanted, _no_log)
+        return await self._exports.image(made, wanted)
 
     def _one(self, request: v.UpRequest) -> BuildRequest:
         requests = self._requests(request)
@@ -206,12 +130,6 @@ class Imaging:
         pattern = overrides_for(row, given, request.reset, spec).get("pattern", spec.pattern)
         source = source_of(self._parts, spec, name, request)
         return BuildRequest(app.app, name, spec, source, str(pattern), request.rebuilt)
-
-
-def _pieces(file: IO[bytes]) -> Iterator[bytes]:
-    with file:
-        while piece := file.read(1024 * 1024):
-            yield piece
 
 
 def _no_log(line: str) -> None:

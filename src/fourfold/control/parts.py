@@ -173,7 +173,7 @@ class Parts:
         self.starter.named = self.lambdas.named
         self.sweeper = Sweeper(
             paths, self.registry, self.artifacts, self.sources, self.blobs, self.operations, clock,
-            lambda: self.building.in_use | self.lambdas.sources, self.journals,
+            lambda: self.building.in_use | self.lambdas.sources | self.store.bakes.sources(), self.journals,
         )  # fmt: skip
         self.status = Status(
             self.registry,

@@ -67,6 +67,14 @@ class Settings(BaseModel):
     """Builds at once."""
     build_memory: int = Field(default=0, ge=0)
     """Bytes for all processes of one build; 0 divides three quarters of the machine's memory among `builds`."""
+    bakery_queue: int = Field(default=10, ge=1)
+    """Builds of `POST /v1/builds` that each user may have waiting or being made."""
+    bakery_bytes: int = Field(default=20 * 1024**3, ge=1024**2)
+    """Of what those have made, kept for each user."""
+    bakery_days: float = Field(default=7.0, gt=0, le=3650, allow_inf_nan=False)
+    """How long they are kept."""
+    free_bytes: int = Field(default=1024**3, ge=0)
+    """What builds leave free on the disk; on a small one, a twentieth of it."""
     unisolated_builds: bool = False
     """As root, build also where bubblewrap cannot keep builds apart from the host."""
     bridge: Annotated[str, AfterValidator(_bridge)] = "fourfold0 10.177.0.1/16"

@@ -96,6 +96,16 @@ class Incoming:
         if len(self._waiting) >= BATCH_FILES or self._bytes >= BATCH_BYTES:
             self.commit()
 
+    def keep(self, chunks: Iterable[bytes]) -> tuple[str, int]:
+        """Take one whole content, whatever its digest is: that, and its bytes. Raises UserError if it is too long."""
+        self.begin("")
+        for chunk in chunks:
+            self.write(chunk)
+        digest, size = self._hash.hexdigest(), MAX_BYTES - self._left
+        self._digest = digest
+        self.end()
+        return digest, size
+
     def commit(self) -> None:
         """Make what has come so far findable, for good."""
         if not self._waiting:

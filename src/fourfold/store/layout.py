@@ -35,6 +35,7 @@ def create(paths: Paths, root: bool) -> None:
         paths.blobs: OURS,
         paths.sources: OURS,
         paths.artifacts: shared,
+        paths.bakery: OURS,
         paths.images: OURS,
         paths.caches: shared,
         paths.volumes: shared,

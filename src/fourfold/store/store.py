@@ -8,6 +8,7 @@ from fourfold.clock import Clock
 from fourfold.paths import Paths
 from fourfold.store.allocations import Ports, Uids
 from fourfold.store.apps import Apps
+from fourfold.store.bakes import Bakes
 from fourfold.store.builds import Builds
 from fourfold.store.comparisons import Comparisons
 from fourfold.store.db import Database, open_database
@@ -34,6 +35,7 @@ class Store:
     services: Services
     releases: Releases
     builds: Builds
+    bakes: Bakes
     deployments: Deployments
     instances: Instances
     events: Events
@@ -60,6 +62,7 @@ def open_store(paths: Paths, clock: Clock) -> Store:
         services=Services(database),
         releases=Releases(database),
         builds=Builds(database),
+        bakes=Bakes(database),
         deployments=Deployments(database),
         instances=Instances(database),
         events=Events(database, clock),

@@ -54,7 +54,7 @@ def unpack(
     limits = limits or UnpackLimits()
     try:
         _verify(blob)
-        with _decompressed(blob) as raw, Rootfs(root, limits.entries) as rootfs:
+        with decompressed(blob.path, blob.name) as raw, Rootfs(root, limits.entries) as rootfs:
             stream = _Counted(raw, limits, stopped)
             size = _Layer(rootfs, limits).take(Reader(stream))
             limits.entries = max(0, limits.entries - rootfs.made)
@@ -163,15 +163,15 @@ def _verify(blob: Blob) -> None:
 
 
 @contextmanager
-def _decompressed(blob: Blob) -> Iterator[Stream]:
-    """By its first bytes: media types are not always right."""
-    with blob.path.open("rb", buffering=0) as file:  # zstd reads from where the kernel says that we are
+def decompressed(path: Path, name: str) -> Iterator[Stream]:
+    """What is in the file, `name` for messages: by its first bytes, as media types are not always right."""
+    with path.open("rb", buffering=0) as file:  # zstd reads from where the kernel says that we are
         head = file.read(4)
         file.seek(0)
         if head[:2] == b"\x1f\x8b":
             yield _Gunzip(file)
         elif head == b"\x28\xb5\x2f\xfd":
-            with _zstd(file, blob) as stream:
+            with _zstd(file, name) as stream:
                 yield stream
         else:
             yield file
@@ -207,14 +207,14 @@ class _Gunzip:
 
 
 @contextmanager
-def _zstd(file: IO[bytes], blob: Blob) -> Iterator[Stream]:
+def _zstd(file: IO[bytes], name: str) -> Iterator[Stream]:
     try:
         process: subprocess.Popen[Any] = subprocess.Popen(
             [ZSTD, "-dcq"], stdin=file, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
     except FileNotFoundError:
         raise UserError(
-            f"cannot unpack {blob.name}: it is compressed with zstd, and that program is not installed",
+            f"cannot unpack {name}: it is compressed with zstd, and that program is not installed",
             "apt-get install zstd",
         ) from None
     assert process.stdout is not None and process.stderr is not None

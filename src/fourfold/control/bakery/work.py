@@ -1,0 +1,71 @@
+"""Making one build: the artifact, what it is taken away as, and that into the store."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from dataclasses import replace
+
+from fourfold.build.build import BuildRequest
+from fourfold.build.disk.export import DiskImage
+from fourfold.control.bakery.quota import Quota
+from fourfold.control.exports import Exports
+from fourfold.control.groups import spec_of
+from fourfold.control.operations import Operation
+from fourfold.control.parts import Parts
+from fourfold.spec.parse import parse_json
+from fourfold.store.bakery import BakeryFiles
+from fourfold.store.bakes import Bake
+from fourfold.store.room import require_room
+
+
+def owner_of(actor: str) -> str:
+    """Whose caches are used: those of apps that run here, and of other users, stay out of reach."""
+    return f"bakery-{hashlib.sha256(actor.encode(errors='surrogateescape')).hexdigest()[:12]}"
+
+
+def request_of(row: Bake) -> BuildRequest:
+    app, owner = parse_json(row.spec), owner_of(row.actor)
+    spec = spec_of(app, row.service)
+    return BuildRequest(row.app, row.service, spec, row.source, row.pattern, apart=owner, owner=owner)
+
+
+class Baker:
+    def __init__(self, parts: Parts, files: BakeryFiles, quota: Quota) -> None:
+        self._parts = parts
+        self._files = files
+        self._quota = quota
+        self.exports = Exports(parts)
+
+    async def bake(self, row: Bake) -> Bake:
+        """The row with what was made. Raises UserError and WorldError. Cancelled, it leaves nothing half made."""
+        parts, wanted = self._parts, request_of(row)
+        operation = Operation(row.id, row.app, "build", row.actor, parts.clock.now(), [row.service])
+        made = (await parts.building.build(operation, [wanted]))[row.service]
+        tag = {"service": row.service, **operation.tag()}
+        await self.exports.prepare(row.format, lambda line: parts.bus.emit("build.log", line, **tag))
+        digest, size = await self._keep(row, await self.exports.file(made, wanted, row.format))
+        return replace(row, state="done", digest=digest, size=size, runtime=made.runtime, argv=made.argv)
+
+    async def _keep(self, row: Bake, made: DiskImage) -> tuple[str, int]:
+        self._quota.require(row.actor, made.size, made.digest)
+        stop = threading.Event()
+        keeping = asyncio.ensure_future(asyncio.to_thread(self._write, made, stop))
+        try:
+            return await asyncio.shield(keeping)
+        except asyncio.CancelledError:
+            stop.set()
+            await asyncio.wait({keeping})
+            if keeping.exception() is None:  # it was just done
+                await self._drop(keeping.result()[0])
+            raise
+
+    def _write(self, made: DiskImage, stop: threading.Event) -> tuple[str, int]:
+        folder, free = self._parts.paths.state, self._parts.settings.free_bytes
+        require_room(folder, free, "keep the artifact", made.size)
+        return self._files.take(made.pieces, stop.is_set)
+
+    async def _drop(self, digest: str) -> None:
+        if digest not in self._parts.store.bakes.digests():
+            await asyncio.to_thread(self._files.remove, digest)
