@@ -187,8 +187,8 @@ class FakeBakery:
         self._asked("upload", query, b"".join([piece async for piece in pieces]))
         return self.view()
 
-    async def list(self, actor: str | None, app: str | None, limit: int) -> builtins.list[BakeView]:
-        self._asked("list", actor, app, limit)
+    async def list(self, by: str | None, app: str | None, limit: int) -> builtins.list[BakeView]:
+        self._asked("list", by, app, limit)
         return [self.view()]
 
     async def get(self, id: str) -> BakeView:

@@ -14,6 +14,7 @@ from fourfold.api.rights import allows
 from fourfold.control import views as v
 from fourfold.control.facade import Facade
 from fourfold.errors import ForbiddenError, NotFoundError
+from fourfold.store.events import ALL, Which
 from fourfold.store.tokens import AccessRole
 
 KEPT = "fourfold.caller"
@@ -32,19 +33,21 @@ def acting(facade: Facade, caller: Caller) -> Facade:
     return cast(Facade, _Acting(facade, caller))
 
 
-class _Acting:
+class _Named:
     """Passes everything on. Whatever says who asks, an argument or a field named `actor`, says the caller's name,
-    whatever the request said."""
+    whatever the request said; so it is for the parts of what stands behind."""
 
-    def __init__(self, facade: Facade, caller: Caller) -> None:
-        self._facade = facade
+    def __init__(self, behind: object, caller: Caller) -> None:
+        self._behind = behind
         self._caller = caller
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self._facade, name)
+        method = getattr(self._behind, name)
+        if not callable(method):
+            return _Named(method, self._caller)
 
         def call(*arguments: Any, **named: Any) -> Any:
-            bound = _signature(type(self._facade), name).bind(self._facade, *arguments, **named)
+            bound = _signature(type(self._behind), name).bind(self._behind, *arguments, **named)
             bound.apply_defaults()
             for key, value in bound.arguments.items():
                 if key == "actor":
@@ -55,6 +58,12 @@ class _Acting:
             return method(*positional, **bound.kwargs)
 
         return call
+
+
+class _Acting(_Named):
+    def __init__(self, facade: Facade, caller: Caller) -> None:
+        super().__init__(facade, caller)
+        self._facade = facade
 
     async def down(self, app: str, purge: bool, actor: str) -> v.OperationView:
         if purge and not allows(self._caller.role, "admin"):
@@ -77,9 +86,15 @@ class _Acting:
         return await self._facade.top(self._own(app))
 
     def events(
-        self, app: str | None, after: int, follow: bool, operation: str | None = None, tail: int | None = None
+        self,
+        app: str | None,
+        after: int,
+        follow: bool,
+        operation: str | None = None,
+        tail: int | None = None,
+        which: Which = ALL,
     ) -> AsyncIterator[v.EventView]:
-        return self._facade.events(self._own(app), after, follow, operation, tail)
+        return self._facade.events(self._own(app), after, follow, operation, tail, which)
 
     async def cancel(self, operation: str, actor: str) -> None:
         if self._caller.app is not None:

@@ -119,10 +119,10 @@ class Bakery:
 
     # -- looked at ----------------------------------------------------------------------------------------------------
 
-    async def list(self, actor: str | None, app: str | None, limit: int) -> builtins.list[BakeView]:
+    async def list(self, by: str | None, app: str | None, limit: int) -> builtins.list[BakeView]:
         places = {row.id: place for place, row in enumerate(self._waiting(), 1)}
         now, days = self._parts.clock.now(), self._parts.settings.bakery_days
-        return [view_of(row, places.get(row.id), now, days) for row in self._bakes.recent(actor, app, limit)]
+        return [view_of(row, places.get(row.id), now, days) for row in self._bakes.recent(by, app, limit)]
 
     async def get(self, id: str) -> BakeView:
         return view_of(self._need(id), self._position(id), self._parts.clock.now(), self._parts.settings.bakery_days)

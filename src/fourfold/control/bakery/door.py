@@ -31,7 +31,7 @@ class Door(Protocol):
         """The same for a source that comes along, as a tar or zip."""
         ...
 
-    async def list(self, actor: str | None, app: str | None, limit: int) -> list[BakeView]:
+    async def list(self, by: str | None, app: str | None, limit: int) -> list[BakeView]:
         """Newest first."""
         ...
 
