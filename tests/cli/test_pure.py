@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fourfold.cli import dotenv, formats, units
+from fourfold.cli import formats, units
 from fourfold.cli.progress import fitting
 from fourfold.cli.steps import Step, Steps
 from fourfold.errors import SpecError
+from fourfold.spec import dotenv
 from tests.api.fake import event
 
 

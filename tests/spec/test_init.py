@@ -131,7 +131,7 @@ def test_the_example_shop(tmp_path: Path) -> None:
     """Without its file: all but the JAR, which no description says how to build."""
     shop = tmp_path / "shop"
     shutil.copytree(Path(__file__).parents[2] / "examples/shop", shop, ignore=shutil.ignore_patterns("*.yaml"))
-    text = init(shop).read_text()
+    text = init(shop).path.read_text()
     assert set(parse([("fourfold.yaml", text)], {}).services) == {"catalog", "docs", "storefront", "worker"}
     assert "  # orders:" in text
 
@@ -171,7 +171,7 @@ def test_init_writes_once_and_it_loads(tmp_path: Path) -> None:
     (tmp_path / "node_modules").mkdir()
     (tmp_path / "node_modules" / "package.json").write_text("{}")
     (tmp_path / "again").symlink_to(tmp_path / "api")
-    path = init(tmp_path)
+    path = init(tmp_path).path
     assert list(load(path, env=None, environ={}).app.services) == ["api"]
     before = path.read_text()
     with pytest.raises(ConflictError, match="it is there already"):

@@ -281,6 +281,11 @@ _KINDS: tuple[Callable[[Listing], Found | None], ...] = (
 )
 
 
+def recognised(listing: Listing) -> Found | None:
+    """What a folder holds by its files on dependencies, or a single script; its `run` where that can be told."""
+    return next((found for kind in _KINDS if kind is not _procfile and (found := kind(listing))), None)
+
+
 def _unique(found: list[Found]) -> list[Found]:
     """Names made different: folders `a_b` and `a-b` both become `a-b`."""
     taken: set[str] = set()

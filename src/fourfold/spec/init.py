@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 from fourfold.errors import ConflictError, UserError, WorldError
 from fourfold.spec.draft import draft
 from fourfold.spec.finds import PROGRAMS, READ, Listing
+from fourfold.spec.imports.choose import chosen
+from fourfold.spec.imports.choose import draft as imported
+from fourfold.spec.imports.model import Folder
+from fourfold.spec.imports.writer import written
 from fourfold.spec.load import FILE_NAME
 
 DEPTH = 3
@@ -18,15 +23,62 @@ MAX_FOLDERS = 200
 MAX_FILES = 2_000
 """In one folder; more are not looked at."""
 MAX_TEXT = 64 * 1024
+MAX_FILE = 1024 * 1024
+"""Bytes of a file that an importer reads."""
 _SKIPPED = frozenset(
     ("node_modules", "target", "build", "dist", "vendor", "__pycache__", "venv", "env", "tests", "test", "docs-build")
 )
 
 
-def init(folder: Path) -> Path:
-    """Write `fourfold.yaml` into a folder; returns its path. Raises ConflictError when there is one already."""
+@dataclass(frozen=True)
+class Written:
+    """What `init` has done."""
+
+    path: Path
+    source: str | None = None
+    """The file of another tool that it was made of."""
+    services: int = 0
+    left_out: int = 0
+    """What was not carried over: each has a comment."""
+    hints: tuple[str, ...] = ()
+    """Commands to be run before `fourfold up`."""
+
+
+def init(folder: Path, source: str | None = None) -> Written:
+    """Write `fourfold.yaml` into a folder, from the file `source` of another tool in it, or from what is there.
+
+    Raises ConflictError when there is one already, SpecError when `source` cannot be read as what its name says.
+    """
     path = folder / FILE_NAME
-    text = draft(gather(folder))
+    if path.exists():
+        raise ConflictError(f"cannot write {path}: it is there already", "change it, or move it away first")
+    listing = gather(folder)
+    source = source or chosen(listing.files)
+    if source is None:
+        _write(path, draft(listing))
+        return Written(path)
+    made = imported(Folder(listing, lambda name: read(folder, name)), source)
+    _write(path, written(made))
+    return Written(path, source, len(made.services), made.left_out, tuple(made.hints))
+
+
+def read(folder: Path, name: str) -> str | None:
+    """The text of a file in the folder, or None: not there, outside of it, too large, or no text."""
+    parts = PurePosixPath(name).parts
+    if not parts or ".." in parts or name.startswith("/") or "\0" in name:
+        return None
+    try:
+        path = (folder / name).resolve(strict=True)
+        if not path.is_relative_to(folder.resolve()) or not path.is_file():
+            return None
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE + 1)
+        return data.decode("utf-8-sig") if len(data) <= MAX_FILE else None
+    except (OSError, ValueError, RuntimeError):
+        return None
+
+
+def _write(path: Path, text: str) -> None:
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -34,7 +86,6 @@ def init(folder: Path) -> Path:
         raise ConflictError(f"cannot write {path}: it is there already", "change it, or move it away first") from None
     except OSError as error:
         raise WorldError(f"cannot write {path}: {error.strerror}") from None
-    return path
 
 
 def gather(folder: Path) -> Listing:

@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fourfold.cli import output
 from fourfold.cli.session import Session
 
+if TYPE_CHECKING:
+    from fourfold.spec.init import Written
+
 
 def command(
-    ctx: typer.Context, folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where your code is.")] = Path()
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where your code is.")] = Path(),
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="FILE", help="A file of another tool in it: compose.yaml, …")
+    ] = None,
 ) -> None:
     """Write a commented fourfold.yaml from what is in this folder."""
     from fourfold.errors import SpecError
     from fourfold.spec.init import init
     from fourfold.spec.load import load
 
-    path = init(folder)
-    output.data(str(path))
+    options = Session.of(ctx).options
+    made = init(folder, source)
+    output.data(str(made.path))
+    if made.source:
+        output.say(_told(made), options)
     try:
-        load(path, env=None, environ={})
-        next_step = "look it over, then: fourfold up"
-    except SpecError:
+        load(made.path, env=None, environ=os.environ)
+        next_step = "look it over, then: " + " && ".join([*made.hints, "fourfold up"])
+    except SpecError as error:
         next_step = "nothing was found that can be started as it is: say in it what runs and how, then: fourfold up"
-    output.say(next_step, Session.of(ctx).options)
+        if made.source:
+            next_step = f"before it can be used: {error.problems[0].message} ({error.problems[0].path})"
+    output.say(next_step, options)
+
+
+def _told(made: Written) -> str:
+    services = f"{made.services} service{'' if made.services == 1 else 's'}"
+    text = f"made of {made.source}: {services}"
+    if made.left_out:
+        text += f"; {made.left_out} thing{'' if made.left_out == 1 else 's'} not carried over, each with a comment"
+    return text

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from fourfold.cli import dotenv, formats, output
+from fourfold.cli import formats, output
 from fourfold.cli.session import Session
 from fourfold.errors import NotFoundError, UserError
+from fourfold.spec import dotenv
 
 command = typer.Typer(add_completion=False, rich_markup_mode=None, help="Set, list, import and remove secrets.")
 

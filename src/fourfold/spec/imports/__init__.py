@@ -1,0 +1,1 @@
+"""Files of other tools, as drafts of service files, for `fourfold init`: one module per format. Pure."""

@@ -1,0 +1,1 @@
+"""`compose.yaml` -> a draft: `file` reads it, `service` makes one service of ours, a module per group of keys. Pure."""

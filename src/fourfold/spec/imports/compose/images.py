@@ -1,0 +1,70 @@
+"""Well-known ready-made images: what they listen on, and what their `command` is given to. Pure.
+
+From the images' own documentation on Docker Hub.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Known:
+    """One image."""
+
+    port: int
+    http: bool = False
+    entrypoint: str | None = None
+    """What its `command` is passed to."""
+    flags: str | None = None
+    """The program that the entrypoint puts before a `command` that begins with `-`: none is said there."""
+
+
+_ENTRY = "docker-entrypoint.sh"
+_IMAGES = {
+    "postgres": Known(5432, entrypoint=_ENTRY, flags="postgres"),
+    "postgis": Known(5432, entrypoint=_ENTRY, flags="postgres"),
+    "pgvector": Known(5432, entrypoint=_ENTRY, flags="postgres"),
+    "timescaledb": Known(5432, entrypoint=_ENTRY, flags="postgres"),
+    "mysql": Known(3306, entrypoint=_ENTRY, flags="mysqld"),
+    "mariadb": Known(3306, entrypoint=_ENTRY, flags="mariadbd"),
+    "redis": Known(6379, entrypoint=_ENTRY, flags="redis-server"),
+    "valkey": Known(6379, entrypoint=_ENTRY, flags="valkey-server"),
+    "mongo": Known(27017, entrypoint=_ENTRY, flags="mongod"),
+    "memcached": Known(11211, entrypoint=_ENTRY, flags="memcached"),
+    "rabbitmq": Known(5672, entrypoint=_ENTRY),
+    "nats": Known(4222, entrypoint=_ENTRY, flags="nats-server"),
+    "cassandra": Known(9042, entrypoint=_ENTRY, flags="cassandra"),
+    "zookeeper": Known(2181, entrypoint="/docker-entrypoint.sh"),
+    "cp-zookeeper": Known(2181),
+    "cp-kafka": Known(9092),
+    "kafka": Known(9092),
+    "mssql": Known(1433),
+    "azure-sql-edge": Known(1433),
+    "clickhouse-server": Known(8123, http=True),
+    "elasticsearch": Known(9200, http=True),
+    "opensearch": Known(9200, http=True),
+    "minio": Known(9000, http=True, entrypoint="/usr/bin/docker-entrypoint.sh"),
+    "nginx": Known(80, http=True, entrypoint="/docker-entrypoint.sh"),
+    "httpd": Known(80, http=True),
+    "caddy": Known(80, http=True),
+    "traefik": Known(80, http=True, entrypoint="/entrypoint.sh", flags="traefik"),
+    "wordpress": Known(80, http=True, entrypoint=_ENTRY),
+    "nextcloud": Known(80, http=True, entrypoint="/entrypoint.sh"),
+    "adminer": Known(8080, http=True, entrypoint="entrypoint.sh"),
+    "phpmyadmin": Known(80, http=True),
+    "pgadmin4": Known(80, http=True),
+    "grafana": Known(3000, http=True),
+    "prometheus": Known(9090, http=True, entrypoint="/bin/prometheus"),
+    "mailhog": Known(8025, http=True),
+    "maildev": Known(1080, http=True),
+}
+
+
+def known(reference: str) -> Known | None:
+    """`docker.io/library/postgres:16-alpine` -> what is known of postgres."""
+    name = re.split(r"[@:]", reference.rpartition("/")[2])[0]
+    if name == "server" and "/mssql/" in reference:
+        name = "mssql"
+    return _IMAGES.get(name)

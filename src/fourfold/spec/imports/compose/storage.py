@@ -1,0 +1,91 @@
+"""`volumes` of a Compose service. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from fourfold.spec.finds import service_name
+from fourfold.spec.imports.compose.model import Compose, as_list
+from fourfold.spec.imports.model import Drafted
+
+_TAKEN = re.compile(r"/(app|tmp)?|/(proc|sys|dev|run/secrets)(/.*)?")
+"""Where no volume can stand."""
+
+
+def volumes(compose: Compose, made: Drafted, given: Any) -> None:
+    """Named and anonymous ones become volumes; folders and files of the host are noted."""
+    found: list[dict[str, str]] = []
+    for entry in as_list(given):
+        source, target, kind, read_only = _parts(compose, entry)
+        shown = entry if isinstance(entry, str) else f"{source}:{target}"
+        if kind == "bind":
+            made.note("volumes", _bind(made, source, read_only), shown)
+        elif kind == "tmpfs":
+            made.note("volumes", "/tmp and /run can be written, and are in memory", shown)
+        elif kind != "volume":
+            made.note("volumes", "only volumes are known here", shown)
+        elif "node_modules" in target or target.endswith("/.venv"):
+            made.note("volumes", "what a build installs is part of the artifact", shown)
+        else:
+            _volume(made, found, source, target, shown)
+    if found:
+        made.keys["volumes"] = found
+        if "image" in made.keys:
+            made.keys["deploy"] = {"strategy": "recreate"}
+            made.remarks["deploy"] = "the old one ends first: two cannot share its files"
+        if any(
+            _uses(other, found, compose) for name, other in compose.services.items() if compose.names[name] != made.name
+        ):
+            made.note("volumes", "another service has one of that name too: here each has its own")
+
+
+def _volume(made: Drafted, found: list[dict[str, str]], source: str, target: str, shown: str) -> None:
+    target = target.rstrip("/")
+    if not target.startswith("/") or ".." in target.split("/") or _TAKEN.fullmatch(target):
+        made.note("volumes", "a volume cannot stand there", shown)
+        return
+    name = service_name(source or target.strip("/").replace("/", "-"))
+    taken = {each["name"] for each in found}
+    if any(each["path"] == target for each in found):
+        return
+    while name in taken:
+        name = f"{name[:37]}-2" if not name.endswith("-2") else f"{name[:-2]}-3"
+    found.append({"name": name, "path": target})
+
+
+def _parts(compose: Compose, entry: Any) -> tuple[str, str, str, bool]:
+    """Source, target, kind, whether it is read-only."""
+    if isinstance(entry, dict):
+        read_only = entry.get("read_only") is True
+        return (
+            compose.text(entry.get("source")),
+            compose.text(entry.get("target")),
+            compose.text(entry.get("type")),
+            read_only,
+        )
+    parts = compose.text(entry).split(":")
+    if len(parts) == 1:
+        return "", parts[0], "volume", False
+    mode = parts[2] if len(parts) > 2 else ""
+    kind = "bind" if parts[0].startswith((".", "/", "~")) or "\\" in parts[0] else "volume"
+    return parts[0], parts[1], kind, "ro" in mode.split(",")
+
+
+def _bind(made: Drafted, source: str, read_only: bool) -> str:
+    if "docker.sock" in source:
+        return "Docker's socket is not given to services"
+    if "source" in made.keys and source.startswith("."):
+        return "the code is in the artifact: `fourfold up` sends what has changed"
+    if read_only or re.search(r"\.\w{2,5}$", source):
+        return "files of this host are not mounted: put it into an image of your own, or make it a secret with `file`"
+    return "folders of this host are not mounted: use a volume, and copy into it what is there"
+
+
+def _uses(other: dict[str, Any], found: list[dict[str, str]], compose: Compose) -> bool:
+    names = {each["name"] for each in found}
+    for entry in as_list(other.get("volumes")):
+        source, _, kind, _ = _parts(compose, entry)
+        if kind == "volume" and source and service_name(source) in names:
+            return True
+    return False

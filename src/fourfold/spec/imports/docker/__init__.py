@@ -1,0 +1,1 @@
+"""What Dockerfiles tell. Pure."""
