@@ -12,7 +12,7 @@ from typing import Any
 
 READ = (
     "package.json", "requirements.txt", "pyproject.toml", "Procfile", "Dockerfile", "Gemfile", "pom.xml",
-    "template.yaml", "template.yml", "serverless.yml", "serverless.yaml",
+    "template.yaml", "template.yml", "pnpm-workspace.yaml", "serverless.yml", "serverless.yaml",
 )  # fmt: skip
 """Small files whose text tells something; of programs, those in `PROGRAMS`."""
 PROGRAMS = (
@@ -97,8 +97,8 @@ def find(listing: Listing) -> list[Found]:
 
 def _find(listing: Listing, source: str, depth: int) -> list[Found]:
     here = _services(listing, source) or _unsure(listing, source)
-    if source == "." and (members := _members(listing)):
-        return members
+    if source == "." and (found := members(listing)):
+        return found
     if here and here[0].sure:
         return here
     folders = listing.folders if depth else []
@@ -106,18 +106,27 @@ def _find(listing: Listing, source: str, depth: int) -> list[Found]:
     return below if any(found.sure for found in below) else here or below
 
 
-def _members(listing: Listing) -> list[Found]:
-    """The packages of an npm workspace that can be started. All are built from its root, where their lock is."""
+def packages(listing: Listing) -> list[str]:
+    """Folders of the packages of an npm, Yarn or pnpm workspace."""
     workspaces = _json(listing.text("package.json")).get("workspaces")
     patterns = workspaces.get("packages") if isinstance(workspaces, dict) else workspaces
-    packages = sorted(name.removesuffix("/package.json") for name in listing.files if name.endswith("/package.json"))
-    given = (
-        [str(pattern).removeprefix("./").rstrip("/") for pattern in patterns if pattern]
-        if isinstance(patterns, list)
-        else []
-    )
-    members = [name for name in packages if any(fnmatchcase(name, pattern) for pattern in given)]
-    found = [(name, _node(listing.below(name)), listing.below(name)) for name in members]
+    given = [str(each) for each in patterns if each] if isinstance(patterns, list) else []
+    given += re.findall(r"""(?m)^\s+-\s+["']?([^"'#\s]+)""", listing.text("pnpm-workspace.yaml"))
+    wanted = [pattern.removeprefix("./").rstrip("/") for pattern in given]
+    names = sorted(name.removesuffix("/package.json") for name in listing.files if name.endswith("/package.json"))
+    kept = [pattern for pattern in wanted if not pattern.startswith("!")]
+    dropped = [pattern[1:].removeprefix("./") for pattern in wanted if pattern.startswith("!")]
+    return [
+        name
+        for name in names
+        if any(fnmatchcase(name, pattern) for pattern in kept)
+        and not any(fnmatchcase(name, pattern) for pattern in dropped)
+    ]
+
+
+def members(listing: Listing) -> list[Found]:
+    """The packages of a workspace that can be started. All are built from its root, where their lock is."""
+    found = [(name, _node(listing.below(name)), listing.below(name)) for name in packages(listing)]
     return [
         _member(name, package, below)
         for name, package, below in found

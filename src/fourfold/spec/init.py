@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from fourfold.errors import ConflictError, UserError, WorldError
@@ -13,6 +13,7 @@ from fourfold.spec.finds import PROGRAMS, READ, Listing
 from fourfold.spec.imports.choose import chosen
 from fourfold.spec.imports.choose import draft as imported
 from fourfold.spec.imports.model import Folder
+from fourfold.spec.imports.pm2 import PROGRAMS as PROGRAMS_OF_PM2
 from fourfold.spec.imports.writer import written
 from fourfold.spec.load import FILE_NAME
 
@@ -42,24 +43,44 @@ class Written:
     """What was not carried over: each has a comment."""
     hints: tuple[str, ...] = ()
     """Commands to be run before `fourfold up`."""
+    skipped: str | None = None
+    """A file that was not read, for that would have run it."""
 
 
-def init(folder: Path, source: str | None = None) -> Written:
+def init(folder: Path, source: str | None = None, evaluate: Callable[[str], str | None] | None = None) -> Written:
     """Write `fourfold.yaml` into a folder, from the file `source` of another tool in it, or from what is there.
 
+    `evaluate` runs a JavaScript file of the folder and returns what it exports as JSON; None: it is not to be run.
     Raises ConflictError when there is one already, SpecError when `source` cannot be read as what its name says.
     """
     path = folder / FILE_NAME
     if path.exists():
         raise ConflictError(f"cannot write {path}: it is there already", "change it, or move it away first")
-    listing = gather(folder)
-    source = source or chosen(listing.files)
-    if source is None:
-        _write(path, draft(listing))
-        return Written(path)
-    made = imported(Folder(listing, lambda name: read(folder, name)), source)
+    seen = Folder(gather(folder), lambda name: read(folder, name))
+    found = _inside(folder, source) if source is not None else chosen(seen)
+    skipped = None
+    if found is not None and found.endswith(PROGRAMS_OF_PM2):
+        text = evaluate(found) if evaluate is not None else None
+        if text is None:
+            found, skipped = None, found
+        else:
+            seen = replace(seen, evaluate=lambda _: text)
+    if found is None:
+        _write(path, draft(seen.listing))
+        return Written(path, skipped=skipped)
+    made = imported(seen, found)
     _write(path, written(made))
-    return Written(path, source, len(made.services), made.left_out, tuple(made.hints))
+    return Written(path, found, len(made.services), made.left_out, tuple(made.hints))
+
+
+def _inside(folder: Path, source: str) -> str:
+    """A file of the folder by its path from there. Raises UserError when there is none that can be read."""
+    path = source.removeprefix(f"{folder.absolute()}/") if source.startswith("/") else source
+    name = os.path.normpath(path)
+    if read(folder, name) is None:
+        hint = f"it is to be a file in {folder.absolute()}, of at most {MAX_FILE:,} bytes of text"
+        raise UserError(f"cannot read {source}", hint)
+    return name
 
 
 def read(folder: Path, name: str) -> str | None:

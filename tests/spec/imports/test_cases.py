@@ -29,14 +29,14 @@ def case(path: Path) -> dict[str, Any]:
 
 def folder_of(said: dict[str, Any]) -> Folder:
     files: dict[str, str] = said["files"]
-    return Folder(Listing(said.get("folder", "demo"), frozenset(files), files), files.get)
+    return Folder(Listing(said.get("folder", "demo"), frozenset(files), files), files.get, files.__getitem__)
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: str(path.stem))
 def test_what_is_written(path: Path) -> None:
     said = case(path)
     folder = folder_of(said)
-    source = chosen(folder.listing.files)
+    source = chosen(folder)
     assert source == said.get("found", said.get("from", source))
     made = draft(folder, said.get("from") or str(source))
     assert written(made) == said["written"]

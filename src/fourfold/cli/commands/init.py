@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,15 +24,28 @@ def command(
     ] = None,
 ) -> None:
     """Write a commented fourfold.yaml from what is in this folder."""
+    from fourfold.cli.ecosystem import exported
     from fourfold.errors import SpecError
     from fourfold.spec.init import init
     from fourfold.spec.load import load
 
-    options = Session.of(ctx).options
-    made = init(folder, source)
+    session = Session.of(ctx)
+    options = session.options
+
+    def evaluate(name: str) -> str | None:
+        """JavaScript is run only where somebody has said so: by `--from`, `-y`, or when asked."""
+        may = source is not None or options.yes
+        if not may and not (sys.stdin.isatty() and typer.confirm(f"Run {name} with node, to read it?", err=True)):
+            return None
+        output.say(f"running {name} with node, to read it", options)
+        return exported(folder, name)
+
+    made = init(folder, source, evaluate)
     output.data(str(made.path))
     if made.source:
         output.say(_told(made), options)
+    if made.skipped:
+        output.say(f"{made.skipped} was not read: it is a program; `--from {made.skipped}` runs it with node", options)
     try:
         load(made.path, env=None, environ=os.environ)
         next_step = "look it over, then: " + " && ".join([*made.hints, "fourfold up"])

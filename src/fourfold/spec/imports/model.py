@@ -18,6 +18,8 @@ class Folder:
 
     listing: Listing
     read: Read
+    evaluate: Callable[[str], str] | None = None
+    """What a JavaScript file exports, as JSON, by the file's path; None: nothing is run."""
 
 
 @dataclass(frozen=True)

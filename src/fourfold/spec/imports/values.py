@@ -16,7 +16,7 @@ _VARIABLE = re.compile(
 )
 """Compose specification, "Interpolation"; a default that holds another variable is none of these."""
 _SECRET = re.compile(
-    r"(?i)(^|_)(password|passwd|passphrase|secret|secrets|token|api_?key|private_?key|secret_?key(_base)?|credentials?)$"
+    r"(?i)(^|_)(password|passwd|pass|pwd|passphrase|secret|secrets|token|api_?key|private_?key|secret_?key(_base)?|credentials?)$"
 )
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?(?:\d+us)?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgBKMG]?)([iI]?[bB]?)")
@@ -78,9 +78,10 @@ def only_variable(text: str) -> str | None:
     return match["plain"] or match["name"]
 
 
-def looks_secret(name: str) -> bool:
-    """`POSTGRES_PASSWORD`, `API_KEY`, `SECRET_KEY_BASE`; not `PASSWORD_MIN_LENGTH`."""
-    return _SECRET.search(name) is not None and re.fullmatch(SECRET_NAME, name) is not None
+def looks_secret(name: str, value: str = "") -> bool:
+    """`POSTGRES_PASSWORD`, `API_KEY`, `SECRET_KEY_BASE`, not `PASSWORD_MIN_LENGTH`; or a URL with a password in it."""
+    holds = _SECRET.search(name) or re.search(r"\w://[^/\s:@]*:[^/\s:@$]+@", value)
+    return holds is not None and re.fullmatch(SECRET_NAME, name) is not None
 
 
 def is_variable(name: str) -> bool:

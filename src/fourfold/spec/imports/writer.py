@@ -52,16 +52,21 @@ def _entry(key: str, value: Any, remark: str | None) -> Iterator[str]:
     behind = _remark(remark) if remark else ""
     if key in _BLOCKS and value:
         yield f"    {key}:{behind}"
-        entries = value.items() if isinstance(value, Mapping) else ()
-        yield from (f"      {_key(name)}: {flow(each)}" for name, each in entries)
-        yield from (f"      - {flow(each)}" for each in (value if isinstance(value, list) else ()))
+        yield from _block(value)
         return
     line = f"    {key}: {flow(value)}"
-    if len(line) > WIDTH and isinstance(value, list):
+    if len(line) > WIDTH and isinstance(value, list | dict):
         yield f"    {key}:{behind}"
-        yield from (f"      - {flow(each)}" for each in value)
+        yield from _block(value)
         return
     yield line + behind
+
+
+def _block(value: Mapping[str, Any] | list[Any]) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        yield from (f"      {_key(name)}: {flow(each)}" for name, each in value.items())
+    else:
+        yield from (f"      - {flow(each)}" for each in value)
 
 
 def comment(note: Note, indent: str) -> Iterator[str]:
@@ -81,6 +86,7 @@ def _shown(value: Any) -> str:
 
 def plain(text: str) -> str:
     """One line of printable ASCII: what may stand in a comment."""
+    text = text.replace("\u2026", "...")
     return "".join(each if " " <= each <= "~" else " " if each.isspace() else "?" for each in text).strip()
 
 
@@ -109,8 +115,8 @@ def _key(key: Any) -> str:
 
 def _quoted(text: str) -> str:
     """Plain where every reader takes it for text, also between brackets; else in double quotes."""
-    looks_plain = re.fullmatch(r"/|(\.{0,2}/)?[A-Za-z_.][A-Za-z0-9 ./_=$@+-]*|[0-9]+(ms|s|m|h|Mi|Gi)", text)
-    if looks_plain and text == text.strip() and (text[:1].isdigit() or not _is_word(text)):
+    looks_plain = re.fullmatch(r"/|\.|(\.{0,2}/)?[A-Za-z_.][A-Za-z0-9 ./_=$@+-]*|[0-9]+(ms|s|m|h|Mi|Gi)", text)
+    if looks_plain and text == text.strip() and (text == "." or text[:1].isdigit() or not _is_word(text)):
         return text
     return '"' + "".join(_escaped(each) for each in text) + '"'
 

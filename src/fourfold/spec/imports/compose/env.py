@@ -20,12 +20,14 @@ def environment(compose: Compose, made: Drafted, said: dict[str, Any], found: Pr
     given = pairs(said.get("environment"))
     values: dict[str, str | Raw] = {}
     secrets: list[Any] = []
-    for name, text in {**found.env, **files, **given}.items():
+    held = {name: path for path, found_in in files.items() for name in found_in}
+    from_files = {name: text for found_in in files.values() for name, text in found_in.items()}
+    for name, text in {**found.env, **from_files, **given}.items():
         if not is_variable(name):
             made.note(f"environment.{name}", "that is no name of a variable here")
         elif name == "HOST":
             made.note("environment.HOST", "HOST is set for every instance: the address to listen at", text)
-        elif secret := _secret(compose, name, text, given):
+        elif secret := _secret(compose, name, text, given, held.get(name)):
             secrets.append(name if secret == name else {name: secret})
         elif text is None:
             values[name] = variables(f"${{{name}}}", compose.known)
@@ -37,25 +39,27 @@ def environment(compose: Compose, made: Drafted, said: dict[str, Any], found: Pr
     return values
 
 
-def _secret(compose: Compose, name: str, text: str | None, given: dict[str, str | None]) -> str | None:
+def _secret(
+    compose: Compose, name: str, text: str | None, given: dict[str, str | None], file: str | None
+) -> str | None:
     """The name of the secret that a variable is to hold; None: it is none, or stands in the Compose file as it is."""
-    if not looks_secret(name):
+    if not looks_secret(name, text if text and name not in given else ""):
         return None
     source = name if text is None else only_variable(text)
     if source is None:
         if name in given or not text:
             return None
         source = name  # of an env file, which is not part of what is shared
-    compose.hints.append(
-        "fourfold secrets import " + compose.place(".env")
-        if source in compose.known
-        else f"fourfold secrets set {source}"
-    )
+    elif file is not None:
+        file = None
+    known = compose.place(".env") if source in compose.known else file and compose.place(file)
+    compose.hints.append(f"fourfold secrets import {known}" if known else f"fourfold secrets set {source}")
     return source
 
 
-def _files(compose: Compose, made: Drafted, given: Any) -> dict[str, str]:
-    values: dict[str, str] = {}
+def _files(compose: Compose, made: Drafted, given: Any) -> dict[str, dict[str, str]]:
+    """Path -> what it holds, in the order in which later ones win."""
+    values: dict[str, dict[str, str]] = {}
     for entry in as_list(given):
         path = compose.text(entry.get("path") if isinstance(entry, dict) else entry)
         text = compose.folder.read(compose.place(path)) if path else None
@@ -65,7 +69,7 @@ def _files(compose: Compose, made: Drafted, given: Any) -> dict[str, str]:
             made.note("env_file", why, path)
             continue
         try:
-            values |= dotenv(text, path)
+            values[path] = dotenv(text, path)
         except SpecError as error:
             made.note("env_file", f"it cannot be read: {error.problems[0].message}", path)
     return values

@@ -14,7 +14,7 @@ from fourfold.spec.imports.compose.source import Program, program
 from fourfold.spec.imports.model import Drafted
 from fourfold.spec.imports.values import binary, duration, seconds, size
 
-_DONE = frozenset(
+DONE = frozenset(
     [
         "image",
         "build",
@@ -70,7 +70,7 @@ def service(compose: Compose, name: str, said: dict[str, Any]) -> Drafted:
     _ending(compose, made, said)
     _container(compose, made, said, found)
     for key, value in said.items():
-        if key in _DONE or key.startswith("x-") or value in (None, False, [], {}):
+        if key in DONE or key.startswith("x-") or value in (None, False, [], {}):
             continue
         if key == "networks" and not any(as_map(value).values()):
             continue  # said once, where the file names them all

@@ -124,6 +124,9 @@ def _builder(made: Drafted, listing: Listing, found: Found | None, recipe: docke
         made.keys["build"] = "npm run build"
         made.keys["static"] = {"dir": recipe.built}
         made.remarks["static"] = "served by Fourfold instead of a web server in the image"
+        made.note(
+            "its web server's configuration", "static: {fallback: index.html} serves single-page apps; see `route`"
+        )
         return True
     if found is None or (language is None and name is not None):
         return False
