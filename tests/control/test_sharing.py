@@ -12,6 +12,7 @@ import pytest
 
 from fourfold.control.checks import read_app
 from fourfold.control.parts import Parts
+from fourfold.control.passwords import Passwords
 from fourfold.control.sharing import check_rollback, check_up
 from fourfold.control.views import UpRequest
 from fourfold.errors import UserError
@@ -30,7 +31,8 @@ class Host:
         self.life = Life(home)
         self.port = free_port()
         paths = Paths.find({"FOURFOLD_HOME": str(home)}, 0)
-        found = SimpleNamespace(registry=self.life.registry, paths=paths, gateway=Gateway(paths))
+        passwords = Passwords(self.life.registry.store.secrets)
+        found = SimpleNamespace(registry=self.life.registry, paths=paths, gateway=Gateway(paths), passwords=passwords)
         self.parts = cast(Parts, found)
         self.certificates = paths.certificates
 

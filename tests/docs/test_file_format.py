@@ -20,6 +20,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "### `port`": model.FixedPort,
     "### `static`": model.Static,
     "### `route`": gateway.Route,
+    "#### `limits`": gateway.RouteLimits,
+    "#### `auth`": gateway.BasicAuth,
     "### `health`": model.Health,
     "### `resources`": model.Resources,
     "### `volumes`": model.Volume,

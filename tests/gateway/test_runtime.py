@@ -125,15 +125,38 @@ def test_changes(wanted: list[Server], present: list[LiveServer], commands: list
     assert changes([Backend("a.b", tuple(wanted))], present) == commands
 
 
+def test_servers_of_sticky_services_get_a_cookie_and_lose_their_clients_when_they_drain() -> None:
+    wanted = Backend("a.b", (Server("new", "127.0.0.1", 2), Server("old", "127.0.0.1", 1, draining=True)), sticky=True)
+    assert changes([wanted], [LiveServer("a.b", "old", "127.0.0.1", 1, 0)], "key") == [
+        "add server a.b/new 127.0.0.1:2 pool-max-conn -1 pool-purge-delay 500ms",
+        "set dynamic-cookie-key backend a.b key",
+        "enable server a.b/new",
+        "set server a.b/old state maint",
+    ]
+
+
 def test_counters_need_their_columns_only() -> None:
     filler = [f"f{number}" for number in range(60)]
-    names = ["# pxname", "svname", "scur", "bin", "bout", "hrsp_4xx", "hrsp_5xx", "req_tot", "rtime", "eresp", *filler]
-    whole = ["a.b", "BACKEND", "1", "10", "20", "4", "6", "9", "1500", "1"]
-    one = ["a.b", "a.b-1-x", "1", "10", "20", "4", "5", "9", "1500", "1"]
+    names = [
+        "# pxname",
+        "svname",
+        "scur",
+        "bin",
+        "bout",
+        "hrsp_4xx",
+        "hrsp_5xx",
+        "req_tot",
+        "rtime",
+        "eresp",
+        "dreq",
+        *filler,
+    ]
+    whole = ["a.b", "BACKEND", "1", "10", "20", "4", "6", "9", "1500", "1", "2"]
+    one = ["a.b", "a.b-1-x", "1", "10", "20", "4", "5", "9", "1500", "1", ""]
     text = "Pid: 1\n\n" + "\n".join(",".join([*row, *("" for _ in filler)]) for row in (whole, one)) + "\n\n"
     text = text.replace("Pid: 1\n\n", "Pid: 1\n\n" + ",".join(names) + "\n")
     of_routes, of_instances = counters(text, {"a.b": ("a.b", "/x")})
-    assert of_routes == [RouteStats("a.b", "/x", 9, 6, 4, 1, 10, 20, 1.5)]
+    assert of_routes == [RouteStats("a.b", "/x", 9, 6, 4, 1, 10, 20, 1.5, 2)]
     assert of_instances == [InstanceStats("a.b-1-x", 10, 6, 4, 1, 1.5)]
     assert counters(text, {}) == ([], [])
 

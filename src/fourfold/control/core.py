@@ -32,6 +32,7 @@ from fourfold.control.groups import check_restart, check_scale
 from fourfold.control.groups import check_rollback as check_group_rollback
 from fourfold.control.operations import Operation
 from fourfold.control.parts import Parts
+from fourfold.control.passwords import parse
 from fourfold.control.running import job_view
 from fourfold.control.sharing import check_rollback
 from fourfold.control.top import top
@@ -487,7 +488,11 @@ class Control:
 
     async def set_secrets(self, app: str, values: dict[str, str], actor: str) -> None:
         """Before the app is brought up for the first time too: it may need them for that."""
+        for name in values.keys() & {name for row in self._parts.registry.of_app(app) for name in self._auths(row)}:
+            parse(values[name], name)
         self._parts.store.secrets.set_many(app, values)
+        self._parts.passwords.forget(app)
+        self._parts.traffic.sync()
         names = ", ".join(sorted(values))
         self._parts.bus.emit("secrets.set", f"secrets set: {names}", app=app, actor=actor, names=sorted(values))
 
@@ -505,7 +510,12 @@ class Control:
 
     def _uses(self, row: ServiceRow, name: str) -> bool:
         spec = self._parts.registry.spec(f"{row.app}.{row.name}", row.release)
-        return any(use.name == name for use in spec.secrets)
+        return any(use.name == name for use in spec.secrets) or name in self._auths(row)
+
+    def _auths(self, row: ServiceRow) -> set[str]:
+        """Secrets that the gateway asks its users for."""
+        routes = self._parts.registry.spec(f"{row.app}.{row.name}", row.release).route
+        return {route.auth.secret for route in routes if route.auth is not None}
 
     # -- sources and the machine ----------------------------------------------------------------------------------
 
@@ -563,4 +573,5 @@ def route_view(stats: RouteStats) -> v.RouteView:
         errors_4xx=stats.errors_4xx,
         in_flight=stats.in_flight,
         response_seconds=stats.response_seconds,
+        refused=stats.refused,
     )

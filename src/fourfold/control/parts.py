@@ -36,6 +36,7 @@ from fourfold.control.metering import Metering
 from fourfold.control.metrics.keeping import Keeping
 from fourfold.control.neighbours import Neighbours
 from fourfold.control.operations import Operations
+from fourfold.control.passwords import Passwords
 from fourfold.control.prober import Prober
 from fourfold.control.reconciler import Reconciler
 from fourfold.control.registry import Registry, key_of
@@ -114,9 +115,10 @@ class Parts:
             paths, settings, self.registry, self.artifacts, self.images, self.disks, self.supervisor,
             self.gateway.launch, self.network.network,
         )  # fmt: skip
+        self.passwords = Passwords(self.store.secrets)
         self.traffic = GatewayTraffic(
             self.registry, self.gateway, self.network, paths.certificates, self._wake, self._left_out,
-            lambda name: self.invoking.in_flight(name),
+            lambda name: self.invoking.in_flight(name), self.passwords.of,
         )  # fmt: skip
         executor = Executor(self.registry, self.bus, clock)
         self.lifecycle = Lifecycle(

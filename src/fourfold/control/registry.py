@@ -13,7 +13,7 @@ from fourfold.control.faults import Faults
 from fourfold.spec.groups import Host
 from fourfold.spec.model import Service
 from fourfold.store.deployments import OPEN
-from fourfold.store.model import AppRow, Build, Deployment, InstanceRow, Release, ServiceRow
+from fourfold.store.model import AppRow, Build, Deployment, InstanceRow, MaintenanceRow, Release, ServiceRow
 from fourfold.store.store import Store
 
 
@@ -39,6 +39,8 @@ class Registry:
     """All but those that are gone for good."""
     deployments: dict[str, Deployment] = field(default_factory=dict)
     """The latest of each service."""
+    maintenance: dict[tuple[str, str], MaintenanceRow] = field(default_factory=dict)
+    """(app, service); of a whole app under no name."""
     live: dict[str, Live] = field(default_factory=dict)
     faults: Faults = field(default_factory=lambda: Faults({}))
 
@@ -55,6 +57,7 @@ class Registry:
             self._by_service.setdefault(key_of(row), set()).add(row.id)
         latest = (self.store.deployments.latest(row.app, row.name) for row in self.services.values())
         self.deployments = {key_of(row): row for row in latest if row is not None}
+        self.maintenance = {(row.app, row.service): row for row in self.store.maintenance.all()}
         self.live = {name: self.live.get(name) or Live() for name in self.instances}
 
     @contextmanager
@@ -110,12 +113,23 @@ class Registry:
     def remove_app(self, name: str) -> None:
         self.store.apps.remove(name)
         self.apps.pop(name, None)
+        self.store.maintenance.remove_app(name)
+        self.maintenance = {key: row for key, row in self.maintenance.items() if key[0] != name}
 
     def put_service(self, row: ServiceRow) -> None:
         self.store.services.put(row)
         self.services[key_of(row)] = row
 
+    def put_maintenance(self, row: MaintenanceRow) -> None:
+        self.store.maintenance.put(row)
+        self.maintenance[row.app, row.service] = row
+
+    def remove_maintenance(self, app: str, service: str) -> None:
+        self.store.maintenance.remove(app, service)
+        self.maintenance.pop((app, service), None)
+
     def remove_service(self, row: ServiceRow) -> None:
+        self.remove_maintenance(row.app, row.name)
         self.store.services.remove(row.app, row.name)
         self.services.pop(key_of(row), None)
         self.deployments.pop(key_of(row), None)

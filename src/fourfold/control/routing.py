@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fourfold.control.claims import gateway_of, served, wanted
 from fourfold.control.goals import internal_port
+from fourfold.control.passwords import NOBODY, AuthOf
 from fourfold.control.registry import Registry, key_of
 from fourfold.gateway import naming
-from fourfold.gateway.model import Backend, Frontend, GatewayConfig, Rule, Server
-from fourfold.spec.gateway import Gateway, Route
-from fourfold.store.model import InstanceRow
+from fourfold.gateway.model import Auth, Backend, Frontend, GatewayConfig, Limits, Maintenance, Rule, Server
+from fourfold.spec.gateway import BasicAuth, Gateway, Route, RouteLimits
+from fourfold.store.model import InstanceRow, MaintenanceRow, ServiceRow
 
 
 @dataclass(frozen=True)
@@ -25,21 +26,38 @@ class Exposed:
     """Chain and key; read only if its gateway has TLS."""
     routes: Mapping[str, list[Route]]
     """By service."""
+    auth: AuthOf
+
+
+def _nobody(auth: BasicAuth) -> Auth:
+    return Auth(auth.realm or "fourfold", NOBODY)
+
+
+def _nobodies(app: str) -> AuthOf:
+    return _nobody
 
 
 def gateway_config(
-    registry: Registry, certificates: Path, left_out: Collection[str] = (), bridge: str | None = None
+    registry: Registry,
+    certificates: Path,
+    left_out: Collection[str] = (),
+    bridge: str | None = None,
+    users: Callable[[str], AuthOf] = _nobodies,
 ) -> GatewayConfig:
-    """All apps together, as they are now; without the routes of those `left_out`. `bridge`: its address, if any."""
-    backends = []
+    """All apps together, as they are now; without the routes of those `left_out`. `bridge`: its address, if any.
+
+    `users`: of an app, who may pass its routes with passwords.
+    """
+    routes, backends = served(registry), []
     for key, row in sorted(registry.services.items()):
         if port := internal_port(row, registry.deployments.get(key)):
-            backends.append(Backend(key, _servers(registry.of_service(key)), port))
-    routes, names = served(registry), {backend.name for backend in backends}
+            sticky = any(route.sticky for route in routes.get(key, ()))
+            backends.append(Backend(key, _servers(registry.of_service(key)), port, sticky, _maintenance(registry, row)))
+    names = {backend.name for backend in backends}
     apps = []
     for name in registry.apps.keys() - set(left_out):
         own = {row.name: routes.get(key_of(row), []) for row in registry.of_app(name) if key_of(row) in names}
-        apps.append(_exposed(registry, certificates, name, own))
+        apps.append(_exposed(registry, certificates, name, own, users(name)))
     return GatewayConfig(frontends=_frontends(apps), backends=tuple(backends), bridge=bridge)
 
 
@@ -48,14 +66,27 @@ def planned_config(registry: Registry, certificates: Path, change: Exposed | Non
     apps = [] if change is None else [change]
     for name in registry.apps.keys() - {app}:
         routes = {row.name: wanted(registry, row) for row in registry.of_app(name)}
-        apps.append(_exposed(registry, certificates, name, routes))
+        apps.append(_exposed(registry, certificates, name, routes, _nobody))
     ports = {key: row.internal_port for key, row in registry.services.items() if row.internal_port}
     names = {f"{each.name}.{service}" for each in apps for service, found in each.routes.items() if found}
     return GatewayConfig(_frontends(apps), tuple(Backend(name, (), ports.get(name)) for name in sorted(names)))
 
 
-def _exposed(registry: Registry, certificates: Path, name: str, routes: Mapping[str, list[Route]]) -> Exposed:
-    return Exposed(name, gateway_of(registry, name), certificate(certificates, name), routes)
+def _exposed(
+    registry: Registry, certificates: Path, name: str, routes: Mapping[str, list[Route]], auth: AuthOf
+) -> Exposed:
+    return Exposed(name, gateway_of(registry, name), certificate(certificates, name), routes, auth)
+
+
+def maintenance_of(registry: Registry, row: ServiceRow) -> MaintenanceRow | None:
+    """Its own, or that of the whole app."""
+    return registry.maintenance.get((row.app, row.name)) or registry.maintenance.get((row.app, ""))
+
+
+def _maintenance(registry: Registry, row: ServiceRow) -> Maintenance | None:
+    if (found := maintenance_of(registry, row)) is None:
+        return None
+    return Maintenance(found.page, found.content_type, found.retry_after, found.allowed)
 
 
 def alone(app: Exposed) -> GatewayConfig:
@@ -72,17 +103,17 @@ def _frontends(apps: Iterable[Exposed]) -> tuple[Frontend, ...]:
 
 
 def _frontend(apps: list[Exposed]) -> Frontend:
-    named = [(f"{app.name}.{name}", routes) for app in apps for name, routes in sorted(app.routes.items())]
+    named = [(app, f"{app.name}.{name}", routes) for app in apps for name, routes in sorted(app.routes.items())]
     secure = next((app for app in apps if app.gateway.tls is not None), None)
     return Frontend(
         listen=apps[0].gateway.listen,
-        rules=tuple(rule(key, route) for key, routes in named for route in routes),
+        rules=tuple(rule(key, route, app.gateway, app.auth) for app, key, routes in named for route in routes),
         certificate=str(secure.certificate) if secure else None,
         redirect=any(app.gateway.redirect for app in apps),
     )
 
 
-def rule(backend: str, route: Route) -> Rule:
+def rule(backend: str, route: Route, gateway: Gateway, auth: AuthOf) -> Rule:
     return Rule(
         backend=backend,
         host=route.host,
@@ -90,7 +121,19 @@ def rule(backend: str, route: Route) -> Rule:
         methods=route.methods,
         strip=route.strip,
         timeout=route.timeout,
+        sticky=route.sticky,
+        secure=gateway.tls is not None,
+        hsts=gateway.hsts or 0.0,
+        limits=_limits(route.limits),
+        auth=auth(route.auth) if route.auth is not None else None,
     )
+
+
+def _limits(given: RouteLimits) -> Limits | None:
+    if given.rate is None and given.body is None:
+        return None
+    rate = given.per_second if given.rate is not None else None
+    return Limits(rate, given.most, given.per == "route", given.body)
 
 
 def _servers(rows: list[InstanceRow]) -> tuple[Server, ...]:

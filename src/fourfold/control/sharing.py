@@ -33,7 +33,8 @@ async def check_up(parts: Parts, app: App, names: list[str], request: UpRequest)
     with NamedTemporaryFile(dir=parts.paths.work, suffix=".pem") as pem:  # mode 0600
         pem.write(app_certificate(app, request.file) or b"")
         pem.flush()
-        await _check_together(parts, Exposed(app.app, app.gateway, Path(pem.name), stays | mine))
+        auth = parts.passwords.needed(app.app)
+        await _check_together(parts, Exposed(app.app, app.gateway, Path(pem.name), stays | mine, auth))
 
 
 async def check_rollback(parts: Parts, row: ServiceRow, release: int) -> None:
@@ -44,7 +45,8 @@ async def check_rollback(parts: Parts, row: ServiceRow, release: int) -> None:
     refuse_taken(registry, Claimant(row.app, gateway, app.file, mine, mine.keys()))
     stays = {each.name: wanted(registry, each) for each in registry.of_app(row.app)}
     pem = certificate(parts.paths.certificates, row.app)
-    await _check_together(parts, Exposed(row.app, gateway, pem, stays | mine))
+    auth = parts.passwords.needed(row.app)
+    await _check_together(parts, Exposed(row.app, gateway, pem, stays | mine, auth))
 
 
 async def _check_together(parts: Parts, change: Exposed) -> None:

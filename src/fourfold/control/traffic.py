@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from fourfold.control.goals import GATEWAY, SYSTEM, needs_bridge
+from fourfold.control.passwords import AuthOf
 from fourfold.control.registry import Registry
 from fourfold.control.routing import gateway_config
 from fourfold.errors import FourfoldError, UserError, WorldError
@@ -38,8 +39,11 @@ class GatewayTraffic:
         changed: Callable[[], None],
         tell: Callable[[str, str], None],
         events: Callable[[str], int] = lambda name: 0,
+        users: Callable[[str], AuthOf] | None = None,
     ) -> None:
-        """`events`: how many of them an instance has that did not come through the gateway."""
+        """`events`: how many of them an instance has that did not come through the gateway; `users`: as
+        `gateway_config` takes them."""
+        self._users = {} if users is None else {"users": users}
         self._events = events
         self._registry = registry
         self._gateway = gateway
@@ -70,7 +74,7 @@ class GatewayTraffic:
         self._wanted.set()
 
     def config(self, left_out: Collection[str] = ()) -> GatewayConfig:
-        return gateway_config(self._registry, self._certificates, left_out, self._network.address)
+        return gateway_config(self._registry, self._certificates, left_out, self._network.address, **self._users)
 
     def in_flight(self, name: str) -> int:
         """1 while it is not known: the gateway has not been told yet, or does not answer."""

@@ -351,6 +351,8 @@ class RouteView(View):
     errors_4xx: int
     in_flight: int
     response_seconds: float
+    refused: int = 0
+    """Of the 4xx: by the gateway, for limits or for want of a password."""
 
 
 class InvocationView(View):

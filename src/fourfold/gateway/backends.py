@@ -6,13 +6,17 @@ import re
 from collections.abc import Iterator
 
 from fourfold.gateway import naming
-from fourfold.gateway.model import Backend, Server
+from fourfold.gateway.guards import guards
+from fourfold.gateway.model import Backend, Rule, Server
 from fourfold.gateway.spread import Section
 
 SERVER_OPTIONS = "pool-max-conn -1 pool-purge-delay 500ms"
 """A dynamic server has no pool of idle connections unless it is given, so that these stand on every server. Half of
 the connections that are not needed go every 500 ms, before programs (Node and uvicorn: 5 s, gunicorn: 2 s) close them
 from their side while a request is on its way."""
+
+COOKIE = "fourfold-"
+"""Before a service's name: the cookie of its sticky routes."""
 
 
 def server_address(server: Server) -> str:
@@ -27,14 +31,25 @@ def servers(backend: Backend) -> Iterator[str]:
             yield line
 
 
-def section(part: Section) -> Iterator[str]:
+def section(part: Section, maps: dict[str, str], cookie_key: str = "") -> Iterator[str]:
+    """What it refers to is put into `maps`."""
     yield from ("", f"backend {part.backend.name}", "  balance roundrobin")
     yield f"  timeout server {naming.seconds(part.timeout, f'the timeout of {part.service}')}"
     yield from _errors(part.service)
+    yield from guards(part, maps)
+    if part.rule is not None and part.rule.sticky:
+        yield from _sticky(part.service, part.rule, cookie_key)
     if part.rule is not None and part.rule.strip and part.rule.path:
         yield from _strip(part.rule.path)
     # A stream of events may be silent for longer than an answer may take to begin.
     yield "  http-request set-timeout server 1h if { req.fhdr(accept) -m beg text/event-stream }"
+
+
+def _sticky(service: str, rule: Rule, key: str) -> Iterator[str]:
+    """One cookie for all routes of a service: they have the same servers, and `dynamic` names them by address."""
+    secure = " secure" if rule.secure else ""
+    yield f"  cookie {COOKIE}{service} insert indirect nocache httponly{secure} attr SameSite=Lax dynamic"
+    yield f"  dynamic-cookie-key {key or service}"
 
 
 def _strip(path: str) -> Iterator[str]:

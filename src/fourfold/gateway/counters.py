@@ -71,6 +71,7 @@ class Counters:
             errors_4xx=before.errors_4xx + stats.errors_4xx,
             bytes_in=before.bytes_in + stats.bytes_in,
             bytes_out=before.bytes_out + stats.bytes_out,
+            refused=before.refused + stats.refused,
             response_seconds=stats.response_seconds if stats.requests else before.response_seconds,
         )
 

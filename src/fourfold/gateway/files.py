@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,9 @@ from fourfold.errors import WorldError
 from fourfold.gateway.render import CONFIG, Rendered
 from fourfold.store.sources import write_atomically
 
-_OURS = re.compile(r"(hosts|wildcards|paths|methods)-[0-9a-f]{12}\.map|cert-[0-9a-f]{24}\.pem")
+_OURS = re.compile(
+    r"(hosts|wildcards|paths|methods|users)-[0-9a-f]{12}\.map|page-[0-9a-f]{12}\.txt|cert-[0-9a-f]{24}\.pem"
+)
 
 
 def certificate_name(content: bytes) -> str:
@@ -32,6 +35,14 @@ class Folder:
     @property
     def config(self) -> Path:
         return self.path / CONFIG
+
+    def cookie_key(self) -> str:
+        """The same for ever: another one would send every client of a sticky route elsewhere."""
+        file = self.path / "cookie.key"
+        if not file.exists():
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _write(file, secrets.token_hex(16).encode())
+        return file.read_text()
 
     def text(self) -> str | None:
         try:

@@ -11,6 +11,7 @@ from fourfold.gateway.routing import Tables, tables
 
 NOWHERE = "no-route"
 """The backend of requests that no rule matches; services' backends have a dot in their names."""
+_SANE_ID = "^[A-Za-z0-9._:/+=-]{1,128}$"
 
 
 def frontends(
@@ -37,6 +38,7 @@ def _public(
     yield from ("", f"frontend public-{host or '*'}:{port}".replace("*", "all"))
     yield from _binds(host, port, tls, machine)
     yield from _logged()
+    yield from _identified(believed=False)
     yield from _forwarded("https" if tls else "http", port)
     yield from _lookups(made, maps)
     yield f"  default_backend {NOWHERE}"  # also where a rule is found for other methods only
@@ -45,6 +47,7 @@ def _public(
         yield from ("", f"frontend redirect-{host or '*'}:80".replace("*", "all"))
         yield from _binds(host, 80, "", machine)
         yield from _logged()
+        yield from _identified(believed=False)
         yield f"  http-request redirect location https://%[req.hdr(host),host_only]{suffix}%[pathq] code 308"
 
 
@@ -53,6 +56,20 @@ def _logged() -> Iterator[str]:
     yield "  log global"  # in frontends only: backends would log every change of a server
     yield "  capture request header Host len 255"
     yield "  http-request set-var(txn.path) path"
+
+
+def _identified(believed: bool) -> Iterator[str]:
+    """Each request's id, as services, clients and the access log have it. Only other services' word counts for one.
+
+    It stands in the log as it is: no quotes.
+    """
+    if believed:
+        yield f"  http-request set-var(txn.id) req.hdr(x-request-id) if {{ req.hdr(x-request-id) -m reg {_SANE_ID} }}"
+        yield "  http-request set-var(txn.id) uuid() unless { var(txn.id) -m found }"
+    else:
+        yield "  http-request set-var(txn.id) uuid()"
+    yield "  http-request set-header X-Request-Id %[var(txn.id)]"
+    yield "  http-after-response set-header X-Request-Id %[var(txn.id)]"
 
 
 def _binds(host: str, port: int, options: str, machine: Machine) -> Iterator[str]:
@@ -150,6 +167,7 @@ def _internal(backend: Backend, bridge: str | None) -> Iterator[str]:
     if bridge:
         yield f"  bind {naming.address(bridge, backend.internal_port or 0, 'the bridge')} transparent"
     yield from _logged()
+    yield from _identified(believed=True)
     yield from _no_tunnels()
     yield "  http-request set-header X-Forwarded-For %[src] unless { req.hdr(x-forwarded-for) -m found }"
     yield "  http-request set-header X-Forwarded-Proto http unless { req.hdr(x-forwarded-proto) -m found }"

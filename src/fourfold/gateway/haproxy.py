@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -215,6 +215,7 @@ class Gateway:
 
     async def _prepare(self, config: GatewayConfig) -> _Ready:
         await self.version()
+        await self._need_cookie_key(config.backends)
         files: dict[str, str] = {}
         content: dict[str, bytes] = {}
         for frontend in config.frontends:
@@ -225,6 +226,10 @@ class Gateway:
                 files[path] = certificate_name(combined)
                 content[files[path]] = combined
         return _Ready(config, render(config, self._machine, files), content)
+
+    async def _need_cookie_key(self, backends: Iterable[Backend]) -> None:
+        if not self._machine.cookie_key and any(backend.sticky for backend in backends):
+            self._machine = replace(self._machine, cookie_key=await asyncio.to_thread(self._folder.cookie_key))
 
     async def _check(self, wanted: _Ready, processes: Processes | None) -> None:
         ours = processes.pids if processes else frozenset()
@@ -299,11 +304,13 @@ class Gateway:
 
     async def _set_servers(self, backends: tuple[Backend, ...], seen: _Seen | None) -> None:
         """Of the services that HAProxy knows. The exchange that changes them tells what there is then."""
+        await self._need_cookie_key(backends)
         said: str | None = None
         for _ in range(3):
             if seen is None:
                 return  # HAProxy went away; it will read the file
-            due = runtime.changes(of_live(backends, seen.live.backends), seen.live.servers)
+            wanted = of_live(backends, seen.live.backends)
+            due = runtime.changes(wanted, seen.live.servers, self._machine.cookie_key)
             if not due or (said is not None and all(map(runtime.is_due_later, due))):
                 return
             if said is None and any(map(runtime.is_due_later, due)):  # what they have counted goes with them

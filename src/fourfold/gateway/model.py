@@ -25,6 +25,51 @@ class Backend:
     """`app.service`."""
     servers: tuple[Server, ...] = ()
     internal_port: int | None = None
+    sticky: bool = False
+    """Some rule for it is: its servers have cookies, and one that drains loses its clients to the others."""
+    maintenance: Maintenance | None = None
+
+
+@dataclass(frozen=True)
+class Maintenance:
+    """What is answered in place of a service, with status 503. Calls from other services go on."""
+
+    page: str
+    content_type: str = "text/plain; charset=utf-8"
+    retry_after: float = 60.0
+    """Seconds after which clients are told to try again."""
+    allowed: tuple[str, ...] = ()
+    """Networks (10.0.0.0/8, fd00::/8) whose clients reach the service all the same."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much a route takes. Requests beyond it are answered 429, 413 or (of unknown length) 411."""
+
+    rate: float | None = None
+    """Requests per second in the long run."""
+    burst: int = 1
+    """So many may come at once: in every `burst / rate` seconds there are at most so many."""
+    shared: bool = False
+    """By all clients together; else by each address."""
+    body: int | None = None
+    """Bytes."""
+
+    @property
+    def window(self) -> float:
+        """Seconds."""
+        return self.burst / self.rate if self.rate else 0.0
+
+
+@dataclass(frozen=True)
+class Auth:
+    """HTTP Basic authentication (RFC 7617). No users: nobody gets in."""
+
+    realm: str
+    key: str
+    """What passwords are hashed with: hexadecimal."""
+    users: tuple[tuple[str, str], ...] = ()
+    """(name, HMAC-SHA256 of `name:password` with `key`, in upper-case hexadecimal)."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +84,14 @@ class Rule:
     methods: tuple[str, ...] = ()
     strip: bool = False
     timeout: float = 60.0
+    sticky: bool = False
+    """A client stays with one server, by a cookie, as long as that is there."""
+    secure: bool = False
+    """It is reached over https."""
+    hsts: float = 0.0
+    """Seconds for which browsers are told to use nothing but https; 0: they are not."""
+    limits: Limits | None = None
+    auth: Auth | None = None
 
     def __str__(self) -> str:
         return f"{'|'.join(self.methods)} {self.host or ''}{self.path or '/'}".strip()
@@ -82,6 +135,8 @@ class RouteStats:
     bytes_out: int
     response_seconds: float
     """Mean over the last 1,024 requests, as HAProxy reports it."""
+    refused: int = 0
+    """Of the 4xx: refused here, by limits or for want of a password."""
 
 
 @dataclass(frozen=True)
@@ -106,3 +161,5 @@ class Machine:
     user: str | None = None
     """User and group that workers switch to; None: they stay who they are."""
     ipv6: bool = False
+    cookie_key: str = ""
+    """What cookies of sticky routes are made with, so that nobody reads an address out of them."""

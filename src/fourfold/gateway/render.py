@@ -32,7 +32,7 @@ LAST_REQUEST = 10.0
 """Seconds after a reload in which an idle client connection of the old worker may still bring a request."""
 
 LOG = (
-    '{"host":"%[capture.req.hdr(0),json(utf8s)]","method":"%HM","path":"%[var(txn.path),json(utf8s)]","backend":"%b",'
+    '{"id":"%[var(txn.id)]","host":"%[capture.req.hdr(0),json(utf8s)]","method":"%HM","path":"%[var(txn.path),json(utf8s)]","backend":"%b",'
     '"server":"%s","status":%ST,"ms":%Ta,"bytes_in":%U,"bytes_out":%B,"client":"%ci","end":"%tsc"}'
 )
 
@@ -66,7 +66,7 @@ def render(
     named = replace(config, backends=tuple(part.backend for part in parts))
     lines = [*frontends(named, own_rules, maps, machine, certificates or {}), *nowhere()]
     head = _global(config, machine, tls=any(frontend.certificate for frontend in config.frontends))
-    sections = ["\n".join(section(part)) for part in parts]
+    sections = ["\n".join(section(part, maps, machine.cookie_key)) for part in parts]
     present = ["".join(servers(part.backend)) for part in parts]
     body = [*_defaults(), *lines]
     fingerprint = hashlib.sha256("\n".join([*head, *body, *sections]).encode()).hexdigest()[:24]

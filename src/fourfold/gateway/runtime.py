@@ -109,7 +109,7 @@ def complaint(text: str) -> str:
     return next((line for line in said.splitlines() if line.strip()), "no reason given")
 
 
-def changes(backends: Iterable[Backend], present: Iterable[LiveServer]) -> list[str]:
+def changes(backends: Iterable[Backend], present: Iterable[LiveServer], cookie_key: str = "") -> list[str]:
     """The commands from what is live to what should be: new servers come before old ones go.
 
     A server with requests in flight cannot be deleted: `del server` stays due until it is idle.
@@ -120,7 +120,7 @@ def changes(backends: Iterable[Backend], present: Iterable[LiveServer]) -> list[
     for backend in backends:
         for server in backend.servers:
             here = there.pop((backend.name, server.name), None)
-            (goes if server.draining else comes).extend(_change(f"{backend.name}/{server.name}", server, here))
+            (goes if server.draining else comes).extend(_change(backend, server, here, cookie_key))
     for (name, server_name), here in there.items():
         if not here.admin & _ADMIN_MAINTENANCE:
             goes.append(f"set server {name}/{server_name} state maint")
@@ -128,13 +128,20 @@ def changes(backends: Iterable[Backend], present: Iterable[LiveServer]) -> list[
     return comes + goes
 
 
-def _change(name: str, server: Server, here: LiveServer | None) -> Iterator[str]:
+def _change(backend: Backend, server: Server, here: LiveServer | None, cookie_key: str) -> Iterator[str]:
+    """Clients with a cookie still get to a server in `drain`; one in `maint` ends what it has, and gets nothing more.
+
+    A server that is added has no cookie until the key is set, to what it is: that names all servers anew.
+    """
+    name = f"{backend.name}/{server.name}"
     if server.draining:
         if here and not here.admin:
-            yield f"set server {name} state drain"
+            yield f"set server {name} state {'maint' if backend.sticky else 'drain'}"
         return
     if here is None:
         yield f"add server {name} {server_address(server)} {SERVER_OPTIONS}"
+        if backend.sticky:
+            yield f"set dynamic-cookie-key backend {backend.name} {cookie_key}"
         yield f"enable server {name}"
         return
     if (here.host, here.port) != (server.host, server.port):
@@ -201,12 +208,13 @@ def counters(text: str, routes: Mapping[str, tuple[str, str]]) -> tuple[list[Rou
         in_flight, seconds = row.number("scur"), row.number("rtime") / 1000
         if row.server == _WHOLE:
             sizes = row.number("bin"), row.number("bout")
-            route = RouteStats(*routes[row.backend], requests, errors_5xx, errors_4xx, in_flight, *sizes, seconds)
+            counts = requests, errors_5xx, errors_4xx, in_flight, *sizes
+            route = RouteStats(*routes[row.backend], *counts, seconds, row.number("dreq"))
             of_routes.append(route)
         else:
             lost = row.number("eresp")
-            counts = requests + lost, errors_5xx + lost, errors_4xx, in_flight
-            of_instances.append(InstanceStats(row.server, *counts, seconds))
+            answered = requests + lost, errors_5xx + lost, errors_4xx, in_flight
+            of_instances.append(InstanceStats(row.server, *answered, seconds))
     return of_routes, of_instances
 
 

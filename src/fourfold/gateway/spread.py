@@ -44,12 +44,12 @@ def _sections(backend: Backend, rules: list[Rule]) -> Iterator[Section]:
     service = backend.name
     for number, rule in enumerate(rules, 1):
         name = service if number == 1 else f"{service}.{number}"
-        own = Backend(name, backend.servers)
+        own = replace(backend, name=name, internal_port=None)
         yield Section(own, service, replace(rule, backend=name), rule.timeout)
     if backend.internal_port is not None or not rules:
         name = f"{service}.{_INTERNAL}" if rules else service
         longest = max((rule.timeout for rule in rules), default=DEFAULT_TIMEOUT)
-        yield Section(replace(backend, name=name), service, None, longest)
+        yield Section(replace(backend, name=name, maintenance=None), service, None, longest)
 
 
 def service_of(name: str) -> str:

@@ -87,6 +87,15 @@ def _route_path(value: Any) -> Any:
     return value
 
 
+def _request_rate(value: Any) -> Any:
+    """`100/s`, `20/m`, `500/h`; a whole number is per second."""
+    text = f"{value}/s" if isinstance(value, int) and not isinstance(value, bool) else value
+    found = re.fullmatch(r"([1-9][0-9]{0,5})\s*/\s*(s|m|h)", text.strip(), re.ASCII) if isinstance(text, str) else None
+    if found is None:
+        raise ValueError(f"expected requests per time such as 100/s, 20/m or 500/h, got {shown(value)}")
+    return f"{found[1]}/{found[2]}"
+
+
 def _signal(value: Any) -> Any:
     if not isinstance(value, str):
         return value
@@ -193,6 +202,11 @@ RoutePath = Annotated[
         max_length=512,
         json_schema_extra={"x-is": "a path that starts with / (letters, digits and . _ ~ % @ : + , = ! ( ) - /)"},
     ),
+]
+RequestRate = Annotated[
+    str,
+    BeforeValidator(_request_rate),
+    WithJsonSchema({"type": ["string", "integer"], "x-is": "requests per time such as 100/s, 20/m or 500/h"}),
 ]
 UrlPath = Annotated[
     str,

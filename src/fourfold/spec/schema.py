@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from fourfold.spec.app import App
-from fourfold.spec.fields import WORDS
+from fourfold.spec.fields import SECRET_NAME, WORDS
 from fourfold.spec.secret_use import SCHEMA as SECRET_USE
 from fourfold.spec.units import format_duration, format_rate, format_size
 
@@ -46,6 +46,9 @@ def bare() -> Schema:
     """The models' schema in its simplest form; `x-is` says in words what a value is, `x-unit` what it measures."""
     raw = App.model_json_schema()
     raw["$defs"]["SecretUse"] = SECRET_USE
+    auth = raw["$defs"]["BasicAuth"]
+    whole = {key: auth.pop(key) for key in ("type", "properties", "required", "additionalProperties") if key in auth}
+    auth["anyOf"] = [{"type": "string", "pattern": SECRET_NAME}, whole]
     route = raw["$defs"]["Service"]["properties"]["route"]
     items = route.pop("items")
     route.pop("type")

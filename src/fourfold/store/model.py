@@ -216,6 +216,23 @@ class MetricCount:
 
 
 @dataclass(frozen=True)
+class MaintenanceRow:
+    """In place of a service the gateway answers a page, with status 503."""
+
+    app: str
+    service: str
+    """Empty: all of the app."""
+    page: str
+    content_type: str
+    retry_after: float
+    """Seconds."""
+    allowed: tuple[str, ...]
+    """Networks whose clients reach the service all the same."""
+    actor: str
+    since: float
+
+
+@dataclass(frozen=True)
 class Event:
     seq: int
     at: float

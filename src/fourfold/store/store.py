@@ -16,6 +16,7 @@ from fourfold.store.deployments import Deployments
 from fourfold.store.events import Events
 from fourfold.store.functions import Functions
 from fourfold.store.instances import Instances
+from fourfold.store.maintenance import Maintenances
 from fourfold.store.meta import Meta
 from fourfold.store.metrics import MetricCounts
 from fourfold.store.queue import Queued
@@ -51,6 +52,7 @@ class Store:
     usage: Usage
     tokens: Tokens
     metrics: MetricCounts
+    maintenance: Maintenances
 
 
 def open_store(paths: Paths, clock: Clock) -> Store:
@@ -78,4 +80,5 @@ def open_store(paths: Paths, clock: Clock) -> Store:
         usage=Usage(database),
         tokens=Tokens(database),
         metrics=MetricCounts(database),
+        maintenance=Maintenances(database),
     )

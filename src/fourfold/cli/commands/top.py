@@ -14,7 +14,7 @@ from fourfold.control.views import How, RouteView, TopRow
 
 TAKEN = ("CPU %", "CPU", "MEMORY", "LIMIT", "PROCS", "THREADS", "FILES", "READ", "WRITTEN")
 ANSWERED = ("REQ/S", "5XX", "MEAN")
-COUNTS = frozenset({"REQUESTS", "5XX", "4XX", "IN FLIGHT", "MEAN"})
+COUNTS = frozenset({"REQUESTS", "5XX", "4XX", "REFUSED", "IN FLIGHT", "MEAN"})
 
 
 def command(ctx: typer.Context) -> None:
@@ -85,7 +85,7 @@ def _with_inner(size: int | None, inside: int | None) -> str:
 
 
 def routes(rows: list[RouteView]) -> list[str]:
-    header = ("SERVICE", "ROUTE", "REQUESTS", "5XX", "4XX", "IN FLIGHT", "MEAN")
+    header = ("SERVICE", "ROUTE", "REQUESTS", "5XX", "4XX", "REFUSED", "IN FLIGHT", "MEAN")
     return formats.table(
         header,
         [
@@ -95,6 +95,7 @@ def routes(rows: list[RouteView]) -> list[str]:
                 str(row.requests),
                 str(row.errors_5xx),
                 str(row.errors_4xx),
+                str(row.refused),
                 str(row.in_flight),
                 formats.seconds(row.response_seconds),
             )
