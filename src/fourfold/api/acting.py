@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from fourfold.api.rights import allows
 from fourfold.control import views as v
+from fourfold.control.bakery.door import Door
 from fourfold.control.facade import Facade
 from fourfold.errors import ForbiddenError, NotFoundError
 from fourfold.store.events import ALL, Which
@@ -37,7 +38,7 @@ class _Named:
     """Passes everything on. Whatever says who asks, an argument or a field named `actor`, says the caller's name,
     whatever the request said; so it is for the parts of what stands behind."""
 
-    def __init__(self, behind: object, caller: Caller) -> None:
+    def __init__(self, behind: Facade | Door, caller: Caller) -> None:
         self._behind = behind
         self._caller = caller
 
