@@ -36,6 +36,8 @@ def describe(error: BaseException) -> ErrorBody:
     if isinstance(error, RequestValidationError):
         what = f"cannot read the request: {_complaints(error.errors())}"
         return ErrorBody(status=422, error=what, hint="see /openapi.json")
+    if isinstance(error, HTTPException) and error.status_code == 400:  # FastAPI's, for a body that is not even text
+        return ErrorBody(status=422, error="cannot read the request: its body is not JSON", hint="see /openapi.json")
     if isinstance(error, HTTPException):
         phrase = HTTPStatus(error.status_code).phrase.lower()
         what = f"cannot answer: {error.detail if error.status_code == 413 else phrase}"

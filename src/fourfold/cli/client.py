@@ -156,7 +156,7 @@ class Client:
         if (socket := self.endpoint.socket) is not None and not self.endpoint.remote:
             return connects(socket)
         try:
-            return self._http.get("/v1/info", timeout=CONNECT).is_success
+            return not self._http.get("/v1/info", timeout=CONNECT).is_server_error
         except httpx.TransportError:
             return False
 
