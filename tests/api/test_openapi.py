@@ -27,7 +27,8 @@ def test_is_documented(operation: dict[str, Any]) -> None:
     errors = {code for code in operation["responses"] if not code.startswith("2")}
     assert errors == {"401", "403", "404", "409", "413", "422", "429", "500", "503"}
     for code in errors:
-        schema = operation["responses"][code]["content"]["application/json"]["schema"]
+        assert operation["responses"][code] == {"$ref": f"#/components/responses/Error{code}"}
+        schema = DOCUMENT["components"]["responses"][f"Error{code}"]["content"]["application/json"]["schema"]
         assert schema == {"$ref": "#/components/schemas/ErrorBody"}
 
 

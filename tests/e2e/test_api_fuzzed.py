@@ -97,8 +97,12 @@ def ask(client: httpx.Client, operation: Any, mode: GenerationMode) -> None:
         asked = requests.Request(**case.as_transport_kwargs(base_url="http://fourfold")).prepare()
         body = cast(str | bytes | None, asked.body)
         headers = cast(dict[str, str], dict(asked.headers))
-        answer = client.request(asked.method or "", asked.path_url, headers=headers, content=body)
-        assert answer.status_code != 500, f"{asked.method} {asked.path_url} {body!r}: {answer.text}"
+        what = f"{asked.method} {asked.path_url} {headers} {body!r}"
+        try:
+            answer = client.request(asked.method or "", asked.path_url, headers=headers, content=body)
+        except httpx.TransportError as error:
+            raise AssertionError(f"{what}: {error}") from error
+        assert answer.status_code != 500, f"{what}: {answer.text}"
         case.validate_response(answer, checks=CHECKS)
 
     examples()

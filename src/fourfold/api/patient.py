@@ -49,7 +49,6 @@ class PatientHttp(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head, self._head_bytes = True, 0
         if self._timer is None:
             self._arm(self.head_seconds, self._slow_head)
 
@@ -64,6 +63,7 @@ class PatientHttp(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
+        self._in_head, self._head_bytes = True, 0  # of the next one
         self._disarm()
 
     def handle_websocket_upgrade(self) -> None:

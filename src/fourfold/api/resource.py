@@ -30,23 +30,27 @@ _ERRORS = {
 
 
 def resource(tag: str) -> APIRouter:
-    content = {"application/json": {"schema": {"$ref": f"{_SCHEMAS}ErrorBody"}}}
-    responses: dict[int | str, dict[str, Any]] = {
-        status: {"description": what, "content": content} for status, what in _ERRORS.items()
-    }
+    responses: dict[int | str, dict[str, Any]] = {status: {"description": what} for status, what in _ERRORS.items()}
     return APIRouter(tags=[tag], responses=responses, generate_unique_id_function=_operation_id)
 
 
 class Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
+        """With each error's answer once; with what all paths have in common: tokens, and what a name may be."""
         if self.openapi_schema is None:
-            schemas = super().openapi()["components"]["schemas"]
+            document = super().openapi()
+            parts = document["components"]
             body = ErrorBody.model_json_schema(ref_template=_SCHEMAS + "{model}", mode="serialization")
-            schemas |= {**body.pop("$defs"), "ErrorBody": body}
-            assert self.openapi_schema is not None
-            self.openapi_schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-            self.openapi_schema["security"] = [{}, {"token": []}]
-            for operation in (each for path in self.openapi_schema["paths"].values() for each in path.values()):
+            parts["schemas"] |= {**body.pop("$defs"), "ErrorBody": body}
+            parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            content = {"application/json": {"schema": {"$ref": f"{_SCHEMAS}ErrorBody"}}}
+            parts["responses"] = {
+                f"Error{status}": {"description": what, "content": content} for status, what in _ERRORS.items()
+            }
+            document["security"] = [{}, {"token": []}]
+            for operation in (each for path in document["paths"].values() for each in path.values()):
+                for status in _ERRORS:
+                    operation["responses"][str(status)] = {"$ref": f"#/components/responses/Error{status}"}
                 for parameter in operation.get("parameters", []):
                     if parameter["in"] == "path":
                         parameter["schema"] |= {"pattern": NAME, "maxLength": MOST_NAME}

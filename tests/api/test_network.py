@@ -1,0 +1,222 @@
+"""The listener on the network: what slow, greedy and malformed clients get, and that they keep nobody else waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import pytest
+
+from fourfold.api.app import create_app
+from fourfold.api.guard import Guard
+from fourfold.api.network import Network
+from fourfold.api.pair import Pair
+from fourfold.api.patient import PatientHttp
+from fourfold.api.refusals import Refusals
+from fourfold.clock import SystemClock
+from fourfold.control.access import Access, TokenRequest
+from fourfold.control.bus import Bus
+from fourfold.errors import WorldError
+from fourfold.store.db import open_database
+from fourfold.store.tokens import Tokens
+from tests.api.fake import FakeFacade
+from tests.gateway.pem import pair
+
+
+class _Bus:
+    def emit(self, kind: str, message: str, **data: Any) -> None:
+        return
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            if holds():
+                return
+            await asyncio.sleep(0.01)
+
+
+class World:
+    def __init__(self, network: Network, refusals: Refusals, secret: str, ca: Path) -> None:
+        self.network = network
+        self.refusals = refusals
+        self.secret = secret
+        self.trusted = ssl.create_default_context(cafile=str(ca))
+
+    async def get(self, secret: str = "") -> int:
+        headers = {"Authorization": f"Bearer {secret or self.secret}"}
+        async with httpx.AsyncClient(verify=self.trusted, headers=headers, timeout=20) as client:
+            return (await client.get(f"https://localhost:{self.network.port}/v1/info")).status_code
+
+    async def connect(self, tls: bool = True) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        context = {"ssl": self.trusted, "server_hostname": "localhost"} if tls else {}
+        return await asyncio.open_connection("127.0.0.1", self.network.port, **cast(Any, context))
+
+    async def raw(self, text: bytes) -> bytes:
+        """What comes until it is closed, when just this is sent."""
+        reader, writer = await self.connect()
+        writer.write(text)
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            return await reader.read()
+        return b""
+
+
+@contextlib.asynccontextmanager
+async def world(folder: Path) -> AsyncIterator[World]:
+    certificate, key = pair("localhost")
+    (folder / "c.pem").write_bytes(certificate)
+    (folder / "k.pem").write_bytes(key)
+    with open_database(folder / "store.db") as database:
+        access = Access(Tokens(database), cast(Bus, _Bus()), SystemClock())
+        secret = access.create(TokenRequest(name="ci", role="read")).secret
+        refusals = Refusals(lambda *what: None, asyncio.get_running_loop().time)
+        guard = Guard(create_app(FakeFacade()), access, refusals)
+        network = Network(guard, ("127.0.0.1", 0), Pair(folder / "c.pem", folder / "k.pem"), refusals)
+        running = asyncio.create_task(network.run())
+        await until(lambda: network.port is not None)
+        try:
+            yield World(network, refusals, secret, folder / "c.pem")
+        finally:
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+
+
+def trial(folder: Path, what: Callable[[World], Awaitable[None]]) -> None:
+    async def go() -> None:
+        async with world(folder) as made:
+            await what(made)
+            assert await made.get() == 200, "others are served as before"
+
+    asyncio.run(go())
+
+
+def test_a_head_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PatientHttp, "head_seconds", 0.2)
+
+    async def slow(world: World) -> None:
+        answers = await asyncio.gather(*(world.raw(text) for text in (b"", b"G", b"GET / HTTP/1.1\r\nA: b\r\n")))
+        assert all(answer.startswith(b"HTTP/1.1 408 ") for answer in answers)
+        assert world.refusals.counts == {"slow": 3}
+
+    trial(tmp_path, slow)
+
+
+def test_a_body_that_does_not_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PatientHttp, "body_seconds", 0.2)
+
+    async def slow(world: World) -> None:
+        head = f"POST /v1/apps/shop/plan HTTP/1.1\r\nAuthorization: Bearer {world.secret}\r\nContent-Length: 9\r\n\r\n"
+        assert (await world.raw(head.encode() + b"{")).startswith(b"HTTP/1.1 408 ")
+
+    trial(tmp_path, slow)
+
+
+def test_without_a_token_no_body_is_read(tmp_path: Path) -> None:
+    async def greedy(world: World) -> None:
+        head = b"POST /v1/apps/shop/plan HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000000\r\n\r\n"
+        answer = await world.raw(head)
+        assert answer.startswith(b"HTTP/1.1 401 ")
+        assert b"connection: close" in answer.lower()
+
+    trial(tmp_path, greedy)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"GET / HTTP/1.1\r\nA: " + b"x" * 70_000,
+        b"GET /" + b"x" * 70_000,
+        b"\x00\x01\x02\x03\r\n\r\n",
+        b"GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"GET http://[ HTTP/1.1\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET / HTTP/1.1\r\nAuthorization: Bearer " + b"\xff" * 300 + b"\r\nConnection: close\r\n\r\n",
+        b"GET /v1/apps/x/services/y/exec HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+    ],
+)
+def test_what_is_no_request_of_ours(tmp_path: Path, text: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async def nonsense(world: World) -> None:
+        answer = await world.raw(text)
+        assert answer[:10] in (b"HTTP/1.1 4", b""), answer
+
+    trial(tmp_path, nonsense)
+    assert [record for record in caplog.records if record.exc_info or record.levelname == "ERROR"] == []
+
+
+def test_more_connections_than_one_client_may_have(tmp_path: Path) -> None:
+    async def many(world: World) -> None:
+        most = world.network._most // 2
+        made = [await world.connect(tls=False) for _ in range(most + 5)]
+        closed = [reader for reader, _ in made[most:]]
+        assert all([await reader.read() == b"" for reader in closed])
+        assert world.refusals.counts["connections"] == 5
+        for _, writer in made:
+            writer.close()
+        await until(lambda: all(each.fileno() < 0 for each in world.network._open))
+
+    trial(tmp_path, many)
+
+
+def test_who_does_not_speak_tls(tmp_path: Path) -> None:
+    async def plain(world: World) -> None:
+        reader, writer = await world.connect(tls=False)
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        await reader.read()
+        writer.close()
+        await until(lambda: world.refusals.counts["handshake"] == 1)
+
+    trial(tmp_path, plain)
+
+
+def test_a_pair_that_does_not_go_together_changes_nothing(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        certificate, key = pair()
+        (tmp_path / f"{name}.c").write_bytes(certificate)
+        (tmp_path / f"{name}.k").write_bytes(key)
+    made = Pair(tmp_path / "c", tmp_path / "k")
+    with pytest.raises(WorldError, match="No such file"):
+        made.look()
+    assert made.context is None
+    (tmp_path / "a.c").rename(tmp_path / "c")
+    with pytest.raises(WorldError):
+        made.look()
+    (tmp_path / "a.k").rename(tmp_path / "k")
+    assert made.look()
+    context = made.context
+    assert not made.look()
+    (tmp_path / "b.c").rename(tmp_path / "c")
+    with pytest.raises(WorldError, match="KEY_VALUES_MISMATCH"):
+        made.look()
+    assert not made.look(), "told once"
+    (tmp_path / "b.k").rename(tmp_path / "k")
+    assert made.look()
+    assert made.context is context
+
+
+def test_the_address_is_taken(tmp_path: Path) -> None:
+    """It is tried again, and the daemon's other users do not notice."""
+
+    async def go() -> None:
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            refusals = Refusals(lambda *what: None, asyncio.get_running_loop().time)
+            network = Network(create_app(FakeFacade()), other.getsockname(), None, refusals)
+            running = asyncio.create_task(network.run())
+            await until(lambda: network.problem is not None)
+            assert "Address already in use" in str(network.problem)
+        await until(lambda: network.port is not None)
+        assert network.problem is None
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+    asyncio.run(go())
