@@ -101,6 +101,7 @@ class FakeProgram:
 
     def __init__(self, code: int = 7) -> None:
         self.code = code
+        self.actor = ""
         self.closed = False
         self.reads = True
         """False: nothing takes its input."""
@@ -475,12 +476,16 @@ class FakeFacade:
             )
         ]
 
-    async def exec(self, app: str, service: str, instance: str | None, argv: Sequence[str], tty: bool) -> FakeProgram:
+    async def exec(
+        self, app: str, service: str, instance: str | None, argv: Sequence[str], tty: bool, actor: str = ""
+    ) -> FakeProgram:
         self._asked("exec", app, service, instance, list(argv), tty)
+        self.program.actor = actor
         return self.program
 
-    async def run(self, app: str, service: str, argv: Sequence[str], tty: bool) -> FakeProgram:
+    async def run(self, app: str, service: str, argv: Sequence[str], tty: bool, actor: str = "") -> FakeProgram:
         self._asked("run", app, service, list(argv), tty)
+        self.program.actor = actor
         return self.program
 
     async def start_run(self, app: str, service: str, event: str, actor: str) -> v.RunView:
@@ -544,14 +549,14 @@ class FakeFacade:
             digest, size = header.decode().split()
             self.blobs[digest], rest = rest[: int(size)], rest[int(size) :]
 
-    async def gc(self) -> v.GcView:
-        self._asked("gc")
+    async def gc(self, actor: str = "") -> v.GcView:
+        self._asked("gc", *([actor] if actor else []))
         return v.GcView(removed={"releases": 2, "blobs": 40}, freed_bytes=52428800)
 
     async def doctor(self) -> list[v.CheckView]:
         self._asked("doctor")
         return self.checks
 
-    async def shutdown(self) -> None:
-        self._asked("shutdown")
+    async def shutdown(self, actor: str = "") -> None:
+        self._asked("shutdown", *([actor] if actor else []))
         self.ended()

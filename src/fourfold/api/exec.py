@@ -22,7 +22,7 @@ router = resource("exec")
 PROTOCOL = """\
 `/v1/apps/{app}/services/{service}/exec` enters a running instance; `…/run` starts a program like the service's own,
 beside it. The client first sends one text message, JSON:
-`{"argv": ["ls", "-l"], "tty": false, "rows": null, "columns": null, "instance": null}`.
+`{"argv": ["ls", "-l"], "tty": false, "rows": null, "columns": null, "instance": null, "actor": ""}`.
 After that all messages are binary, and the first byte says what the rest is.
 
 | from the client | rest of the message |
@@ -53,12 +53,12 @@ WINDOW = 256 * 1024
 
 @router.websocket("/v1/apps/{app}/services/{service}/exec")
 async def exec_(socket: WebSocket, facade: TheFacade, app: str, service: str) -> None:
-    await _attach(socket, lambda start: facade.exec(app, service, start.instance, start.argv, start.tty))
+    await _attach(socket, lambda start: facade.exec(app, service, start.instance, start.argv, start.tty, start.actor))
 
 
 @router.websocket("/v1/apps/{app}/services/{service}/run")
 async def run(socket: WebSocket, facade: TheFacade, app: str, service: str) -> None:
-    await _attach(socket, lambda start: facade.run(app, service, start.argv, start.tty))
+    await _attach(socket, lambda start: facade.run(app, service, start.argv, start.tty, start.actor))
 
 
 async def _attach(socket: WebSocket, start_program: Callable[[Start], Awaitable[Attached]]) -> None:

@@ -33,9 +33,9 @@ async def metrics(facade: TheFacade) -> PlainTextResponse:
 
 
 @router.post("/v1/gc")
-async def gc(facade: TheFacade) -> GcView:
+async def gc(facade: TheFacade, actor: str = "") -> GcView:
     """Remove what no release in use and none of the last five of a service needs."""
-    return await facade.gc()
+    return await facade.gc(actor)
 
 
 @router.get("/v1/doctor")
@@ -45,6 +45,6 @@ async def doctor(facade: TheFacade) -> list[CheckView]:
 
 
 @router.post("/v1/shutdown", status_code=202)
-async def shutdown(facade: TheFacade) -> None:
+async def shutdown(facade: TheFacade, actor: str = "") -> None:
     """End the daemon. Instances, gateway and spawner go on; a new daemon adopts them."""
-    await facade.shutdown()
+    await facade.shutdown(actor)

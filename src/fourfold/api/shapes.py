@@ -127,3 +127,5 @@ class Start(Shape):
     columns: int | None = Field(default=None, ge=1, le=65535)
     instance: str | None = None
     """Which instance to enter (exec); null is any ready one."""
+    actor: str = ""
+    """Who asks, for the events."""

@@ -57,8 +57,8 @@ class Client:
     def get(self, kind: type[V], path: str, /, **params: Any) -> V:
         return self._read(kind, self._send("GET", path, params=_given(params)))
 
-    def post(self, kind: type[V], path: str, body: Mapping[str, Any] | None = None) -> V:
-        return self._read(kind, self._send("POST", path, json=body))
+    def post(self, kind: type[V], path: str, body: Mapping[str, Any] | None = None, **params: Any) -> V:
+        return self._read(kind, self._send("POST", path, json=body, params=_given(params)))
 
     def send(self, method: str, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> None:
         """A request whose answer says nothing but that it was done."""

@@ -23,8 +23,9 @@ from urllib.parse import quote
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from fourfold.cli.client import Client, LostError, error_from
+from fourfold.cli.client import LostError, error_from
 from fourfold.cli.endpoint import Endpoint
+from fourfold.cli.session import Session
 from fourfold.errors import WorldError
 
 INPUT, END_OF_INPUT, RESIZE, SIGNAL = (bytes([number]) for number in range(4))
@@ -38,10 +39,11 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 INTERRUPTED = 130
 
 
-def attach(client: Client, app: str, service: str, what: str, argv: list[str], instance: str | None) -> int:
+def attach(session: Session, service: str, what: str, argv: list[str], instance: str | None) -> int:
     """Start `argv` by `what` (`exec` or `run`), be its terminal, return its exit code."""
+    client, app = session.client, session.app
     raw = os.isatty(0) and os.isatty(1)
-    start: dict[str, Any] = {"argv": argv, "tty": raw, "instance": instance}
+    start: dict[str, Any] = {"argv": argv, "tty": raw, "instance": instance, "actor": session.actor}
     if raw:
         start["rows"], start["columns"] = _window()
     server = client.endpoint.url.replace("http", "ws", 1)

@@ -400,7 +400,9 @@ class Control:
 
     # -- exec and run ---------------------------------------------------------------------------------------------
 
-    async def exec(self, app: str, service: str, instance: str | None, argv: Sequence[str], tty: bool) -> Attached:
+    async def exec(
+        self, app: str, service: str, instance: str | None, argv: Sequence[str], tty: bool, actor: str = ""
+    ) -> Attached:
         parts = self._parts
         self._need(app, service)
         rows = [row for row in parts.registry.of_service(f"{app}.{service}") if row.pid and row.state != "exited"]
@@ -418,9 +420,18 @@ class Control:
             )
         launch = parts.starter.launch(row, parts.registry.spec(f"{app}.{service}", row.release), tuple(argv))
         names = {use.name for use in parts.registry.spec(f"{app}.{service}", row.release).secrets}
-        return await parts.supervisor.enter(launch, parts.store.secrets.resolve(app, names), tty)
+        attached = await parts.supervisor.enter(launch, parts.store.secrets.resolve(app, names), tty)
+        self._tell_program("inside", row, argv, actor)
+        return attached
 
-    async def run(self, app: str, service: str, argv: Sequence[str], tty: bool) -> Attached:
+    def _tell_program(self, where: str, row: InstanceRow, argv: Sequence[str], actor: str) -> None:
+        """Which program, and not with what arguments: those may be secrets."""
+        what = f"{argv[0]} was started {where} {row.id if where == 'inside' else row.service}"
+        self._parts.bus.emit(
+            "program.started", what, app=row.app, service=row.service, instance=row.id, actor=actor or None
+        )
+
+    async def run(self, app: str, service: str, argv: Sequence[str], tty: bool, actor: str = "") -> Attached:
         parts = self._parts
         row = self._need(app, service)
         now = parts.clock.now()
@@ -440,7 +451,9 @@ class Control:
         spec = parts.registry.spec(f"{app}.{service}", row.release)
         launch = parts.starter.launch(parts.starter.lent(made, spec), spec, tuple(argv))
         names = {use.name for use in spec.secrets}
-        return await parts.supervisor.attach(launch, parts.store.secrets.resolve(app, names), tty)
+        attached = await parts.supervisor.attach(launch, parts.store.secrets.resolve(app, names), tty)
+        self._tell_program("beside", made, argv, actor)
+        return attached
 
     # -- jobs, and events that were given up ------------------------------------------------------------------------
 
@@ -526,15 +539,19 @@ class Control:
     async def receive_blobs(self, pieces: AsyncIterator[bytes]) -> None:
         await self._parts.blobs.receive(pieces)
 
-    async def gc(self) -> v.GcView:
-        return await self._parts.sweeper.collect()
+    async def gc(self, actor: str = "") -> v.GcView:
+        view = await self._parts.sweeper.collect()
+        what = f"what nothing needs was removed: {view.freed_bytes} bytes are free again"
+        self._parts.bus.emit("daemon.gc", what, actor=actor or None, removed=view.removed)
+        return view
 
     async def doctor(self) -> list[v.CheckView]:
         await self._parts.trials.look_for_all()
         checks = await asyncio.to_thread(examine, self._parts.paths, self._parts.supervisor.powers)
         return checks if (listener := self._parts.access.listener) is None else [*checks, listener()]
 
-    async def shutdown(self) -> None:
+    async def shutdown(self, actor: str = "") -> None:
+        self._parts.bus.emit("daemon.stopping", "the daemon was told to end", actor=actor or None)
         self._stop.set()
 
 

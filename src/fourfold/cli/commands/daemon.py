@@ -94,7 +94,7 @@ def stop(ctx: typer.Context) -> None:
     """End the daemon; services, gateway and spawner keep running."""
     session = Session.of(ctx)
     if session.remote:
-        session.client.send("POST", "/v1/shutdown")
+        session.client.send("POST", "/v1/shutdown", actor=session.actor)
         output.say(f"the daemon at {session.client.endpoint.where} ends; services keep running", session.options)
         return
     _end(session)
@@ -147,7 +147,7 @@ def _end(session: Session) -> str:
         groups = Path(f"/proc/{pid}/cgroup").read_text()
     except OSError:
         descriptor, groups = None, ""
-    session.client.send("POST", "/v1/shutdown")
+    session.client.send("POST", "/v1/shutdown", actor=session.actor)
     if descriptor is not None:
         ended = select.poll()
         ended.register(descriptor, select.POLLIN)

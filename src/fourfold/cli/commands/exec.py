@@ -27,4 +27,4 @@ def command(
     from fourfold.cli.terminal import attach
 
     session = Session.of(ctx)
-    return attach(session.client, session.app, service, "exec", argv, instance)
+    return attach(session, service, "exec", argv, instance)

@@ -15,7 +15,7 @@ def command(ctx: typer.Context) -> None:
     The last five releases of every service, all that is in use, and images used this month are kept.
     """
     session = Session.of(ctx)
-    view = session.client.post(GcView, "/v1/gc")
+    view = session.client.post(GcView, "/v1/gc", actor=session.actor)
     if session.options.json:
         output.as_json(view)
         return

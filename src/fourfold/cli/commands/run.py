@@ -33,4 +33,4 @@ def command(
         return start(session, service)
     from fourfold.cli.terminal import attach
 
-    return attach(session.client, session.app, service, "run", argv, None)
+    return attach(session, service, "run", argv, None)
