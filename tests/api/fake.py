@@ -351,7 +351,7 @@ class FakeFacade:
     def bakery(self) -> FakeBakery:
         return self._bakery
 
-    async def scale(self, app: str, service: str, instances: int, in_file: bool, actor: str) -> v.OperationView:
+    async def scale(self, app: str, service: str, instances: int | None, in_file: bool, actor: str) -> v.OperationView:
         self._asked("scale", app, service, instances, in_file, actor)
         return self._operation(app, "scale", [service])
 

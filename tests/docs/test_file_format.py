@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from fourfold.spec import app, deploy, function, gateway, groups, model, shared, triggers
+from fourfold.spec import app, deploy, function, gateway, groups, model, scaling, shared, triggers
 from fourfold.spec.load import load
 
 ROOT = Path(__file__).parents[2]
@@ -23,6 +23,9 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "#### `limits`": gateway.RouteLimits,
     "#### `auth`": gateway.BasicAuth,
     "### `health`": model.Health,
+    "### `instances`": scaling.Scaling,
+    "#### `per_instance`": scaling.PerInstance,
+    "#### `window`": scaling.Window,
     "### `resources`": model.Resources,
     "### `volumes`": model.Volume,
     "### `deploy`": deploy.Deploy,

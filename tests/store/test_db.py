@@ -182,7 +182,7 @@ def test_no_statement_escapes_a_transaction_that_sqlite_has_undone(path: Path, d
 def test_a_reference_that_leads_nowhere_undoes_the_commit(database: Database) -> None:
     with pytest.raises(sqlite3.IntegrityError), database.transaction():
         database.execute(
-            "INSERT INTO services VALUES ('shop', 'web', 1, 'process', 1, '[]', 1, NULL, 0, 0, 0, '', '{}')"
+            "INSERT INTO services VALUES ('shop', 'web', 1, 'process', 1, '[]', 1, NULL, 0, 0, 0, '', '{}', NULL, NULL, NULL, '')"
         )
     assert database.query("SELECT count(*) FROM services")[0] == (0,)
     with database.transaction():

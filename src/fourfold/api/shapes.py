@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -44,7 +44,9 @@ class Acted(Shape):
 
 
 class ScaleBody(Acted):
-    instances: int = Field(ge=0, le=10_000)
+    instances: Annotated[int, Field(ge=0, le=10_000)] | Literal["auto"] = Field(
+        description="auto: as the file says, which may be that its load says so"
+    )
     in_file: bool = Field(default=False, description="The service file says so too: no override")
 
 

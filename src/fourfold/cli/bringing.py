@@ -37,7 +37,8 @@ def bring(session: Session, services: list[str] | None, how: How) -> int:
     moving = list(app.services) if services is None else services
     saves = [saving(session, name, "pattern", how.pattern) for name in moving] if how.pattern and how.save else []
     client = session.started_client
-    desired = {name: app.everything[name].instances for name in names}
+    counts = {name: app.everything[name].instances for name in names}
+    desired = {name: count if isinstance(count, int) else None for name, count in counts.items()}
 
     def ask(view: Progress) -> OperationView:
         packed = pack_all(loaded, wanted, session.paths, view)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
-from fourfold.control.goals import desired, pattern_of
+from fourfold.control.goals import UNSCALED, clamped, desired, pattern_of
 from fourfold.control.registry import Registry
 from fourfold.spec.app import App
 from fourfold.spec.fingerprint import changes, fingerprint, under
 from fourfold.spec.model import Service
+from fourfold.spec.scaling import Scaling
 from fourfold.store.model import Build, ServiceRow
 
 Kind = Literal["create", "deploy", "scale", "restart", "start", "stop", "remove", "keep", "not-in-file"]
@@ -26,6 +28,8 @@ class Wish:
     secrets_digest: str
     overrides: dict[str, Any] = field(default_factory=dict)
     """What it would have over the file: kept ones, or those that this command makes."""
+    counted: int | None = None
+    """How many there are so far, for one whose load is to say how many."""
     rebuild: bool = False
     """Build it anew, though nothing has changed."""
 
@@ -36,7 +40,22 @@ class Wish:
     @property
     def instances(self) -> int:
         """As `goals.desired`."""
-        return 1 if self.pattern == "shared" else int(self.overrides.get("instances", self.spec.instances))
+        if self.pattern == "shared":
+            return 1
+        if "instances" in self.overrides or self.scaling is None or self.pattern in UNSCALED:
+            return int(self.overrides.get("instances", self.spec.count))
+        return clamped(self.scaling, self.counted)
+
+    @property
+    def most(self) -> int:
+        """How many there may be at a time."""
+        scales = self.spec.scaling is not None and "instances" not in self.overrides and self.pattern not in UNSCALED
+        return self.spec.most if scales else self.instances
+
+    @cached_property
+    def scaling(self) -> dict[str, Any] | None:
+        """As rows have it."""
+        return self.spec.scaling.model_dump(mode="json") if self.spec.scaling is not None else None
 
 
 @dataclass(frozen=True)
@@ -87,7 +106,13 @@ def change_of(registry: Registry, app: str, wish: Wish, is_there: Callable[[Buil
         return Change(wish.name, "start", ("it is stopped",))
     if desired(row) != wish.instances:
         return Change(wish.name, "scale", (f"instances {desired(row)} -> {wish.instances}",))
+    if row.scaling != wish.scaling and "instances" not in wish.overrides:
+        return Change(wish.name, "scale", (f"instances {_said(row)} -> {wish.spec.instances}",))
     return Change(wish.name, "keep")
+
+
+def _said(row: ServiceRow) -> Scaling | int:
+    return Scaling.model_validate(row.scaling) if row.scaling is not None else row.instances
 
 
 def changes_of(

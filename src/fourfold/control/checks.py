@@ -112,7 +112,7 @@ def check_fixed_ports(registry: Registry, app: App, wishes: Iterable[Wish]) -> N
         port = wish.spec.host_port(wish.pattern)
         if port is None:
             continue
-        refuse_several(wish.name, wish.spec, wish.pattern, wish.instances)
+        refuse_several(wish.name, wish.spec, wish.pattern, wish.most)
         owner = "the gateway" if app.gateway.listen.endswith(f":{port}") else taken.get(port)
         if owner is not None and owner != f"{app.app}.{wish.name}":
             raise UserError(f"cannot give {wish.name} the port {port}: {owner} has it", "choose another port")

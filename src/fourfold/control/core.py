@@ -25,9 +25,10 @@ from fourfold.control.checks import (
     refuse_several,
 )
 from fourfold.control.comparing.left import left
+from fourfold.control.counting import most_of, set_to
 from fourfold.control.doctor import examine
 from fourfold.control.explain import Case, explain
-from fourfold.control.goals import GATEWAY, desired, on_bridge, pattern_of
+from fourfold.control.goals import GATEWAY, count_of, on_bridge, pattern_of
 from fourfold.control.groups import check_restart, check_scale
 from fourfold.control.groups import check_rollback as check_group_rollback
 from fourfold.control.operations import Operation
@@ -130,7 +131,7 @@ class Control:
             action=change.kind,
             reasons=list(change.reasons),
             release=row.release if row else None,
-            instances=int(row.overrides.get("instances", row.instances)) if row else 0,
+            instances=count_of(row) if row else 0,
             overrides=row.overrides if row else {},
         )
 
@@ -163,11 +164,11 @@ class Control:
 
     # -- services -------------------------------------------------------------------------------------------------
 
-    async def scale(self, app: str, service: str, instances: int, in_file: bool, actor: str) -> v.OperationView:
+    async def scale(self, app: str, service: str, instances: int | None, in_file: bool, actor: str) -> v.OperationView:
         row = self._need(app, service)
         spec = self._parts.registry.spec(f"{app}.{service}", row.release)
         refuse_job(service, spec, "scale")
-        refuse_several(service, spec, pattern_of(row), instances)
+        refuse_several(service, spec, pattern_of(row), most_of(set_to(row, instances, in_file)))
         check_scale(self._parts.registry, row)
         work = partial(self._parts.deployer.scale, f"{app}.{service}", instances, in_file)
         return self._parts.operations.submit(app, "scale", actor, [service], work)
@@ -193,7 +194,7 @@ class Control:
         check_network(service, spec, pattern, parts.supervisor.powers)
         if on_bridge(pattern, spec):
             await parts.network.check()
-        refuse_several(service, spec, pattern, desired(row))
+        refuse_several(service, spec, pattern, 1 if pattern == "shared" else most_of(row))
         if not parts.deployer.is_built(row, number):
             source = parts.registry.release(f"{app}.{service}", number).source
             try:
@@ -297,7 +298,7 @@ class Control:
     async def explain(self, app: str, service: str) -> v.ExplainView:
         parts = self._parts
         row = self._need(app, service)
-        key = f"{app}.{service}"
+        key, view = f"{app}.{service}", parts.status.service(row)
         spec = parts.registry.spec(key, row.release)
         dead = [each for each in parts.store.instances.of(app, service) if each.state == "gone" and each.exit]
         dead.sort(key=lambda each: each.changed_at, reverse=True)
@@ -309,7 +310,8 @@ class Control:
         return explain(
             Case(
                 row=row,
-                desired=parts.status.service(row).desired,
+                desired=view.desired,
+                scaling=view.scaling,
                 instances=[each for each in alive if each.role == "serve"],
                 dead=dead,
                 deployment=parts.registry.deployments.get(key),

@@ -12,8 +12,9 @@ from fourfold.control.building import Building
 from fourfold.control.bus import Bus
 from fourfold.control.changes import Change, Wish
 from fourfold.control.claims import REPLACES, gateway_of
+from fourfold.control.counting import moved_with, set_to, with_scaling
 from fourfold.control.externals import check_externals
-from fourfold.control.goals import described, internal_port, pattern_of, revision, rollback_point
+from fourfold.control.goals import clamped, described, internal_port, pattern_of, revision, rollback_point
 from fourfold.control.operations import Operation
 from fourfold.control.registry import Registry
 from fourfold.control.settings import Settings
@@ -124,7 +125,7 @@ class Deployer:
             name=wish.name,
             release=release,
             pattern=wish.spec.pattern,
-            instances=wish.spec.instances,
+            instances=wish.spec.count,
             depends_on=tuple(name for name in wish.spec.depends_on),
             uid=self._uid(app, wish.name),
             internal_port=self._internal_port(app, wish.name) if wish.spec.port is not None else None,
@@ -132,6 +133,7 @@ class Deployer:
             secrets_digest=wish.secrets_digest,
             overrides=wish.overrides,
         )
+        new = with_scaling(new, wish.scaling, row)
         if change.deploys:
             self._change(operation, old, new, who.actor)
         else:
@@ -208,14 +210,10 @@ class Deployer:
 
     # -- the others -----------------------------------------------------------------------------------------------
 
-    async def scale(self, key: str, instances: int, in_file: bool, operation: Operation) -> None:
-        """`in_file`: the service file says so from now on, so that it is no override."""
+    async def scale(self, key: str, instances: int | None, in_file: bool, operation: Operation) -> None:
+        """`in_file`: the service file says so from now on, so that it is no override. None: no override any more."""
         row = self.need(key)
-        said = instances if in_file else row.instances
-        overrides = dict(row.overrides) | {"instances": instances}
-        if instances == said:
-            overrides.pop("instances")
-        self._commit(operation, [(row, replace(row, instances=said, overrides=overrides, stopped=False))])
+        self._commit(operation, [(row, replace(set_to(row, instances, in_file), stopped=False))])
 
     async def rollback(self, key: str, to: int | None, operation: Operation) -> None:
         row = self.need(key)
@@ -234,7 +232,11 @@ class Deployer:
         said = {"pattern": row.pattern, "instances": row.instances}
         wanted = row.overrides | {"pattern": pattern, "instances": instances}
         overrides = {name: value for name, value in wanted.items() if value != said.get(name)}
-        await self._bring(row, replace(row, overrides=overrides), operation)
+        new = replace(row, overrides=overrides)
+        if row.scaling is not None:  # so many to begin with
+            overrides.pop("instances", None)
+            new = replace(new, scaled=clamped(row.scaling, instances), scaled_at=None, scaled_why="")
+        await self._bring(row, new, operation)
 
     async def _bring(self, row: ServiceRow, new: ServiceRow, operation: Operation) -> None:
         """To a release that there is, built again for its pattern where it has to be."""
@@ -248,6 +250,7 @@ class Deployer:
             made = await self._building.build(operation, [request])
             if (new.release, pattern) == (row.release, pattern_of(row)):
                 new = replace(new, restart_nonce=row.restart_nonce + 1)  # what it runs from was lost
+            new = moved_with(new, row, self.need(key))
             self._commit(operation, [(row, new)], [self._build_row(release, pattern, made[row.name])])
 
     def is_built(self, row: ServiceRow, number: int) -> bool:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from fourfold.control import views as v
 from fourfold.control.goals import described, moves, pattern_of
+from fourfold.control.scalestatus import told
+from fourfold.control.scalingview import ScalingView
 from fourfold.control.status import deployment_view, exit_view
 from fourfold.plan.restart import is_crash_loop
 from fourfold.store.model import Deployment, InstanceRow, ServiceRow
@@ -39,6 +41,8 @@ class Case:
     events_given_up: int = 0
     events: Mapping[str, int] = field(default_factory=dict)
     """Of a function, since its invokers started: how many there were, and how many ended in each way."""
+    scaling: ScalingView | None = None
+    """Where its file lets its load say how many there are."""
 
 
 def explain(case: Case) -> v.ExplainView:
@@ -53,6 +57,7 @@ def explain(case: Case) -> v.ExplainView:
     _events(case, findings, todo)
     _limits(case, findings, todo)
     _kept(case, findings, todo)
+    _scaling(case, findings, todo)
     return v.ExplainView(
         service=case.row.name,
         well=well,
@@ -163,6 +168,13 @@ def _limits(case: Case, findings: list[str], todo: list[str]) -> None:
         findings.append(f"its limit on {limit} is not enforced here: {why}")
     if case.limits_missing:
         todo.append("fourfold doctor tells what this host lacks")
+
+
+def _scaling(case: Case, findings: list[str], todo: list[str]) -> None:
+    if case.scaling is not None:
+        found, advice = told(case.scaling, case.row.name, case.desired)
+        findings += found
+        todo += advice
 
 
 def _kept(case: Case, findings: list[str], todo: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,8 @@ from fourfold.store.model import Deployment, InstanceRow, ServiceRow
 SYSTEM = "fourfold"
 """The app that Fourfold's own services belong to; users' apps cannot have this name."""
 GATEWAY = f"{SYSTEM}.gateway"
+UNSCALED = ("shared", "function")
+"""Patterns under which the load of a service does not say how many instances it has."""
 GATEWAY_RESTARTS = m.Restarting(backoff_min=0.1, backoff_max=0.5)
 """However often it dies, it is back within a second: all apps need it."""
 
@@ -37,7 +40,7 @@ def host_key(row: ServiceRow, spec: Service) -> str | None:
 
 
 RESTORED = (
-    "release", "pattern", "instances", "stopped", "removed", "restart_nonce", "secrets_digest", "depends_on",
+    "release", "pattern", "instances", "scaling", "stopped", "removed", "restart_nonce", "secrets_digest", "depends_on",
     "overrides", "internal_port",
 )  # fmt: skip
 
@@ -59,7 +62,8 @@ def described(deployment: Deployment) -> str:
 
 
 def restored(row: ServiceRow, point: dict[str, Any]) -> ServiceRow:
-    return replace(row, **(point | {"depends_on": tuple(point["depends_on"])}))
+    """One that was stored before its load could scale it has no `scaling`."""
+    return replace(row, **({"scaling": None} | point | {"depends_on": tuple(point["depends_on"])}))
 
 
 def wanted_count(row: ServiceRow, deployment: Deployment | None) -> int:
@@ -75,7 +79,28 @@ def desired(row: ServiceRow) -> int:
     """Of a member: in each instance of its group, however many there were or will be under another pattern."""
     if pattern_of(row) == "shared":
         return 1
-    return int(row.overrides.get("instances", row.instances))
+    return count_of(row)
+
+
+def count_of(row: ServiceRow) -> int:
+    """What a command said, else what its load asks for, else what the file says."""
+    if "instances" in row.overrides or (bounds := scales(row)) is None:
+        return int(row.overrides.get("instances", row.instances))
+    return clamped(bounds, row.scaled)
+
+
+def scales(row: ServiceRow) -> dict[str, Any] | None:
+    """Its `scaling`, where its load may say how many there are; a command may still say something else.
+
+    Not of a member of a group, of which each host has one, nor of an invoker, which makes as many sandboxes as its
+    events need.
+    """
+    return None if pattern_of(row) in UNSCALED else row.scaling
+
+
+def clamped(scaling: Mapping[str, Any], count: int | None) -> int:
+    """The count within its bounds; the least there may be when nothing is known yet."""
+    return min(max(count or 0, int(scaling["min"])), int(scaling["max"]))
 
 
 class Goals:

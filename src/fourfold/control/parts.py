@@ -41,6 +41,7 @@ from fourfold.control.prober import Prober
 from fourfold.control.reconciler import Reconciler
 from fourfold.control.registry import Registry, key_of
 from fourfold.control.running import Running, job_view
+from fourfold.control.scaling import Scaler
 from fourfold.control.settings import Settings
 from fourfold.control.starter import Starter
 from fourfold.control.status import Status
@@ -168,6 +169,10 @@ class Parts:
             self.registry, self.supervisor.counters, self.neighbours.hosted, self.gateway, clock
         )  # fmt: skip
         self.tallies = Keeping(paths, self.registry, self.bus, lambda: self.gateway.routes)
+        self.scaler = Scaler(
+            self.registry, self.supervisor.counters, self.gateway, self.bus, clock, self._wake,
+            settings.scale_interval,
+        )  # fmt: skip
         self.costing = Costing(paths, settings, self.registry, self.journals, self.metering, self.artifacts, clock)
         self.lifecycle.taken = self.metering.ended
         self.invoking.answered = self.metering.answered
@@ -186,6 +191,7 @@ class Parts:
             self.neighbours.last,
             lambda: self.gateway.last_served,
             self.operations.coming,
+            self.scaler.last,
         )
 
     # -- callbacks of parts that know nothing of each other ---------------------------------------------------------
@@ -307,6 +313,7 @@ class Parts:
             group.create_task(self.metering.run())
             group.create_task(self.timekeeping.run())
             group.create_task(self.tallies.run())
+            group.create_task(self.scaler.run())
 
     async def close(self) -> None:
         """The daemon ends; what it started goes on."""

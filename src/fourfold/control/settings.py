@@ -91,6 +91,8 @@ class Settings(BaseModel):
     """How long a member of a group takes too much before that is told; leaks, up to 60 times as long."""
     abuse_cpu: float = Field(default=0.5, gt=0, allow_inf_nan=False)
     """Cores that it may take all that time while it answers next to nothing."""
+    scale_interval: float = Field(default=5.0, ge=0.2, le=300, allow_inf_nan=False)
+    """Seconds from one look at services that their load scales to the next."""
     smtp_listen: Annotated[str, _listen("127.0.0.1:2525", None)] = "127.0.0.1:2525"
     """Where mail for triggers of kind ses comes in. Nothing listens there while no service has one."""
     log_bytes: int = Field(default=16 * 1024**2, ge=64 * 1024)

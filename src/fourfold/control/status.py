@@ -11,12 +11,14 @@ from fourfold.control import views as v
 from fourfold.control.claims import gateway_of
 from fourfold.control.goals import desired, host_key, moves, pattern_of
 from fourfold.control.registry import Registry
+from fourfold.control.scalestatus import scaling_view
 from fourfold.control.taken import taken
 from fourfold.errors import NotFoundError
 from fourfold.gateway.model import InstanceStats
 from fourfold.launch.model import Powers
 from fourfold.launch.patterns import unenforced
 from fourfold.plan.restart import is_crash_loop
+from fourfold.plan.scaling import Decision
 from fourfold.spec.gateway import Route
 from fourfold.spec.groups import Host
 from fourfold.store.model import AppRow, Deployment, InstanceRow, ServiceRow
@@ -37,10 +39,12 @@ class Status:
         hosted: Callable[[InstanceRow], Hosted | None] = lambda row: None,
         served: Callable[[], Mapping[str, InstanceStats]] = dict,
         coming: Callable[[str], NotFoundError | None] = lambda app: None,
+        scaled: Callable[[ServiceRow], Decision | None] = lambda row: None,
     ) -> None:
         """`left_out`: app -> why the gateway does not serve its routes; `job`: what a service does that is one;
         `hosted`: what a guest's host last said of it; `served`: what the gateway last knew of instances;
-        `coming`: what is said of an app that is not there yet."""
+        `coming`: what is said of an app that is not there yet; `scaled`: what was decided last of its count."""
+        self._scaled = scaled
         self._coming = coming
         self._hosted = hosted
         self._served = served
@@ -120,6 +124,7 @@ class Status:
             job=self._job(row),
             group=spec.shared.group if pattern_of(row) == "shared" else None,
             kind=spec.group.kind if isinstance(spec, Host) else None,
+            scaling=scaling_view(row, self._scaled(row)),
         )
 
     def group_of(self, row: ServiceRow) -> v.ServiceView | None:

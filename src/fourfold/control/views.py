@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fourfold.control.scalingview import ScalingView
 from fourfold.cost.comparison import Pattern
 from fourfold.cost.results import ServiceCost
 
@@ -134,6 +135,8 @@ class ServiceView(View):
     """Of pattern shared: the group that it lives in."""
     kind: str | None = None
     """Of a group: what its members share. Its instances are their hosts."""
+    scaling: ScalingView | None = None
+    """Of one whose file has `instances` as a map."""
 
 
 class DaemonView(View):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fourfold.control.changes import Wish, overrides_for
+from fourfold.control.goals import count_of
 from fourfold.control.groups import spec_of
 from fourfold.control.parts import Parts
 from fourfold.control.views import UpRequest
@@ -25,7 +26,9 @@ def wish_of(parts: Parts, app: App, name: str, request: UpRequest) -> Wish:
     digest = parts.store.secrets.digest(app.app, {use.name for use in spec.secrets})
     given = request.overrides.get(name, {})
     check_overrides(name, given)
-    wish = Wish(name, spec, source, digest, overrides_for(row, given, request.reset, spec), request.rebuild)
+    counted = count_of(row) if row is not None else None
+    overrides = overrides_for(row, given, request.reset, spec)
+    wish = Wish(name, spec, source, digest, overrides, counted, request.rebuild)
     if isinstance(spec, Host) and "pattern" in given:
         raise UserError(
             f"cannot run {name} as a {given['pattern']}: it is a group", "name the members that are to move"

@@ -14,7 +14,7 @@ from fourfold.spec.model import Service
 def wanted(service: Service, storage_bytes: int = 0, instances: int | None = None, members: int = 1) -> Wanted:
     """`storage_bytes`: of its artifact; `instances`: what a command set it to; `members`: of its group."""
     return Wanted(
-        min_instances=0 if service.job is not None else service.instances if instances is None else instances,
+        min_instances=0 if service.job is not None else service.count if instances is None else instances,
         memory_limit=service.resources.memory,
         cpu_limit=service.resources.cpu,
         storage_bytes=storage_bytes,

@@ -197,6 +197,11 @@ class Gateway:
         await self.stats()
         return self._counters.served.ever()
 
+    @property
+    def readings(self) -> int:
+        """How often the counters were read: where this stands still, nothing is known of what happened meanwhile."""
+        return self._counters.served.readings
+
     def keep(self, names: Collection[str]) -> None:
         """Forget what other instances had answered that are gone."""
         self._counters.served.keep(names)

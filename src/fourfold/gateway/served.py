@@ -17,6 +17,8 @@ class Served:
 
     def __init__(self, stored: Mapping[str, Any] | None = None) -> None:
         """`stored`: what an earlier one's `stored` was."""
+        self.readings = 0
+        """How many this one has had: one that is as it was tells nothing of what has happened since."""
         found = stored or {}
         self._worker: Worker | None = tuple(found["worker"]) if found.get("worker") else None
         self._before = _named(found.get("before", ()))
@@ -27,6 +29,7 @@ class Served:
 
     def read(self, worker: Worker, reading: Iterable[InstanceStats]) -> None:
         """`reading`: of each instance as often as it has routes."""
+        self.readings += 1
         until_now = dict(self.totals())
         if worker != self._worker:
             self._worker, self._before, self._last = worker, until_now, {}

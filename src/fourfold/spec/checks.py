@@ -13,6 +13,7 @@ from fourfold.spec.groups import Group
 from fourfold.spec.model import Container, External, Service, Vm
 from fourfold.spec.node import Path
 from fourfold.spec.problems import similar
+from fourfold.spec.scaling import TOLERANCE
 from fourfold.spec.triggerchecks import queues_shared
 
 _SOURCE = Service.model_fields["source"].default
@@ -136,8 +137,8 @@ def _ports(parts: Parts) -> Iterator[Finding]:
         if owner := taken.get(port):
             yield Finding(path, f"the port {port} is taken by {owner}", "choose another one")
         taken.setdefault(port, f"service `{name}`")
-        if service.instances > 1:
-            message = f"{service.instances} instances cannot share one fixed port"
+        if service.most > 1:
+            message = f"{service.most} instances cannot share one fixed port"
             yield Finding(("services", name, "instances"), message, "write `port: NUMBER`, and listen on $PORT")
 
 
@@ -151,11 +152,27 @@ def _service(path: Path, service: Service) -> Iterator[Finding]:
     for probe, place in ((service.health, (*path, "health")), (live, (*path, "health", "live"))):
         if probe and service.port is None and (probe.path or probe.tcp):
             yield Finding(place, "asking over the network needs a `port`", "add `port`, or ask with `command`")
+    yield from _scaling(path, service)
     yield from _image(path, service)
     yield from _environment(path, service)
     yield from _volumes(path, service)
     for found in functions_and_jobs(path, service):
         yield Finding(*found)
+
+
+def _scaling(path: Path, service: Service) -> Iterator[Finding]:
+    """What its load would never tell."""
+    if service.scaling is None:
+        return
+    targets, limit = service.scaling.per_instance.targets, service.resources.cpu
+    for name in ("rps", "concurrency"):
+        if name in targets and service.port is None and service.job is None:
+            place = (*path, "instances", "per_instance", name)
+            yield Finding(place, "requests are counted where a `port` takes them", "add `port`, or scale by `cpu`")
+    if limit is not None and targets.get("cpu", 0.0) * (1 + TOLERANCE) > limit:
+        place = (*path, "instances", "per_instance", "cpu")
+        what = f"an instance that may take {limit:g} cores is never seen to take clearly more than {targets['cpu']:g}"
+        yield Finding(place, what, f"at most {limit / (1 + TOLERANCE):.2g} is of use, or raise `resources.cpu`")
 
 
 def _image(path: Path, service: Service) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from fourfold.spec.base import Model
 from fourfold.spec.deploy import Deploy
 from fourfold.spec.function import Function
 from fourfold.spec.gateway import Route
+from fourfold.spec.scaling import Instances, Scaling
 from fourfold.spec.secret_use import read_secret_use
 from fourfold.spec.shared import Shared
 from fourfold.spec.triggers import Job, Trigger
@@ -193,7 +194,7 @@ class Service(Model):
     )
     route: Annotated[list[Route], f.OneOrMany] = Field(default=[], description="One or a list")
     health: Health | None = Field(default=None, description="When it counts as ready, and as alive")
-    instances: f.Whole = Field(default=1, ge=0, le=10_000, description="How many run")
+    instances: Instances = Field(default=1, description="How many run: a number, or as many as their load asks for")
     resources: Resources = Field(default=Resources(), description="Limits of one instance")
     env: dict[f.EnvName, f.EnvValue] = Field(default={}, description="Its environment")
     secrets: list[SecretUse] = Field(default=[], description="Secrets it gets as variables or files")
@@ -215,6 +216,20 @@ class Service(Model):
         stripped."""
         paths = {route.path.rstrip("/") or "/" for route in self.route}
         return paths.pop() if len(paths) == 1 and not any(route.strip for route in self.route) else "/"
+
+    @property
+    def scaling(self) -> Scaling | None:
+        return self.instances if isinstance(self.instances, Scaling) else None
+
+    @property
+    def count(self) -> int:
+        """How many run at least."""
+        return self.instances.min if isinstance(self.instances, Scaling) else self.instances
+
+    @property
+    def most(self) -> int:
+        """How many may run."""
+        return self.instances.max if isinstance(self.instances, Scaling) else self.instances
 
     def host_port(self, pattern: str) -> int | None:
         """The port of the host that an instance of that pattern must have: only one can."""

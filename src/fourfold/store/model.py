@@ -68,7 +68,7 @@ class ServiceRow:
     pattern: str
     """As the file says."""
     instances: int
-    """As the file says."""
+    """As the file says; of a service that its load scales, how many there are at least."""
     depends_on: tuple[str, ...]
     uid: int
     """Kept for the service's whole life, volumes belong to it."""
@@ -82,6 +82,12 @@ class ServiceRow:
     """Of the values its release uses, as of the last `up`; part of the revision too."""
     overrides: dict[str, Any] = field(default_factory=dict)
     """`{"instances": 4, "pattern": "container"}`: what a command changed and the file does not say."""
+    scaling: dict[str, Any] | None = None
+    """`spec.scaling.Scaling` as JSON, where its load is to say how many there are."""
+    scaled: int | None = None
+    """How many that asked for last. Nothing that is undone puts it back: today's load is asked of whatever runs."""
+    scaled_at: float | None = None
+    scaled_why: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,14 @@ MOST = 10_000
 
 def command(
     ctx: typer.Context,
-    counts: Annotated[list[str], typer.Argument(metavar="SERVICE=N")],
+    counts: Annotated[list[str], typer.Argument(metavar="SERVICE=N|auto")],
     save: Annotated[bool, typer.Option("--save", help="Write it into the service file too.")] = False,
 ) -> int:
     """Set how many instances services have.
 
     It is kept over `fourfold up` until `fourfold up --reset`; `status` shows that it is not what the file says.
-    With --save the file says it from then on.
+    With --save the file says it from then on. SERVICE=auto takes it back: as the file says, or as the load says where
+    the file has `instances` as a map.
     """
     from fourfold.cli.operation import see_through
     from fourfold.cli.progress import Progress
@@ -31,9 +32,9 @@ def command(
     saves = {service: _saving(session, service, count) for service, count in wanted.items()} if save else {}
     for service, count in wanted.items():
 
-        def ask(view: Progress, service: str = service, count: int = count) -> OperationView:
+        def ask(view: Progress, service: str = service, count: int | None = count) -> OperationView:
             path = f"/v1/apps/{session.app}/services/{service}/scale"
-            body = {"instances": count, "in_file": save, "actor": session.actor}
+            body = {"instances": "auto" if count is None else count, "in_file": save, "actor": session.actor}
             return session.client.post(OperationView, path, body)
 
         if code := see_through(session, ask, {service: count}):
@@ -43,14 +44,20 @@ def command(
     return 0
 
 
-def _saving(session: Session, service: str, count: int) -> Callable[[], None]:
+def _saving(session: Session, service: str, count: int | None) -> Callable[[], None]:
     from fourfold.cli.saving import saving
 
+    if count is None:
+        raise typer.BadParameter(f"{service}=auto is what the file says already: leave out --save")
     return saving(session, service, "instances", count)
 
 
-def _parse(text: str) -> tuple[str, int]:
+def _parse(text: str) -> tuple[str, int | None]:
+    """None: `auto`."""
     service, equals, number = text.partition("=")
+    if service and number == "auto":
+        return service, None
     if not (service and equals and number.isascii() and number.isdigit()) or int(number) > MOST:
-        raise typer.BadParameter(f"expected SERVICE=N with N from 0 to {MOST}, such as catalog=3, got {text!r}")
+        expected = f"expected SERVICE=N with N from 0 to {MOST}, such as catalog=3, or SERVICE=auto"
+        raise typer.BadParameter(f"{expected}; got {text!r}")
     return service, int(number)

@@ -10,6 +10,7 @@ import typer
 from fourfold.cli import formats, output
 from fourfold.cli.session import Session
 from fourfold.cli.watch import watch
+from fourfold.control.scalingview import ScalingView
 from fourfold.control.views import InstanceView, JobView, SandboxesView, ServiceView, StatusView
 
 COLOURS = {"ready": "green", "stopped": "dim", "failed": "red", "crash-loop": "red", "degraded": "yellow"}
@@ -42,7 +43,7 @@ def page(view: StatusView, verbose: bool) -> list[str]:
             service.name,
             _pattern(service),
             str(service.release),
-            f"{service.ready}/{service.desired}" if service.job is None else "-",
+            _ready(service),
             state(service),
             formats.seconds(_sum(instance.cpu_seconds for instance in service.instances)),
             _memory(service),
@@ -94,8 +95,32 @@ def _notes(service: ServiceView) -> list[str]:
         notes.append(f"set by a command, not by the file: {said} (`fourfold up --reset` forgets)")
     if service.job is not None:
         notes.append(_job(service.job))
+    if service.scaling is not None:
+        notes += _scaling(service.scaling, service.desired)
     notes += [f"{limit} is not limited: {why}" for limit, why in service.limits_missing.items()]
     return [f"{service.name}: {note}" for note in notes]
+
+
+def _ready(service: ServiceView) -> str:
+    """`3/3`; `3/3 (2-8)` where its load says how many there are."""
+    if service.job is not None:
+        return "-"
+    ready, scaling = f"{service.ready}/{service.desired}", service.scaling
+    return f"{ready} ({scaling.min}-{scaling.max})" if scaling is not None and scaling.active else ready
+
+
+def _scaling(view: ScalingView, desired: int) -> list[str]:
+    """Why it has so many; that a command has the say, stands with the overrides."""
+    if not view.active:
+        return [f"not scaled by its load: {view.inactive_why}"] if view.inactive_why else []
+    notes = []
+    if view.since is not None:
+        notes.append(
+            f"{formats.count(desired, 'instance')}, scaled {formats.ago(view.since, formats.utc_now())}: {view.why}"
+        )
+    if view.asked is not None and view.asked > view.max:
+        notes.append(f"its load is for {view.asked} instances, and instances.max is {view.max}: {view.now}")
+    return notes
 
 
 def _job(job: JobView) -> str:
