@@ -220,6 +220,7 @@ class FakeFacade:
         self.lambda_api: str | None = None
         self.advices: list[Advice] = []
         self.apps_known = ["shop"]
+        self.webhooks: list[v.HookView] = []
         self.happened: list[v.EventView] = []
         self.lines: list[tuple[str, LogLine]] = []
         self.after_items: Exception | None = None
@@ -454,6 +455,14 @@ class FakeFacade:
                 await self.news.wait()
         finally:
             self.following -= 1
+
+    async def hooks(self, app: str) -> list[v.HookView]:
+        self._asked("hooks", app)
+        return self.webhooks
+
+    async def test_hooks(self, app: str, actor: str) -> list[v.HookTestView]:
+        self._asked("test_hooks", app, actor)
+        return [v.HookTestView(host=hook.host, error=hook.error) for hook in self.webhooks]
 
     async def metrics(self) -> str:
         return "# TYPE fourfold_gateway_up gauge\nfourfold_gateway_up 1\n"

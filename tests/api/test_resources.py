@@ -91,6 +91,8 @@ CHANGES: list[tuple[str, str, dict[str, Any] | None, int, tuple[Any, ...]]] = [
         200,
         ("advise", ("shop", AdviceRequest(services=["x"], assume={"untrusted": "yes"}))),
     ),
+    ("GET", "/v1/apps/shop/hooks", None, 200, ("hooks", ("shop",))),
+    ("POST", "/v1/apps/shop/hooks/test", {"actor": "a"}, 200, ("test_hooks", ("shop", "a"))),
     ("POST", "/v1/operations/op1/cancel", {"actor": "a"}, 204, ("cancel", ("op1", "a"))),
     ("PUT", "/v1/apps/shop/secrets", {"values": {"K": "v"}}, 204, ("set_secrets", ("shop", {"K": "v"}, ""))),
     ("DELETE", "/v1/apps/shop/secrets?name=K&actor=a", None, 204, ("remove_secrets", ("shop", ["K"], "a"))),

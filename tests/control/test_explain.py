@@ -34,6 +34,8 @@ def explained(**given: Any) -> ExplainView:
 def test_well() -> None:
     view = explained()
     assert (view.well, view.summary) == (True, "web is well: 1 of 1 instances of release 1 ready")
+    failing = explained(hooks=["the webhook at https://x.example takes no events"])
+    assert (failing.well, failing.findings) == (True, ["the webhook at https://x.example takes no events"])
 
 
 @pytest.mark.parametrize(

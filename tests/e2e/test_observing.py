@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import httpx
 import pytest
@@ -74,5 +78,84 @@ def test_metrics_go_on_whoever_dies(home: Home) -> None:
     assert seen.value("fourfold_deployments_total", service="web", result="done") == 1
     home.run("down", "-y", "-a", "app")
     assert not [s for s in scrape(home).samples if s.labels.get("app") == "app"]
+    home.run("daemon", "stop")
+    daemon.wait(20)
+
+
+class Receiver:
+    """A webhook's end: what it was sent, and whether it answers well."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.took: list[tuple[dict[str, str], dict[str, Any]]] = []
+        self.refused = 0
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                content = self.rfile.read(int(self.headers["content-length"]))
+                if receiver.status == 200:
+                    receiver.took.append(({k.lower(): v for k, v in self.headers.items()}, json.loads(content)))
+                else:
+                    receiver.refused += 1
+                self.send_response(receiver.status)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None: ...
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}/hook/secret-token"
+
+    @property
+    def messages(self) -> list[str]:
+        return [content["message"] for _, content in self.took]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def test_webhooks_are_told_whoever_dies(home: Home, receiver: Receiver) -> None:
+    def bring(code: int = 0, **environ: Any) -> str:
+        hook = 'notify: {url: "${HOOK}", on: [failed, deployed, "secrets.*"], secret: KEY}\n'
+        file = home.app(web_file(home.port, **environ) + hook)
+        done = home.run("up", "-f", str(file), code=code, HOOK=receiver.url)
+        return done.stdout + done.stderr
+
+    assert "KEY" in bring(code=2)  # the secret that signs is not set
+    home.run("secrets", "set", "KEY", "-a", "app", stdin="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    bring()
+    until(lambda: receiver.messages and "is deployed" in receiver.messages[0], what="the first event")
+    told, content = receiver.took[0]
+    assert (content["type"], content["app"], content["service"]) == ("deploy.done", "app", "web")
+    assert told["webhook-id"] == content["id"] and told["webhook-signature"].startswith("v1,")
+    assert home.run("notify", "test", "-a", "app").stdout == f"{receiver.url.removesuffix('/hook/secret-token')}  ok\n"
+    assert receiver.took.pop()[1]["type"] == "notify.test"
+
+    receiver.status = 500
+    bring(code=1, EXIT_CODE=3)
+    until(lambda: receiver.refused > 0, what="a try")
+    until(lambda: "it answers 500" in home.run("notify", "-a", "app").stdout)
+    assert "it answers 500" in home.run("explain", "web", "-a", "app", code=None).stdout
+    assert home.run("notify", "test", "-a", "app", code=1).stdout.endswith("it answers 500 Internal Server Error\n")
+    home.kill_daemon()
+    daemon = home.start_daemon()
+    receiver.status = 200
+    until(lambda: any("failed" in message for message in receiver.messages), what="what it has missed")
+    assert len({content["id"] for _, content in receiver.took}) == len(receiver.took)
+    shown = [home.run(*words, "-a", "app", code=None) for words in (["notify"], ["events", "--tail", "99"], ["status"])]
+    assert not any("secret-token" in each.stdout + each.stderr for each in shown)
+    assert "secret-token" not in home.daemon_log()
+    assert b"secret-token" not in b"".join(file.read_bytes() for file in home.state.glob("*.db*"))
+    home.run("down", "-y", "-a", "app")
     home.run("daemon", "stop")
     daemon.wait(20)

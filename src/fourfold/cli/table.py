@@ -33,6 +33,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "explain": "Say why a service is not well, and what to do.",
         "logs": "Print what services wrote, the gateway's access log included.",
         "events": "Print what happened; list and replay events that failed.",
+        "notify": "Show where the app's events are sent to (`notify` in its file), and whether they are taken.",
         "history": "List releases, and runs of a job: who, when, how it went.",
         "cost": "Show what services cost in a month, as they run and under all other patterns.",
         "top": "Show what every instance takes now.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from fourfold.build.build import BuildRequest
 from fourfold.control import views as v
@@ -58,6 +59,7 @@ class Bringing:
         if any(on_bridge(wish.pattern, wish.spec) for wish in wishes):
             await parts.network.check()
         check_fixed_ports(parts.registry, app, wishes)
+        parts.notifying.hooks.check(app)
         await check_up(parts, app, names, request)
         whole = request.services is None
         changes = changes_of(parts.registry, app, wishes, whole, request.prune, parts.building.is_there)
@@ -88,6 +90,7 @@ class Bringing:
         operation.services = [change.service for change in changes if change.kind not in ("keep", "not-in-file")]
         stored = self._parts.registry.apps.get(app.app)
         others = stored.services if request.beside and stored is not None else ()
+        more: dict[str, Any] = {} if request.beside else {"also": self._parts.notifying.hooks.storing(app)}
         await self._parts.deployer.up(
-            app, request.file, wishes, changes, who, operation, others, candidate_of=candidate_of
+            app, request.file, wishes, changes, who, operation, others, candidate_of=candidate_of, **more
         )

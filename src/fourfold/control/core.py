@@ -326,6 +326,7 @@ class Control:
                 events_refused=line.refused if line is not None else "",
                 events_given_up=parts.store.queue.count_failed(app, service),
                 events=await parts.invoking.totals(each.id for each in alive if each.block is not None),
+                hooks=parts.notifying.hooks.troubles(app),
             )
         )
 
@@ -514,6 +515,11 @@ class Control:
     async def remove_secrets(self, app: str, names: list[str], actor: str) -> None:
         """All or none."""
         for name in names:
+            if self._parts.notifying.hooks.uses(app, name):
+                raise UserError(
+                    f"cannot remove secret {name}: it signs what webhooks of app {app} are sent; nothing was removed",
+                    "take it out of `notify` in the service file and run `fourfold up` first",
+                )
             if users := [row.name for row in self._parts.registry.of_app(app) if self._uses(row, name)]:
                 raise UserError(
                     f"cannot remove secret {name}: {', '.join(users)} of app {app} uses it; nothing was removed",
@@ -531,6 +537,16 @@ class Control:
         """Secrets that the gateway asks its users for."""
         routes = self._parts.registry.spec(f"{row.app}.{row.name}", row.release).route
         return {route.auth.secret for route in routes if route.auth is not None}
+
+    # -- webhooks -------------------------------------------------------------------------------------------------
+
+    async def hooks(self, app: str) -> list[v.HookView]:
+        self._parts.status.need_app(app)
+        return self._parts.notifying.hooks.views(app)
+
+    async def test_hooks(self, app: str, actor: str) -> list[v.HookTestView]:
+        self._parts.status.need_app(app)
+        return await self._parts.notifying.test(app, actor)
 
     # -- sources and the machine ----------------------------------------------------------------------------------
 
@@ -550,7 +566,8 @@ class Control:
     async def doctor(self) -> list[v.CheckView]:
         await self._parts.trials.look_for_all()
         checks = await asyncio.to_thread(examine, self._parts.paths, self._parts.supervisor.powers)
-        return checks if (listener := self._parts.access.listener) is None else [*checks, listener()]
+        listener = self._parts.access.listener
+        return [*checks, *([listener()] if listener is not None else []), *self._parts.notifying.hooks.checks()]
 
     async def shutdown(self, actor: str = "") -> None:
         self._parts.bus.emit("daemon.stopping", "the daemon was told to end", actor=actor or None)

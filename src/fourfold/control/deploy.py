@@ -68,10 +68,12 @@ class Deployer:
         operation: Operation,
         others: Sequence[str] = (),
         candidate_of: str | None = None,
+        also: Callable[[], None] = lambda: None,
     ) -> None:
         """Build what needs it, then make the rows that the planner works towards. Fails as a whole before the rows.
 
-        `others`: services of the app that stay, and of which `app` says nothing; `candidate_of`: see `AppRow`.
+        `others`: services of the app that stay, and of which `app` says nothing; `candidate_of`: see `AppRow`;
+        `also`: stores what else of the app is to be stored, inside the transaction.
         """
         by_name = {wish.name: wish for wish in wishes}
         to_build = [by_name[change.service] for change in changes if change.build]
@@ -84,6 +86,7 @@ class Deployer:
             with self._bus.whole(), self._registry.transaction():
                 self._registry.store.meta.remove(PURGE + app.app)  # of one that failed: this app is another one
                 self._registry.put_app(replace(self._app_row(app, file, operation, others), candidate_of=candidate_of))
+                also()
                 for change in changes:
                     wish = by_name.get(change.service)
                     self._apply(operation, app.app, change, wish, artifacts.get(change.service), who)

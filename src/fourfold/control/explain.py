@@ -39,6 +39,8 @@ class Case:
     events_refused: str = ""
     """Why the last one of these was not taken; empty: they are on their way."""
     events_given_up: int = 0
+    hooks: Sequence[str] = ()
+    """What is wrong with webhooks of its app."""
     events: Mapping[str, int] = field(default_factory=dict)
     """Of a function, since its invokers started: how many there were, and how many ended in each way."""
     scaling: ScalingView | None = None
@@ -58,6 +60,7 @@ def explain(case: Case) -> v.ExplainView:
     _limits(case, findings, todo)
     _kept(case, findings, todo)
     _scaling(case, findings, todo)
+    findings += case.hooks
     return v.ExplainView(
         service=case.row.name,
         well=well,

@@ -374,9 +374,13 @@ class Lifecycle:
     def _tell_exit(self, row: InstanceRow, exit: Exit) -> None:
         failures = self._registry.instances[row.id].failures
         message = f"{row.id} ended: {exit}"
-        self._emit("instance.exited", row, message, reason=str(exit), code=exit.code, signal=exit.signal, oom=exit.oom)
+        self._emit(
+            "instance.exited", row, message,
+            reason=str(exit), code=exit.code, signal=exit.signal, oom=exit.oom, failures=failures,
+        )  # fmt: skip
         if is_crash_loop(failures):
-            self._emit("instance.crash-loop", row, f"{row.id} is in a crash loop: {exit}, {failures} times in a row")
+            message = f"{row.id} is in a crash loop: {exit}, {failures} times in a row"
+            self._emit("instance.crash-loop", row, message, failures=failures)
 
     # -- after a restart of the daemon or of the machine --------------------------------------------------------------
 

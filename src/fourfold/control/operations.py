@@ -177,7 +177,7 @@ class Operations:
             del self._queues[operation.queue], self._locks[operation.queue]
         if operation.cancelled:
             what = f"{operation.kind} of {operation.app} was cancelled by {operation.cancelled}: nothing was changed"
-            self._failed(operation, what)
+            self._failed(operation, what, cancelled=operation.cancelled)
         self.ended.set()
 
     async def _run(self, operation: Operation, work: Work) -> None:

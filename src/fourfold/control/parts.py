@@ -35,6 +35,7 @@ from fourfold.control.logs import Logs
 from fourfold.control.metering import Metering
 from fourfold.control.metrics.keeping import Keeping
 from fourfold.control.neighbours import Neighbours
+from fourfold.control.notifying.notifying import Notifying
 from fourfold.control.operations import Operations
 from fourfold.control.passwords import Passwords
 from fourfold.control.prober import Prober
@@ -153,6 +154,7 @@ class Parts:
         self.starter.event_of = self.events.jobs.event_of
         self.running = Running(paths, self.registry, self.events, self.bus, clock)
         self.timekeeping = Timekeeping(self.registry, clock, self.bus, self._wake)
+        self.notifying = Notifying(self.registry, self.bus, clock)
         self.operations = Operations(self.registry, self.bus, clock, self.traffic)
         self.building = Building(self.builder, self._is_stored, self.bus, clock, self.trials.settle)
         self.deployer = Deployer(self.registry, self.building, self.bus, clock, settings, self._wake)
@@ -239,6 +241,7 @@ class Parts:
         self.events.forget(app)
         self.metering.forget(app)
         self.lambdas.forget(app)
+        self.store.hooks.remove_app(app)
 
     def _left_out(self, app: str, what: str) -> None:
         self.bus.emit("gateway.routes", what, app=app)
@@ -314,6 +317,7 @@ class Parts:
             group.create_task(self.timekeeping.run())
             group.create_task(self.tallies.run())
             group.create_task(self.scaler.run())
+            group.create_task(self.notifying.run())
 
     async def close(self) -> None:
         """The daemon ends; what it started goes on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Annotated
 
 from pydantic import Field
 
@@ -11,6 +12,7 @@ from fourfold.spec.base import Model
 from fourfold.spec.gateway import Gateway
 from fourfold.spec.groups import Group
 from fourfold.spec.model import External, Service
+from fourfold.spec.notify import Notify
 
 
 class App(Model):
@@ -20,6 +22,7 @@ class App(Model):
     services: dict[f.Name, Service] = Field(min_length=1, description="What runs, by name")
     groups: dict[f.Name, Group] = Field(default={}, description="Processes that services of pattern shared live in")
     externals: dict[f.Name, External] = Field(default={}, description="What it uses and does not run, by name")
+    notify: Annotated[list[Notify], f.OneOrMany] = Field(default=[], description="Where its events are sent to")
     gateway: Gateway = Field(default=Gateway(), description="Where it is reached")
 
     @cached_property

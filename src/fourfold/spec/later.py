@@ -30,7 +30,6 @@ class Later:
 
 
 _ROWS = (
-    Later(("notify",), "follow `fourfold events`"),
     Later(("services", "*", "deploy", "strategy"), "use rolling or recreate", values=("blue-green", "canary")),
     Later(("services", "*", "deploy", "steps"), "use the strategy rolling with `min_ready`"),
 )

@@ -15,6 +15,7 @@ from fourfold.store.db import Database, open_database
 from fourfold.store.deployments import Deployments
 from fourfold.store.events import Events
 from fourfold.store.functions import Functions
+from fourfold.store.hooks import Hooks
 from fourfold.store.instances import Instances
 from fourfold.store.maintenance import Maintenances
 from fourfold.store.meta import Meta
@@ -53,6 +54,7 @@ class Store:
     tokens: Tokens
     metrics: MetricCounts
     maintenance: Maintenances
+    hooks: Hooks
 
 
 def open_store(paths: Paths, clock: Clock) -> Store:
@@ -81,4 +83,5 @@ def open_store(paths: Paths, clock: Clock) -> Store:
         tokens=Tokens(database),
         metrics=MetricCounts(database),
         maintenance=Maintenances(database),
+        hooks=Hooks(database),
     )

@@ -1,0 +1,66 @@
+"""`fourfold notify`: how webhooks do, and a test of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from fourfold.cli import formats, output
+from fourfold.cli.session import Session
+from fourfold.control.views import HookTestView, HookView
+
+COUNTS = frozenset({"DELIVERED", "GIVEN UP"})
+
+
+def command(
+    ctx: typer.Context,
+    what: Annotated[Literal["test"] | None, typer.Argument(metavar="[test]", show_default=False)] = None,
+) -> int:
+    """Show where the app's events are sent to (`notify` in its file), and whether they are taken.
+
+    `notify test` sends each a test event, and exits with 1 when one does not take it.
+    """
+    session = Session.of(ctx)
+    path = f"/v1/apps/{session.app}/hooks"
+    if what == "test":
+        return _test(session, session.client.post(list[HookTestView], f"{path}/test", {"actor": session.actor}))
+    hooks = session.client.get(list[HookView], path)
+    if session.options.json:
+        output.as_json(hooks)
+    elif hooks:
+        output.data("\n".join(table(hooks)))
+    else:
+        output.say(
+            f"{session.app} has no webhooks: `notify` in its file says where events are sent to", session.options
+        )
+    return 0
+
+
+def table(hooks: list[HookView]) -> list[str]:
+    header = ("WEBHOOK", "ON", "FORMAT", "SIGNED", "DELIVERED", "GIVEN UP", "STATE")
+    now = formats.utc_now()
+    rows = [
+        (
+            hook.host,
+            ", ".join(hook.on),
+            hook.format,
+            "yes" if hook.signed else "no",
+            str(hook.delivered),
+            str(hook.given_up),
+            "ok"
+            if hook.failing_since is None
+            else f"failing since {formats.clock(hook.failing_since, now)}: {hook.error}",
+        )
+        for hook in hooks
+    ]
+    return formats.table(header, rows, COUNTS)
+
+
+def _test(session: Session, results: list[HookTestView]) -> int:
+    if session.options.json:
+        output.as_json(results)
+    else:
+        for result in results:
+            output.data(f"{result.host}  {result.error or 'ok'}")
+    return 1 if any(result.error for result in results) else 0

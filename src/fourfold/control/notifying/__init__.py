@@ -1,0 +1,1 @@
+"""Webhooks: events of an app, sent to where its file says, at least once each, in order."""
