@@ -360,6 +360,14 @@ class FakeFacade:
         self._asked("rollback", app, service, to, actor)
         return self._operation(app, "rollback", [service])
 
+    async def promote(self, app: str, service: str, full: bool, actor: str) -> v.OperationView:
+        self._asked("promote", app, service, full, actor)
+        return self._operation(app, "deployment", [service])
+
+    async def abort(self, app: str, service: str, actor: str) -> v.OperationView:
+        self._asked("abort", app, service, actor)
+        return self._operation(app, "deployment", [service])
+
     async def restart(self, app: str, services: Sequence[str], actor: str) -> v.OperationView:
         self._asked("restart", app, list(services), actor)
         return self._operation(app, "restart", services)

@@ -82,12 +82,12 @@ def test_what_commands_were_answered_is_told_without_what_was_asked_behind_them(
     assert complaint("\n\nName: HAProxy\n") == "no reason given"
 
 
-def here(name: str, admin: int = 0, port: int = 80) -> LiveServer:
-    return LiveServer("a.b", name, "127.0.0.1", port, admin)
+def here(name: str, admin: int = 0, port: int = 80, weight: int = 1) -> LiveServer:
+    return LiveServer("a.b", name, "127.0.0.1", port, admin, weight)
 
 
-def there(name: str, draining: bool = False, port: int = 80) -> Server:
-    return Server(name, "127.0.0.1", port, draining)
+def there(name: str, draining: bool = False, port: int = 80, weight: int = 1) -> Server:
+    return Server(name, "127.0.0.1", port, draining, weight)
 
 
 OPTIONS = "pool-max-conn -1 pool-purge-delay 500ms"
@@ -107,6 +107,29 @@ OPTIONS = "pool-max-conn -1 pool-purge-delay 500ms"
         ([there("x", draining=True)], [here("x", 1)], []),
         ([there("x", draining=True)], [], []),
         ([], [here("x")], ["set server a.b/x state maint", "del server a.b/x"]),
+        (
+            [there("x", weight=0)],
+            [],
+            [f"add server a.b/x 127.0.0.1:80 {OPTIONS} weight 0", "enable server a.b/x"],
+        ),
+        ([there("x", weight=7)], [here("x", weight=7)], []),
+        ([there("x", draining=True, weight=7)], [here("x", 8)], []),
+        # what is to have more grows first, what has less shrinks first
+        (
+            [there("new", weight=53), there("old", weight=256)],
+            [here("new", weight=0), here("old")],
+            ["set server a.b/old weight 256", "set server a.b/new weight 53"],
+        ),
+        (
+            [there("new"), there("old", weight=0)],
+            [here("new", weight=0), here("old")],
+            ["set server a.b/new weight 1", "set server a.b/old weight 0"],
+        ),
+        (
+            [there("new"), there("old")],
+            [here("new", weight=53), here("old", weight=256)],
+            ["set server a.b/new weight 1", "set server a.b/old weight 1"],
+        ),
         ([], [here("x", 1)], ["del server a.b/x"]),
         (
             [there("y", draining=True), there("x")],

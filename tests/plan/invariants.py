@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from fourfold.plan import model as m
@@ -12,6 +13,7 @@ def check_all(before: Simulator, after: Simulator, plan: m.Plan) -> None:
     for goal in before.goals.values():
         _enough_stay_available(goal, before, after, plan)
         _not_too_many_start(goal, before, after, plan)
+        _a_step_is_kept(goal, after, plan)
         _dependents_end_first(goal, before, plan)
         _dependencies_start_first(goal, before, plan)
         runs = [i for i in _of(after, goal.key, before=True) if i.state in m.RUNNING]
@@ -32,9 +34,11 @@ def _let_go(world: Simulator, key: str, plan: m.Plan) -> Iterator[m.Instance]:
                 yield instance
 
 
-def _available(world: Simulator, goal: m.Goal) -> int:
+def _available(world: Simulator, goal: m.Goal, trusted: bool = False) -> int:
+    """`trusted`: however short a time they have been ready."""
+
     def counts(i: m.Instance) -> bool:
-        aged = i.revision != goal.revision or world.now >= i.since + goal.rollout.min_ready
+        aged = trusted or i.revision != goal.revision or world.now >= i.since + goal.rollout.min_ready
         finished = i.state == "exited" and not comes_back(i, goal)
         return finished or (aged and _serves(i))
 
@@ -62,12 +66,38 @@ def _wanted(goal: m.Goal, before: Simulator, after: Simulator) -> int:
 def _enough_stay_available(goal: m.Goal, before: Simulator, after: Simulator, plan: m.Plan) -> None:
     if goal.count == 0 or goal.rollout.strategy == "recreate":
         return
-    if any(_serves(i) for i in _let_go(before, goal.key, plan)):
+    if goes := [i for i in _let_go(before, goal.key, plan) if _serves(i)]:
         least = _wanted(goal, before, after) - goal.rollout.max_unavailable
-        assert _available(after, goal) >= least, f"{goal.key} has too few left: {plan.actions}"
+        one_too_many = all(i.revision == goal.revision for i in goes)
+        assert _available(after, goal, trusted=one_too_many) >= least, f"{goal.key} has too few left: {plan.actions}"
+
+
+def _held(goal: m.Goal, world: Simulator) -> m.Step | None:
+    """The step that a deployment is at, which has a revision to go back to."""
+    deploying, steps = world.goals[goal.key].deploying if goal.key in world.goals else None, goal.rollout.steps
+    if deploying is None or deploying.rolling_back or deploying.step >= len(steps):
+        return None
+    if deploying.stable in (None, goal.revision):
+        return None
+    return steps[deploying.step]
+
+
+def _a_step_is_kept(goal: m.Goal, after: Simulator, plan: m.Plan) -> None:
+    """No more new ones than it asks for start, and all of the old ones stay."""
+    step = _held(goal, after)
+    if step is None or goal.count == 0 or not any(isinstance(a, m.Start) and a.key == goal.key for a in plan.actions):
+        return
+    kept = [i for i in _of(after, goal.key) if i.state not in m.LEAVING or (i.sick and i.state != "draining")]
+    new = [i for i in kept if i.revision == goal.revision]
+    most = max(1, math.ceil(goal.count * (step.instances or step.weight) / 100))
+    assert any(a == m.Start(goal.key, stable=True) for a in plan.actions) or len(new) <= most, f"too many: {new}"
+    old = [i for i in kept if i.revision != goal.revision and i.state not in m.LEAVING]
+    assert len(old) <= goal.count, f"more old ones than ever: {kept}"
 
 
 def _not_too_many_start(goal: m.Goal, before: Simulator, after: Simulator, plan: m.Plan) -> None:
+    if _held(goal, after) is not None:
+        return
     if m.Start(goal.key) not in plan.actions:
         return
     places = [i for i in _of(after, goal.key) if i.state not in m.LEAVING or (i.sick and i.state != "draining")]

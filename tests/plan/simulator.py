@@ -37,6 +37,8 @@ class Program:
     crashes: bool = False
     hangs: bool = False
     before_fails: bool = False
+    errs: bool = False
+    """Answers, with errors."""
 
 
 class Simulator:
@@ -95,14 +97,16 @@ class Simulator:
         acts = state in ("ready", "draining") and self.serves_requests(self.instances[name].key)
         self.change(name, state=state, since=self.now, routed=not acts, **changes)
 
-    def _new(self, key: str, before: bool, host: str | None) -> None:
+    def _new(self, key: str, before: bool, host: str | None, stable: bool = False) -> None:
         self._count += 1
         name = f"{key}-{self._count}"
-        revision = self.goals[key].revision
+        goal = self.goals[key]
+        revision = goal.deploying.stable if stable and goal.deploying is not None else goal.revision
+        assert revision is not None
         self.instances[name] = m.Instance(name, key, revision, "starting", self.now, before=before, host=host)
 
     def _start(self, action: m.Start) -> None:
-        self._new(action.key, before=False, host=action.host)
+        self._new(action.key, before=False, host=action.host, stable=action.stable)
 
     def _runbefore(self, action: m.RunBefore) -> None:
         self._new(action.key, before=True, host=None)
@@ -135,6 +139,13 @@ class Simulator:
 
     def _beforedone(self, action: m.BeforeDone) -> None:
         self._deploying(action.key, before_done=True, progressed_at=self.now)
+
+    def _beginstep(self, action: m.BeginStep) -> None:
+        self._deploying(action.key, step_since=self.now, new=m.Answered(), old=m.Answered())
+
+    def _advance(self, action: m.Advance) -> None:
+        fresh = {"step_since": None, "promoted": False, "progressed_at": self.now}
+        self._deploying(action.key, step=action.step, **fresh)
 
     def _deploying(self, key: str, **changes: Any) -> None:
         deploying = self.goals[key].deploying
@@ -173,8 +184,18 @@ class Simulator:
             self.previous.pop(key, None)
             if not (old.failed and old.count == 0) and not changes.get("removed"):
                 self.previous[key] = old
-        deploying = m.Deploying(started_at=self.now, progressed_at=self.now)
+        point = self.previous.get(key)
+        stable = point.revision if point is not None and point.count else None
+        deploying = m.Deploying(started_at=self.now, progressed_at=self.now, stable=stable)
         self.change_goal(key, **({"failed": False, "frozen": False, "deploying": deploying} | changes))
+
+    def promote(self, key: str) -> None:
+        if self.goals[key].deploying is not None:
+            self._deploying(key, promoted=True)
+
+    def abort(self, key: str) -> None:
+        if self.goals[key].deploying is not None:
+            self._deploying(key, aborted="ann")
 
     # -- the world ------------------------------------------------------------------------------------------------
 
@@ -191,6 +212,14 @@ class Simulator:
         if asked or ended.rebooted:
             failures = 0 if ended.rebooted else old.failures
         self.to(name, "exited", failures=failures, ended=replace(ended, asked=asked), in_flight=0)
+
+    def answer(self, key: str, requests: int, errors: int) -> None:
+        """So many requests, half of them by the new revision, and so many errors of that."""
+        deploying = self.goals[key].deploying
+        if deploying is not None and deploying.step_since is not None:
+            new, old = deploying.new, deploying.old
+            old = m.Answered(old.requests + requests, old.errors)
+            self._deploying(key, new=m.Answered(new.requests + requests, new.errors + errors), old=old)
 
     def reboot(self) -> None:
         for instance in list(self.instances.values()):
@@ -254,3 +283,14 @@ class Simulator:
                 return True
             self.now = max(min(times), self.now + 0.001)
         raise AssertionError(f"it never rests: {self.log[-10:]}")
+
+    def settle_promoting(self) -> bool:
+        """As `settle`; what waits for requests or for somebody is promoted."""
+        for _ in range(20):
+            at_rest = self.settle()
+            held = [key for key, goal in self.goals.items() if goal.deploying and goal.deploying.step_since is not None]
+            if not held:
+                break
+            for key in held:
+                self.promote(key)
+        return at_rest

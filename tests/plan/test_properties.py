@@ -5,6 +5,7 @@ Every step of the simulator checks that planning again at once adds nothing; `ch
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -21,11 +22,23 @@ KEYS = ("a.db", "a.api", "a.host", "a.guest", "a.web")
 Drawn = TypeVar("Drawn")
 
 
+STEPS: tuple[tuple[m.Step, ...], ...] = (
+    (),
+    (m.Step(10, 60.0), m.Step(50, 60.0)),
+    (m.Step(30), m.Step(60, 5.0)),
+    (m.Step(0, 0.0, instances=100),),
+    (m.Step(0, instances=100),),
+)
+"""None, canaries, blue-green; some wait for somebody."""
+
+
 @st.composite
-def rollouts(draw: st.DrawFn) -> m.Rollout:
+def rollouts(draw: st.DrawFn, steps: tuple[tuple[m.Step, ...], ...] = STEPS) -> m.Rollout:
     surge = draw(st.integers(0, 3))
     return m.Rollout(
         strategy=draw(st.sampled_from(["rolling", "recreate"])),
+        steps=draw(st.sampled_from(steps)),
+        judging=m.Judging(min_requests=draw(st.sampled_from([0, 20]))),
         max_surge=surge,
         max_unavailable=draw(st.integers(0 if surge else 1, 3)),
         min_ready=draw(st.sampled_from([0.0, 5.0, 90.0])),
@@ -48,7 +61,7 @@ def worlds(draw: st.DrawFn) -> list[m.Goal]:
                 depends_on=tuple(need for need in needs if key != "a.guest" or need != "a.host"),
                 host="a.host" if key == "a.guest" else None,
                 grace=draw(st.sampled_from([5.0, 30.0, 120.0])),
-                rollout=draw(rollouts()),
+                rollout=draw(rollouts((key != "a.guest" and STEPS) or STEPS[:1])),
                 ending=m.Ending(draw(st.sampled_from([None, 0.0, 30.0])), grace=draw(st.sampled_from([1.0, 10.0]))),
                 restarting=m.Restarting(draw(st.sampled_from(["always", "on-failure", "never"]))),
             )
@@ -104,6 +117,18 @@ class Change:
     def down(self) -> None:
         for key in self.sim.goals:
             self._deploy(key, count=0, removed=True)
+
+    def promote(self) -> None:
+        if key := self.pick(sorted(self.sim.goals)):
+            self.sim.promote(key)
+
+    def abort(self) -> None:
+        if key := self.pick(sorted(self.sim.goals)):
+            self.sim.abort(key)
+
+    def answer(self) -> None:
+        if key := self.pick(sorted(self.sim.goals)):
+            self.sim.answer(key, 20, self.data.draw(st.sampled_from([0, 1, 2, 20])))
 
     def _deploy(self, key: str, **changes: Any) -> None:
         self.sim.deploy(key, **({"removed": False} | changes))
@@ -183,7 +208,7 @@ def test_it_always_gets_there(wanted: list[m.Goal], data: st.DataObject) -> None
         change.any()
         while simulator.step().actions:
             pass
-    at_rest = simulator.settle()
+    at_rest = simulator.settle_promoting()
     for key, goal in simulator.goals.items():
         assert goal.deploying is None, f"the deployment of {key} does not end"
         assert not goal.removed, f"{key} is never retired"
@@ -217,7 +242,7 @@ def test_a_version_within_its_limits_is_never_given_up(service: tuple[m.Goal, Pa
     for revision in ("1", "2"):
         simulator.deploy("a.db", revision=revision)
         simulator.deploy("a.x", revision=revision)
-        assert simulator.settle()
+        assert simulator.settle_promoting()
         assert simulator.failed == {}
         assert is_reached(simulator, simulator.goals["a.x"])
 
@@ -227,6 +252,7 @@ def test_a_version_within_its_limits_is_never_given_up(service: tuple[m.Goal, Pa
 def test_a_rolling_deploy_keeps_enough_available(wanted: list[m.Goal], data: st.DataObject) -> None:
     """While the old version is well, at every moment and not only when the planner lets one go."""
     goal = replace(wanted[0], count=max(1, wanted[0].count), rollout=replace(wanted[0].rollout, strategy="rolling"))
+    goal = replace(goal, rollout=replace(goal.rollout, steps=()))
     simulator = Simulator(goal)
     simulator.checks.append(check_all)
     simulator.settle()
@@ -243,6 +269,44 @@ def test_a_rolling_deploy_keeps_enough_available(wanted: list[m.Goal], data: st.
         simulator.now = simulator.now + 0.1 if moved else max(decided.wake_at or 0.0, simulator.now + 0.1)
     simulator.settle()
     assert is_reached(simulator, simulator.goals[goal.key])
+
+
+@given(worlds(), st.sampled_from(STEPS[1:]), st.data())
+@settings(max_examples=200, deadline=None)
+def test_steps_leave_the_old_version_whole(
+    wanted: list[m.Goal], steps: tuple[m.Step, ...], data: st.DataObject
+) -> None:
+    """Until the last one is passed; and an abort leads back from everywhere, a promotion on."""
+    rollout = replace(wanted[0].rollout, strategy="rolling", steps=steps)
+    goal = replace(wanted[0], count=max(1, wanted[0].count), rollout=rollout)
+    simulator = Simulator(goal)
+    simulator.checks.append(check_all)
+    simulator.settle()
+    simulator.deploy(goal.key, revision="2")
+    simulator.programs["2"] = data.draw(st.sampled_from([Program(), Program(crashes=True), Program(hangs=True)]))
+    aborts = data.draw(st.one_of(st.none(), st.integers(0, 40)), label="aborts after so many")
+    for turn in itertools.count():
+        deploying = simulator.goals[goal.key].deploying
+        if deploying is None:
+            break
+        if turn == aborts:
+            simulator.abort(goal.key)
+        elif data.draw(st.booleans(), label="promote"):
+            simulator.promote(goal.key)
+        decided = simulator.step()
+        mine = [i for i in simulator.instances.values() if not i.before]
+        least = goal.count if deploying.step < len(steps) else goal.count - goal.rollout.max_unavailable
+        serving = [i for i in mine if i.state == "ready" and i.routed]
+        if not any(isinstance(action, m.Advance) for action in decided.actions):
+            assert sum(i.revision == "1" or deploying.step == len(steps) for i in serving) >= least
+        moved = [i for i in mine if simulator.next_move(i) is not None and data.draw(st.booleans())]
+        for instance in moved:
+            simulator.move(instance)
+        simulator.now = simulator.now + 0.1 if moved else max(decided.wake_at or 0.0, simulator.now + 0.1)
+    simulator.settle()
+    assert is_reached(simulator, simulator.goals[goal.key])
+    if goal.key in simulator.failed:
+        assert simulator.goals[goal.key].revision == "1"
 
 
 @given(st.integers(0, 400), st.integers(0, 10))

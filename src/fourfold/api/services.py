@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fourfold.api.deps import TheFacade
 from fourfold.api.resource import resource
-from fourfold.api.shapes import InvokeBody, InvokeLaterBody, RollbackBody, ScaleBody, ServicesBody
+from fourfold.api.shapes import Acted, InvokeBody, InvokeLaterBody, PromoteBody, RollbackBody, ScaleBody, ServicesBody
 from fourfold.control.views import (
     CostRequest,
     CostView,
@@ -29,6 +29,24 @@ async def scale(facade: TheFacade, app: str, service: str, body: ScaleBody) -> O
 async def rollback(facade: TheFacade, app: str, service: str, body: RollbackBody) -> OperationView:
     """Deploy an old release again, with today's secret values."""
     return await facade.rollback(app, service, body.to, body.actor)
+
+
+@router.post("/v1/apps/{app}/services/{service}/promote", status_code=202)
+async def promote(facade: TheFacade, app: str, service: str, body: PromoteBody) -> OperationView:
+    """Let its deployment go on to the next step (canary), or switch (blue-green); 409 when it is at none.
+
+    The answer is the operation that made the deployment.
+    """
+    return await facade.promote(app, service, body.full, body.actor)
+
+
+@router.post("/v1/apps/{app}/services/{service}/abort", status_code=202)
+async def abort(facade: TheFacade, app: str, service: str, body: Acted) -> OperationView:
+    """Take its deployment back, whatever the strategy; 409 when none is under way.
+
+    The answer is the operation that made the deployment: it fails, with the reason "aborted by ACTOR".
+    """
+    return await facade.abort(app, service, body.actor)
 
 
 @router.post("/v1/apps/{app}/restart", status_code=202)

@@ -50,6 +50,10 @@ class ScaleBody(Acted):
     in_file: bool = Field(default=False, description="The service file says so too: no override")
 
 
+class PromoteBody(Acted):
+    full: bool = Field(default=False, description="Past all steps, not only to the next one")
+
+
 class RollbackBody(Acted):
     to: int | None = Field(default=None, ge=1, description="Release to go back to; null is the one before")
 

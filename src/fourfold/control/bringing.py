@@ -14,6 +14,7 @@ from fourfold.control.checks import (
     check_listen,
     check_network,
     check_powers,
+    check_strategy,
     check_timeout,
     chosen,
     read_app,
@@ -56,6 +57,7 @@ class Bringing:
             check_block(wish.name, wish.spec, wish.pattern, parts.network.network.address)
             check_powers(wish.name, wish.spec, wish.pattern, parts.supervisor.powers)
             check_network(wish.name, wish.spec, wish.pattern, parts.supervisor.powers)
+            check_strategy(wish.name, wish.spec, wish.pattern)
         if any(on_bridge(wish.pattern, wish.spec) for wish in wishes):
             await parts.network.check()
         check_fixed_ports(parts.registry, app, wishes)

@@ -19,6 +19,7 @@ from fourfold.launch.patterns import is_machine, refuse_impossible
 from fourfold.spec.app import App
 from fourfold.spec.model import Service
 from fourfold.spec.parse import parse_json
+from fourfold.spec.strategychecks import INSTEAD, contradiction
 
 
 def read_app(spec: Mapping[str, Any]) -> App:
@@ -58,6 +59,12 @@ def check_timeout(name: str, spec: Service, pattern: str, most: float) -> None:
             f"{name}: cannot give an event {spec.function.timeout:g} s: a function has at most {most:g} s here",
             "lower `function.timeout`, make it a job or a process, or raise function_timeout in fourfold.toml",
         )
+
+
+def check_strategy(name: str, spec: Service, pattern: str) -> None:
+    """Under the pattern that a command gives, which the file's own checks do not know of."""
+    if why := contradiction(spec, pattern):
+        raise UserError(f"{name}: cannot deploy it so: {why}", INSTEAD)
 
 
 _OWN_NETWORK = {

@@ -207,6 +207,14 @@ class Control:
                 ) from error
             await parts.builder.plan(BuildRequest(app, service, spec, source, pattern))
 
+    async def promote(self, app: str, service: str, full: bool, actor: str) -> v.OperationView:
+        self._need(app, service)
+        return self._parts.promoting.promote(f"{app}.{service}", full, actor)
+
+    async def abort(self, app: str, service: str, actor: str) -> v.OperationView:
+        self._need(app, service)
+        return self._parts.promoting.abort(f"{app}.{service}", actor)
+
     async def restart(self, app: str, services: Sequence[str], actor: str) -> v.OperationView:
         names = self._names(app, services)
         for name in names:

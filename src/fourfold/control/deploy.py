@@ -8,13 +8,14 @@ from typing import Any
 
 from fourfold.build.build import BuildRequest
 from fourfold.clock import Clock
+from fourfold.control import stages
 from fourfold.control.building import Building
 from fourfold.control.bus import Bus
 from fourfold.control.changes import Change, Wish
 from fourfold.control.claims import REPLACES, gateway_of
 from fourfold.control.counting import moved_with, set_to, with_scaling
 from fourfold.control.externals import check_externals
-from fourfold.control.goals import clamped, described, internal_port, pattern_of, revision, rollback_point
+from fourfold.control.goals import clamped, described, desired, internal_port, pattern_of, revision, rollback_point
 from fourfold.control.operations import Operation
 from fourfold.control.registry import Registry
 from fourfold.control.settings import Settings
@@ -325,11 +326,17 @@ class Deployer:
         """Store a service's new goal and open the deployment that leads there."""
         key = f"{new.app}.{new.name}"
         if (before := self._registry.running_deployment(key)) is not None:
-            ended = replace(before, state="superseded", finished_at=self._clock.now())
+            if self._goes_on(before, new):
+                self._rescale(before, new)
+                return
+            reason = f"superseded by {operation.kind} by {actor or 'somebody'}"
+            ended = replace(before, state="superseded", reason=reason, finished_at=self._clock.now())
             self._registry.put_deployment(ended)
         operation.firm = True
         now = self._clock.now()
         self._registry.put_service(new)
+        previous = {} if old is None or operation.kind == "down" else self._way_back(old)
+        strategy = self._registry.spec(key, new.release).deploy
         deployment = self._registry.add_deployment(
             Deployment(
                 id=0,
@@ -338,7 +345,7 @@ class Deployer:
                 operation=operation.id,
                 revision=revision(new),
                 release=new.release,
-                previous={} if old is None or operation.kind == "down" else self._way_back(old),
+                previous=previous,
                 state="running",
                 reason=None,
                 before_done=self._before_ran(new),
@@ -346,6 +353,7 @@ class Deployer:
                 started_at=now,
                 progressed_at=now,
                 pattern=pattern_of(new),
+                staged=stages.goes_by_steps(strategy, previous, rollback_point(new), operation.kind),
             )
         )
         what = "is stopped" if new.stopped or new.removed else f"{described(deployment)} is being deployed"
@@ -356,6 +364,23 @@ class Deployer:
             release=new.release,
             pattern=pattern_of(new),
             **(operation.tag() | {"actor": actor}),
+        )
+
+    def _goes_on(self, deployment: Deployment, new: ServiceRow) -> bool:
+        """Whether only the count changes while it is deployed in steps: those already passed are not begun again."""
+        same = deployment.staged and deployment.state == "running" and deployment.revision == revision(new)
+        return same and not (new.stopped or new.removed)
+
+    def _rescale(self, deployment: Deployment, new: ServiceRow) -> None:
+        """What it goes back to is as many, too."""
+        overrides = {name: value for name, value in deployment.previous["overrides"].items() if name != "instances"}
+        overrides |= {name: value for name, value in new.overrides.items() if name == "instances"}
+        previous = deployment.previous | {"instances": new.instances, "overrides": overrides}
+        self._registry.put_service(new)
+        self._registry.put_deployment(replace(deployment, previous=previous))
+        what = f"{desired(new)} instances are wanted from now on; its deployment goes on"
+        self._bus.emit(
+            "deploy.step", what, app=new.app, service=new.name, operation=deployment.operation, release=new.release
         )
 
     def _way_back(self, old: ServiceRow) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fourfold.clock import Clock
+from fourfold.control import stages, stagewords
 from fourfold.control.bus import Bus
-from fourfold.control.goals import SYSTEM, described, goal_of, pattern_of, restored
+from fourfold.control.goals import SYSTEM, described, goal_of, pattern_of, restored, revision
 from fourfold.control.registry import Registry, key_of
 from fourfold.plan import model as m
 from fourfold.store.model import Deployment, InstanceRow, InstanceState, Role
@@ -42,10 +43,10 @@ class Executor:
 
     def _execute(self, action: m.Action, effects: Effects) -> None:
         match action:
-            case m.BeforeDone() | m.Done() | m.Fail() | m.Retire():
+            case m.BeforeDone() | m.BeginStep() | m.Advance() | m.Done() | m.Fail() | m.Retire():
                 self._move_deployment(action)
-            case m.Start(key, host):
-                effects.starts.append(self._create(key, "serve", host))
+            case m.Start(key, host, stable):
+                effects.starts.append(self._create(key, "serve", host, stable))
             case m.RunBefore(key):
                 effects.starts.append(self._create(key, "before", None))
             case m.Restart(name):
@@ -67,8 +68,12 @@ class Executor:
             case m.Lose(name):
                 self._lose(name)
 
-    def _move_deployment(self, action: m.BeforeDone | m.Done | m.Fail | m.Retire) -> None:
+    def _move_deployment(self, action: m.BeforeDone | m.BeginStep | m.Advance | m.Done | m.Fail | m.Retire) -> None:
         match action:
+            case m.BeginStep(key):
+                self._begin_step(key)
+            case m.Advance(key, step):
+                self._advance(key, step)
             case m.BeforeDone(key):
                 self._deployment(key, before_done=True, progressed_at=self._clock.now())
             case m.Done(key):
@@ -80,9 +85,11 @@ class Executor:
 
     # -- instances ------------------------------------------------------------------------------------------------
 
-    def _create(self, key: str, role: Role, host: str | None) -> str:
+    def _create(self, key: str, role: Role, host: str | None, stable: bool = False) -> str:
         app, _, service = key.partition(".")
         row = self._registry.services.get(key)
+        if stable and row is not None:
+            row = restored(row, self._registry.deployments[key].previous)
         release = row.release if row else 0
         suffix = "".join(secrets.choice(ALPHABET) for _ in range(4))
         now = self._clock.now()
@@ -91,7 +98,7 @@ class Executor:
             app=app,
             service=service,
             release=release,
-            revision=goal_of(self._registry, key).revision,
+            revision=revision(row) if row else goal_of(self._registry, key).revision,
             role=role,
             state="starting",
             created_at=now,
@@ -168,6 +175,24 @@ class Executor:
         self._registry.put_deployment(changed)
         return changed
 
+    def _begin_step(self, key: str) -> None:
+        deployment, rows = self._registry.deployments[key], self._registry.of_service(key)
+        now = self._clock.now()
+        begun = stages.begun(deployment, stages.marks(rows, self._registry.answers), now)
+        self._registry.put_deployment(begun)
+        self._registry.answered.pop(key, None)
+        rollout = goal_of(self._registry, key).rollout
+        what = stagewords.began(begun, rollout.steps, rollout.judging)
+        self._tell("deploy.step", deployment, what, **stagewords.data(begun, rollout.steps))
+
+    def _advance(self, key: str, step: int) -> None:
+        deployment = self._registry.deployments[key]
+        last = step >= len(goal_of(self._registry, key).rollout.steps)
+        self._registry.put_deployment(stages.entered(deployment, step, self._clock.now()))
+        self._registry.answered.pop(key, None)
+        if last:
+            self._tell("deploy.step", deployment, f"all steps are passed: {described(deployment)} takes over")
+
     def _done(self, key: str) -> None:
         deployment = self._registry.running_deployment(key)
         assert deployment is not None
@@ -193,10 +218,11 @@ class Executor:
         assert deployment is not None
         now = self._clock.now()
         spec = self._registry.spec(key, deployment.release)
+        goes_back = spec.deploy.rollback == "auto" or deployment.aborted is not None
         if deployment.state == "rolling-back":
             self._deployment(key, state="failed", reason=f"{deployment.reason}; going back failed too: {reason}")
             self._deployment_ended(key, now)
-        elif deployment.previous and (spec.deploy.rollback == "auto" or self._registry.services[key].removed):
+        elif deployment.previous and (goes_back or self._registry.services[key].removed):
             self._deployment(key, state="rolling-back", reason=reason, progressed_at=now)
             self._registry.put_service(restored(self._registry.services[key], deployment.previous))
         else:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from fourfold.control import stages
 from fourfold.control.claims import successors
 from fourfold.control.registry import Live, Registry, key_of
 from fourfold.launch.function import ending
@@ -123,7 +124,23 @@ class Goals:
         found = {key: each for key, (*_, each) in known.items()} | {GATEWAY: goal_of(registry, GATEWAY)}
         for key, heirs in successors(registry).items():
             found[key] = replace(found[key], successors=heirs)
+        for key, (new, old) in registry.answered.items():
+            if key in found and (deploying := found[key].deploying) is not None:
+                found[key] = replace(found[key], deploying=replace(deploying, new=new, old=old))
         return found
+
+
+def shares(registry: Registry, key: str) -> dict[str, int]:
+    """Instance -> its weight in the gateway, while a deployment with steps goes on; all others have 1."""
+    deployment = registry.running_deployment(key)
+    if deployment is None or not deployment.staged:
+        return {}
+    row = registry.services[key]
+    spec = registry.spec(key, deployment.release)
+    rows, back = registry.of_service(key), deployment.state == "rolling-back"
+    stable = stable_revision(row, deployment) or ""
+    part = stages.percent(deployment, stages.steps(spec.deploy))
+    return stages.shares(rows, revision(row), stable, part, wanted_count(row, deployment), back)
 
 
 def internal_port(row: ServiceRow, deployment: Deployment | None) -> int | None:
@@ -185,10 +202,10 @@ def goal(row: ServiceRow, spec: Service, deployment: Deployment | None, port_is_
         depends_on=tuple(f"{row.app}.{name}" for name in row.depends_on),
         host=host_key(row, spec),
         grace=spec.health.grace if spec.health else 30.0,
-        rollout=rollout(spec, port_is_held),
+        rollout=rollout(spec, port_is_held, deployment is not None and deployment.staged),
         ending=m.Ending(spec.stop.drain if _gets_requests(spec, deployment) else None, _grace(row, spec, deployment)),
         restarting=m.Restarting(spec.restart.policy, spec.restart.backoff.min, spec.restart.backoff.max),
-        deploying=_deploying(deployment),
+        deploying=_deploying(row, deployment),
         settled_at=(deployment.finished_at or 0.0) if deployment is not None else 0.0,
         failed=ended_badly,
         frozen=frozen,
@@ -214,9 +231,12 @@ def _grace(row: ServiceRow, spec: Service, deployment: Deployment | None) -> flo
     return ending(spec) if "function" in patterns else spec.stop.grace
 
 
-def rollout(spec: Service, port_is_held: bool) -> m.Rollout:
+def rollout(spec: Service, port_is_held: bool, staged: bool = False) -> m.Rollout:
+    recreates = port_is_held or spec.deploy.strategy == "recreate"  # two cannot listen on one port
     return m.Rollout(
-        strategy="recreate" if port_is_held else spec.deploy.strategy,  # two cannot listen on one port
+        strategy="recreate" if recreates else "rolling",
+        steps=stages.steps(spec.deploy) if staged and not recreates else (),
+        judging=stages.judging(spec),
         max_surge=spec.deploy.max_surge,
         max_unavailable=spec.deploy.max_unavailable,
         min_ready=spec.deploy.min_ready,
@@ -225,7 +245,12 @@ def rollout(spec: Service, port_is_held: bool) -> m.Rollout:
     )
 
 
-def _deploying(deployment: Deployment | None) -> m.Deploying | None:
+def stable_revision(row: ServiceRow, deployment: Deployment) -> str | None:
+    """What a deployment goes back to when it fails."""
+    return revision(restored(row, deployment.previous)) if deployment.previous else None
+
+
+def _deploying(row: ServiceRow, deployment: Deployment | None) -> m.Deploying | None:
     if deployment is None or deployment.state not in ("running", "rolling-back"):
         return None
     return m.Deploying(
@@ -233,6 +258,11 @@ def _deploying(deployment: Deployment | None) -> m.Deploying | None:
         progressed_at=deployment.progressed_at,
         before_done=deployment.before_done,
         rolling_back=deployment.state == "rolling-back",
+        aborted=deployment.aborted,
+        stable=stable_revision(row, deployment) if deployment.staged else None,
+        step=deployment.step,
+        step_since=deployment.step_at,
+        promoted=deployment.promoted,
     )
 
 

@@ -20,6 +20,7 @@ from fourfold.control.traffic import GatewayTraffic
 from fourfold.control.views import OperationView
 from fourfold.errors import ConflictError, FourfoldError, NotFoundError
 from fourfold.store.deployments import OPEN
+from fourfold.store.model import Deployment
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +122,11 @@ class Operations:
         """End one that waits or builds: it has changed nothing yet. Raises ConflictError for one that has."""
         operation = next((each for queue in self._queues.values() for each in queue if each.id == id), None)
         if operation is None:
+            if id in self._tasks:
+                raise ConflictError(
+                    f"cannot cancel operation {id}: it is being deployed already, in steps",
+                    "`fourfold deploy SERVICE --abort` takes a deployment back",
+                )
             if self.knows(id):
                 raise ConflictError(f"cannot cancel operation {id}: it has ended")
             raise NotFoundError(f"cannot cancel operation {id}: it is not known")
@@ -169,39 +175,48 @@ class Operations:
         self._tasks[operation.id] = task
         task.add_done_callback(lambda _: self._leave(operation))
 
+    def _give_turn_away(self, operation: Operation) -> None:
+        queue = self._queues.get(operation.queue, [])
+        if operation in queue:
+            queue.remove(operation)
+            if not queue:
+                del self._queues[operation.queue], self._locks[operation.queue]
+
     def _leave(self, operation: Operation) -> None:
         del self._tasks[operation.id]
-        queue = self._queues[operation.queue]
-        queue.remove(operation)
-        if not queue:
-            del self._queues[operation.queue], self._locks[operation.queue]
+        self._give_turn_away(operation)
         if operation.cancelled:
             what = f"{operation.kind} of {operation.app} was cancelled by {operation.cancelled}: nothing was changed"
             self._failed(operation, what, cancelled=operation.cancelled)
         self.ended.set()
 
     async def _run(self, operation: Operation, work: Work) -> None:
-        async with self._locks.setdefault(operation.queue, asyncio.Lock()):
-            operation.since = self._clock.now()
-            try:
-                await self._carry_out(operation, work)
-            except FourfoldError as error:
-                self._failed(operation, str(error), hint=error.hint)
-            except Exception:
-                log.exception("operation %s of %s", operation.kind, operation.app)
-                what = f"cannot {operation.kind} {operation.app}: a fault in Fourfold, see the daemon's log"
-                self._failed(operation, what)
+        """A deployment that stays at a step for minutes, or until somebody promotes it, is in nobody's way."""
+        try:
+            async with self._locks.setdefault(operation.queue, asyncio.Lock()):
+                operation.since = self._clock.now()
+                if operation.queued:
+                    self._tell_start(operation)
+                await work(operation)
+                operation.firm = True
+                await self._bus.until(lambda: not self._needs_its_turn(operation))
+                if not self._open(operation):
+                    await self._see_through(operation)
+                    return
+            self._give_turn_away(operation)
+            await self._see_through(operation)
+        except FourfoldError as error:
+            self._failed(operation, str(error), hint=error.hint)
+        except Exception:
+            log.exception("operation %s of %s", operation.kind, operation.app)
+            what = f"cannot {operation.kind} {operation.app}: a fault in Fourfold, see the daemon's log"
+            self._failed(operation, what)
 
     def _tell_start(self, operation: Operation) -> None:
         self._bus.emit("operation.started", f"{operation.kind} of {operation.app} begins", **operation.tag())
 
-    async def _carry_out(self, operation: Operation, work: Work) -> None:
-        begun = self._clock.now()
-        if operation.queued:
-            self._tell_start(operation)
-        await work(operation)
-        operation.firm = True
-        await self._bus.until(lambda: not self._is_open(operation))
+    async def _see_through(self, operation: Operation) -> None:
+        await self._bus.until(lambda: not self._open(operation))
         deployments = self._registry.store.deployments.of_operation(operation.id)
         bad = {row.service: row.reason or row.state for row in deployments if row.state != "done"}
         if bad:
@@ -209,7 +224,7 @@ class Operations:
             self._failed(operation, f"{operation.kind} of {operation.app} failed: {what}", failed=bad)
             return
         await self._traffic.settled(operation.app)
-        seconds = self._clock.now() - begun
+        seconds = self._clock.now() - operation.since
         self._bus.emit(
             "operation.done", f"{operation.kind} of {operation.app} done in {seconds:.1f} s",
             **operation.tag(), services=operation.services, seconds=seconds,
@@ -218,9 +233,14 @@ class Operations:
     def _failed(self, operation: Operation, message: str, **data: Any) -> None:
         self._bus.emit("operation.failed", message, **operation.tag(), **data)
 
-    def _is_open(self, operation: Operation) -> bool:
+    def _open(self, operation: Operation) -> list[Deployment]:
         latest = self._registry.deployments.values()
-        return any(row.operation == operation.id and row.state in OPEN for row in latest)
+        return [row for row in latest if row.operation == operation.id and row.state in OPEN]
+
+    def _needs_its_turn(self, operation: Operation) -> bool:
+        """None of its deployments stays at a step; else all but those could only wait for them."""
+        found = self._open(operation)
+        return bool(found) and not any(row.state == "running" and row.step_at is not None for row in found)
 
 
 def _way_out(operation: Operation) -> str:

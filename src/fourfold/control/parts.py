@@ -17,6 +17,7 @@ from fourfold.clock import SystemClock
 from fourfold.control.access import Access
 from fourfold.control.building import Building
 from fourfold.control.bus import Bus
+from fourfold.control.canaries import Canaries
 from fourfold.control.costing import Costing
 from fourfold.control.deploy import Deployer
 from fourfold.control.diagnose import Diagnose
@@ -39,6 +40,7 @@ from fourfold.control.notifying.notifying import Notifying
 from fourfold.control.operations import Operations
 from fourfold.control.passwords import Passwords
 from fourfold.control.prober import Prober
+from fourfold.control.promoting import Promoting
 from fourfold.control.reconciler import Reconciler
 from fourfold.control.registry import Registry, key_of
 from fourfold.control.running import Running, job_view
@@ -158,6 +160,8 @@ class Parts:
         self.operations = Operations(self.registry, self.bus, clock, self.traffic)
         self.building = Building(self.builder, self._is_stored, self.bus, clock, self.trials.settle)
         self.deployer = Deployer(self.registry, self.building, self.bus, clock, settings, self._wake)
+        self.promoting = Promoting(self.registry, self.bus, clock, self._wake)
+        self.canaries = Canaries(self.registry, self.gateway.answered, self.bus, clock, self._wake)
         self.down = Down(paths, self.registry, self.deployer, self.bus, self._wake, self._forget)
         self.evicting = Evicting(
             self.registry, self.operations, self.deployer, self.bus, lambda: self.supervisor.powers, self.builder.plan
@@ -222,6 +226,7 @@ class Parts:
 
     def _wake(self) -> None:
         self.reconciler.wake()
+        self.canaries.wake()
         self.events.wake()
 
     async def _act(self, effects: Effects) -> None:
@@ -318,6 +323,7 @@ class Parts:
             group.create_task(self.tallies.run())
             group.create_task(self.scaler.run())
             group.create_task(self.notifying.run())
+            group.create_task(self.canaries.run())
 
     async def close(self) -> None:
         """The daemon ends; what it started goes on."""

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from fourfold.control.faults import Faults
+from fourfold.plan.model import Answered
 from fourfold.spec.groups import Host
 from fourfold.spec.model import Service
 from fourfold.store.deployments import OPEN
@@ -42,6 +43,10 @@ class Registry:
     maintenance: dict[tuple[str, str], MaintenanceRow] = field(default_factory=dict)
     """(app, service); of a whole app under no name."""
     live: dict[str, Live] = field(default_factory=dict)
+    answers: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Instance -> requests and errors, as the gateway knew last, of services that are deployed in steps."""
+    answered: dict[str, tuple[Answered, Answered]] = field(default_factory=dict)
+    """Service -> what its new instances and its old ones have answered since the step that it is at began."""
     faults: Faults = field(default_factory=lambda: Faults({}))
 
     def __post_init__(self) -> None:

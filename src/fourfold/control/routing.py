@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fourfold.control.claims import gateway_of, served, wanted
-from fourfold.control.goals import internal_port
+from fourfold.control.goals import internal_port, shares
 from fourfold.control.passwords import NOBODY, AuthOf
 from fourfold.control.registry import Registry, key_of
 from fourfold.gateway import naming
@@ -52,7 +52,8 @@ def gateway_config(
     for key, row in sorted(registry.services.items()):
         if port := internal_port(row, registry.deployments.get(key)):
             sticky = any(route.sticky for route in routes.get(key, ()))
-            backends.append(Backend(key, _servers(registry.of_service(key)), port, sticky, _maintenance(registry, row)))
+            servers = _servers(registry.of_service(key), shares(registry, key))
+            backends.append(Backend(key, servers, port, sticky, _maintenance(registry, row)))
     names = {backend.name for backend in backends}
     apps = []
     for name in registry.apps.keys() - set(left_out):
@@ -136,9 +137,9 @@ def _limits(given: RouteLimits) -> Limits | None:
     return Limits(rate, given.most, given.per == "route", given.body)
 
 
-def _servers(rows: list[InstanceRow]) -> tuple[Server, ...]:
+def _servers(rows: list[InstanceRow], weights: Mapping[str, int]) -> tuple[Server, ...]:
     return tuple(
-        Server(row.id, row.reached_at, row.port, draining=row.state == "draining")
+        Server(row.id, row.reached_at, row.port, draining=row.state == "draining", weight=weights.get(row.id, 1))
         for row in rows
         if row.state in ("ready", "draining") and row.port is not None and row.role == "serve"
     )

@@ -73,9 +73,35 @@ class InstanceView(View):
     """Of pattern function, when it answers."""
 
 
+class StepView(View):
+    """Where a deployment with steps is (canary, blue-green)."""
+
+    step: int
+    """From 1."""
+    steps: int
+    weight: int
+    """Percent of the requests that the new release gets; 0: none before it is promoted (blue-green)."""
+    begun: bool
+    """Its instances are there, and get that part."""
+    manual: bool
+    """It stays there until somebody promotes it."""
+    seconds_left: float | None
+    """Of its pause."""
+    requests: int
+    """Of the new release, in this step."""
+    errors: int
+    old_requests: int
+    old_errors: int
+    min_requests: int
+    max_errors: float
+    waits_for: str
+    """In words."""
+
+
 class DeploymentView(View):
     state: str
     reason: str | None
+    step: StepView | None = None
 
 
 class RunView(View):

@@ -23,10 +23,14 @@ def server_address(server: Server) -> str:
     return naming.address(server.host, server.port, f"server {server.name}")
 
 
+def options(server: Server) -> str:
+    return SERVER_OPTIONS if server.weight == 1 else f"{SERVER_OPTIONS} weight {server.weight}"
+
+
 def servers(backend: Backend) -> Iterator[str]:
     """A draining server gets no new requests, so a new worker need not know it: but a bad one is refused here too."""
     for server in sorted(backend.servers, key=lambda server: server.name):
-        line = f"\n  server {naming.name(server.name)} {server_address(server)} {SERVER_OPTIONS}"
+        line = f"\n  server {naming.name(server.name)} {server_address(server)} {options(server)}"
         if not server.draining:
             yield line
 

@@ -15,6 +15,8 @@ class Server:
     port: int
     draining: bool = False
     """Requests in flight end; no new ones arrive."""
+    weight: int = 1
+    """Of 0 to 256, HAProxy's: its part of the requests, beside what others of the backend have; 0: none."""
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from fourfold.errors import WorldError
-from fourfold.gateway.backends import SERVER_OPTIONS, server_address
+from fourfold.gateway.backends import options, server_address
 from fourfold.gateway.model import Backend, InstanceStats, RouteStats, Server
 from fourfold.gateway.render import LAST_REQUEST
 
 _ADMIN_MAINTENANCE = 0x01
-_SERVER_STATE = ("be_id", "be_name", "srv_id", "srv_name", "srv_addr", "srv_op_state", "srv_admin_state")
+_SERVER_STATE = ("be_id", "be_name", "srv_id", "srv_name", "srv_addr", "srv_op_state", "srv_admin_state", "srv_uweight")
 _SERVER_PORT = 18
 _WHOLE = "BACKEND"
 """In place of a server's name: all of them together."""
@@ -65,6 +65,7 @@ class LiveServer:
     port: int
     admin: int
     """0 is ready; bits as in `show servers state`: 1 maintenance, 8 drain."""
+    weight: int = 1
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ def live(text: str) -> Live:
         elif len(words) > _SERVER_PORT and words[0].isdigit():
             row = dict(zip(_SERVER_STATE, words, strict=False))
             port, admin = int(words[_SERVER_PORT]), int(row["srv_admin_state"])
-            servers.append(LiveServer(row["be_name"], row["srv_name"], row["srv_addr"], port, admin))
+            weight = int(row["srv_uweight"])
+            servers.append(LiveServer(row["be_name"], row["srv_name"], row["srv_addr"], port, admin, weight))
     return Live(fingerprint, tuple(servers), tuple(backends), pid)
 
 
@@ -110,22 +112,36 @@ def complaint(text: str) -> str:
 
 
 def changes(backends: Iterable[Backend], present: Iterable[LiveServer], cookie_key: str = "") -> list[str]:
-    """The commands from what is live to what should be: new servers come before old ones go.
+    """The commands from what is live to what should be: new servers come before old ones go, and weights grow before
+    others shrink, so that somebody takes requests at any moment.
 
     A server with requests in flight cannot be deleted: `del server` stays due until it is idle.
     """
     there = {(server.backend, server.name): server for server in present}
     comes: list[str] = []
     goes: list[str] = []
+    weights: list[tuple[int, int, str]] = []
+    """(present, wanted, server)"""
     for backend in backends:
         for server in backend.servers:
             here = there.pop((backend.name, server.name), None)
+            name = f"{backend.name}/{server.name}"
             (goes if server.draining else comes).extend(_change(backend, server, here, cookie_key))
+            if here is not None and not server.draining and here.weight != server.weight:
+                weights.append((here.weight, server.weight, name))
     for (name, server_name), here in there.items():
         if not here.admin & _ADMIN_MAINTENANCE:
             goes.append(f"set server {name}/{server_name} state maint")
         goes.append(f"del server {name}/{server_name}")
-    return comes + goes
+    return [*comes, *_weigh(weights), *goes]
+
+
+def _weigh(weights: list[tuple[int, int, str]]) -> Iterator[str]:
+    """In an order in which the smaller ones never get more in between than before or after."""
+    grow = sorted((each for each in weights if each[0] < each[1]), key=lambda each: (-each[1], each[2]))
+    shrink = sorted((each for each in weights if each[0] > each[1]), key=lambda each: (each[0], each[2]))
+    for _, wanted, name in (*grow, *shrink):
+        yield f"set server {name} weight {wanted}"
 
 
 def _change(backend: Backend, server: Server, here: LiveServer | None, cookie_key: str) -> Iterator[str]:
@@ -139,7 +155,7 @@ def _change(backend: Backend, server: Server, here: LiveServer | None, cookie_ke
             yield f"set server {name} state {'maint' if backend.sticky else 'drain'}"
         return
     if here is None:
-        yield f"add server {name} {server_address(server)} {SERVER_OPTIONS}"
+        yield f"add server {name} {server_address(server)} {options(server)}"
         if backend.sticky:
             yield f"set dynamic-cookie-key backend {backend.name} {cookie_key}"
         yield f"enable server {name}"

@@ -11,10 +11,43 @@ LEAVING: frozenset[State] = frozenset({"draining", "stopping", "killing"})
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """A point at which a rollout stays for a while: some new instances beside all the old ones."""
+
+    weight: int
+    """Percent of the requests that the new ones get, together."""
+    pause: float | None = None
+    """Seconds; None: until somebody promotes it."""
+    instances: int = 0
+    """Percent of the count that there are of the new ones, but at least one; 0: as `weight`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """When the new revision of a rollout with steps is as good as the old one."""
+
+    min_requests: int = 0
+    """That it must have been asked in a step."""
+    max_errors: float = 0.05
+    """The part of them that may fail, unless as many fail that the old one is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Requests since a step began, and how many of them failed."""
+
+    requests: int = 0
+    errors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """How a service moves from one revision to another."""
 
     strategy: Literal["rolling", "recreate"] = "rolling"
+    steps: tuple[Step, ...] = ()
+    """Passed one after the other before the strategy's own move; guests have none."""
+    judging: Judging = Judging()
     max_surge: int = 1
     max_unavailable: int = 0
     min_ready: float = 0.0
@@ -47,6 +80,19 @@ class Deploying:
     progressed_at: float
     before_done: bool = False
     rolling_back: bool = False
+    aborted: str | None = None
+    """By whom."""
+    stable: str | None = None
+    """The revision that it goes back to."""
+    step: int = 0
+    """Which one of the rollout's it is at; as many as there are: all are passed."""
+    step_since: float | None = None
+    """Since when that step's instances are there and get its part of the requests; None: not yet."""
+    promoted: bool = False
+    """Go on to the next step as soon as this one's instances are there, whatever it waits for."""
+    new: Answered = Answered()
+    """By instances of the goal's revision in this step."""
+    old: Answered = Answered()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +182,8 @@ class Start:
 
     key: str
     host: str | None = None
+    stable: bool = False
+    """Of the revision that the deployment goes back to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +241,22 @@ class BeforeDone:
 
 
 @dataclass(frozen=True, slots=True)
+class BeginStep:
+    """The instances of this step of the rollout are there: it gets its part of the requests from now on."""
+
+    key: str
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Go on to this step of the rollout, or (the number of steps) beyond them."""
+
+    key: str
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """The deployment of this service has succeeded."""
 
@@ -214,7 +278,22 @@ class Retire:
     key: str
 
 
-Action = Start | Restart | Drain | Stop | Kill | Forget | Lose | RunBefore | BeforeDone | Done | Fail | Retire
+Action = (
+    Start
+    | Restart
+    | Drain
+    | Stop
+    | Kill
+    | Forget
+    | Lose
+    | RunBefore
+    | BeforeDone
+    | BeginStep
+    | Advance
+    | Done
+    | Fail
+    | Retire
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,9 @@ from fourfold.plan.model import (
     Start,
     Stop,
 )
+from fourfold.plan.ranks import serves, worth
 from fourfold.plan.restart import rebooted, restarts, restarts_at, wholly_down
+from fourfold.plan.stages import Stages
 from fourfold.plan.verdict import failure, has_done_its_work, not_ready, took_hosts_along
 from fourfold.plan.world import KILL_AGAIN_SECONDS, World
 
@@ -78,7 +80,7 @@ class ServicePlanner:
         if self.goal.count == 0:
             self.go_down()
         elif reason := took_hosts_along(self.world, self.goal, self.gone) or failure(
-            self.world, self.goal, self._kept(), self.before
+            self.world, self.goal, self.kept(), self.before
         ):
             self.world.add(Fail(self.goal.key, reason))
         else:
@@ -144,7 +146,7 @@ class ServicePlanner:
         waits = [goal.key for goal in left if goal.deploying is not None and goal.key not in self.world.done]
         if waits:
             self.world.waiting.append((self.goal.key, ", ".join(waits)))
-            self._keep_up([*self.current, *self.old])
+            self.keep_up([*self.current, *self.old])
         return bool(waits)
 
     # -- down -----------------------------------------------------------------------------------------------------
@@ -153,7 +155,7 @@ class ServicePlanner:
         """Dependents end first; then all of it ends; then the service is retired, or its deployment is done."""
         if dependents := self.world.live_dependents(self.goal.key):
             self.world.waiting.append((self.goal.key, f"{', '.join(dependents)} to stop"))
-            self._keep_up(self.current)  # they need it to their last request
+            self.keep_up(self.current)  # they need it to their last request
             return
         self.release_all()
         if any(map(self.world.runs, self.world.of(self.goal.key))):
@@ -179,24 +181,26 @@ class ServicePlanner:
         """One step towards `count` ready instances of the goal's revision."""
         self._leave_with_hosts()
         if self._wait_for_dependencies():
-            self._keep_up(self.old)
+            self.keep_up(self.old)
             return
         if self._wait_for_before():
-            self._keep_up([*self.current, *self.old])
+            self.keep_up([*self.current, *self.old])
             return
         self._end_before(self.before)
         if self.goal.frozen:
-            self._keep_up([*self.current, *self.old])
+            self.keep_up([*self.current, *self.old])
             return
         self._shrink_current()
-        self._keep_up(self.current)
+        self.keep_up(self.current)
+        if Stages(self).hold():
+            return
         if self.goal.rollout.strategy == "recreate":
             if self._leave_room():
                 return
         else:
             self._release_old()
         self._start_missing()
-        self._keep_up(self.old)
+        self.keep_up(self.old)
         self._finish()
 
     def _leave_with_hosts(self) -> None:
@@ -209,7 +213,7 @@ class ServicePlanner:
     def _wait_for_dependencies(self) -> bool:
         """A service that is wholly down starts when what it needs is up. One that runs is never held up."""
         rolling_back = self.goal.deploying is not None and self.goal.deploying.rolling_back
-        if rolling_back or not wholly_down(self._kept()):
+        if rolling_back or not wholly_down(self.kept()):
             return False
         unmet = self.world.unmet(self.goal)
         if unmet:
@@ -234,7 +238,7 @@ class ServicePlanner:
             return False
         return True
 
-    def _keep_up(self, instances: list[Instance]) -> None:
+    def keep_up(self, instances: list[Instance]) -> None:
         """Restart what died; end what is sick or takes too long to start: that is restarted when it is gone."""
         for instance in instances:
             if instance.id in self.released:
@@ -265,7 +269,7 @@ class ServicePlanner:
             self.world.wake(at)
 
     def _shrink_current(self) -> None:
-        ranked = sorted(self.current, key=_worth) if len(self.current) > 1 else []
+        ranked = sorted(self.current, key=worth) if len(self.current) > 1 else []
         if self.goal.host is None:
             surplus = ranked[: max(0, len(ranked) - self.goal.count)]
         else:
@@ -276,7 +280,7 @@ class ServicePlanner:
         if surplus:
             self.current = [i for i in self.current if i.id not in self.released]
 
-    def _old_left(self) -> list[Instance]:
+    def old_left(self) -> list[Instance]:
         return [i for i in self.old if i.id not in self.released]
 
     def _target(self) -> int:
@@ -300,12 +304,12 @@ class ServicePlanner:
 
     def _places(self) -> int:
         """Taken by instances that are there to stay, or to come back."""
-        return len(self.current) + len(self.returning) + len(self._old_left())
+        return len(self.current) + len(self.returning) + len(self.old_left())
 
     def _room(self) -> int:
         return self._target() + self.goal.rollout.max_surge - self._places()
 
-    def _kept(self) -> list[Instance]:
+    def kept(self) -> list[Instance]:
         """Of the goal's revision, with those that come back."""
         returning = (i for i in self.returning if i.revision == self.goal.revision and not self._host_leaves(i))
         return [*self.current, *returning]
@@ -313,14 +317,14 @@ class ServicePlanner:
     def _missing(self) -> int:
         if self.goal.host is not None:
             return len(self._free_hosts())
-        return self._target() - len(self._kept())
+        return self._target() - len(self.kept())
 
     def _leave_room(self) -> bool:
         """recreate: all old ones end before the first new one starts; what leaves already is waited for first."""
         mine = [i for i in self.world.of(self.goal.key) if not i.before and i.revision == self.goal.revision]
         if any(i.state in LEAVING and i not in self.returning and self.world.runs(i) for i in mine):
             return True
-        for instance in self._old_left():
+        for instance in self.old_left():
             self.release(instance)
         others = (i for i in self.world.of(self.goal.key) if not i.before and i.revision != self.goal.revision)
         return any(map(self.world.runs, others))
@@ -338,24 +342,24 @@ class ServicePlanner:
         the way of a new one, one after the other: they may yet get ready."""
         if not self.old:
             return
-        available = self._available()
+        available = self.available()
         needed = self._target() - self.goal.rollout.max_unavailable
-        serving = [i for i in self._old_left() if _serves(i)]
+        serving = [i for i in self.old_left() if serves(i)]
         for instance in serving[: max(0, available + len(serving) - needed)]:
             self.release(instance)
-        idle = sorted((i for i in self._old_left() if not _serves(i)), key=_worth)
+        idle = sorted((i for i in self.old_left() if not serves(i)), key=worth)
         if available < needed:
-            one_more = available == len(self._kept()) and self._missing() > 0
+            one_more = available == len(self.kept()) and self._missing() > 0
             idle = idle[: max(0, one_more - self._room())]
         for instance in idle:
             self.release(instance)
 
-    def _available(self) -> int:
+    def available(self) -> int:
         """New ones that get requests and have been ready for `min_ready`, or have nothing left to do."""
         count = 0
         for instance in self.current:
             at = instance.since + self.goal.rollout.min_ready
-            if not _serves(instance):
+            if not serves(instance):
                 count += has_done_its_work(instance, self.goal)
             elif self.now >= at:
                 count += 1
@@ -364,22 +368,13 @@ class ServicePlanner:
         return count
 
     def _finish(self) -> None:
-        if self.goal.deploying is None or self._old_left():
+        if self.goal.deploying is None or self.old_left():
             return
         host = self.world.goals.get(self.goal.host) if self.goal.host is not None else None
         target = max(self._target(), host.count if host is not None else 0)
-        if len(self.current) == target and self._available() >= target:
+        if len(self.current) == target and self.available() >= target:
             self._done()
 
     def _done(self) -> None:
         self.world.done.add(self.goal.key)
         self.world.add(Done(self.goal.key))
-
-
-def _serves(instance: Instance) -> bool:
-    return instance.state == "ready" and instance.routed and instance.sick is None
-
-
-def _worth(instance: Instance) -> tuple[bool, bool, float]:
-    """Least worth keeping first: ended, then not serving, then youngest."""
-    return (_serves(instance), instance.state != "exited", -instance.since)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fourfold.plan.judging import fault, holds
 from fourfold.plan.model import Deploying, Goal, Instance
 from fourfold.plan.restart import START_ATTEMPTS, rebooted, restarts, wholly_down
 from fourfold.plan.world import World
@@ -12,6 +13,10 @@ def failure(world: World, goal: Goal, current: list[Instance], before: list[Inst
     deploying = goal.deploying
     if deploying is None:
         return None
+    if deploying.aborted is not None and not deploying.rolling_back:
+        return f"aborted by {deploying.aborted}"
+    if reason := fault(goal, world.now):
+        return reason
     if not current and not deploying.rolling_back and (reason := _failed_dependency(world, goal, deploying)):
         return reason
     for instance in before:
@@ -84,6 +89,8 @@ def not_ready(instance: Instance, goal: Goal) -> str:
 def _out_of_patience(
     world: World, goal: Goal, deploying: Deploying, current: list[Instance], before: list[Instance]
 ) -> str | None:
+    if holds(goal):
+        return None
     needed = [needed for key in goal.waits_for if (needed := world.goals.get(key))]
     down = wholly_down(current) and not deploying.rolling_back
     if down and not before and any(each.deploying for each in needed):

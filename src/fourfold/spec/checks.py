@@ -14,6 +14,7 @@ from fourfold.spec.model import Container, External, Service, Vm
 from fourfold.spec.node import Path
 from fourfold.spec.problems import similar
 from fourfold.spec.scaling import TOLERANCE
+from fourfold.spec.strategychecks import strategies
 from fourfold.spec.triggerchecks import queues_shared
 
 _SOURCE = Service.model_fields["source"].default
@@ -156,7 +157,7 @@ def _service(path: Path, service: Service) -> Iterator[Finding]:
     yield from _image(path, service)
     yield from _environment(path, service)
     yield from _volumes(path, service)
-    for found in functions_and_jobs(path, service):
+    for found in (*functions_and_jobs(path, service), *strategies(path, service)):
         yield Finding(*found)
 
 

@@ -135,6 +135,18 @@ def _env_value(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) else value
 
 
+def _part(value: Any) -> Any:
+    """`5%` or 0.05."""
+    expected = f"expected a part such as 5% or 0.05, got {shown(value)}"
+    if isinstance(value, str):
+        if not (match := re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)\s?%", value.strip(), re.ASCII)):
+            raise ValueError(expected)
+        return round(float(match[1]) / 100, 12)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(expected)
+    return value
+
+
 def _one_or_many(value: Any) -> Any:
     return [value] if isinstance(value, dict) else value
 
@@ -157,6 +169,20 @@ Size = Annotated[int, BeforeValidator(parse_size), _units("size", "256Mi")]
 Rate = Annotated[int, BeforeValidator(parse_rate), _units("rate", "50MB/s")]
 Whole = Annotated[int, BeforeValidator(_not_bool)]
 Number = Annotated[float, BeforeValidator(_not_bool)]
+Part = Annotated[
+    float,
+    BeforeValidator(_part),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0, "maximum": 1},
+                {"type": "string", "pattern": r"^[0-9]{1,3}(\.[0-9]{1,9})?\s?%$"},
+            ],
+            "x-is": "a part such as 5% or 0.05",
+            "examples": ["5%"],
+        }
+    ),
+]
 Name = Annotated[str, Field(pattern=NAME)]
 EnvName = Annotated[str, Field(pattern=ENV_NAME)]
 EnvValue = Annotated[

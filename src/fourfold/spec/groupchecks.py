@@ -10,6 +10,7 @@ from fourfold.spec.model import FixedPort, Service
 from fourfold.spec.node import Path
 from fourfold.spec.problems import similar
 from fourfold.spec.shared import Kind
+from fourfold.spec.strategychecks import strategies
 
 Found = tuple[Path, str, str | None]
 """Where, what, and what to do."""
@@ -39,6 +40,7 @@ def groups(
 
 
 def _group(path: Path, group: Group) -> Iterator[Found]:
+    yield from strategies(path, group.as_host())
     if group.deploy.before is not None:
         hint = "give it to the member that needs it"
         yield (*path, "deploy", "before"), "a group has no source that a command could run in", hint

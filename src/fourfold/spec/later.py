@@ -30,8 +30,6 @@ class Later:
 
 
 _ROWS = (
-    Later(("services", "*", "deploy", "strategy"), "use rolling or recreate", values=("blue-green", "canary")),
-    Later(("services", "*", "deploy", "steps"), "use the strategy rolling with `min_ready`"),
 )
 
 

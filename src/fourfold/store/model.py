@@ -110,6 +110,18 @@ class Deployment:
     finished_at: float | None = None
     pattern: str = "process"
     """What `release` is to run under."""
+    staged: bool = False
+    """It goes through the steps of its release's strategy."""
+    step: int = 0
+    """Which one it is at, from 0; as many as there are: all are passed."""
+    step_at: float | None = None
+    """Since when that one's instances are there and get its part of the requests."""
+    promoted: bool = False
+    """Somebody has asked to go on to the next step."""
+    aborted: str | None = None
+    """By whom."""
+    marks: dict[str, list[int]] = field(default_factory=dict)
+    """Instance -> requests and errors that it had answered when this step began."""
 
 
 @dataclass(frozen=True)

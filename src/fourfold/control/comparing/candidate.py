@@ -10,6 +10,7 @@ from typing import Any
 
 from fourfold.cost.comparison import Pattern
 from fourfold.errors import FourfoldError, SpecError, UserError
+from fourfold.spec.deploy import STAGED, STAGED_KEYS
 from fourfold.spec.shared import Kind
 
 PREFIX = "compare-"
@@ -78,11 +79,18 @@ def new_name(pattern: Pattern, is_there: Callable[[str], bool]) -> str:
     return name
 
 
+def _deploy(live: dict[str, Any]) -> dict[str, Any]:
+    """What a release does once, this one has done; and the time that a step waits is nothing of the pattern's."""
+    kept = {key: value for key, value in live.items() if key not in STAGED_KEYS}
+    strategy = live.get("strategy", "rolling")
+    return {**kept, "strategy": "rolling" if strategy in STAGED else strategy, "before": None}
+
+
 def candidate(live: Live, pattern: Pattern, name: str, port: int) -> CandidateApp:
     """`port`: of its gateway's listener on loopback. Raises UserError where its file tells that it cannot run so."""
     spec = {key: value for key, value in live.spec.items() if key not in _NOT_MEASURED}
     spec |= {"pattern": pattern, "instances": 1}
-    spec["deploy"] = {**(spec.get("deploy") or {}), "before": None}  # what a release does once, this one has done
+    spec["deploy"] = _deploy(spec.get("deploy") or {})
     spec["function"] = {**(spec.get("function") or {}), "on_failure": None}  # nothing of it is to reach another
     if spec.get("port") is not None and not spec.get("route"):
         spec["route"] = [{"path": "/"}]

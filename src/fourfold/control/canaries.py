@@ -1,0 +1,96 @@
+"""What releases that are deployed in steps answer meanwhile: read, told, and given to the planner."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from fourfold.clock import Clock
+from fourfold.control import stages, stagewords
+from fourfold.control.bus import Bus
+from fourfold.control.goals import rollout
+from fourfold.control.registry import Registry
+from fourfold.errors import FourfoldError
+from fourfold.gateway.model import InstanceStats
+from fourfold.plan import model as m
+from fourfold.store.model import Deployment
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.5
+"""A release that fails is found out within that, and what it answered until then is all that it ever gets."""
+TELL_SECONDS = 10.0
+"""Between two events of what it has answered."""
+
+
+class Canaries:
+    """`served`: what instances have answered, ever; `changed`: called when it is something else."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        served: Callable[[], Awaitable[Mapping[str, InstanceStats]]],
+        bus: Bus,
+        clock: Clock,
+        changed: Callable[[], None],
+    ) -> None:
+        self._registry = registry
+        self._served = served
+        self._bus = bus
+        self._clock = clock
+        self._changed = changed
+        self._wanted = asyncio.Event()
+        self._told: dict[tuple[int, int], tuple[float, int]] = {}
+        """(deployment, step) -> when it was told last, and requests until then."""
+
+    def wake(self) -> None:
+        """A deployment may have begun."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self._look()
+            except FourfoldError as error:
+                log.debug("%s", error)
+            except Exception:
+                log.exception("a fault while deployments with steps were looked at")
+            if self._under_way():
+                await asyncio.sleep(LOOK_SECONDS)
+            else:
+                self._wanted.clear()
+                await self._wanted.wait()
+
+    def _under_way(self) -> dict[str, Deployment]:
+        rows = self._registry.deployments.items()
+        return {key: row for key, row in rows if row.staged and row.state == "running"}
+
+    async def _look(self) -> None:
+        registry = self._registry
+        if not self._under_way():
+            registry.answers, registry.answered, self._told = {}, {}, {}
+            return
+        registry.answers = stages.read(await self._served())
+        found = {}
+        for key, deployment in self._under_way().items():
+            if deployment.step_at is not None:
+                found[key] = stages.answered(deployment, registry.of_service(key), registry.answers)
+                self._tell(key, deployment, found[key])
+        if found != registry.answered:
+            registry.answered = found
+            self._changed()
+
+    def _tell(self, key: str, deployment: Deployment, answered: tuple[m.Answered, m.Answered]) -> None:
+        now, place = self._clock.now(), (deployment.id, deployment.step)
+        at, requests = self._told.setdefault(place, (deployment.step_at or now, 0))
+        if now < at + TELL_SECONDS or answered[0].requests == requests:
+            return
+        self._told[place] = (now, answered[0].requests)
+        how = rollout(self._registry.spec(key, deployment.release), False, staged=True)
+        view = stagewords.view(deployment, how, answered, now)
+        if view is not None:
+            self._bus.emit(
+                "deploy.step", stagewords.progress(view), app=deployment.app, service=deployment.service,
+                operation=deployment.operation, **view.model_dump(),
+            )  # fmt: skip

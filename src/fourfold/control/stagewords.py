@@ -1,0 +1,86 @@
+"""What is said of a deployment at a step. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fourfold.control import views as v
+from fourfold.plan import model as m
+from fourfold.store.model import Deployment
+
+
+def at(deployment: Deployment, steps: tuple[m.Step, ...]) -> str:
+    """`step 1 of 3: 5 % of the requests`; of blue-green what is there."""
+    if steps[deployment.step].weight == 0:
+        return f"release {deployment.release} is ready beside the one that serves, and gets no requests yet"
+    of = f"step {deployment.step + 1} of {len(steps)}" if len(steps) > 1 else "its only step"
+    return f"{of}: {steps[deployment.step].weight} % of the requests"
+
+
+def began(deployment: Deployment, steps: tuple[m.Step, ...], judging: m.Judging) -> str:
+    """With what it stays there for."""
+    step = steps[deployment.step]
+    if step.pause is None:
+        return f"{at(deployment, steps)}; waits for `{promote(deployment)}`"
+    least = f", and at least {judging.min_requests} requests" if judging.min_requests and step.weight else ""
+    return f"{at(deployment, steps)}, for {step.pause:g} s{least}" if step.pause or least else at(deployment, steps)
+
+
+def promote(deployment: Deployment) -> str:
+    return f"fourfold deploy {deployment.service} --promote"
+
+
+def data(deployment: Deployment, steps: tuple[m.Step, ...]) -> dict[str, Any]:
+    """For programs that follow."""
+    step = steps[deployment.step]
+    return {"step": deployment.step + 1, "steps": len(steps), "weight": step.weight, "pause": step.pause}
+
+
+def view(
+    deployment: Deployment, rollout: m.Rollout, answered: tuple[m.Answered, m.Answered], now: float
+) -> v.StepView | None:
+    """None: it is at no step."""
+    if deployment.state != "running" or deployment.step >= len(rollout.steps):
+        return None
+    step, (new, old) = rollout.steps[deployment.step], answered
+    left = None
+    if deployment.step_at is not None and step.pause is not None:
+        left = round(max(0.0, deployment.step_at + step.pause - now), 1)
+    return v.StepView(
+        step=deployment.step + 1,
+        steps=len(rollout.steps),
+        weight=step.weight,
+        begun=deployment.step_at is not None,
+        manual=step.pause is None,
+        seconds_left=left,
+        requests=new.requests,
+        errors=new.errors,
+        old_requests=old.requests,
+        old_errors=old.errors,
+        min_requests=rollout.judging.min_requests if step.weight else 0,
+        max_errors=rollout.judging.max_errors,
+        waits_for=_waits_for(deployment, rollout, new, left),
+    )
+
+
+def _waits_for(deployment: Deployment, rollout: m.Rollout, new: m.Answered, left: float | None) -> str:
+    if deployment.step_at is None:
+        return "its instances to be ready"
+    if deployment.promoted:
+        return "its instances to be ready again"
+    if left is None:
+        return f"`{promote(deployment)}` (or `--abort`)"
+    if left > 0:
+        return f"{left:.0f} s to pass"
+    if new.requests < rollout.judging.min_requests:
+        return f"{rollout.judging.min_requests - new.requests} more requests (or `{promote(deployment)}`)"
+    return "its instances to be ready again"
+
+
+def progress(view: v.StepView) -> str:
+    """One line: `step 1 of 3 (5 %): 120 requests, 0 failed (old: 2280, 1 failed); waits for 34 s to pass`."""
+    if not view.weight:
+        return f"beside the release that serves; waits for {view.waits_for}"
+    of = f"step {view.step} of {view.steps} ({view.weight} %)"
+    seen = f"{view.requests} requests, {view.errors} failed (old: {view.old_requests}, {view.old_errors} failed)"
+    return f"{of}: {seen if view.begun else 'not begun'}; waits for {view.waits_for}"
