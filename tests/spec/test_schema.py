@@ -14,7 +14,7 @@ from tests.spec.cases import Case, cases
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/fourfold.yaml"))
 SEES = {
-    *["unknown_keys", "numbers", "names", "missing", "no_services", "services_is_list", "kinds", "secrets", "later"],
+    *["unknown_keys", "numbers", "names", "missing", "no_services", "services_is_list", "kinds", "secrets"],
     *["gateway_host", "checks_go_on_beside_errors", "defaults", "routes", "containers"],
 }
 """Cases whose mistakes a schema can express."""

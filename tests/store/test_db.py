@@ -22,7 +22,7 @@ from fourfold.store.migrations import Migration, known_migrations
 from fourfold.store.releases import Releases
 from fourfold.store.services import Services
 from tests.store.namespace import run_with_mounts
-from tests.store.samples import build, release
+from tests.store.samples import build, release, service_row
 
 
 @pytest.fixture
@@ -181,9 +181,7 @@ def test_no_statement_escapes_a_transaction_that_sqlite_has_undone(path: Path, d
 
 def test_a_reference_that_leads_nowhere_undoes_the_commit(database: Database) -> None:
     with pytest.raises(sqlite3.IntegrityError), database.transaction():
-        database.execute(
-            "INSERT INTO services VALUES ('shop', 'web', 1, 'process', 1, '[]', 1, NULL, 0, 0, 0, '', '{}', NULL, NULL, NULL, '')"
-        )
+        Services(database).put(service_row())
     assert database.query("SELECT count(*) FROM services")[0] == (0,)
     with database.transaction():
         Meta(database).put("still", "works")

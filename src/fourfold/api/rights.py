@@ -70,6 +70,8 @@ RULES: dict[str, Rule] = {
     f"GET {APP}/runs/{{run}}/follow": READ,
     f"GET {APP}/failed-events": READ,
     f"GET {APP}/logs": READ,
+    f"GET {APP}/hooks": READ,
+    f"POST {APP}/hooks/test": DEPLOY,
     f"GET {APP}/secrets": READ,
     f"PUT {APP}/secrets": Rule("admin", SPEC),
     f"DELETE {APP}/secrets": ADMIN,

@@ -15,7 +15,6 @@ from fourfold.spec.checks import Parts, check
 from fourfold.spec.gateway import Gateway
 from fourfold.spec.groups import Group
 from fourfold.spec.interpolate import interpolate
-from fourfold.spec.later import refuse_later
 from fourfold.spec.model import External, Service
 from fourfold.spec.node import Node, from_plain, merge, plain
 from fourfold.spec.problems import at, refuse, translate
@@ -56,8 +55,6 @@ def parse_json(data: Any) -> App:
 
 
 def _judge(tree: Node, problems: list[Problem], names: list[str]) -> App:
-    tree, found = refuse_later(tree)
-    problems += _elsewhere(found, problems)
     app: App | None = None
     data = plain(tree)
     try:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from fourfold.errors import Problem, SpecError
-from fourfold.spec import later, schema
+from fourfold.spec import schema
 from fourfold.spec.fields import WORDS
 from fourfold.spec.node import Node, Path, dotted
 from fourfold.spec.units import shown
@@ -90,7 +90,7 @@ def _unknown(tree: Node, loc: tuple[str | int, ...]) -> Problem:
     if len(loc) == 1:
         known.append("defaults")
     node, path = nearest(tree, loc)
-    hint = similar(str(loc[-1]), [*known, *later.keys(path[:-1])])
+    hint = similar(str(loc[-1]), known)
     return _at_key(node, path, f"unknown key: expected one of {', '.join(known)}", hint)
 
 
@@ -101,7 +101,7 @@ def _at_key(node: Node, path: Path, message: str, hint: str | None = None) -> Pr
 
 def _quoting(tree: Node, loc: tuple[str | int, ...]) -> str | None:
     """A hint where YAML has read something else than was meant."""
-    node, path = nearest(tree, loc)
+    node, _ = nearest(tree, loc)
     if (
         node.flow
         and node.value
@@ -116,5 +116,5 @@ def _quoting(tree: Node, loc: tuple[str | int, ...]) -> str | None:
         return f"write it as a list: [{node.value}]"
     choices = part.get("enum", [part["const"]] if "const" in part else [])
     if isinstance(node.value, str) and choices:
-        return similar(node.value, [*choices, *later.values(path)])
+        return similar(node.value, choices)
     return None
