@@ -29,6 +29,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "### `resources`": model.Resources,
     "### `volumes`": model.Volume,
     "### `deploy`": deploy.Deploy,
+    "#### `steps`": deploy.Step,
     "### `stop`": model.StopPolicy,
     "### `restart`": model.Restart,
     "### `container`": model.Container,

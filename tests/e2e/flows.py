@@ -80,6 +80,14 @@ class Recreate(Flow):
     extra = "deploy: {strategy: recreate}"
 
 
+class Canary(Flow):
+    extra = "deploy: {strategy: canary, steps: [{weight: 20, pause: 50ms}, {weight: 50, pause: 50ms}], min_requests: 0}"
+
+
+class BlueGreen(Flow):
+    extra = "deploy: {strategy: blue-green}"
+
+
 class Failing(Flow):
     """A release that cannot start, and is rolled back."""
 

@@ -61,6 +61,13 @@ def test_some_steps_with_containers(home: Home, kind: type[flows.Flow]) -> None:
 
 @pytest.mark.full
 @pytest.mark.timeout(1500)
+@pytest.mark.parametrize("kind", (flows.Canary, flows.BlueGreen))
+def test_some_steps_of_strategies(home: Home, kind: type[flows.Flow]) -> None:
+    test_some_steps_of(home, kind)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1500)
 @pytest.mark.patterns("function")
 @pytest.mark.parametrize("kind", (flows.Flow, flows.MoveToFunction, flows.Failing, flows.Down))
 def test_some_steps_with_functions(home: Home, kind: type[flows.Flow]) -> None:

@@ -323,6 +323,7 @@ class Control:
                 instances=[each for each in alive if each.role == "serve"],
                 dead=dead,
                 deployment=parts.registry.deployments.get(key),
+                step=parts.status.step(key),
                 waiting_for=parts.reconciler.waiting.get(key),
                 probe_errors=errors,
                 limits_missing=unenforced(pattern, spec, parts.supervisor.powers),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from fourfold.control import stagewords
 from fourfold.control import views as v
 from fourfold.control.goals import described, moves, pattern_of
 from fourfold.control.scalestatus import told
@@ -41,6 +42,8 @@ class Case:
     events_given_up: int = 0
     hooks: Sequence[str] = ()
     """What is wrong with webhooks of its app."""
+    step: v.StepView | None = None
+    """Where its deployment is that goes by steps."""
     events: Mapping[str, int] = field(default_factory=dict)
     """Of a function, since its invokers started: how many there were, and how many ended in each way."""
     scaling: ScalingView | None = None
@@ -67,7 +70,7 @@ def explain(case: Case) -> v.ExplainView:
         summary=_summary(case, ready, well),
         findings=findings,
         what_to_do=list(dict.fromkeys(todo)),
-        deployment=deployment_view(case.deployment),
+        deployment=deployment_view(case.deployment, case.step),
         exits=[view for row in (*case.instances, *case.dead)[:10] if (view := exit_view(row))],
         probe_error=case.probe_errors[0] if case.probe_errors else None,
         last_lines=list(case.last_lines),
@@ -98,7 +101,11 @@ def _deployment(case: Case, findings: list[str], todo: list[str]) -> None:
     if deployment is None or deployment.state in ("done", "superseded"):
         return
     if deployment.state == "running":
-        findings.append(f"{described(deployment)} is being deployed")
+        at = f": {stagewords.progress(case.step)}" if case.step is not None else ""
+        findings.append(f"{described(deployment)} is being deployed{at}")
+        if case.step is not None:
+            todo.append(f"go on at once: {stagewords.promote(deployment)}")
+            todo.append(f"take it back: fourfold deploy {deployment.service} --abort")
         return
     before = f"release {case.row.release}" + (f" as {pattern_of(case.row)}" if moves(deployment) else "")
     went = {"rolled-back": f"{before} serves on", "rolling-back": f"going back to {before}"}

@@ -198,6 +198,7 @@ class Parts:
             lambda: self.gateway.last_served,
             self.operations.coming,
             self.scaler.last,
+            clock.now,
         )
 
     # -- callbacks of parts that know nothing of each other ---------------------------------------------------------

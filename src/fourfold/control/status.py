@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 
 from fourfold import __version__
 from fourfold.clock import rfc3339
+from fourfold.control import stagewords
 from fourfold.control import views as v
 from fourfold.control.claims import gateway_of
-from fourfold.control.goals import desired, host_key, moves, pattern_of
+from fourfold.control.goals import desired, host_key, moves, pattern_of, rollout
 from fourfold.control.registry import Registry
 from fourfold.control.scalestatus import scaling_view
 from fourfold.control.taken import taken
@@ -17,6 +19,7 @@ from fourfold.errors import NotFoundError
 from fourfold.gateway.model import InstanceStats
 from fourfold.launch.model import Powers
 from fourfold.launch.patterns import unenforced
+from fourfold.plan.model import Answered
 from fourfold.plan.restart import is_crash_loop
 from fourfold.plan.scaling import Decision
 from fourfold.spec.gateway import Route
@@ -40,12 +43,14 @@ class Status:
         served: Callable[[], Mapping[str, InstanceStats]] = dict,
         coming: Callable[[str], NotFoundError | None] = lambda app: None,
         scaled: Callable[[ServiceRow], Decision | None] = lambda row: None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         """`left_out`: app -> why the gateway does not serve its routes; `job`: what a service does that is one;
         `hosted`: what a guest's host last said of it; `served`: what the gateway last knew of instances;
         `coming`: what is said of an app that is not there yet; `scaled`: what was decided last of its count."""
         self._scaled = scaled
         self._coming = coming
+        self._now = now
         self._hosted = hosted
         self._served = served
         self._job = job
@@ -116,7 +121,7 @@ class Status:
             ready=self._ready(row),
             stopped=row.stopped or (group is not None and group.stopped),
             overrides=row.overrides,
-            deployment=deployment_view(deployment),
+            deployment=deployment_view(deployment, self.step(key)),
             routes=[route_text(route) for route in spec.route],
             urls=[self._url(row.app, route) for route in spec.route],
             limits_missing=unenforced(pattern_of(row), spec, self._powers()),
@@ -126,6 +131,15 @@ class Status:
             kind=spec.group.kind if isinstance(spec, Host) else None,
             scaling=scaling_view(row, self._scaled(row)),
         )
+
+    def step(self, key: str) -> v.StepView | None:
+        """Where its deployment is that goes by steps."""
+        deployment = self._registry.running_deployment(key)
+        if deployment is None or not deployment.staged:
+            return None
+        how = rollout(self._registry.spec(key, deployment.release), False, staged=True)
+        answered = self._registry.answered.get(key, (Answered(), Answered()))
+        return stagewords.view(deployment, how, answered, self._now())
 
     def group_of(self, row: ServiceRow) -> v.ServiceView | None:
         """The group that a service lives in."""
@@ -228,10 +242,10 @@ class Status:
         return shown
 
 
-def deployment_view(deployment: Deployment | None) -> v.DeploymentView:
+def deployment_view(deployment: Deployment | None, step: v.StepView | None = None) -> v.DeploymentView:
     if deployment is None:
         return v.DeploymentView(state="none", reason=None)
-    return v.DeploymentView(state=deployment.state, reason=deployment.reason)
+    return v.DeploymentView(state=deployment.state, reason=deployment.reason, step=step)
 
 
 def deployment_text(deployment: Deployment) -> str:

@@ -33,8 +33,8 @@ def fault(goal: Goal, now: float) -> str | None:
     new, allowed = deploying.new, _allowed(goal, deploying)
     sure = new.errors > allowed * new.requests and _chance(new, allowed) < DOUBT
     if sure or (_is_over(goal, deploying, now) and _rate(new) > allowed):
-        of_old = f", of the old release {_shown(deploying.old)}" if deploying.old.requests else ""
-        return f"{_shown(new)} failed that the new release was asked{of_old}; {_percent(allowed)} may fail"
+        beside = f"{_shown(deploying.old)} to the old one did, and " if deploying.old.requests else ""
+        return f"{_shown(new)} to the new release failed ({beside}{_percent(allowed)} may)"
     return None
 
 

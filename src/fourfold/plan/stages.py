@@ -75,18 +75,14 @@ class Stages:
         left = sorted(planner.old_left(), key=lambda i: (i.revision == stable, *worth(i)))
         surplus = max(0, len(left) + len(self._returning()) - count)
         spare = planner.available() + sum(map(serves, left)) - count
-        for instance in left:
-            if not surplus:
-                break
+        for instance in left[:surplus]:
             if serves(instance):
                 if spare <= 0:
                     continue
                 spare -= 1
-            surplus -= 1
             planner.release(instance)
         planner.keep_up(planner.old)
-        of_stable = [i for i in (*left, *self._returning()) if i.revision == stable or i.id not in planner.released]
-        for _ in range(count - len(of_stable)):
+        for _ in range(count - len(left) - len(self._returning())):
             self._world.add(Start(self._goal.key, stable=True))
 
     def _returning(self) -> list[Instance]:

@@ -120,8 +120,8 @@ class Deployment:
     """Somebody has asked to go on to the next step."""
     aborted: str | None = None
     """By whom."""
-    marks: dict[str, list[int]] = field(default_factory=dict)
-    """Instance -> requests and errors that it had answered when this step began."""
+    marks: dict[str, Any] = field(default_factory=dict)
+    """Instance -> [requests, errors] that it had answered when this step began."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 
 At start: EXIT_CODE (exit with it at once), STARTUP_DELAY (seconds), MEMORY_HOG (bytes to take), CRASH_AFTER (seconds,
 then exit 3), WARM_UP (seconds for which it listens but answers everything with 503), WRONG_PORT, LOOPBACK_ONLY,
-NEVER_READY (/healthz says 503), HEALTH_SECONDS (that /healthz takes), IGNORE_TERM, VERSION (sent as X-Version).
+NEVER_READY (/healthz says 503), HEALTH_SECONDS (that /healthz takes), ERRORS (all but /healthz is answered with 500),
+IGNORE_TERM, VERSION (sent as X-Version).
 Requests: those of ACTS. On SIGTERM the requests in flight are answered, then it exits 0.
 """
 
@@ -95,6 +96,8 @@ def answer(path: str, query: Query, body: bytes) -> tuple[int, bytes]:
     if path == "/healthz":
         time.sleep(float(env.get("HEALTH_SECONDS", "0")))
         return (503, b"not ready\n") if "NEVER_READY" in env else (200, b"ok\n")
+    if "ERRORS" in env:
+        return 500, b"broken\n"
     if path == "/echo":
         return 200, body
     act = ACTS.get(path)

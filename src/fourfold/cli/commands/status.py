@@ -11,6 +11,7 @@ from fourfold.cli import formats, output
 from fourfold.cli.session import Session
 from fourfold.cli.watch import watch
 from fourfold.control.scalingview import ScalingView
+from fourfold.control.stagewords import progress
 from fourfold.control.views import InstanceView, JobView, SandboxesView, ServiceView, StatusView
 
 COLOURS = {"ready": "green", "stopped": "dim", "failed": "red", "crash-loop": "red", "degraded": "yellow"}
@@ -86,6 +87,8 @@ def _notes(service: ServiceView) -> list[str]:
     if service.deployment.reason and service.deployment.state in ("failed", "rolled-back", "rolling-back"):
         what = "failed" if service.deployment.state == "failed" else "failed and was rolled back"
         notes.append(f"last deploy {what}: {service.deployment.reason} (`fourfold explain {service.name}`)")
+    elif service.deployment.step is not None:
+        notes.append(progress(service.deployment.step))
     elif state(service) in ("crash-loop", "degraded"):
         exits = [instance.exit.reason for instance in service.instances if instance.exit is not None]
         why = f": {exits[-1]}" if exits else ""
