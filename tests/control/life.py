@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -46,6 +46,8 @@ class Want:
     removed: bool = False
     depends_on: tuple[str, ...] = ()
     rollback: str = "auto"
+    deploy: dict[str, Any] = field(default_factory=dict)
+    instances: int = 1
     internal_port: int | None = None
 
 
@@ -106,7 +108,13 @@ class Life:
             return old, replace(old, removed=True)
         number = self.registry.store.releases.next_number(app, want.name)
         routes = [{"path": route} if isinstance(route, str) else route for route in want.routes]
-        spec = {"source": "./x", "run": "x", "port": want.port, "route": routes, "deploy": {"rollback": want.rollback}}
+        spec = {
+            "source": "./x",
+            "run": "x",
+            "port": want.port,
+            "route": routes,
+            "deploy": {"rollback": want.rollback, **want.deploy},
+        }
         with self.registry.transaction():
             self.registry.add_release(release(want.name, number, app=app, spec=spec))
         self._ports += 1
@@ -114,7 +122,7 @@ class Life:
         known = old.internal_port if old is not None and port is not None and old.internal_port else port
         row = service_row(
             want.name, app=app, release=number, internal_port=known, depends_on=want.depends_on,
-            restart_nonce=old.restart_nonce if old else 0,
+            restart_nonce=old.restart_nonce if old else 0, instances=want.instances,
         )  # fmt: skip
         return old, row
 

@@ -25,7 +25,8 @@ TELL_SECONDS = 10.0
 
 
 class Canaries:
-    """`served`: what instances have answered, ever; `changed`: called when it is something else."""
+    """`served`: what instances have answered over the gateway, ever; `events`: requests and errors of those that did
+    not come that way; `changed`: called when it is something else."""
 
     def __init__(
         self,
@@ -34,12 +35,14 @@ class Canaries:
         bus: Bus,
         clock: Clock,
         changed: Callable[[], None],
+        events: Callable[[], stages.Answers] = dict,
     ) -> None:
         self._registry = registry
         self._served = served
         self._bus = bus
         self._clock = clock
         self._changed = changed
+        self._events = events
         self._wanted = asyncio.Event()
         self._told: dict[tuple[int, int], tuple[float, int]] = {}
         """(deployment, step) -> when it was told last, and requests until then."""
@@ -71,7 +74,7 @@ class Canaries:
         if not self._under_way():
             registry.answers, registry.answered, self._told = {}, {}, {}
             return
-        registry.answers = stages.read(await self._served())
+        registry.answers = stages.added(stages.read(await self._served()), self._events())
         found = {}
         for key, deployment in self._under_way().items():
             if deployment.step_at is not None:
@@ -91,6 +94,6 @@ class Canaries:
         view = stagewords.view(deployment, how, answered, now)
         if view is not None:
             self._bus.emit(
-                "deploy.step", stagewords.progress(view), app=deployment.app, service=deployment.service,
+                "deploy.progress", stagewords.progress(view), app=deployment.app, service=deployment.service,
                 operation=deployment.operation, **view.model_dump(),
             )  # fmt: skip

@@ -36,12 +36,14 @@ from fourfold.control.parts import Parts
 from fourfold.control.passwords import parse
 from fourfold.control.running import job_view
 from fourfold.control.sharing import check_rollback
+from fourfold.control.stagewords import strategy
 from fourfold.control.top import top
 from fourfold.errors import NotFoundError, UserError
 from fourfold.functions.model import Answer, Invocation
 from fourfold.gateway.model import RouteStats
 from fourfold.launch.patterns import program_memory, unenforced
 from fourfold.store.events import ALL, Which
+from fourfold.spec.model import Service
 from fourfold.store.manifest import Manifest
 from fourfold.store.model import Event, InstanceRow, ServiceRow
 from fourfold.supervise.attach import Attached
@@ -121,10 +123,12 @@ class Control:
             instance.sandboxes = v.SandboxesView(states=state["sandboxes"], waiting=state["waiting"])
 
     async def plan(self, request: v.UpRequest) -> v.PlanView:
-        app, _, changes = await self._bringing.consider(request)
-        return v.PlanView(app=app.app, changes=[self._change_view(app.app, change) for change in changes])
+        app, wishes, changes = await self._bringing.consider(request)
+        specs = {wish.name: wish.spec for wish in wishes}
+        views = [self._change_view(app.app, change, specs.get(change.service)) for change in changes]
+        return v.PlanView(app=app.app, changes=views)
 
-    def _change_view(self, app: str, change: Change) -> v.ChangeView:
+    def _change_view(self, app: str, change: Change, spec: Service | None) -> v.ChangeView:
         row = self._parts.registry.services.get(f"{app}.{change.service}")
         return v.ChangeView(
             service=change.service,
@@ -133,6 +137,7 @@ class Control:
             release=row.release if row else None,
             instances=count_of(row) if row else 0,
             overrides=row.overrides if row else {},
+            strategy=strategy(spec.deploy) if spec is not None and row and change.kind == "deploy" else None,
         )
 
     async def up(self, request: v.UpRequest) -> v.OperationView:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fourfold.control.registry import Registry, key_of
+from fourfold.control.turns import Turns
 from fourfold.errors import NotFoundError, UserError, WorldError
 from fourfold.functions.client import FunctionGone, Invokers
 from fourfold.functions.model import Answer, Invocation
@@ -56,6 +57,7 @@ class Invoking:
         self._invokers = Invokers()
         self._http: httpx.AsyncClient | None = None
         self._in_flight: Counter[str] = Counter()
+        self.turns = Turns(registry)
         self.answered: Callable[[InstanceRow, bool, float], None] = lambda row, failed, seconds: None
         """Hears of events that others than functions dealt with: which instance, whether it failed, for how long."""
 
@@ -70,10 +72,14 @@ class Invoking:
             self._in_flight[row.id] += 1
             try:
                 if row.pattern == "function":
-                    return await self._invokers.invoke(str(self._socket_of(row.id)), invocation)
+                    answer = await self._invokers.invoke(str(self._socket_of(row.id)), invocation)
+                    if answer.status == 200:
+                        self.turns.ended(row, bool(answer.error))
+                    return answer
                 began = asyncio.get_running_loop().time()
                 answer = await self._ask(row, spec, invocation)
                 if answer.status == 200:  # else it has not been taken
+                    self.turns.ended(row, bool(answer.error))
                     self.answered(row, bool(answer.error), asyncio.get_running_loop().time() - began)
                 return answer
             except FunctionGone as gone:
@@ -139,6 +145,8 @@ class Invoking:
             rows = [row for row in self._registry.of_service(key) if row.role == "serve" and row.id not in tried]
             rows = [row for row in rows if release is None or row.release == release]
             if ready := [row for row in rows if row.state == "ready"]:
+                if release is None and (chosen := self.turns.next(key, ready)) is not None:
+                    return chosen
                 return min(ready, key=lambda row: (self._in_flight.get(row.id, 0), row.id))
             if not any(row.state in ("starting", "unready", "exited") for row in rows) and not tried:
                 break

@@ -161,7 +161,9 @@ class Parts:
         self.building = Building(self.builder, self._is_stored, self.bus, clock, self.trials.settle)
         self.deployer = Deployer(self.registry, self.building, self.bus, clock, settings, self._wake)
         self.promoting = Promoting(self.registry, self.bus, clock, self._wake)
-        self.canaries = Canaries(self.registry, self.gateway.answered, self.bus, clock, self._wake)
+        self.canaries = Canaries(
+            self.registry, self.gateway.answered, self.bus, clock, self._wake, lambda: self.invoking.turns.answers
+        )
         self.down = Down(paths, self.registry, self.deployer, self.bus, self._wake, self._forget)
         self.evicting = Evicting(
             self.registry, self.operations, self.deployer, self.bus, lambda: self.supervisor.powers, self.builder.plan

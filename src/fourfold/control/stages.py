@@ -27,8 +27,8 @@ def steps(deploy: Deploy) -> tuple[m.Step, ...]:
 
 
 def judging(spec: Service) -> m.Judging:
-    """One that is not asked over the gateway is judged by its health alone."""
-    asked = spec.port is not None
+    """One that nobody asks anything is judged by its health alone."""
+    asked = spec.port is not None or spec.function.handler is not None
     return m.Judging(spec.deploy.min_requests if asked else 0, spec.deploy.max_errors)
 
 
@@ -103,6 +103,14 @@ def answered(deployment: Deployment, rows: Iterable[InstanceRow], answers: Answe
 
 def read(stats: Mapping[str, InstanceStats]) -> dict[str, tuple[int, int]]:
     return {name: (each.requests, each.errors_5xx) for name, each in stats.items()}
+
+
+def added(one: Answers, other: Answers) -> dict[str, tuple[int, int]]:
+    found = dict(one)
+    for name, (requests, errors) in other.items():
+        known = found.get(name, NONE)
+        found[name] = (known[0] + requests, known[1] + errors)
+    return found
 
 
 def entered(deployment: Deployment, step: int, now: float) -> Deployment:

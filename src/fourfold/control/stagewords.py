@@ -6,7 +6,21 @@ from typing import Any
 
 from fourfold.control import views as v
 from fourfold.plan import model as m
+from fourfold.spec.deploy import Deploy
 from fourfold.store.model import Deployment
+
+
+def strategy(deploy: Deploy) -> str | None:
+    """`canary: 5 % for 60 s, 50 % until it is promoted`; None: it has no steps."""
+    if deploy.strategy == "blue-green":
+        return "blue-green: switches " + ("when all are ready" if deploy.promote == "auto" else "on --promote")
+    if deploy.strategy != "canary":
+        return None
+    steps = (
+        f"{step.weight} % " + (f"for {step.pause:g} s" if step.pause is not None else "until it is promoted")
+        for step in deploy.stages
+    )
+    return f"canary: {', '.join(steps)}"
 
 
 def at(deployment: Deployment, steps: tuple[m.Step, ...]) -> str:

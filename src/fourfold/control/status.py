@@ -250,6 +250,8 @@ def deployment_view(deployment: Deployment | None, step: v.StepView | None = Non
 
 def deployment_text(deployment: Deployment) -> str:
     """`done`, `failed: exit code 3`, `as container: done`."""
+    if deployment.state == "superseded" and deployment.reason:
+        return deployment.reason
     state = f"as {deployment.pattern}: {deployment.state}" if moves(deployment) else deployment.state
     return f"{state}: {deployment.reason}" if deployment.reason else state
 

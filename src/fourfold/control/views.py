@@ -230,6 +230,8 @@ class ChangeView(View):
     """The release it is on now."""
     instances: int
     overrides: dict[str, Any]
+    strategy: str | None = None
+    """How it would go by steps: `canary: 5 % for 60 s, 50 % until it is promoted`."""
 
 
 class PlanView(View):

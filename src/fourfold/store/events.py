@@ -14,8 +14,8 @@ from fourfold.store.model import Event
 from fourfold.store.rows import Table, clean_text
 
 LINES = "kind = 'build.log'"
-ROUTINE = "(kind GLOB 'run.*' OR kind GLOB 'event.*' OR kind GLOB 'trigger.*' OR kind GLOB 'instance.*'"
-ROUTINE += " OR kind GLOB 'security.*')"
+_ROUTINE = ("run.*", "event.*", "trigger.*", "instance.*", "deploy.progress", "security.*")
+ROUTINE = "(" + " OR ".join(f"kind GLOB '{kind}'" for kind in _ROUTINE) + ")"
 """A job may run every second, and must not push out what people did."""
 
 TABLE = Table("events", Event, key=("seq",))

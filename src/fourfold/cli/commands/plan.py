@@ -66,6 +66,8 @@ def _row(change: ChangeView) -> tuple[str, ...]:
     why = ", ".join(change.reasons)
     if change.action == "create":
         why = why or formats.count(change.instances, "instance")
+    if change.strategy is not None:
+        why = f"{why}; {change.strategy}"
     if change.action == "not-in-file":
         why = why or "still runs; `fourfold up --prune` removes it"
     return MARKS[change.action], change.service, change.action, why + release

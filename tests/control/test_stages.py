@@ -1,0 +1,190 @@
+"""Deployments with steps in rows: who gets which part of the requests, and what other commands make of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fourfold.control import stages
+from fourfold.control.goals import rollback_point, shares
+from fourfold.control.promoting import Promoting
+from fourfold.control.turns import Turns
+from fourfold.errors import ConflictError
+from fourfold.plan import model as m
+from fourfold.spec.deploy import Deploy
+from fourfold.store.model import InstanceRow
+from tests.control.life import Life, Want, lived
+from tests.store.samples import deployment, instance, service_row
+
+KEY = "shop.web"
+MANUAL: dict[str, Any] = {"strategy": "canary", "steps": [{"weight": 20}, {"weight": 50}], "min_requests": 0}
+BLUE_GREEN: dict[str, Any] = {"strategy": "blue-green", "promote": "manual"}
+
+
+def rows(**counts: int) -> list[InstanceRow]:
+    """`new`, `old`, `left`: ready ones of a revision."""
+    return [
+        instance(f"{revision}{number}", revision=revision, state="ready")
+        for revision, count in counts.items()
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("there", "part", "back", "expected"),
+    [
+        ({"old": 4, "new": 1}, 20, False, {"old": 1, "new": 1}),
+        ({"old": 4, "new": 1}, 0, False, {"old": 1, "new": 0}),
+        ({"old": 4, "new": 4}, None, False, {"old": 1, "new": 1}),
+        ({"new": 1}, 5, False, {"new": 1}),
+        ({"old": 4}, 5, False, {"old": 1}),
+        # what an earlier canary left gets nothing, unless it is needed
+        ({"old": 4, "new": 1, "left": 1}, 50, False, {"old": 1, "new": 4, "left": 0}),
+        ({"old": 3, "new": 1, "left": 1}, 50, False, {"old": 1, "new": 4, "left": 1}),
+        # going back: what failed gets nothing as soon as the others can carry it
+        ({"new": 4, "old": 1}, None, True, {"new": 1, "old": 0}),
+        ({"new": 3, "old": 1}, None, True, {"new": 1, "old": 1}),
+    ],
+)
+def test_parts(there: dict[str, int], part: int | None, back: bool, expected: dict[str, int]) -> None:
+    found = stages.shares(rows(**there), "new", "old", part, 4, back)
+    assert {name[:-1]: weight for name, weight in found.items()} == expected
+    assert len(found) == sum(there.values())
+
+
+def test_answers_count_from_the_beginning_of_the_step() -> None:
+    at = deployment(revision="new", marks={"new0": [10, 1], "old0": [100, 0]})
+    answers = {"new0": (15, 2), "old0": (130, 3), "old1": (7, 0), "other": (9, 9)}
+    assert stages.answered(at, rows(new=1, old=2), answers) == (m.Answered(5, 1), m.Answered(37, 3))
+    assert stages.answered(at, rows(new=1), {}) == (m.Answered(), m.Answered())
+    assert stages.added({"a": (1, 0)}, {"a": (2, 2), "b": (1, 1)}) == {"a": (3, 2), "b": (1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "expected"),
+    [
+        ({"release": 2}, "up", True),
+        ({"overrides": {"pattern": "container"}}, "deploy", True),
+        ({"secrets_digest": "x"}, "up", True),
+        ({"restart_nonce": 1}, "restart", False),
+        ({"instances": 5}, "scale", False),
+        ({"release": 2}, "rollback", False),
+        ({"stopped": True, "release": 2}, "stop", False),
+    ],
+)
+def test_what_goes_by_steps(changes: dict[str, Any], kind: str, expected: bool) -> None:
+    before = service_row()
+    points = rollback_point(before), rollback_point(replace(before, **changes))
+    assert stages.goes_by_steps(Deploy(strategy="canary"), *points, kind) == expected
+    assert not stages.goes_by_steps(Deploy(), *points, kind)
+    assert not stages.goes_by_steps(Deploy(strategy="canary"), {}, points[1], kind)
+
+
+def canary(life: Life, deploy: dict[str, Any] | None = None, count: int = 4) -> Promoting:
+    """At the first step of release 2."""
+    wanted = Want("web", ("/",), deploy=deploy or MANUAL, instances=count)
+    life.up(wanted)
+    life.settle()
+    life.up(wanted)
+    life.settle()
+    return Promoting(life.registry, life.bus, life.clock, lambda: None)
+
+
+def releases(life: Life) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for row in life.registry.of_service(KEY):
+        if row.state == "ready":
+            found[row.release] = found.get(row.release, 0) + 1
+    return found
+
+
+def weights(life: Life) -> dict[int, set[int]]:
+    """Release -> weights that its servers have in the gateway."""
+    found: dict[int, set[int]] = {}
+    for server in life.config().backends[0].servers:
+        found.setdefault(life.registry.instances[server.name].release, set()).add(server.weight)
+    return found
+
+
+@lived
+def test_promoted_from_step_to_step(life: Life) -> None:
+    promoting = canary(life)
+    assert releases(life) == {1: 4, 2: 1} and weights(life) == {1: {1}, 2: {1}}
+    promoting.promote(KEY, full=False, actor="ann")
+    life.settle()
+    assert releases(life) == {1: 4, 2: 2} and weights(life) == {1: {1}, 2: {2}}
+    promoting.promote(KEY, full=False, actor="ann")
+    life.settle()
+    assert releases(life) == {2: 4} and weights(life) == {2: {1}}
+    with pytest.raises(ConflictError, match="none is under way"):
+        promoting.promote(KEY, full=False, actor="ann")
+
+
+@lived
+def test_promoted_past_all_steps(life: Life) -> None:
+    canary(life).promote(KEY, full=True, actor="ann")
+    life.settle()
+    assert releases(life) == {2: 4} and life.deployment(KEY).state == "done"
+
+
+@lived
+def test_aborted(life: Life) -> None:
+    """Also with `rollback: off`: who aborts has not asked for a mess."""
+    promoting = canary(life, MANUAL | {"rollback": "off"})
+    promoting.abort(KEY, "ann")
+    life.settle(lambda: None if life.answers("/") != "503" else pytest.fail("nobody answers"))
+    ended = life.deployment(KEY)
+    assert (releases(life), ended.state, ended.reason) == ({1: 4}, "rolled-back", "aborted by ann")
+    with pytest.raises(ConflictError, match="none is under way"):
+        promoting.abort(KEY, "ann")
+
+
+@lived
+def test_blue_green(life: Life) -> None:
+    promoting = canary(life, BLUE_GREEN)
+    assert releases(life) == {1: 4, 2: 4} and weights(life) == {1: {1}, 2: {0}}
+    promoting.promote(KEY, full=False, actor="ann")
+    life.step()
+    assert {row.state for row in life.registry.of_service(KEY) if row.release == 1} == {"draining"}
+    life.settle()
+    assert releases(life) == {2: 4} and weights(life) == {2: {1}}
+
+
+@lived
+def test_scaled_meanwhile_it_stays_at_its_step(life: Life) -> None:
+    promoting = canary(life)
+    life.rescale("web", 10)
+    life.settle()
+    assert releases(life) == {1: 10, 2: 2} and life.deployment(KEY).step_at is not None
+    promoting.abort(KEY, "ann")
+    life.settle()
+    assert releases(life) == {1: 10}
+
+
+@lived
+def test_another_release_takes_its_place(life: Life) -> None:
+    """What the canary leaves goes, and the way back is the one to what served before both."""
+    promoting = canary(life)
+    life.up(Want("web", ("/",), deploy=MANUAL, instances=4))
+    assert shares(life.registry, KEY) and set(weights(life)[2]) == {0}
+    life.settle()
+    assert releases(life) == {1: 4, 3: 1}
+    promoting.abort(KEY, "ann")
+    life.settle()
+    assert releases(life) == {1: 4}
+
+
+@lived
+def test_events_are_shared_out_by_the_same_weights(life: Life) -> None:
+    canary(life, MANUAL | {"steps": [{"weight": 10}]})
+    turns = Turns(life.registry)
+    ready = life.registry.of_service(KEY)
+    given = [turns.next(KEY, ready) for _ in range(200)]
+    for row in given:
+        assert row is not None
+        turns.ended(row, failed=row.release == 2)
+    assert sum(row.release == 2 for row in given if row is not None) in (18, 19, 20, 21)
+    assert sum(errors for _, errors in turns.answers.values()) in (18, 19, 20, 21)
+    assert turns.next("shop.other", []) is None
