@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e.home import UNKIND, Home, web_file
 from tests.e2e.traffic import Traffic
 from tests.support.wait import until
@@ -87,6 +89,13 @@ def test_a_broken_release_meets_less_than_a_twentieth_of_all_requests(home: Home
     assert 0 < report.failed < 0.05 * (report.ok + report.failed), f"{report.failed} of {report.ok + report.failed}"
     assert set(report.versions) == {"one"}
     assert home.service()["deployment"]["state"] == "rolled-back"
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+@pytest.mark.patterns("container", "function")
+def test_under_other_patterns(home: Home) -> None:
+    test_a_broken_release_meets_less_than_a_twentieth_of_all_requests(home)
 
 
 def test_blue_green_by_hand(home: Home) -> None:

@@ -420,3 +420,27 @@ async def test_a_gateway_with_nothing_to_serve_runs_and_takes_its_first_service(
     assert await rig.gateway.apply(GatewayConfig())
     assert await rig.gateway.ready()
     assert await rig.gateway.in_flight() == {}
+
+
+@with_rig
+async def test_weights_hold_at_once_and_over_reloads(rig: Rig) -> None:
+    old, new = await rig.program("shop.web-1-a"), await rig.program("shop.web-2-a")
+    rules = [Rule("shop.web"), Rule("shop.web", path="/more")]
+
+    def weighed(of_old: int, of_new: int, more: bool = False) -> GatewayConfig:
+        servers = [replace(old.server, weight=of_old), replace(new.server, weight=of_new)]
+        return rig.config(servers, rules if more else rules[:1])
+
+    async def part() -> int:
+        """How many of 40 the new one gets."""
+        before, client = new.requests, Client(rig.port)
+        for _ in range(40):
+            assert (await client.ask()).status == 200
+        await client.close()
+        return new.requests - before
+
+    await rig.start(weighed(1, 0))
+    assert await part() == 0
+    for of_old, of_new, more, expected in ((3, 1, False, 10), (1, 3, False, 30), (1, 3, True, 30), (0, 1, True, 40)):
+        assert await rig.gateway.apply(weighed(of_old, of_new, more)) == (more and of_old > 0)
+        assert abs(await part() - expected) <= 1

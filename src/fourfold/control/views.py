@@ -249,7 +249,8 @@ class OperationView(View):
     id: str
     app: str
     kind: str
-    """up | deploy | rollback | scale | restart | stop | remove | down | build | compare"""
+    """up | deploy | rollback | scale | restart | stop | remove | down | build | compare; deployment: of one that is
+    promoted or aborted, whichever it was"""
     services: list[str]
     after: int
     """Events of this operation have a greater `seq` than this."""
