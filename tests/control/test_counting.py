@@ -19,7 +19,7 @@ from tests.control.rig import Rig, rigged
 from tests.control.test_changes import change, deployed
 from tests.store.samples import build, service_row
 
-FILE = {"port": 80, "run": "x", "instances": {"min": 2, "max": 8, "per_instance": {"rps": 50}}}
+FILE: dict[str, Any] = {"port": 80, "run": "x", "instances": {"min": 2, "max": 8, "per_instance": {"rps": 50}}}
 SPEC = Service.model_validate(FILE)
 assert SPEC.scaling is not None
 SCALING = SPEC.scaling.model_dump(mode="json")
@@ -89,19 +89,18 @@ def test_nothing_that_is_undone_brings_an_old_count_back() -> None:
 
 @rigged
 async def test_what_an_up_changes(rig: Rig) -> None:
-    fields = {"instances": 2, "scaling": SCALING, "scaled": 4}
     deployed(rig)
     with rig.registry.transaction():
         row = rig.registry.services["shop.web"]
         made = replace(rig.registry.release("shop.web", 2), number=3, spec=fingerprint(SPEC))
         rig.registry.add_release(made)
         rig.registry.put_build(build("web", 3))
-        rig.registry.put_service(replace(row, release=3, **fields))
+        rig.registry.put_service(replace(row, release=3, instances=2, scaling=SCALING, scaled=4))
     assert change(rig, replace(WISH, counted=4)) == Change("web", "keep")
-    wider = Service.model_validate(FILE | {"instances": FILE["instances"] | {"max": 9}})  # type: ignore[operator]
+    wider = Service.model_validate(FILE | {"instances": FILE["instances"] | {"max": 9}})
     told = "instances 2-8 at 50 rps -> 2-9 at 50 rps"
     assert change(rig, replace(WISH, spec=wider, counted=4)) == Change("web", "scale", (told,))
-    narrow = Service.model_validate(FILE | {"instances": FILE["instances"] | {"max": 3}})  # type: ignore[operator]
+    narrow = Service.model_validate(FILE | {"instances": FILE["instances"] | {"max": 3}})
     assert change(rig, replace(WISH, spec=narrow, counted=4)) == Change("web", "scale", ("instances 4 -> 3",))
     number = Service.model_validate(FILE | {"instances": 4})
     assert change(rig, replace(WISH, spec=number)) == Change("web", "scale", ("instances 2-8 at 50 rps -> 4",))
@@ -147,7 +146,7 @@ async def test_what_an_up_changes(rig: Rig) -> None:
     ],
 )  # fmt: skip
 def test_it_is_told(row: ServiceRow, last: Decision | None, found: list[str], todo: list[str]) -> None:
-    view = scaling_view(row, last)
+    view = scaling_view(row, (100.0, last) if last is not None else None)
     assert view is not None
     assert told(view, "web", 4) == (found, todo)
     assert scaling_view(service_row("web"), None) is None

@@ -62,7 +62,7 @@ class World:
             self.rig.registry.put_service(replace(self.rig.registry.services[WEB], **given))
 
     def start(self, name: str, **given: Any) -> None:
-        fields = {"state": "ready", "pid": 5, "run": 1, "ready_at": self.rig.clock.now() - 3600} | given
+        fields: dict[str, Any] = {"state": "ready", "pid": 5, "run": 1, "ready_at": self.rig.clock.now() - 3600} | given
         with self.rig.registry.transaction():
             self.rig.registry.put_instance(instance(f"{WEB}-{name}", **fields))
         self.cpu[f"{WEB}-{name}"], self.asked[f"{WEB}-{name}"] = 0.0, 1
@@ -113,7 +113,8 @@ async def test_a_gateway_that_does_not_tell_is_no_silence(rig: Rig) -> None:
     assert await world.interval(20) == 2
     world.silent = True
     assert [await world.interval(0) for _ in range(3)] == [2, 2, 2]
-    assert (decision := world.scaler.last(rig.registry.services[WEB])) and decision.reason == "not known: rps"
+    last = world.scaler.last(rig.registry.services[WEB])
+    assert last is not None and (last[0], last[1].reason) == (rig.clock.now(), "not known: rps")
     world.silent = False
     assert [await world.interval(0) for _ in range(2)] == [2, 1], "known again once there are two looks"
 

@@ -11,8 +11,8 @@ from fourfold.spec.scaling import Scaling
 from fourfold.store.model import ServiceRow
 
 
-def scaling_view(row: ServiceRow, last: Decision | None) -> ScalingView | None:
-    """`last`: what was decided last."""
+def scaling_view(row: ServiceRow, last: tuple[float, Decision] | None) -> ScalingView | None:
+    """`last`: what was decided last, and when."""
     if row.scaling is None or row.removed:
         return None
     said = Scaling.model_validate(row.scaling)
@@ -24,8 +24,9 @@ def scaling_view(row: ServiceRow, last: Decision | None) -> ScalingView | None:
         inactive_why=_inactive(row),
         since=rfc3339(row.scaled_at) if row.scaled_at is not None else None,
         why=row.scaled_why,
-        now=last.reason if last is not None else None,
-        asked=last.asked if last is not None else None,
+        now=last[1].reason if last is not None else None,
+        looked_at=rfc3339(last[0]) if last is not None else None,
+        asked=last[1].asked if last is not None else None,
     )
 
 

@@ -41,8 +41,8 @@ class Watched:
     samples: deque[Sample] = field(default_factory=deque)
     look: Look | None = None
     in_flight: list[int] = field(default_factory=list)
-    decision: Decision | None = None
-    """The last one."""
+    last: tuple[float, Decision] | None = None
+    """When, and what was decided."""
 
 
 class Scaler:
@@ -88,10 +88,10 @@ class Scaler:
             await asyncio.sleep(min(left, self.interval / GLANCES) if asks else left)
             await self.glance()
 
-    def last(self, row: ServiceRow) -> Decision | None:
-        """What was decided when it was looked at last; None while its load has no say."""
+    def last(self, row: ServiceRow) -> tuple[float, Decision] | None:
+        """When it was looked at last, and what was decided; None while its load has no say."""
         watched = self._watched.get(key_of(row)) if is_scaled(row) else None
-        return watched.decision if watched is not None else None
+        return watched.last if watched is not None else None
 
     async def glance(self) -> None:
         """At what is in flight, over all workers of the gateway: there it is, and then it is gone."""
@@ -174,7 +174,8 @@ class Scaler:
 
     def _follow(self, row: ServiceRow, watched: Watched, now: float) -> None:
         current = count_of(row)
-        watched.decision = decided = decide(watched.bounds, list(watched.samples), current, now)
+        decided = decide(watched.bounds, list(watched.samples), current, now)
+        watched.last = now, decided
         if decided.count == current:
             return
         new = replace(row, scaled=decided.count, scaled_at=now, scaled_why=decided.reason)

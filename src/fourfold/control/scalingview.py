@@ -23,5 +23,7 @@ class ScalingView(BaseModel):
     """And why."""
     now: str | None
     """What its load is, as seen last."""
+    looked_at: str | None
+    """When that was."""
     asked: int | None
     """How many that asks for, where steps or `max` stand between."""

@@ -42,7 +42,7 @@ class Status:
         hosted: Callable[[InstanceRow], Hosted | None] = lambda row: None,
         served: Callable[[], Mapping[str, InstanceStats]] = dict,
         coming: Callable[[str], NotFoundError | None] = lambda app: None,
-        scaled: Callable[[ServiceRow], Decision | None] = lambda row: None,
+        scaled: Callable[[ServiceRow], tuple[float, Decision] | None] = lambda row: None,
         now: Callable[[], float] = time.time,
     ) -> None:
         """`left_out`: app -> why the gateway does not serve its routes; `job`: what a service does that is one;
