@@ -29,6 +29,7 @@ CHANGES: list[tuple[str, str, dict[str, Any] | None, int, tuple[Any, ...]]] = [
     ("POST", "/v1/apps/shop/restart", {"services": ["x"]}, 202, ("restart", ("shop", ["x"], ""))),
     ("POST", "/v1/apps/shop/stop", {"services": []}, 202, ("stop", ("shop", [], ""))),
     ("POST", "/v1/apps/shop/services/x/scale", {"instances": 4}, 202, ("scale", ("shop", "x", 4, False, ""))),
+    ("POST", "/v1/apps/shop/services/x/scale", {"instances": None}, 202, ("scale", ("shop", "x", None, False, ""))),
     ("POST", "/v1/apps/shop/services/x/rollback", {"to": 2}, 202, ("rollback", ("shop", "x", 2, ""))),
     ("POST", "/v1/apps/shop/services/x/promote", {"full": True}, 202, ("promote", ("shop", "x", True, ""))),
     ("POST", "/v1/apps/shop/services/x/abort", {"actor": "ann"}, 202, ("abort", ("shop", "x", "ann"))),

@@ -286,6 +286,7 @@ def test_detailed_exit_codes(cli: Cli, server: Serving, app: Path) -> None:
 
 SIMPLE: list[tuple[list[str], str, Any]] = [
     (["scale", "catalog=3"], "scale", ("shop", "catalog", 3, False, "alice")),
+    (["scale", "catalog=auto"], "scale", ("shop", "catalog", None, False, "alice")),
     (["rollback", "catalog"], "rollback", ("shop", "catalog", None, "alice")),
     (["rollback", "catalog", "--to", "2"], "rollback", ("shop", "catalog", 2, "alice")),
     (["restart"], "restart", ("shop", [], "alice")),
@@ -345,6 +346,7 @@ def test_scale_save_is_refused_before_anything_is_asked(cli: Cli, server: Servin
         "and wins\nhint: change it in fourfold.staging.yaml, line 3\n",
     )
     assert "cannot save services.nothing.instances" in cli("scale", "nothing=3", "--save").err
+    assert "catalog=auto is what the file says already" in cli("scale", "catalog=auto", "--save").err
     assert asked(server, "scale") == [] and (app / "fourfold.yaml").read_text() == FILE
 
 

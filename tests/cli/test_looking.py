@@ -15,6 +15,7 @@ import pytest
 from fourfold.cli import following
 from fourfold.cli.commands.top import instances as top_table
 from fourfold.control import views as v
+from fourfold.control.scalingview import ScalingView
 from fourfold.errors import WorldError
 from fourfold.store.events import Which
 from fourfold.supervise.model import LogLine
@@ -88,6 +89,26 @@ def test_status_of_a_service_that_moves(cli: Cli, server: Serving) -> None:
         "INSTANCE        PATTERN    STATE  ADDRESS           PID  STARTED  READY AFTER  RESTARTS  LAST EXIT\n"
         "catalog-3-k7f2  process    ready  127.0.0.1:41001  4242  1 h ago       0.41 s         0  -\n"
         "catalog-3-p0q1  container  ready  10.177.0.5:8080  4243  1 h ago       0.41 s         0  -\n"
+    )
+
+
+def test_status_of_services_that_their_load_scales(cli: Cli, server: Serving) -> None:
+    busy = ScalingView(
+        min=2, max=8, per_instance={"rps": 50}, active=True, inactive_why=None, since="2026-11-22T08:00:00Z",
+        why="190 requests per second, 50 for each instance", now="550 requests per second, 50 for each instance",
+        looked_at="2026-11-22T09:00:00Z", asked=11,
+    )  # fmt: skip
+    held = busy.model_copy(update={"active": False, "inactive_why": "a command set it to 2", "asked": None})
+    server.facade.state = fake.status(
+        fake.service("catalog").model_copy(update={"scaling": busy}),
+        fake.service("orders").model_copy(update={"scaling": held}),
+    )
+    out = cli("status").out
+    assert "2/2 (2-8)  ready" in out and "      2/2  ready" in out
+    assert out.partition("\n\n")[2].partition("\n\n")[2] == (
+        "catalog: 2 instances, scaled 1 h ago: 190 requests per second, 50 for each instance\n"
+        "catalog: its load is for 11 instances, and instances.max is 8: 550 requests per second, 50 for each instance\n"
+        "orders: not scaled by its load: a command set it to 2\n"
     )
 
 

@@ -88,7 +88,7 @@ async def test_a_step_is_followed_in_the_look_that_shows_it(rig: Rig) -> None:
     assert world.woken == 1
     rig.bus.flush()
     (event,) = [each for each in rig.bus.since(0) if each.kind == "service.scaled"]
-    assert event.message == "web has 5 instances instead of 2: 100 requests per second, 20 for each instance"
+    assert event.message == "web goes from 2 to 5 instances: 100 requests per second, 20 for each instance"
     assert event.data == {"before": 2, "instances": 5, "reason": "100 requests per second, 20 for each instance"}
     row = rig.registry.services[WEB]
     assert (row.scaled, row.scaled_at, row.scaled_why) == (5, rig.clock.now(), event.data["reason"])

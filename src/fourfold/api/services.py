@@ -21,8 +21,7 @@ router = resource("services")
 @router.post("/v1/apps/{app}/services/{service}/scale", status_code=202)
 async def scale(facade: TheFacade, app: str, service: str, body: ScaleBody) -> OperationView:
     """Set the number of instances: an override, kept over `up` until it is reset, unless the file says so too."""
-    instances = None if body.instances == "auto" else body.instances
-    return await facade.scale(app, service, instances, body.in_file, body.actor)
+    return await facade.scale(app, service, body.instances, body.in_file, body.actor)
 
 
 @router.post("/v1/apps/{app}/services/{service}/rollback", status_code=202)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -44,9 +44,7 @@ class Acted(Shape):
 
 
 class ScaleBody(Acted):
-    instances: Annotated[int, Field(ge=0, le=10_000)] | Literal["auto"] = Field(
-        description="auto: as the file says, which may be that its load says so"
-    )
+    instances: int | None = Field(ge=0, le=10_000, description="Null is as the file says, or as its load says")
     in_file: bool = Field(default=False, description="The service file says so too: no override")
 
 

@@ -179,7 +179,7 @@ class Scaler:
         if decided.count == current:
             return
         new = replace(row, scaled=decided.count, scaled_at=now, scaled_why=decided.reason)
-        what = f"{row.name} has {decided.count} instances instead of {current}: {decided.reason}"
+        what = f"{row.name} goes from {current} to {decided.count} instances: {decided.reason}"
         with self._bus.whole(), self._registry.transaction():
             self._registry.put_service(new)
             self._bus.emit(

@@ -34,7 +34,7 @@ def command(
 
         def ask(view: Progress, service: str = service, count: int | None = count) -> OperationView:
             path = f"/v1/apps/{session.app}/services/{service}/scale"
-            body = {"instances": "auto" if count is None else count, "in_file": save, "actor": session.actor}
+            body = {"instances": count, "in_file": save, "actor": session.actor}
             return session.client.post(OperationView, path, body)
 
         if code := see_through(session, ask, {service: count}):
