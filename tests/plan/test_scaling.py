@@ -37,7 +37,7 @@ class Service:
         for number, load in enumerate(loads, 1):
             now = number * self.interval
             ready = sum(at + self.start < now for at in since)
-            rps = Load(load / self.interval, load)
+            rps = Load(load / self.interval, 1 / self.interval)
             seen = rps if metric == "rps" else Load(min(load, ready * self.capacity))
             samples.append(Sample(now, ready, {metric: seen}, len(since) - ready))
             self.count = decide(self.bounds, samples, self.count, now).count
@@ -67,7 +67,7 @@ def test_traces(file: Path) -> None:
 
 
 def rps(total: float, at: float = 100.0, ready: int = 2, seconds: float = 5.0) -> Sample:
-    return Sample(at, ready, {"rps": Load(total, total * seconds)})
+    return Sample(at, ready, {"rps": Load(total, 1 / seconds)})
 
 
 def steady(sample: Sample, seconds: float = 60.0) -> list[Sample]:
@@ -105,14 +105,14 @@ DECISIONS: dict[str, tuple[Bounds, list[Sample], int, int, str]] = {
     "all are warm": (CPU, steady(cpu(0.2, 4)), 4, 2, "at most 0.2 cores in use in the last 1 min"),
     "the one that asks for most": (
         BOTH,
-        [Sample(100.0, 2, {"rps": Load(70, 350), "cpu": Load(2.0)})],
+        [Sample(100.0, 2, {"rps": Load(70, 0.2), "cpu": Load(2.0)})],
         2,
         4,
         "2 cores in use, 0.5 for each instance",
     ),
     "one of two is enough for more": (BOTH, [rps(190)], 2, 4, "190 requests per second"),
     "but not for fewer": (BOTH, steady(rps(5, ready=4)), 4, 4, "5 requests per second"),
-    "in flight": (FLIGHT, [Sample(100.0, 2, {"concurrency": Load(13.0, 65)})], 2, 4, "13 requests in flight, 4 for"),
+    "in flight": (FLIGHT, [Sample(100.0, 2, {"concurrency": Load(13.0, 0.2)})], 2, 4, "13 requests in flight, 4 for"),
     "throughout a window": (
         Bounds(1, 10, {"rps": 50}, 30, 60),
         steady(rps(190)),

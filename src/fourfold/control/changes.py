@@ -28,10 +28,10 @@ class Wish:
     secrets_digest: str
     overrides: dict[str, Any] = field(default_factory=dict)
     """What it would have over the file: kept ones, or those that this command makes."""
-    counted: int | None = None
-    """How many there are so far, for one whose load is to say how many."""
     rebuild: bool = False
     """Build it anew, though nothing has changed."""
+    counted: int | None = None
+    """How many there are so far, for one whose load is to say how many."""
 
     @property
     def pattern(self) -> str:

@@ -35,9 +35,9 @@ def loads(before: Look, now: Look) -> dict[str, Load]:
     found = {}
     if before.requests is not None and now.requests is not None:
         asked = sum(max(0, count - before.requests.get(name, 0)) for name, count in now.requests.items())
-        found["rps"] = Load(asked / seconds, asked)
+        found["rps"] = Load(asked / seconds, 1 / seconds)
     if now.in_flight:
-        found["concurrency"] = Load(sum(now.in_flight) / len(now.in_flight), sum(now.in_flight))
+        found["concurrency"] = Load(sum(now.in_flight) / len(now.in_flight), 1 / len(now.in_flight))
     if before.cpu is not None and now.cpu is not None and (judged := before.cpu.keys() & now.cpu.keys()):
         found["cpu"] = Load(sum(max(0.0, now.cpu[run] - before.cpu[run]) for run in judged) / seconds)
     return found

@@ -21,7 +21,7 @@ from fourfold.control.loads import Look, coming, loads, warm
 from fourfold.control.registry import Registry, key_of
 from fourfold.errors import FourfoldError
 from fourfold.gateway.haproxy import Gateway
-from fourfold.plan.scaling import Bounds, Decision, Sample, decide
+from fourfold.plan.scaling import POOLS, Bounds, Decision, Sample, decide
 from fourfold.store.model import InstanceRow, ServiceRow
 from fourfold.supervise.cgroups import Counters
 
@@ -160,7 +160,7 @@ class Scaler:
         counted = len((before.cpu or {}).keys() & (look.cpu or {}).keys())
         watched.samples.append(Sample(now, ready, loads(before, look), coming(rows, counted)))
         oldest = now - max(watched.bounds.up, watched.bounds.down)
-        while len(watched.samples) > 1 and watched.samples[1].at <= oldest:
+        while len(watched.samples) > POOLS[-1] and watched.samples[1].at <= oldest:
             watched.samples.popleft()
 
     def _taken(self, rows: Iterable[InstanceRow]) -> dict[tuple[str, int], float] | None:

@@ -28,7 +28,7 @@ def wish_of(parts: Parts, app: App, name: str, request: UpRequest) -> Wish:
     check_overrides(name, given)
     counted = count_of(row) if row is not None else None
     overrides = overrides_for(row, given, request.reset, spec)
-    wish = Wish(name, spec, source, digest, overrides, counted, request.rebuild)
+    wish = Wish(name, spec, source, digest, overrides, request.rebuild, counted)
     if isinstance(spec, Host) and "pattern" in given:
         raise UserError(
             f"cannot run {name} as a {given['pattern']}: it is a group", "name the members that are to move"

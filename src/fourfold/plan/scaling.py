@@ -1,8 +1,8 @@
 """How many instances a load asks for: bounds and samples in, a count and the reason in words out. Pure.
 
 A sample is what all instances of a service did in one interval; in units of what one is to do it is the *need*, in
-instances. More come as soon as the need has surely been greater throughout the window `up` (0: in one sample), fewer
-when it has been smaller throughout `down`. Both windows have to be seen whole, so that nothing follows from what a
+instances. More come as soon as the need has surely been greater throughout the window `up` (0: in the newest samples),
+fewer when it has been smaller throughout `down`. Both windows have to be seen whole, so that nothing follows from what a
 daemon that has just started does not know. So does Kubernetes' HorizontalPodAutoscaler (`behavior`,
 `stabilizationWindowSeconds`, a tolerance of a tenth), but for one thing: where few requests were counted, their number
 says little about the rate, and a need counts only as far as chance does not explain it.
@@ -19,7 +19,9 @@ from fourfold.spec.scaling import TOLERANCE
 FACTOR, LEAST_STEP = 2, 4
 """At most so many times as many instances, or so many more, per step; half of them fewer."""
 DEVIATIONS = 3.0
-"""Standard deviations that chance may explain (a Poisson process: the root of what was counted)."""
+"""Standard deviations that chance may explain (a Poisson process: the root of what was counted; of nothing, one)."""
+POOLS = (1, 2, 4, 8)
+"""How many samples are looked at together, the newest ones."""
 _ROUNDING = 1e-9
 
 
@@ -42,8 +44,8 @@ class Load:
 
     total: float
     """Requests per second, requests in flight, cores."""
-    counted: float | None = None
-    """How many single things that was counted from; None: it was measured, and chance has no part in it."""
+    each: float = 0.0
+    """What each of the things adds to it that it was counted from; 0: it was measured, and chance has no part in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +90,30 @@ def decide(bounds: Bounds, samples: Sequence[Sample], current: int, now: float) 
 
 
 def _more(bounds: Bounds, samples: Sequence[Sample], current: int, now: float) -> Decision | None:
-    if not _is_seen(samples, bounds.up, now):
+    found = [need for metric in bounds.targets if (need := _surely_more(bounds, metric, samples, current, now))]
+    if not found:
         return None
-    seen = [needs for each in _within(samples, bounds.up, now) if (needs := _needs(bounds, each))]
-    least = min((max(needs, key=_likely) for needs in seen), key=_likely)
-    sure = min(max(need.sure for need in needs) for needs in seen)
-    if least.likely <= current * (1 + TOLERANCE) or sure <= current:
-        return None
-    asked = _whole(least.likely)
+    most = max(found, key=_likely)
+    asked = _whole(most.likely)
     count = min(asked, bounds.max, max(FACTOR * current, current + LEAST_STEP))
-    why = least.told(f" throughout {_duration(bounds.up)}" if bounds.up else "")
+    why = most.told(f" throughout {_duration(bounds.up)}" if bounds.up else "")
     if count == current:
         return Decision(current, f"{why}; max is {bounds.max}", asked)
     return Decision(count, why, asked if asked > count else None)
+
+
+def _surely_more(bounds: Bounds, metric: str, samples: Sequence[Sample], current: int, now: float) -> _Need | None:
+    """What few requests of one interval cannot tell those of several may; if none of these contradicts."""
+    if metric not in samples[-1].loads or not _is_seen(samples, bounds.up, now):
+        return None
+    pools = [_within(samples, bounds.up, now)] if bounds.up else [samples[-number:] for number in POOLS]
+    for pool in pools:
+        needs = [need for each in pool for need in _needs(bounds, each) if need.metric == metric]
+        whole = _together(needs)
+        contradicted = any(need.at_most <= current for need in needs)
+        if whole.likely > current * (1 + TOLERANCE) and whole.at_least > current and not contradicted:
+            return whole
+    return None
 
 
 def _fewer(bounds: Bounds, samples: Sequence[Sample], current: int, now: float) -> Decision | None:
@@ -132,9 +145,14 @@ class _Need:
     """That chance may be expected to make."""
 
     @property
-    def sure(self) -> float:
-        """So many even if chance had a hand in it."""
-        return max(0.0, self.likely - DEVIATIONS * self.deviation)
+    def at_least(self) -> float:
+        """So many even if chance has added some."""
+        return self.likely - DEVIATIONS * self.deviation
+
+    @property
+    def at_most(self) -> float:
+        """No more even if chance has taken some away."""
+        return self.likely + DEVIATIONS * self.deviation
 
     def told(self, during: str = "") -> str:
         return f"{_WORDS[self.metric].format(_number(self.total))}{during}, {_number(self.target)} for each instance"
@@ -155,9 +173,16 @@ def _needs(bounds: Bounds, sample: Sample, fresh: int = 0) -> list[_Need]:
         if load is None:
             continue
         likely = load.total / target + (fresh if metric == "cpu" else 0)
-        deviation = likely / sqrt(load.counted) if load.counted else 0.0
+        deviation = load.each * sqrt(max(1.0, load.total / load.each)) / target if load.each else 0.0
         found.append(_Need(metric, load.total, target, likely, deviation))
     return found
+
+
+def _together(needs: Sequence[_Need]) -> _Need:
+    """The mean of one metric, of which chance has a smaller part than of each."""
+    mean = sum(need.likely for need in needs) / len(needs)
+    deviation = sqrt(sum(need.deviation**2 for need in needs)) / len(needs)
+    return replace(needs[-1], total=mean * needs[-1].target, likely=mean, deviation=deviation)
 
 
 def _peak(needs: Sequence[_Need]) -> _Need:
