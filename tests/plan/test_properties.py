@@ -110,6 +110,11 @@ class Change:
         if key := self.pick(sorted(self.sim.goals)):
             self._deploy(key, count=self._count(key, least=0))
 
+    def follow_its_load(self) -> None:
+        """Another count, whether or not a deployment is under way; that is none itself."""
+        if key := self.pick(sorted(key for key, goal in self.sim.goals.items() if goal.count and not goal.host)):
+            self.sim.change_goal(key, count=self._count(key, least=1))
+
     def remove(self) -> None:
         if key := self.pick(sorted(self.sim.goals)):
             self._deploy(key, count=0, removed=True)

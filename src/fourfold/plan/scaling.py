@@ -2,8 +2,8 @@
 
 A sample is what all instances of a service did in one interval; in units of what one is to do it is the *need*, in
 instances. More come as soon as the need has surely been greater throughout the window `up` (0: in the newest samples),
-fewer when it has been smaller throughout `down`. Both windows have to be seen whole, so that nothing follows from what a
-daemon that has just started does not know. So does Kubernetes' HorizontalPodAutoscaler (`behavior`,
+fewer when it has been smaller throughout `down`. Both windows have to be seen whole, so that nothing follows from what
+a daemon that has just started does not know. So does Kubernetes' HorizontalPodAutoscaler (`behavior`,
 `stabilizationWindowSeconds`, a tolerance of a tenth), but for one thing: where few requests were counted, their number
 says little about the rate, and a need counts only as far as chance does not explain it.
 """
