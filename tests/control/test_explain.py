@@ -9,6 +9,7 @@ import pytest
 
 from fourfold.control import views as v
 from fourfold.control.explain import Case, explain
+from fourfold.control.scalingview import ScalingView
 from fourfold.control.status import deployment_text
 from fourfold.control.views import ExplainView, ServiceView
 from tests.api.fake import run_view
@@ -68,6 +69,19 @@ def test_after_a_deployment_that_was_rolled_back() -> None:
         "web serves, but not all is well: 1 of 1 instances of release 1 ready",
     )
     assert view.findings == ["the deployment of release 2 failed: exit code 3; release 1 serves on"]
+
+
+def test_what_its_load_asks_for_is_told_of_one_that_is_well_or_has_too_few() -> None:
+    scaling = ScalingView(
+        min=1, max=4, per_instance={"rps": 50}, active=True, inactive_why=None, since=None, why="",
+        now="190 requests per second, 50 for each instance", looked_at=None, asked=None,
+    )  # fmt: skip
+    said = "its load says how many there are, from 1 to 4 at 50 rps"
+    view = explained(scaling=scaling)
+    assert (view.well, view.findings[0]) == (True, said)
+    assert explained(scaling=scaling, desired=2).findings == []
+    view = explained(scaling=scaling.model_copy(update={"asked": 6}), desired=2)
+    assert view.findings[0] == said and view.what_to_do == ["raise instances.max of web"]
 
 
 def test_a_function_whose_events_fail() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fourfold.control import stagewords
 from fourfold.control import views as v
 from fourfold.control.goals import described, moves, pattern_of
-from fourfold.control.scalestatus import told
+from fourfold.control.scalestatus import falls_short, told
 from fourfold.control.scalingview import ScalingView
 from fourfold.control.status import deployment_view, exit_view
 from fourfold.plan.restart import is_crash_loop
@@ -62,7 +62,7 @@ def explain(case: Case) -> v.ExplainView:
     _events(case, findings, todo)
     _limits(case, findings, todo)
     _kept(case, findings, todo)
-    _scaling(case, findings, todo)
+    _scaling(case, well, findings, todo)
     findings += case.hooks
     return v.ExplainView(
         service=case.row.name,
@@ -180,8 +180,9 @@ def _limits(case: Case, findings: list[str], todo: list[str]) -> None:
         todo.append("fourfold doctor tells what this host lacks")
 
 
-def _scaling(case: Case, findings: list[str], todo: list[str]) -> None:
-    if case.scaling is not None:
+def _scaling(case: Case, well: bool, findings: list[str], todo: list[str]) -> None:
+    """Of one that is not well, only what may be why."""
+    if case.scaling is not None and (well or falls_short(case.scaling)):
         found, advice = told(case.scaling, case.row.name, case.desired)
         findings += found
         todo += advice

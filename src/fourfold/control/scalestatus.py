@@ -41,6 +41,11 @@ def _inactive(row: ServiceRow) -> str | None:
     return "it is stopped" if row.stopped else None
 
 
+def falls_short(view: ScalingView) -> bool:
+    """Its load is for more than it may have."""
+    return view.asked is not None and view.asked > view.max
+
+
 def told(view: ScalingView, name: str, count: int) -> tuple[list[str], list[str]]:
     """For `explain`: what there is to know, and what can be done."""
     targets = " and ".join(f"{value:g} {metric}" for metric, value in view.per_instance.items())
@@ -51,7 +56,7 @@ def told(view: ScalingView, name: str, count: int) -> tuple[list[str], list[str]
         found.append(f"it has {count} since {view.since}: {view.why}")
     if view.now is not None:
         found.append(f"as last seen: {view.now}")
-    if view.asked is not None and view.asked > view.max:
+    if falls_short(view):
         found.append(f"its load is for {view.asked} instances, {view.max} is all it may have")
         return found, [f"raise instances.max of {name}"]
     return found, []

@@ -65,7 +65,6 @@ class Scaler:
         self._wake = wake
         self.interval = interval
         self._watched: dict[str, Watched] = {}
-        self._readings = 0
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -132,13 +131,13 @@ class Scaler:
         """
         if not any("rps" in each.bounds.targets for each in self._watched.values()):
             return None
+        before = self._gateway.readings
         try:
             found = await self._gateway.answered()
         except FourfoldError as error:
             log.debug("%s", error)
             return None
-        before, self._readings = self._readings, self._gateway.readings
-        if self._readings == before:
+        if self._gateway.readings == before:
             return None
         return {name: each.requests + each.in_flight for name, each in found.items()}
 
