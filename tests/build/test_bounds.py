@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -51,6 +52,26 @@ print(json.dumps({
     "processes": len([name for name in os.listdir("/proc") if name.isdigit()]),
 }))
 """
+
+
+def test_a_disk_that_is_nearly_full(home: Home, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With less free than is to stay so nothing is begun; with half of that, what has begun is ended."""
+    free = [100]
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(total=100_000, free=free[0]))
+    write(source, {"a": ""})
+    home = Home(home.root, BuildLimits(free=101))
+    error = failure(home, source, build="true", run="x")
+    assert error.what.startswith("cannot build web: its disk has 0 MiB free") and "free_bytes" in (error.hint or "")
+
+    home = Home(home.root, BuildLimits(free=100))
+    free[:] = [100, 100]
+    monkeypatch.setattr(
+        "shutil.disk_usage", lambda folder: SimpleNamespace(total=100_000, free=free.pop() if len(free) > 1 else 49)
+    )
+    error = failure(home, source, build="sleep 43215", run="x")
+    assert "ended before its disk was full" in error.what
+    assert gone("43215")
+    assert home.left_over == []
 
 
 def test_a_build_over_its_time_is_ended_with_all_its_processes(home: Home, source: Path) -> None:

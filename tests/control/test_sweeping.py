@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
 from fourfold.control.journals import Journals
 from fourfold.control.operations import Operations
 from fourfold.control.sweeping import Sweeper
-from fourfold.store.artifacts import Artifacts
+from fourfold.store.artifacts import Artifact, Artifacts
+from fourfold.store.bakery import BakeryFiles
+from fourfold.store.bakes import Bake
 from fourfold.store.blobs import Blobs
+from fourfold.store.quotas import Quotas
 from fourfold.store.sources import Sources
 from tests.control.rig import Rig, eventually, rigged
-from tests.store.samples import release
+from tests.store.samples import build, release
 
 
 @dataclass
@@ -28,11 +31,11 @@ class FakeOperations:
         return app in self.apps
 
 
-def sweeper(rig: Rig, operations: FakeOperations) -> Sweeper:
+def sweeper(rig: Rig, operations: FakeOperations, quotas: Quotas | None = None) -> Sweeper:
     blobs = Blobs(rig.paths)
     return Sweeper(
         rig.paths, rig.registry, Artifacts(rig.paths), Sources(rig.paths, blobs), blobs,
-        cast(Operations, operations), rig.clock, lambda: (), Journals(rig.paths), quiet=0.0,
+        cast(Operations, operations), rig.clock, lambda: (), Journals(rig.paths), quiet=0.0, quotas=quotas,
     )  # fmt: skip
 
 
@@ -115,3 +118,71 @@ def add_cache(folder: Path, age: float, now: float) -> None:
     (folder / "layers" / "file").write_bytes(b"x" * 5000)
     for path in (folder / "layers", folder):
         os.utime(path, (now - age, now - age))
+
+
+DAY = 86_400.0
+
+
+@rigged
+async def test_with_too_many_artifacts_those_of_old_releases_go(rig: Rig) -> None:
+    """Their releases stay: a rollback builds again. What the service runs stays, however much it is."""
+    add_releases(rig, 3)
+    artifacts = Artifacts(rig.paths)
+    for number in range(1, 5):
+        rig.store.builds.put(build("web", number, artifact=f"{number}" * 64))
+        tree = rig.paths.work / "tree"
+        tree.mkdir()
+        artifacts.publish(Artifact(f"{number}" * 64, tree, ("x",), size=100))
+        used_at = rig.clock.now() - 7200 + number
+        os.utime(rig.paths.artifacts / (f"{number}" * 64) / "artifact.json", (used_at, used_at))
+
+    def left() -> list[int]:
+        return [int(each.digest[0]) for each in artifacts.list()]
+
+    operations = FakeOperations()
+    view = await sweeper(rig, operations, Quotas(artifact_bytes=400)).collect()
+    assert left() == [1, 2, 3, 4] and view.kept["artifacts"] == 400
+    view = await sweeper(rig, operations, Quotas(artifact_bytes=350)).collect()
+    assert left() == [1, 3, 4] and view.removed["artifacts"] == 1
+    view = await sweeper(rig, operations, Quotas(artifact_bytes=0)).collect()
+    assert left() == [1] and view.kept["artifacts"] == 100
+    assert numbers(rig) == [4, 3, 2, 1]
+
+
+@rigged
+async def test_with_too_many_logs_those_of_what_has_ended_go(rig: Rig) -> None:
+    rig.add("shop.web-1-a", run=2)
+    folder = rig.paths.logs / "shop" / "web"
+    folder.mkdir(parents=True)
+    for age, name in enumerate(("shop.web-1-a.2", "shop.web-1-a.1", "shop.web-1-gone.1")):
+        (folder / f"{name}.log").write_bytes(b"x" * 100_000)
+        (folder / f"{name}.log.idx").write_bytes(b"x")
+        os.utime(folder / f"{name}.log", (rig.clock.now() - 600 + age,) * 2)
+    view = await sweeper(rig, FakeOperations(), Quotas(log_total=250_000)).collect()
+    assert {path.name for path in folder.iterdir()} == {
+        f"shop.web-1-a.{run}.log{kind}" for run in (1, 2) for kind in ("", ".idx")
+    }
+    assert view.removed["logs"] == 1 and 200_000 <= view.kept["logs"] < 220_000
+    await sweeper(rig, FakeOperations(), Quotas(log_total=0)).collect()
+    assert {path.name for path in folder.glob("*.log")} == {"shop.web-1-a.2.log"}
+
+
+@rigged
+async def test_builds_and_their_files_are_kept_for_their_days(rig: Rig) -> None:
+    files, now = BakeryFiles(rig.paths), rig.clock.now()
+    old, young, nobodys = (files.take([name])[0] for name in (b"old", b"young", b"nobody's"))
+    for digest in (old, young, nobodys):
+        os.utime(files.path(digest), (now - 8 * DAY,) * 2)
+    row = Bake("a", "shop", "web", "vm", "raw", "s" * 64, {}, "ann", 1.0, "done", 1.0, now - 8 * DAY, old, 3)
+    rig.store.bakes.put(row)
+    rig.store.bakes.put(replace(row, id="b", ended_at=now - DAY, digest=young))
+    for number in range(120):
+        rig.store.bakes.put(replace(row, id=f"f{number}", state="failed", ended_at=now - number, digest=""))
+    (cache,) = rig.store.bakes.scopes()
+    add_cache(rig.paths.caches / cache, age=2 * 3600, now=now)
+    add_cache(rig.paths.caches / "bakery-0.shop.web", age=2 * 3600, now=now)
+    view = await sweeper(rig, FakeOperations()).collect()
+    assert {each.digest for each in files.list()} == {young}
+    assert view.removed["builds"] == 21 and view.removed["baked files"] == 2 and view.kept["baked files"] == 5
+    assert len(rig.store.bakes.recent(limit=1000)) == 101
+    assert [path.name for path in rig.paths.caches.iterdir()] == [cache]

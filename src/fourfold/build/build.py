@@ -37,6 +37,7 @@ from fourfold.store.artifacts import Artifact, Artifacts, Image
 from fourfold.store.blobs import Blobs
 from fourfold.store.images import Images, Record
 from fourfold.store.manifest import Entry, Manifest
+from fourfold.store.room import require_room
 from fourfold.store.sources import Sources
 
 if TYPE_CHECKING:  # what only containers and machines need is imported for the first: every daemon would start later
@@ -175,6 +176,8 @@ class Builder:
             if found is not None:
                 return replace(found, argv=plan.argv or found.argv)
             await self.require_isolation(request, plan, inside=bool(root))
+            what = f"build {request.service}"
+            await asyncio.to_thread(require_room, self._paths.state, self._limits.free, what)
             for note in plan.notes:
                 log(note)
             groups: tuple[str, ...] = ()

@@ -33,6 +33,8 @@ class BuildLimits:
     size: int = 2 * 1024**3
     """Bytes of the result; while building, the tree and the cache may be twice that."""
     at_once: int = 2
+    free: int = 0
+    """Bytes that stay free on the disk: see `store.room`."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ class _Steps:
         await asyncio.to_thread(hand_over, box)
         for step in steps:
             left = self._end - asyncio.get_running_loop().time()
-            await run_step(step, box, self._output, left, self._limits.size)
+            await run_step(step, box, self._output, left, self._limits.size, self._limits.free)
 
     def note(self, text: str) -> None:
         self._output.line(text)

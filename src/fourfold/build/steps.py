@@ -19,6 +19,7 @@ from fourfold.build.sandbox import Box, step_argv, step_env
 from fourfold.errors import WorldError
 from fourfold.spawner.tree import oom_kills
 from fourfold.store import trees
+from fourfold.store.room import lacking
 
 LINE_BYTES = 4096
 LOG_LINES = 10_000
@@ -48,8 +49,9 @@ class Output:
             self.log(f"(more than {LOG_LINES:,} lines: the rest is not shown)")
 
 
-async def run_step(step: Step, box: Box, output: Output, seconds: float, size: int) -> None:
-    """Run to its end. Raises WorldError when it fails, takes over `seconds`, or its tree grows far beyond `size` bytes.
+async def run_step(step: Step, box: Box, output: Output, seconds: float, size: int, free: int = 0) -> None:
+    """Run to its end. Raises WorldError when it fails, takes over `seconds`, its tree grows far beyond `size` bytes, or
+    its disk fills up: half of what is to stay `free` (see `store.room`) is there for what has begun.
 
     On cancellation too, nothing of it is left running: bubblewrap dies with its process group, its children with the
     namespace that it is the first process of.
@@ -75,14 +77,12 @@ async def run_step(step: Step, box: Box, output: Output, seconds: float, size: i
     finally:
         os.close(writing)
     reader = asyncio.create_task(_pump(reading, output))
-    watcher = asyncio.create_task(_watch_size(box, size))
+    watcher = asyncio.create_task(_watch_size(step, box, size, free))
     waiter = asyncio.create_task(process.wait())
     try:
         done, _ = await asyncio.wait({waiter, watcher}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if watcher in done:
-            raise WorldError(
-                f"cannot build: `{step}` wrote more than {size // 1024**2:,} MiB", "write less, or clean up in `build`"
-            )
+            raise watcher.result()
         if not done:
             raise WorldError(
                 f"cannot build: `{step}` was ended, since the time for the build was up (it had {seconds:.0f} s left)",
@@ -169,14 +169,18 @@ def _text(line: bytes) -> str:
     return _CONTROLS.sub("", line[:LINE_BYTES].decode(errors="replace")).rstrip("\r").rpartition("\r")[2]
 
 
-async def _watch_size(box: Box, size: int) -> None:
+async def _watch_size(step: Step, box: Box, size: int, free: int) -> WorldError:
     """Returns once the tree, the cache or the home is too large; looks less often the longer looking takes."""
     loop = asyncio.get_running_loop()
     while True:
         began = loop.time()
         for folder in (box.tree, box.cache, box.files):
             if await asyncio.to_thread(trees.size_of, folder) > 2 * size:
-                return
+                what = f"cannot build: `{step}` wrote more than {size // 1024**2:,} MiB"
+                return WorldError(what, "write less, or clean up in `build`")
+        if free and lacking(box.tree, free // 2) > 0:
+            what = f"cannot build: `{step}` was ended before its disk was full: No space left on device"
+            return WorldError(what, "`fourfold gc` removes what is not needed; see `free_bytes` in fourfold.toml")
         await asyncio.sleep(max(1.0, 20 * (loop.time() - began)))
 
 

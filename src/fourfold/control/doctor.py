@@ -13,6 +13,7 @@ from pathlib import Path
 from fourfold.build.host import find_host
 from fourfold.build.workspace import find_mode, no_isolation
 from fourfold.clock import SystemClock
+from fourfold.control.bounds import kept_in
 from fourfold.control.settings import load_settings
 from fourfold.control.views import CheckView
 from fourfold.errors import FourfoldError
@@ -20,6 +21,7 @@ from fourfold.launch.model import Powers
 from fourfold.paths import LONGEST_SOCKET, Paths
 from fourfold.store import keyfile
 from fourfold.store.db import open_database
+from fourfold.store.room import lacking
 from fourfold.store.secrets import Secrets
 from fourfold.supervise.hostnames import UPSTREAM, read_host_names
 
@@ -46,6 +48,7 @@ def examine(paths: Paths, powers: Powers) -> list[CheckView]:
         _folders(paths),
         _daemon(paths),
         _disk(paths),
+        _quotas(paths),
         _store(paths),
         _secrets(paths),
         _haproxy(),
@@ -113,6 +116,35 @@ def _disk(paths: Paths) -> CheckView:
     if free < LOW_DISK_BYTES:
         return CheckView(name="disk", state="warning", message=text, hint="fourfold gc removes what is not needed")
     return CheckView(name="disk", state="ok", message=text)
+
+
+def _quotas(paths: Paths) -> CheckView:
+    """What is kept of what could fill the disk, and whether builds are refused."""
+    try:
+        settings = load_settings(paths.settings, os.environ)
+    except FourfoldError:
+        return CheckView(name="quotas", state="warning", message="not known: the settings cannot be read")
+    try:
+        kept = kept_in(paths)
+    except OSError as error:
+        return CheckView(name="quotas", state="warning", message=f"not known: {error}")
+    most = {"artifacts": settings.artifact_bytes, "logs": settings.log_total}
+    told = [f"{kind} {_gib(kept[kind])} of {_gib(bound)}" for kind, bound in most.items()]
+    text = ", ".join([*told, f"baked files {_gib(kept['baked files'])}"])
+    folder = next(each for each in (paths.state, *paths.state.parents) if each.exists())
+    if lacking(folder, settings.free_bytes) > 0:
+        hint = "fourfold gc; `free_bytes` in fourfold.toml says what stays free"
+        return CheckView(
+            name="quotas", state="warning", message=f"builds are refused, the disk is full: {text}", hint=hint
+        )
+    if over := [kind for kind, bound in most.items() if kept[kind] > bound]:
+        hint = f"fourfold gc; when all of it is in use, raise the quota in {paths.settings}"
+        return CheckView(name="quotas", state="warning", message=f"too much of {', '.join(over)}: {text}", hint=hint)
+    return CheckView(name="quotas", state="ok", message=text)
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB"
 
 
 def _store(paths: Paths) -> CheckView:

@@ -95,7 +95,7 @@ class Parts:
         self.sources = Sources(paths, self.blobs)
         self.artifacts = Artifacts(paths)
         self.images = Images(paths)
-        limits = BuildLimits(settings.build_timeout, settings.build_bytes, settings.builds)
+        limits = BuildLimits(settings.build_timeout, settings.build_bytes, settings.builds, settings.free_bytes)
         memory = settings.build_memory or psutil.virtual_memory().total * 3 // 4 // max(settings.builds, 1)
         self.builder = Builder(
             paths,
@@ -189,6 +189,7 @@ class Parts:
         self.sweeper = Sweeper(
             paths, self.registry, self.artifacts, self.sources, self.blobs, self.operations, clock,
             lambda: self.building.in_use | self.lambdas.sources | self.store.bakes.sources(), self.journals,
+            quotas=settings.quotas,
         )  # fmt: skip
         self.status = Status(
             self.registry,
@@ -318,6 +319,7 @@ class Parts:
             group.create_task(self.traffic.keep_stats())
             group.create_task(self.reconciler.run())
             group.create_task(self.sweeper.run())
+            group.create_task(self.sweeper.watch())
             group.create_task(self.network.keep())
             group.create_task(self.events.run())
             group.create_task(self.neighbours.run())

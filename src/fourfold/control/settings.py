@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from fourfold.cost.prices import FunctionPrice
 from fourfold.errors import UserError
+from fourfold.store.quotas import Quotas
 from fourfold.supervise.bridge import BridgeNetwork
 
 
@@ -73,6 +74,8 @@ class Settings(BaseModel):
     """Of what those have made, kept for each user."""
     bakery_days: float = Field(default=7.0, gt=0, le=3650, allow_inf_nan=False)
     """How long they are kept."""
+    artifact_bytes: int = Field(default=50 * 1024**3, ge=0)
+    """Of all artifacts: with more, those of releases that nothing runs go."""
     free_bytes: int = Field(default=1024**3, ge=0)
     """What builds leave free on the disk; on a small one, a twentieth of it."""
     unisolated_builds: bool = False
@@ -97,6 +100,8 @@ class Settings(BaseModel):
     """Where mail for triggers of kind ses comes in. Nothing listens there while no service has one."""
     log_bytes: int = Field(default=16 * 1024**2, ge=64 * 1024)
     """Kept of each run of an instance."""
+    log_total: int = Field(default=4 * 1024**3, ge=1024**2)
+    """Of all logs: with more, those of what has ended go, the oldest first."""
     lambda_listen: Annotated[str, _listen("127.0.0.1:9001", "off")] = "127.0.0.1:9001"
     """Where AWS Lambda's API answers; when another program has that port, at a free one after it. `off`: nowhere."""
     lambda_plain: bool = False
@@ -127,6 +132,10 @@ class Settings(BaseModel):
         """Of `api_listen`, if that is not empty."""
         host, _, port = self.api_listen.rpartition(":")
         return host.removeprefix("[").removesuffix("]"), int(port)
+
+    @property
+    def quotas(self) -> Quotas:
+        return Quotas(self.artifact_bytes, self.log_total, self.free_bytes, self.bakery_days)
 
 
 def load_settings(file: Path, environ: Mapping[str, str]) -> Settings:

@@ -30,6 +30,7 @@ from fourfold.store.artifacts import Artifact, Artifacts, Boot, Image
 from fourfold.store.disks import Disks
 from fourfold.store.images import Images
 from fourfold.store.model import InstanceRow, ServiceRow
+from fourfold.store.quotas import share_of
 from fourfold.supervise.bridge import BridgeNetwork
 from fourfold.supervise.supervisor import Supervisor
 
@@ -133,7 +134,8 @@ class Starter:
             host=row.host,
             guests=guests,
         )
-        return replace(launch(row.pattern, service, facts), log_bytes=self._settings.log_bytes)
+        most = share_of(self._settings.log_total, self._settings.log_bytes, len(self._registry.instances))
+        return replace(launch(row.pattern, service, facts), log_bytes=most)
 
     def _guests(self, host: InstanceRow, pattern: str) -> str | None:
         """The folder of this run of a host; None for what is no group's business."""

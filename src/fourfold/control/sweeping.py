@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from fourfold.clock import Clock
+from fourfold.control.bounds import Bounds
 from fourfold.control.goals import pattern_of
 from fourfold.control.journals import Journals, is_over
 from fourfold.control.operations import Operations
@@ -18,12 +20,14 @@ from fourfold.errors import FourfoldError
 from fourfold.paths import Paths
 from fourfold.store import gc, trees
 from fourfold.store.artifacts import Artifacts
+from fourfold.store.bakery import BakeryFiles
 from fourfold.store.blobs import Blobs, Kept
 from fourfold.store.compressed import CompressedLayers
 from fourfold.store.diskgc import sweep_disks
 from fourfold.store.disks import Disks
 from fourfold.store.imagegc import sweep_images
 from fourfold.store.images import Images
+from fourfold.store.quotas import Quotas
 from fourfold.store.sources import Sources
 from fourfold.store.templates import Templates, sweep_templates
 
@@ -31,6 +35,8 @@ log = logging.getLogger(__name__)
 
 QUIET_SECONDS = 60.0
 """Between an operation and the collection after it: for those that come together."""
+WATCH_SECONDS = 60.0
+"""Between looks at what grows by itself."""
 EVERY_SECONDS = 86_400.0
 """Without operations too: a crash loop writes thousands of events a day."""
 
@@ -50,7 +56,12 @@ class Sweeper:
         in_use: Callable[[], Iterable[str]],
         journals: Journals,
         quiet: float = QUIET_SECONDS,
+        quotas: Quotas | None = None,
     ) -> None:
+        quotas = quotas or Quotas()
+        self._bounds = Bounds(paths, registry, artifacts, quotas, clock)
+        self._bakery = BakeryFiles(paths)
+        self._bakery_seconds = quotas.bakery_days * EVERY_SECONDS
         self._journals = journals
         self._registry = registry
         self._artifacts = artifacts
@@ -88,6 +99,17 @@ class Sweeper:
             else:
                 log.info("garbage collected: %s, %d bytes", view.removed, view.freed_bytes)
 
+    async def watch(self) -> None:
+        """Until cancelled: logs grow between collections too, and a disk that fills up needs one."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            try:
+                await asyncio.to_thread(self._bounds.trim_logs, self._bounds.running())
+                if await asyncio.to_thread(lambda: self._bounds.crowded):
+                    self._operations.ended.set()
+            except OSError as error:
+                log.error("cannot look at logs: %s", error)
+
     async def collect(self) -> GcView:
         """Rows on the event loop, files beside it."""
         async with self._one:
@@ -101,6 +123,10 @@ class Sweeper:
                 logs=self._logs,
                 caches=self._caches,
             )
+            # Before what artifacts stand on and boot, which goes with them.
+            trimmed = await asyncio.to_thread(self._bounds.trim_artifacts, self._bounds.needed(self._published()))
+            logs = await asyncio.to_thread(self._bounds.trim_logs, self._bounds.running())
+            baked = await asyncio.to_thread(self._sweep_bakery, self._registry.store.bakes.digests())
             images = await asyncio.to_thread(
                 sweep_images, self._images, self._compressed, self._artifacts, self._clock.now()
             )
@@ -108,11 +134,23 @@ class Sweeper:
             templates = await asyncio.to_thread(sweep_templates, self._templates, self._current(), self._clock.now())
             over = is_over(self._registry.instances, self._journals.names())
             folded = await asyncio.to_thread(self._journals.fold, over)
-        swept = (files, images, disks, templates)
-        return GcView(
-            removed=rows | {kind: count for each in swept for kind, count in each.removed.items()},
-            freed_bytes=sum(each.freed_bytes for each in swept) + folded,
-        )
+            kept = await asyncio.to_thread(self._bounds.kept)
+        removed = Counter(rows)
+        swept = (files, trimmed, logs, baked, images, disks, templates)
+        for each in swept:
+            removed.update(each.removed)
+        freed = sum(each.freed_bytes for each in swept) + folded
+        return GcView(removed=dict(removed), freed_bytes=freed, kept=kept)
+
+    def _sweep_bakery(self, named: set[str]) -> gc.Collected:
+        """Files of builds that are forgotten, and those whose build was cancelled at the very end."""
+        before = self._clock.now() - gc.FRESH_SECONDS
+        old = [each for each in self._bakery.list() if each.digest not in named and each.used_at < before]
+        return gc.Collected({"baked files": len(old)}, sum(self._bakery.remove(each.digest) for each in old))
+
+    def _published(self) -> set[tuple[str, str, int]]:
+        versions = self._registry.store.functions.versions()
+        return {(row.app, row.service, row.release) for row in versions if not row.deleted}
 
     def _current(self) -> set[str]:
         """Artifacts that services are started from now."""
@@ -123,11 +161,12 @@ class Sweeper:
     async def _collect_rows(self) -> tuple[gc.Garbage, dict[str, int]]:
         """One service after the other: others want answers meanwhile."""
         store, now = self._registry.store, self._clock.now()
-        published = {(row.app, row.service, row.release) for row in store.functions.versions() if not row.deleted}
+        baked = store.bakes.trim(now - self._bakery_seconds)
         in_use = gc.InUse(
             sources=frozenset(self._in_use()),
-            releases=frozenset(published),
+            releases=frozenset(self._published()),
             instances=frozenset(self._registry.instances),
+            caches=store.bakes.scopes(),
         )
         parts = []
         for app, service in gc.scopes(store):
@@ -139,6 +178,7 @@ class Sweeper:
             "releases": len(garbage.releases),
             "deployments": len(garbage.deployments),
             "instances": len(garbage.instances),
+            "builds": baked,
             "hours": store.usage.trim(now),
             "events": store.events.trim(gc.KEEP_EVENTS, gc.KEEP_LINES, gc.KEEP_ROUTINE),
         }

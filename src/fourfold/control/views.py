@@ -533,6 +533,8 @@ class GcView(View):
     removed: dict[str, int]
     """Kind -> how many: releases, artifacts, sources, blobs, logs, caches, events, …"""
     freed_bytes: int
+    kept: dict[str, int] = {}
+    """Of what has quotas, the bytes that are there now: artifacts, logs, baked files."""
 
 
 class CheckView(View):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -44,6 +45,11 @@ class Bake:
 
 
 TABLE = Table("bakes", Bake, key=("id",))
+
+
+def owner_of(actor: str) -> str:
+    """Whose caches are used: those of apps that run here, and of other users, stay out of reach."""
+    return f"bakery-{hashlib.sha256(actor.encode(errors='surrogateescape')).hexdigest()[:12]}"
 
 
 class Bakes:
@@ -105,10 +111,10 @@ class Bakes:
     def remove(self, id: str) -> None:
         TABLE.remove(self._database, id)
 
-    def scopes(self) -> set[tuple[str, str, str]]:
-        """(actor, app, service) of all rows: what caches are kept for."""
+    def scopes(self) -> set[str]:
+        """Names of the caches of all rows."""
         found = self._database.query("SELECT DISTINCT actor, app, service FROM bakes")
-        return {(str(actor), str(app), str(service)) for actor, app, service in found}
+        return {f"{owner_of(actor)}.{app}.{service}" for actor, app, service in found}
 
     def trim(self, ended_before: float) -> int:
         """Forget those that ended before that, and of each actor the oldest without a file; how many went."""

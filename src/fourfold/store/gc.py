@@ -44,6 +44,8 @@ class InUse:
     """(app, service, number) of versions that were published."""
     instances: Collection[str] = frozenset()
     """Ids; those that are not gone stay anyway."""
+    caches: Collection[str] = frozenset()
+    """Besides those of services."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Garbage:
     keep_logs: frozenset[str]
     """Instance ids."""
     keep_caches: frozenset[str]
-    """`app.service`."""
+    """`app.service`, or `owner.app.service` of the bakery."""
     used_before: float
     """Files used at this time or later stay too."""
 
@@ -166,7 +168,7 @@ def decide(history: History, in_use: InUse, now: float) -> Garbage:
         keep_sources=frozenset(in_use.sources) | {release.source for release in kept},
         keep_artifacts=frozenset(in_use.artifacts) | built,
         keep_logs=frozenset(in_use.instances) | {row.id for row in alive},
-        keep_caches=frozenset(f"{row.app}.{row.name}" for row in history.services),
+        keep_caches=frozenset(in_use.caches) | {f"{row.app}.{row.name}" for row in history.services},
         used_before=now - FRESH_SECONDS,
     )
 

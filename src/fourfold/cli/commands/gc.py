@@ -21,3 +21,5 @@ def command(ctx: typer.Context) -> None:
         return
     removed = ", ".join(f"{count} {kind}" for kind, count in view.removed.items() if count)
     output.data(f"removed {removed}; freed {formats.size(view.freed_bytes)}" if removed else "nothing to remove")
+    if view.kept:
+        output.data("kept: " + ", ".join(f"{kind} {formats.size(size)}" for kind, size in view.kept.items()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import threading
 from dataclasses import replace
 
@@ -16,13 +15,8 @@ from fourfold.control.operations import Operation
 from fourfold.control.parts import Parts
 from fourfold.spec.parse import parse_json
 from fourfold.store.bakery import BakeryFiles
-from fourfold.store.bakes import Bake
+from fourfold.store.bakes import Bake, owner_of
 from fourfold.store.room import require_room
-
-
-def owner_of(actor: str) -> str:
-    """Whose caches are used: those of apps that run here, and of other users, stay out of reach."""
-    return f"bakery-{hashlib.sha256(actor.encode(errors='surrogateescape')).hexdigest()[:12]}"
 
 
 def request_of(row: Bake) -> BuildRequest:
