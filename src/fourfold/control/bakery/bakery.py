@@ -190,8 +190,7 @@ class Bakery:
         """What was being made when a daemon died begins again: nothing of it is left."""
         for row in self._bakes.open():
             if row.state == "building" and row.id not in self._tasks:
-                self._bakes.put(replace(row, state="queued"))
-                self._emit(row, "operation.queued", f"build of {row.service} begins again: the daemon was restarted")
+                self._start(row, f"build of {row.service} begins again: the daemon was restarted")
         self._pump()
 
     def _pump(self) -> None:
@@ -204,12 +203,15 @@ class Bakery:
 
     def _begin(self) -> None:
         while not self._closed and len(self._tasks) < self._at_once and (waiting := self._waiting()):
-            row = replace(waiting[0], state="building", started_at=self._parts.clock.now())
-            self._bakes.put(row)
-            self._emit(row, "operation.started", f"build of {row.service} for {row.pattern} begins")
-            task = asyncio.create_task(self._make(row))
-            self._tasks[row.id] = task
-            task.add_done_callback(partial(self._left, row.id))
+            self._start(waiting[0], f"build of {waiting[0].service} for {waiting[0].pattern} begins")
+
+    def _start(self, row: Bake, told: str) -> None:
+        row = replace(row, state="building", started_at=self._parts.clock.now())
+        self._bakes.put(row)
+        self._emit(row, "operation.started", told)
+        task = asyncio.create_task(self._make(row))
+        self._tasks[row.id] = task
+        task.add_done_callback(partial(self._left, row.id))
 
     def _left(self, id: str, task: asyncio.Task[None]) -> None:
         del self._tasks[id]
