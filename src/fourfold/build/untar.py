@@ -24,6 +24,8 @@ MOST_ENTRIES = 2 * MAX_FILES
 """With folders, which a manifest has none of."""
 MOST_BYTES = MAX_BYTES + MOST_ENTRIES * 1024
 """Uncompressed, with headers."""
+_TOO_LARGE = f"a source may have {MAX_BYTES // 1024**2} MiB"
+SMALLER = "leave out what the build does not need"
 HINT = "send a tar, plain or compressed with gzip or zstd, or a zip: `tar -czf src.tar.gz -C FOLDER .`"
 
 
@@ -35,10 +37,7 @@ async def receive(pieces: AsyncIterator[bytes], into: Path) -> None:
             async for piece in pieces:
                 left -= len(piece)
                 if left < 0:
-                    raise TooLargeError(
-                        f"cannot take the source: it has more than {MAX_BYTES // 1024**2} MiB",
-                        "leave out what the build does not need",
-                    )
+                    raise TooLargeError(f"cannot take the source: {_TOO_LARGE}", SMALLER)
                 await asyncio.to_thread(file.write, piece)
     except OSError as error:
         raise WorldError(f"cannot take the source: {error.strerror or error}", "see `df`") from error
@@ -67,11 +66,13 @@ def unpack_archive(archive: Path, name: str, blobs: Blobs) -> Manifest:
 def _entries(reader: Reader, incoming: Incoming) -> dict[str, Entry]:
     """Path -> what is there: of several with one name the last counts, as for tar(1)."""
     found: dict[str, Entry] = {}
-    count = 0
+    count = total = 0
     for member in reader:
-        count += 1
+        count, total = count + 1, total + member.size
+        if total > MAX_BYTES:
+            raise TooLargeError(f"cannot unpack {member.name!r}: {_TOO_LARGE}", SMALLER)
         if count > MOST_ENTRIES or len(found) > MAX_FILES:
-            raise TooLargeError(f"cannot unpack the source: it has more than {MAX_FILES:,} files", HINT)
+            raise TooLargeError(f"cannot unpack the source: it has more than {MAX_FILES:,} files", SMALLER)
         path = _path(member.name)
         if member.kind == "folder":
             continue
@@ -114,8 +115,5 @@ class _Counted:
         piece = self._stream.read(size)
         self._left -= len(piece)
         if self._left < 0:
-            raise TooLargeError(
-                f"cannot unpack {self._name}: it holds more than {MAX_BYTES // 1024**2} MiB",
-                "leave out what the build does not need",
-            )
+            raise TooLargeError(f"cannot unpack {self._name}: {_TOO_LARGE}", SMALLER)
         return piece

@@ -7,6 +7,7 @@ import builtins
 import logging
 import secrets
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
 """While the store refuses to take down how a build has ended."""
+LOOK_BYTES = 16 * 1024**2
+"""Of a source that comes in, between looks at how much of the disk is free."""
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
@@ -47,6 +50,8 @@ class Bakery:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._cancelled: dict[str, str] = {}
         """Id -> by whom."""
+        self._coming: Counter[str] = Counter()
+        """Actor -> sources that are just being received."""
         self._closed = False
         # One is left to `up`, which must not wait for a quarter of an hour because somebody bakes images.
         self._at_once = max(1, parts.settings.builds - 1)
@@ -69,11 +74,23 @@ class Bakery:
         return await self._queue(order, source, request.actor)
 
     async def upload(self, query: UploadQuery, pieces: AsyncIterator[bytes]) -> BakeView:
-        self._quota.check(query.actor)
-        await asyncio.to_thread(self._require_room)
-        whole = await self._receive(pieces)
-        order, source = await asyncio.to_thread(self._read, query, whole)
+        self._quota.check(query.actor, self._coming[query.actor])
+        self._coming[query.actor] += 1
+        try:
+            whole = await self._receive(self._while_there_is_room(pieces))
+            order, source = await asyncio.to_thread(self._read, query, whole)
+        finally:
+            self._coming[query.actor] -= 1
         return await self._queue(order, source, query.actor)
+
+    async def _while_there_is_room(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        since = LOOK_BYTES
+        async for piece in pieces:
+            since += len(piece)
+            if since >= LOOK_BYTES:
+                await asyncio.to_thread(self._require_room)
+                since = 0
+            yield piece
 
     def _read(self, query: UploadQuery, whole: Manifest) -> tuple[Order, str]:
         from fourfold.spec import yaml

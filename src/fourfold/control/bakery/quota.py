@@ -12,10 +12,13 @@ class Quota:
         self._bakes = bakes
         self._settings = settings
 
-    def check(self, actor: str) -> None:
-        """Before anything of a new build is taken. Raises TooManyError and TooLargeError."""
+    def check(self, actor: str, coming: int = 0) -> None:
+        """Before anything of a new build is taken. `coming`: sources that are on their way, and count as builds.
+
+        Raises TooManyError and TooLargeError.
+        """
         most, who = self._settings.bakery_queue, actor or "somebody"
-        waiting = len(self._bakes.open(actor))
+        waiting = len(self._bakes.open(actor)) + coming
         if waiting >= most:
             raise TooManyError(
                 f"cannot queue another build of {who}: {waiting} wait or are made already, {most} may (`bakery_queue`)",
