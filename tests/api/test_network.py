@@ -15,7 +15,7 @@ import pytest
 
 from fourfold.api.app import create_app
 from fourfold.api.guard import Guard
-from fourfold.api.network import Network
+from fourfold.api.network import PACE, Network
 from fourfold.api.pair import Pair
 from fourfold.api.patient import PatientHttp
 from fourfold.api.refusals import Refusals
@@ -53,6 +53,13 @@ class World:
         headers = {"Authorization": f"Bearer {secret or self.secret}"}
         async with httpx.AsyncClient(verify=self.trusted, headers=headers, timeout=20) as client:
             return (await client.get(f"https://localhost:{self.network.port}/v1/info")).status_code
+
+    async def served(self) -> None:
+        async with asyncio.timeout(20):
+            while True:
+                with contextlib.suppress(httpx.TransportError):
+                    assert await self.get() == 200
+                    return
 
     async def connect(self, tls: bool = True) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         context = {"ssl": self.trusted, "server_hostname": "localhost"} if tls else {}
@@ -151,7 +158,20 @@ def test_what_is_no_request_of_ours(tmp_path: Path, text: bytes, caplog: pytest.
     assert [record for record in caplog.records if record.exc_info or record.levelname == "ERROR"] == []
 
 
-def test_more_connections_than_one_client_may_have(tmp_path: Path) -> None:
+def test_more_connections_than_one_client_may_begin(tmp_path: Path) -> None:
+    async def many(world: World) -> None:
+        made = [await world.connect(tls=False) for _ in range(PACE)]
+        for _, writer in made:
+            writer.close()
+        await until(lambda: world.refusals.counts["connections"] > 0)
+        await world.served()  # in the next second
+
+    trial(tmp_path, many)
+
+
+def test_more_connections_than_one_client_may_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fourfold.api.network.PACE", 10_000)
+
     async def many(world: World) -> None:
         most = world.network._most // 2
         made = [await world.connect(tls=False) for _ in range(most + 5)]

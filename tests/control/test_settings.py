@@ -17,6 +17,18 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert (found.builds, found.log_bytes, found.ports, found.uids) == (4, 100_000, (21_000, 21_999), (5, 9))
 
 
+def test_where_the_api_listens(tmp_path: Path) -> None:
+    def found(**given: str) -> tuple[str, int]:
+        return load_settings(
+            tmp_path / "none", {f"FOURFOLD_API_{name}": text for name, text in given.items()}
+        ).api_address
+
+    assert found(LISTEN="127.0.0.1:7443") == ("127.0.0.1", 7443)
+    assert found(LISTEN="[::]:7443", CERT="c", KEY="k") == ("::", 7443)
+    with pytest.raises(UserError, match="tokens must not be sent without TLS"):
+        found(LISTEN="[::]:7443")
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -33,6 +45,11 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         'metrics_listen = ":9464"',
         'metrics_listen = "127.0.0.1:0"',
         'metrics_listen = "localhost:9464"',
+        'api_listen = "0.0.0.0:7443"',
+        'api_listen = "localhost:7443"',
+        'api_listen = "127.0.0.1:0"',
+        'api_listen = "127.0.0.1"',
+        'api_key = "key.pem"',
         "builds =",
     ],
 )

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 MOST = 256
 """Connections at once, or a quarter of the daemon's descriptors, if that is less."""
+PACE = 100
+"""New connections in a second, half of them of one client: each costs the daemon's only thread a TLS handshake."""
 HANDSHAKE = 10.0
 IDLE = 60
 """Seconds that a connection without a request is kept."""
@@ -96,6 +98,9 @@ class Network:
         self._server = NetworkServer(app, self._slow)
         self._most = min(MOST, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
         self._open: dict[socket.socket, str] = {}
+        self._recent: Counter[str] = Counter()
+        """Connections of each client in this second."""
+        self._second = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.problem: str | None = None
         """Why nobody can come in now."""
@@ -158,8 +163,13 @@ class Network:
                 await asyncio.sleep(0.1)
                 continue
             client = str(peer[0])
+            if (second := int(loop.time())) != self._second:
+                self._second, self._recent = second, Counter()
+            elif self._recent.total() >= PACE:
+                await asyncio.sleep(max(0.0, second + 1 - loop.time()))
             if self._may_stay(client) and (self._pair is None or self._pair.context is not None):
                 self._open[connected] = network(client)
+                self._recent[network(client)] += 1
                 task = asyncio.create_task(self._begin(connected, client))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -167,11 +177,12 @@ class Network:
                 connected.close()
 
     def _may_stay(self, client: str) -> bool:
-        """Not when all connections are taken, or one client has half of them."""
+        """Not when all connections are taken, or one client has half of them, or comes too often."""
         if len(self._open) >= self._most // 2:
             for each in [each for each in self._open if each.fileno() < 0]:
                 del self._open[each]
-        if len(self._open) < self._most and Counter(self._open.values())[network(client)] < self._most // 2:
+        mine = Counter(self._open.values())[network(client)]
+        if len(self._open) < self._most and mine < self._most // 2 and self._recent[network(client)] < PACE // 2:
             return True
         self._refusals.add("connections", client, "too many connections at once")
         return False
