@@ -63,3 +63,26 @@ def test_blobs_are_as_large_as_they_are(http: httpx.Client, server: Serving) -> 
     frame = b"%064d %d\n" % (1, len(content)) + content
     assert http.post("/v1/blobs", content=iter([frame])).status_code == 204
     assert len(server.facade.blobs[f"{1:064d}"]) == len(content)
+
+
+@pytest.mark.parametrize("half", ["\\ud800", "\\uDFFF", "x\\ud83dx"])
+def test_half_of_a_character(http: httpx.Client, server: Serving, half: str) -> None:
+    """JSON can write it (RFC 8259, section 8.2); nothing can store it, or answer it."""
+    headers = {"content-type": "application/json"}
+    for body in (f'{{"services": ["{half}"]}}', f'{{"{half}": 1}}'):
+        assert http.post("/v1/apps/shop/stop", content=body, headers=headers).status_code == 422
+    whole = '{"services": ["\\ud83d\\ude00", "\\\\ud800"]}'
+    assert http.post("/v1/apps/shop/stop", content=whole, headers=headers).status_code == 202
+    assert [name for name, _ in server.facade.calls] == ["stop"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/events?after=18446744073709551616",
+        "/v1/apps/shop/logs?since=0001-01-01T00:00:00%2B14:00&tail=9223372036854775808",
+        "/v1/apps/shop/logs?since=0001-01-01T00:00:00",
+    ],
+)
+def test_numbers_and_times_beyond_what_there_is(http: httpx.Client, path: str) -> None:
+    assert http.get(path).status_code == 422

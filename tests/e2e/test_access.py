@@ -173,11 +173,9 @@ def test_through_ssh(remote: Remote, file: str, tmp_path: Path) -> None:
         assert "none runs there" in run("status", "-a", "app", code=1)
         assert "is up" in run("up", "-f", file)  # starts the daemon there
         assert home.get().status_code == 200
-        assert run("exec", "-a", "app", "web", "cat", stdin="hello") == "hello"
-        run("exec", "-a", "app", "web", "sh", "-c", "exit 7", code=7)
-        assert "app" in run("apps", host=f"ssh://{ALIAS}{home.socket}")
+        by_path = f"ssh://{ALIAS}{home.socket}"
+        assert run("exec", "-a", "app", "web", "cat", stdin="hello", host=by_path) == "hello"
         assert "open failed" in run("apps", host=f"ssh://{ALIAS}/nothing.sock", code=1)
-        assert "Could not resolve hostname" in run("apps", host="ssh://nothing.invalid", code=1)
         there["FOURFOLD_REMOTE"] = "/nowhere/fourfold"
         assert "say where (FOURFOLD_REMOTE=" in run("apps", code=1)
         there["FOURFOLD_REMOTE"] = FOURFOLD

@@ -51,6 +51,7 @@ def create_app(facade: Facade) -> FastAPI:
         description=DESCRIPTION,
         redoc_url=None,
         docs_url=None,
+        redirect_slashes=False,
     )
     app.state.facade = facade
     app.state.streams = Streams()

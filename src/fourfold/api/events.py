@@ -13,6 +13,7 @@ from pydantic import StringConstraints
 from fourfold.api.deps import TheFacade, TheStreams
 from fourfold.api.errors import as_line
 from fourfold.api.resource import resource
+from fourfold.api.shapes import MOST
 from fourfold.control.views import EventView
 from fourfold.store.events import Which
 
@@ -34,9 +35,9 @@ async def list_events(
     facade: TheFacade,
     streams: TheStreams,
     app: Annotated[str | None, Query(description="Only events of this app")] = None,
-    after: Annotated[int, Query(ge=0, description="Only events with a greater seq")] = 0,
+    after: Annotated[int, Query(ge=0, le=MOST, description="Only events with a greater seq")] = 0,
     operation: Annotated[str | None, Query(description="Only events of this operation")] = None,
-    tail: Annotated[int | None, Query(ge=0, description="At most this many of the newest past ones")] = None,
+    tail: Annotated[int | None, Query(ge=0, le=MOST, description="At most this many of the newest past ones")] = None,
     follow: Annotated[bool, Query(description="Go on with new ones as they happen")] = False,
     since: Annotated[datetime | None, Query(description="Not older: RFC 3339, or seconds since the epoch")] = None,
     kind: Annotated[

@@ -12,8 +12,9 @@ from fastapi import Query, Response
 from fourfold.api.deps import TheFacade, TheStreams
 from fourfold.api.errors import as_line
 from fourfold.api.resource import resource
-from fourfold.api.shapes import LogLineBody
+from fourfold.api.shapes import MOST, LogLineBody
 from fourfold.clock import rfc3339
+from fourfold.errors import UserError
 from fourfold.supervise.model import LogLine
 
 router = resource("logs")
@@ -34,13 +35,21 @@ async def read_logs(
     app: str,
     service: Annotated[Sequence[str], Query(description="Repeatable; none is all; `gateway` is its access log")] = (),
     since: Annotated[datetime | None, Query(description="RFC 3339, or seconds since the epoch")] = None,
-    tail: Annotated[int | None, Query(ge=0, description="At most this many of the newest lines")] = None,
+    tail: Annotated[int | None, Query(ge=0, le=MOST, description="At most this many of the newest lines")] = None,
     previous: Annotated[bool, Query(description="Of the run before the last restart")] = False,
     follow: Annotated[bool, Query(description="Go on with new lines as they come")] = False,
 ) -> Response:
     """What the instances wrote to standard output and standard error."""
-    source = facade.logs(app, service, since.timestamp() if since else None, tail, previous, follow)
+    source = facade.logs(app, service, _seconds(since), tail, previous, follow)
     return await streams.answer(source, _encode, lambda error: as_line(error) + "\n", "application/x-ndjson", follow)
+
+
+def _seconds(since: datetime | None) -> float | None:
+    """Since the epoch. Raises UserError for a moment that has none: the first day of the year 1, in some zones."""
+    try:
+        return since.timestamp() if since is not None else None
+    except (ValueError, OverflowError):
+        raise UserError(f"cannot read logs since {since}: that is too far away") from None
 
 
 def _encode(item: tuple[str, LogLine]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.routing import Match, Route, WebSocketRoute
 
-from fourfold.api.rights import RULES, Rule
+from fourfold.api.rights import ADMIN, RULES, Rule
 
 Scope = MutableMapping[str, Any]
 KEPT = "fourfold.matched"
@@ -38,7 +38,7 @@ def _find(app: FastAPI, scope: Scope) -> Matched | None:
             continue
         how, child = route.matches(scope)
         if how is Match.FULL:
-            return Matched(RULES[rule_name(route, scope.get("method", ""))], child["path_params"])
+            return Matched(RULES.get(rule_name(route, scope.get("method", "")), ADMIN), child["path_params"])
     return None
 
 

@@ -28,6 +28,8 @@ MOST = 256
 PACE = 100
 """New connections in a second, half of them of one client: each costs the daemon's only thread a TLS handshake."""
 HANDSHAKE = 10.0
+MESSAGE = 1024 * 1024
+"""Bytes of a WebSocket's message; programs' input comes in smaller ones."""
 IDLE = 60
 """Seconds that a connection without a request is kept."""
 LOOK_EVERY = 2.0
@@ -53,6 +55,7 @@ class NetworkServer(uvicorn.Server):
                 timeout_keep_alive=IDLE,
                 server_header=False,
                 ws_ping_interval=None,
+                ws_max_size=MESSAGE,
                 proxy_headers=False,
             )
         )

@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 
 from fourfold.api.rights import MOST_NAME, NAME
 from fourfold.api.shapes import ErrorBody
+from fourfold.api.text import TextRoute
 
 _SCHEMAS = "#/components/schemas/"
 _ERRORS = {
@@ -31,7 +32,7 @@ _ERRORS = {
 
 def resource(tag: str) -> APIRouter:
     responses: dict[int | str, dict[str, Any]] = {status: {"description": what} for status, what in _ERRORS.items()}
-    return APIRouter(tags=[tag], responses=responses, generate_unique_id_function=_operation_id)
+    return APIRouter(tags=[tag], responses=responses, route_class=TextRoute, generate_unique_id_function=_operation_id)
 
 
 class Application(FastAPI):

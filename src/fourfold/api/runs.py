@@ -10,7 +10,7 @@ from fastapi import Query, Response
 from fourfold.api.deps import TheFacade, TheStreams
 from fourfold.api.errors import as_line
 from fourfold.api.resource import resource
-from fourfold.api.shapes import LogLineBody, ReplayBody, RunBody
+from fourfold.api.shapes import MOST, LogLineBody, ReplayBody, RunBody
 from fourfold.clock import rfc3339
 from fourfold.control.views import FailedView, ReplayedView, RunView
 from fourfold.supervise.model import LogLine
@@ -45,7 +45,7 @@ async def follow_run(
     streams: TheStreams,
     app: str,
     run: str,
-    skip: Annotated[int, Query(ge=0, description="Leave out so many lines: those that were had before")] = 0,
+    skip: Annotated[int, Query(ge=0, le=MOST, description="Leave out so many lines: those that were had before")] = 0,
 ) -> Response:
     """What a run writes, until it has ended with all its tries."""
     source = facade.follow_run(app, run, skip)

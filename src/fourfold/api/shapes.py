@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fourfold.control.views import UpRequest
 
+MOST = 2**63 - 1
+"""What SQLite counts to: numbers in requests are no larger."""
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -53,14 +55,14 @@ class PromoteBody(Acted):
 
 
 class RollbackBody(Acted):
-    to: int | None = Field(default=None, ge=1, description="Release to go back to; null is the one before")
+    to: int | None = Field(default=None, ge=1, le=MOST, description="Release to go back to; null is the one before")
 
 
 class InvokeBody(Shape):
     payload: str = Field(default="{}", max_length=6 * 1024 * 1024, description="The event, as JSON")
     context: str = Field(default="", max_length=3583, description="The client's context, as JSON")
     tail: bool = Field(default=False, description="Answer the end of the log too")
-    release: int | None = Field(default=None, ge=1, description="That one, where it still runs")
+    release: int | None = Field(default=None, ge=1, le=MOST, description="That one, where it still runs")
 
 
 class InvokeLaterBody(Shape):
