@@ -163,7 +163,11 @@ def test_through_ssh(remote: Remote, file: str, tmp_path: Path) -> None:
     home = remote.home
     given = {name: value for name, value in home.environ.items() if name.startswith("FOURFOLD_")}
     with sshd(tmp_path, given) as bin:
-        there = {"PATH": f"{bin}:{home.environ['PATH']}", "FOURFOLD_HOME": "/nowhere", "FOURFOLD_REMOTE": FOURFOLD}
+        there = {
+            "PATH": f"{bin}:{home.environ['PATH']}",
+            "FOURFOLD_HOME": str(tmp_path / "here"),
+            "FOURFOLD_REMOTE": FOURFOLD,
+        }
 
         def run(*arguments: str, code: int = 0, host: str = f"ssh://{ALIAS}", stdin: str = "") -> str:
             done = home.run(*arguments, code=code, stdin=stdin, **cast(Any, there | {"FOURFOLD_HOST": host}))
