@@ -78,5 +78,5 @@ def test_of_one_app() -> None:
     assert asyncio.run(mine.info()).apps == ["shop"]
     asyncio.run(mine.top(None))
     assert fake.calls[-1] == ("top", ("shop",))
-    with pytest.raises(ForbiddenError, match="for shop only"):
+    with pytest.raises(ForbiddenError, match="for app shop only"):
         mine.events("other", 0, False)

@@ -119,7 +119,7 @@ def test_a_body_that_does_not_come(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(PatientHttp, "body_seconds", 0.2)
 
     async def slow(world: World) -> None:
-        head = f"POST /v1/apps/shop/plan HTTP/1.1\r\nAuthorization: Bearer {world.secret}\r\nContent-Length: 9\r\n\r\n"
+        head = f"POST /v1/apps/shop/cost HTTP/1.1\r\nAuthorization: Bearer {world.secret}\r\nContent-Length: 9\r\n\r\n"
         assert (await world.raw(head.encode() + b"{")).startswith(b"HTTP/1.1 408 ")
 
     trial(tmp_path, slow)

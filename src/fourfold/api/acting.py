@@ -109,7 +109,7 @@ class _Acting(_Named):
 
     def _own(self, app: str | None) -> str | None:
         if app is not None and not self._sees(app):
-            raise ForbiddenError(f"cannot look at {app}: token {self._caller.name} is for {self._caller.app} only")
+            raise ForbiddenError(f"cannot look at {app}: token {self._caller.name} is for app {self._caller.app} only")
         return app or self._caller.app
 
 

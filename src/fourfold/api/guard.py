@@ -62,7 +62,8 @@ class Guard:
             )
         app = found.parameters.get("app")
         if caller.app is not None and app != caller.app and not (app is None and found.rule.any_app):
-            return ForbiddenError(f"cannot reach {app or 'the machine'}: token {caller.name} is for {caller.app} only")
+            what = f"app {app}" if app else "what concerns the machine"
+            return ForbiddenError(f"cannot reach {what}: token {caller.name} is for app {caller.app} only")
         return None
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
