@@ -188,6 +188,12 @@ def test_through_ssh(remote: Remote, file: str, tmp_path: Path) -> None:
         assert "listening" in following.stdout.readline()
         tunnels = [each for each in psutil.Process(following.pid).children(recursive=True) if each.name() == "ssh"]
         assert len(tunnels) == 1, "one ssh for all requests of a command"
+        tunnels[0].kill()
+        assert "the connection to ssh://box is gone" in following.communicate(timeout=10)[0]
+        following = home.start("logs", "-f", "-a", "app", **there, FOURFOLD_HOST=f"ssh://{ALIAS}")
+        assert following.stdout is not None
+        following.stdout.readline()
+        tunnels = [each for each in psutil.Process(following.pid).children(recursive=True) if each.name() == "ssh"]
         following.kill()
         following.communicate()
         _, alive = psutil.wait_procs(tunnels, 20)

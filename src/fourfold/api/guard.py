@@ -20,6 +20,7 @@ from fourfold.control.access import Access
 from fourfold.errors import ForbiddenError, FourfoldError, TooManyError, UnauthorizedError
 
 MOST_TOKEN = 200
+SHORT = 64 * 1024
 SCHEME = "bearer "
 HOW = "send `Authorization: Bearer TOKEN`; an admin makes tokens: fourfold tokens create NAME --role read"
 
@@ -46,7 +47,7 @@ class Guard:
         caller = Caller(found.name, found.role, found.app)
         if (error := self._forbids(caller, scope)) is not None:
             self._refusals.add("forbidden", _client(scope), f"token {caller.name}: {error}")
-            await refuse(scope, receive, send, error, close=True)
+            await refuse(scope, receive, send, error, close=_is_long(scope))
             return
         scope[KEPT] = caller
         await self._answer(caller.name, self._api(scope, receive, send))
@@ -103,6 +104,12 @@ def _secret(scope: Scope) -> str:
     said = [value for name, value in scope["headers"] if name == b"authorization"]
     text = said[0].decode("latin-1") if len(said) == 1 and len(said[0]) <= MOST_TOKEN else ""
     return text[len(SCHEME) :].strip() if text[: len(SCHEME)].lower() == SCHEME else ""
+
+
+def _is_long(scope: Scope) -> bool:
+    """Whether a body comes that is better not waited for."""
+    headers = dict(scope["headers"])
+    return b"transfer-encoding" in headers or int(headers.get(b"content-length", b"0")) > SHORT
 
 
 def _client(scope: Scope) -> str:

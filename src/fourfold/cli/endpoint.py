@@ -34,6 +34,8 @@ class Endpoint:
     remote: bool = False
     words: Callable[[], str] = str
     """What is to be added when it cannot be reached: the last words of ssh."""
+    gone: Callable[[], bool] = bool
+    """Whether the way there is gone, however long one waits: ssh has ended."""
 
     @property
     def headers(self) -> Mapping[str, str]:

@@ -22,6 +22,11 @@ def until_back(client: Client) -> None:
     """Raises LostError when the daemon does not come back."""
     deadline = time.monotonic() + BACK_WITHIN
     while not client.answers():
+        if client.endpoint.gone():
+            raise LostError(
+                f"cannot go on: the connection to {client.endpoint.where} is gone {client.endpoint.words()}".rstrip(),
+                "what is under way there goes on; run the command again",
+            )
         if time.monotonic() > deadline:
             raise LostError(
                 "cannot go on: the daemon went away and is not back",

@@ -49,7 +49,10 @@ class Tunnel:
 
     @property
     def endpoint(self) -> Endpoint:
-        return Endpoint(self._target.text, socket=self._folder / "s", remote=True, words=self.words)
+        return Endpoint(self._target.text, socket=self._folder / "s", remote=True, words=self.words, gone=self.gone)
+
+    def gone(self) -> bool:
+        return self._process is None or self._process.poll() is not None
 
     def words(self) -> str:
         """What ssh said last."""
