@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fourfold.api.ready import notifier
+from fourfold.control import logformat
 from fourfold.control.core import Control
 from fourfold.control.doctor import examine
 from fourfold.control.facade import Facade
@@ -46,6 +47,7 @@ async def run(paths: Paths) -> None:
     _go_before_services()
     ready = notifier(os.environ)
     settings = load_settings(paths.settings, os.environ)
+    logformat.use(settings.log_format)
     layout.create(paths, root=os.geteuid() == 0)
     with only_one(paths):
         parts, (serve, open_lambda_api) = await asyncio.gather(

@@ -45,7 +45,7 @@ def scrape(home: Home) -> Scraped:
 
 def test_metrics_go_on_whoever_dies(home: Home) -> None:
     address = f"127.0.0.1:{free_port()}"
-    home.environ["FOURFOLD_METRICS_LISTEN"] = address
+    home.environ |= {"FOURFOLD_METRICS_LISTEN": address, "FOURFOLD_LOG_FORMAT": "json"}
     file = home.app(web_file(home.port, instances=2))
     home.run("up", "-f", str(file))
     for _ in range(6):
@@ -80,6 +80,10 @@ def test_metrics_go_on_whoever_dies(home: Home) -> None:
     assert not [s for s in scrape(home).samples if s.labels.get("app") == "app"]
     home.run("daemon", "stop")
     daemon.wait(20)
+    lines = [json.loads(line) for line in home.daemon_log().splitlines()]
+    assert all(line.keys() >= {"time", "level", "logger", "message"} for line in lines)
+    (deployed,) = [line for line in lines if line.get("kind") == "deploy.done" and "is deployed" in line["message"]]
+    assert (deployed["app"], deployed["service"]) == ("app", "web") and deployed["operation"]
 
 
 class Receiver:

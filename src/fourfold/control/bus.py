@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from fourfold.control import logformat
 from fourfold.control.faults import Faults
 from fourfold.errors import WorldError
 from fourfold.store import gc
@@ -74,6 +75,8 @@ class Bus:
         except BaseException:
             self._pending = [*pending, *self._pending][-MOST_PENDING:]
             raise
+        for event in pending:
+            logformat.tell(event)
         for listener in self._listeners:
             listener.set()
         if self._stored >= TRIM_AFTER:

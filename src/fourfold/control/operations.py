@@ -15,6 +15,7 @@ from typing import Any
 
 from fourfold.clock import Clock
 from fourfold.control.bus import Bus
+from fourfold.control.logformat import about
 from fourfold.control.registry import Registry
 from fourfold.control.traffic import GatewayTraffic
 from fourfold.control.views import OperationView
@@ -171,7 +172,8 @@ class Operations:
 
     def _spawn(self, operation: Operation, work: Work) -> None:
         self._queues.setdefault(operation.queue, []).append(operation)
-        task = asyncio.create_task(self._run(operation, work))
+        with about(app=operation.app, operation=operation.id):
+            task = asyncio.create_task(self._run(operation, work))
         self._tasks[operation.id] = task
         task.add_done_callback(lambda _: self._leave(operation))
 

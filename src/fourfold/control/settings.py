@@ -10,6 +10,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fourfold.control.logformat import LogFormat
 from fourfold.cost.prices import FunctionPrice
 from fourfold.errors import UserError
 from fourfold.store.quotas import Quotas
@@ -102,6 +103,8 @@ class Settings(BaseModel):
     """Kept of each run of an instance."""
     log_total: int = Field(default=4 * 1024**3, ge=1024**2)
     """Of all logs: with more, those of what has ended go, the oldest first."""
+    log_format: LogFormat = "text"
+    """Of the daemon's own log."""
     lambda_listen: Annotated[str, _listen("127.0.0.1:9001", "off")] = "127.0.0.1:9001"
     """Where AWS Lambda's API answers; when another program has that port, at a free one after it. `off`: nowhere."""
     lambda_plain: bool = False
