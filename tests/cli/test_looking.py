@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from fourfold.cli import following
-from fourfold.cli.commands.top import instances as top_table
+from fourfold.cli.top_table import SORTS, total
+from fourfold.cli.top_table import instances as top_table
 from fourfold.control import views as v
 from fourfold.control.scalingview import ScalingView
 from fourfold.errors import WorldError
@@ -423,10 +424,48 @@ def test_top(cli: Cli, server: Serving, home: Path) -> None:
     guest = v.GuestView(cpu_seconds=1, memory_bytes=10485760, memory_total=52428800, processes=1)
     machine = row.model_copy(update={"pattern": "vm", "guest": guest})
     assert "30 MiB (10 MiB)  256 MiB (50 MiB)" in "\n".join(top_table([machine], with_app=True))
+    assert cli("top", "--services").out == (
+        "SERVICE       PATTERN          INSTANCES  CPU %         CPU   MEMORY  LIMIT  PROCS  THREADS  FILES  READ  "
+        "WRITTEN  REQ/S  5XX     MEAN\n"
+        "shop.catalog  process, shared          3   17.3  3 min 20 s  ~60 MiB      -      1       12     12   0 B   "
+        "20 KiB    8.1    4  0.012 s\n"
+    )
     assert cli("top", "-a", "shop").out.endswith(
         "\nSERVICE  ROUTE     REQUESTS  5XX  4XX  IN FLIGHT    MEAN\n"
         "catalog  /catalog        12    0    1          0  0.01 s\n"
     )
+
+
+def top_row(name: str, **given: Any) -> v.TopRow:
+    fields: dict[str, Any] = {
+        "app": "shop", "service": "web", "instance": name, "pattern": "process", "state": "ready", "cpu_percent": 1.0,
+        "cpu_seconds": 1.0, "memory_bytes": 100, "memory_limit": 200, "processes": 1, "threads": 1, "descriptors": 1,
+        "read_bytes": 0, "written_bytes": 0,
+    }  # fmt: skip
+    return v.TopRow(**(fields | given))
+
+
+def test_top_is_sorted_as_asked() -> None:
+    traffic = v.TrafficView(requests=10, errors_5xx=3, errors_4xx=0, in_flight=1, response_seconds=0.1)
+    rows = [
+        top_row("a", cpu_percent=None, memory_bytes=None),
+        top_row("b", traffic=traffic, requests_per_second=1.0),
+        top_row("c", memory_bytes=300, requests_per_second=2.0),
+        top_row("d", cpu_percent=9.0),
+    ]
+    orders = {sort: "".join(row.instance for row in sorted(rows, key=key)) for sort, key in SORTS.items()}
+    assert orders == {"cpu": "dcba", "memory": "cbda", "requests": "cbad", "errors": "bacd", "name": "abcd"}
+
+
+def test_what_a_service_takes_is_the_sum_of_what_is_known() -> None:
+    slow = v.TrafficView(requests=10, errors_5xx=3, errors_4xx=0, in_flight=1, response_seconds=0.4)
+    idle = v.TrafficView(requests=0, errors_5xx=0, errors_4xx=0, in_flight=0, response_seconds=0.0)
+    whole = total(
+        [top_row("a", traffic=slow), top_row("b", memory_limit=None, traffic=idle), top_row("c", threads=None)]
+    )
+    assert (whole.memory_bytes, whole.memory_limit, whole.threads) == (300, None, 2)
+    assert whole.traffic is not None and (whole.traffic.requests, whole.traffic.response_seconds) == (10, 0.4)
+    assert total([top_row("a", cpu_percent=None)]).cpu_percent is None
 
 
 def test_apps(cli: Cli, server: Serving) -> None:

@@ -154,6 +154,32 @@ def on_a_terminal(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], in
         os.close(its)
 
 
+def test_top_takes_keys(server: Serving) -> None:
+    with on_a_terminal("top") as (process, ours, its):
+        before = termios.tcgetattr(its)
+        read = b""
+
+        def shows(text: bytes) -> None:
+            nonlocal read
+            while text not in read:
+                read += os.read(ours, 1000)
+            read = read.partition(text)[2]
+
+        shows(b"[cpu]")
+        shows(b"INSTANCE")
+        for key, sort in ((b"m", b"[memory]"), (b"n", b"[name]")):
+            os.write(ours, key)
+            shows(sort)
+        os.write(ours, b"s\x1b[A")
+        shows(b"SERVICE")
+        os.write(ours, b"q")
+        assert process.wait(20) == 0
+        assert termios.tcgetattr(its) == before
+    with on_a_terminal("top", "--once") as (process, ours, its):
+        assert process.wait(20) == 0
+        assert b"\x1b[" not in os.read(ours, 1000)
+
+
 def test_a_terminal(server: Serving) -> None:
     with on_a_terminal("exec", "catalog", "--", "sh") as (process, ours, its):
         before = termios.tcgetattr(its)

@@ -3,103 +3,67 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
+from typing import Annotated
 
 import typer
 
-from fourfold.cli import formats, output
+from fourfold.cli import output
 from fourfold.cli.appname import from_file
 from fourfold.cli.session import Session
+from fourfold.cli.top_table import Sort, instances, routes, services
 from fourfold.cli.watch import watch
-from fourfold.control.views import How, RouteView, TopRow
+from fourfold.control.views import RouteView, TopRow
 
-TAKEN = ("CPU %", "CPU", "MEMORY", "LIMIT", "PROCS", "THREADS", "FILES", "READ", "WRITTEN")
-ANSWERED = ("REQ/S", "5XX", "MEAN")
-COUNTS = frozenset({"REQUESTS", "5XX", "4XX", "REFUSED", "IN FLIGHT", "MEAN"})
+EVERY = 2.0
+"""Seconds; CPU and requests per second are means over that time."""
+KEYS: dict[str, Sort] = {"c": "cpu", "m": "memory", "r": "requests", "e": "errors", "n": "name"}
 
 
-def command(ctx: typer.Context) -> None:
+@dataclass
+class Shown:
+    """What keys change."""
+
+    sort: Sort
+    totals: bool
+    """Services, each as a whole, instead of instances."""
+
+    def pressed(self, key: str) -> bool:
+        """False: that was the end."""
+        self.sort = KEYS.get(key, self.sort)
+        self.totals ^= key == "s"
+        return key not in ("q", "\x04")
+
+    @property
+    def help(self) -> str:
+        keys = "  ".join(f"[{sort}]" if sort == self.sort else f"{key} {sort}" for key, sort in KEYS.items())
+        return f"sort: {keys}    s {'instances' if self.totals else 'services'}    q quit"
+
+
+def command(
+    ctx: typer.Context,
+    sort: Annotated[Sort, typer.Option(metavar="KEY", help="By cpu, memory, requests, errors or name.")] = "cpu",
+    totals: Annotated[bool, typer.Option("--services", help="What services take, each as a whole.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="One table, on a terminal too.")] = False,
+) -> None:
     """Show what every instance takes now.
 
-    Live on a terminal, until Ctrl-C; once elsewhere. Without an app (-a, or a file here) of all apps.
+    Live on a terminal, until q or Ctrl-C; once elsewhere. Without an app (-a, or a file here) of all apps.
     """
     session = Session.of(ctx)
     app = session.options.app or from_file(session.options)
+    shown = Shown(sort, totals)
 
     def show() -> list[str]:
         rows = session.client.get(list[TopRow], "/v1/top", app=app)
-        lines = instances(rows, with_app=app is None)
+        lines = (services if shown.totals else instances)(rows, app is None, shown.sort)
         if app is not None:
             lines += ["", *routes(session.client.get(list[RouteView], f"/v1/apps/{app}/routes"))]
         return lines
 
     if session.options.json:
         output.as_json(session.client.get(list[TopRow], "/v1/top", app=app))
-    elif sys.stdout.isatty():
-        watch(show, session.options)
+    elif sys.stdout.isatty() and not once:
+        watch(lambda: [shown.help, "", *show()], session.options, EVERY, shown.pressed)
     else:
         output.data("\n".join(show()))
-
-
-def instances(rows: list[TopRow], with_app: bool) -> list[str]:
-    """The hungriest first."""
-    header = ("INSTANCE", "PATTERN", "STATE", *TAKEN, *ANSWERED)
-    ordered = sorted(rows, key=lambda row: (-(row.cpu_percent or 0), -(row.memory_bytes or 0), row.instance))
-    return formats.table(
-        header,
-        [
-            (
-                row.instance if with_app else row.instance.partition(".")[2] or row.instance,
-                row.pattern,
-                row.state,
-                _worth(row.cpu, f"{row.cpu_percent:.1f}" if row.cpu_percent is not None else "-"),
-                _worth(row.cpu, formats.seconds(row.cpu_seconds)),
-                _worth(row.memory, _with_inner(row.memory_bytes, row.guest.memory_bytes if row.guest else None)),
-                _with_inner(row.memory_limit, row.guest.memory_total if row.guest else None),
-                _number(row.processes),
-                _number(row.threads),
-                _number(row.descriptors),
-                formats.size(row.read_bytes),
-                formats.size(row.written_bytes),
-                f"{row.requests_per_second:.1f}" if row.requests_per_second is not None else "-",
-                _number(row.traffic.errors_5xx if row.traffic else None),
-                formats.seconds(row.traffic.response_seconds if row.traffic else None),
-            )
-            for row in ordered
-        ],
-        frozenset({*TAKEN, *ANSWERED}),
-    )
-
-
-def _worth(how: How, text: str) -> str:
-    """`~12 MiB`: what is estimated."""
-    return f"~{text}" if how == "estimated" else text
-
-
-def _number(value: int | None) -> str:
-    return "-" if value is None else str(value)
-
-
-def _with_inner(size: int | None, inside: int | None) -> str:
-    """`177 MiB (55 MiB)`: of this host, and inside of a virtual machine."""
-    return formats.size(size) + (f" ({formats.size(inside)})" if inside is not None else "")
-
-
-def routes(rows: list[RouteView]) -> list[str]:
-    header = ("SERVICE", "ROUTE", "REQUESTS", "5XX", "4XX", "REFUSED", "IN FLIGHT", "MEAN")
-    return formats.table(
-        header,
-        [
-            (
-                row.service,
-                row.route or "(internal)",
-                str(row.requests),
-                str(row.errors_5xx),
-                str(row.errors_4xx),
-                str(row.refused),
-                str(row.in_flight),
-                formats.seconds(row.response_seconds),
-            )
-            for row in rows
-        ],
-        COUNTS,
-    )
