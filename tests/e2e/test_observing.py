@@ -150,6 +150,10 @@ def test_webhooks_are_told_whoever_dies(home: Home, receiver: Receiver) -> None:
     until(lambda: receiver.refused > 0, what="a try")
     until(lambda: "it answers 500" in home.run("notify", "-a", "app").stdout)
     assert "it answers 500" in home.run("explain", "web", "-a", "app", code=None).stdout
+    host = receiver.url.removesuffix("/hook/secret-token")
+    seen = scrape(home)
+    assert seen.value("fourfold_webhook_failing", app="app", host=host) == 1
+    assert seen.value("fourfold_webhook_deliveries_total", host=host, result="delivered") == 1
     assert home.run("notify", "test", "-a", "app", code=1).stdout.endswith("it answers 500 Internal Server Error\n")
     home.kill_daemon()
     daemon = home.start_daemon()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -12,6 +13,8 @@ from fourfold.control.views import EventView
 
 ENDS = {"operation.done": 0, "operation.failed": 1}
 USUAL_TAIL = 50
+KIND = re.compile(r"[a-z*?-]+(\.[a-z*?-]+)*")
+"""As the API takes it."""
 
 
 @dataclass(frozen=True)

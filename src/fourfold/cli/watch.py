@@ -62,7 +62,7 @@ def _keys(wanted: bool) -> Iterator[Callable[[float], str]]:
     try:
         yield _read
     finally:
-        termios.tcsetattr(0, termios.TCSADRAIN, before)
+        termios.tcsetattr(0, termios.TCSANOW, before)  # not waiting for output that nobody reads
 
 
 def _wait(seconds: float) -> str:

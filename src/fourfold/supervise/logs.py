@@ -109,8 +109,10 @@ def pieces(path: Path, offset: int, *, final: bool, most: int) -> Iterator[Piece
     A log that is not there is empty; one that its program has emptied is read from its beginning.
     """
     while most > 0:
-        start = logindex.read(f"{path}.idx")[0]
         size = _size_of(path)
+        if size == offset:
+            return  # as most often: nothing came
+        start = logindex.read(f"{path}.idx")[0]
         if offset > size:
             offset = start
         skipped = max(start - offset, 0)

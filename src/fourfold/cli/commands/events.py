@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from fourfold.cli.appname import from_file
-from fourfold.cli.happened import USUAL_TAIL, Asked, happened
+from fourfold.cli.happened import KIND, USUAL_TAIL, Asked, happened
 from fourfold.cli.session import Session
 from fourfold.cli.since import HELP
 from fourfold.cli.since import since as moment_of
@@ -47,6 +47,10 @@ def command(
         if words and words[0] == "replay":
             return replayed(session, words[1:], everything)
         raise UserError(f"cannot do {' '.join(words or [])}: expected replay or --failed", "fourfold events --help")
+    if wrong := [each for each in kind or () if not KIND.fullmatch(each)]:
+        raise typer.BadParameter(
+            f"expected a kind such as deploy.failed, or a pattern such as 'deploy.*', got {wrong[0]!r}"
+        )
     app = None if everything or operation else session.options.app or from_file(session.options)
     asked = Asked(app, operation, moment_of(since) if since else None, tuple(kind or ()), tail)
     return happened(session, asked, following)

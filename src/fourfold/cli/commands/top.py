@@ -32,7 +32,7 @@ class Shown:
         """False: that was the end."""
         self.sort = KEYS.get(key, self.sort)
         self.totals ^= key == "s"
-        return key not in ("q", "\x04")
+        return key not in ("q", "\x03", "\x04")
 
     @property
     def help(self) -> str:

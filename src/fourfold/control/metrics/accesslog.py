@@ -47,6 +47,16 @@ def count(data: bytes) -> Lines:
     return lines
 
 
+def has_grown(paths: Paths, place: Place | None, present: Place | None) -> bool:
+    """Whether there may be something to `read`: one look at the log's size."""
+    if place is None or present is None or (place.instance, place.run) != (present.instance, present.run):
+        return (place or present) is not None
+    try:
+        return logs.path_of(paths, place.instance, place.run).stat().st_size != place.offset
+    except OSError:
+        return False
+
+
 def read(paths: Paths, place: Place | None, present: Place | None) -> Read:
     """What came since `place`; `present` is the gateway's run now, None while there is none. Blocks: for a thread."""
     if place is None and present is None:

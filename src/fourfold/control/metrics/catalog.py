@@ -98,6 +98,11 @@ QUEUED = Metric("fourfold_queued_events", "gauge", "Events that wait to be deliv
 OPERATIONS = Metric("fourfold_operations", "gauge", "Changes at work, and waiting for their turn", ("state",))
 EVENTS = Metric("fourfold_events_total", "counter", "Events as `fourfold events` shows them, by kind", ("app", "kind"))
 
+HOOKED = Metric(
+    "fourfold_webhook_deliveries_total", "counter", "Events for a webhook that are done with", ("app", "host", "result")
+)
+HOOKS_FAILING = Metric("fourfold_webhook_failing", "gauge", "1 while a webhook does not take events", ("app", "host"))
+
 INFO = Metric("fourfold_daemon_info", "gauge", "1; the daemon's version", ("version",))
 LAG = Metric(
     "fourfold_daemon_loop_lag_seconds",

@@ -80,6 +80,8 @@ class Keeping:
             self._hear()
             rows = self._registry.of_service(GATEWAY)
             present = Place(rows[-1].id, rows[-1].run) if rows and rows[-1].run else None
+            if not accesslog.has_grown(self._paths, self._reached.place, present):
+                return
             read = await asyncio.to_thread(accesslog.read, self._paths, self._reached.place, present)
             if read.lines:
                 self.tally.answered(read.lines, self._routes())

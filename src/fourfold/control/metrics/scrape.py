@@ -21,6 +21,7 @@ from fourfold.control.status import shown_state
 from fourfold.control.taken import Taken, taken
 from fourfold.gateway.model import InstanceStats
 from fourfold.launch.patterns import memory_limit
+from fourfold.store.hooks import HookRow
 from fourfold.store.model import InstanceRow, ServiceRow
 from fourfold.supervise.model import Usage
 
@@ -129,9 +130,22 @@ def _now(parts: Parts, services: Iterable[ServiceRow], instances: Iterable[_Inst
         up |= each.row.app == SYSTEM and each.row.state == "ready"
     yield from family(c.IN_FLIGHT, in_flight.items())
     yield from family(c.GATEWAY_UP, [("", up)])
+    yield from _webhooks(parts.notifying.hooks.all())
     working, waiting = parts.operations.counts()
     yield from family(c.OPERATIONS, [('{state="running"}', working), ('{state="waiting"}', waiting)])
     yield from family(c.BUILDS_NOW, [("", parts.building.under_way)])
+
+
+def _webhooks(rows: Iterable[HookRow]) -> Iterator[str]:
+    """Several may have one host: together."""
+    delivered: Counter[tuple[str, ...]] = Counter()
+    failing: Counter[tuple[str, ...]] = Counter()
+    for row in rows:
+        delivered[row.app, row.host, "delivered"] += row.delivered
+        delivered[row.app, row.host, "given-up"] += row.given_up
+        failing[row.app, row.host] |= row.failing_since is not None
+    for metric, counts in ((c.HOOKED, delivered), (c.HOOKS_FAILING, failing)):
+        yield from family(metric, ((labels(metric.labels, names), count) for names, count in counts.items()))
 
 
 def _counted(tally: Tally, hidden: set[str]) -> Iterator[str]:
