@@ -17,7 +17,7 @@ from fourfold.spawner import logindex
 from fourfold.supervise.model import LogLine
 
 _CHUNK = 64 * 1024
-_READ_AHEAD = 1024 * 1024
+_READ_AHEAD = 128 * 1024
 _LONGEST_LINE = 64 * 1024
 """Longer ones come in pieces, so that memory stays bounded."""
 _LOOK_EVERY = 0.1

@@ -7,10 +7,12 @@ it: what is looked for cannot be in there.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from fourfold.control.metrics.catalog import REQUEST_BUCKETS
 from fourfold.paths import Paths
 from fourfold.supervise import logs
 
@@ -18,8 +20,9 @@ FACTS = re.compile(rb'"backend":"([^"]*)","server":"([^"]*)","status":(-?\d+),"m
 MOST = 64 * 1024**2
 """Bytes at a time: more than is kept of any run's log by default."""
 
-Lines = Counter[tuple[str, str, int, int]]
-"""(backend, server, status, milliseconds) -> how many."""
+Lines = dict[tuple[str, str, str], list[float]]
+"""(backend, server, class of status) -> `[sum of seconds, count of bucket, …, count beyond]`, as a tally has latencies:
+few entries, however many lines there were, for they are added to that on the event loop."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,24 @@ class Read:
 
 def count(data: bytes) -> Lines:
     found = Counter(FACTS.findall(data))
-    lines: Lines = Counter()
+    lines: Lines = {}
     for (backend, server, status, ms), times in found.items():
-        lines[backend.decode(errors="replace"), server.decode(errors="replace"), int(status), int(ms)] += times
+        seconds = max(int(ms), 0) / 1000
+        key = backend.decode(errors="replace"), server.decode(errors="replace"), code_class(int(status))
+        counts = lines.setdefault(key, [0.0] * (len(REQUEST_BUCKETS) + 2))
+        counts[0] += seconds * times
+        counts[1 + bisect_left(REQUEST_BUCKETS, seconds)] += times
     return lines
+
+
+def code_class(status: int) -> str:
+    """`2xx`; HAProxy says -1 where no answer was sent."""
+    return f"{status // 100}xx" if 100 <= status < 600 else "none"
+
+
+def _add(lines: Lines, more: Lines) -> None:
+    for key, counts in more.items():
+        lines[key] = [a + b for a, b in zip(lines[key], counts, strict=True)] if key in lines else counts
 
 
 def has_grown(paths: Paths, place: Place | None, present: Place | None) -> bool:
@@ -60,13 +77,13 @@ def has_grown(paths: Paths, place: Place | None, present: Place | None) -> bool:
 def read(paths: Paths, place: Place | None, present: Place | None) -> Read:
     """What came since `place`; `present` is the gateway's run now, None while there is none. Blocks: for a thread."""
     if place is None and present is None:
-        return Read(Counter(), None)
-    lines: Lines = Counter()
+        return Read({}, None)
+    lines: Lines = {}
     skipped, left = 0, MOST
     reached = place
     for at, ended in _runs(place, present):
         for piece in logs.pieces(logs.path_of(paths, at.instance, at.run), at.offset, final=ended, most=left):
-            lines += count(piece.data)
+            _add(lines, count(piece.data))
             skipped += piece.skipped
             left -= len(piece.data)
             at = replace(at, offset=piece.offset)

@@ -42,10 +42,10 @@ class Tally:
     def add(self, metric: Metric, *labels: str, by: float = 1) -> None:
         self._of(metric, labels)[0] += by
 
-    def observe(self, metric: Metric, *labels: str, value: float, times: int = 1) -> None:
+    def observe(self, metric: Metric, *labels: str, value: float) -> None:
         counts = self._of(metric, labels)
-        counts[0] += value * times
-        counts[1 + bisect_left(metric.buckets, value)] += times
+        counts[0] += value
+        counts[1 + bisect_left(metric.buckets, value)] += 1
 
     def _of(self, metric: Metric, labels: tuple[str, ...]) -> list[float]:
         key = (metric.name, labels)
@@ -105,14 +105,15 @@ class Tally:
 
     def answered(self, lines: Lines, routes: Mapping[str, tuple[str, str]]) -> None:
         """`routes`: of each of HAProxy's backends its service (`app.service`) and route."""
-        for (backend, server, status, ms), times in lines.items():
-            code = code_class(status)
+        for (backend, server, code), counts in lines.items():
+            times = sum(counts[1:])
             key, route = _route(backend, routes)
             if key is None:
                 self.add(c.UNROUTED, code, by=times)
                 continue
             self.add(c.REQUESTS, *key, route, code, by=times)
-            self.observe(c.LATENCY, *key, route, value=max(ms, 0) / 1000, times=times)
+            latencies = self._of(c.LATENCY, (*key, route))
+            latencies[:] = [a + b for a, b in zip(latencies, counts, strict=True)]
             if server.startswith(f"{key[0]}."):  # not `<NOSRV>`
                 self.add(c.ANSWERED, *key, server, code, by=times)
 
@@ -126,11 +127,6 @@ def _route(backend: str, routes: Mapping[str, tuple[str, str]]) -> tuple[tuple[s
     service, route = routes.get(backend, ("", OTHER))
     app, dot, name = (service or backend).partition(".")
     return ((app, name.partition(".")[0]), route or INTERNAL) if dot else (None, "")
-
-
-def code_class(status: int) -> str:
-    """`2xx`; HAProxy says -1 where no answer was sent."""
-    return f"{status // 100}xx" if 100 <= status < 600 else "none"
 
 
 def why(event: Event) -> str:
