@@ -39,6 +39,7 @@ from fourfold.control.neighbours import Neighbours
 from fourfold.control.notifying.notifying import Notifying
 from fourfold.control.operations import Operations
 from fourfold.control.passwords import Passwords
+from fourfold.control.ownlog import keep_bounded
 from fourfold.control.prober import Prober
 from fourfold.control.promoting import Promoting
 from fourfold.control.reconciler import Reconciler
@@ -329,6 +330,7 @@ class Parts:
             group.create_task(self.scaler.run())
             group.create_task(self.notifying.run())
             group.create_task(self.canaries.run())
+            group.create_task(keep_bounded(self.paths.daemon_log, self.settings.log_bytes))
 
     async def close(self) -> None:
         """The daemon ends; what it started goes on."""
