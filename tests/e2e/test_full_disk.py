@@ -44,6 +44,8 @@ def test_an_instance_that_ends_meanwhile_is_started_again_and_its_exit_known(hom
     victim = home.instances()[0]["pid"]
     os.kill(victim, signal.SIGKILL)
     until(lambda: "cannot take note that" in home.daemon_log(), 20, "the exit to be refused")
+    with home.api() as api:
+        assert "fourfold_gateway_up 1" in api.get("/metrics").raise_for_status().text
     disk.free()
     until(lambda: home.service()["ready"] == 1 and home.instances()[0]["pid"] != victim, 30, "it to be back")
     instance = home.instances()[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psutil
@@ -19,6 +20,7 @@ from fourfold.control.parts import Parts
 from fourfold.control.registry import key_of
 from fourfold.control.status import shown_state
 from fourfold.control.taken import Taken, taken
+from fourfold.errors import FourfoldError
 from fourfold.gateway.model import InstanceStats
 from fourfold.launch.patterns import memory_limit
 from fourfold.store.hooks import HookRow
@@ -40,7 +42,8 @@ class _Instance:
 
 async def scrape(parts: Parts) -> str:
     """What comparisons run beside live services is not in it."""
-    await parts.tallies.look()
+    with suppress(FourfoldError):  # a full disk, say: what was counted until then is told all the same
+        await parts.tallies.look()
     hidden = {name for name, row in parts.registry.apps.items() if row.candidate_of is not None}
     services = [row for _, row in sorted(parts.registry.services.items()) if row.app not in hidden]
     instances = await _instances(parts, hidden)
@@ -60,7 +63,7 @@ async def _instances(parts: Parts, hidden: set[str]) -> list[_Instance]:
     found, hosted, served = await asyncio.gather(
         usages(parts, rows),
         parts.neighbours.hosted({row.host for row in rows if row.host is not None}),
-        parts.gateway.served(),
+        _served(parts),
     )
     return [
         _Instance(
@@ -73,6 +76,13 @@ async def _instances(parts: Parts, hidden: set[str]) -> list[_Instance]:
         )
         for row in rows
     ]
+
+
+async def _served(parts: Parts) -> Mapping[str, InstanceStats]:
+    try:
+        return await parts.gateway.served()
+    except FourfoldError:
+        return parts.gateway.last_served
 
 
 def _limit(parts: Parts, row: InstanceRow) -> int | None:
