@@ -111,6 +111,10 @@ def test_a_session(served: Home, pattern: str) -> None:
     assert taken["requests"] - before == 4 and taken["failed"] >= 1 and taken["gb_seconds"] > 0
     (instance,) = served.instances("f")
     assert instance["sandboxes"]["states"] and instance["sandboxes"]["waiting"] == 0
+    with served.api() as api:
+        metrics = api.get("/metrics").text
+    assert re.search(r'^fourfold_function_invocations_total\{.*ending="error"\} 1$', metrics, re.MULTILINE)
+    assert re.search(r'^fourfold_function_sandboxes\{.*state="\w+"\} [1-9]', metrics, re.MULTILINE)
     assert "cannot exec in" in served.run("exec", "-a", "app", "f", "--", "ls", code=2).stderr
     beside = served.run("run", "-a", "app", "f", "--", "sh", "-c", "echo $GREETING; ls", code=0).stdout
     assert beside.splitlines() == ["hello", "app.py"]

@@ -80,6 +80,14 @@ SKIPPED = Metric(
     "Of the access log, what was given back before it was counted",
 )
 
+INVOCATIONS = Metric(
+    "fourfold_function_invocations_total", "counter", "Events that a function had since its invoker started",
+    (*_INSTANCE, "ending"),
+)  # fmt: skip
+COLD = Metric("fourfold_function_cold_starts_total", "counter", "Events that waited for a sandbox to start", _INSTANCE)
+SANDBOXES = Metric("fourfold_function_sandboxes", "gauge", "Sandboxes by state", (*_INSTANCE, "state"))
+WAITING = Metric("fourfold_function_waiting_events", "gauge", "Events that have no sandbox yet", _INSTANCE)
+
 EXITS = Metric(
     "fourfold_instance_exits_total", "counter", "Ends that nobody asked for, by reason", (*_SERVICE, "reason")
 )

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
 
@@ -38,6 +39,8 @@ class _Instance:
     usage: Usage | None
     stats: InstanceStats | None
     limit: int | None
+    invoker: Mapping[str, Any] | None
+    """Of pattern function, when it answers: `functions.invoker.Invoker.state`."""
 
 
 async def scrape(parts: Parts) -> str:
@@ -50,6 +53,7 @@ async def scrape(parts: Parts) -> str:
     lines = [
         *_services(parts, services),
         *_takings(instances),
+        *_functions(instances),
         *_now(parts, services, instances),
         *_counted(parts.tallies.tally, hidden),
         *_daemon(parts),
@@ -60,11 +64,14 @@ async def scrape(parts: Parts) -> str:
 async def _instances(parts: Parts, hidden: set[str]) -> list[_Instance]:
     there = sorted(parts.registry.instances.values(), key=lambda row: row.id)
     rows = [row for row in there if row.pid is not None and row.state != "exited" and row.app not in hidden]
-    found, hosted, served = await asyncio.gather(
+    invokers = [row.id for row in rows if row.pattern == "function" and row.state in ("ready", "draining")]
+    found, hosted, served, told = await asyncio.gather(
         usages(parts, rows),
         parts.neighbours.hosted({row.host for row in rows if row.host is not None}),
         _served(parts),
+        asyncio.gather(*map(parts.invoking.state, invokers)),
     )
+    states = dict(zip(invokers, told, strict=True))
     return [
         _Instance(
             labels(c.CPU.labels, (row.app, row.service, row.id)),
@@ -73,6 +80,7 @@ async def _instances(parts: Parts, hidden: set[str]) -> list[_Instance]:
             found.get(row.id),
             served.get(row.id),
             _limit(parts, row),
+            states.get(row.id),
         )
         for row in rows
     ]
@@ -129,6 +137,23 @@ def _takings(instances: list[_Instance]) -> Iterator[str]:
     yield from family(c.FILES, ((written, usage.descriptors) for written, usage in measured))
     yield from family(c.READ, ((written, usage.read_bytes) for written, usage in measured))
     yield from family(c.WRITTEN, ((written, usage.written_bytes) for written, usage in measured))
+
+
+ENDINGS = ("ok", "error", "timeout", "crash", "oom", "throttled", "refused")
+"""Of an invoker's totals; the last two had no sandbox."""
+
+
+def _functions(instances: Iterable[_Instance]) -> Iterator[str]:
+    def named(metric: c.Metric, row: InstanceRow, *more: str) -> str:
+        return labels(metric.labels, (row.app, row.service, row.id, *more))
+
+    states = [(each.row, each.invoker) for each in instances if each.invoker is not None]
+    endings = ((row, name, state["totals"].get(name, 0)) for row, state in states for name in ENDINGS)
+    yield from family(c.INVOCATIONS, ((named(c.INVOCATIONS, row, name), count) for row, name, count in endings))
+    yield from family(c.COLD, ((named(c.COLD, row), state["totals"].get("cold", 0)) for row, state in states))
+    boxes = ((row, name, count) for row, state in states for name, count in state["sandboxes"].items())
+    yield from family(c.SANDBOXES, ((named(c.SANDBOXES, row, name), count) for row, name, count in boxes))
+    yield from family(c.WAITING, ((named(c.WAITING, row), state["waiting"]) for row, state in states))
 
 
 def _now(parts: Parts, services: Iterable[ServiceRow], instances: Iterable[_Instance]) -> Iterator[str]:
