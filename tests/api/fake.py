@@ -16,6 +16,7 @@ from fourfold.control.advicerequest import AdviceRequest
 from fourfold.control.bakery.door import Taken
 from fourfold.control.bakery.shapes import BakeRequest, BakeView, UploadQuery
 from fourfold.control.comparing.request import CompareRequest
+from fourfold.control.maintaining import Page
 from fourfold.cost.advice.model import Advice
 from fourfold.cost.comparison import Comparison
 from fourfold.errors import NotFoundError
@@ -553,6 +554,28 @@ class FakeFacade:
         self._asked("remove_secrets", app, names, actor)
         for name in names:
             self.secret_values.pop(name, None)
+
+    async def begin_maintenance(self, app: str, services: Sequence[str], page: Page, actor: str) -> list[str]:
+        self._asked("begin_maintenance", app, services, page, actor)
+        return list(services) or ["catalog", "orders"]
+
+    async def end_maintenance(self, app: str, services: Sequence[str], actor: str) -> list[str]:
+        self._asked("end_maintenance", app, services, actor)
+        return [name for name in ("catalog", "orders") if not services or name in services]
+
+    async def certificate(self, app: str) -> v.CertificateView:
+        self._asked("certificate", app)
+        return self._certificate()
+
+    def _certificate(self) -> v.CertificateView:
+        files = ["/srv/c.pem", "/srv/k.pem"]
+        return v.CertificateView(
+            names=["shop.test"], issuer="Fake CA", begins_at=AT, ends_at=AT, days=30, files=files, watched=True
+        )
+
+    async def renew_certificate(self, app: str, chain: bytes, key: bytes, actor: str) -> v.CertificateView:
+        self._asked("renew_certificate", app, chain, key, actor)
+        return self._certificate()
 
     async def offer_source(self, manifest: dict[str, object]) -> tuple[str, list[str]]:
         self._asked("offer_source", manifest)

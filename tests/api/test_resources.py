@@ -9,6 +9,7 @@ import pytest
 
 from fourfold.control.advicerequest import AdviceRequest
 from fourfold.control.comparing.request import CompareRequest
+from fourfold.control.maintaining import Page
 from fourfold.control.views import UpRequest
 from fourfold.store.events import Which
 from tests.api.fake import AT
@@ -98,6 +99,29 @@ CHANGES: list[tuple[str, str, dict[str, Any] | None, int, tuple[Any, ...]]] = [
     ("POST", "/v1/apps/shop/hooks/test", {"actor": "a"}, 200, ("test_hooks", ("shop", "a"))),
     ("POST", "/v1/operations/op1/cancel", {"actor": "a"}, 204, ("cancel", ("op1", "a"))),
     ("PUT", "/v1/apps/shop/secrets", {"values": {"K": "v"}}, 204, ("set_secrets", ("shop", {"K": "v"}, ""))),
+    (
+        "PUT",
+        "/v1/apps/shop/maintenance",
+        {"services": ["x"], "page": "<p>", "content_type": "text/html", "retry_after": 5, "allowed": ["10.0.0.0/8"]},
+        200,
+        ("begin_maintenance", ("shop", ["x"], Page("<p>", "text/html", 5, ("10.0.0.0/8",)), "")),
+    ),
+    (
+        "DELETE",
+        "/v1/apps/shop/maintenance?service=x&service=y&actor=a",
+        None,
+        200,
+        ("end_maintenance", ("shop", ["x", "y"], "a")),
+    ),
+    ("DELETE", "/v1/apps/shop/maintenance", None, 200, ("end_maintenance", ("shop", [], ""))),
+    ("GET", "/v1/apps/shop/certificate", None, 200, ("certificate", ("shop",))),
+    (
+        "PUT",
+        "/v1/apps/shop/certificate",
+        {"certificate": "c", "key": "k"},
+        200,
+        ("renew_certificate", ("shop", b"c", b"k", "")),
+    ),
     ("DELETE", "/v1/apps/shop/secrets?name=K&actor=a", None, 204, ("remove_secrets", ("shop", ["K"], "a"))),
     ("POST", "/v1/sources", {"files": []}, 200, ("offer_source", ({"files": []},))),
     ("POST", "/v1/gc", None, 200, ("gc", ())),

@@ -431,8 +431,8 @@ def test_top(cli: Cli, server: Serving, home: Path) -> None:
         "20 KiB    8.1    4  0.012 s\n"
     )
     assert cli("top", "-a", "shop").out.endswith(
-        "\nSERVICE  ROUTE     REQUESTS  5XX  4XX  IN FLIGHT    MEAN\n"
-        "catalog  /catalog        12    0    1          0  0.01 s\n"
+        "\nSERVICE  ROUTE     REQUESTS  5XX  4XX  REFUSED  IN FLIGHT    MEAN\n"
+        "catalog  /catalog        12    0    1        0          0  0.01 s\n"
     )
 
 

@@ -19,7 +19,7 @@ DESIGNED = (
     "init validate config plan up deploy status explain logs exec run scale rollback history restart stop down "
     "apps events secrets build invoke compare advise cost top gc doctor daemon schema version"
 )
-ADDED = "cancel notify tokens"
+ADDED = "cancel certificate maintenance notify tokens"
 """Departures from it, as ARCHITECTURE.md has them."""
 
 PAGE = (Path(__file__).parents[2] / "docs/commands.md").read_text()

@@ -6,6 +6,7 @@ import fcntl
 import os
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,12 +15,16 @@ import pytest
 from fourfold.clock import SystemClock
 from fourfold.control import doctor
 from fourfold.control.views import CheckView
+from fourfold.gateway.certificates import combine
 from fourfold.launch.model import Powers
 from fourfold.launch.names import HostNames
 from fourfold.paths import Paths
 from fourfold.store import layout
+from fourfold.store.apps import Apps
 from fourfold.store.db import open_database
 from fourfold.store.secrets import Secrets
+from tests.gateway.pem import pair
+from tests.store.samples import app_row
 
 
 @pytest.fixture
@@ -122,3 +127,22 @@ def test_which_runtimes_there_are() -> None:
     why = "/usr/bin/tini-static is missing: apt-get install tini"
     found = {each.name: each for each in doctor._powers(Powers(missing={"containers": why}))}["containers"]
     assert found.message == f"not here: services can run as containers ({why})" and found.hint is None
+
+
+def test_certificates(paths: Paths) -> None:
+    layout.create(paths, root=False)
+    with open_database(paths.database) as database:
+        for name, days in {"fresh": 30, "soon": 5, "over": -1}.items():
+            Apps(database).put(app_row(name, gateway={"listen": ":443", "tls": {"cert": "c", "key": "k"}}))
+            ends = datetime.now(UTC) + timedelta(days=days, hours=1)
+            (paths.certificates / f"{name}.pem").write_bytes(
+                combine(*pair(begins=ends - timedelta(days=60), ends=ends))
+            )
+        Apps(database).put(app_row("plain"))
+    (paths.certificates / "gone.pem").write_text("of an app that is down")
+    found = [each for each in doctor.examine(paths, Powers()) if each.name == "certificates"]
+    assert [(each.state, each.message.partition(",")[0]) for each in found] == [
+        ("ok", "that of fresh ends in 30 days"),
+        ("failed", f"that of over has ended on {found[1].message.split()[6]} browsers refuse it"),
+        ("warning", "that of soon ends in 5 days"),
+    ]

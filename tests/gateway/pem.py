@@ -13,8 +13,8 @@ from cryptography.x509.oid import NameOID
 Pair = tuple[bytes, bytes]
 
 
-def pair(host: str = "shop.test") -> Pair:
-    """(certificate, key) in PEM."""
+def pair(host: str = "shop.test", begins: datetime | None = None, ends: datetime | None = None) -> Pair:
+    """(certificate, key) in PEM; of yesterday, until tomorrow."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now = datetime.now(UTC)
@@ -24,8 +24,8 @@ def pair(host: str = "shop.test") -> Pair:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(begins or now - timedelta(days=1))
+        .not_valid_after(ends or now + timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
         .sign(key, SHA256())
     )

@@ -91,6 +91,24 @@ class SecretsBody(Acted):
     values: dict[str, str] = Field(min_length=1, description="Name -> value; values are never answered again")
 
 
+class MaintenanceBody(Acted):
+    services: list[str] = Field(default=[], description="Empty is all of the app, also what it gets later")
+    page: str | None = Field(default=None, max_length=12 * 1024, description="What is answered; null is a sentence")
+    content_type: str = Field(
+        default="text/plain; charset=utf-8",
+        pattern=r"^[a-z]+/[a-z0-9.+-]+(; charset=[a-z0-9-]+)?$",
+        max_length=100,
+        description="Of the page",
+    )
+    retry_after: float = Field(default=60, ge=1, le=30 * 86_400, description="Seconds, for clients to try again after")
+    allowed: list[str] = Field(default=[], description="Networks whose clients reach the service all the same")
+
+
+class CertificateBody(Acted):
+    certificate: str = Field(min_length=1, max_length=200_000, description="PEM: the certificate, then its chain")
+    key: str = Field(min_length=1, max_length=50_000, description="PEM; never answered again")
+
+
 class PushBody(Shape):
     """What to push, and where to."""
 

@@ -64,6 +64,10 @@ class Client:
         """A request whose answer says nothing but that it was done."""
         self._send(method, path, json=body, params=_given(params))
 
+    def ask(self, kind: type[V], method: str, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> V:
+        """As `send`, where the answer says something."""
+        return self._read(kind, self._send(method, path, json=body, params=_given(params)))
+
     def send_blobs(self, content: Iterator[bytes]) -> None:
         self._send("POST", "/v1/blobs", content=content)
 

@@ -23,6 +23,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "stop": "Drain and stop services; `up` or `restart` starts them again.",
         "cancel": "End a change that waits for another one or builds.",
         "down": "Stop the app and forget it; keeps volumes, secrets and history.",
+        "maintenance": "Answer a page in place of services while they are worked on.",
+        "certificate": "Show the certificate that the gateway serves, or renew it.",
         "secrets": "Set, list, import and remove secrets.",
     },
     "Decide": {

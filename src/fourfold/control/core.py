@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from fourfold.control.comparing.comparing import Comparing
     from fourfold.control.comparing.request import CompareRequest
     from fourfold.control.imaging import Imaging
+    from fourfold.control.maintaining import Page
     from fourfold.cost.advice.model import Advice
     from fourfold.cost.comparison import Comparison
 
@@ -561,6 +562,25 @@ class Control:
     async def test_hooks(self, app: str, actor: str) -> list[v.HookTestView]:
         self._parts.status.need_app(app)
         return await self._parts.notifying.test(app, actor)
+
+    # -- the gateway ----------------------------------------------------------------------------------------------
+
+    async def begin_maintenance(self, app: str, services: Sequence[str], page: Page, actor: str) -> list[str]:
+        self._parts.status.need_app(app)
+        return await self._parts.maintaining.begin(app, services, page, actor)
+
+    async def end_maintenance(self, app: str, services: Sequence[str], actor: str) -> list[str]:
+        self._parts.status.need_app(app)
+        return await self._parts.maintaining.end(app, services, actor)
+
+    async def certificate(self, app: str) -> v.CertificateView:
+        self._parts.status.need_app(app)
+        return await self._parts.certificates.view(app)
+
+    async def renew_certificate(self, app: str, chain: bytes, key: bytes, actor: str) -> v.CertificateView:
+        self._parts.status.need_app(app)
+        await self._parts.certificates.renew(app, chain, key, actor)
+        return await self._parts.certificates.view(app)
 
     # -- sources and the machine ----------------------------------------------------------------------------------
 

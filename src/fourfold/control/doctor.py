@@ -14,12 +14,15 @@ from fourfold.build.host import find_host
 from fourfold.build.workspace import find_mode, no_isolation
 from fourfold.clock import SystemClock
 from fourfold.control.bounds import kept_in
+from fourfold.control.routing import certificate
 from fourfold.control.settings import load_settings
 from fourfold.control.views import CheckView
 from fourfold.errors import FourfoldError
+from fourfold.gateway.certificates import DAY, SOON, ending, facts
 from fourfold.launch.model import Powers
 from fourfold.paths import LONGEST_SOCKET, Paths
 from fourfold.store import keyfile
+from fourfold.store.apps import Apps
 from fourfold.store.db import open_database
 from fourfold.store.room import lacking
 from fourfold.store.secrets import Secrets
@@ -52,6 +55,7 @@ def examine(paths: Paths, powers: Powers) -> list[CheckView]:
         _store(paths),
         _secrets(paths),
         _haproxy(),
+        *_certificates(paths),
         _builds(),
         *_images(powers),
         *_powers(powers),
@@ -174,6 +178,29 @@ def _secrets(paths: Paths) -> CheckView:
         return _failed("secrets", error)
     there = f"key {paths.secrets_key}" if paths.secrets_key.exists() else f"no key yet: {paths.secrets_key}"
     return CheckView(name="secrets", state="ok", message=there)
+
+
+def _certificates(paths: Paths) -> Iterator[CheckView]:
+    """Of each app with TLS: how long the one that is served is valid."""
+    if not paths.database.exists():
+        return
+    try:
+        with open_database(paths.database) as database:
+            apps = [row.name for row in Apps(database).all() if row.gateway.get("tls")]
+        for app in apps:
+            if (pem := certificate(paths.certificates, app)).exists():
+                yield _certificate(app, facts(pem.read_bytes()).ends)
+    except (FourfoldError, OSError, ValueError) as error:
+        yield CheckView(name="certificates", state="failed", message=str(error))
+
+
+def _certificate(app: str, ends: float) -> CheckView:
+    now = SystemClock().now()
+    said = f"that of {app} {ending(ends, now)}"
+    if ends - now > SOON * DAY:
+        return CheckView(name="certificates", state="ok", message=said)
+    hint = f"put a new one where gateway.tls has it, or send it: fourfold certificate renew -a {app}"
+    return CheckView(name="certificates", state="warning" if ends > now else "failed", message=said, hint=hint)
 
 
 def _haproxy() -> CheckView:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fourfold.control.advicerequest import AdviceRequest
     from fourfold.control.bakery.door import Door
     from fourfold.control.comparing.request import CompareRequest
+    from fourfold.control.maintaining import Page
     from fourfold.cost.advice.model import Advice
     from fourfold.cost.comparison import Comparison
 
@@ -162,6 +163,15 @@ class Facade(Protocol):
     async def test_hooks(self, app: str, actor: str) -> list[v.HookTestView]:
         """Send each a test event, once."""
         ...
+
+    # the gateway
+    async def begin_maintenance(self, app: str, services: Sequence[str], page: Page, actor: str) -> list[str]:
+        """The gateway answers in place of these services, or (none) of the whole app."""
+        ...
+
+    async def end_maintenance(self, app: str, services: Sequence[str], actor: str) -> list[str]: ...
+    async def certificate(self, app: str) -> v.CertificateView: ...
+    async def renew_certificate(self, app: str, chain: bytes, key: bytes, actor: str) -> v.CertificateView: ...
 
     # sources
     async def offer_source(self, manifest: dict[str, object]) -> tuple[str, list[str]]:

@@ -18,6 +18,7 @@ from fourfold.control.access import Access
 from fourfold.control.building import Building
 from fourfold.control.bus import Bus
 from fourfold.control.canaries import Canaries
+from fourfold.control.certificates import Certificates
 from fourfold.control.costing import Costing
 from fourfold.control.deploy import Deployer
 from fourfold.control.diagnose import Diagnose
@@ -33,6 +34,7 @@ from fourfold.control.journals import Journals
 from fourfold.control.lambdas.lambdas import Lambdas
 from fourfold.control.lifecycle import Lifecycle
 from fourfold.control.logs import Logs
+from fourfold.control.maintaining import Maintaining
 from fourfold.control.metering import Metering
 from fourfold.control.metrics.keeping import Keeping
 from fourfold.control.neighbours import Neighbours
@@ -158,6 +160,8 @@ class Parts:
         self.running = Running(paths, self.registry, self.events, self.bus, clock)
         self.timekeeping = Timekeeping(self.registry, clock, self.bus, self._wake)
         self.notifying = Notifying(self.registry, self.bus, clock)
+        self.maintaining = Maintaining(self.registry, self.traffic, self.bus, clock)
+        self.certificates = Certificates(paths.certificates, self.registry, self.traffic, self.bus, clock)
         self.operations = Operations(self.registry, self.bus, clock, self.traffic)
         self.building = Building(self.builder, self._is_stored, self.bus, clock, self.trials.settle)
         self.deployer = Deployer(self.registry, self.building, self.bus, clock, settings, self._wake)
@@ -331,6 +335,7 @@ class Parts:
             group.create_task(self.notifying.run())
             group.create_task(self.canaries.run())
             group.create_task(keep_bounded(self.paths.daemon_log, self.settings.log_bytes))
+            group.create_task(self.certificates.run())
 
     async def close(self) -> None:
         """The daemon ends; what it started goes on."""

@@ -14,6 +14,7 @@ from fourfold.control.claims import gateway_of
 from fourfold.control.goals import desired, host_key, moves, pattern_of, rollout
 from fourfold.control.registry import Registry
 from fourfold.control.scalestatus import scaling_view
+from fourfold.control.routing import maintenance_of
 from fourfold.control.taken import taken
 from fourfold.errors import NotFoundError
 from fourfold.gateway.model import InstanceStats
@@ -24,7 +25,7 @@ from fourfold.plan.restart import is_crash_loop
 from fourfold.plan.scaling import Decision
 from fourfold.spec.gateway import Route
 from fourfold.spec.groups import Host
-from fourfold.store.model import AppRow, Deployment, InstanceRow, ServiceRow
+from fourfold.store.model import AppRow, Deployment, InstanceRow, MaintenanceRow, ServiceRow
 from fourfold.supervise.hosted import Hosted
 from fourfold.supervise.model import Usage
 
@@ -130,6 +131,7 @@ class Status:
             group=spec.shared.group if pattern_of(row) == "shared" else None,
             kind=spec.group.kind if isinstance(spec, Host) else None,
             scaling=scaling_view(row, self._scaled(row)),
+            maintenance=maintenance_view(maintenance_of(self._registry, row)) if spec.route else None,
         )
 
     def step(self, key: str) -> v.StepView | None:
@@ -274,6 +276,18 @@ def traffic_view(stats: InstanceStats | None) -> v.TrafficView | None:
         errors_4xx=stats.errors_4xx,
         in_flight=stats.in_flight,
         response_seconds=round(stats.response_seconds, 4),
+    )
+
+
+def maintenance_view(row: MaintenanceRow | None) -> v.MaintenanceView | None:
+    if row is None:
+        return None
+    return v.MaintenanceView(
+        since=rfc3339(row.since),
+        actor=row.actor,
+        retry_after=row.retry_after,
+        allowed=list(row.allowed),
+        whole_app=not row.service,
     )
 
 

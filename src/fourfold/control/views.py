@@ -163,6 +163,31 @@ class ServiceView(View):
     """Of a group: what its members share. Its instances are their hosts."""
     scaling: ScalingView | None = None
     """Of one whose file has `instances` as a map."""
+    maintenance: MaintenanceView | None = None
+    """The gateway answers a page in its place."""
+
+
+class CertificateView(View):
+    names: list[str]
+    """Hosts that it is for."""
+    issuer: str
+    begins_at: str
+    ends_at: str
+    days: int
+    """Until its end; negative after that."""
+    files: list[str]
+    """Where `up` had the certificate and its key from."""
+    watched: bool
+    """The daemon's machine has these files: what is renewed there is served within seconds."""
+
+
+class MaintenanceView(View):
+    since: str
+    actor: str
+    retry_after: float
+    allowed: list[str]
+    """Networks whose clients reach the service all the same."""
+    whole_app: bool
 
 
 class DaemonView(View):

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from fourfold.clock import rfc3339
 from fourfold.errors import UserError
+
+DAY = 86_400.0
+SOON = 14
+"""Days before its end from which on a certificate is told of."""
 
 
 def combine(certificate: bytes, key: bytes, where: str = "gateway.tls") -> bytes:
@@ -46,6 +53,46 @@ def combine(certificate: bytes, key: bytes, where: str = "gateway.tls") -> bytes
         raise UserError(f"cannot use the key of {where}: it does not belong to the certificate", hint)
     parts = [one.public_bytes(Encoding.PEM) for one in chain]
     return b"".join([*parts, private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())])
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a certificate says of itself. Times are epoch seconds."""
+
+    names: tuple[str, ...]
+    issuer: str
+    begins: float
+    ends: float
+
+
+def facts(pem: bytes) -> Facts:
+    """Of the first certificate in a text that `combine` made."""
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
+    own = x509.load_pem_x509_certificates(pem)[0]
+    try:
+        found = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = [*found.get_values_for_type(x509.DNSName), *map(str, found.get_values_for_type(x509.IPAddress))]
+    except x509.ExtensionNotFound:  # browsers have not looked at the subject's name since 2017
+        names = []
+    issuer = own.issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
+    said = str(issuer[0].value) if issuer else own.issuer.rfc4514_string()
+    begins, ends = own.not_valid_before_utc.timestamp(), own.not_valid_after_utc.timestamp()
+    return Facts(tuple(names), said, begins, ends)
+
+
+def is_renewal(found: Facts, present: Facts, now: float) -> bool:
+    """Whether one that lies in a file is to be served in place of the present one: it is valid, and newer."""
+    return found.begins <= now < found.ends and (found.begins >= present.begins or present.ends <= now)
+
+
+def ending(ends: float, now: float) -> str:
+    """`ends in 12 days, on …`, `has ended on …`."""
+    if ends <= now:
+        return f"has ended on {rfc3339(ends)}: browsers refuse it"
+    days = int((ends - now) // DAY)
+    return f"ends in {days} day{'s' if days != 1 else ''}, on {rfc3339(ends)}"
 
 
 def read(path: str, where: str) -> bytes:

@@ -103,5 +103,5 @@ class Gateway(Model):
         if self.redirect and self.listen.endswith(":80"):
             raise ValueError("redirect takes port 80 for itself: listen on another one, such as :443")
         if self.hsts is not None and self.tls is None:
-            raise ValueError("hsts needs `tls`: browsers believe it over https only")
+            raise ValueError("hsts needs `tls`: browsers heed it on encrypted connections only")
         return self

@@ -1,0 +1,82 @@
+"""`fourfold maintenance`: a page in place of services, for as long as they are worked on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fourfold.cli import output
+from fourfold.cli.session import Session
+from fourfold.errors import NotFoundError, UserError
+
+command = typer.Typer(
+    add_completion=False, rich_markup_mode=None, help="Answer a page in place of services while they are worked on."
+)
+
+_TYPES = {".html": "text/html; charset=utf-8", ".htm": "text/html; charset=utf-8", ".json": "application/json"}
+_Services = Annotated[list[str] | None, typer.Argument(metavar="SERVICE", show_default=False)]
+
+
+@command.command("on")
+def on(
+    ctx: typer.Context,
+    services: _Services = None,
+    page: Annotated[
+        Path | None, typer.Option("--page", metavar="FILE", help="What is answered: .html or text.")
+    ] = None,
+    retry_after: Annotated[
+        str, typer.Option("--retry-after", metavar="TIME", help="When clients are told to try again, such as 10m.")
+    ] = "1m",
+    allow: Annotated[
+        list[str] | None,
+        typer.Option("--allow", metavar="NETWORK", help="Whose clients get in all the same; may be given often."),
+    ] = None,
+) -> None:
+    """Answer 503 with a page in place of services; without SERVICE of the whole app.
+
+    It stays so over `fourfold up`, deploys and restarts, until `fourfold maintenance off`. Services call each other as
+    ever, and health checks go on.
+    """
+    session = Session.of(ctx)
+    body = {
+        "services": services or [],
+        "page": None if page is None else _text(page),
+        "content_type": _TYPES.get(page.suffix.lower() if page else "", "text/plain; charset=utf-8"),
+        "retry_after": _seconds(retry_after),
+        "allowed": allow or [],
+        "actor": session.actor,
+    }
+    found = session.client.ask(list[str], "PUT", f"/v1/apps/{session.app}/maintenance", body)
+    output.say(f"in maintenance: {', '.join(found)}; fourfold maintenance off ends it", session.options)
+
+
+@command.command("off")
+def off(ctx: typer.Context, services: _Services = None) -> None:
+    """Send requests to the services again; without SERVICE to all of the app."""
+    session = Session.of(ctx)
+    path = f"/v1/apps/{session.app}/maintenance"
+    found = session.client.ask(list[str], "DELETE", path, service=services or [], actor=session.actor)
+    if found:
+        output.say(f"back from maintenance: {', '.join(found)}", session.options)
+    else:
+        output.say(f"{', '.join(services or [session.app])} is not in maintenance", session.options)
+
+
+def _text(page: Path) -> str:
+    try:
+        return page.read_bytes().decode()
+    except FileNotFoundError:
+        raise NotFoundError(f"cannot read the page {page}: it is not there") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the page {page}: {error}") from None
+
+
+def _seconds(text: str) -> float:
+    from fourfold.spec.units import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--retry-after") from None

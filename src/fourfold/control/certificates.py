@@ -1,0 +1,187 @@
+"""Certificates while their apps run: renewed files are taken as they come, and one that is about to end is told of.
+
+What is served is a copy (`certificates/APP.pem`), which `up` makes. The files that it came from are looked at every few
+seconds, where this machine has them: that is how certbot, or a copy from elsewhere, renews one. Who has them on another
+machine sends them (`renew`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fourfold.clock import Clock, rfc3339
+from fourfold.control.bus import Bus
+from fourfold.control.claims import gateway_of
+from fourfold.control.registry import Registry
+from fourfold.control.routing import certificate
+from fourfold.control.traffic import GatewayTraffic
+from fourfold.control.views import CertificateView
+from fourfold.errors import FourfoldError, UserError
+from fourfold.gateway import naming
+from fourfold.gateway.certificates import DAY, SOON, Facts, combine, ending, facts, is_renewal, read
+from fourfold.store.sources import write_atomically
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 5.0
+PATIENCE = 60.0
+"""Seconds in which a new certificate's key may come after it before anybody is told that they do not fit."""
+AGAIN_SECONDS = 6 * 3600.0
+"""Between looks at how long certificates are valid."""
+STAGES = (0, 1, 3, 7, SOON)
+"""Days before its end at which a certificate is told of."""
+
+Signature = tuple[tuple[int, int, int], ...]
+"""Of both files: inode, time of change in nanoseconds, size."""
+
+
+@dataclass
+class _Watched:
+    """What is known of an app's files."""
+
+    signature: Signature | None = None
+    """As they were when what they hold was judged."""
+    unfit_since: float | None = None
+    told: bool = False
+
+
+class Certificates:
+    def __init__(self, folder: Path, registry: Registry, traffic: GatewayTraffic, bus: Bus, clock: Clock) -> None:
+        self._folder = folder
+        self._registry = registry
+        self._traffic = traffic
+        self._bus = bus
+        self._clock = clock
+        self._watched: dict[str, _Watched] = {}
+        self._stages: dict[str, tuple[float, int]] = {}
+        """App -> end of its certificate, and the stage that was told."""
+        self._due = 0.0
+
+    async def run(self) -> None:
+        """Until cancelled. Not at once: to read certificates takes a library that a starting daemon has no time for."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self.look()
+            except FourfoldError as error:
+                log.error("certificates: %s", error)
+            except Exception:  # the next look may be better
+                log.exception("a fault while certificates were looked at")
+
+    async def look(self) -> None:
+        """Once: take what was renewed, and tell of what ends."""
+        for app, paths in dict(self._apps()).items():
+            await self._look_at(app, paths)
+        if self._clock.now() >= self._due:
+            self._due = self._clock.now() + AGAIN_SECONDS
+            await self._tell_of_ends()
+
+    async def renew(self, app: str, chain: bytes, key: bytes, actor: str) -> None:
+        """Serve this one from now on, for all apps on the address. Raises UserError when it cannot be."""
+        if app not in dict(self._apps()):
+            raise UserError(
+                f"cannot renew the certificate of {app}: its gateway has no TLS",
+                "give it gateway.tls, then `fourfold up`",
+            )
+        content = await asyncio.to_thread(combine, chain, key, "the certificate given")
+        found = await asyncio.to_thread(facts, content)
+        if found.ends <= self._clock.now():
+            raise UserError(f"cannot serve this certificate: it has ended on {rfc3339(found.ends)}")
+        await self._take(self._mates(app), content, found, actor)
+
+    async def view(self, app: str) -> CertificateView:
+        """Raises UserError for an app without TLS."""
+        apps = dict(self._apps())
+        if app not in apps:
+            raise UserError(f"cannot show the certificate of {app}: its gateway has no TLS")
+        found = await asyncio.to_thread(self._stored, app)
+        here = await asyncio.to_thread(_signature, apps[app])
+        return CertificateView(
+            names=list(found.names),
+            issuer=found.issuer,
+            begins_at=rfc3339(found.begins),
+            ends_at=rfc3339(found.ends),
+            days=int((found.ends - self._clock.now()) // DAY),
+            files=list(apps[app]),
+            watched=here is not None,
+        )
+
+    def _apps(self) -> Iterator[tuple[str, tuple[str, str]]]:
+        """Those with TLS, and where their certificate and key come from."""
+        for name, row in self._registry.apps.items():
+            tls = gateway_of(self._registry, name).tls
+            if tls is not None and certificate(self._folder, name).exists():
+                folder = Path(row.file).parent
+                yield name, (str(folder / tls.cert), str(folder / tls.key))
+
+    def _mates(self, app: str) -> list[str]:
+        """Those on its address, which all have one certificate."""
+        address = naming.listen(gateway_of(self._registry, app).listen)
+        return [name for name, _ in self._apps() if naming.listen(gateway_of(self._registry, name).listen) == address]
+
+    def _stored(self, app: str) -> Facts:
+        return facts(certificate(self._folder, app).read_bytes())
+
+    async def _look_at(self, app: str, paths: tuple[str, str]) -> None:
+        known = self._watched.setdefault(app, _Watched())
+        signature = await asyncio.to_thread(_signature, paths)
+        if signature is None or signature == known.signature:
+            return
+        try:
+            content, found = await asyncio.to_thread(_load, paths)
+        except UserError as error:  # half of it is there, or none any more
+            now = self._clock.now()
+            known.unfit_since = known.unfit_since or now
+            if now - known.unfit_since >= PATIENCE and not known.told:
+                known.told = True
+                self._emit(app, f"the certificate that lies in {paths[0]} is not taken: {error}")
+            return
+        stored = certificate(self._folder, app)
+        if content != await asyncio.to_thread(stored.read_bytes):
+            present = await asyncio.to_thread(self._stored, app)
+            if is_renewal(found, present, self._clock.now()):
+                await self._take([app], content, found, "")
+        self._watched[app] = _Watched(signature)
+
+    async def _take(self, apps: list[str], content: bytes, found: Facts, actor: str) -> None:
+        for app in apps:
+            await asyncio.to_thread(write_atomically, certificate(self._folder, app), content, 0o600)
+        self._traffic.refresh()
+        for app in apps:
+            self._stages.pop(app, None)
+            self._emit(app, f"a renewed certificate is served, valid until {rfc3339(found.ends)}", found.ends, actor)
+        await self._traffic.settled(apps[0])
+        self._due = 0.0
+
+    async def _tell_of_ends(self) -> None:
+        now = self._clock.now()
+        for app, _ in self._apps():
+            ends = (await asyncio.to_thread(self._stored, app)).ends
+            left = (ends - now) / DAY
+            stage = next((each for each in STAGES if left <= each), None)
+            if stage is not None and self._stages.get(app) != (ends, stage):
+                self._emit(app, f"the certificate {ending(ends, now)}", ends)
+                self._stages[app] = ends, stage
+
+    def _emit(self, app: str, what: str, ends: float | None = None, actor: str = "") -> None:
+        data = {} if ends is None else {"ends_at": rfc3339(ends)}
+        self._bus.emit("gateway.certificate", what, app=app, actor=actor or None, **data)
+
+
+def _signature(paths: tuple[str, str]) -> Signature | None:
+    """None: this machine does not have them both."""
+    try:
+        found = [Path(path).stat() for path in paths]
+    except OSError:
+        return None
+    return tuple((each.st_ino, each.st_mtime_ns, each.st_size) for each in found)
+
+
+def _load(paths: tuple[str, str]) -> tuple[bytes, Facts]:
+    cert, key = paths
+    content = combine(read(cert, "gateway.tls"), read(key, "gateway.tls"))
+    return content, facts(content)

@@ -1,0 +1,185 @@
+"""Renewed certificates are taken when they are whole, valid and newer, here or sent; the end of one is told in time."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from fourfold.control.certificates import PATIENCE, Certificates
+from fourfold.control.traffic import GatewayTraffic
+from fourfold.errors import UserError
+from fourfold.gateway.certificates import DAY, Facts, combine, ending, is_renewal
+from tests.control.life import Life, Want
+from tests.gateway.pem import pair
+
+HOUR = 3600.0
+
+
+class Traffic:
+    def __init__(self) -> None:
+        self.settles = 0
+
+    def refresh(self) -> None:
+        pass
+
+    async def settled(self, app: str) -> None:
+        self.settles += 1
+
+
+class Scene:
+    """App `shop` with TLS, and `blog` on the same address; the clock is `now` in seconds after today's midnight."""
+
+    def __init__(self, home: Path) -> None:
+        self.life = Life(home)
+        self.folder = home / "certificates"
+        self.folder.mkdir(exist_ok=True)
+        self.files = home / "files"
+        self.files.mkdir()
+        gateway = {"listen": ":8443", "tls": {"cert": "c.pem", "key": "k.pem"}}
+        for app in ("shop", "blog"):
+            self.life.app(app, gateway=gateway, file=str(self.files / "fourfold.yaml"))
+            self.life.up(Want("web", (f"/{app}",)), app=app)
+        self.life.app("plain", gateway={"listen": ":8080"})
+        self.life.settle()
+        self.traffic = Traffic()
+        self.midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        self.at(0)
+        self.restart()
+
+    def restart(self) -> None:
+        traffic = cast(GatewayTraffic, self.traffic)
+        self.certificates = Certificates(self.folder, self.life.registry, traffic, self.life.bus, self.life.clock)
+
+    def at(self, seconds: float) -> None:
+        self.life.clock.time = self.midnight.timestamp() + seconds
+
+    def made(self, begins: float, days: float = 30) -> tuple[bytes, bytes]:
+        start = self.midnight + timedelta(seconds=begins)
+        return pair(begins=start, ends=start + timedelta(days=days))
+
+    def lies(self, made: tuple[bytes, bytes]) -> None:
+        for name, content in zip(("c.pem", "k.pem"), made, strict=True):
+            self.put(name, content)
+
+    def put(self, name: str, content: bytes) -> None:
+        (self.files / "new").write_bytes(content)
+        (self.files / "new").replace(self.files / name)
+
+    def stored(self, made: tuple[bytes, bytes]) -> None:
+        for app in ("shop", "blog"):
+            (self.folder / f"{app}.pem").write_bytes(combine(*made))
+
+    def serves(self, made: tuple[bytes, bytes]) -> bool:
+        return all((self.folder / f"{app}.pem").read_bytes() == combine(*made) for app in ("shop", "blog"))
+
+    def told(self) -> list[str]:
+        self.life.bus.flush()
+        found = [event for event in self.life.bus.since(0) if event.kind == "gateway.certificate"]
+        return [event.message for event in found if event.app == "shop"]
+
+
+def test_renewed_files_are_taken_when_they_are_whole_and_newer(tmp_path: Path) -> None:
+    async def run() -> None:
+        scene = Scene(tmp_path)
+        first, second, third = scene.made(-HOUR), scene.made(0), scene.made(HOUR)
+        scene.lies(first)
+        scene.stored(first)
+        await scene.certificates.look()
+        assert (scene.traffic.settles, scene.told()) == (0, [])
+
+        scene.put("c.pem", second[0])  # the key comes later
+        await scene.certificates.look()
+        assert scene.serves(first)
+        scene.put("k.pem", second[1])
+        await scene.certificates.look()
+        assert scene.serves(second)
+        assert (scene.folder / "shop.pem").stat().st_mode & 0o777 == 0o600
+        assert len(scene.told()) == 1
+
+        scene.lies(first)  # an older one comes back: `up` alone takes that
+        scene.lies(third)  # one that is not valid yet
+        await scene.certificates.look()
+        assert scene.serves(second)
+        scene.at(2 * HOUR)
+        scene.restart()  # what was renewed while there was no daemon
+        await scene.certificates.look()
+        assert scene.serves(third)
+
+        scene.put("k.pem", first[1])
+        for seconds in (0, PATIENCE - 1, PATIENCE, PATIENCE + 5):
+            scene.at(3 * HOUR + seconds)
+            await scene.certificates.look()
+            told = [what for what in scene.told() if "is not taken" in what]
+            assert len(told) == (seconds >= PATIENCE)
+        (scene.files / "k.pem").unlink()
+        await scene.certificates.look()
+        assert scene.serves(third)
+
+    asyncio.run(run())
+
+
+def test_one_that_is_sent_is_served_by_all_on_the_address(tmp_path: Path) -> None:
+    async def run() -> None:
+        scene = Scene(tmp_path)
+        first, second = scene.made(0), scene.made(0)
+        scene.stored(first)
+        await scene.certificates.renew("shop", *second, "ann")
+        assert scene.serves(second)
+        view = await scene.certificates.view("blog")
+        assert (view.names, view.issuer, view.days, view.watched) == (["shop.test"], "shop.test", 30, False)
+        for given, words in [
+            ((first[0], second[1]), "does not belong"),
+            ((b"", b""), "no PEM certificate"),
+            (scene.made(-40 * DAY), "it has ended on"),
+        ]:
+            with pytest.raises(UserError, match=words):
+                await scene.certificates.renew("shop", *given, "ann")
+        assert scene.serves(second)
+        with pytest.raises(UserError, match="its gateway has no TLS"):
+            await scene.certificates.renew("plain", *second, "ann")
+        with pytest.raises(UserError, match="its gateway has no TLS"):
+            await scene.certificates.view("plain")
+
+    asyncio.run(run())
+
+
+def test_the_end_is_told_five_times(tmp_path: Path) -> None:
+    async def run() -> None:
+        scene = Scene(tmp_path)
+        scene.stored(scene.made(0))
+        for hours in range(0, 32 * 24, 5):
+            scene.at(hours * HOUR)
+            await scene.certificates.look()
+        assert [" ".join(what.split()[:5]) for what in scene.told()] == [
+            "the certificate ends in 13",
+            "the certificate ends in 6",
+            "the certificate ends in 2",
+            "the certificate ends in 0",
+            "the certificate has ended on",
+        ]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("found", "present", "renewal"),
+    [
+        ((0, 100), (0, 90), True),
+        ((0, 100), (5, 90), False),
+        ((0, 100), (5, 40), True),  # older, but the present one is over
+        ((60, 100), (0, 90), False),  # not yet
+        ((0, 50), (0, 40), False),  # over
+    ],
+)
+def test_what_is_a_renewal(found: tuple[float, float], present: tuple[float, float], renewal: bool) -> None:
+    assert is_renewal(Facts((), "", *found), Facts((), "", *present), 50) is renewal
+
+
+def test_words() -> None:
+    assert ending(10, 20).startswith("has ended on 1970-01-01T00:00:10Z")
+    assert ending(1.5 * DAY, 0) == "ends in 1 day, on 1970-01-02T12:00:00Z"
+    assert ending(20.5 * DAY, 0).startswith("ends in 20 days, on")
