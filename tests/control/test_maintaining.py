@@ -11,6 +11,7 @@ import pytest
 from fourfold.control.maintaining import Maintaining, Page
 from fourfold.control.traffic import GatewayTraffic
 from fourfold.errors import FourfoldError
+from fourfold.gateway.haproxy import Gateway
 from fourfold.gateway.model import Maintenance
 from tests.control.life import Life, Want
 
@@ -23,6 +24,9 @@ class Quiet:
     async def settled(self, app: str) -> None:
         pass
 
+    async def handed_over(self) -> None:
+        pass
+
 
 class Scene:
     def __init__(self, home: Path) -> None:
@@ -31,8 +35,8 @@ class Scene:
             self.life.app(app, gateway={"listen": ":8080"})
             self.life.up(Want("web", ("/",)), Want("api", ("/api",)), Want("worker", port=None), app=app)
         self.life.settle()
-        traffic = cast(GatewayTraffic, Quiet())
-        self.maintaining = Maintaining(self.life.registry, traffic, self.life.bus, self.life.clock)
+        gateway, traffic = cast(Gateway, Quiet()), cast(GatewayTraffic, Quiet())
+        self.maintaining = Maintaining(self.life.registry, gateway, traffic, self.life.bus, self.life.clock)
 
     def served(self) -> dict[str, Maintenance]:
         found = self.life.config().backends

@@ -210,7 +210,11 @@ async def test_a_page_in_place_of_a_service_but_not_for_other_services_and_those
         return web.requests == 1
 
     await until(arrived)
+    idle = Client(rig.port)
+    assert (await idle.ask("/")).status == 200
     assert await rig.gateway.apply(during(page))
+    over = asyncio.create_task(rig.gateway.handed_over())
+    assert not (await asyncio.wait([over], timeout=0.3))[0]  # one answers, one is idle
     answer = await get(rig.port, "/x")
     assert (answer.status, answer.body.decode()) == (503, page.page)
     assert answer.headers["retry-after"] == "900"
@@ -218,6 +222,9 @@ async def test_a_page_in_place_of_a_service_but_not_for_other_services_and_those
     assert (await get(rig.internal)).status == 200
     web.release.set()
     assert (await slow).status == 200
+    assert (await idle.ask("/")).status == 200  # the last one by the rules before
+    await over
+    assert (await idle.ask("/")).status == 503
     await rig.gateway.apply(during(Maintenance("no\n", allowed=("10.0.0.0/8", "127.0.0.1"))))
     assert (await get(rig.port)).status == 200
     assert (await Client(rig.port).ask(headers={"X-Forwarded-For": "10.0.0.1"})).status == 200

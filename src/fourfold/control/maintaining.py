@@ -12,6 +12,7 @@ from fourfold.control.registry import Registry
 from fourfold.control.traffic import GatewayTraffic
 from fourfold.errors import NotFoundError, UserError
 from fourfold.gateway.guards import MOST_PAGE
+from fourfold.gateway.haproxy import Gateway
 from fourfold.store.model import MaintenanceRow, ServiceRow
 
 MOST_NETWORKS = 30
@@ -30,14 +31,15 @@ class Page:
 
 
 class Maintaining:
-    def __init__(self, registry: Registry, traffic: GatewayTraffic, bus: Bus, clock: Clock) -> None:
+    def __init__(self, registry: Registry, gateway: Gateway, traffic: GatewayTraffic, bus: Bus, clock: Clock) -> None:
         self._registry = registry
+        self._gateway = gateway
         self._traffic = traffic
         self._bus = bus
         self._clock = clock
 
     async def begin(self, app: str, services: Sequence[str], page: Page, actor: str) -> list[str]:
-        """Of these services, or of the whole app: those it has and those it will have. Back when the gateway does so.
+        """Of these services, or of the whole app: those it has and those it will have. Back when all clients have it.
 
         Raises UserError: nothing has changed. Which services that are.
         """
@@ -59,6 +61,7 @@ class Maintaining:
                 )
             self._tell(app, services, actor, "begins")
         await self._traffic.settled(app)
+        await self._gateway.handed_over()
         return reached
 
     async def end(self, app: str, services: Sequence[str], actor: str) -> list[str]:

@@ -160,7 +160,7 @@ class Parts:
         self.running = Running(paths, self.registry, self.events, self.bus, clock)
         self.timekeeping = Timekeeping(self.registry, clock, self.bus, self._wake)
         self.notifying = Notifying(self.registry, self.bus, clock)
-        self.maintaining = Maintaining(self.registry, self.traffic, self.bus, clock)
+        self.maintaining = Maintaining(self.registry, self.gateway, self.traffic, self.bus, clock)
         self.certificates = Certificates(paths.certificates, self.registry, self.traffic, self.bus, clock)
         self.operations = Operations(self.registry, self.bus, clock, self.traffic)
         self.building = Building(self.builder, self._is_stored, self.bus, clock, self.trials.settle)

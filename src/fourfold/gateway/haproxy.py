@@ -18,7 +18,7 @@ from fourfold.gateway import certificates, listening, program, runtime
 from fourfold.gateway.counters import stored_counters
 from fourfold.gateway.files import Folder, certificate_name
 from fourfold.gateway.model import Backend, GatewayConfig, InstanceStats, RouteStats
-from fourfold.gateway.render import CONFIG, MASTER_SOCKET, Rendered, addresses, render
+from fourfold.gateway.render import CONFIG, LAST_REQUEST, MASTER_SOCKET, Rendered, addresses, render
 from fourfold.gateway.runtime import Live, Processes
 from fourfold.gateway.socket import NotRunning, ask, lines
 from fourfold.gateway.spread import of_live
@@ -165,6 +165,21 @@ class Gateway:
         # One exchange each: a worker that ended meanwhile would end the answer to all that follows in its line.
         answers = await asyncio.gather(*(self._ask_worker(pid, "show servers conn", "show info") for pid in pids))
         return runtime.in_flight("".join(answers), processes)
+
+    async def handed_over(self) -> None:
+        """Back when no client has a connection to an old worker, or none of these may bring a new request any more.
+
+        Until then some are served by the configuration before.
+        """
+        async for _ in _until(LAST_REQUEST + 1, pause=0.1):
+            try:
+                processes = await self._processes()
+                old = processes.old if processes else ()
+                answers = [await self._ask_worker(pid, "show info") for pid in old]
+            except NotRunning:
+                return
+            if not any(runtime.has_clients(answer) for answer in answers):
+                return
 
     async def stats(self) -> list[RouteStats]:
         """Counters per route since it came up. HAProxy down: the last ones."""
@@ -346,9 +361,9 @@ def _fingerprint(text: str) -> str:
     return ""
 
 
-async def _until(seconds: float) -> AsyncIterator[None]:
+async def _until(seconds: float, pause: float = 0.02) -> AsyncIterator[None]:
     """Tries, 20 ms apart: HAProxy tells nobody when a worker is there."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         yield
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(pause)

@@ -205,6 +205,11 @@ def in_flight(text: str, processes: Processes) -> dict[str, int]:
     return counted
 
 
+def has_clients(text: str) -> bool:
+    """From `show info`; a worker that has ended says nothing."""
+    return any(line.startswith("CurrConns: ") and int(line.split()[1]) for line in text.splitlines())
+
+
 def worker_identity(text: str) -> tuple[str, str]:
     """(pid, start time) from `show info`: a worker's counters start at 0 with it."""
     facts = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
