@@ -40,6 +40,9 @@ def test_certificate(cli: Cli, server: Serving, home: Path) -> None:
     (folder / "k.pem").write_text("key")
     services = "services: {web: {source: ./x, run: x}}"
     (folder / "fourfold.yaml").write_text(f"app: shop\n{services}\ngateway: {{tls: {{cert: c.pem, key: k.pem}}}}\n")
+    (folder / "x").mkdir()
+    assert cli("plan").code == 0
+    assert asked(server, "plan")[0][0].certificate == "chain\nkey"
     assert cli("certificate", "renew").code == 0
     assert cli("certificate", "renew", "--cert", "c.pem", "--key", "c.pem").code == 0
     assert asked(server, "renew_certificate") == [

@@ -179,6 +179,12 @@ def test_what_is_a_renewal(found: tuple[float, float], present: tuple[float, flo
     assert is_renewal(Facts((), "", *found), Facts((), "", *present), 50) is renewal
 
 
+@pytest.mark.parametrize(("names", "renewal"), [("ab", True), ("abc", True), ("a", False), ("", False)])
+def test_a_renewal_is_for_the_same_names(names: str, renewal: bool) -> None:
+    found, present = Facts(tuple(names), "", 0, 100), Facts(("a", "b"), "", 0, 100)
+    assert is_renewal(found, present, 50) is renewal
+
+
 def test_words() -> None:
     assert ending(10, 20).startswith("has ended on 1970-01-01T00:00:10Z")
     assert ending(1.5 * DAY, 0) == "ends in 1 day, on 1970-01-02T12:00:00Z"

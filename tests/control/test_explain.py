@@ -40,6 +40,16 @@ def test_well() -> None:
 
 
 @pytest.mark.parametrize(
+    ("whole", "todo"), [(True, "fourfold maintenance off"), (False, "fourfold maintenance off web")]
+)
+def test_maintenance_is_told_though_all_is_well(whole: bool, todo: str) -> None:
+    page = v.MaintenanceView(since="2026-11-22T08:00:00Z", actor="ann", retry_after=60, allowed=[], whole_app=whole)
+    view = explained(maintenance=page)
+    assert (view.well, view.what_to_do) == (True, [todo])
+    assert "in maintenance since 2026-11-22T08:00:00Z by ann" in view.findings[0]
+
+
+@pytest.mark.parametrize(
     ("given", "finding", "what_to_do"),
     [
         ({}, [], []),

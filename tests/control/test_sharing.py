@@ -170,3 +170,17 @@ async def test_others_that_do_not_work_by_themselves_are_no_reason(host: Host) -
     await host.up("b", {"web": "/b"}, listen=f"127.0.0.2:{host.port}")
     with pytest.raises(UserError, match="no such address"):
         await host.up("b", {"web": "/b"}, listen="192.0.2.1:8080")  # not one of this machine's
+
+
+@hosted
+async def test_a_certificate_may_be_sent_with_the_request(host: Host) -> None:
+    """Its files are on the client's machine."""
+    one = {"source": "./x", "run": "x", "port": 8080, "route": [{"path": "/"}]}
+    spec = {"app": "shop", "gateway": host.gateway(tls=TLS), "services": {"web": one}}
+    request = UpRequest(spec=spec, sources={}, file="/elsewhere/fourfold.yaml")
+    for given, words in [(None, "cannot read /elsewhere/c.pem"), ("nonsense", "no PEM certificate")]:
+        with pytest.raises(UserError, match=words):
+            await check_up(host.parts, read_app(spec), ["web"], request.model_copy(update={"certificate": given}))
+    sent = request.model_copy(update={"certificate": self_signed().decode()})
+    assert "PRIVATE" not in repr(sent)
+    await check_up(host.parts, read_app(spec), ["web"], sent)

@@ -145,6 +145,16 @@ def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
     yield b"".join(pending)
 
 
+def _certificate(loaded: Loaded) -> str | None:
+    """The daemon may be on another machine. What this user cannot read is left to the daemon, and its error."""
+    if (tls := loaded.app.gateway.tls) is None:
+        return None
+    try:
+        return "\n".join((loaded.file.absolute().parent / name).read_text("latin-1") for name in (tls.cert, tls.key))
+    except OSError:
+        return None
+
+
 def request(
     session: Session, loaded: Loaded, packed: list[tuple[Source, Packed]], services: list[str] | None
 ) -> UpRequest:
@@ -154,6 +164,7 @@ def request(
         sources=digests,
         services=services,
         file=str(loaded.file.absolute()),
+        certificate=_certificate(loaded),
         actor=session.actor,
         commit=commit(loaded.file.absolute().parent),
     )

@@ -86,7 +86,7 @@ class Bringing:
             considered = await self.consider(request, candidate_of)
         app, wishes, changes = considered
         who = Who(request.actor, request.commit, request.message)
-        if content := app_certificate(app, request.file):
+        if content := app_certificate(app, request):
             write_atomically(certificate(self._parts.paths.certificates, app.app), content, 0o600)
             self._parts.traffic.refresh()
         operation.services = [change.service for change in changes if change.kind not in ("keep", "not-in-file")]

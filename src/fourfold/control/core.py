@@ -337,6 +337,7 @@ class Control:
                 last_lines=await parts.last_lines(unwell[-1] if unwell else None),
                 group=parts.status.group_of(row),
                 job=job_view(parts.registry, parts.events, row, parts.clock.now()),
+                maintenance=parts.status.service(row).maintenance,
                 events_waiting=len(line.events) if line is not None else 0,
                 events_refused=line.refused if line is not None else "",
                 events_given_up=parts.store.queue.count_failed(app, service),

@@ -44,6 +44,7 @@ class Case:
     """What is wrong with webhooks of its app."""
     step: v.StepView | None = None
     """Where its deployment is that goes by steps."""
+    maintenance: v.MaintenanceView | None = None
     events: Mapping[str, int] = field(default_factory=dict)
     """Of a function, since its invokers started: how many there were, and how many ended in each way."""
     scaling: ScalingView | None = None
@@ -59,6 +60,7 @@ def explain(case: Case) -> v.ExplainView:
     _job(case, findings, todo)
     ready = sum(row.state == "ready" for row in case.instances)
     well = ready >= case.desired and not findings
+    _maintenance(case, findings, todo)
     _events(case, findings, todo)
     _limits(case, findings, todo)
     _kept(case, findings, todo)
@@ -90,6 +92,14 @@ def _summary(case: Case, ready: int, well: bool) -> str:
     if well:
         return f"{name} is well: {serves}"
     return f"{name} serves, but not all is well: {serves}" if ready >= case.desired else f"{name} is not well: {serves}"
+
+
+def _maintenance(case: Case, findings: list[str], todo: list[str]) -> None:
+    if (found := case.maintenance) is not None:
+        what = "all of the app is" if found.whole_app else "it is"
+        by = f" by {found.actor}" if found.actor else ""
+        findings.append(f"{what} in maintenance since {found.since}{by}: the gateway answers a page in its place")
+        todo.append("fourfold maintenance off" + ("" if found.whole_app else f" {case.row.name}"))
 
 
 def _deployment(case: Case, findings: list[str], todo: list[str]) -> None:

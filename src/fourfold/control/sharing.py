@@ -31,7 +31,7 @@ async def check_up(parts: Parts, app: App, names: list[str], request: UpRequest)
     refuse_taken(registry, Claimant(app.app, app.gateway, request.file, mine, leaving | mine.keys()))
     stays = {row.name: wanted(registry, row) for row in rows if row.name not in leaving}
     with NamedTemporaryFile(dir=parts.paths.work, suffix=".pem") as pem:  # mode 0600
-        pem.write(app_certificate(app, request.file) or b"")
+        pem.write(app_certificate(app, request) or b"")
         pem.flush()
         auth = parts.passwords.needed(app.app)
         await _check_together(parts, Exposed(app.app, app.gateway, Path(pem.name), stays | mine, auth))
@@ -65,12 +65,14 @@ async def _check_together(parts: Parts, change: Exposed) -> None:
             raise
 
 
-def app_certificate(app: App, file: str) -> bytes | None:
-    """Chain and key of an app whose gateway has TLS."""
+def app_certificate(app: App, request: UpRequest) -> bytes | None:
+    """Chain and key of an app whose gateway has TLS: as they were sent, or else as they lie here."""
     tls = app.gateway.tls
     if tls is None:
         return None
-    chain, key = (read(str(Path(file).parent / name), "gateway.tls") for name in (tls.cert, tls.key))
+    if request.certificate is not None:
+        return combine(request.certificate.encode(), request.certificate.encode())
+    chain, key = (read(str(Path(request.file).parent / name), "gateway.tls") for name in (tls.cert, tls.key))
     return combine(chain, key)
 
 

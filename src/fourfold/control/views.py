@@ -230,6 +230,8 @@ class UpRequest(View):
     beside: bool = False
     """The app has other services too, of which `spec` says nothing: they stay as they are."""
     file: str = ""
+    certificate: str | None = Field(default=None, max_length=250_000, repr=False)
+    """PEM: chain and key of `gateway.tls`; null: the daemon reads these files itself, relative to `file`."""
     actor: str = ""
     commit: str | None = None
     message: str | None = None

@@ -83,8 +83,10 @@ def facts(pem: bytes) -> Facts:
 
 
 def is_renewal(found: Facts, present: Facts, now: float) -> bool:
-    """Whether one that lies in a file is to be served in place of the present one: it is valid, and newer."""
-    return found.begins <= now < found.ends and (found.begins >= present.begins or present.ends <= now)
+    """Whether one that lies in a file is to be served in place of the present one: it is valid, newer, and for all of
+    its names: a file of that name may be another app's, where the service file lies on another machine."""
+    newer = found.begins >= present.begins or present.ends <= now
+    return newer and found.begins <= now < found.ends and set(present.names) <= set(found.names)
 
 
 def ending(ends: float, now: float) -> str:

@@ -52,6 +52,14 @@ def test_routes_stay() -> None:
     assert [(route.path, route.strip) for route in spec.route] == [("/web", True)]
 
 
+def test_routes_hold_nothing_back() -> None:
+    route = {"path": "/web", "sticky": True, "limits": {"rate": "1/s", "body": "1KB"}, "auth": "STAFF"}
+    spec = parse_json(made("process", live(route=route)).app).services["web"]
+    assert [(each.path, each.sticky, each.limits.rate, each.auth) for each in spec.route] == [
+        ("/web", False, None, None)
+    ]
+
+
 def test_without_a_port_it_has_no_route() -> None:
     app = made("process", live(port=None))
     assert not app.has_port

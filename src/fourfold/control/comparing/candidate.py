@@ -92,7 +92,8 @@ def candidate(live: Live, pattern: Pattern, name: str, port: int) -> CandidateAp
     spec |= {"pattern": pattern, "instances": 1}
     spec["deploy"] = _deploy(spec.get("deploy") or {})
     spec["function"] = {**(spec.get("function") or {}), "on_failure": None}  # nothing of it is to reach another
-    if spec.get("port") is not None and not spec.get("route"):
+    spec["route"] = [_open(route) for route in spec.get("route") or ()]
+    if spec.get("port") is not None and not spec["route"]:
         spec["route"] = [{"path": "/"}]
     shared = {key: value for key, value in (spec.get("shared") or {}).items() if key not in ("group", "kind", "mode")}
     group, groups = _group(live) if pattern == "shared" else _own_group(live)
@@ -105,6 +106,11 @@ def candidate(live: Live, pattern: Pattern, name: str, port: int) -> CandidateAp
         "gateway": {"listen": f"127.0.0.1:{port}"},
     }
     return CandidateApp(name, pattern, live.service, app)
+
+
+def _open(route: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what the gateway would hold back of a load, or give to one instance alone."""
+    return {key: value for key, value in route.items() if key not in ("limits", "auth", "sticky")}
 
 
 def _own_group(live: Live) -> tuple[str | None, dict[str, Any]]:
