@@ -61,15 +61,15 @@ def _logged() -> Iterator[str]:
 def _identified(believed: bool) -> Iterator[str]:
     """Each request's id, as services, clients and the access log have it. Only other services' word counts for one.
 
-    It stands in the log as it is: no quotes.
+    It stands in the log as it is: no quotes. `unique-id-header` adds one when all rules have been gone through.
     """
     if believed:
         yield f"  http-request set-var(txn.id) req.hdr(x-request-id) if {{ req.hdr(x-request-id) -m reg {_SANE_ID} }}"
         yield "  http-request set-var(txn.id) uuid() unless { var(txn.id) -m found }"
-    else:
-        yield "  http-request set-var(txn.id) uuid()"
-    yield "  http-request set-header X-Request-Id %[var(txn.id)]"
-    yield "  http-after-response set-header X-Request-Id %[var(txn.id)]"
+    yield f"  unique-id-format %[{'var(txn.id)' if believed else 'uuid()'}]"
+    yield "  unique-id-header X-Request-Id"
+    yield "  http-request del-header x-request-id"
+    yield "  http-after-response set-header X-Request-Id %[unique-id]"
 
 
 def _binds(host: str, port: int, options: str, machine: Machine) -> Iterator[str]:

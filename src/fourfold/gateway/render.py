@@ -32,7 +32,7 @@ LAST_REQUEST = 10.0
 """Seconds after a reload in which an idle client connection of the old worker may still bring a request."""
 
 LOG = (
-    '{"id":"%[var(txn.id)]","host":"%[capture.req.hdr(0),json(utf8s)]","method":"%HM","path":"%[var(txn.path),json(utf8s)]","backend":"%b",'
+    '{"id":"%ID","host":"%[capture.req.hdr(0),json(utf8s)]","method":"%HM","path":"%[var(txn.path),json(utf8s)]","backend":"%b",'
     '"server":"%s","status":%ST,"ms":%Ta,"bytes_in":%U,"bytes_out":%B,"client":"%ci","end":"%tsc"}'
 )
 
