@@ -195,6 +195,42 @@ async def test_passwords_open_a_route_and_go_no_further(rig: Rig) -> None:
 
 
 @with_rig
+async def test_no_other_spelling_of_a_path_comes_past_its_guard(rig: Rig) -> None:
+    web = await rig.program()
+    staff = Auth("shop", KEY, hashed(ann="secret"))
+    rules = [
+        Rule("shop.web"),
+        Rule("shop.web", path="/admin/x%20y", auth=staff),
+        Rule("shop.web", path="/upload", methods=("POST",), limits=Limits(body=10)),
+        Rule("shop.web", host="one.test", path="/here", auth=staff),
+    ]
+    await rig.start(rig.config([web.server], rules))
+    for path in (
+        *("/%61dmin/x%20y", "/ADMIN/x%20y", "//admin/x%20y", "/admin//x%20y/z", "/a/../admin/x%20y", "/./admin/x%20y"),
+        *("/admin;a=b/x%20y", "/admin/x%20y;a", "/admin\\x%20y", "/%2e%2e/x", "/x/..;/admin", "/admin%2fx%20y"),
+        *("/%61dmin/x%20y/%zz", "/x/%"),
+    ):
+        assert (await get(rig.port, path)).status in (400, 401), path
+    for path in (
+        "/",
+        "/administrator/x%20y",
+        "/admin",
+        "/a/admin/x%20y",
+        "/x//y",
+        "/50%25",
+        "/a..b/...",
+        "/upload",
+        "/here",
+    ):
+        assert (await get(rig.port, path)).status == 200, path
+    assert (await get(rig.port, "/%75pload")).status == 200
+    assert (await get(rig.port, "/%75pload", "POST", b"x" * 20)).status == 400
+    assert (await Client(rig.port).ask("/Here", headers={"Host": "one.test:80"})).status == 400
+    assert (await Client(rig.port).ask("/Here", headers={"Host": "two.test"})).status == 200
+    assert (await get(rig.port, "/admin/x%20y", authorization=basic("ann:secret"))).status == 200
+
+
+@with_rig
 async def test_a_page_in_place_of_a_service_but_not_for_other_services_and_those_let_in(rig: Rig) -> None:
     web = await rig.program()
     page = Maintenance('<h1>Back at %[date] "noon"</h1>\n', "text/html; charset=utf-8", retry_after=900)

@@ -11,10 +11,11 @@ import ipaddress
 import math
 import re
 from collections.abc import Iterator
+from urllib.parse import unquote_to_bytes
 
 from fourfold.errors import UserError
 from fourfold.gateway import naming
-from fourfold.gateway.model import Auth, Limits, Maintenance
+from fourfold.gateway.model import Auth, Limits, Maintenance, Rule
 from fourfold.gateway.spread import Section
 
 MOST_CLIENTS = 100_000
@@ -24,6 +25,8 @@ MOST_PAGE = 12 * 1024
 _REALM = re.compile(r"[A-Za-z0-9 ._-]{1,64}")
 _CONTENT_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]+(; charset=[a-z0-9-]+)?")
 _TEXT = "content-type text/plain string"
+_DOTS = r"(^|[/\\])\.\.?([/\\;]|$)"
+"""A segment `.` or `..`: clients resolve these, so that none that means well sends one."""
 
 
 def guards(part: Section, maps: dict[str, str]) -> Iterator[str]:
@@ -34,10 +37,35 @@ def guards(part: Section, maps: dict[str, str]) -> Iterator[str]:
         yield from _maintenance(part.backend.maintenance, maps)
     if part.rule.hsts:
         yield f'  http-after-response set-header Strict-Transport-Security "max-age={round(part.rule.hsts)}"'
+    if part.guarded:
+        yield from _spellings(part.guarded)
     if part.rule.limits is not None:
         yield from _limits(part.rule.limits, part.service)
     if part.rule.auth is not None:
         yield from _auth(part.rule.auth, maps)
+
+
+def _spellings(guarded: tuple[Rule, ...]) -> Iterator[str]:
+    """A path that programs read as a guarded one, but we do not, would come past its guard: `/%61dmin`, `/x/../admin`,
+    `//admin`, `/ADMIN`, `/admin;x`. What is spelled as it should be has gone to that guard's own section."""
+    refusal = f'deny_status 400 {_TEXT} "spell this path as it is: it leads to what is guarded\\n"'
+    yield "  http-request set-var(txn.spelled) path,url_dec"
+    yield f"  http-request deny {refusal} unless {{ var(txn.spelled) -m found }}"
+    yield f"  http-request deny {refusal} if {{ var(txn.spelled) -m reg '{_DOTS}' }}"
+    for rule in guarded:
+        only = f" {{ method {' '.join(rule.methods)} }}" if rule.methods else ""
+        if rule.host:
+            host = rule.host.removeprefix("*")
+            how = "-m end" if host != rule.host else "-m str"
+            only += f" {{ req.hdr(host),host_only,rtrim(.) -i {how} {host} }}"
+        yield f"  http-request deny {refusal} if {{ var(txn.spelled) -i -m reg '{_spelled(rule.path)}' }}{only}"
+
+
+def _spelled(path: str) -> str:
+    """A regular expression (PCRE) of what servers take for this path: any slashes, parameters after segments."""
+    segments = (unquote_to_bytes(segment) for segment in path.strip("/").split("/"))
+    plain = ("".join(chr(c) if chr(c).isalnum() and c < 128 else f"\\x{c:02x}" for c in each) for each in segments)
+    return "^" + "".join(rf"[/\\]+{segment}(;[^/\\]*)?" for segment in plain) + r"([/\\]|$)"
 
 
 def _maintenance(given: Maintenance, maps: dict[str, str]) -> Iterator[str]:

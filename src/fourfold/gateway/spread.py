@@ -26,6 +26,8 @@ class Section:
     rule: Rule | None
     """None: calls from other services."""
     timeout: float
+    guarded: tuple[Rule, ...] = ()
+    """Rules of the same service below this one that hold back what this one lets through."""
 
     @property
     def route(self) -> str:
@@ -45,11 +47,22 @@ def _sections(backend: Backend, rules: list[Rule]) -> Iterator[Section]:
     for number, rule in enumerate(rules, 1):
         name = service if number == 1 else f"{service}.{number}"
         own = replace(backend, name=name, internal_port=None)
-        yield Section(own, service, replace(rule, backend=name), rule.timeout)
+        yield Section(own, service, replace(rule, backend=name), rule.timeout, _guarded(rule, rules))
     if backend.internal_port is not None or not rules:
         name = f"{service}.{_INTERNAL}" if rules else service
         longest = max((rule.timeout for rule in rules), default=DEFAULT_TIMEOUT)
         yield Section(replace(backend, name=name, maintenance=None), service, None, longest)
+
+
+def _guarded(rule: Rule, rules: list[Rule]) -> tuple[Rule, ...]:
+    return tuple(
+        other
+        for other in rules
+        if (other.auth or other.limits)
+        and (other.auth, other.limits) != (rule.auth, rule.limits)
+        and other.path.startswith(f"{rule.path}/")
+        and (rule.host is None or other.host in (None, rule.host))
+    )
 
 
 def service_of(name: str) -> str:
