@@ -93,6 +93,14 @@ def contents(rendered: Rendered, certificates: Mapping[str, bytes]) -> dict[str,
     return {**maps, **certificates, CONFIG: rendered.text.encode()}
 
 
+def fingerprint(text: str) -> str:
+    """As `render` wrote it into a configuration; empty: it is none of these."""
+    for line in text.splitlines():
+        if line.startswith("  description "):
+            return line.split()[1]
+    return ""
+
+
 def _write(target: Path, content: bytes) -> None:
     write_atomically(target, content, 0o600)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from fourfold.errors import FourfoldError, WorldError
 from fourfold.gateway import certificates, listening, program, runtime
 from fourfold.gateway.counters import stored_counters
-from fourfold.gateway.files import Folder, certificate_name
+from fourfold.gateway.files import Folder, certificate_name, fingerprint
 from fourfold.gateway.model import Backend, GatewayConfig, InstanceStats, RouteStats
 from fourfold.gateway.render import CONFIG, LAST_REQUEST, MASTER_SOCKET, Rendered, addresses, render
 from fourfold.gateway.runtime import Live, Processes
@@ -107,7 +107,7 @@ class Gateway:
             wanted = await self._prepare(config)
             seen = await self._look()
             before = await asyncio.to_thread(self._folder.text)
-            known = seen.live.fingerprint if seen else _fingerprint(before or "")
+            known = seen.live.fingerprint if seen else fingerprint(before or "")
             if known != wanted.rendered.fingerprint:
                 await self._check(wanted, seen.processes if seen else None)
             reloads = seen is not None and known != wanted.rendered.fingerprint
@@ -352,13 +352,6 @@ def _text(file: Path) -> str:
 
 def _servers(config: GatewayConfig) -> frozenset[str]:
     return frozenset(server.name for backend in config.backends for server in backend.servers)
-
-
-def _fingerprint(text: str) -> str:
-    for line in text.splitlines():
-        if line.startswith("  description "):
-            return line.split()[1]
-    return ""
 
 
 async def _until(seconds: float, pause: float = 0.02) -> AsyncIterator[None]:
