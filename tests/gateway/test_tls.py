@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from pathlib import Path
@@ -145,7 +146,8 @@ async def test_a_bad_certificate_is_refused_before_anything_changes(rig: Rig) ->
     await rig.start(rig.config([web.server]))
     pem = rig.home / "shop.pem"
     pem.write_bytes(pair()[0] + pair()[1])
-    for path in (pem, rig.home / "missing.pem", rig.home):
+    os.mkfifo(rig.home / "pipe")
+    for path in (pem, rig.home / "missing.pem", rig.home, rig.home / "pipe"):
         with pytest.raises(UserError, match=r"^cannot (use|read)"):
             await rig.gateway.apply(tls(rig, path, rig.config([web.server])))
     assert (await get(rig.port)).status == 200

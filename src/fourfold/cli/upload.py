@@ -149,9 +149,12 @@ def _certificate(loaded: Loaded) -> str | None:
     """The daemon may be on another machine. What this user cannot read is left to the daemon, and its error."""
     if (tls := loaded.app.gateway.tls) is None:
         return None
+    from fourfold.gateway.certificates import read
+
+    files = (str(loaded.file.absolute().parent / name) for name in (tls.cert, tls.key))
     try:
-        return "\n".join((loaded.file.absolute().parent / name).read_text("latin-1") for name in (tls.cert, tls.key))
-    except OSError:
+        return "\n".join(read(path, "gateway.tls").decode("latin-1") for path in files)
+    except UserError:
         return None
 
 

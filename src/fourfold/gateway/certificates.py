@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from fourfold.clock import rfc3339
@@ -98,11 +99,15 @@ def ending(ends: float, now: float) -> str:
 
 
 def read(path: str, where: str) -> bytes:
-    """A file's bytes; UserError when they cannot be read."""
+    """A file's bytes; UserError when they cannot be read. A pipe that nobody writes to is empty."""
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - the path is the user's text
+        with open(path, "rb", opener=_at_once) as file:
             return file.read(1_000_000)
     except OSError as error:
         raise UserError(
             f"cannot read {path} for {where}: {error.strerror}", "check the path and who may read it"
         ) from None
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
