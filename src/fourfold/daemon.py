@@ -18,6 +18,9 @@ def main() -> None:
     parser.add_argument(
         "--doctor", action="store_true", help="check this host, print one JSON object per line, and end"
     )
+    parser.add_argument("--restore", metavar="FILE", help="make this home of a backup (-: standard input), and end")
+    parser.add_argument("--force", action="store_true", help="with --restore: what is here is moved aside")
+    parser.add_argument("--without-keys", action="store_true", help="with --restore: leave out all that is secret")
     parser.add_argument("-v", "--verbose", action="store_true")
     options = parser.parse_args()
     logging.basicConfig(
@@ -30,11 +33,14 @@ def main() -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # the API has logged it, with the id that it answered
     paths = Paths.find(os.environ, os.geteuid())
     gc.disable()  # what is made until it serves stays: looking through all of it again and again takes 0.1 s
-    from fourfold.serving import doctor, run
+    from fourfold.serving import doctor, restore, run
 
     try:
         if options.doctor:
             doctor(paths)
+            return
+        if options.restore is not None:
+            restore(paths, options.restore, force=options.force, without_keys=options.without_keys)
             return
         asyncio.run(run(paths))
     except FourfoldError as error:

@@ -75,6 +75,11 @@ class Paths:
         return self.state / "bakery"
 
     @property
+    def locks(self) -> Path:
+        """Resolved versions of dependencies whose artifacts are not here: a backup brought them."""
+        return self.state / "locks"
+
+    @property
     def images(self) -> Path:
         """Unpacked layers of container images, and bases made of this host's distribution."""
         return self.state / "images"

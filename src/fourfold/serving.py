@@ -14,8 +14,11 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from getpass import getpass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from fourfold.api.ready import notifier
 from fourfold.control import logformat
@@ -25,7 +28,7 @@ from fourfold.control.facade import Facade
 from fourfold.control.faults import clock_of
 from fourfold.control.parts import Parts, open_parts
 from fourfold.control.settings import load_settings
-from fourfold.errors import ConflictError
+from fourfold.errors import ConflictError, UserError
 from fourfold.paths import Paths
 from fourfold.store import layout
 from fourfold.supervise.accelerators import with_machines
@@ -40,6 +43,43 @@ PRIORITY = -10
 def doctor(paths: Paths) -> None:
     for check in examine(paths, with_machines(with_containers(probe(paths.state)))):
         print(json.dumps(check.model_dump()))
+
+
+PASSPHRASE = "FOURFOLD_PASSPHRASE"
+
+
+def restore(paths: Paths, file: str, *, force: bool, without_keys: bool) -> None:
+    """Make this home of a backup; prints what came of it as JSON. No daemon may run."""
+    from fourfold.control.keeping.restore import restore as make
+
+    layout.create(paths, root=os.geteuid() == 0)
+    with only_one(paths), _opened(file) as raw:
+        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        made = make(paths, raw, now=now, force=force, without_keys=without_keys, passphrase=_passphrase)
+    print(json.dumps(asdict(made)))
+
+
+def _opened(file: str) -> IO[bytes]:
+    if file == "-":
+        return os.fdopen(os.dup(0), "rb")
+    try:
+        return Path(file).open("rb")
+    except OSError as error:
+        raise UserError(f"cannot read the backup {file}: {error.strerror}") from error
+
+
+def _passphrase() -> str:
+    """From the environment, or of whoever sits at the terminal."""
+    if (given := os.environ.get(PASSPHRASE)) is not None:
+        return given
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))  # else it would be read of standard input: the backup
+    except OSError:
+        raise UserError(
+            "cannot open the keys in the backup: they are sealed, and there is nobody to ask; nothing was changed",
+            f"give the passphrase in {PASSPHRASE} or --passphrase-file; --without-keys restores all but what is secret",
+        ) from None
+    return getpass("passphrase of the backup: ")
 
 
 async def run(paths: Paths) -> None:

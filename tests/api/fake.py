@@ -17,6 +17,7 @@ from fourfold.control.bakery.door import Taken
 from fourfold.control.bakery.shapes import BakeRequest, BakeView, UploadQuery
 from fourfold.control.comparing.request import CompareRequest
 from fourfold.control.maintaining import Page
+from fourfold.control.keeping.request import BackupRequest
 from fourfold.cost.advice.model import Advice
 from fourfold.cost.comparison import Comparison
 from fourfold.errors import NotFoundError
@@ -218,6 +219,7 @@ class FakeFacade:
         self.fails: dict[str, Exception] = {}
         self.state = status()
         self.spawner_version = "0.1.0"
+        self.backed_up: list[bytes | Exception] = [b"fourfold-", b"backup"]
         self.lambda_api: str | None = None
         self.advices: list[Advice] = []
         self.apps_known = ["shop"]
@@ -596,6 +598,17 @@ class FakeFacade:
     async def doctor(self) -> list[v.CheckView]:
         self._asked("doctor")
         return self.checks
+
+    async def backup(self, request: BackupRequest) -> AsyncIterator[bytes]:
+        self._asked("backup", request)
+
+        async def pieces() -> AsyncIterator[bytes]:
+            for piece in self.backed_up:
+                if isinstance(piece, Exception):
+                    raise piece
+                yield piece
+
+        return pieces()
 
     async def shutdown(self, actor: str = "") -> None:
         self._asked("shutdown", *([actor] if actor else []))

@@ -17,7 +17,7 @@ from fourfold.cli.table import COMMANDS
 
 DESIGNED = (
     "init validate config plan up deploy status explain logs exec run scale rollback history restart stop down "
-    "apps events secrets build invoke compare advise cost top gc doctor daemon schema version"
+    "apps events secrets build invoke compare advise cost top backup restore gc doctor daemon schema version"
 )
 ADDED = "cancel certificate maintenance notify tokens"
 """Departures from it, as ARCHITECTURE.md has them."""

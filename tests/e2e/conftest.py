@@ -35,14 +35,16 @@ IN_EVERY_RUN: dict[str, dict[str, tuple[str, ...]]] = {
         "test_secrets": ("test_only_the_instance_has_it",),
         "test_handlers": (),
         "test_upgrade": (),
+        "test_backup": (),
     },
-    "container": {"test_upgrade": ()},
+    "container": {"test_upgrade": (), "test_backup": ()},
     "function": {
         "test_zero_loss": ("test_rolling_deploy_and_rollback", "test_the_daemon_is_killed_and_started_again"),
         "test_faults": ("test_one_of_two_instances_is_killed", "test_both_daemon_and_spawner_are_killed"),
         "test_failed_deploys": ("test_the_old_version_serves_on[function-crashes]",),
         "test_moving": ("test_there_and_back",),
         "test_upgrade": (),
+        "test_backup": (),
     },
     "shared": {
         "test_zero_loss": ("test_rolling_deploy_and_rollback",),
@@ -51,6 +53,7 @@ IN_EVERY_RUN: dict[str, dict[str, tuple[str, ...]]] = {
         "test_moving": ("test_there_and_back",),
         "test_health": (),
         "test_upgrade": (),
+        "test_backup": (),
     },
 }
 """Of the conformance suite, under a pattern: without KVM a machine boots in seconds, and what a function's sandboxes

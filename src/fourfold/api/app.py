@@ -9,6 +9,7 @@ from fourfold.api import (
     advice,
     apps,
     bakes,
+    backups,
     builds,
     comparisons,
     errors,
@@ -74,6 +75,7 @@ def create_app(facade: Facade) -> FastAPI:
         gateway,
         sources,
         tokens,
+        backups,
         exec,
     ):
         app.router.routes += resource.router.routes

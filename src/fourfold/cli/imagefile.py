@@ -1,4 +1,4 @@
-"""An image written where the user says: as that file, or as the folder that is in the tar.
+"""An image, or a backup, written where the user says: as that file, or as the folder that is in the tar.
 
 Written without a name, or beside its place, and renamed at the end: what is there under its name is whole.
 """
@@ -26,28 +26,28 @@ _MEMBER = re.compile(r"oci-layout|index\.json|manifest\.json|blobs/sha256/[0-9a-
 """All that an image has; nothing else is written."""
 
 
-def check_place(place: str, folder: bool) -> None:
-    """Raises UserError for a place that an image cannot be written to, before it is made."""
+def check_place(place: str, folder: bool, what: str = "the image", send_on: str = "docker load") -> None:
+    """Raises UserError for a place that `what` cannot be written to, before it is made."""
     if place == STDOUT:
         if folder:
             raise UserError("cannot write a folder to standard output", "name a file that ends in .tar, or a folder")
         if sys.stdout.isatty():
-            raise UserError("cannot write an image to a terminal", "send it on: … | docker load")
+            raise UserError(f"cannot write {what} to a terminal", f"send it on: … | {send_on}")
         return
     path = Path(place)
     if folder and path.is_dir() and any(path.iterdir()):
-        raise UserError(f"cannot write the image to {place}: the folder is not empty", "remove it, or name another")
+        raise UserError(f"cannot write {what} to {place}: the folder is not empty", "remove it, or name another")
     if path.is_dir() != (folder and path.exists()):
-        raise UserError(f"cannot write the image to {place}: it is {'a' if path.is_dir() else 'no'} folder")
+        raise UserError(f"cannot write {what} to {place}: it is {'a' if path.is_dir() else 'no'} folder")
     if not path.absolute().parent.is_dir():
-        raise UserError(f"cannot write the image to {place}: {path.absolute().parent} is not there", "make it first")
+        raise UserError(f"cannot write {what} to {place}: {path.absolute().parent} is not there", "make it first")
     new = folder or path.is_file() or not path.exists()  # beside what is there: devices and pipes are written to
     if not os.access(path.absolute().parent if new else path, os.W_OK):
-        raise UserError(f"cannot write the image to {place}: permission denied", "name a place that you may write to")
+        raise UserError(f"cannot write {what} to {place}: permission denied", "name a place that you may write to")
 
 
-def write_image(pieces: Iterator[bytes], place: str, folder: bool) -> None:
-    """Raises WorldError when the disk refuses."""
+def write_image(pieces: Iterator[bytes], place: str, folder: bool, what: str = "the image", mode: int = 0o666) -> None:
+    """`mode`: of a new file, but for the umask. Raises WorldError when the disk refuses."""
     if place == STDOUT:
         for piece in pieces:
             sys.stdout.buffer.write(piece)
@@ -61,11 +61,9 @@ def write_image(pieces: Iterator[bytes], place: str, folder: bool) -> None:
         elif folder:
             _write_folder(pieces, path)
         else:
-            _write_file(pieces, path)
+            _write_file(pieces, path, mode)
     except OSError as error:
-        raise WorldError(
-            f"cannot write the image to {place}: {error.strerror}", "make room, or name another"
-        ) from error
+        raise WorldError(f"cannot write {what} to {place}: {error.strerror}", "make room, or name another") from error
 
 
 def _write_folder(pieces: Iterator[bytes], path: Path) -> None:
@@ -80,11 +78,11 @@ def _write_folder(pieces: Iterator[bytes], path: Path) -> None:
         shutil.rmtree(staged)
 
 
-def _write_file(pieces: Iterator[bytes], path: Path) -> None:
+def _write_file(pieces: Iterator[bytes], path: Path, mode: int) -> None:
     """In the end it has the name `path`. Whoever is killed meanwhile leaves nothing, where the file system allows."""
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with _nameless(path) as file:
+        with _nameless(path, mode) as file:
             _fill(pieces, file)
             outputs.mark(file.fileno())
             if os.fstat(file.fileno()).st_nlink == 0:
@@ -96,10 +94,10 @@ def _write_file(pieces: Iterator[bytes], path: Path) -> None:
 
 
 @contextmanager
-def _nameless(path: Path) -> Iterator[BinaryIO]:
+def _nameless(path: Path, mode: int) -> Iterator[BinaryIO]:
     """A new file in the folder of `path`; where it must have a name, it gets that of `path` once it was written."""
     try:
-        descriptor = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY, 0o666)
+        descriptor = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY, mode)
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
             raise
@@ -109,7 +107,7 @@ def _nameless(path: Path) -> Iterator[BinaryIO]:
         return
     staged = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
     try:
-        with (staged / "new").open("wb", buffering=0) as file:
+        with os.fdopen(os.open(staged / "new", os.O_WRONLY | os.O_CREAT, mode), "wb", buffering=0) as file:
             yield file
         (staged / "new").rename(path)
     finally:

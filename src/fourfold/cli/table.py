@@ -51,6 +51,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "daemon": "Run the daemon; install, stop, restart or ask for it.",
         "doctor": "Check what works on this machine and what to do about the rest.",
         "tokens": "Make, list and remove tokens of the API over the network.",
+        "backup": "Write a backup of all apps, while they go on.",
+        "restore": "Make an empty home of a backup, and bring everything up again.",
         "gc": "Remove builds, sources and logs that nothing needs any more.",
         "version": "Print the versions of this command, of the daemon and of the spawner.",
     },

@@ -1,8 +1,11 @@
-"""The systemd unit of the daemon, as text. Pure."""
+"""The systemd unit of the daemon, as text."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+from fourfold.paths import Paths
 
 NAME = "fourfold.service"
 
@@ -39,6 +42,15 @@ WantedBy={"multi-user.target" if system else "default.target"}
 def has(groups: str) -> bool:
     """Whether a process in these control groups (proc(5), /proc/PID/cgroup) is the unit's: systemd starts it again."""
     return any(f"/{NAME}" in line for line in groups.splitlines())
+
+
+def is_enabled(paths: Paths) -> bool:
+    """Whether systemd is to start the daemon of this home."""
+    if paths.home is not None:  # its unit says so itself
+        return False
+    system = os.geteuid() == 0
+    wanted = "multi-user.target.wants" if system else "default.target.wants"
+    return (folder(system, Path.home()) / wanted / NAME).exists()
 
 
 def folder(system: bool, home: Path) -> Path:

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from fourfold.control.comparing.request import CompareRequest
     from fourfold.control.imaging import Imaging
     from fourfold.control.maintaining import Page
+    from fourfold.control.keeping.request import BackupRequest
     from fourfold.cost.advice.model import Advice
     from fourfold.cost.comparison import Comparison
 
@@ -603,6 +604,11 @@ class Control:
         checks = await asyncio.to_thread(examine, self._parts.paths, self._parts.supervisor.powers)
         listener = self._parts.access.listener
         return [*checks, *([listener()] if listener is not None else []), *self._parts.notifying.hooks.checks()]
+
+    async def backup(self, request: BackupRequest) -> AsyncIterator[bytes]:
+        from fourfold.control.keeping.keeping import backup  # for those who ask
+
+        return await backup(self._parts, request)
 
     async def shutdown(self, actor: str = "") -> None:
         self._parts.bus.emit("daemon.stopping", "the daemon was told to end", actor=actor or None)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fourfold.control.bakery.door import Door
     from fourfold.control.comparing.request import CompareRequest
     from fourfold.control.maintaining import Page
+    from fourfold.control.keeping.request import BackupRequest
     from fourfold.cost.advice.model import Advice
     from fourfold.cost.comparison import Comparison
 
@@ -185,6 +186,10 @@ class Facade(Protocol):
     # the machine
     async def gc(self, actor: str = "") -> v.GcView: ...
     async def doctor(self) -> list[v.CheckView]: ...
+    async def backup(self, request: BackupRequest) -> AsyncIterator[bytes]:
+        """A tar of all that cannot be made again, as of now. Raises UserError before its first byte."""
+        ...
+
     async def shutdown(self, actor: str = "") -> None:
         """End the daemon; instances and the spawner go on."""
         ...

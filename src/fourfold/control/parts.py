@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -31,6 +31,7 @@ from fourfold.control.functions import clear_sockets, explained, socket_of
 from fourfold.control.goals import GATEWAY, SYSTEM, pattern_of, restored
 from fourfold.control.invoking import Invoking
 from fourfold.control.journals import Journals
+from fourfold.control.keeping.rebuild import Rebuild
 from fourfold.control.lambdas.lambdas import Lambdas
 from fourfold.control.lifecycle import Lifecycle
 from fourfold.control.logs import Logs
@@ -169,6 +170,7 @@ class Parts:
         self.canaries = Canaries(
             self.registry, self.gateway.answered, self.bus, clock, self._wake, lambda: self.invoking.turns.answers
         )
+        self.rebuild = Rebuild(self.registry, self.building, self.operations, self.bus, clock)
         self.down = Down(paths, self.registry, self.deployer, self.bus, self._wake, self._forget)
         self.evicting = Evicting(
             self.registry, self.operations, self.deployer, self.bus, lambda: self.supervisor.powers, self.builder.plan
@@ -322,11 +324,11 @@ class Parts:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.traffic.run())
             group.create_task(self.traffic.keep_stats())
-            group.create_task(self.reconciler.run())
+            group.create_task(self._once_built(self.reconciler.run))
             group.create_task(self.sweeper.run())
             group.create_task(self.sweeper.watch())
             group.create_task(self.network.keep())
-            group.create_task(self.events.run())
+            group.create_task(self._once_built(self.events.run))
             group.create_task(self.neighbours.run())
             group.create_task(self.metering.run())
             group.create_task(self.timekeeping.run())
@@ -336,6 +338,11 @@ class Parts:
             group.create_task(self.canaries.run())
             group.create_task(keep_bounded(self.paths.daemon_log, self.settings.log_bytes))
             group.create_task(self.certificates.run())
+
+    async def _once_built(self, run: Callable[[], Awaitable[None]]) -> None:
+        """What starts things waits, after a restore, until they are there."""
+        await self.rebuild.done.wait()
+        await run()
 
     async def close(self) -> None:
         """The daemon ends; what it started goes on."""
@@ -362,6 +369,7 @@ async def open_parts(paths: Paths, settings: Settings, clock: SystemClock) -> Pa
     await parts.lifecycle.adopt(process.boot_id())
     clear_sockets(paths, parts.registry.instances)
     parts.operations.resume(parts.down.unfinished())
+    parts.rebuild.begin()
     return parts
 
 

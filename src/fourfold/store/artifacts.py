@@ -18,16 +18,10 @@ from fourfold.errors import NotFoundError, WorldError
 from fourfold.paths import Paths
 from fourfold.store import trees
 from fourfold.store.blobs import Kept, require_digest
+from fourfold.store.locks import Lock as Lock
+from fourfold.store.locks import Locks
 from fourfold.store.manifest import is_digest
 from fourfold.store.sources import write_atomically
-
-
-@dataclass(frozen=True)
-class Lock:
-    """The versions that dependencies were resolved to: what the package manager wrote, under its own file name."""
-
-    name: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -118,6 +112,7 @@ def relocate(text: str, tree: Path) -> str:
 class Artifacts:
     def __init__(self, paths: Paths) -> None:
         self._root = paths.artifacts
+        self._locks = Locks(paths.locks)
 
     def tree(self, digest: str) -> Path:
         return self._root / require_digest(digest) / "tree"
@@ -172,7 +167,7 @@ class Artifacts:
 
     def lock(self, key: str) -> Lock | None:
         """The newest lock of the dependencies `key`."""
-        newest: tuple[float, Lock] | None = None
+        newest = self._locks.get(key)
         for kept in self.list():
             try:
                 artifact = self.get(kept.digest)

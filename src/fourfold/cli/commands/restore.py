@@ -1,0 +1,78 @@
+"""`fourfold restore`: a home made of a backup, and all of its services up again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fourfold.cli import output, units
+from fourfold.cli.commands.backup import PASSPHRASE, PassphraseFile, given
+from fourfold.cli.session import Session
+from fourfold.errors import ConflictError
+
+
+def command(
+    ctx: typer.Context,
+    place: Annotated[str, typer.Argument(metavar="FILE", help="A backup, as it is or in gzip; -: standard input.")],
+    force: Annotated[bool, typer.Option("--force", help="Also where apps are: those are moved aside.")] = False,
+    passphrase_file: PassphraseFile = None,
+    without_keys: Annotated[bool, typer.Option("--without-keys", help="Leave out all that is secret.")] = False,
+    start: Annotated[bool, typer.Option("--start/--no-start", help="Start everything (default) or not.")] = True,
+) -> int:
+    """Make an empty home of a backup, and bring everything up again.
+
+    On this machine. What the backup does not have is built again from its sources, with the versions that it was
+    built with.
+    """
+    from fourfold.cli.restoring import await_services
+    from fourfold.cli.starter import answers
+
+    session = Session.of(ctx)
+    if answers(session.paths.socket):
+        raise ConflictError(
+            "cannot restore while a daemon runs here; nothing was changed",
+            "end it with `fourfold daemon stop` (systemctl stop fourfold), then restore",
+        )
+    done = _made(place, force, without_keys, given(passphrase_file))
+    if isinstance(done, int):
+        return done
+    for note in done["notes"]:
+        output.say(f"note: {note}", session.options)
+    if done["replaced"]:
+        output.say(f"note: what was here is in {done['replaced']}", session.options)
+    apps = ", ".join(done["apps"]) or "no apps"
+    output.say(f"restored {apps}, as on {done['host']} at {done['made_at']}", session.options)
+    failed: list[str] = []
+    if start and units.is_enabled(session.paths):
+        output.say("next: systemctl start fourfold", session.options)
+    elif start:
+        client = session.started_client
+        failed = await_services(session, client, done["apps"], done["last_event"]) if session.options.wait else []
+    if session.options.json:
+        output.as_json(done | {"failed": failed})
+    return 1 if failed else 0
+
+
+def _made(place: str, force: bool, without_keys: bool, passphrase: str | None) -> dict[str, Any] | int:
+    """What the daemon's program made of it, or its exit code: it has said why."""
+    argv = [
+        sys.executable,
+        "-m",
+        "fourfold.daemon",
+        "--restore",
+        place if place == "-" else str(Path(place).absolute()),
+    ]
+    argv += ["--force"] if force else []
+    argv += ["--without-keys"] if without_keys else []
+    environ = dict(os.environ) if passphrase is None else os.environ | {PASSPHRASE: passphrase}
+    ended = subprocess.run(argv, stdout=subprocess.PIPE, env=environ)
+    if ended.returncode:
+        return ended.returncode
+    result: dict[str, Any] = json.loads(ended.stdout)
+    return result

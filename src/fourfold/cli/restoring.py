@@ -1,0 +1,64 @@
+"""What is seen while a restored home comes up: builds, what gets ready, what does not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from fourfold.cli import output
+from fourfold.cli.client import Client, QuietError
+from fourfold.cli.session import Session
+from fourfold.control.views import EventView, ServiceView, StatusView
+
+PATIENCE = 600.0
+"""Seconds without anything that happens."""
+LOOK_EVERY = 1.0
+ENDED = ("operation.done", "operation.failed")
+SHOWN = ("build.started", "build.done", "build.failed", "instance.ready", "daemon.restored", *ENDED)
+
+
+def await_services(session: Session, client: Client, apps: Sequence[str], after: int) -> list[str]:
+    """Until all that is to run does, or cannot: the services that do not run, as `app.service`."""
+    begun = quiet = time.monotonic()
+    limit = session.options.timeout
+    failed: set[str] = set()
+    under_way = {app for app in apps if _wanted(client, app)}
+    while True:
+        for event in _new(client, after):
+            after, quiet = event.seq, time.monotonic()
+            if event.kind in SHOWN:
+                output.say(f"{event.app or ''}: {event.message}".removeprefix(": "), session.options)
+            if event.kind == "build.failed":
+                failed.add(f"{event.app}.{event.service}")
+            if event.kind in ENDED and event.actor == "restore" and event.app is not None:
+                under_way.discard(event.app)  # its routes are served too
+        missing = [each.name for app in apps for each in _wanted(client, app) if each.ready < each.desired]
+        if not under_way and not set(missing) - failed:
+            break
+        now = time.monotonic()
+        if now - quiet > PATIENCE or (limit is not None and now - begun > limit):
+            break
+    if missing:
+        output.say(f"not up: {', '.join(missing)}; see `fourfold explain NAME -a APP`", session.options)
+    else:
+        output.say("all services are up", session.options)
+    return missing
+
+
+def _new(client: Client, after: int) -> list[EventView]:
+    """What happens within a second."""
+    found: list[EventView] = []
+    try:
+        for event in client.events(after=after, read_timeout=LOOK_EVERY):
+            found.append(event)
+            if event.kind in SHOWN:
+                break
+    except QuietError:
+        pass
+    return found
+
+
+def _wanted(client: Client, app: str) -> list[ServiceView]:
+    """Services that are to run, by their full names."""
+    services = client.get(StatusView, f"/v1/apps/{app}").services
+    return [each.model_copy(update={"name": f"{app}.{each.name}"}) for each in services if not each.stopped]
