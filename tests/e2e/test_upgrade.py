@@ -47,6 +47,7 @@ def test_a_new_version_touches_no_instance_and_none_goes_back(home: Home, tmp_pa
         assert f"the daemon is version {NEWER} " in said
         assert versions(home, newer) == {"command": NEWER, "daemon": NEWER, "spawner": NEWER}
         assert home.spawner().pid == spawner
+        assert list(home.state.glob("fourfold.db.version-*")), "the way back"
         traffic.flow()
 
         refused = home.run("daemon", "restart", code=2).stderr

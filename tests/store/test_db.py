@@ -15,7 +15,7 @@ import pytest
 
 from fourfold.errors import UserError, WorldError
 from fourfold.store.builds import Builds
-from fourfold.store.db import Database, open_database
+from fourfold.store.db import Database, copy_of, open_database
 from fourfold.store.instances import Instances
 from fourfold.store.meta import Meta
 from fourfold.store.migrations import Migration, known_migrations
@@ -98,6 +98,23 @@ def test_migrations_run_once_and_in_order(path: Path) -> None:
     for _ in range(2):
         with open_database(path, migrations=steps) as opened:
             assert opened.query("SELECT a FROM t") == [(1,), (2,)]
+
+
+def test_the_store_is_kept_as_it_was_before_its_tables_change(path: Path) -> None:
+    """The way back to the older program; one copy, of the last upgrade that changed anything."""
+    steps = [Migration(number, f"CREATE TABLE t{number} (a INTEGER);\n") for number in (1, 2, 3)]
+    with open_database(path, migrations=steps[:1]) as first:
+        first.execute("INSERT INTO t1 VALUES (7)")
+    assert list(path.parent.glob("*version*")) == [], "a new one has nothing to go back to"
+    open_database(path, migrations=steps[:2]).close()
+    open_database(path, migrations=steps).close()
+    open_database(path, migrations=steps).close()
+    assert [each.name for each in path.parent.glob("*version*")] == [f"{path.name}.version-2"]
+    kept = copy_of(path, 2)
+    assert kept.stat().st_mode & 0o777 == 0o600
+    kept.rename(path)
+    with open_database(path, migrations=steps[:2]) as opened:
+        assert opened.query("SELECT a FROM t1") == [(7,)] and opened.check() == []
 
 
 def test_a_migration_that_fails_changes_nothing(path: Path) -> None:

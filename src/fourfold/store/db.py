@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from fourfold.errors import UserError, WorldError
+from fourfold.store import trees
 from fourfold.store.migrations import Migration, known_migrations
 
 BUSY_SECONDS = 2.0
@@ -174,11 +175,46 @@ def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Mi
         raise UserError(
             f"cannot open the store {path}: a newer Fourfold wrote it (its version is {version}, "
             f"this program knows {newest})",
-            "install the newer Fourfold again, or put back a backup from before the upgrade",
+            "install the newer Fourfold again; docs/upgrade.md has the way back",
         )
+    if 0 < version < newest:
+        _keep_copy(connection, path, version)
     for migration in migrations:
         if migration.number > version:
             _apply(connection, migration)
+
+
+def copy_of(path: Path, version: int) -> Path:
+    """Where the store is kept as it was before a newer program changed its tables."""
+    return path.with_name(f"{path.name}.version-{version}")
+
+
+def _keep_copy(connection: sqlite3.Connection, path: Path, version: int) -> None:
+    """The way back to the program that wrote it; those of earlier upgrades go."""
+    place = copy_of(path, version)
+    half = place.with_name(f".{place.name}.new")
+    try:
+        half.unlink(missing_ok=True)
+        _touch(half)
+        copy = sqlite3.connect(half)
+        try:
+            connection.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")
+        finally:
+            copy.close()
+        trees.flush([half])
+        half.replace(place)
+        trees.sync_folder(place.parent)
+        for older in path.parent.glob(f"{path.name}.version-*"):
+            if older != place:
+                older.unlink()
+    except OSError as error:
+        raise WorldError(
+            f"cannot open the store {path}: no copy of it can be kept before its tables change: {error.strerror}",
+            f"make room on the disk of {path.parent}; nothing was changed",
+        ) from error
+    finally:
+        half.unlink(missing_ok=True)
 
 
 def _apply(connection: sqlite3.Connection, migration: Migration) -> None:
