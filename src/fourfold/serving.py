@@ -54,6 +54,7 @@ def restore(paths: Paths, file: str, *, force: bool, without_keys: bool) -> None
 
     layout.create(paths, root=os.geteuid() == 0)
     with only_one(paths), _opened(file) as raw:
+        layout.empty_work(paths)  # of a restore that was killed
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         made = make(paths, raw, now=now, force=force, without_keys=without_keys, passphrase=_passphrase)
     print(json.dumps(asdict(made)))

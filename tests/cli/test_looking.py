@@ -503,6 +503,8 @@ def test_versions_that_differ(cli: Cli, server: Serving, monkeypatch: pytest.Mon
     monkeypatch.setattr("fourfold.cli.commands.version.__version__", "0.2.0")
     result = cli("version")
     assert result.err.startswith("warning: the daemon is version 0.1.0, this command is 0.2.0: `fourfold daemon rest")
+    monkeypatch.setattr("fourfold.cli.commands.version.__version__", "0.0.8")
+    assert "version 0.1.0, newer than this command, 0.0.8: install that here too" in cli("version").err
     server.facade.fails["info"] = WorldError("cannot answer: disk gone")
     assert "daemon: cannot answer: disk gone\n" in cli("version").out
 

@@ -234,6 +234,45 @@ def test_a_disk_that_is_full(home: Paths, empty: Paths, tmp_path: Path, monkeypa
     assert restored(empty, content, tmp_path).apps == ["shop"]
 
 
+def test_one_that_breaks_off_while_it_is_put_into_place(
+    home: Paths, empty: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is the last: without it, the home has no apps, and the same is done once more."""
+    content = made(home)
+    real = Path.rename
+
+    def failing(path: Path, target: Path) -> Path:
+        if path.name == m.DATABASE:
+            raise OSError(5, "Input/output error", str(path))
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(WorldError, match="Input/output error") as caught:
+        restored(empty, content, tmp_path)
+    assert "restore once more, with --force" in str(caught.value.hint)
+    assert not empty.database.exists() and not list(empty.work.iterdir())
+    monkeypatch.undo()
+    assert restored(empty, content, tmp_path, force=True, now="later").apps == ["shop"]
+    assert all_of(empty.state / "replaced-later/volumes").keys() == all_of(empty.volumes).keys()
+
+
+def test_folders_on_another_disk(home: Paths, empty: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = made(home)
+    real = Path.rename
+
+    def elsewhere(path: Path, target: Path) -> Path:
+        if path.name in ("data", BLOB) and target.name == path.name:
+            raise OSError(18, "Invalid cross-device link", str(path))
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "rename", elsewhere)
+    restored(empty, content, tmp_path)
+    monkeypatch.undo()
+    assert (empty.volumes / "shop/web/data/deep" / ODD / "file").read_bytes().endswith(b"end")
+    assert all_of(empty.blobs) == all_of(home.blobs) and not list(empty.work.iterdir())
+    assert [path.name for path in (empty.volumes / "shop/web").iterdir()] == ["data"]
+
+
 def test_files_that_change_meanwhile(
     home: Paths, empty: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,10 @@ def command(ctx: typer.Context) -> None:
 
 
 def _differ(info: InfoView) -> str:
+    from fourfold.supervise.versions import is_newer
+
+    if is_newer(info.version, __version__):
+        return f"the daemon is version {info.version}, newer than this command, {__version__}: install that here too"
     if info.version != __version__:
         return (
             f"the daemon is version {info.version}, this command is {__version__}: `fourfold daemon restart` starts "
