@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -71,7 +72,12 @@ def _made(place: str, force: bool, without_keys: bool, passphrase: str | None) -
     argv += ["--force"] if force else []
     argv += ["--without-keys"] if without_keys else []
     environ = dict(os.environ) if passphrase is None else os.environ | {PASSPHRASE: passphrase}
-    ended = subprocess.run(argv, stdout=subprocess.PIPE, env=environ)
+    # Ctrl-C is for the program, which knows when it must not be heard; `run` would kill it a quarter of a second later.
+    before = signal.signal(signal.SIGINT, lambda number, frame: None)
+    try:
+        ended = subprocess.run(argv, stdout=subprocess.PIPE, env=environ)
+    finally:
+        signal.signal(signal.SIGINT, before)
     if ended.returncode:
         return ended.returncode
     result: dict[str, Any] = json.loads(ended.stdout)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import sqlite3
 import subprocess
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -66,11 +67,22 @@ def restore(
         if not force:
             _refuse_volumes(paths, folder)
         trees.sync_file_system(folder)
-        end_everything(paths)  # what ran here has its volumes open, and would go on with them
         header = unpacked.header
         restored = Restored(list(header.apps), header.made_at, header.host, header.version, last_event=last)
-        _Placing(paths, unpacked, paths.state / f"replaced-{now}", restored).place()
+        with _undisturbed():
+            end_everything(paths)  # what ran here has its volumes open, and would go on with them
+            _Placing(paths, unpacked, paths.state / f"replaced-{now}", restored).place()
         return restored
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C and a polite end wait: from here on it is moments, and half of it is of no use."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def refuse_what_is_here(paths: Paths) -> None:
