@@ -10,6 +10,7 @@ import pytest
 from fourfold.control.advicerequest import AdviceRequest
 from fourfold.control.comparing.request import CompareRequest
 from fourfold.control.maintaining import Page
+from fourfold.control.keeping.request import BackupRequest
 from fourfold.control.views import UpRequest
 from fourfold.store.events import Which
 from tests.api.fake import AT
@@ -125,6 +126,7 @@ CHANGES: list[tuple[str, str, dict[str, Any] | None, int, tuple[Any, ...]]] = [
     ("DELETE", "/v1/apps/shop/secrets?name=K&actor=a", None, 204, ("remove_secrets", ("shop", ["K"], "a"))),
     ("POST", "/v1/sources", {"files": []}, 200, ("offer_source", ({"files": []},))),
     ("POST", "/v1/gc", None, 200, ("gc", ())),
+    ("POST", "/v1/backup", {"keys": "none"}, 200, ("backup", (BackupRequest(keys="none"),))),
     ("POST", "/v1/shutdown", None, 202, ("shutdown", ())),
     ("GET", "/v1/info", None, 200, ("info", ())),
     ("GET", "/v1/apps", None, 200, ()),
