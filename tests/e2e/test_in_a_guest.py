@@ -53,20 +53,30 @@ print(daemon.getresponse().read().decode())
 
 
 @pytest.fixture(scope="module")
-def guest() -> Iterator[Guest]:
+def outside() -> Iterator[Home]:
+    """Whose instance the guest is."""
     home = Home(pattern="vm")
     try:
-        file = home.app(FILE)
-        checkout(file.parent / "checkout")
-        key, public = key_pair(home.root)
-        home.run("secrets", "set", "-a", "app", "ssh-keys", stdin=public)
-        home.run("up", "-f", str(file), patience=900)
-        made = Guest(home.instances("guest")[0]["address"].partition(":")[0], key)
-        made.run("cp -rT /app/brought /")
-        yield made
-        made.close()
+        yield home
     finally:
         home.close()
+
+
+@pytest.fixture(scope="module")
+def guest(outside: Home) -> Iterator[Guest]:
+    file = outside.app(FILE)
+    checkout(file.parent / "checkout")
+    key, public = key_pair(outside.root)
+    outside.run("secrets", "set", "-a", "app", "ssh-keys", stdin=public)
+    outside.run("up", "-f", str(file), patience=900)
+    made = Guest(address_of(outside), key)
+    made.run("cp -rT /app/brought /")
+    yield made
+    made.close()
+
+
+def address_of(outside: Home) -> str:
+    return str(outside.instances("guest")[0]["address"]).partition(":")[0]
 
 
 def test_the_daemon_is_installed(guest: Guest) -> None:
@@ -128,6 +138,46 @@ def test_workers_have_groups_within_their_hosts_group(guest: Guest) -> None:
     said = guest.pytest("tests/supervise/test_guests.py", "-k", "limits or life or entered or take")
     assert "skipped" not in said and " passed" in said, said
     assert groups(guest) == before
+
+
+def test_everything_comes_back_after_a_reboot(guest: Guest, outside: Home) -> None:
+    """The last one: all but what is on a volume is gone then. The state has a disk there, as any machine has one."""
+    guest.run("truncate -s 400M /kept/disk && mkfs.ext4 -q /kept/disk")
+    installed(guest)
+    guest.write("/root/small/fourfold.yaml", SMALL.replace("port: 8080\n", "port: 8080\n    secrets: [TOKEN]\n", 1))
+    guest.write("/root/small/web/web.py", WEB.read_text())
+    guest.write("/root/small/ask.py", ASK)
+    guest.run(f"cd /root/small && echo t0ken | {FOURFOLD} secrets set TOKEN -a small", PATIENCE)
+    guest.run(f"cd /root/small && {FOURFOLD} up", 2 * PATIENCE)
+    before, boot = services(guest), guest.run(BOOT_ID)
+    guest.try_run("systemctl reboot --no-block")  # the connection may be gone before it answers
+    guest.close()
+    until(lambda: has_restarted(outside), PATIENCE, "it to boot", every=1)
+    again = Guest(address_of(outside), guest.key)  # another address
+    assert again.run(BOOT_ID) != boot
+    again.run("cp -rT /app/brought /")
+    installed(again)
+    again.write("/root/small/ask.py", ASK)
+    until(lambda: services(again).keys() == before.keys(), PATIENCE, "all of it to be back", every=1)
+    until(lambda: get(again) == "hello from unversioned\n", PATIENCE, "the gateway to be back", every=1)
+    assert "TOKEN=t0ken" in again.run(f"tr '\\0' '\\n' </proc/{services(again)['web']}/environ")
+    fourfold(again, "down", "-a", "small", "-y", "--purge")
+    again.run("systemctl disable --now fourfold", PATIENCE)
+    again.close()
+
+
+def has_restarted(outside: Home) -> bool:
+    instance = outside.instances("guest")[0]
+    return bool(instance["restarts"] and instance["state"] == "ready")
+
+
+BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
+
+
+def installed(guest: Guest) -> None:
+    """With its state on the volume; /etc is new with each boot."""
+    guest.run("mkdir -p /var/lib/fourfold && mount -o loop /kept/disk /var/lib/fourfold")
+    guest.run(f"{FOURFOLD} daemon install && systemctl daemon-reload && systemctl enable --now fourfold", PATIENCE)
 
 
 def limits(guest: Guest) -> None:

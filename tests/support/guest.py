@@ -26,6 +26,7 @@ services:
     vm: {base: debian}
     resources: {cpu: 2, memory: 1Gi}
     health: {tcp: true, interval: 1h, grace: 10m}
+    volumes: [{name: kept, path: /kept}]
     secrets: [{SSH_KEYS: {name: ssh-keys, file: /run/secrets/authorized_keys}}]
 """
 """It is ready once its sshd listens; to be asked more often would have it greet strangers all day."""
@@ -67,6 +68,7 @@ class Guest:
     """Root in there, by ssh."""
 
     def __init__(self, address: str, key: Path) -> None:
+        self.key = key
         options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "BatchMode=yes"]
         # One connection for all commands: to agree upon keys takes a guest without KVM a second.
         options += ["ControlMaster=auto", "ControlPersist=600", f"ControlPath={key}.control"]
