@@ -65,6 +65,7 @@ class FakeNetwork:
     def __init__(self) -> None:
         self.address: str | None = None
         self.ports: set[int] = set()
+        self.calls: dict[tuple[str, int], int] = {}
         self.fails: FourfoldError | None = None
 
     async def make(self) -> None:
@@ -72,8 +73,8 @@ class FakeNetwork:
             raise self.fails
         self.address = "10.177.0.1"
 
-    async def allow(self, ports: set[int]) -> None:
-        self.ports = ports
+    async def allow(self, ports: set[int], calls: dict[tuple[str, int], int]) -> None:
+        self.ports, self.calls = ports, calls
 
 
 class Scene:

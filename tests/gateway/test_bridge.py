@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from fourfold.gateway.model import Backend, GatewayConfig, Server
+from fourfold.launch.names import service_address
 from fourfold.spawner.request import Bridge
 from fourfold.supervise.bridge import BridgeNetwork
 from fourfold.supervise.network import Network
@@ -34,11 +36,11 @@ def in_own_network(test: Callable[[Rig], Awaitable[None]]) -> Callable[[], None]
     return wrapped
 
 
-async def called(port: int, number: int) -> str:
+async def called(port: int, number: int, address: str = BRIDGE.gateway) -> str:
     """What a container gets from a port of the bridge's address: the whole answer, or nothing."""
 
     def ask() -> str:
-        with suppress(OSError), socket.create_connection((BRIDGE.gateway, port), timeout=5) as there:
+        with suppress(OSError), socket.create_connection((address, port), timeout=5) as there:
             there.sendall(b"GET / HTTP/1.0\r\n\r\n")
             return b"".join(iter(lambda: there.recv(65536), b"")).decode()
         return ""
@@ -58,8 +60,47 @@ async def test_containers_call_services_and_are_known_by_their_address(rig: Rig)
     answer = await called(rig.internal, 5)
     assert answer.startswith("HTTP/1.1 200") and '"x-forwarded-for": "10.177.0.5"' in answer
     assert await called(rig.port, 6) == "", "the gateway's public address is not theirs"
+    by_name = service_address(rig.internal)
+    assert await called(80, 8, by_name) == ""
+    await network.allow([rig.internal], {(by_name, 80): rig.internal})
+    assert '"x-forwarded-for": "10.177.0.9"' in await called(80, 9, by_name)
+    assert await called(81, 10, by_name) == "", "at its own port alone"
     await network.allow([])
-    assert await called(rig.internal, 7) == ""
+    assert await called(rig.internal, 7) == "" and await called(80, 11, by_name) == ""
+
+
+@in_own_network
+async def test_what_speaks_tcp_is_passed_on_as_it_is(rig: Rig) -> None:
+    """A server that speaks first, as MySQL does, and a client that stays; also while instances come and go."""
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello\n")
+        while line := await reader.readline():
+            writer.write(line.upper())
+
+    servers = [await asyncio.start_server(greet, "127.0.0.1", 0) for _ in range(2)]
+    found = [
+        Server(f"shop.db-1-{name}", "127.0.0.1", server.sockets[0].getsockname()[1])
+        for name, server in zip("ab", servers, strict=True)
+    ]
+
+    def config(*behind: Server) -> GatewayConfig:
+        return GatewayConfig(backends=(Backend("shop.db", behind, rig.internal, tcp=True),))
+
+    await rig.start(config(found[0]))
+    reader, writer = await asyncio.open_connection("127.0.0.1", rig.internal)
+    assert await reader.readline() == b"hello\n"
+    await rig.gateway.apply(config(*found))
+    await rig.gateway.apply(config(replace(found[0], draining=True), found[1]))
+    writer.write(b"still there\n")
+    assert await reader.readline() == b"STILL THERE\n"
+    writer.close()
+    await rig.gateway.keep_stats()
+    again, other = await asyncio.open_connection("127.0.0.1", rig.internal)
+    assert await again.readline() == b"hello\n"
+    other.close()
+    for server in servers:
+        server.close()
 
 
 @in_own_network

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fourfold.launch.names import HostNames, hostname, hosts, resolv_conf
+from fourfold.launch.names import HostNames, hostname, hosts, resolv_conf, service_address
 
 STUB = "# by systemd\nnameserver 127.0.0.53\noptions edns0 trust-ad\nsearch lan example.com\n"
 
@@ -28,6 +28,14 @@ def test_it_knows_itself_and_whom_the_host_knows() -> None:
         "::1\tlocalhost ip6-localhost ip6-loopback",
         "10.177.0.5\tweb-1-a",
         "10.0.0.7\tdb.internal db",
+    ]
+
+
+def test_services_are_called_by_their_names() -> None:
+    services = {"order-desk": service_address(19_001), "db": service_address(20_255)}
+    assert hosts("shop.web-1-a", "10.177.0.5", HostNames(), services).splitlines()[3:] == [
+        "198.18.74.57\torder-desk order_desk",
+        "198.18.79.31\tdb",
     ]
 
 

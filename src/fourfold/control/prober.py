@@ -154,7 +154,9 @@ class Prober:
     def _first(self, row: InstanceRow, service: Service) -> Ask | None:
         """What is asked until it is ready for the first time, when the service does not say how."""
         health = service.health
-        if row.port is None or (health is not None and (health.path or health.tcp or health.command)):
+        if row.port is None or service.protocol == "tcp":
+            return None
+        if health is not None and (health.path or health.tcp or health.command):
             return None
         return partial(speaks, row.reached_at, row.port, 1.0, http=bool(service.route))
 

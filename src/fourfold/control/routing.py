@@ -12,6 +12,7 @@ from fourfold.control.passwords import NOBODY, AuthOf
 from fourfold.control.registry import Registry, key_of
 from fourfold.gateway import naming
 from fourfold.gateway.model import Auth, Backend, Frontend, GatewayConfig, Limits, Maintenance, Rule, Server
+from fourfold.launch.names import service_address
 from fourfold.spec.gateway import BasicAuth, Gateway, Route, RouteLimits
 from fourfold.store.model import InstanceRow, MaintenanceRow, ServiceRow
 
@@ -53,13 +54,25 @@ def gateway_config(
         if port := internal_port(row, registry.deployments.get(key)):
             sticky = any(route.sticky for route in routes.get(key, ()))
             servers = _servers(registry.of_service(key), shares(registry, key))
-            backends.append(Backend(key, servers, port, sticky, _maintenance(registry, row)))
+            tcp = registry.spec(key, row.release).protocol == "tcp"
+            backends.append(Backend(key, servers, port, sticky, _maintenance(registry, row), tcp))
     names = {backend.name for backend in backends}
     apps = []
     for name in registry.apps.keys() - set(left_out):
         own = {row.name: routes.get(key_of(row), []) for row in registry.of_app(name) if key_of(row) in names}
         apps.append(_exposed(registry, certificates, name, own, users(name)))
     return GatewayConfig(frontends=_frontends(apps), backends=tuple(backends), bridge=bridge)
+
+
+def calls(registry: Registry) -> dict[tuple[str, int], int]:
+    """(address, port) at which services are called by name from the bridge -> their internal port."""
+    found = {}
+    for key, row in registry.services.items():
+        port = registry.spec(key, row.release).port
+        if row.internal_port is not None and port is not None:
+            number = port if isinstance(port, int) else port.fixed
+            found[service_address(row.internal_port), number] = row.internal_port
+    return found
 
 
 def planned_config(registry: Registry, certificates: Path, change: Exposed | None, app: str) -> GatewayConfig:

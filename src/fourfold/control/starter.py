@@ -17,10 +17,11 @@ from fourfold.control.registry import Registry, key_of
 from fourfold.control.settings import Settings
 from fourfold.errors import NotFoundError, WorldError
 from fourfold.functions.model import TASK
-from fourfold.launch.common import APP, BootFacts, Facts, FunctionFacts, ImageFacts, url_variable
+from fourfold.launch.common import APP, BootFacts, Facts, FunctionFacts, ImageFacts, addresses_of, url_variable
 from fourfold.launch.container import runs_as, stop_signal
 from fourfold.launch.function import function_name
 from fourfold.launch.model import Launch, User
+from fourfold.launch.names import service_address
 from fourfold.launch.patterns import launch, needs_machines
 from fourfold.launch.shared import place
 from fourfold.paths import Paths
@@ -126,6 +127,7 @@ class Starter:
             user=user,
             port=row.port,
             urls=self.urls(row),
+            names=self.names(row),
             volumes={volume.name: str(self._volume(home, volume.name, owner)) for volume in service.volumes},
             scratch=str(self._scratch(row)),
             image=image,
@@ -215,8 +217,22 @@ class Starter:
         others = self._registry.of_app(beside) if beside is not None else []
         for service in [*others, *self._registry.of_app(row.app)]:
             if service.internal_port is not None:
-                found[url_variable(service.name)] = f"http://{host}:{service.internal_port}"
+                protocol = self._registry.spec(key_of(service), service.release).protocol
+                found |= addresses_of(service.name, protocol, host, service.internal_port)
         return found
+
+    def names(self, row: InstanceRow) -> dict[str, str]:
+        """Service -> the address at which an instance on the bridge calls it by its name; none of its own."""
+        if row.address is None:
+            return {}
+        stored = self._registry.apps.get(row.app)
+        beside = stored.candidate_of if stored is not None else None
+        others = self._registry.of_app(beside) if beside is not None else []
+        return {
+            service.name: service_address(service.internal_port)
+            for service in [*others, *self._registry.of_app(row.app)]
+            if service.internal_port is not None
+        }
 
     # -- what the host gives --------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from fourfold.control.goals import GATEWAY, SYSTEM, needs_bridge
 from fourfold.control.passwords import AuthOf
 from fourfold.control.registry import Registry
-from fourfold.control.routing import gateway_config
+from fourfold.control.routing import calls, gateway_config
 from fourfold.errors import FourfoldError, UserError, WorldError
 from fourfold.gateway.haproxy import Gateway
 from fourfold.gateway.model import GatewayConfig
@@ -159,7 +159,8 @@ class GatewayTraffic:
             if needs_bridge(self._registry):
                 await self._network.make()
             backends = self.config().backends
-            await self._network.allow({each.internal_port for each in backends if each.internal_port})
+            ports = {each.internal_port for each in backends if each.internal_port}
+            await self._network.allow(ports, calls(self._registry))
         except FourfoldError as error:
             if str(error) != self._no_bridge:
                 log.error("%s", error)

@@ -37,6 +37,9 @@ def servers(backend: Backend) -> Iterator[str]:
 
 def section(part: Section, maps: dict[str, str], cookie_key: str = "") -> Iterator[str]:
     """What it refers to is put into `maps`."""
+    if part.backend.tcp:
+        yield from _connections(part)
+        return
     yield from ("", f"backend {part.backend.name}", "  balance roundrobin")
     yield f"  timeout server {naming.seconds(part.timeout, f'the timeout of {part.service}')}"
     yield from _errors(part.service)
@@ -47,6 +50,11 @@ def section(part: Section, maps: dict[str, str], cookie_key: str = "") -> Iterat
         yield from _strip(part.rule.path)
     # A stream of events may be silent for longer than an answer may take to begin.
     yield "  http-request set-timeout server 1h if { req.fhdr(accept) -m beg text/event-stream }"
+
+
+def _connections(part: Section) -> Iterator[str]:
+    """Connections last, as those of a database's clients do: the instance that has fewest gets the next."""
+    yield from ("", f"backend {part.backend.name}", "  mode tcp", "  balance leastconn", "  timeout tunnel 24h")
 
 
 def _sticky(service: str, rule: Rule, key: str) -> Iterator[str]:

@@ -166,6 +166,11 @@ def _internal(backend: Backend, bridge: str | None) -> Iterator[str]:
     yield f"  bind 127.0.0.1:{backend.internal_port}"
     if bridge:
         yield f"  bind {naming.address(bridge, backend.internal_port or 0, 'the bridge')} transparent"
+    if backend.tcp:
+        yield "  mode tcp"
+        yield "  log-format %ci"  # nothing is logged, but HAProxy refuses the usual one, which is of requests
+        yield f"  default_backend {backend.name}"
+        return
     yield from _logged()
     yield from _identified(believed=True)
     yield from _no_tunnels()

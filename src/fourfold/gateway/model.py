@@ -30,6 +30,8 @@ class Backend:
     sticky: bool = False
     """Some rule for it is: its servers have cookies, and one that drains loses its clients to the others."""
     maintenance: Maintenance | None = None
+    tcp: bool = False
+    """It has no routes, and what is sent to its internal port is passed on as it is."""
 
 
 @dataclass(frozen=True)

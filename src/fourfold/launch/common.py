@@ -96,6 +96,8 @@ class Facts:
     port: int | None
     urls: Mapping[str, str] = field(default_factory=dict)
     """`<NAME>_URL` of the app's services and externals, for an instance of this pattern."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Service -> address where it is called by its name and its own port, from the bridge."""
     volumes: Mapping[str, str] = field(default_factory=dict)
     """Volume name -> folder on this host."""
     scratch: str = "/tmp"
@@ -142,6 +144,15 @@ def unenforced(limits: Limits, powers: Powers) -> dict[str, str]:
 def url_variable(service: str) -> str:
     """`order-desk` -> `ORDER_DESK_URL`."""
     return service.upper().replace("-", "_") + "_URL"
+
+
+def addresses_of(service: str, protocol: str, host: str, port: int) -> dict[str, str]:
+    """What a service that calls another one has of it: `DB_URL`, and with TCP `DB_HOST` and `DB_PORT` too."""
+    variable = url_variable(service)
+    if protocol == "http":
+        return {variable: f"http://{host}:{port}"}
+    stem = variable.removesuffix("URL")
+    return {variable: f"tcp://{host}:{port}", f"{stem}HOST": host, f"{stem}PORT": str(port)}
 
 
 def environment(

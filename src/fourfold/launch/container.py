@@ -64,7 +64,7 @@ def launch(service: Service, facts: Facts) -> Launch:
             points=below_app,
             files={
                 "hostname": f"{hostname(facts.instance)}\n",
-                "hosts": hosts(facts.instance, _address(image.bridge) or "127.0.1.1", image.names),
+                "hosts": hosts(facts.instance, _address(image.bridge) or "127.0.1.1", image.names, facts.names),
                 "resolv.conf": resolv_conf(image.names) if image.bridge else image.names.resolv_conf,
                 "passwd": passwd,
                 "group": group,

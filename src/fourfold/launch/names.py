@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -39,10 +39,24 @@ def hostname(instance: str) -> str:
     return instance.partition(".")[2][-_LONGEST_LABEL:].lstrip("-")
 
 
-def hosts(instance: str, address: str, host: HostNames) -> str:
-    """With what the host's own file says of other machines, so that a service needs no edit to move here."""
+def service_address(internal_port: int) -> str:
+    """Where instances on a bridge call a service by its name, at its own port; the bridge's rules lead from there to
+    the gateway's internal port (`supervise.bridge`), which tells services apart.
+
+    Of 198.18.0.0/15, which no network has (RFC 6890).
+    """
+    return f"198.18.{internal_port >> 8}.{internal_port & 255}"
+
+
+def hosts(instance: str, address: str, host: HostNames, services: Mapping[str, str] | None = None) -> str:
+    """With what the host's own file says of other machines, so that a service needs no edit to move here.
+
+    `services`: name -> address. `order-desk` is `order_desk` too, as other tools may have called it.
+    """
     own = hostname(instance)
     lines = ["127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback", f"{address}\t{own}"]
+    for name, place in (services or {}).items():
+        lines.append(f"{place}\t{name}" + (f" {name.replace('-', '_')}" if "-" in name else ""))
     for line in host.hosts.splitlines():
         words = line.partition("#")[0].split()
         if len(words) > 1 and _is_elsewhere(words[0]):

@@ -69,6 +69,11 @@ def memory_limit(pattern: str, service: Service) -> int | None:
 
 def refuse_impossible(service: Service, pattern: str, powers: Powers) -> None:
     """Before anything changes: what a service cannot have under a pattern, on this host. Raises UserError."""
+    if service.protocol == "tcp" and pattern in ("function", "shared"):
+        raise UserError(
+            f"cannot run it as pattern {pattern}: it speaks TCP, and such a service answers HTTP requests",
+            "run it as a process, container or vm",
+        )
     if is_machine(pattern, service):
         if pattern == "container" and service.container.network == "host":
             raise UserError(

@@ -176,7 +176,7 @@ def _etc(facts: Facts, image: ImageFacts, bridge: Bridge, who: Account) -> dict[
     passwd, group = named(who.user, image.passwd or ROOT_PASSWD, image.group or ROOT_GROUP)
     return {
         "/etc/hostname": f"{hostname(facts.instance)}\n",
-        "/etc/hosts": hosts(facts.instance, bridge.address.partition("/")[0], image.names),
+        "/etc/hosts": hosts(facts.instance, bridge.address.partition("/")[0], image.names, facts.names),
         "/etc/resolv.conf": resolv_conf(image.names),
         "/etc/passwd": passwd,
         "/etc/group": group,

@@ -149,6 +149,7 @@ def _service(path: Path, service: Service) -> Iterator[Finding]:
     if service.route and service.port is None:
         hint = "add `port: 8080`, and listen on $PORT"
         yield Finding((*path, "route"), "a route needs a `port` to send requests to", hint)
+    yield from _protocol(path, service)
     live = service.health and service.health.live
     for probe, place in ((service.health, (*path, "health")), (live, (*path, "health", "live"))):
         if probe and service.port is None and (probe.path or probe.tcp):
@@ -174,6 +175,21 @@ def _scaling(path: Path, service: Service) -> Iterator[Finding]:
         place = (*path, "instances", "per_instance", "cpu")
         what = f"an instance that may take {limit:g} cores is never seen to take clearly more than {targets['cpu']:g}"
         yield Finding(place, what, f"at most {limit / (1 + TOLERANCE):.2g} is of use, or raise `resources.cpu`")
+
+
+def _protocol(path: Path, service: Service) -> Iterator[Finding]:
+    """TCP is for what other services call: the gateway's own address speaks HTTP."""
+    if service.protocol == "http":
+        return
+    place = (*path, "protocol")
+    if service.port is None:
+        yield Finding(place, "a protocol needs a `port` at which it is spoken", "add `port: 5432`")
+    for key, given in (("route", service.route), ("static", service.static), ("handler", service.function.handler)):
+        if given:
+            hint = "leave `protocol` out, or give that to another service"
+            yield Finding(place, f"`{key}` is for HTTP, and this service speaks TCP", hint)
+    if service.pattern in ("function", "shared"):
+        yield Finding(place, f"a {service.pattern} service answers HTTP requests", "run it as another pattern")
 
 
 def _image(path: Path, service: Service) -> Iterator[Finding]:

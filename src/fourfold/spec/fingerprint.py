@@ -13,7 +13,10 @@ def fingerprint(service: Service) -> dict[str, Any]:
 
     It has the blocks of all patterns: moving to another one needs no new release.
     """
-    return service.model_dump(mode="json", exclude={"pattern": True, "instances": True, "group": {"instances"}})
+    made = service.model_dump(mode="json", exclude={"pattern": True, "instances": True, "group": {"instances"}})
+    if service.protocol == "http":  # a release that was stored before there was another one says nothing
+        del made["protocol"]
+    return made
 
 
 _EVERYWHERE = ("handler", "timeout", "concurrency", "payload", "paths", "retries", "max_age", "on_failure")

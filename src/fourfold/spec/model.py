@@ -192,6 +192,9 @@ class Service(Model):
     port: Port | None = Field(
         default=None, description="It listens on $PORT; {fixed: 8080} for exactly that one; static files need none"
     )
+    protocol: Literal["http", "tcp"] = Field(
+        default="http", description="What is spoken at its port; tcp: databases and the like, without routes"
+    )
     route: Annotated[list[Route], f.OneOrMany] = Field(default=[], description="One or a list")
     health: Health | None = Field(default=None, description="When it counts as ready, and as alive")
     instances: Instances = Field(default=1, description="How many run: a number, or as many as their load asks for")

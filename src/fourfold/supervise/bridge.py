@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network
-from typing import Any
+from typing import Any, TypeAlias
 
 from fourfold.launch.model import Bridge
 from fourfold.spawner.netlink import hardware_address
@@ -16,6 +16,8 @@ _LIKE_DEFAULT = 8
 """A route to more than this is a default route in disguise (VPNs: 0.0.0.0/1 and 128.0.0.0/1): nobody's network."""
 DOCKER_CHAIN = "DOCKER-USER"
 """Where Docker lets others put rules before its own (its documentation, "Packet filtering and firewalls")."""
+Call: TypeAlias = tuple[str, int]
+"""Address and port at which a service is called by its name."""
 _LEADING = ("unicast", "local")
 
 
@@ -78,14 +80,15 @@ def make(network: BridgeNetwork, mtu: int, owner: str) -> str:
     )
 
 
-def rules(network: BridgeNetwork, ports: Collection[int]) -> str:
+def rules(network: BridgeNetwork, ports: Collection[int], calls: Mapping[Call, int] | None = None) -> str:
     """For `nft -f -`, which does all of it or nothing: the table as it is to be, whatever it was.
 
     From the bridge only `ports` of its own address are reached on this host, and everything elsewhere; to it come
     answers only. From one instance to another nothing goes by way of this host, and its ports are isolated
     and believed nothing (`spawner.netlink`). What this host itself sends (probes, the gateway) is not asked. Linux
     answers for any of its addresses on every interface: the bridge's own is for the bridge alone. What the host
-    forwards to others for its own addresses (published ports of Docker) is its own too.
+    forwards to others for its own addresses (published ports of Docker) is its own too. `calls`: which of `ports` a
+    service's address and port stand for.
     """
     name, table = network.name, f"inet {network.table}"
     return f"""\
@@ -94,6 +97,13 @@ delete table {table}
 table {table} {{
     set ports {{
         type inet_service
+    }}
+    map calls {{
+        type ipv4_addr . inet_service : inet_service
+    }}
+    chain prerouting {{
+        type nat hook prerouting priority dstnat; policy accept;
+        iifname "{name}" meta l4proto tcp dnat ip to {network.gateway} : ip daddr . tcp dport map @calls
     }}
     chain input {{
         type filter hook input priority filter; policy accept;
@@ -116,12 +126,17 @@ table {table} {{
         ip saddr {network.address.network} oifname != "{name}" masquerade
     }}
 }}
-{_elements(network, ports)}"""
+{_elements(network, ports)}{_called(network, calls or {})}"""
 
 
 def _elements(network: BridgeNetwork, ports: Collection[int]) -> str:
     listed = ", ".join(str(port) for port in sorted(ports))
     return f"add element inet {network.table} ports {{ {listed} }}\n" if listed else ""
+
+
+def _called(network: BridgeNetwork, calls: Mapping[Call, int]) -> str:
+    listed = ", ".join(f"{address} . {port} : {internal}" for (address, port), internal in sorted(calls.items()))
+    return f"add element inet {network.table} calls {{ {listed} }}\n" if listed else ""
 
 
 def beside_docker(network: BridgeNetwork, way_out: str | None) -> tuple[tuple[str, ...], ...]:

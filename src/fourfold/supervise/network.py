@@ -13,7 +13,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -61,7 +61,8 @@ class Network:
         """Of the interface that was made or found."""
         self._ports: frozenset[int] = frozenset()
         """To be reached from the bridge."""
-        self._open: frozenset[int] | None = None
+        self._calls: dict[bridge.Call, int] = {}
+        self._open: tuple[frozenset[int], dict[bridge.Call, int]] | None = None
         """Those that are; None: not known."""
 
     @property
@@ -84,10 +85,10 @@ class Network:
         if not self._is_there():
             await self._locked(self._make_once)
 
-    async def allow(self, ports: Collection[int]) -> None:
-        """Those of the gateway's internal listeners, from now on. WorldError."""
-        self._ports = frozenset(ports)
-        if self._index is not None and self._open != self._ports:
+    async def allow(self, ports: Collection[int], calls: Mapping[bridge.Call, int] | None = None) -> None:
+        """Those of the gateway's internal listeners, from now on, and what leads to them by name. WorldError."""
+        self._ports, self._calls = frozenset(ports), dict(calls or {})
+        if self._index is not None and self._open != (self._ports, self._calls):
             await self._locked(self._allow)
 
     async def remove(self) -> None:
@@ -163,9 +164,9 @@ class Network:
 
     def _allow(self) -> None:
         """With all rules: they may be gone by now, or those of an earlier version."""
-        ports = self._ports
-        self._nft(bridge.rules(self.network, ports))
-        self._open = ports
+        ports, calls = self._ports, self._calls
+        self._nft(bridge.rules(self.network, ports, calls))
+        self._open = (ports, calls)
 
     def _mend(self) -> None:
         if not self._is_there() or not self._has_rules():

@@ -19,8 +19,6 @@ def health(compose: Compose, made: Drafted, given: Any, publishing: Publishing) 
     said = as_map(given)
     test = said.get("test")
     if said.get("disable") is True or test in ("NONE", ["NONE"]) or not test:
-        if publishing.tcp and made.keys.get("port"):
-            made.keys["health"] = {"tcp": True}
         return
     words = [str(each) for each in test] if isinstance(test, list) else ["CMD-SHELL", str(test)]
     kind, rest = (words[0], words[1:]) if words[0] in ("CMD", "CMD-SHELL") else ("CMD", words)

@@ -6,7 +6,7 @@ Names and meanings: the Compose specification, "Services top-level element".
 from __future__ import annotations
 
 _RIGHTS = "containers have no more rights here than programs need"
-_NETWORK = "all services of an app reach each other, by <NAME>_URL and by name"
+_NETWORK = "all services of an app reach each other by name; other names and addresses are not given"
 _LOGS = "logs are kept, bounded and rotated here: `fourfold logs`"
 _NAMES = "instances have names of their own; the service is called by its name"
 _SOON = "use `resources`, which bounds each instance"

@@ -80,12 +80,12 @@ def settle_port(made: Drafted, publishing: Publishing, said: str | Raw | None, f
         return
     if said is not None and text and own is None:
         made.note("environment.PORT", "PORT is set for every instance, from `port`", text)
-    publishing.tcp = (image is not None and not image.http) or (
-        image is None and found.image is not None and port in _TCP
-    )
+    publishing.tcp = not image.http if image is not None else port in _TCP
     if port is None:
         return
     made.keys["port"] = port
+    if publishing.tcp:
+        made.keys["protocol"] = "tcp"
     for target in dict.fromkeys(publishing.targets):
         if target != port:
             made.note("ports", "an instance is reached at one port", target)

@@ -103,7 +103,7 @@ def _built(compose: Compose, made: Drafted, said: dict[str, Any]) -> Program:
         )
     if not made_by:
         made.keys["container"] = {"dockerfile": name}
-        made.remarks["container"] = f"no builder does: {beyond}" if beyond else f"it is FROM {recipe.base}"
+        made.remarks["container"] = f"no builder does: {beyond}" if beyond else f"FROM {recipe.base}"
         if not recipe.last:
             made.note("build.target", "the last stage is built", build.get("target"))
         if args := pairs(build.get("args")):
