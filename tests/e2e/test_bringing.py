@@ -136,7 +136,7 @@ from django.core.management import execute_from_command_line
 from django.http import HttpResponse
 from django.urls import path
 
-settings.configure(DEBUG=True, SECRET_KEY="x", ALLOWED_HOSTS=["*"], ROOT_URLCONF="manage")
+settings.configure(DEBUG=True, SECRET_KEY="x", ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__)
 urlpatterns = [path("", lambda request: HttpResponse("django"))]
 if __name__ == "__main__":
     execute_from_command_line(sys.argv)
