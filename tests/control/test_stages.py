@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from fourfold.control import stages
+from fourfold.control.canaries import Canaries
 from fourfold.control.goals import rollback_point, shares
 from fourfold.control.promoting import Promoting
 from fourfold.control.turns import Turns
 from fourfold.errors import ConflictError
+from fourfold.gateway.model import InstanceStats
 from fourfold.plan import model as m
 from fourfold.spec.deploy import Deploy
 from fourfold.store.model import InstanceRow
@@ -188,3 +191,40 @@ def test_events_are_shared_out_by_the_same_weights(life: Life) -> None:
     assert sum(row.release == 2 for row in given if row is not None) in (18, 19, 20, 21)
     assert sum(errors for _, errors in turns.answers.values()) in (18, 19, 20, 21)
     assert turns.next("shop.other", []) is None
+
+
+@lived
+def test_a_release_that_fails_is_found_out_and_what_it_answers_is_told(life: Life) -> None:
+    canary(life)
+    served: dict[str, InstanceStats] = {}
+
+    async def answered() -> dict[str, InstanceStats]:
+        return served
+
+    changes: list[int] = []
+    watching = Canaries(life.registry, answered, life.bus, life.clock, lambda: changes.append(1))
+
+    def look(requests: int, errors: int) -> None:
+        for row in life.registry.of_service(KEY):
+            served[row.id] = InstanceStats(row.id, requests, errors if row.release == 2 else 0, 0, 0, 0.1)
+        coroutine = watching.look()
+        with suppress(StopIteration):
+            coroutine.send(None)
+
+    look(50, 0)
+    assert life.registry.answered[KEY] == (m.Answered(50), m.Answered(200)) and changes == [1]
+    look(50, 0)
+    assert changes == [1], "nothing new"
+    life.clock.time += 11
+    look(60, 0)
+    told = [event.message for event in life.bus.since(0, "shop", None) if event.kind == "deploy.progress"]
+    assert told == [
+        "step 1 of 2 (20 %): 60 requests, 0 failed (old: 240, 0 failed); "
+        "waits for `fourfold deploy web --promote` (or `--abort`)"
+    ]
+    look(70, 15)
+    life.settle()
+    ended = life.deployment(KEY)
+    assert ended.state == "rolled-back" and "15 of 70 requests to the new release failed" in str(ended.reason)
+    look(80, 15)
+    assert life.registry.answered == {}

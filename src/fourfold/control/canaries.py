@@ -54,7 +54,7 @@ class Canaries:
     async def run(self) -> None:
         while True:
             try:
-                await self._look()
+                await self.look()
             except FourfoldError as error:
                 log.debug("%s", error)
             except Exception:
@@ -69,7 +69,8 @@ class Canaries:
         rows = self._registry.deployments.items()
         return {key: row for key, row in rows if row.staged and row.state == "running"}
 
-    async def _look(self) -> None:
+    async def look(self) -> None:
+        """Once."""
         registry = self._registry
         if not self._under_way():
             registry.answers, registry.answered, self._told = {}, {}, {}
@@ -77,7 +78,7 @@ class Canaries:
         registry.answers = stages.added(stages.read(await self._served()), self._events())
         found = {}
         for key, deployment in self._under_way().items():
-            if deployment.step_at is not None:
+            if deployment.step_at is not None or deployment.step:  # or on the way to the next one
                 found[key] = stages.answered(deployment, registry.of_service(key), registry.answers)
                 self._tell(key, deployment, found[key])
         if found != registry.answered:
@@ -86,8 +87,8 @@ class Canaries:
 
     def _tell(self, key: str, deployment: Deployment, answered: tuple[m.Answered, m.Answered]) -> None:
         now, place = self._clock.now(), (deployment.id, deployment.step)
-        at, requests = self._told.setdefault(place, (deployment.step_at or now, 0))
-        if now < at + TELL_SECONDS or answered[0].requests == requests:
+        at, requests = self._told.setdefault(place, (now, 0))
+        if deployment.step_at is None or now < at + TELL_SECONDS or answered[0].requests == requests:
             return
         self._told[place] = (now, answered[0].requests)
         how = rollout(self._registry.spec(key, deployment.release), False, staged=True)
