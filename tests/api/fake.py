@@ -16,8 +16,8 @@ from fourfold.control.advicerequest import AdviceRequest
 from fourfold.control.bakery.door import Taken
 from fourfold.control.bakery.shapes import BakeRequest, BakeView, UploadQuery
 from fourfold.control.comparing.request import CompareRequest
-from fourfold.control.maintaining import Page
 from fourfold.control.keeping.request import BackupRequest
+from fourfold.control.maintaining import Page
 from fourfold.cost.advice.model import Advice
 from fourfold.cost.comparison import Comparison
 from fourfold.errors import NotFoundError

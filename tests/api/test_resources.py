@@ -9,8 +9,8 @@ import pytest
 
 from fourfold.control.advicerequest import AdviceRequest
 from fourfold.control.comparing.request import CompareRequest
-from fourfold.control.maintaining import Page
 from fourfold.control.keeping.request import BackupRequest
+from fourfold.control.maintaining import Page
 from fourfold.control.views import UpRequest
 from fourfold.store.events import Which
 from tests.api.fake import AT

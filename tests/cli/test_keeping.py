@@ -92,6 +92,7 @@ def test_restore_says_what_came_of_it(
 
 
 def test_restore_waits_until_all_is_up(server: Serving) -> None:
+    from fourfold.cli import endpoint
     from fourfold.cli.client import Client
     from fourfold.cli.options import Options
     from fourfold.cli.restoring import await_services
@@ -102,7 +103,7 @@ def test_restore_waits_until_all_is_up(server: Serving) -> None:
     unready = fake.service("web", ready=0)
     server.facade.happened = [fake.event(3, "build.started", "building"), failed, done]
     server.facade.state = fake.status(fake.service("catalog"), unready, fake.service("old", stopped=True, ready=0))
-    client = Client(server.socket)
+    client = Client(endpoint.local(server.socket))
     assert await_services(Session(Options(quiet=True)), client, ["shop"], 0) == ["shop.web"]
     server.facade.state = fake.status(fake.service("catalog"))
     assert await_services(Session(Options(quiet=True)), client, ["shop"], 0) == []

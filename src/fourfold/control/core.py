@@ -42,8 +42,8 @@ from fourfold.errors import NotFoundError, UserError
 from fourfold.functions.model import Answer, Invocation
 from fourfold.gateway.model import RouteStats
 from fourfold.launch.patterns import program_memory, unenforced
-from fourfold.store.events import ALL, Which
 from fourfold.spec.model import Service
+from fourfold.store.events import ALL, Which
 from fourfold.store.manifest import Manifest
 from fourfold.store.model import Event, InstanceRow, ServiceRow
 from fourfold.supervise.attach import Attached
@@ -58,8 +58,8 @@ if TYPE_CHECKING:
     from fourfold.control.comparing.comparing import Comparing
     from fourfold.control.comparing.request import CompareRequest
     from fourfold.control.imaging import Imaging
-    from fourfold.control.maintaining import Page
     from fourfold.control.keeping.request import BackupRequest
+    from fourfold.control.maintaining import Page
     from fourfold.cost.advice.model import Advice
     from fourfold.cost.comparison import Comparison
 

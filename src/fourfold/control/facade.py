@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from fourfold.control.advicerequest import AdviceRequest
     from fourfold.control.bakery.door import Door
     from fourfold.control.comparing.request import CompareRequest
-    from fourfold.control.maintaining import Page
     from fourfold.control.keeping.request import BackupRequest
+    from fourfold.control.maintaining import Page
     from fourfold.cost.advice.model import Advice
     from fourfold.cost.comparison import Comparison
 

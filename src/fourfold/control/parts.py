@@ -41,8 +41,8 @@ from fourfold.control.metrics.keeping import Keeping
 from fourfold.control.neighbours import Neighbours
 from fourfold.control.notifying.notifying import Notifying
 from fourfold.control.operations import Operations
-from fourfold.control.passwords import Passwords
 from fourfold.control.ownlog import keep_bounded
+from fourfold.control.passwords import Passwords
 from fourfold.control.prober import Prober
 from fourfold.control.promoting import Promoting
 from fourfold.control.reconciler import Reconciler

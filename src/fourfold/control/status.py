@@ -13,8 +13,8 @@ from fourfold.control import views as v
 from fourfold.control.claims import gateway_of
 from fourfold.control.goals import desired, host_key, moves, pattern_of, rollout
 from fourfold.control.registry import Registry
-from fourfold.control.scalestatus import scaling_view
 from fourfold.control.routing import maintenance_of
+from fourfold.control.scalestatus import scaling_view
 from fourfold.control.taken import taken
 from fourfold.errors import NotFoundError
 from fourfold.gateway.model import InstanceStats

@@ -112,11 +112,7 @@ def restart(ctx: typer.Context) -> None:
     from fourfold.control.views import InfoView
 
     session = Session.of(ctx)
-    if session.remote:
-        where = session.client.endpoint.where
-        raise UserError(
-            f"cannot restart the daemon at {where} from here", "run `fourfold daemon restart` on that machine"
-        )
+    session.need_local("restart the daemon")
     if connects(session.paths.socket):
         _refuse_newer(session.client.get(InfoView, "/v1/info"))
         if units.has(_end(session)):

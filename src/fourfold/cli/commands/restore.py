@@ -31,11 +31,12 @@ def command(
     On this machine. What the backup does not have is built again from its sources, with the versions that it was
     built with.
     """
+    from fourfold.cli.endpoint import connects
     from fourfold.cli.restoring import await_services
-    from fourfold.cli.starter import answers
 
     session = Session.of(ctx)
-    if answers(session.paths.socket):
+    session.need_local("restore")
+    if connects(session.paths.socket):
         raise ConflictError(
             "cannot restore while a daemon runs here; nothing was changed",
             "end it with `fourfold daemon stop` (systemctl stop fourfold), then restore",
