@@ -12,6 +12,8 @@ from fourfold.api.acting import Caller, acting
 from fourfold.control.access import TokenRequest
 from fourfold.control.comparing.request import CompareRequest
 from fourfold.control.facade import Facade
+from fourfold.control.keeping.request import BackupRequest
+from fourfold.control.maintaining import Page
 from fourfold.control.views import UpRequest
 from fourfold.errors import ForbiddenError
 from tests.api.fake import FakeFacade
@@ -21,6 +23,9 @@ SAMPLES: dict[str, Any] = {
     "CompareRequest": CompareRequest(actor="mallory"),
     "TokenRequest": TokenRequest(name="new", role="read", actor="mallory"),
     "v.UpRequest": UP,
+    "BackupRequest": BackupRequest(keys="none", actor="mallory"),
+    "Page": Page("soon back", "text/plain", 60.0, ()),
+    "bytes": b"x",
     "str": "x",
     "int": 1,
     "bool": False,
@@ -38,7 +43,7 @@ def changes() -> list[str]:
     found = []
     for name, method in inspect.getmembers(Facade, inspect.isfunction):
         parameters = inspect.signature(method).parameters
-        requests = ("v.UpRequest", "CompareRequest", "TokenRequest")
+        requests = ("v.UpRequest", "CompareRequest", "TokenRequest", "BackupRequest")
         if "actor" in parameters or any(each.annotation in requests for each in parameters.values()):
             found.append(name)
     return found

@@ -26,6 +26,7 @@ from .helpers import write
 CONTENT = b"hello"
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 KEY = "a" * 64
+DEPS = "d" * 64
 
 
 @pytest.fixture
@@ -155,11 +156,11 @@ def test_an_artifact_is_published_whole_found_and_removed(paths: Paths) -> None:
     tree = write(paths.work / "b/tree", {"app/x": "1"})
     trees.seal(tree)
     lock = Lock("requirements.lock", "six==1")
-    made = artifacts.publish(Artifact(KEY, tree, ("x",), {"PATH": "/app"}, "python3.11", "s", {"deps": lock}, 1, 2.0))
+    made = artifacts.publish(Artifact(KEY, tree, ("x",), {"PATH": "/app"}, "python3.11", "s", {DEPS: lock}, 1, 2.0))
     assert not tree.exists()
     assert artifacts.find(KEY) == made == artifacts.get(KEY)
     assert artifacts.find("b" * 64) is None
-    assert artifacts.lock("deps") == lock and artifacts.lock("other") is None
+    assert artifacts.lock(DEPS) == lock and artifacts.lock("e" * 64) is None
     assert [kept.digest for kept in artifacts.list()] == [KEY]
     assert artifacts.remove(KEY) > 0 and artifacts.remove(KEY) == 0
     assert artifacts.find(KEY) is None and files(paths) == []
@@ -182,7 +183,7 @@ def test_a_removal_that_broke_off_keeps_nothing_from_being_built_again(
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(trees, "remove", dies)
         artifacts.remove(KEY)
-    assert artifacts.find(KEY) is None and artifacts.lock("deps") is None
+    assert artifacts.find(KEY) is None and artifacts.lock(DEPS) is None
     assert [kept.digest for kept in artifacts.list()] == [KEY], "gc sees it"
     assert (publish().tree / "x").read_text() == "1"
     (artifacts.tree(KEY).parent / "artifact.json").unlink()

@@ -110,8 +110,14 @@ def _dependents_end_first(goal: m.Goal, before: Simulator, plan: m.Plan) -> None
     if goal.count == 0 and any(True for _ in _let_go(before, goal.key, plan)):
         for other in before.goals.values():
             if goal.key in other.needs and other.count == 0:
-                alive = [i for i in before.instances.values() if i.key == other.key and i.state in m.RUNNING]
+                alive = [i for i in _of(before, other.key) if i.state in m.RUNNING and not _lost(i, before)]
                 assert not alive, f"{goal.key} goes before {alive}"
+
+
+def _lost(guest: m.Instance, before: Simulator) -> bool:
+    """Its host has ended, and it with it."""
+    host = before.instances.get(guest.host) if guest.host is not None else None
+    return guest.host is not None and (host is None or host.state == "exited")
 
 
 def _dependencies_start_first(goal: m.Goal, before: Simulator, plan: m.Plan) -> None:

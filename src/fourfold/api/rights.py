@@ -98,6 +98,8 @@ RULES: dict[str, Rule] = {
     f"POST {SERVICE}/compare": Rule("deploy", SPEC),
     f"POST {SERVICE}/scale": DEPLOY,
     f"POST {SERVICE}/rollback": DEPLOY,
+    f"POST {SERVICE}/promote": DEPLOY,
+    f"POST {SERVICE}/abort": DEPLOY,
     f"POST {SERVICE}/runs": DEPLOY,
     f"POST {SERVICE}/invoke": Rule("deploy", EVENT),
     f"POST {SERVICE}/invoke-later": Rule("deploy", EVENT),

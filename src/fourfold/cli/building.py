@@ -91,10 +91,9 @@ def build(
         send_all(client, packed, view)
         bodies.append(moved(request(session, loaded, packed, [service]), pattern))
         path = f"/v1/apps/{loaded.app.app}/build"
-        if target is not None:  # what cannot be made of it is refused before it is built
-            path += f"?format={target.disk or 'oci'}"
+        form = None if target is None else target.disk or "oci"  # what cannot be made is refused before it is built
         body = bodies[0].model_copy(update={"rebuild": rebuild})
-        begun = client.post(OperationView, path, body.model_dump(mode="json"))
+        begun = client.ask(OperationView, "POST", path, body.model_dump(mode="json"), format=form)
         if rebuild:
             bodies[0] = bodies[0].model_copy(update={"rebuilt": begun.id})
         return begun

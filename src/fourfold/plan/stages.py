@@ -92,10 +92,11 @@ class Stages:
         return self._goal.deploying.stable if self._goal.deploying is not None else None
 
     def _old_is_down(self) -> bool:
-        """Nothing is left to be careful about: all of the old ones ended again and again, or do not come back."""
-        if not self._planner.old or self._returning():
+        """Nothing is left to be careful about: all that would be gone back to ended again and again, or stays down."""
+        stable = [i for i in self._planner.old if i.revision == self._stable()]
+        if not stable or self._returning():
             return False
-        return all(_has_ended(i, self._goal) for i in self._planner.old)
+        return all(_has_ended(i, self._goal) for i in stable)
 
 
 def _has_ended(instance: Instance, goal: Goal) -> bool:

@@ -6,6 +6,7 @@ Everything here is called from the daemon's event loop thread and returns at onc
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -177,11 +178,26 @@ def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Mi
             f"this program knows {newest})",
             "install the newer Fourfold again; docs/upgrade.md has the way back",
         )
-    if 0 < version < newest:
-        _keep_copy(connection, path, version)
-    for migration in migrations:
-        if migration.number > version:
-            _apply(connection, migration)
+    if version == newest:
+        return
+    with _alone(path):
+        version = _version(connection)  # another program may have done it meanwhile
+        if 0 < version < newest:
+            _keep_copy(connection, path, version)
+        for migration in migrations:
+            if migration.number > version:
+                _apply(connection, migration)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Two programs that bring one store up to date at once would keep copies of what the other has half done."""
+    lock = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def copy_of(path: Path, version: int) -> Path:
