@@ -121,7 +121,7 @@ def test_what_dies_comes_back_and_what_fails_fails_alone(app: Shared) -> None:
     host_dies(app, "node", ("worker",), meanwhile="good")
     host_dies(app, "py", ("good", "bad"), meanwhile="worker")
     home.run("down", "-a", "app", "-y")
-    assert not home.of_instances()
+    until(lambda: not home.of_instances(), 10, "all to be gone")
 
 
 def host_dies(app: Shared, group: str, members: tuple[str, ...], meanwhile: str) -> None:

@@ -138,3 +138,15 @@ def test_what_is_stored_goes_on_and_what_is_not_understood_is_left_out() -> None
     again.heard(event("deploy.done", seconds=1.0))
     assert again.series(c.DEPLOYMENTS) == [((*WEB, "done"), [2])]
     assert again.series(c.LAG) == [] and again.series(c.EVENTS) == [(("shop", "deploy.done"), [2])]
+
+
+def test_of_candidates_of_comparisons_and_of_what_is_removed_nothing_is_counted() -> None:
+    tally, lines = Tally(), count(line("shop.web", "shop.web-1-a", 200, 3))
+    tally.left_out.add("shop")
+    tally.heard(event("deploy.done", seconds=1.0))
+    tally.answered(lines, ROUTES)
+    assert not any(tally.series(metric) for metric in c.METRICS)
+    tally.left_out.clear()
+    tally.heard(event("app.removed"))
+    tally.answered(lines, ROUTES)
+    assert not any(tally.series(metric) for metric in c.METRICS)

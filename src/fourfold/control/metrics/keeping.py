@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from fourfold.control.bus import Bus
+from fourfold.control.comparing.left import left
 from fourfold.control.goals import GATEWAY
 from fourfold.control.metrics import accesslog
 from fourfold.control.metrics import catalog as c
@@ -77,6 +78,7 @@ class Keeping:
     async def look(self) -> None:
         """Count what has come since the last look."""
         async with self._one:
+            self.tally.left_out.update(left(self._registry.store))
             self._hear()
             rows = self._registry.of_service(GATEWAY)
             present = Place(rows[-1].id, rows[-1].run) if rows and rows[-1].run else None

@@ -29,6 +29,8 @@ class Tally:
                 self._counts[row.metric, row.labels] = list(row.counts)
         self._removed: set[str] = set()
         """Apps that are gone; the end of the operation that removed one is told after it."""
+        self.left_out: set[str] = set()
+        """Apps that nothing is counted of: what comparisons run beside the live ones."""
         self.changed: set[Key] = set()
         self.gone: set[Key] = set()
 
@@ -73,6 +75,8 @@ class Tally:
     def heard(self, event: Event) -> None:
         """Each once, in order."""
         app, service = event.app or "", event.service or ""
+        if app in self.left_out:
+            return
         if event.kind == "app.removed":
             self.forget_app(app)
             self._removed.add(app)
@@ -110,6 +114,8 @@ class Tally:
             key, route = _route(backend, routes)
             if key is None:
                 self.add(c.UNROUTED, code, by=times)
+                continue
+            if key[0] in self.left_out or key[0] in self._removed:
                 continue
             self.add(c.REQUESTS, *key, route, code, by=times)
             latencies = self._of(c.LATENCY, (*key, route))
