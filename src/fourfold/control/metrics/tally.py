@@ -75,15 +75,7 @@ class Tally:
     def heard(self, event: Event) -> None:
         """Each once, in order."""
         app, service = event.app or "", event.service or ""
-        if app in self.left_out:
-            return
-        if event.kind == "app.removed":
-            self.forget_app(app)
-            self._removed.add(app)
-            return
-        if event.kind == "operation.started":
-            self._removed.discard(app)
-        if event.kind == "build.log" or app in self._removed:
+        if not self._takes(event, app):
             return
         self.add(c.EVENTS, app, event.kind)
         if not service:
@@ -104,6 +96,16 @@ class Tally:
                 self.add(c.RUNS, app, service, "ok")
             case "run.failed" if "outcome" in event.data:  # else it is tried again
                 self.add(c.RUNS, app, service, str(event.data["outcome"]))
+
+    def _takes(self, event: Event, app: str) -> bool:
+        if app in self.left_out:
+            return False
+        if event.kind == "app.removed":
+            self.forget_app(app)
+            self._removed.add(app)
+        elif event.kind == "operation.started":
+            self._removed.discard(app)
+        return event.kind != "build.log" and app not in self._removed
 
     # -- the access log -----------------------------------------------------------------------------------------------
 
