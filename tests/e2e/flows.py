@@ -27,7 +27,7 @@ class Flow:
     code = 0
     """How the command exits when nobody dies."""
     instances = 2
-    stride = 6
+    stride = 9
     """Steps between two that are tried, at most."""
     extra = ""
 
@@ -160,7 +160,7 @@ class Member(Flow):
     """A new version beside the old one in a host that goes on."""
 
     instances = 1
-    stride = 12
+    stride = 16
     app = """
 import asyncio, os
 

@@ -10,7 +10,7 @@ import pytest
 from tests.chaos.life import live
 from tests.e2e.home import Home
 
-STEPS = 12
+STEPS = 8
 
 
 @pytest.mark.timeout(1500)
