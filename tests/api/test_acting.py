@@ -85,3 +85,5 @@ def test_of_one_app() -> None:
     assert fake.calls[-1] == ("top", ("shop",))
     with pytest.raises(ForbiddenError, match="for app shop only"):
         mine.events("other", 0, False)
+    with pytest.raises(ForbiddenError, match="the requests of all apps"):
+        mine.logs("shop", ["web", "gateway"], None, None, False, False)

@@ -62,6 +62,8 @@ def test_answers_count_from_the_beginning_of_the_step() -> None:
     answers = {"new0": (15, 2), "old0": (130, 3), "old1": (7, 0), "other": (9, 9)}
     assert stages.answered(at, rows(new=1, old=2), answers) == (m.Answered(5, 1), m.Answered(37, 3))
     assert stages.answered(at, rows(new=1), {}) == (m.Answered(), m.Answered())
+    again = {"new0": (3, 1)}  # a new daemon counts events from 0
+    assert stages.answered(at, rows(new=1), again) == (m.Answered(3, 1), m.Answered())
     assert stages.added({"a": (1, 0)}, {"a": (2, 2), "b": (1, 1)}) == {"a": (3, 2), "b": (1, 1)}
 
 
@@ -170,7 +172,9 @@ def test_scaled_meanwhile_it_stays_at_its_step(life: Life) -> None:
 def test_another_release_takes_its_place(life: Life) -> None:
     """What the canary leaves goes, and the way back is the one to what served before both."""
     promoting = canary(life)
+    life.registry.answered[KEY] = (m.Answered(1000, 100), m.Answered(1000))
     life.up(Want("web", ("/",), deploy=MANUAL, instances=4))
+    assert life.registry.answered == {}, "it is not judged by what the one before answered"
     assert shares(life.registry, KEY) and set(weights(life)[2]) == {0}
     life.settle()
     assert releases(life) == {1: 4, 3: 1}

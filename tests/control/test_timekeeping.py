@@ -43,7 +43,7 @@ def test_what_is_under_way_moves_along(tmp_path: Path, by: float) -> None:
         clock = machine.clock()
         rig.add("web-1", state="ready", changed_at=900.0, started_at=899.0)
         with rig.registry.transaction():
-            running = rig.registry.add_deployment(deployment(state="running", progressed_at=990.0))
+            running = rig.registry.add_deployment(deployment(state="running", progressed_at=990.0, step_at=980.0))
         keeper = Timekeeping(rig.registry, clock, rig.bus, lambda: woken.append(None))
         machine.passes(10)
         keeper.look()
@@ -55,6 +55,7 @@ def test_what_is_under_way_moves_along(tmp_path: Path, by: float) -> None:
         assert row.started_at is not None and clock.now() - row.started_at == pytest.approx(111)
         now = rig.registry.store.deployments.get(running.id)
         assert now is not None and clock.now() - now.progressed_at == pytest.approx(20)
+        assert now.step_at is not None and clock.now() - now.step_at == pytest.approx(30)
         assert len(woken) == 1 and [event.kind for event in rig.bus.since(0)] == ["daemon.clock-set"]
 
     asyncio.run(scenario())
@@ -69,12 +70,13 @@ def test_a_new_daemon_begins_waiting_anew(tmp_path: Path) -> None:
         rig.add("slow", state="starting", changed_at=100.0)
         rig.add("ahead", state="ready", changed_at=9000.0, ready_at=9000.0)
         with rig.registry.transaction():
-            rig.registry.add_deployment(deployment(state="running", progressed_at=100.0))
+            rig.registry.add_deployment(deployment(state="running", progressed_at=100.0, step_at=9000.0))
         await rig.lifecycle.adopt("this-boot")
         slow, ahead = rig.registry.instances["slow"], rig.registry.instances["ahead"]
         running = rig.registry.running_deployment("shop.web")
         assert running is not None
         assert (slow.changed_at, ahead.changed_at, running.progressed_at) == (5000.0, 5000.0, 5000.0)
+        assert running.step_at == 5000.0
         assert ahead.ready_at in (None, 5000.0)
 
     asyncio.run(scenario())

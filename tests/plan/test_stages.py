@@ -219,3 +219,21 @@ def test_a_canary_that_crashes_goes_back() -> None:
     assert "did not stay up" in simulator.failed["a.x"]
     assert not any(isinstance(action, m.BeginStep) for action in simulator.log)
     assert {i.revision for i in simulator.instances.values()} == {"1"}
+
+
+def test_who_depends_on_a_service_at_a_step_starts_meanwhile() -> None:
+    """After a reboot, say: the old release serves, and a step may last until somebody promotes it."""
+    dependent = goal("a.y", count=1, depends_on=("a.x",))
+    decided = plan({"a.x": staged(MANUAL, HELD), "a.y": dependent}, [*old(2), inst("n1"), inst("n2")], NOW)
+    assert decided.actions == (m.Start("a.y"),) and not decided.waiting
+
+
+def test_an_abort_does_not_wait_for_successors() -> None:
+    aborted = goal(deploying=replace(AT, aborted="ann"), successors=("a.z",))
+    waits = goal("a.z", deploying=AT)
+    decided = plan({"a.x": aborted, "a.z": waits}, [*old(1), inst("z", "starting", key="a.z", since=NOW - 1)], NOW)
+    assert m.Fail("a.x", "aborted by ann") in decided.actions
+
+
+def test_more_errors_than_requests_are_no_verdict() -> None:
+    assert fault(staged(CANARY, replace(HELD, new=m.Answered(0, 1))), NOW) is None

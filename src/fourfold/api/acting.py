@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
@@ -17,6 +17,7 @@ from fourfold.control.facade import Facade
 from fourfold.errors import ForbiddenError, NotFoundError
 from fourfold.store.events import ALL, Which
 from fourfold.store.tokens import AccessRole
+from fourfold.supervise.model import LogLine
 
 KEPT = "fourfold.caller"
 """Where in a request's scope its caller is kept; nothing there: it came by the socket."""
@@ -96,6 +97,16 @@ class _Acting(_Named):
         which: Which = ALL,
     ) -> AsyncIterator[v.EventView]:
         return self._facade.events(self._own(app), after, follow, operation, tail, which)
+
+    def logs(
+        self, app: str, services: Sequence[str], since: float | None, tail: int | None, previous: bool, follow: bool
+    ) -> AsyncIterator[tuple[str, LogLine]]:
+        if self._caller.app is not None and "gateway" in services:
+            what = (
+                f"cannot read the gateway's log: it has the requests of all apps, and token {self._caller.name} is for"
+            )
+            raise ForbiddenError(f"{what} {self._caller.app} only")
+        return self._facade.logs(app, services, since, tail, previous, follow)
 
     async def cancel(self, operation: str, actor: str) -> None:
         if self._caller.app is not None:

@@ -46,6 +46,7 @@ from fourfold.spec.model import Service
 from fourfold.store.events import ALL, Which
 from fourfold.store.manifest import Manifest
 from fourfold.store.model import Event, InstanceRow, ServiceRow
+from fourfold.store.room import require_room, while_room
 from fourfold.supervise.attach import Attached
 from fourfold.supervise.model import LogLine
 
@@ -588,10 +589,14 @@ class Control:
 
     async def offer_source(self, manifest: Mapping[str, Any]) -> tuple[str, list[str]]:
         parsed = Manifest.parse(manifest)
+        await asyncio.to_thread(self._require_room)
         return await asyncio.to_thread(self._parts.offer, parsed)
 
     async def receive_blobs(self, pieces: AsyncIterator[bytes]) -> None:
-        await self._parts.blobs.receive(pieces)
+        await self._parts.blobs.receive(while_room(pieces, self._require_room))
+
+    def _require_room(self) -> None:
+        require_room(self._parts.paths.state, self._parts.settings.free_bytes, "take a source")
 
     async def gc(self, actor: str = "") -> v.GcView:
         view = await self._parts.sweeper.collect()

@@ -193,7 +193,8 @@ def _port_is_held(registry: Registry, row: ServiceRow) -> bool:
 
 def goal(row: ServiceRow, spec: Service, deployment: Deployment | None, port_is_held: bool = False) -> m.Goal:
     ended_badly = deployment is not None and deployment.state in ("failed", "rolled-back")
-    frozen = deployment is not None and deployment.state == "failed" and spec.deploy.rollback == "off"
+    left = deployment is not None and deployment.state == "failed" and deployment.aborted is None
+    frozen = left and spec.deploy.rollback == "off"
     return m.Goal(
         key=key_of(row),
         revision=revision(row),

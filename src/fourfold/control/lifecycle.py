@@ -29,6 +29,8 @@ from fourfold.supervise.supervisor import Supervisor
 log = logging.getLogger(__name__)
 
 
+TIMES = ("started_at", "progressed_at", "finished_at", "step_at")
+"""Of a deployment."""
 RETRY_SECONDS = 1.0
 Arguments = ParamSpec("Arguments")
 Prepared = tuple[InstanceRow, Launch, dict[str, str]]
@@ -410,9 +412,11 @@ class Lifecycle:
             if (since, ready_at) != (row.changed_at, row.ready_at):
                 self._registry.put_instance(replace(row, changed_at=since, ready_at=ready_at))
         for deployment in list(self._registry.deployments.values()):
+            times = {name: min(at, now) for name in TIMES if (at := getattr(deployment, name)) is not None}
             if deployment.state in OPEN:
-                begun = min(deployment.started_at, now)
-                self._registry.put_deployment(replace(deployment, progressed_at=now, started_at=begun))
+                times["progressed_at"] = now
+            if (changed := replace(deployment, **times)) != deployment:
+                self._registry.put_deployment(changed)
 
     async def _resume(self, unstarted: list[str]) -> None:
         """Effects that were stored and perhaps not had: have them (again)."""

@@ -153,6 +153,7 @@ class Registry:
     def add_deployment(self, row: Deployment) -> Deployment:
         stored = self.store.deployments.add(row)
         self.deployments[key_of(stored)] = stored
+        self.answered.pop(key_of(stored), None)  # of the one before
         return stored
 
     def put_deployment(self, row: Deployment) -> None:

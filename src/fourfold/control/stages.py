@@ -90,10 +90,10 @@ def answered(deployment: Deployment, rows: Iterable[InstanceRow], answers: Answe
     """By the new instances and by the others, since the step began."""
     new, old = m.Answered(), m.Answered()
     for row in rows:
-        requests, errors = (
-            max(0, now - then)
-            for now, then in zip(answers.get(row.id, NONE), deployment.marks.get(row.id, NONE), strict=True)
-        )
+        now, then = answers.get(row.id, NONE), deployment.marks.get(row.id, NONE)
+        if now[0] < then[0]:  # counts of events begin at 0 with each daemon
+            then = NONE
+        requests, errors = now[0] - then[0], max(0, now[1] - then[1])
         if row.revision == deployment.revision:
             new = m.Answered(new.requests + requests, new.errors + errors)
         else:

@@ -11,7 +11,6 @@ from fourfold.clock import SystemClock
 from fourfold.control.bus import Bus
 from fourfold.control.registry import Registry
 from fourfold.errors import WorldError
-from fourfold.store.deployments import OPEN
 from fourfold.store.model import Deployment, InstanceRow
 
 log = logging.getLogger(__name__)
@@ -46,8 +45,7 @@ class Timekeeping:
             for row in list(registry.instances.values()):
                 registry.put_instance(_moved(row, by))
             for deployment in list(registry.deployments.values()):
-                if deployment.state in OPEN:
-                    registry.put_deployment(_later(deployment, by))
+                registry.put_deployment(_later(deployment, by))
             for mark in registry.store.usage.marks().values():
                 registry.store.usage.put_mark(replace(mark, at=mark.at + by))
         self._clock.follow()
@@ -67,4 +65,11 @@ def _moved(row: InstanceRow, by: float) -> InstanceRow:
 
 
 def _later(row: Deployment, by: float) -> Deployment:
-    return replace(row, started_at=row.started_at + by, progressed_at=row.progressed_at + by)
+    """Of one that has ended it matters how long ago that was, to those that depend on it."""
+    return replace(
+        row,
+        started_at=row.started_at + by,
+        progressed_at=row.progressed_at + by,
+        finished_at=None if row.finished_at is None else row.finished_at + by,
+        step_at=None if row.step_at is None else row.step_at + by,
+    )

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import uvloop
 
-from fourfold.clock import SystemClock
 from fourfold.functions import environment
 from fourfold.functions.endpoints import DaemonSide, HttpSide
 from fourfold.functions.http import Site
@@ -63,28 +62,25 @@ async def run(config: Config, variables: Mapping[str, str], open_sandboxes: Open
 
 async def _run(config: Config, variables: Mapping[str, str], output: Output, open_sandboxes: Opener) -> int:
     loop = asyncio.get_running_loop()
-    clock = SystemClock()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    env = environment.of_sandboxes(config, variables, time.strftime("%Y/%m/%d", time.gmtime(clock.now())), site(config))
+    env = environment.of_sandboxes(config, variables, time.strftime("%Y/%m/%d", time.gmtime()), site(config))
     try:
-        journal = Journal(config.usage, f"{config.instance}-{int(clock.now() * 1000)}-{os.getpid()}")
+        journal = Journal(config.usage, f"{config.instance}-{int(time.time() * 1000)}-{os.getpid()}")
         sandboxes = await open_sandboxes(config, env)
     except (SandboxError, OSError) as error:
         return _failed(output, config, str(error))
-    invoker = Invoker(Surroundings(config, loop, sandboxes, output, journal, clock.now, time.monotonic))
+    invoker = Invoker(Surroundings(config, loop, sandboxes, output, journal, time.time, time.monotonic))
     try:
-        return await serve(config, invoker, sandboxes, output, stop, clock)
+        return await serve(config, invoker, sandboxes, output, stop)
     finally:
         await invoker.close()
         await sandboxes.close()
         journal.close()
 
 
-async def serve(
-    config: Config, invoker: Invoker, sandboxes: Sandboxes, output: Output, stop: asyncio.Event, clock: SystemClock
-) -> int:
+async def serve(config: Config, invoker: Invoker, sandboxes: Sandboxes, output: Output, stop: asyncio.Event) -> int:
     stopped = asyncio.ensure_future(stop.wait())
     opening = asyncio.ensure_future(invoker.open())
     await asyncio.wait((opening, stopped, sandboxes.lost), return_when=asyncio.FIRST_COMPLETED)
@@ -102,7 +98,7 @@ async def serve(
     sites: list[Site] = []
     servers: list[asyncio.AbstractServer] = []
     try:
-        await listen(config, invoker, clock.now, sites, servers)
+        await listen(config, invoker, time.time, sites, servers)
     except OSError as error:
         return _ended(output, config, f"it cannot listen: {error}")
     gc.collect()

@@ -28,7 +28,7 @@ def holds(goal: Goal) -> bool:
 def fault(goal: Goal, now: float) -> str | None:
     """Why it must not get any more requests, or None."""
     deploying = at_step(goal)
-    if deploying is None or deploying.new.errors == 0:
+    if deploying is None or not 0 < deploying.new.errors <= deploying.new.requests:
         return None
     new, allowed = deploying.new, _allowed(goal, deploying)
     sure = new.errors > allowed * new.requests and _chance(new, allowed) < DOUBT

@@ -136,7 +136,8 @@ class ServicePlanner:
 
     def _wait_for_successors(self) -> bool:
         """What gives requests away goes on as it is until those are there that get them; if they fail, for good."""
-        if self.goal.deploying is None or self.goal.deploying.rolling_back:
+        deploying = self.goal.deploying
+        if deploying is None or deploying.rolling_back or deploying.aborted is not None:
             return False
         left = [goal for key in self.goal.successors if (goal := self.world.goals.get(key)) is not None]
         for goal in left:

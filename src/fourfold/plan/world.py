@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from fourfold.plan.judging import at_step
 from fourfold.plan.model import LEAVING, RUNNING, Action, Goal, Instance
 
 KILL_AGAIN_SECONDS = 5.0
 """A process that is still there so long after SIGKILL was perhaps never sent it."""
+
+
+def _old_one_serves(goal: Goal) -> bool:
+    """It goes by steps, which may last: meanwhile nothing that it had is missing."""
+    deploying = at_step(goal)
+    return deploying is not None and deploying.stable is not None
 
 
 class World:
@@ -118,7 +125,7 @@ class World:
             dependency = self.goals.get(key)
             if dependency is None or self.wants_none(dependency):
                 continue
-            deploying = dependency.deploying is not None and key not in self.done
+            deploying = dependency.deploying is not None and key not in self.done and not _old_one_serves(dependency)
             if deploying or not self.ready(key):
                 unmet.append(key)
         return unmet

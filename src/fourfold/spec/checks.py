@@ -171,6 +171,9 @@ def _scaling(path: Path, service: Service) -> Iterator[Finding]:
         if name in targets and service.port is None and service.job is None:
             place = (*path, "instances", "per_instance", name)
             yield Finding(place, "requests are counted where a `port` takes them", "add `port`, or scale by `cpu`")
+    if "rps" in targets and service.protocol == "tcp":
+        place = (*path, "instances", "per_instance", "rps")
+        yield Finding(place, "requests are not seen where a service speaks TCP", "scale by `concurrency` or `cpu`")
     if limit is not None and targets.get("cpu", 0.0) * (1 + TOLERANCE) > limit:
         place = (*path, "instances", "per_instance", "cpu")
         what = f"an instance that may take {limit:g} cores is never seen to take clearly more than {targets['cpu']:g}"

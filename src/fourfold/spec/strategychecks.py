@@ -21,6 +21,8 @@ def contradiction(service: Service, pattern: str) -> str | None:
         return f"{strategy} is not for groups: their members would have to run in both releases of it"
     if pattern == "shared":
         return f"{strategy} is not for members of a group: each of its instances has one of them"
+    if strategy == "canary" and service.protocol == "tcp":
+        return "canary is judged by requests, which are not seen where a service speaks TCP"
     if service.job is not None:
         return f"{strategy} is not for jobs: no requests pass from one release to another"
     if service.host_port(pattern) is not None:

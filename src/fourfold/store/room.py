@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from fourfold.errors import WorldError
 
+LOOK_BYTES = 16 * 1024**2
+"""Of what comes in, between looks at how much of the disk is free."""
 PART = 20
 """On a small disk, this part of it stays free, whatever the setting says."""
 
@@ -34,3 +38,14 @@ def require_room(folder: Path, free_bytes: int, what: str, size: int = 0) -> Non
             f"free ({folder})",
             "`fourfold gc` removes what is not needed; `free_bytes` in fourfold.toml says what stays free",
         )
+
+
+async def while_room(pieces: AsyncIterator[bytes], require: Callable[[], None]) -> AsyncIterator[bytes]:
+    """What comes in to be written, for as long as `require` (see `require_room`) raises nothing."""
+    since = LOOK_BYTES
+    async for piece in pieces:
+        since += len(piece)
+        if since >= LOOK_BYTES:
+            await asyncio.to_thread(require)
+            since = 0
+        yield piece

@@ -81,6 +81,11 @@ def order_of(app: App, service: str | None, pattern: str | None, form: str | Non
                 f"cannot build {name}: its {what} {reference!r} names a place on the machine that builds",
                 "name it in a registry: docker://HOST/NAME:TAG",
             )
+    if spec.container.dockerfile is not None:
+        raise UserError(
+            f"cannot build {name}: a Dockerfile is built as root and with a network, which is not for what others send",
+            "leave `container.dockerfile` out, and name a base: `container: {base: docker://HOST/NAME:TAG}`",
+        )
     wanted = pattern or spec.pattern
     forms = FORMS.get(wanted, ())
     if form is not None and form not in forms:

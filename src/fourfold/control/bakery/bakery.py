@@ -27,14 +27,12 @@ from fourfold.store import trees
 from fourfold.store.bakery import BakeryFiles
 from fourfold.store.bakes import OPEN, Bake
 from fourfold.store.manifest import Manifest
-from fourfold.store.room import require_room
+from fourfold.store.room import require_room, while_room
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
 """While the store refuses to take down how a build has ended."""
-LOOK_BYTES = 16 * 1024**2
-"""Of a source that comes in, between looks at how much of the disk is free."""
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
@@ -77,20 +75,11 @@ class Bakery:
         self._quota.check(query.actor, self._coming[query.actor])
         self._coming[query.actor] += 1
         try:
-            whole = await self._receive(self._while_there_is_room(pieces))
+            whole = await self._receive(while_room(pieces, self._require_room))
             order, source = await asyncio.to_thread(self._read, query, whole)
         finally:
             self._coming[query.actor] -= 1
         return await self._queue(order, source, query.actor)
-
-    async def _while_there_is_room(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        since = LOOK_BYTES
-        async for piece in pieces:
-            since += len(piece)
-            if since >= LOOK_BYTES:
-                await asyncio.to_thread(self._require_room)
-                since = 0
-            yield piece
 
     def _read(self, query: UploadQuery, whole: Manifest) -> tuple[Order, str]:
         from fourfold.spec import yaml
