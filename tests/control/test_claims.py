@@ -189,6 +189,22 @@ def test_a_new_address_comes_when_all_of_the_up_is_deployed(life: Life) -> None:
 
 
 @lived
+def test_what_changes_meanwhile_does_not_keep_an_address_from_coming(life: Life) -> None:
+    """One that stays at a step of a canary, say, while others of the app are scaled."""
+    life.up(Want("web", ("/",)), Want("api", ("/api",)), listen=":8001")
+    life.settle()
+    life.slow.add("api")
+    life.up(Want("web", ("/",)), Want("api", ("/api",)), listen=":8002")
+    life.settle()
+    life.rescale("web", 2)
+    life.settle()
+    assert life.listens() == [":8001"]
+    life.slow.clear()
+    life.settle()
+    assert life.listens() == [":8002"]
+
+
+@lived
 def test_a_failed_up_leaves_the_address(life: Life) -> None:
     life.up(Want("web", ("/",)), listen=":8001")
     life.settle()

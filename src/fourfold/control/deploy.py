@@ -25,6 +25,7 @@ from fourfold.spec.app import App
 from fourfold.spec.fingerprint import fingerprint
 from fourfold.spec.gateway import Gateway
 from fourfold.store.artifacts import Artifact
+from fourfold.store.deployments import OPEN
 from fourfold.store.model import AppRow, Build, Deployment, Release, ServiceRow
 
 PURGE = "purge."
@@ -313,14 +314,27 @@ class Deployer:
         builds: Sequence[Build] = (),
     ) -> None:
         """For all that says nothing of the app's address: what a failed `up` wanted there is forgotten."""
-        app, gateway = self._registry.apps[operation.app], gateway_of(self._registry, operation.app)
+        app = self._registry.apps[operation.app]
+        if not self._address_is_coming(app, rows):
+            app = replace(app, gateway=gateway_of(self._registry, app.name).model_dump(mode="json"))
         with self._bus.whole(), self._registry.transaction():
-            self._registry.put_app(replace(app, gateway=gateway.model_dump(mode="json")))
+            self._registry.put_app(app)
             for build in builds:
                 self._registry.put_build(build)
             for old, new in rows:
                 self._change(operation, old, new, operation.actor)
         self._wake()
+
+    def _address_is_coming(self, app: AppRow, rows: Sequence[tuple[ServiceRow | None, ServiceRow]]) -> bool:
+        """Whether an `up` that asks for another is still under way, at a step say, whatever becomes of `rows`."""
+        if (replaced := app.gateway.get(REPLACES)) is None:
+            return False
+        changed = {f"{new.app}.{new.name}": new for _, new in rows}
+        return any(
+            key not in changed or self._goes_on(deployment, changed[key])
+            for key, deployment in self._registry.deployments.items()
+            if deployment.operation == replaced["operation"] and deployment.state in OPEN
+        )
 
     def _change(self, operation: Operation, old: ServiceRow | None, new: ServiceRow, actor: str) -> None:
         """Store a service's new goal and open the deployment that leads there."""
