@@ -49,6 +49,8 @@ def rows(**counts: int) -> list[InstanceRow]:
         # going back: what failed gets nothing as soon as the others can carry it
         ({"new": 4, "old": 1}, None, True, {"new": 1, "old": 0}),
         ({"new": 3, "old": 1}, None, True, {"new": 1, "old": 1}),
+        ({"new": 1, "old": 1}, 5, True, {"new": 1, "old": 0}),
+        ({"old": 1}, 5, True, {"old": 1}),
     ],
 )
 def test_parts(there: dict[str, int], part: int | None, back: bool, expected: dict[str, int]) -> None:

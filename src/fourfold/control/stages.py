@@ -65,14 +65,16 @@ def shares(
     came; `count`: how many there are to be.
 
     As long as those of `stable` are all there, nobody else gets what is theirs: what an earlier deployment has left,
-    or what is gone back from, may be broken.
+    or what is gone back from, may be broken. What failed at a step gets nothing as long as one of `goal` is there: it was
+    to have a part only, and must not get more of it for having failed.
     """
     serving = [row for row in rows if row.state == "ready" and row.role == "serve"]
     new = [row.id for row in serving if row.revision == goal]
     kept = [row.id for row in serving if row.revision == stable and stable != goal]
     rest = [row.id for row in serving if row.revision not in (goal, stable)]
     if rolling_back:
-        return dict.fromkeys(new, 1) | dict.fromkeys([*kept, *rest], 0 if len(new) >= count > 0 else 1)
+        carries = bool(new) if part is not None else len(new) >= count > 0
+        return dict.fromkeys(new, 1) | dict.fromkeys([*kept, *rest], 0 if carries else 1)
     if part is None:
         return dict.fromkeys((row.id for row in serving), 1)
     silent = rest if len(kept) >= count > 0 else []
