@@ -65,8 +65,8 @@ def shares(
     came; `count`: how many there are to be.
 
     As long as those of `stable` are all there, nobody else gets what is theirs: what an earlier deployment has left,
-    or what is gone back from, may be broken. What failed at a step gets nothing as long as one of `goal` is there: it was
-    to have a part only, and must not get more of it for having failed.
+    or what is gone back from, may be broken. What failed at a step gets nothing as long as one of `goal` is there: it
+    was to have a part only, and must not get more of it for having failed.
     """
     serving = [row for row in rows if row.state == "ready" and row.role == "serve"]
     new = [row.id for row in serving if row.revision == goal]
