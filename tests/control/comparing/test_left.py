@@ -10,7 +10,7 @@ import pytest
 from fourfold.control.checks import refuse_candidate
 from fourfold.control.comparing.candidate import new_name
 from fourfold.control.comparing.comparing import Comparing
-from fourfold.control.comparing.left import TO_TAKE_AWAY, left
+from fourfold.control.comparing.left import TO_TAKE_AWAY, is_candidate, left
 from fourfold.errors import UserError
 from tests.control.rig import Rig, rigged
 from tests.store.samples import app_row
@@ -65,3 +65,10 @@ def test_who_calls_it_off_while_all_is_taken_away_waits_for_that_and_gets_no_com
         return is_gone
 
     assert asyncio.run(run())
+
+
+def test_which_names_are_of_candidates() -> None:
+    beside, users = app_row(NAME, candidate_of="shop"), app_row(NAME)
+    assert is_candidate(NAME, {NAME: beside}) and is_candidate(NAME, {})
+    assert not is_candidate(NAME, {NAME: users}) and not is_candidate("compare-us", {})
+    assert is_candidate(new_name("container", lambda name: False), {})

@@ -141,12 +141,11 @@ def test_what_is_stored_goes_on_and_what_is_not_understood_is_left_out() -> None
 
 
 def test_of_candidates_of_comparisons_and_of_what_is_removed_nothing_is_counted() -> None:
-    tally, lines = Tally(), count(line("shop.web", "shop.web-1-a", 200, 3))
-    tally.left_out.add("shop")
+    tally, lines = Tally(left_out=lambda app: app == "shop"), count(line("shop.web", "shop.web-1-a", 200, 3))
     tally.heard(event("deploy.done", seconds=1.0))
     tally.answered(lines, ROUTES)
     assert not any(tally.series(metric) for metric in c.METRICS)
-    tally.left_out.clear()
+    tally = Tally()
     tally.heard(event("app.removed"))
     tally.answered(lines, ROUTES)
     assert not any(tally.series(metric) for metric in c.METRICS)

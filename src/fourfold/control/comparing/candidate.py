@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fourfold.control.comparing.left import PREFIX
 from fourfold.cost.comparison import Pattern
 from fourfold.errors import FourfoldError, SpecError, UserError
 from fourfold.spec.deploy import STAGED, STAGED_KEYS
 from fourfold.spec.shared import Kind
 
-PREFIX = "compare-"
 """Of the names of their apps."""
 MEMBER = "{service}-{number}"
 """Further members of a group, which are the same service again."""

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
+from fourfold.store.model import AppRow
 from fourfold.store.store import Store
+
+PREFIX = "compare-"
 
 TO_TAKE_AWAY = "candidate."
 """And the name of its app: the name in `meta` of a candidate that is there, or about to be; its value is the app that
 it runs beside. Nothing else says that an app is to be deleted, so that no user's ever is."""
+
+
+def is_candidate(name: str, apps: Mapping[str, AppRow]) -> bool:
+    """Also one that is gone already, or is not there yet; a user's app may have such a name too."""
+    if (row := apps.get(name)) is not None:
+        return row.candidate_of is not None
+    return re.fullmatch(rf"{PREFIX}[0-9a-f]{{4}}-[a-z]+", name) is not None
 
 
 def left(store: Store) -> list[str]:

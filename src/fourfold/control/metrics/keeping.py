@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from fourfold.control.bus import Bus
-from fourfold.control.comparing.left import left
+from fourfold.control.comparing.left import is_candidate
 from fourfold.control.goals import GATEWAY
 from fourfold.control.metrics import accesslog
 from fourfold.control.metrics import catalog as c
@@ -50,7 +50,7 @@ class Keeping:
         self._bus = bus
         self._routes = routes
         self._store = registry.store.metrics
-        self.tally = Tally(self._store.all())
+        self.tally = Tally(self._store.all(), lambda app: is_candidate(app, registry.apps))
         self.own = Tally()
         """Of this daemon: they begin at 0 with it."""
         self._reached = self._stored = _reached(self._store.place())
@@ -78,7 +78,6 @@ class Keeping:
     async def look(self) -> None:
         """Count what has come since the last look."""
         async with self._one:
-            self.tally.left_out.update(left(self._registry.store))
             self._hear()
             rows = self._registry.of_service(GATEWAY)
             present = Place(rows[-1].id, rows[-1].run) if rows and rows[-1].run else None

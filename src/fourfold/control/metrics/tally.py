@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fourfold.control.metrics import catalog as c
 from fourfold.control.metrics.accesslog import Lines
@@ -20,8 +20,12 @@ OTHER = "other"
 class Tally:
     """`changed`: what is to be stored, and `gone`: what is to be forgotten, since whoever stores them cleared both."""
 
-    def __init__(self, stored: Iterable[MetricCount] = ()) -> None:
-        """Of metrics that this version does not have, or counts in other buckets, nothing is taken over."""
+    def __init__(self, stored: Iterable[MetricCount] = (), left_out: Callable[[str], bool] = lambda app: False) -> None:
+        """`left_out`: whether nothing is counted of an app: what comparisons run beside the live ones.
+
+        Of metrics that this version does not have, or counts in other buckets, nothing is taken over.
+        """
+        self._left_out = left_out
         self._counts: dict[Key, list[float]] = {}
         for row in stored:
             metric = c.BY_NAME.get(row.metric)
@@ -29,8 +33,6 @@ class Tally:
                 self._counts[row.metric, row.labels] = list(row.counts)
         self._removed: set[str] = set()
         """Apps that are gone; the end of the operation that removed one is told after it."""
-        self.left_out: set[str] = set()
-        """Apps that nothing is counted of: what comparisons run beside the live ones."""
         self.changed: set[Key] = set()
         self.gone: set[Key] = set()
 
@@ -98,7 +100,7 @@ class Tally:
                 self.add(c.RUNS, app, service, str(event.data["outcome"]))
 
     def _takes(self, event: Event, app: str) -> bool:
-        if app in self.left_out:
+        if self._left_out(app):
             return False
         if event.kind == "app.removed":
             self.forget_app(app)
@@ -117,7 +119,7 @@ class Tally:
             if key is None:
                 self.add(c.UNROUTED, code, by=times)
                 continue
-            if key[0] in self.left_out or key[0] in self._removed:
+            if self._left_out(key[0]) or key[0] in self._removed:
                 continue
             self.add(c.REQUESTS, *key, route, code, by=times)
             latencies = self._of(c.LATENCY, (*key, route))
