@@ -61,10 +61,4 @@ class BakeryFiles:
 
     def remove(self, digest: str) -> int:
         """Gives the bytes freed; what is not there is fine. Whoever reads it reads on to its end."""
-        path = self.path(digest)
-        try:
-            size = path.stat().st_size
-            path.unlink()
-        except FileNotFoundError:
-            return 0
-        return size
+        return trees.unlink(self.path(digest))

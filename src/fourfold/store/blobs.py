@@ -10,6 +10,7 @@ from threading import Lock
 
 from fourfold.errors import UserError
 from fourfold.paths import Paths
+from fourfold.store import trees
 from fourfold.store.incoming import Frames, Incoming
 from fourfold.store.manifest import is_digest
 
@@ -80,10 +81,4 @@ class Blobs:
 
     def remove(self, digest: str) -> int:
         """Gives the bytes freed; what is not there is fine. A file that artifacts link to takes space until they go."""
-        path = self.path(digest)
-        try:
-            size = path.stat().st_size
-            path.unlink()
-        except FileNotFoundError:
-            return 0
-        return size
+        return trees.unlink(self.path(digest))

@@ -168,3 +168,13 @@ def flush(paths: Sequence[Path]) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def unlink(path: Path) -> int:
+    """Gives the bytes freed; what is not there is fine."""
+    try:
+        size = path.stat().st_size
+        path.unlink()
+    except FileNotFoundError:
+        return 0
+    return size

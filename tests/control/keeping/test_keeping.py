@@ -164,6 +164,12 @@ def without(name: str) -> Callable[[bytes], bytes]:
     return lambda content: retarred(content, change)
 
 
+def damaged_gzip(content: bytes) -> bytes:
+    """Its deflate stream begins with a kind of block that there is not (RFC 1951, 3.2.3)."""
+    packed = gzip.compress(content)
+    return packed[:10] + b"\xff" + packed[11:]
+
+
 DATA = "volumes/shop/web/data"
 BAD: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "nothing": (lambda content: b"", "breaks off before its end"),
@@ -172,6 +178,7 @@ BAD: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "cut in a header": (lambda content: content[:700], "ends in the middle"),
     "cut in a file": (lambda content: content[: len(content) // 2], "ends in the middle"),
     "without its end": (without(m.SUMS), "breaks off before its end"),
+    "damaged in gzip": (damaged_gzip, "invalid"),
     "cut in gzip": (lambda content: gzip.compress(content)[:-20], "end"),
     "one bit": (replaced(f"{DATA}/empty", b"x"), "do not have the digests"),
     "a blob of another content": (replaced(f"blobs/{BLOB}", b"evil"), "another content than its name says"),

@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import os
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +74,7 @@ class Reading:
         try:
             with (self._folder / "sums").open("w+b") as sums:
                 self._take_all(raw, sums)
-        except (MalformedError, RefusedError, EOFError, gzip.BadGzipFile) as error:
+        except (MalformedError, RefusedError, EOFError, gzip.BadGzipFile, zlib.error) as error:
             what = str(error) if self._header is not None else f"it is no backup of Fourfold ({error})"
             raise UserError(
                 f"cannot read the backup: {what}; nothing was changed",
