@@ -1,9 +1,9 @@
 """Throughput through our gateway against the same HAProxy configured by hand, in front of the same instance.
 
-Both tell the program who asked (X-Forwarded-For, -Proto, -Host, -Port), write an access log and balance over one
-server, which is an HAProxy that answers from memory, so that the program is not what is measured. Each is in control
-groups of its own beside the other's, with the same weight: which of them the kernel lets run first is no question of
-configuration. `wrk` keeps 64 connections.
+Both tell the program who asked (X-Forwarded-For, -Proto, -Host, -Port), give each request an id, write an access log
+and balance over one server, which is an HAProxy that answers from memory, so that the program is not what is measured.
+Each is in control groups of its own beside the other's, with the same weight: which of them the kernel lets run first
+is no question of configuration. `wrk` keeps 64 connections.
 `python -m bench.gateway [--rounds 10]`
 """
 
@@ -56,6 +56,10 @@ frontend all
   http-request set-header X-Forwarded-Proto http
   http-request set-header X-Forwarded-Host %%[req.hdr(host)]
   http-request set-header X-Forwarded-Port %(port)s
+  unique-id-format %%[uuid()]
+  unique-id-header X-Request-Id
+  http-request del-header x-request-id
+  http-after-response set-header X-Request-Id %%[unique-id]
   use_backend program if { path_beg / }
   default_backend program
 backend program
