@@ -116,7 +116,7 @@ def test_an_answer_of_another_version(cli: Cli, home: Path) -> None:
     assert (result.code, result.out) == (1, "")
     assert result.err == (
         f"error: cannot understand the daemon's answer: it is version 0.0.9, this command is {__version__}\n"
-        "hint: end it with `fourfold daemon stop` (services keep running) and run `fourfold up`\n"
+        "hint: start this version: `fourfold daemon restart` (services keep running)\n"
     )
 
 

@@ -152,7 +152,7 @@ class Client:
             version = "unknown"
         return WorldError(
             f"cannot understand the daemon's answer: it is version {version}, this command is {__version__}",
-            "end it with `fourfold daemon stop` (services keep running) and run `fourfold up`",
+            "start this version: `fourfold daemon restart` (services keep running)",
         )
 
     def answers(self) -> bool:
