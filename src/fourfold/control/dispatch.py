@@ -19,7 +19,7 @@ from fourfold.clock import Clock
 from fourfold.control.bus import Bus
 from fourfold.control.destinations import destination
 from fourfold.control.invoking import LostError
-from fourfold.control.line import Holds, Line
+from fourfold.control.line import RETRY_SECONDS, Holds, Line
 from fourfold.control.loops import keep
 from fourfold.control.policy import Policy
 from fourfold.control.queue import Queue
@@ -29,8 +29,6 @@ from fourfold.store.queue import EventRow, Waiting
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = (60.0, 120.0)
-"""Waits before the second and the third try."""
 LOST_SECONDS = 1.0
 """Before the second one, after an answer was lost: what had the event may have been killed by somebody else."""
 LOOK_SECONDS = 60.0
@@ -162,6 +160,8 @@ class Dispatcher:
         now = self._clock.now()
         line.resume()
         row = replace(row, attempts=row.attempts + 1, answer=answer.payload, error=answer.error or str(answer.status))
+        if (waiting := line.events.get(row.seq)) is not None:  # moved, if the clock was set meanwhile
+            row = replace(row, created_at=waiting.created_at)
         if row.attempts > policy.retries:
             self._give_up(line, replace(row, reason="RetriesExhausted"), policy)
             return

@@ -61,6 +61,17 @@ class Eventing:
         self.dispatcher.wake()
         self.triggers.wake()
 
+    def move(self, by: float) -> None:
+        """The machine's clock was set forward by so many seconds; inside the transaction that moves all that waits."""
+        self._registry.store.queue.move(by)
+        self._registry.store.runs.move(by)
+
+    def moved(self, by: float) -> None:
+        """That is stored."""
+        self.queue.lines.move(by)
+        self.jobs.reload()
+        self.wake()
+
     def forget(self, app: str) -> None:
         """All of an app that is purged; inside a transaction."""
         store = self._registry.store

@@ -58,13 +58,14 @@ class Jobs:
         self._act = act
         self._changed = changed
         self._open: dict[str, RunRow] = {}
-        self._reload()
+        self.reload()
         self._news = asyncio.Event()
         self._stored = asyncio.Event()
         """Set, and another one made, whenever a run has changed."""
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def _reload(self) -> None:
+    def reload(self) -> None:
+        """From the store."""
         self._open = {run.id: run for run in self._registry.store.runs.under_way()}
 
     # -- starting -------------------------------------------------------------------------------------------------
@@ -178,7 +179,7 @@ class Jobs:
 
     async def run(self) -> None:
         """Until cancelled."""
-        await keep("jobs", self.converge, self._news, self._clock, self._reload)
+        await keep("jobs", self.converge, self._news, self._clock, self.reload)
 
     def converge(self) -> float:
         """Do what every run is due; when to look again at the latest."""
@@ -292,7 +293,7 @@ class Jobs:
                     self._registry.store.runs.trim(run.app, run.service)
                     self._registry.store.instances.trim_runs(run.app, run.service, KEEP_DEAD)
         except BaseException:
-            self._reload()
+            self.reload()
             raise
         self._open[run.id] = run
         self._pulse()

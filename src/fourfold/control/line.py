@@ -12,6 +12,8 @@ from typing import Literal
 from fourfold.control.policy import Policy
 from fourfold.store.queue import Waiting
 
+RETRY_SECONDS = (60.0, 120.0)
+"""Waits before the second and the third try of an event."""
 PAUSES = (1.0, 300.0)
 """Seconds for which a service that could not take an event is left alone: the first, and the longest."""
 
@@ -127,6 +129,13 @@ class Line:
         self._paused_until = now + self._pause
         self._paused_with = ready
 
+    def move(self, by: float) -> None:
+        """All times, by so many seconds."""
+        for seq, each in self.events.items():
+            self.events[seq] = replace(each, created_at=each.created_at + by, due_at=each.due_at + by)
+        self._due = [(at + by, seq) for at, seq in self._due]
+        self._paused_until += by
+
     def resume(self) -> None:
         self._pause = self._paused_until = 0.0
         self.refused = ""
@@ -162,6 +171,10 @@ class Lines:
 
     def all(self) -> list[tuple[str, Line]]:
         return list(self._lines.items())
+
+    def move(self, by: float) -> None:
+        for line in self._lines.values():
+            line.move(by)
 
     def of_app(self, app: str) -> list[int]:
         return [seq for seq, key in self._keys.items() if key.partition(".")[0] == app]

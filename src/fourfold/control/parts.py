@@ -159,7 +159,7 @@ class Parts:
         )  # fmt: skip
         self.starter.event_of = self.events.jobs.event_of
         self.running = Running(paths, self.registry, self.events, self.bus, clock)
-        self.timekeeping = Timekeeping(self.registry, clock, self.bus, self._wake)
+        self.timekeeping = Timekeeping(self.registry, self.events, clock, self.bus, self._wake)
         self.notifying = Notifying(self.registry, self.bus, clock)
         self.maintaining = Maintaining(self.registry, self.gateway, self.traffic, self.bus, clock)
         self.certificates = Certificates(paths.certificates, self.registry, self.traffic, self.bus, clock)

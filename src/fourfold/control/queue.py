@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from fourfold.clock import Clock
 from fourfold.control.destinations import SOURCE
-from fourfold.control.line import Lines
+from fourfold.control.line import RETRY_SECONDS, Lines
 from fourfold.control.registry import Registry
 from fourfold.control.writes import Write, Writes
 from fourfold.errors import WorldError
@@ -31,7 +31,7 @@ class Queue:
         self._store = registry.store.queue
         self._clock = clock
         self._writes = Writes(registry.store.database)
-        self.lines = Lines(self._store.waiting())
+        self.lines = Lines(_by(clock.now(), each) for each in self._store.waiting())
         self.changed: Callable[[], None] = lambda: None
         self.dropped: Callable[[int], None] = lambda seq: None
         self._ahead: Counter[str] = Counter()
@@ -192,3 +192,9 @@ class Queue:
     def _forget(self, seq: int) -> None:
         self.lines.remove(seq)
         self.dropped(seq)
+
+
+def _by(now: float, waiting: Waiting) -> Waiting:
+    """The clock may have been set back while no daemon was there."""
+    due_at = waiting.due_at if waiting.due_at <= now + RETRY_SECONDS[-1] else now
+    return replace(waiting, created_at=min(waiting.created_at, now), due_at=due_at)

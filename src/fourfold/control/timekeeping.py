@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from fourfold.clock import SystemClock
 from fourfold.control.bus import Bus
+from fourfold.control.eventing import Eventing
 from fourfold.control.registry import Registry
 from fourfold.errors import WorldError
 from fourfold.store.model import Deployment, InstanceRow
@@ -21,8 +22,11 @@ LEAST = 1.0
 
 
 class Timekeeping:
-    def __init__(self, registry: Registry, clock: SystemClock, bus: Bus, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, registry: Registry, events: Eventing, clock: SystemClock, bus: Bus, changed: Callable[[], None]
+    ) -> None:
         self._registry = registry
+        self._events = events
         self._clock = clock
         self._bus = bus
         self._changed = changed
@@ -41,6 +45,7 @@ class Timekeeping:
         if abs(by) < LEAST:
             return
         registry = self._registry
+        self._events.queue.flush()  # what has its times already
         with registry.transaction():
             for row in list(registry.instances.values()):
                 registry.put_instance(_moved(row, by))
@@ -48,7 +53,9 @@ class Timekeeping:
                 registry.put_deployment(_later(deployment, by))
             for mark in registry.store.usage.marks().values():
                 registry.store.usage.put_mark(replace(mark, at=mark.at + by))
+            self._events.move(by)
         self._clock.follow()
+        self._events.moved(by)
         way = "forward" if by > 0 else "back"
         self._bus.emit("daemon.clock-set", f"the machine's clock was set {way} by {abs(by):.0f} s", seconds=by)
         self._changed()

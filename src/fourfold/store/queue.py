@@ -115,6 +115,12 @@ class Queued:
             for seq, app, service, target, trigger, lane, *rest in found
         ]
 
+    def move(self, by: float) -> None:
+        """Times of all that are to be delivered: the machine's clock was set forward by so many seconds."""
+        self._database.execute(
+            "UPDATE queue SET created_at = created_at + ?1, due_at = due_at + ?1 WHERE state = 'waiting'", (by,)
+        )
+
     def failed(self, app: str, service: str | None = None) -> list[EventRow]:
         """Those that were given up, newest first."""
         return TABLE.select(

@@ -64,6 +64,12 @@ class Runs:
         """Oldest first."""
         return TABLE.select(self._database, "WHERE ended_at IS NULL ORDER BY created_at, id")
 
+    def move(self, by: float) -> None:
+        """Times of those that are under way: the machine's clock was set forward by so many seconds."""
+        self._database.execute(
+            "UPDATE runs SET created_at = created_at + ?1, retry_at = retry_at + ?1 WHERE ended_at IS NULL", (by,)
+        )
+
     def of(self, app: str, service: str | None = None, limit: int = KEEP_RUNS) -> list[RunRow]:
         """Newest first."""
         return TABLE.select(

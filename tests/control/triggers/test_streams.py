@@ -76,6 +76,13 @@ def test_a_window_is_waited_for_unless_the_batch_is_full_or_the_shard_closed() -
     assert batch_of(lane, 0, closed=True) == [1]
 
 
+def test_nothing_waits_for_a_clock_that_was_set_back() -> None:
+    _, lane = shard(1, now=7200.0, batch=3, window=5)
+    assert batch_of(lane, 3.0) == [1]
+    lane.ended(FAILED, 7200.0)
+    assert batch_of(lane, 3.0) == [1]
+
+
 def test_sequence_numbers_are_integers() -> None:
     made, lane = shard(9, 10)
     lane.next(0, False)

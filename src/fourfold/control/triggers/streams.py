@@ -123,7 +123,7 @@ class Lane:
             return self.waiting[0][1] + self.rules.window if self.waiting else None
         self._leave_old(now)
         piece = self.pieces[0]
-        if piece.due > now:
+        if now < piece.due <= now + LONGEST_WAIT:  # later than that: the clock was set back
             return piece.due
         self.busy = True
         if piece.condition is not None:
@@ -201,7 +201,7 @@ class Lane:
                 break
             count += 1
         full = full or count == self.rules.batch
-        if not (full or closed or now >= self.waiting[0][1] + self.rules.window):
+        if not (full or closed) and 0 <= now - self.waiting[0][1] < self.rules.window:
             return False
         self.pieces.append(Piece(tuple(self.waiting.popleft()[0] for _ in range(count))))
         return True
