@@ -55,7 +55,7 @@ def test_containers_outlive_the_daemon_and_a_new_version_of_the_spawner() -> Non
         await until(lambda: first.lines("a.b-1-x") == ["up"], "it does not run")
         await first.close()
         async with supervising(paths) as second:
-            await second._call("reexec", argv=spawner_argv(paths))
+            await second._call("reexec", argv=spawner_argv(paths), within=15.0)
             pid = await second.spawner_pid()
             await until(lambda: b"--state" in Path(f"/proc/{pid}/cmdline").read_bytes(), "it did not re-exec")
             await second.signal("a.b-1-x", "TERM")

@@ -257,8 +257,11 @@ def test_reexec_keeps_children_exits_and_connections() -> None:
         await until(lambda: rig.lines("a.b-1-x") == ["up"], "it did not start")
         pid = await rig.spawner_pid()
         attached = await rig.attach(rig.launch("a.r-run", "cat"), {}, False)
-        await rig._call("reexec", argv=spawner_argv(rig.paths))
-        await until(lambda: b"--state" in Path(f"/proc/{pid}/cmdline").read_bytes(), "it did not re-exec")
+        await rig._call("reexec", argv=spawner_argv(rig.paths), within=0.0)
+        await rig.spawner_pid()
+        assert await rig.spawner_pid() == pid and not reexecuted(pid), "nobody waits for it any more"
+        await rig._call("reexec", argv=spawner_argv(rig.paths), within=15.0)
+        await until(lambda: reexecuted(pid), "it did not re-exec")
         assert await rig.spawner_pid() == pid and rig.lost == []
         assert list(rig.running()) == ["a.b-1-x"]
         await rig.signal("a.b-1-x", "TERM")
@@ -268,6 +271,10 @@ def test_reexec_keeps_children_exits_and_connections() -> None:
         await attached.close()
 
     scenario(test)
+
+
+def reexecuted(pid: int) -> bool:
+    return b"--state" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def test_one_spawner_per_home() -> None:

@@ -240,10 +240,20 @@ class Server:
         self._journal.acknowledge(seq)
         answer({"ok": True})
 
-    def _op_reexec(self, connection: Connection, answer: Callable[[dict[str, Any]], None], argv: list[str]) -> None:
-        """Become another version of the spawner, with the same pid, children, lock and connections."""
+    def _op_reexec(
+        self, connection: Connection, answer: Callable[[dict[str, Any]], None], argv: list[str], within: float
+    ) -> None:
+        """Become another version of the spawner, with the same pid, children, lock and connections.
+
+        Not at all where that cannot be `within` so many seconds: whoever asked for it does not wait any longer.
+        """
         answer({"ok": True})
-        self._then = lambda: self._reexec(argv)
+        self._then = then = lambda: self._reexec(argv)
+        self._loop.after(within, lambda: self._not_any_more(then))
+
+    def _not_any_more(self, then: Callable[[], None]) -> None:
+        if self._then is then:
+            self._then = None
 
     def _op_shutdown(
         self, connection: Connection, answer: Callable[[dict[str, Any]], None], force: bool = False

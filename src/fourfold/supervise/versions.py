@@ -79,7 +79,7 @@ async def upgrade(client: Client, spawner: Spawner, argv: Sequence[str]) -> Spaw
     """
     why = await asyncio.to_thread(_trial, argv)
     if not why:
-        await client.call("reexec", argv=list(argv))
+        await client.call("reexec", argv=list(argv), within=_PATIENCE - 1.0)
         if (now := await _awaited(client)) is not None:
             log.info("the spawner (pid %d) went from %s to %s", now.pid, spawner.version, now.version)
             return now
