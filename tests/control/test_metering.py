@@ -102,7 +102,7 @@ async def test_the_last_part_of_one_that_ends_is_counted_and_who_came_and_went(r
     world.start("web-1-b")
     rig.clock.time += 10
     world.requests["web-1-b"] = 3
-    world.end("web-1-b", cpu_seconds=0.5)
+    world.end("web-1-b", cpu_seconds=0.5, at=rig.clock.now() + 7200)  # by a clock that was set a moment ago
     assert world.sums() == (10, 1.75, 90.0), "before any other look"
     await world.minute()
     assert world.sums() == (18, 1.75, 90.0)

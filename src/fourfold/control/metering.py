@@ -131,7 +131,8 @@ class Metering:
         if mark is None or mark.run != row.run:
             mark = begun(seen, mark)
         known = mark.at if row.host is None else self._clock.now()  # hosts do not say when
-        after, part = taken(mark, exit.at or known, exit.cpu_seconds, None)
+        at = min(max(exit.at or known, mark.at), self._clock.now())  # the spawner's clock may have been set already
+        after, part = taken(mark, at, exit.cpu_seconds, None)
         usage.put_mark(replace(after, ended=True))
         if row.role == "run":  # of a job: what a request is to others
             part += Part(1, int(exit.code != 0), after.at - row.started_at)

@@ -45,10 +45,11 @@ def test_events(told: Event, metric: Metric, labels: tuple[str, ...]) -> None:
     assert tally.series(metric) == [(labels, [1])]
 
 
-def test_a_run_that_is_tried_again_has_not_ended() -> None:
+def test_a_run_that_is_tried_again_and_a_deployment_that_is_being_aborted_have_not_ended() -> None:
     tally = Tally()
     tally.heard(event("run.failed", code=1))
-    assert tally.series(c.RUNS) == []
+    tally.heard(event("deploy.aborted"))
+    assert tally.series(c.RUNS) == tally.series(c.DEPLOYMENTS) == []
 
 
 def test_how_long_a_deployment_took() -> None:

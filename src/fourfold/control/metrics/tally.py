@@ -86,7 +86,7 @@ class Tally:
         match event.kind:
             case "instance.exited":
                 self.add(c.EXITS, app, service, why(event))
-            case "deploy.done" | "deploy.failed" | "deploy.rolled-back" | "deploy.aborted":
+            case "deploy.done" | "deploy.failed" | "deploy.rolled-back":
                 self.add(c.DEPLOYMENTS, app, service, event.kind.removeprefix("deploy."))
                 if event.kind == "deploy.done" and isinstance(seconds, int | float):
                     self.observe(c.DEPLOYING, app, service, value=seconds)
