@@ -32,6 +32,7 @@ class World:
         self.readings = 0
         self.silent = False
         self.woken = 0
+        self.steady = 0.0
         scaling = {"min": 1, "max": 10, "per_instance": targets, "window": {"up": 0, "down": down}}
         self.put(scaling=scaling, scaled=2)
         for name in ("a", "b"):
@@ -39,8 +40,10 @@ class World:
         self.scaler = self.daemon()
 
     def daemon(self) -> Scaler:
-        registry, clock = self.rig.registry, self.rig.clock
-        return Scaler(registry, self._counters, cast(Gateway, self), self.rig.bus, clock, self._wake, 5.0)
+        return Scaler(
+            self.rig.registry, self._counters, cast(Gateway, self), self.rig.bus, self.rig.clock, self._wake, 5.0,
+            lambda: self.steady,
+        )  # fmt: skip
 
     def _wake(self) -> None:
         self.woken += 1
@@ -70,6 +73,7 @@ class World:
     async def interval(self, rps: float = 0.0, cores: float = 0.0, in_flight: int = 0) -> int:
         """Of each instance, for five seconds. -> how many there are to be after it."""
         self.rig.clock.time += 5
+        self.steady += 5
         for name in self.asked:
             self.asked[name] += int(5 * rps)
             self.cpu[name] += 5 * cores
@@ -154,12 +158,14 @@ async def test_only_whose_load_has_a_say(rig: Rig) -> None:
 
 
 @rigged
-async def test_a_clock_that_was_set_tells_nothing(rig: Rig) -> None:
+async def test_a_clock_that_was_set_changes_nothing_and_a_look_that_is_late_tells_nothing(rig: Rig) -> None:
     world = World(rig, down=0, rps=20)
     await world.interval(20)
-    for jump in (3600, -7200):
+    for jump in (3600, -7200, -3, 3):
         rig.clock.time += jump
-        assert [await world.interval(20), await world.interval(20)] == [2, 2]
+        assert await world.interval(20) == 2
+    world.steady += 60
+    assert [await world.interval(20), await world.interval(40)] == [2, 4]
 
 
 @rigged

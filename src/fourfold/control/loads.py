@@ -21,6 +21,7 @@ Run = tuple[str, int]
 @dataclass(frozen=True)
 class Look:
     at: float
+    """Seconds, by a clock that nobody sets."""
     requests: Mapping[str, int] | None = None
     """Instance -> all that it was asked, answered or in flight; None: the gateway did not tell."""
     cpu: Mapping[Run, float] | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 GLANCES = 5
 """How often it looks at what is in flight in an interval."""
 LATE = 3
-"""A look so many intervals after the one before says nothing of now: the machine slept, or its clock was set."""
+"""A look so many intervals after the one before says nothing of now: the daemon was held up."""
 
 
 @dataclass
@@ -55,8 +56,10 @@ class Scaler:
         clock: Clock,
         wake: Callable[[], None],
         interval: float,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`counters`: of what has processes of its own; `interval`: seconds from one look to the next."""
+        """`counters`: of what has processes of its own; `interval`: seconds from one look to the next; `steady`: counts
+        seconds from anywhere, for what happened between two looks: nobody sets it."""
         self._registry = registry
         self._counters = counters
         self._gateway = gateway
@@ -64,6 +67,7 @@ class Scaler:
         self._clock = clock
         self._wake = wake
         self.interval = interval
+        self._steady = steady
         self._watched: dict[str, Watched] = {}
 
     async def run(self) -> None:
@@ -119,10 +123,11 @@ class Scaler:
             watched.bounds = bounds
         requests = await self._asked()
         for key, watched in self._watched.items():
-            present, now = self._registry.services.get(key), self._clock.now()
+            present = self._registry.services.get(key)
             if present is not None and is_scaled(present):
-                self._see(key, watched, requests, now)
-                self._follow(present, watched, now)
+                at = self._steady()
+                self._see(key, watched, requests, at)
+                self._follow(present, watched, at)
             await asyncio.sleep(0)
 
     async def _asked(self) -> Mapping[str, int] | None:
@@ -144,21 +149,21 @@ class Scaler:
     def _rows(self, key: str) -> list[InstanceRow]:
         return [row for row in self._registry.of_service(key) if row.role == "serve"]
 
-    def _see(self, key: str, watched: Watched, requests: Mapping[str, int] | None, now: float) -> None:
+    def _see(self, key: str, watched: Watched, requests: Mapping[str, int] | None, at: float) -> None:
         rows = self._rows(key)
-        judged = warm(rows, now, self.interval) if "cpu" in watched.bounds.targets else []
+        judged = warm(rows, self._clock.now(), self.interval) if "cpu" in watched.bounds.targets else []
         before = watched.look
         known = {row.id for row in rows} | ((before.requests or {}).keys() if before is not None else set())
         asked = {name: requests[name] for name in known & requests.keys()} if requests is not None else None
-        watched.look = look = Look(now, asked, self._taken(judged), tuple(watched.in_flight))
+        watched.look = look = Look(at, asked, self._taken(judged), tuple(watched.in_flight))
         watched.in_flight.clear()
-        if before is None or not 0 < now - before.at < LATE * self.interval:
+        if before is None or not 0 < at - before.at < LATE * self.interval:
             watched.samples.clear()
             return
         ready = sum(row.state == "ready" for row in rows)
         counted = len((before.cpu or {}).keys() & (look.cpu or {}).keys())
-        watched.samples.append(Sample(now, ready, loads(before, look), coming(rows, counted)))
-        oldest = now - max(watched.bounds.up, watched.bounds.down)
+        watched.samples.append(Sample(at, ready, loads(before, look), coming(rows, counted)))
+        oldest = at - max(watched.bounds.up, watched.bounds.down)
         while len(watched.samples) > POOLS[-1] and watched.samples[1].at <= oldest:
             watched.samples.popleft()
 
@@ -171,9 +176,9 @@ class Scaler:
             found[row.id, row.run] = counted.cpu_seconds
         return found
 
-    def _follow(self, row: ServiceRow, watched: Watched, now: float) -> None:
-        current = count_of(row)
-        decided = decide(watched.bounds, list(watched.samples), current, now)
+    def _follow(self, row: ServiceRow, watched: Watched, at: float) -> None:
+        current, now = count_of(row), self._clock.now()
+        decided = decide(watched.bounds, list(watched.samples), current, at)
         watched.last = now, decided
         if decided.count == current:
             return
