@@ -18,9 +18,9 @@ from tests.api.fake import FakeFacade
 class Serving:
     """`facade` answers on `socket`; `call` runs something on the server's loop; `stop` ends it as a daemon would."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, facade: FakeFacade | None = None) -> None:
         self.socket = path
-        self.facade: FakeFacade
+        self.facade = facade or FakeFacade()
         self._loop: asyncio.AbstractEventLoop
         self._task: asyncio.Task[None]
         self._made = threading.Event()
@@ -30,7 +30,6 @@ class Serving:
         eventually(self.answers)
 
     async def _main(self) -> None:
-        self.facade = FakeFacade()
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(serve(create_app(self.facade), self.socket))
         self._made.set()
@@ -61,8 +60,9 @@ class Serving:
 
 
 @contextlib.contextmanager
-def serving(path: Path) -> Iterator[Serving]:
-    server = Serving(path)
+def serving(path: Path, facade: FakeFacade | None = None) -> Iterator[Serving]:
+    """With `facade` when somebody is waiting for the server: it answers as soon as it is there."""
+    server = Serving(path, facade)
     try:
         yield server
     finally:

@@ -28,6 +28,7 @@ from fourfold.store import trees
 from fourfold.store.artifacts import Artifact
 from fourfold.store.compressed import CompressedLayers
 from fourfold.store.images import Images
+from tests.support.mounts import mounts_of
 
 from .helpers import Home, write
 
@@ -49,7 +50,7 @@ def home(shared: Home) -> Iterator[Home]:
     shared.lines.clear()
     yield shared
     assert shared.left_over == []
-    assert not [line for line in Path("/proc/mounts").read_text().splitlines() if str(shared.root) in line]
+    assert mounts_of(shared.root) == []
 
 
 def build(home: Home, source: Path, service: str = "web", **spec: Any) -> Artifact:
@@ -260,9 +261,8 @@ def test_a_base_that_is_not_finished_leaves_nothing(home: Home, said: str) -> No
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    before = len(Path("/proc/self/mounts").read_text().splitlines())
     asyncio.run(cancel())
-    assert len(Path("/proc/self/mounts").read_text().splitlines()) == before
+    assert mounts_of(home.root) == []
     assert not [
         each for each in psutil.process_iter(["cmdline"]) if str(home.root) in " ".join(each.info["cmdline"] or [])
     ]

@@ -24,6 +24,7 @@ from fourfold.store.artifacts import Artifact
 from fourfold.store.compressed import CompressedLayers
 from fourfold.store.disks import Disks
 from fourfold.store.images import Images
+from tests.support.mounts import mounts_of
 
 from .helpers import Home, write
 from .machine import Machine
@@ -82,7 +83,7 @@ def home(shared: Home) -> Iterator[Home]:
     shared.lines.clear()
     yield shared
     assert shared.left_over == []
-    assert not [line for line in Path("/proc/mounts").read_text().splitlines() if str(shared.root) in line]
+    assert mounts_of(shared.root) == []
 
 
 @pytest.fixture

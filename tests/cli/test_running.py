@@ -36,7 +36,8 @@ def test_a_run_is_followed_over_a_restart_of_the_daemon(home: Path) -> None:
             [sys.executable, "-m", "fourfold", "run", "nightly", "-a", "shop"], stdout=subprocess.PIPE, text=True
         )
         assert process.stdout is not None and process.stdout.readline() == "one\n"
-    with process, serving(home / "run/fourfold.sock") as second:
-        second.facade.run_lines = [LogLine(1795334400.0, "one"), LogLine(1795334401.0, "two")]
+    second = fake.FakeFacade()
+    second.run_lines = [LogLine(1795334400.0, "one"), LogLine(1795334401.0, "two")]
+    with process, serving(home / "run/fourfold.sock", second):
         assert process.stdout.read() == "two\n"
         assert process.wait(20) == 7

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.home import Home, free_port, web_file
+from tests.support.mounts import mounts_of
 from tests.support.wait import until
 
 pytestmark = pytest.mark.patterns("container")
@@ -96,10 +97,9 @@ def test_nothing_is_left(home: Home) -> None:
 
 
 def traces(home: Home) -> dict[str, list[str]]:
-    mounts = Path("/proc/self/mounts").read_text().splitlines()
     groups = [*Path("/sys/fs/cgroup").glob(f"{home.group}/*"), *Path("/sys/fs/cgroup").glob(f"*/{home.group}/*")]
     return {
-        "mounts": [line for line in mounts if str(home.root) in line],
+        "mounts": mounts_of(home.root),
         "links": sorted(path.name for path in Path("/sys/class/net").iterdir()),
         "groups": sorted(group.name for group in groups if group.is_dir() and ".gateway-" not in group.name),
         "containers": sorted(path.name for path in (home.home / "run" / "containers").glob("*")),

@@ -21,6 +21,7 @@ from fourfold.spec.model import Service
 from fourfold.supervise.bundles import homes
 from fourfold.supervise.containers import kernel, read_profile
 from tests.supervise.rig import SERVICE, Rig, is_root, powers, until
+from tests.support.mounts import mounts_of
 
 PATH = "/usr/bin:/bin"
 
@@ -96,7 +97,7 @@ def traces(paths: Paths) -> dict[str, Any]:
     trees = ("fourfold", "*/fourfold")
     found = (path for tree in trees for path in Path("/sys/fs/cgroup").glob(f"{tree}/{name}/*"))
     groups = {str(path) for path in found if path.is_dir()}
-    mounts = Path("/proc/self/mountinfo").read_text().count("\n")
+    mounts = mounts_of(paths.state.parent)
     left = {str(path) for folder in homes(paths.containers) if folder.is_dir() for path in folder.iterdir()}
     return {"groups": groups, "mounts": mounts, "folders": left, "namespaces": _namespaces(paths)}
 
