@@ -49,6 +49,11 @@ def test_the_digest_is_that_of_the_sorted_canonical_json() -> None:
         ([file("a\0b")], "relative"),
         ([file("\udcff")], "UTF-8"),
         ([file("x" * 256)], "too long"),
+        ([file("x/" * 2000 + "x")], "too long"),
+        ([{"path": "a", "link": "b" * 4001}], "malformed"),
+        ([{"path": f"{n}/" + "a/" * 1990 + "x", "link": "y"} for n in range(10)], "more than 30,000 letters"),
+        ([{"path": f"{n}", "link": "x" * 3900} for n in range(10)], "more than 30,000 letters"),
+        ([file(f"{n}") for n in range(101)], "more files than the limit of 100"),
         ([file("a"), file("a")], "twice"),
         ([file("a"), file("A")], "case"),
         ([file("caf\u00e9"), file("cafe\u0301")], "case"),
@@ -72,7 +77,9 @@ def test_the_digest_is_that_of_the_sorted_canonical_json() -> None:
         (["a"], "path"),
     ],
 )
-def test_what_is_refused(entries: list[Any], said: str) -> None:
+def test_what_is_refused(entries: list[Any], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fourfold.store.manifest.MAX_LETTERS", 30_000)
+    monkeypatch.setattr("fourfold.store.manifest.MAX_FILES", 100)
     with pytest.raises(UserError, match=said):
         parse(*entries)
 

@@ -88,6 +88,10 @@ HUGE = 50_000_000
         ([member(f"f{n}") for n in range(60)], "more than"),
         ([member("a", bytes(70_000)), member("b", bytes(70_000))], "'b': a source may have"),
         ([member("a", bytes(HUGE))], "a source may have"),
+        ([member("a/" * 2500)], "a name is too long"),
+        ([member("a", kind=tarfile.SYMTYPE, target="\U0001f4a3" * 5000)], "a name is too long"),
+        ([member(f"{n}/" + "a/" * 400 + "x") for n in range(40)], "more than 100,000 letters"),
+        ([member(f"{n}", kind=tarfile.SYMTYPE, target="x" * 3900) for n in range(40)], "more than 100,000 letters"),
         ([b"neither tar nor zip".ljust(512)], "no tar archive"),
         ([], "no files"),
     ],
@@ -98,6 +102,7 @@ def test_what_is_refused(paths: Paths, members: list[bytes], said: str, monkeypa
     monkeypatch.setattr("fourfold.build.untar.MOST_ENTRIES", 55)
     monkeypatch.setattr("fourfold.build.untar.MAX_BYTES", 100_000)
     monkeypatch.setattr("fourfold.build.untar.MOST_BYTES", 1_000_000)
+    monkeypatch.setattr("fourfold.store.manifest.MAX_LETTERS", 100_000)
     with pytest.raises(UserError, match=said):
         take(paths, *members, wrap=gzip.compress)
     assert {path.name for path in paths.work.iterdir()} == {"it"}

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import io
 import stat
+import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from fourfold.build.archive import MOST_RECORDS
+from fourfold.build.inspect import jar_headers
+from fourfold.build.unpack import unpack
+from fourfold.control.lambdas.code import BadZipError, check
 from fourfold.errors import UserError
+from fourfold.paths import Paths
+from fourfold.store.blobs import Blobs
 
 from .building import build, run
 from .helpers import Home
@@ -90,6 +98,23 @@ def test_a_malicious_layer_is_refused(
     with pytest.raises(UserError, match=said):
         build(home, source, pattern="function", function=given)
     assert home.left_over == []
+
+
+def test_a_directory_of_more_than_a_source_may_have(tmp_path: Path) -> None:
+    """Of 46 bytes for each member, `zipfile` would make 400: it is refused before it does."""
+    directory = b"PK\1\2".ljust(46, b"\0") * (MOST_RECORDS + 1)
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, len(directory), 0, 0)
+    lie = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, 33 * 1024**2, 0, 0)
+    for content in (directory + end, bytes(33 * 1024**2) + lie):
+        (tmp_path / "bomb.jar").write_bytes(content)
+        tracemalloc.start()
+        with pytest.raises(UserError, match="is longer than one of the 100,000 files"):
+            unpack(tmp_path / "bomb.jar", "bomb.jar", Blobs(Paths.find({"FOURFOLD_HOME": str(tmp_path)}, 0)))
+        assert jar_headers(tmp_path / "bomb.jar") == {}
+        assert tracemalloc.get_traced_memory()[1] < 3 * len(content)
+        tracemalloc.stop()
+        with pytest.raises(BadZipError):
+            check(content)
 
 
 def test_names_twice_and_overlapping_members_are_refused(home: Home, source: Path) -> None:

@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from fourfold.build.archive import Archive
 from fourfold.build.model import Listing
 from fourfold.errors import NotFoundError
 from fourfold.store.blobs import Blobs
@@ -53,7 +54,7 @@ def jar_main_class(jar: Path) -> str | None:
 def jar_headers(jar: Path) -> dict[str, str]:
     """The main section of META-INF/MANIFEST.MF (JAR File Specification), names in lower case; none: no readable JAR."""
     try:
-        with zipfile.ZipFile(jar) as opened, opened.open("META-INF/MANIFEST.MF") as member:
+        with Archive(jar) as file, zipfile.ZipFile(file) as opened, opened.open("META-INF/MANIFEST.MF") as member:
             text = member.read(READ_BYTES).decode(errors="replace")
     except (OSError, KeyError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError):
         return {}

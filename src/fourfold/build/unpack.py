@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from fourfold.build.archive import Archive
 from fourfold.errors import UserError
 from fourfold.store.blobs import Blobs
 from fourfold.store.incoming import Incoming
@@ -29,7 +30,7 @@ def unpack(archive: Path, name: str, blobs: Blobs, strip: bool = True) -> Manife
     Raises UserError for what is not a zip, is encrypted, leads out, or is larger than a source may be.
     """
     try:
-        with zipfile.ZipFile(archive) as opened, blobs.incoming() as incoming:
+        with Archive(archive) as file, zipfile.ZipFile(file) as opened, blobs.incoming() as incoming:
             members = [
                 info for info in opened.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX/")
             ]

@@ -18,7 +18,7 @@ from fourfold.build.unpack import stripped, unpack
 from fourfold.errors import TooLargeError, UserError, WorldError
 from fourfold.store.blobs import Blobs
 from fourfold.store.incoming import Incoming
-from fourfold.store.manifest import MAX_BYTES, MAX_FILES, Entry, Manifest
+from fourfold.store.manifest import MAX_BYTES, MAX_FILES, MAX_PATH, Entry, Manifest, bounded
 
 MOST_ENTRIES = 2 * MAX_FILES
 """With folders, which a manifest has none of."""
@@ -53,8 +53,12 @@ def unpack_archive(archive: Path, name: str, blobs: Blobs) -> Manifest:
             return unpack(archive, name, blobs)
     try:
         with decompressed(archive, name) as stream, blobs.incoming() as incoming:
-            entries = _entries(Reader(_Counted(stream, name)), incoming)
-            manifest = Manifest.of(stripped(Manifest.of(entries.values()).entries))
+            found: dict[str, Entry] = {}
+            for entry in bounded(_entries(Reader(_Counted(stream, name)), found, incoming)):
+                found[entry.path] = entry
+            if not found:
+                raise UserError("cannot unpack the source: it has no files", HINT)
+            manifest = Manifest.of(stripped(Manifest.of(found.values()).entries))
             incoming.commit()
             return manifest
     except (MalformedError, EOFError, zlib.error) as error:
@@ -63,23 +67,19 @@ def unpack_archive(archive: Path, name: str, blobs: Blobs) -> Manifest:
         raise WorldError(f"cannot unpack {name}: {error.strerror or error}", "see `df`") from error
 
 
-def _entries(reader: Reader, incoming: Incoming) -> dict[str, Entry]:
-    """Path -> what is there: of several with one name the last counts, as for tar(1)."""
-    found: dict[str, Entry] = {}
+def _entries(reader: Reader, found: dict[str, Entry], incoming: Incoming) -> Iterator[Entry]:
+    """What is there; `found`, by path, is what came before: of several with one name the last counts, as for tar(1)."""
     count = total = 0
     for member in reader:
         count, total = count + 1, total + member.size
         if total > MAX_BYTES:
             raise TooLargeError(f"cannot unpack {member.name!r}: {_TOO_LARGE}", SMALLER)
-        if count > MOST_ENTRIES or len(found) > MAX_FILES:
+        if count > MOST_ENTRIES:
             raise TooLargeError(f"cannot unpack the source: it has more than {MAX_FILES:,} files", SMALLER)
-        path = _path(member.name)
-        if member.kind == "folder":
-            continue
-        found[path] = _entry(path, member, reader.read(), found, incoming)
-    if not found:
-        raise UserError("cannot unpack the source: it has no files", HINT)
-    return found
+        if len(member.name) > MAX_PATH or len(member.target) > MAX_PATH:
+            raise UserError(f"cannot unpack {member.name[:80]!r}…: a name is too long", SMALLER)
+        if member.kind != "folder":
+            yield _entry(_path(member.name), member, reader.read(), found, incoming)
 
 
 def _entry(path: str, member: Member, content: Iterator[bytes], found: dict[str, Entry], incoming: Incoming) -> Entry:

@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -25,6 +25,10 @@ VERSION = 1
 MODES = (0o644, 0o755)
 MAX_FILES = 100_000
 MAX_BYTES = 512 * 1024 * 1024
+MAX_LETTERS = 32 * 1024 * 1024
+"""Of all paths, of each folder's in them, and of what links point to: names alone can take more than memory holds."""
+MAX_PATH = 4000
+"""Bytes; Linux takes 4095."""
 _BAD = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)|\0")
 """An empty part, `.`, `..`, or a zero byte."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -56,8 +60,8 @@ class Manifest:
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> Manifest:
-        """Sorted and checked. Raises UserError for what `parse` refuses."""
-        ordered = tuple(sorted(entries, key=lambda entry: entry.path.encode("utf-8", "surrogateescape")))
+        """Sorted and checked. Raises UserError for what `parse` refuses, as soon as there is too much of it."""
+        ordered = tuple(sorted(bounded(entries), key=lambda entry: entry.path.encode("utf-8", "surrogateescape")))
         _check(ordered)
         return cls(ordered)
 
@@ -96,10 +100,23 @@ class Manifest:
         return {entry.sha256: entry.size for entry in self.entries if entry.link is None}
 
 
+def bounded(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """The same. Raises UserError at the one that is one too many, or has the letter too many."""
+    left = MAX_LETTERS
+    for count, entry in enumerate(entries, 1):
+        if count > MAX_FILES:
+            raise UserError(f"cannot accept a source of more files than the limit of {MAX_FILES:,}")
+        left -= len(entry.path) + len(entry.link or "")
+        if left < 0:
+            raise _too_many_letters()
+        yield entry
+
+
 def _entry(item: Any) -> Entry:
     if not isinstance(item, dict) or not isinstance(item.get("path"), str):
         raise UserError("cannot read the manifest: an entry is not a map with a path")
     path = item["path"]
+    _check_path(path)
     if set(item) == {"path", "link"} and isinstance(item["link"], str):
         return Entry(path=path, link=item["link"])
     if set(item) != {"path", "mode", "size", "sha256"}:
@@ -116,14 +133,13 @@ def _entry(item: Any) -> Entry:
 
 def _check(entries: tuple[Entry, ...]) -> None:
     """`entries` are sorted, so a folder's name comes before what is in it."""
-    if len(entries) > MAX_FILES:
-        raise UserError(f"cannot accept a source of {len(entries):,} files: the limit is {MAX_FILES:,}")
     if (total := sum(entry.size for entry in entries)) > MAX_BYTES:
         raise UserError(f"cannot accept a source of {total:,} bytes: the limit is {MAX_BYTES:,}")
     sizes: dict[str, int] = {}
     names: dict[str, str] = {}
     leaves: set[str] = set()
     folders: set[str] = set()
+    left = MAX_LETTERS
     for entry in entries:
         _check_path(entry.path)
         if entry.link is not None:
@@ -137,13 +153,24 @@ def _check(entries: tuple[Entry, ...]) -> None:
         folder = entry.path.rpartition("/")[0]
         while folder and folder not in folders:
             folders.add(folder)
+            if (left := left - len(folder)) < 0:
+                raise _too_many_letters()
             _check_name(folder, names)
             folder = folder.rpartition("/")[0]
     if both := leaves & folders:
         raise UserError(f"cannot accept {min(both)!r}: a file or link cannot have files in it")
 
 
+def _too_many_letters() -> UserError:
+    return UserError(
+        f"cannot accept the source: its names, with the folders in them, have more than {MAX_LETTERS:,} letters",
+        "leave out what the build does not need",
+    )
+
+
 def _check_path(path: str) -> None:
+    if len(path) > MAX_PATH:
+        raise _too_long(path)
     if path.isascii() and len(path) <= 255 and not _BAD.search(path):
         return
     try:
@@ -152,8 +179,12 @@ def _check_path(path: str) -> None:
         raise UserError(f"cannot accept {path!r}: the name is not UTF-8", "rename it") from None
     if _BAD.search(path):
         raise UserError(f"cannot accept the path {path!r}: it must be relative, without `.`, `..` or empty parts")
-    if len(raw) > 4000 or any(len(part.encode()) > 255 for part in path.split("/")):
-        raise UserError(f"cannot accept the path {path[:80]!r}…: it is too long")
+    if len(raw) > MAX_PATH or any(len(part.encode()) > 255 for part in path.split("/")):
+        raise _too_long(path)
+
+
+def _too_long(path: str) -> UserError:
+    return UserError(f"cannot accept the path {path[:80]!r}…: it is too long")
 
 
 def _check_name(path: str, names: dict[str, str]) -> None:
@@ -170,17 +201,17 @@ def _check_link(entry: Entry) -> None:
     """
     target = entry.link or ""
     why = None
-    if not target or "\0" in target or len(target.encode("utf-8", "surrogateescape")) > 4000:
+    if not target or "\0" in target or len(target.encode("utf-8", "surrogateescape")) > MAX_PATH:
         why = "its target is empty or malformed"
     elif target.startswith("/"):
-        why = f"it points to the absolute path {target}"
+        why = f"it points to the absolute path {target[:80]}"
     else:
         parts = [part for part in target.split("/") if part not in ("", ".")]
         ups = next((index for index, part in enumerate(parts) if part != ".."), len(parts))
         if ups > entry.path.count("/"):
-            why = f"it points out of the source, to {target}"
+            why = f"it points out of the source, to {target[:80]}"
         elif ".." in parts[ups:]:
-            why = f"its target {target} goes down and up again"
+            why = f"its target {target[:80]} goes down and up again"
     try:
         target.encode()
     except UnicodeEncodeError:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from tempfile import TemporaryFile
 
+from fourfold.build.archive import check_records
 from fourfold.errors import NotFoundError, UserError
 from fourfold.store.blobs import Blobs
 from fourfold.store.manifest import Entry, Manifest
@@ -53,6 +54,7 @@ def check(content: bytes) -> None:
     if len(content) > MOST_ZIPPED:
         raise BadZipError("RequestEntityTooLargeException", f"Zipped size must be smaller than {MOST_ZIPPED} bytes")
     try:
+        check_records(content)
         with zipfile.ZipFile(io.BytesIO(content)) as opened:
             total = sum(info.file_size for info in opened.infolist())
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
