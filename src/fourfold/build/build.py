@@ -242,7 +242,7 @@ class Builder:
 
         storage = self._paths.caches / request.scope / "buildah"
         name = request.spec.container.dockerfile or "Dockerfile"
-        return Recipe(request.service, request.source, name, storage, seconds=self._limits.seconds)
+        return Recipe(request.service, request.source, name, storage, request.app, seconds=self._limits.seconds)
 
     async def require_isolation(self, request: BuildRequest, plan: BuildPlan | None, inside: bool = False) -> None:
         """As root, code of others would run on the bare host. A user's builds run with what is that user's anyway.

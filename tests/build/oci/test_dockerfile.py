@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ GOOD = """\
 FROM scratch
 COPY hello.txt /srv/
 COPY ldconfig /bin/
-RUN ["/bin/ldconfig", "-C", "/srv/made"]
+RUN --mount=type=cache,target=/kept ["/bin/ldconfig", "-C", "/srv/made"]
 ENV GREETING=hello
 USER 7
 EXPOSE 8080
@@ -94,7 +95,8 @@ def test_an_image_of_a_dockerfile(paths: Paths, images: Images, tmp_path: Path) 
     shutil.copy("/sbin/ldconfig", tmp_path / "app")  # Debian's is static, and writes a file
     (tmp_path / "app/Dockerfile").write_text(GOOD)
     sources, digest = send(paths, tmp_path / "app")
-    recipe = Recipe("web", digest, "Dockerfile", paths.caches / "shop.web" / "buildah")
+    recipe = Recipe("web", digest, "Dockerfile", paths.caches / "shop.web" / "buildah", "shop")
+    (recipe.storage / "tmp/left").mkdir(parents=True)
     lines: list[str] = []
     record = asyncio.run(dockerfile_image(recipe, images, sources, paths.work, lines.append))
     assert record.argv == ("/srv/web", "--fast")
@@ -106,6 +108,11 @@ def test_an_image_of_a_dockerfile(paths: Paths, images: Images, tmp_path: Path) 
     lines.clear()
     assert asyncio.run(dockerfile_image(recipe, images, sources, paths.work, lines.append)) == record
     assert lines == [], "it was built before"
+    kept = [path.name for path in (recipe.storage / "tmp").iterdir()]
+    assert kept and all(name.startswith("buildah-cache") for name in kept), "of this service alone"
+    other = replace(recipe, app="blog")
+    assert asyncio.run(dockerfile_image(other, images, sources, paths.work, lines.append)) != record
+    assert lines, "what others had built is not taken"
     assert mounts_of(paths.state.parent) == []
 
 

@@ -32,7 +32,7 @@ from fourfold.store.sources import Sources
 
 Tool = Literal["buildah", "docker"]
 STORAGE_BYTES = 10 * 1024**3
-"""Of buildah's own layers, kept for the next build."""
+"""Of buildah's own layers, and of what its cache mounts hold: kept for the next build."""
 _PASSED = (
     "HOME", "XDG_RUNTIME_DIR", "REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "DOCKER_HOST", "HTTP_PROXY", "HTTPS_PROXY",
     "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
@@ -51,6 +51,8 @@ class Recipe:
     """Its place in the source."""
     storage: Path
     """Buildah's, of this service alone: its cache."""
+    app: str = ""
+    """For which it is built: what the same source gave others is not taken, they may have had a cache of their own."""
     groups: tuple[str, ...] = ()
     """Control groups that bound the build."""
     seconds: float = 15 * 60
@@ -69,7 +71,7 @@ async def dockerfile_image(
     manifest = await asyncio.to_thread(sources.get, recipe.source)
     check_dockerfile(recipe, manifest)
     tool = await asyncio.to_thread(find_tool, recipe)
-    name = f"dockerfile {recipe.source} {recipe.dockerfile} {tool}"
+    name = f"dockerfile {recipe.app} {recipe.source} {recipe.dockerfile} {tool}"
     if not fresh and (found := await asyncio.to_thread(images.records.get, name)) is not None:
         return found
     staging = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=work, prefix="dockerfile-"))
@@ -114,7 +116,16 @@ def _docker_answers() -> bool:
 def _prepare(recipe: Recipe, sources: Sources, staging: Path) -> None:
     sources.materialize(recipe.source, staging / "context")
     (staging / "files" / "home").mkdir(parents=True)
-    recipe.storage.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary(recipe)
+    temporary.mkdir(parents=True, exist_ok=True)
+    for left in temporary.iterdir():  # by one that was killed
+        if not left.name.startswith("buildah-cache"):
+            trees.remove(left)
+
+
+def _temporary(recipe: Recipe) -> Path:
+    """Where buildah has its temporary files, and `RUN --mount=type=cache` what it keeps: not in one place for all."""
+    return recipe.storage / "tmp"
 
 
 def _tidy(recipe: Recipe, staging: Path) -> None:
@@ -128,7 +139,8 @@ async def _run(recipe: Recipe, tool: Tool, staging: Path, log: Log, fresh: bool)
         mode="none", tree=staging / "context", cache=recipe.storage, files=staging / "files", uid=0, gid=0,
         bounds=Bounds(processes=_processes()), groups=recipe.groups,
     )  # fmt: skip
-    env = {name: os.environ[name] for name in _PASSED if name in os.environ} | {"PATH": "/usr/sbin:/sbin"}
+    env = {name: os.environ[name] for name in _PASSED if name in os.environ}
+    env |= {"PATH": "/usr/sbin:/sbin", "TMPDIR": str(_temporary(recipe))}
     end = asyncio.get_running_loop().time() + recipe.seconds
     output = Output(log)
     try:
