@@ -123,8 +123,21 @@ class Life:
         row = service_row(
             want.name, app=app, release=number, internal_port=known, depends_on=want.depends_on,
             restart_nonce=old.restart_nonce if old else 0, instances=want.instances,
+            scaling=old.scaling if old else None, scaled=old.scaled if old else None,
         )  # fmt: skip
         return old, row
+
+    def loaded(self, service: str, count: int) -> None:
+        """Its load asks for so many, as `control.scaling` stores it."""
+        row = self.registry.services[f"shop.{service}"]
+        with self.registry.transaction():
+            self.registry.put_service(replace(row, scaling={"min": 1, "max": 20}, scaled=count))
+
+    def reboot(self) -> None:
+        """Of the machine, and the daemon that comes then finds nothing of what ran."""
+        with self.registry.transaction():
+            for row in list(self.registry.instances.values()):
+                self.executor.ended(row.id, code=None, reason="the machine restarted", rebooted=True)
 
     # -- what happens ---------------------------------------------------------------------------------------------
 

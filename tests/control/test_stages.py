@@ -171,6 +171,44 @@ def test_scaled_meanwhile_it_stays_at_its_step(life: Life) -> None:
 
 
 @lived
+def test_its_load_asks_for_more_while_it_fails(life: Life) -> None:
+    """What failed gets nothing more while the old ones are too few, and the count stays that of the load."""
+    life.up(Want("web", ("/",), deploy=MANUAL))
+    life.loaded("web", 4)
+    life.settle()
+    life.up(Want("web", ("/",), deploy=MANUAL))
+    life.settle()
+    promoting = Promoting(life.registry, life.bus, life.clock, lambda: None)
+    life.slow.add("web")
+    life.loaded("web", 10)
+    life.settle()
+    starting = [row.release for row in life.registry.of_service(KEY) if row.state == "starting"]
+    assert sorted(starting) == [1] * 6 + [2] and releases(life) == {1: 4, 2: 1}
+    promoting.abort(KEY, "ann")
+    life.step()
+    assert weights(life)[2] == {0}
+    life.settle()
+    assert weights(life) == {1: {1}, 2: {0}}, "and while those start"
+    life.slow.clear()
+    life.settle()
+    assert (releases(life), life.deployment(KEY).state) == ({1: 10}, "rolled-back")
+
+
+@lived
+def test_the_machine_restarts_at_a_step(life: Life) -> None:
+    """All comes back as it was, also what depends on it: at the step, which goes on by hand."""
+    life.up(Want("shop", port=None, depends_on=("web",)))
+    promoting = canary(life)
+    life.reboot()
+    life.settle()
+    assert releases(life) == {1: 4, 2: 1} and weights(life) == {1: {1}, 2: {1}}
+    assert [row.state for row in life.registry.of_service("shop.shop")] == ["ready"]
+    promoting.promote(KEY, full=True, actor="ann")
+    life.settle()
+    assert (releases(life), life.deployment(KEY).state) == ({2: 4}, "done")
+
+
+@lived
 def test_another_release_takes_its_place(life: Life) -> None:
     """What the canary leaves goes, and the way back is the one to what served before both."""
     promoting = canary(life)
