@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.e2e.home import Home, web_file
+from tests.support.wait import until
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Flow:
     code = 0
     """How the command exits when nobody dies."""
     instances = 2
+    by_hand = False
+    """The command decides about a deployment that waits for it: a death leaves it waiting, or decided."""
     stride = 9
     """Steps between two that are tried, at most."""
     extra = ""
@@ -86,6 +89,32 @@ class Canary(Flow):
 
 class BlueGreen(Flow):
     extra = "deploy: {strategy: blue-green}"
+
+
+class Promote(Flow):
+    """A canary's only step is passed by hand."""
+
+    by_hand = True
+    extra = "deploy: {strategy: canary, steps: [{weight: 50}]}"
+    decision = "--promote"
+
+    def reset(self, time: int) -> None:
+        self.file.write_text(self.text(f"v{time}"))
+        self.home.run("up", "-f", str(self.file), "--detach")
+        until(self.home.waits_for_somebody, 60, "the deployment to wait at its step")
+
+    def command(self, time: int) -> tuple[str, ...]:
+        return ("deploy", "-a", "app", "web", self.decision)
+
+
+class Abort(Promote):
+    """All of the new ones are there, and go again."""
+
+    extra = "deploy: {strategy: blue-green, promote: manual}"
+    decision = "--abort"
+
+    def outcome(self, time: int) -> Outcome:
+        return Outcome("v0", self.instances)
 
 
 class Failing(Flow):

@@ -130,6 +130,19 @@ class Home:
         found: list[dict[str, Any]] = self.service(name, app)["instances"]
         return found
 
+    def rests(self, name: str = "web") -> bool:
+        """All of its instances are ready, and no deployment of it is under way."""
+        if not self.has_app():
+            return True
+        service = self.service(name)
+        ready = [instance["state"] for instance in service["instances"]] == ["ready"] * service["desired"]
+        return ready and service["deployment"]["state"] not in ("running", "rolling-back")
+
+    def waits_for_somebody(self, name: str = "web") -> bool:
+        """Its deployment is at a step that only a person's word ends, which nobody has said yet."""
+        step = self.service(name)["deployment"]["step"]
+        return step is not None and step["begun"] and "--abort" in step["waits_for"]
+
     def events(self, app: str = "app") -> list[dict[str, Any]]:
         with self.api() as api:
             answer: list[dict[str, Any]] = api.get("/v1/events", params={"app": app}).raise_for_status().json()

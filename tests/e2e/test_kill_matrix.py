@@ -31,25 +31,40 @@ OTHERS = (
     flows.Member,
     flows.Down,
 )
+STRATEGIES = (flows.Canary, flows.BlueGreen, flows.Promote, flows.Abort)
 POINTS = 10
 """Every change has more commits than that, those of events and of the daemon's start included."""
 
 
+def chance() -> random.Random:
+    """Another in each run; FOURFOLD_TEST_SEED repeats one."""
+    seed = os.environ.get("FOURFOLD_TEST_SEED") or str(random.randrange(1_000_000))
+    print(f"FOURFOLD_TEST_SEED={seed}")
+    return random.Random(seed)
+
+
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize("sign", [-1, 1], ids=["before", "after"])
-def test_every_step_of_a_rolling_deploy(home: Home, sign: int) -> None:
-    last = survive(flows.Flow(home), (sign * step for step in itertools.count(1)))
+def test_every_step_of_a_rolling_deploy(home: Home) -> None:
+    """Before or after it, by chance; both with `full`."""
+    last = survive(flows.Flow(home), some_steps(chance(), 1))
     assert last > 2 * POINTS, "a deploy has more steps than that: the fault did not work"
 
 
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("kind", OTHERS)
 def test_some_steps_of(home: Home, kind: type[flows.Flow]) -> None:
-    """Others in each run, before or after; FOURFOLD_TEST_SEED repeats one."""
-    seed = os.environ.get("FOURFOLD_TEST_SEED") or str(random.randrange(1_000_000))
-    print(f"FOURFOLD_TEST_SEED={seed}")
-    last = survive(kind(home), some_steps(random.Random(seed), kind.stride))
+    survive_some(home, kind, chance())
+
+
+def survive_some(home: Home, kind: type[flows.Flow], by: random.Random) -> None:
+    last = survive(kind(home), some_steps(by, kind.stride))
     assert last > POINTS, "it has more steps than that: the fault did not work"
+
+
+@pytest.mark.timeout(1500)
+def test_some_steps_of_a_strategy(home: Home) -> None:
+    by = chance()
+    survive_some(home, by.choice(STRATEGIES), by)
 
 
 @pytest.mark.timeout(1500)
@@ -61,7 +76,7 @@ def test_some_steps_with_containers(home: Home, kind: type[flows.Flow]) -> None:
 
 @pytest.mark.full
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize("kind", (flows.Canary, flows.BlueGreen))
+@pytest.mark.parametrize("kind", STRATEGIES)
 def test_some_steps_of_strategies(home: Home, kind: type[flows.Flow]) -> None:
     test_some_steps_of(home, kind)
 
@@ -74,17 +89,17 @@ def test_some_steps_with_functions(home: Home, kind: type[flows.Flow]) -> None:
     test_some_steps_of(home, kind)
 
 
-def some_steps(chance: random.Random, stride: int) -> Iterator[int]:
+def some_steps(by: random.Random, stride: int) -> Iterator[int]:
     step = 0
     while True:
-        step += chance.randint(1, stride)
-        yield chance.choice((-1, 1)) * step
+        step += by.randint(1, stride)
+        yield by.choice((-1, 1)) * step
 
 
 @pytest.mark.full
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("sign", [-1, 1], ids=["before", "after"])
-@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize("kind", (flows.Flow, *OTHERS))
 def test_every_step_of(home: Home, kind: type[flows.Flow], sign: int) -> None:
     survive(kind(home), (sign * step for step in itertools.count(1)))
 
@@ -107,8 +122,13 @@ def survive(flow: flows.Flow, steps: Iterator[int]) -> int:
             died = dies_at(flow, time, step)
             if died:
                 home.start_daemon()
-                served = at_rest(home, step, served, wanted)
-                if served != flows.NOTHING or wanted != flows.NOTHING:
+                if flow.by_hand:
+                    until(lambda: home.waits_for_somebody() or home.rests(), 60, f"step {step}: a step, or rest")
+                    undecided = home.waits_for_somebody()
+                else:
+                    served = at_rest(home, step, served, wanted)
+                    undecided = served != flows.NOTHING or wanted != flows.NOTHING
+                if undecided:
                     home.run(*flow.command(time), code=flow.code)
             served = at_rest(home, step, wanted)
             assert bystander.poll() is None, f"step {step}: somebody else's process was signalled"
@@ -131,7 +151,7 @@ def dies_at(flow: flows.Flow, time: int, step: int) -> bool:
         until(lambda: daemon.poll() is not None or client.poll() is not None, 60, f"step {step}: either to end")
         client.kill()
         client.communicate()
-        until(lambda: daemon.poll() is not None or rests(home), 60, f"step {step}: the daemon to die or to rest")
+        until(lambda: daemon.poll() is not None or home.rests(), 60, f"step {step}: the daemon to die or to rest")
         with suppress(httpx.HTTPError):
             home.events()  # stores what is still to be stored, which may be what it dies of
             return False
@@ -141,7 +161,7 @@ def dies_at(flow: flows.Flow, time: int, step: int) -> bool:
 
 def at_rest(home: Home, step: int, *may: flows.Outcome) -> flows.Outcome:
     """Wait for rest. Then one of these outcomes is served, by instances of one release, with no process beside them."""
-    until(lambda: rests(home), 60, f"step {step}: the app to be at rest")
+    until(home.rests, 60, f"step {step}: the app to be at rest")
     service = home.service() if home.has_app() else {"instances": [], "release": None}
     pids = sorted(instance["pid"] for instance in service["instances"])
     assert not any(instance["restarts"] for instance in service["instances"]), f"step {step}: one was started twice"
@@ -180,14 +200,6 @@ def version_served(home: Home, step: int) -> str:
     """Of the very first deploy the gateway may be behind: no command has said that it is through."""
     until(lambda: "x-version" in home.get().headers, 30, f"step {step}: the gateway to serve")
     return str(home.get().headers["x-version"])
-
-
-def rests(home: Home) -> bool:
-    if not home.has_app():
-        return True
-    service = home.service()
-    ready = [instance["state"] for instance in service["instances"]] == ["ready"] * service["desired"]
-    return ready and service["deployment"]["state"] not in ("running", "rolling-back")
 
 
 @contextmanager
