@@ -8,9 +8,10 @@ from contextlib import closing
 
 from fourfold.gateway.runtime import live
 from fourfold.gateway.socket import ask
+from tests.chaos.schedule import LEAST
 from tests.chaos.world import State
 from tests.e2e.home import Home
-from tests.e2e.test_kill_matrix import mains, rests, version_served
+from tests.e2e.test_kill_matrix import mains, version_served
 from tests.support.wait import until
 
 PATIENCE = 120.0
@@ -21,18 +22,27 @@ FAULTS = ("Traceback", "a fault in")
 def at_rest(home: Home, what: str, *may: State) -> State:
     """Wait for rest; then one of these is served, and nothing else is there. -> which."""
     until(lambda: rests(home), PATIENCE, f"{what}: the app to be at rest")
-    service = home.service()
+    service, worker = home.service(), home.service("worker")
     instances = service["instances"]
-    assert {each["release"] for each in instances} == {service["release"]}, f"{what}: two releases at rest"
+    for each in (service, worker):
+        assert {i["release"] for i in each["instances"]} <= {each["release"]}, f"{what}: two releases at rest"
     version = version_served(home, 0)
-    found = State(version, len(instances), service["pattern"])
+    found = State(version, len(instances), service["pattern"], bool(worker["instances"]))
     assert found in may, f"{what}: {found} is served, not {' or '.join(map(str, may))}"
-    pids = sorted(each["pid"] for each in instances)
+    pids = sorted(each["pid"] for each in instances + worker["instances"])
     until(lambda: sorted(mains(home)) == pids, PATIENCE, f"{what}: exactly the processes {pids}")
     ids = {each["id"] for each in instances}
     until(lambda: in_gateway(home) == ids, PATIENCE, f"{what}: the gateway to know exactly {ids}")
+    ids |= {each["id"] for each in worker["instances"]}
     assert in_store(home) == ids, f"{what}: the store has {in_store(home)}, not {ids}"
     return found
+
+
+def rests(home: Home) -> bool:
+    """Also the scaler: what it asks for under so little load is the least."""
+    service = home.service()
+    scaled = service["scaling"]["active"] and service["desired"] != LEAST
+    return home.rests() and home.rests("worker") and not scaled
 
 
 def in_gateway(home: Home) -> set[str]:

@@ -83,8 +83,14 @@ def take(world: World, step: Step, traffic: Traffic, story: Story) -> None:
     home, before, lost = world.home, world.state, traffic.report().failed
     change = world.prepare(step)
     code = _carry_out(world, change, step)
-    found = at_rest(home, str(step), *((before, change.after) if step.fault in MAY_FAIL else (change.after,)))
-    if step.fault in MAY_FAIL and change.command and (code != change.code or found != change.after):
+    may_fail = step.fault in MAY_FAIL
+    if may_fail and change.by_hand:
+        until(lambda: home.waits_for_somebody() or home.rests(), PATIENCE, f"{step}: a step, or rest")
+        if home.waits_for_somebody():  # nobody's word was heard
+            home.run(*change.command)
+        may_fail, code = False, change.code
+    found = at_rest(home, str(step), *((before, change.after) if may_fail else (change.after,)))
+    if may_fail and change.command and (code != change.code or found != change.after):
         home.run(*change.command, code=change.code)
         found = at_rest(home, f"{step}, once more", change.after)
     elif change.command:

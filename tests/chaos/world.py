@@ -11,12 +11,34 @@ from typing import Any
 
 import httpx
 
-from tests.chaos.schedule import LEAST, Step
+from tests.chaos.schedule import LEAST, MOST, Step, Strategy
 from tests.e2e.home import Home, web_file
 from tests.e2e.small_disk import SmallDisk
 from tests.e2e.test_faults import gateway_row
+from tests.support.wait import until
 
 GENTLE = "{signal: KILL, drain: 20s}"
+SCALED = f"instances: {{min: {LEAST}, max: {MOST}, per_instance: {{rps: 1000}}, window: {{down: 1s}}}}"
+"""As far as the load goes, always the least."""
+JUDGED = "min_requests: 0, max_errors: 1"
+"""Not at all: requests that a killed instance was answering would fail a canary."""
+AUTOMATIC: dict[Strategy, str] = {
+    "rolling": "deploy: {strategy: rolling}",
+    "canary": f"deploy: {{strategy: canary, steps: [{{weight: 9, pause: 50ms}}, {{weight: 50, pause: 1s}}], {JUDGED}}}",
+    "blue-green": "deploy: {strategy: blue-green}",
+}
+BY_HAND: dict[Strategy, str] = {
+    "canary": f"deploy: {{strategy: canary, steps: [{{weight: 50}}], {JUDGED}}}",
+    "blue-green": "deploy: {strategy: blue-green, promote: manual}",
+}
+WORKER = """\
+  worker:
+    source: ./web
+    run: exec sleep infinity
+    depends_on: [web]
+    stop: {grace: 1s}
+    env: {VERSION: %s}
+"""
 PATIENCE = 120.0
 """Seconds that a change may take on whatever machine."""
 
@@ -28,6 +50,8 @@ class State:
     version: str
     instances: int
     pattern: str
+    worker: bool = True
+    """What depends on it runs."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +61,8 @@ class Change:
     """When it works."""
     code: int = 0
     """How its command exits then."""
+    by_hand: bool = False
+    """A deployment waits for it."""
 
 
 class World:
@@ -50,6 +76,7 @@ class World:
         """The service file of each version."""
         self.state = State("v0", LEAST, patterns[0])
         self._set_clock(0.0)
+        self.home.environ["FOURFOLD_SCALE_INTERVAL"] = "1"
         self.file = home.app(self._text("v0"))
 
     def begin(self) -> None:
@@ -58,26 +85,29 @@ class World:
         for pattern in self.patterns[1:]:  # its base, which may take minutes
             self.home.run("build", "-f", str(self.file), "web", "--as", pattern, patience=900)
 
-    def _text(self, version: str, **environ: Any) -> str:
-        return web_file(self.home.port, instances=LEAST, stop=GENTLE, VERSION=version, WARM_UP=0.1, **environ)
+    def _text(self, version: str, deploy: str = AUTOMATIC["rolling"], **environ: Any) -> str:
+        text = web_file(
+            self.home.port, instances=LEAST, extra=deploy, stop=GENTLE, VERSION=version, WARM_UP=0.1, **environ
+        )
+        text = text.replace(f"instances: {LEAST}", SCALED)
+        return text.replace("\ngateway:", f"\n{WORKER % version}gateway:")
 
     # -- changes --------------------------------------------------------------------------------------------------
 
     def prepare(self, step: Step) -> Change:
         """Write what the change needs."""
-        up = ("up", "-f", str(self.file))
         match step.what:
-            case "deploy" | "slow":
-                version = f"v{len(self._texts)}"
-                slow = {"HEALTH_SECONDS": 0.9} if step.what == "slow" else {}
-                self._texts[version] = self._text(version, **slow)
-                self.file.write_text(self._texts[version])
-                return Change(up, replace(self.state, version=version))
-            case "failing":
-                self.file.write_text(self._text("broken", EXIT_CODE=3))
-                return Change(up, self.state, code=1)
+            case "deploy" | "slow" | "failing":
+                return self._deployment(step)
+            case "promote" | "abort" | "overtake":
+                return self._word(step)
             case "scale":
                 return Change(("scale", "-a", "app", f"web={step.count}"), replace(self.state, instances=step.count))
+            case "auto":
+                return Change(("scale", "-a", "app", "web=auto"), replace(self.state, instances=LEAST))
+            case "stop":
+                what = "stop" if self.state.worker else "restart"
+                return Change((what, "-a", "app", "worker"), replace(self.state, worker=not self.state.worker))
             case "rollback":
                 version = list(self.releases)[-2:][0]
                 to = str(self.releases[version])
@@ -93,7 +123,37 @@ class World:
                 return Change(("gc",), self.state)
             case "nothing":
                 return Change((), self.state)
-        raise AssertionError(step.what)
+
+    def _deployment(self, step: Step) -> Change:
+        """That goes on by itself."""
+        up = ("up", "-f", str(self.file))
+        match step.what:
+            case "deploy":
+                return Change(up, self._next(AUTOMATIC[step.strategy]))
+            case "slow":
+                return Change(up, self._next(AUTOMATIC["rolling"], HEALTH_SECONDS=0.9))
+        self.file.write_text(self._text("broken", AUTOMATIC[step.strategy], EXIT_CODE=3))
+        return Change(up, self.state, code=1)
+
+    def _word(self, step: Step) -> Change:
+        """About a deployment that waits for it."""
+        promoted = self._next(BY_HAND[step.strategy])
+        up, deploy = ("up", "-f", str(self.file)), ("deploy", "-a", "app", "web")
+        self.home.run(*up, "--detach")
+        until(self.home.waits_for_somebody, PATIENCE, f"{step}: a deployment that waits")
+        match step.what:
+            case "promote":
+                return Change((*deploy, "--promote"), promoted, by_hand=True)
+            case "abort":
+                return Change((*deploy, "--abort"), replace(promoted, version=self.state.version), by_hand=True)
+        return Change(up, self._next(AUTOMATIC["rolling"]), by_hand=True)
+
+    def _next(self, deploy: str, **environ: Any) -> State:
+        """Write the file of another version. -> the state that `up` with it leads to."""
+        version = f"v{len(self._texts)}"
+        self._texts[version] = self._text(version, **environ)
+        self.file.write_text(self._text(version, deploy, **environ))
+        return replace(self.state, version=version, worker=True)
 
     def arrived(self, state: State) -> None:
         """At rest there."""
