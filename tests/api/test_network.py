@@ -43,8 +43,9 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 class World:
-    def __init__(self, network: Network, refusals: Refusals, secret: str, ca: Path) -> None:
+    def __init__(self, network: Network, access: Access, refusals: Refusals, secret: str, ca: Path) -> None:
         self.network = network
+        self.access = access
         self.refusals = refusals
         self.secret = secret
         self.trusted = ssl.create_default_context(cafile=str(ca))
@@ -88,7 +89,7 @@ async def world(folder: Path) -> AsyncIterator[World]:
         running = asyncio.create_task(network.run())
         await until(lambda: network.port is not None)
         try:
-            yield World(network, refusals, secret, folder / "c.pem")
+            yield World(network, access, refusals, secret, folder / "c.pem")
         finally:
             running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -140,6 +141,8 @@ def test_without_a_token_no_body_is_read(tmp_path: Path) -> None:
     [
         b"GET / HTTP/1.1\r\nA: " + b"x" * 70_000,
         b"GET /" + b"x" * 70_000,
+        b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 300,
+        b"GET / HTTP/1.1\r\n\r\n" * 5000,
         b"\x00\x01\x02\x03\r\n\r\n",
         b"GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"GET http://[ HTTP/1.1\r\n\r\n",
@@ -156,6 +159,64 @@ def test_what_is_no_request_of_ours(tmp_path: Path, text: bytes, caplog: pytest.
 
     trial(tmp_path, nonsense)
     assert [record for record in caplog.records if record.exc_info or record.levelname == "ERROR"] == []
+
+
+def test_requests_that_are_sent_at_once_are_few(tmp_path: Path) -> None:
+    async def pipelined(world: World) -> None:
+        one = f"GET /v1/info HTTP/1.1\r\nAuthorization: Bearer {world.secret}\r\n"
+        answers = await world.raw((one + "\r\n").encode() * 4 + (one + "Connection: close\r\n\r\n").encode())
+        assert answers.count(b"HTTP/1.1 200 OK") == 5
+        answers = await world.raw((one + "\r\n").encode() * 500)
+        assert answers.startswith(b"HTTP/1.1 429 ") and b" 200 " not in answers
+        assert world.refusals.counts == {"slow": 1}
+
+    trial(tmp_path, pipelined)
+
+
+def test_what_comes_after_a_body(tmp_path: Path) -> None:
+    """Trailers are no headers, and do not go on for ever; nor does what stands behind the size of a piece."""
+
+    async def after(world: World) -> None:
+        head = f"POST /v1/apps/shop/cost HTTP/1.1\r\nAuthorization: Bearer {world.secret}\r\nHost: x\r\n"
+        head += "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        whole = head.encode() + b"2\r\n{}\r\n"
+        end = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"
+        answer = await world.raw(whole + b"0\r\nauthorization: Bearer x\r\n\r\n" + end)
+        assert answer.startswith(b"HTTP/1.1 200 OK"), answer
+        for endless in (b"0\r\n" + b"a: b\r\n" * 30_000, b"0\r\na:" + b"b" * 150_000, b"1;" + b"a" * 150_000):
+            assert (await world.raw(whole + endless)).startswith(b"HTTP/1.1 431 ")
+
+    trial(tmp_path, after)
+
+
+def test_what_a_token_holds_open_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def expiring(world: World) -> None:
+        row = world.access.find(world.access.create(TokenRequest(name="short", role="read", expires_in=60)).secret)
+        assert row is not None and 50 < (world.access.left(row) or 0) <= 60
+        head = f"GET /v1/events?follow=true HTTP/1.1\r\nAuthorization: Bearer {world.secret}\r\nHost: x\r\n\r\n"
+        with monkeypatch.context() as patch:
+            patch.setattr(Access, "left", lambda *_: 0.1)
+            answer = await world.raw(head.encode())
+            assert answer.startswith(b"HTTP/1.1 401 ") and b"expired or was removed meanwhile" in answer
+
+    trial(tmp_path, expiring)
+
+
+def test_a_store_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is full keeps nobody out; where none can be read, that is said."""
+
+    def broken(*_: object) -> None:
+        raise WorldError("cannot use the store: the disk is full", "make room")
+
+    async def full(world: World) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(Tokens, "used", broken)
+            assert await world.get() == 200
+            patch.setattr(Tokens, "by_digest", broken)
+            answer = await world.raw(b"GET /v1/info HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 503 ") and b"the disk is full" in answer
+
+    trial(tmp_path, full)
 
 
 def test_more_connections_than_one_client_may_begin(tmp_path: Path) -> None:

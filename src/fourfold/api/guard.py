@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from fourfold.api.acting import KEPT, Caller
 from fourfold.api.matching import match
@@ -20,7 +20,10 @@ from fourfold.control.access import Access
 from fourfold.errors import ForbiddenError, FourfoldError, TooManyError, UnauthorizedError
 
 MOST_TOKEN = 200
+SHOWN = 200
+"""Letters of a path that is told of; it comes from whoever likes to send one."""
 SHORT = 64 * 1024
+ENDED = "its token has expired or was removed meanwhile"
 SCHEME = "bearer "
 HOW = "send `Authorization: Bearer TOKEN`; an admin makes tokens: fourfold tokens create NAME --role read"
 
@@ -40,7 +43,11 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self._api(scope, receive, send)
             return
-        found = self._access.find(_secret(scope))
+        try:
+            found = self._access.find(_secret(scope))
+        except FourfoldError as broken:  # the store cannot be read
+            await refuse(scope, receive, send, broken, close=True)
+            return
         if found is None:
             await self._refuse(scope, receive, send)
             return
@@ -50,20 +57,29 @@ class Guard:
             await refuse(scope, receive, send, error, close=_is_long(scope))
             return
         scope[KEPT] = caller
-        await self._answer(caller.name, self._api(scope, receive, send))
+        begun = False
+
+        async def noting(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        whole = await self._answer(caller.name, self._access.left(found), self._api(scope, receive, noting))
+        if not (whole or begun or scope["type"] == "websocket"):
+            await refuse(scope, receive, send, UnauthorizedError(f"cannot go on: {ENDED}", HOW), close=True)
 
     def _forbids(self, caller: Caller, scope: Scope) -> FourfoldError | None:
         if (found := match(self._api, scope)) is None:
             return None  # 404 and 405 tell nothing
         if not allows(caller.role, found.rule.role):
-            what = f"{scope.get('method', 'WEBSOCKET')} {scope['path']}"
+            what = f"{scope.get('method', 'WEBSOCKET')} {_shown(scope['path'])}"
             return ForbiddenError(
                 f"cannot do {what}: token {caller.name} has role {caller.role}, and that takes {found.rule.role}",
                 "ask an admin for another token",
             )
         app = found.parameters.get("app")
         if caller.app is not None and app != caller.app and not (app is None and found.rule.any_app):
-            what = f"app {app}" if app else "what concerns the machine"
+            what = f"app {_shown(app)}" if app else "what concerns the machine"
             return ForbiddenError(f"cannot reach {what}: token {caller.name} is for app {caller.app} only")
         return None
 
@@ -80,19 +96,24 @@ class Guard:
             headers = {"www-authenticate": 'Bearer realm="fourfold"'}
         await refuse(scope, receive, send, error, headers, close=True)
 
-    async def _answer(self, token: str, answering: Coroutine[Any, Any, None]) -> None:
-        """A token that is removed meanwhile ends what it holds open."""
+    async def _answer(self, token: str, left: float | None, answering: Coroutine[Any, Any, None]) -> bool:
+        """A token that is removed meanwhile, or is good for no more than the `left` seconds, ends what it holds open.
+        -> whether it came to its end."""
         task = asyncio.create_task(answering)
         self._open[token].add(task)
+        end = None if left is None else asyncio.get_running_loop().call_later(left, task.cancel)
         try:
             await asyncio.wait({task})
         finally:
+            if end is not None:
+                end.cancel()
             task.cancel()
             self._open[token].discard(task)
             if not self._open[token]:
                 del self._open[token]
         if not task.cancelled():
             task.result()
+        return not task.cancelled()
 
     def _removed(self, token: str) -> None:
         for task in self._open.get(token, ()):
@@ -110,6 +131,10 @@ def _is_long(scope: Scope) -> bool:
     """Whether a body comes that is better not waited for."""
     headers = dict(scope["headers"])
     return b"transfer-encoding" in headers or int(headers.get(b"content-length", b"0")) > SHORT
+
+
+def _shown(text: str) -> str:
+    return ascii(text[:SHOWN])[1:-1]
 
 
 def _client(scope: Scope) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from fourfold.clock import Clock, rfc3339
 from fourfold.control.bus import Bus
 from fourfold.control.views import CheckView
-from fourfold.errors import ConflictError, NotFoundError
+from fourfold.errors import ConflictError, NotFoundError, WorldError
 from fourfold.spec.fields import NAME
 from fourfold.store.tokens import AccessRole, TokenRow, Tokens
 
@@ -108,8 +109,13 @@ class Access:
         if row.expires_at is not None and row.expires_at <= now:
             return None
         if row.used_at is None or not row.used_at <= now < row.used_at + USED_EVERY:
-            self._tokens.used(row.name, now)
+            with suppress(WorldError):  # a note: a full disk is to keep out nobody, least of all who can make room
+                self._tokens.used(row.name, now)
         return row
+
+    def left(self, row: TokenRow) -> float | None:
+        """Seconds that it is still good for; None: until it is removed."""
+        return None if row.expires_at is None else max(0.0, row.expires_at - self._clock.now())
 
     def _told(self, row: TokenRow) -> dict[str, object]:
         return {
