@@ -29,6 +29,7 @@ class FakeGateway:
         self.config = GatewayConfig()
         self.servers: tuple[Backend, ...] = ()
         self.tries = 0
+        self.leaves = False
         self.flying: Mapping[str, int] | None = {}
         self.kept = 0
 
@@ -198,6 +199,16 @@ async def test_a_configuration_that_cannot_be_is_tried_again_later_and_told_once
     assert caught == ["HAProxy does not want to"]
     scene.gateway.refuse = lambda config: None
     await scene.until(lambda: scene.gateway.config == scene.life.config())  # without anything that wakes it
+
+
+@played
+async def test_a_server_that_could_not_go_yet_is_tried_again(scene: Scene) -> None:
+    scene.gateway.leaves = True
+    scene.life.up(Want("web", ("/c",)), app="old")
+    scene.life.settle()
+    await scene.traffic.settled("old")
+    tries = scene.gateway.tries
+    await scene.until(lambda: scene.gateway.tries > tries)  # without anything that wakes it
 
 
 def on_bridge(scene: Scene) -> None:

@@ -221,7 +221,7 @@ class GatewayTraffic:
             self._tell(name, f"the gateway serves {name} again")
         self.left_out, self._applied, self._error = left_out, config, None
         self._know(*_servers_in(config))
-        if left_out:
+        if left_out or self._gateway.leaves:
             self._retry()
         else:
             self._delay = RETRY_SECONDS

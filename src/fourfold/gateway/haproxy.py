@@ -61,6 +61,8 @@ class Gateway:
         self._binary = binary
         self._machine = program.machine()
         self._lock = asyncio.Lock()
+        self.leaves = False
+        """Whether a server that is to go was still there after the last change: it had connections."""
         self._kept = paths.route_counters
         self._stored = _text(self._kept)
         self._counters = stored_counters(self._stored)
@@ -325,6 +327,7 @@ class Gateway:
     async def _set_servers(self, backends: tuple[Backend, ...], seen: _Seen | None) -> None:
         """Of the services that HAProxy knows. The exchange that changes them tells what there is then."""
         await self._need_cookie_key(backends)
+        self.leaves = False
         said: str | None = None
         for _ in range(3):
             if seen is None:
@@ -332,6 +335,7 @@ class Gateway:
             wanted = of_live(backends, seen.live.backends)
             due = runtime.changes(wanted, seen.live.servers, self._machine.cookie_key)
             if not due or (said is not None and all(map(runtime.is_due_later, due))):
+                self.leaves = bool(due)
                 return
             if said is None and any(map(runtime.is_due_later, due)):  # what they have counted goes with them
                 await self._read_counters(seen.live.pid)
