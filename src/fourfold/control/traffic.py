@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 DRAIN_POLL_SECONDS = 0.05
 RETRY_SECONDS = 0.5
 RETRY_MOST_SECONDS = 30.0
+LEFT_SECONDS = 1.0
+"""Until a server is tried again that could not go, as it still had connections."""
 STATS_SECONDS = 5.0
 PATIENCE = 60.0
 """Seconds that the gateway may take to come up."""
@@ -221,10 +223,12 @@ class GatewayTraffic:
             self._tell(name, f"the gateway serves {name} again")
         self.left_out, self._applied, self._error = left_out, config, None
         self._know(*_servers_in(config))
-        if left_out or self._gateway.leaves:
+        if left_out:
             self._retry()
-        else:
-            self._delay = RETRY_SECONDS
+            return
+        self._delay = RETRY_SECONDS
+        if self._gateway.leaves:
+            self._again_in(LEFT_SECONDS)
 
     async def _failed(self, config: GatewayConfig, error: FourfoldError) -> None:
         """What needs no reload is done all the same: no request may go to an instance that is about to stop."""
@@ -244,10 +248,13 @@ class GatewayTraffic:
             self._changed()
 
     def _retry(self) -> None:
+        self._again_in(self._delay)
+        self._delay = min(2 * self._delay, RETRY_MOST_SECONDS)
+
+    def _again_in(self, seconds: float) -> None:
         if self._again is not None:
             self._again.cancel()
-        self._again = asyncio.get_running_loop().call_later(self._delay, self.refresh)
-        self._delay = min(2 * self._delay, RETRY_MOST_SECONDS)
+        self._again = asyncio.get_running_loop().call_later(seconds, self.refresh)
 
     def _draining(self) -> set[str]:
         rows = self._registry.instances.values()
