@@ -64,8 +64,7 @@ def test_answers_count_from_the_beginning_of_the_step() -> None:
     answers = {"new0": (15, 2), "old0": (130, 3), "old1": (7, 0), "other": (9, 9)}
     assert stages.answered(at, rows(new=1, old=2), answers) == (m.Answered(5, 1), m.Answered(37, 3))
     assert stages.answered(at, rows(new=1), {}) == (m.Answered(), m.Answered())
-    again = {"new0": (3, 1)}  # a new daemon counts events from 0
-    assert stages.answered(at, rows(new=1), again) == (m.Answered(3, 1), m.Answered())
+    assert stages.forgotten([at], {"new0": (3, 1), "old0": (130, 0)}) == {"new0": (7, 0)}
     assert stages.added({"a": (1, 0)}, {"a": (2, 2), "b": (1, 1)}) == {"a": (3, 2), "b": (1, 1)}
 
 
@@ -272,3 +271,23 @@ def test_a_release_that_fails_is_found_out_and_what_it_answers_is_told(life: Lif
     assert ended.state == "rolled-back" and "15 of 70 requests to the new release failed" in str(ended.reason)
     look(80, 15)
     assert life.registry.answered == {}
+
+
+@lived
+def test_events_that_only_the_daemon_before_had_counted_are_none_of_the_next_one_s(life: Life) -> None:
+    promoting = canary(life)
+    (new,) = [row.id for row in life.registry.of_service(KEY) if row.release == 2]
+    life.registry.answers = {new: (100, 0)}
+    promoting.promote(KEY, full=False, actor="ann")
+    life.settle()
+    events: dict[str, tuple[int, int]] = {}
+
+    async def nothing() -> dict[str, InstanceStats]:
+        return {}
+
+    watching = Canaries(life.registry, nothing, life.bus, life.clock, lambda: None, lambda: events)
+    for counted in ((0, 0), (40, 1), (103, 3)):
+        events[new] = counted
+        with suppress(StopIteration):
+            watching.look().send(None)
+        assert life.registry.answered[KEY][0] == m.Answered(*counted)

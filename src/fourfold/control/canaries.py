@@ -46,6 +46,8 @@ class Canaries:
         self._wanted = asyncio.Event()
         self._told: dict[tuple[int, int], tuple[float, int]] = {}
         """(deployment, step) -> when it was told last, and requests until then."""
+        self._forgotten: stages.Answers | None = None
+        """See `stages.forgotten`; None: nothing was looked at yet."""
 
     def wake(self) -> None:
         """A deployment may have begun."""
@@ -73,9 +75,12 @@ class Canaries:
         """Once."""
         registry = self._registry
         if not self._under_way():
-            registry.answers, registry.answered, self._told = {}, {}, {}
+            registry.answers, registry.answered, self._told, self._forgotten = {}, {}, {}, {}
             return
-        registry.answers = stages.added(stages.read(await self._served()), self._events())
+        known = stages.added(stages.read(await self._served()), self._events())
+        if self._forgotten is None:
+            self._forgotten = stages.forgotten(self._under_way().values(), known)
+        registry.answers = stages.added(known, self._forgotten)
         found = {}
         for key, deployment in self._under_way().items():
             if deployment.step_at is not None or deployment.step:  # or on the way to the next one

@@ -93,14 +93,22 @@ def answered(deployment: Deployment, rows: Iterable[InstanceRow], answers: Answe
     new, old = m.Answered(), m.Answered()
     for row in rows:
         now, then = answers.get(row.id, NONE), deployment.marks.get(row.id, NONE)
-        if now[0] < then[0]:  # counts of events begin at 0 with each daemon
-            then = NONE
-        requests, errors = now[0] - then[0], max(0, now[1] - then[1])
+        requests, errors = max(0, now[0] - then[0]), max(0, now[1] - then[1])
         if row.revision == deployment.revision:
             new = m.Answered(new.requests + requests, new.errors + errors)
         else:
             old = m.Answered(old.requests + requests, old.errors + errors)
     return new, old
+
+
+def forgotten(deployments: Iterable[Deployment], answers: Answers) -> dict[str, tuple[int, int]]:
+    """What was counted when their steps began beyond what a daemon that has just started knows: events, of which only
+    the one before knew."""
+    marked = [(name, then) for deployment in deployments for name, then in deployment.marks.items()]
+    known = [(name, then, answers.get(name, NONE)) for name, then in marked]
+    return {
+        name: (then[0] - now[0], max(0, then[1] - now[1])) for name, then, now in known if now[0] < then[0]
+    }  # fmt: skip
 
 
 def read(stats: Mapping[str, InstanceStats]) -> dict[str, tuple[int, int]]:

@@ -20,11 +20,12 @@ class Turns:
         """Instance -> events and errors, of services that are deployed in steps."""
 
     def next(self, key: str, ready: Sequence[InstanceRow]) -> InstanceRow | None:
-        """By the weights that the gateway has; None: the service is at no step."""
+        """By the weights that the gateway has; None: it is at no step, or nothing is ready that is to have any."""
         weights = shares(self._registry, key)
         open_ones = [row for row in ready if weights.get(row.id)]
         if not open_ones:
-            self._forget(key)
+            if not weights:
+                self._forget(key)
             return None
         if self._weights.get(key) != weights:
             self._weights[key], self._taken[key] = weights, {}
