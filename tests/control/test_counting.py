@@ -78,6 +78,7 @@ def test_nothing_that_is_undone_brings_an_old_count_back() -> None:
     before = rollback_point(scaled(3))
     assert desired(restored(scaled(7), before)) == 7
     assert desired(restored(service_row("web", instances=6, scaled=7), before)) == 7
+    assert desired(restored(service_row("web", instances=2), before)) == 3, "nor does it take any away"
     number = rollback_point(service_row("web", instances=3))
     assert desired(restored(scaled(7), number)) == 3
     del number["scaling"]  # stored by a version that had none

@@ -15,7 +15,7 @@ from fourfold.control import prober as prober_module
 from fourfold.control.bus import Bus
 from fourfold.control.executor import Executor
 from fourfold.control.faults import Faults
-from fourfold.control.goals import Goals, goal, instance
+from fourfold.control.goals import Goals, goal, instance, rollback_point
 from fourfold.control.prober import Prober
 from fourfold.control.registry import Live, Registry
 from fourfold.errors import WorldError
@@ -42,7 +42,9 @@ def test_only_who_gets_requests_drains() -> None:
     row = samples.service_row()
     assert goal(row, Service(run="./work"), None).ending.drain is None
     assert goal(row, Service.model_validate({"run": "./work", "port": 80}), None).ending.drain == 30.0
-    before = samples.deployment("web", state="running", previous={"internal_port": 19000})
+    before = samples.deployment(
+        "web", state="running", previous=rollback_point(samples.service_row(internal_port=19000))
+    )
     assert goal(row, Service(run="./work"), before).ending.drain == 30.0, "the release before had a port"
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from fourfold.control import stages
 from fourfold.control.canaries import Canaries
+from fourfold.control.counting import with_scaling
 from fourfold.control.goals import rollback_point, shares
 from fourfold.control.promoting import Promoting
 from fourfold.control.turns import Turns
@@ -187,7 +188,7 @@ def test_its_load_asks_for_more_while_it_fails(life: Life) -> None:
     life.step()
     assert weights(life)[2] == {0}
     life.settle()
-    assert weights(life) == {1: {1}, 2: {0}}, "and while those start"
+    assert weights(life) == {1: {1}}, "and it goes while those start"
     life.slow.clear()
     life.settle()
     assert (releases(life), life.deployment(KEY).state) == ({1: 10}, "rolled-back")
@@ -205,6 +206,40 @@ def test_the_machine_restarts_at_a_step(life: Life) -> None:
     promoting.promote(KEY, full=True, actor="ann")
     life.settle()
     assert (releases(life), life.deployment(KEY).state) == ({2: 4}, "done")
+def test_bounds_that_are_set_meanwhile_stay_when_it_goes_back(life: Life) -> None:
+    promoting = canary(life)
+    row = life.registry.services[KEY]
+    bounds = {"min": 2, "max": 8, "per_instance": {"rps": 9}}
+    life.deployer._commit(life._operation("shop", "up"), [(row, with_scaling(row, bounds, row))])
+    promoting.abort(KEY, "ann")
+    life.settle()
+    assert releases(life) == {1: 4} and life.registry.services[KEY].scaling == bounds
+
+
+@lived
+def test_stopped_meanwhile_what_served_before_starts_again(life: Life) -> None:
+    canary(life)
+    for work, state in ((life.deployer.stop, {}), (life.deployer.restart, {1: 4})):
+        with suppress(StopIteration):
+            work([KEY], life._operation("shop", "stop")).send(None)
+        life.settle()
+        assert releases(life) == state and life.deployment(KEY).release == 1
+
+
+@lived
+def test_what_failed_at_a_step_is_known_by_its_own_steps(life: Life) -> None:
+    """Those of the release that it goes back to are others, or none."""
+    life.up(Want("web", ("/",), instances=4))
+    life.settle()
+    life.up(Want("web", ("/",), deploy=MANUAL, instances=4))
+    life.settle()
+    lost = next(row for row in life.registry.of_service(KEY) if row.release == 1)
+    life._end(lost)
+    Promoting(life.registry, life.bus, life.clock, lambda: None).abort(KEY, "ann")
+    life.slow.add("web")
+    life.step()
+    life.step()
+    assert releases(life) == {1: 3}, "the canary goes before the fourth old one is there"
 
 
 @lived

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from fourfold.plan import model as m
-from fourfold.plan.judging import at_step
+from fourfold.plan.judging import at_step, failed_at_step
 from tests.plan.simulator import Simulator
 
 
@@ -68,7 +68,9 @@ def _enough_stay_available(goal: m.Goal, before: Simulator, after: Simulator, pl
     if goal.count == 0 or goal.rollout.strategy == "recreate":
         return
     if goes := [i for i in _let_go(before, goal.key, plan) if _serves(i)]:
-        least = _wanted(goal, before, after) - goal.rollout.max_unavailable
+        left = any(i.revision == goal.revision and _serves(i) for i in _of(after, goal.key))
+        given_up = failed_at_step(goal) and left  # what goes gets no requests any more
+        least = 0 if given_up else _wanted(goal, before, after) - goal.rollout.max_unavailable
         one_too_many = all(i.revision == goal.revision for i in goes)
         assert _available(after, goal, trusted=one_too_many) >= least, f"{goal.key} has too few left: {plan.actions}"
 

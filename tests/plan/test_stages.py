@@ -125,7 +125,7 @@ CASES: dict[str, tuple[m.Goal, list[m.Instance], list[m.Action]]] = {
     "nothing old is left to be careful about": (
         staged(CANARY, AT, count=1),
         [inst("o1", "exited", revision="1", since=NOW, failures=2, ended=FAILED)],
-        [m.Advance("a.x", 2), NEW],
+        [m.Advance("a.x", 2, "nothing of the old release stays up"), NEW],
     ),
     "a first deployment has no steps": (staged(CANARY, replace(AT, stable=None)), [], [NEW, NEW]),
     "too many errors, long before the end of the step": (
@@ -142,6 +142,21 @@ CASES: dict[str, tuple[m.Goal, list[m.Instance], list[m.Action]]] = {
         staged(CANARY, replace(HELD, aborted="ann")),
         [*old(2), inst("new")],
         [m.Fail("a.x", "aborted by ann")],
+    ),
+    "going back from a step, while an old one is still to come": (
+        staged(CANARY, replace(HELD, rolling_back=True, stable="2")),
+        [inst("o1"), inst("o2", "starting", since=NOW - 1), inst("canary", revision="3")],
+        [m.Drain("canary")],
+    ),
+    "going back from a step, while none of the old ones serves": (
+        staged(CANARY, replace(HELD, rolling_back=True, stable="2")),
+        [inst("o1", "starting", since=NOW - 1), inst("o2", "starting", since=NOW - 1), inst("canary", revision="3")],
+        [],
+    ),
+    "what a canary left goes before what is proven": (
+        goal(count=2, deploying=AT),
+        [*old(1), inst("left", revision="x"), inst("n1")],
+        [m.Drain("left"), NEW],
     ),
     "aborted, whatever the strategy": (
         goal(deploying=replace(AT, aborted="ann")),
@@ -182,6 +197,7 @@ def test_how_many_new_ones(weight: int, count: int, expected: int) -> None:
         ((100, 20), (1000, 200), True, False),  # as many fail of the old one's
         ((100, 50), (1000, 200), False, True),
         ((10, 1), (200, 0), True, False),  # too few to judge by
+        ((100, 15), (19, 10), False, True),  # the old one's are too few
         ((100_000, 5_400), (1, 0), False, True),
     ],
 )

@@ -15,12 +15,23 @@ from fourfold.control.changes import Change, Wish
 from fourfold.control.claims import REPLACES, gateway_of
 from fourfold.control.counting import moved_with, set_to, with_scaling
 from fourfold.control.externals import check_externals
-from fourfold.control.goals import clamped, described, desired, internal_port, pattern_of, revision, rollback_point
+from fourfold.control.goals import (
+    clamped,
+    described,
+    desired,
+    goal_of,
+    internal_port,
+    pattern_of,
+    restored,
+    revision,
+    rollback_point,
+)
 from fourfold.control.operations import Operation
 from fourfold.control.registry import Registry
 from fourfold.control.settings import Settings
 from fourfold.control.starter import port_is_free
 from fourfold.errors import NotFoundError
+from fourfold.plan.judging import at_step
 from fourfold.spec.app import App
 from fourfold.spec.fingerprint import fingerprint
 from fourfold.spec.gateway import Gateway
@@ -285,8 +296,16 @@ class Deployer:
         self._commit(operation, rows)
 
     async def stop(self, keys: Sequence[str], operation: Operation) -> None:
+        """What is at a step and is stopped has not proven itself: what starts again is what has."""
         rows = [row for row in map(self.need, keys) if not row.stopped]
-        self._commit(operation, [(row, replace(row, stopped=True)) for row in rows])
+        self._commit(operation, [(row, replace(self._proven(row), stopped=True)) for row in rows])
+
+    def _proven(self, row: ServiceRow) -> ServiceRow:
+        key = f"{row.app}.{row.name}"
+        deployment = self._registry.running_deployment(key)
+        if deployment is None or at_step(goal_of(self._registry, key)) is None:
+            return row
+        return restored(row, deployment.previous)
 
     async def take_out(self, key: str, operation: Operation) -> None:
         row = self.need(key)
@@ -389,7 +408,8 @@ class Deployer:
         """What it goes back to is as many, too."""
         overrides = {name: value for name, value in deployment.previous["overrides"].items() if name != "instances"}
         overrides |= {name: value for name, value in new.overrides.items() if name == "instances"}
-        previous = deployment.previous | {"instances": new.instances, "overrides": overrides}
+        counts = {name: getattr(new, name) for name in ("instances", "scaling", "scaled")}
+        previous = deployment.previous | counts | {"overrides": overrides}
         self._registry.put_service(new)
         self._registry.put_deployment(replace(deployment, previous=previous))
         what = f"{desired(new)} instances are wanted from now on; its deployment goes on"

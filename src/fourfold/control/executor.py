@@ -72,8 +72,8 @@ class Executor:
         match action:
             case m.BeginStep(key):
                 self._begin_step(key)
-            case m.Advance(key, step):
-                self._advance(key, step)
+            case m.Advance(key, step, reason):
+                self._advance(key, step, reason)
             case m.BeforeDone(key):
                 self._deployment(key, before_done=True, progressed_at=self._clock.now())
             case m.Done(key):
@@ -185,13 +185,14 @@ class Executor:
         what = stagewords.began(begun, rollout.steps, rollout.judging)
         self._tell("deploy.step", deployment, what, **stagewords.data(begun, rollout.steps))
 
-    def _advance(self, key: str, step: int) -> None:
+    def _advance(self, key: str, step: int, reason: str) -> None:
         deployment = self._registry.deployments[key]
         last = step >= len(goal_of(self._registry, key).rollout.steps)
         self._registry.put_deployment(stages.entered(deployment, step, self._clock.now()))
         self._registry.answered.pop(key, None)
         if last:
-            self._tell("deploy.step", deployment, f"all steps are passed: {described(deployment)} takes over")
+            why = f"steps are skipped, {reason}" if reason else "all steps are passed"
+            self._tell("deploy.step", deployment, f"{why}: {described(deployment)} takes over")
 
     def _done(self, key: str) -> None:
         deployment = self._registry.running_deployment(key)

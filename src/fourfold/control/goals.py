@@ -42,7 +42,7 @@ def host_key(row: ServiceRow, spec: Service) -> str | None:
 
 RESTORED = (
     "release", "pattern", "instances", "scaling", "stopped", "removed", "restart_nonce", "secrets_digest", "depends_on",
-    "overrides", "internal_port",
+    "overrides", "internal_port", "scaled",
 )  # fmt: skip
 
 
@@ -63,8 +63,12 @@ def described(deployment: Deployment) -> str:
 
 
 def restored(row: ServiceRow, point: dict[str, Any]) -> ServiceRow:
-    """One that was stored before its load could scale it has no `scaling`."""
-    return replace(row, **({"scaling": None} | point | {"depends_on": tuple(point["depends_on"])}))
+    """As it was; where its load says how many there are, not fewer than then, nor than now. One that was stored before
+    its load could scale it has no `scaling`."""
+    found = replace(row, **({"scaling": None, "scaled": None} | point | {"depends_on": tuple(point["depends_on"])}))
+    if found.scaling is None:
+        return found
+    return replace(found, scaled=clamped(found.scaling, max(found.scaled or 0, row.scaled or 0)))
 
 
 def wanted_count(row: ServiceRow, deployment: Deployment | None) -> int:
@@ -174,7 +178,12 @@ def goal_of(registry: Registry, key: str) -> m.Goal:
         ending = m.Ending(drain=None)
         return m.Goal(GATEWAY, revision="haproxy", count=int(wanted), restarting=GATEWAY_RESTARTS, ending=ending)
     row = registry.services[key]
-    return goal(row, registry.spec(key, row.release), registry.deployments.get(key), _port_is_held(registry, row))
+    deployment = registry.deployments.get(key)
+    found = goal(row, registry.spec(key, row.release), deployment, _port_is_held(registry, row))
+    if deployment is None or deployment.state != "rolling-back" or not deployment.staged:
+        return found
+    failed = registry.spec(key, deployment.release).deploy  # `step` is one of that
+    return replace(found, rollout=replace(found.rollout, steps=stages.steps(failed)))
 
 
 def _port_is_held(registry: Registry, row: ServiceRow) -> bool:
@@ -260,7 +269,7 @@ def _deploying(row: ServiceRow, deployment: Deployment | None) -> m.Deploying | 
         before_done=deployment.before_done,
         rolling_back=deployment.state == "rolling-back",
         aborted=deployment.aborted,
-        stable=stable_revision(row, deployment) if deployment.staged else None,
+        stable=stable_revision(row, deployment),
         step=deployment.step,
         step_since=deployment.step_at,
         promoted=deployment.promoted,

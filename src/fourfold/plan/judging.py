@@ -19,6 +19,12 @@ def at_step(goal: Goal) -> Deploying | None:
     return deploying
 
 
+def failed_at_step(goal: Goal) -> bool:
+    """It goes back from what was to have a part of the requests only."""
+    deploying = goal.deploying
+    return deploying is not None and deploying.rolling_back and deploying.step < len(goal.rollout.steps)
+
+
 def holds(goal: Goal) -> bool:
     """It stays at a step on purpose: nothing has to happen for as long as that takes."""
     deploying = at_step(goal)
@@ -62,8 +68,11 @@ def _is_over(goal: Goal, deploying: Deploying, now: float) -> bool:
 
 
 def _allowed(goal: Goal, deploying: Deploying) -> float:
-    """What fails for the old one too is nothing that the new one has brought."""
-    return max(goal.rollout.judging.max_errors, _rate(deploying.old))
+    """What fails for the old one too is nothing that the new one has brought; but that must have been asked so often
+    that its rate is not that of one error."""
+    judging = goal.rollout.judging
+    least = max(judging.min_requests, 1 / judging.max_errors if judging.max_errors else 1)
+    return max(judging.max_errors, _rate(deploying.old) if deploying.old.requests >= least else 0.0)
 
 
 def _rate(answered: Answered) -> float:

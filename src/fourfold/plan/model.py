@@ -254,6 +254,8 @@ class Advance:
 
     key: str
     step: int
+    reason: str = ""
+    """Why steps are skipped."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ The lists made at the start say how things stand; `released` has those that this
 
 from __future__ import annotations
 
+from fourfold.plan.judging import failed_at_step
 from fourfold.plan.model import (
     LEAVING,
     BeforeDone,
@@ -339,13 +340,19 @@ class ServicePlanner:
             self.world.add(Start(self.goal.key, host))
 
     def _release_old(self) -> None:
-        """Let old ones go as far as enough others are available. Those that serve nobody go as soon as they are in
-        the way of a new one, one after the other: they may yet get ready."""
+        """Let old ones go as far as enough others are available, those last that it would go back to. Those that serve
+        nobody go as soon as they are in the way of a new one, one after the other: they may yet get ready. What failed
+        at a step goes at once: it is to get no more requests as long as any others serve."""
         if not self.old:
+            return
+        if failed_at_step(self.goal) and any(map(serves, self.current)):
+            for instance in self.old_left():
+                self.release(instance)
             return
         available = self.available()
         needed = self._target() - self.goal.rollout.max_unavailable
-        serving = [i for i in self.old_left() if serves(i)]
+        stable = self.goal.deploying.stable if self.goal.deploying is not None else None
+        serving = sorted((i for i in self.old_left() if serves(i)), key=lambda i: i.revision == stable)
         for instance in serving[: max(0, available + len(serving) - needed)]:
             self.release(instance)
         idle = sorted((i for i in self.old_left() if not serves(i)), key=worth)

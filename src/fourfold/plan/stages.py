@@ -34,7 +34,7 @@ class Stages:
         if deploying is None or deploying.stable in (None, self._goal.revision):
             return False
         if self._old_is_down():
-            self._world.add(Advance(key, len(steps)))
+            self._world.add(Advance(key, len(steps), "nothing of the old release stays up"))
             return False
         started = 0
         while deploying.step < len(steps):
