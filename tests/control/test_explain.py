@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from fourfold.control import stagewords
 from fourfold.control import views as v
 from fourfold.control.explain import Case, explain
 from fourfold.control.scalingview import ScalingView
 from fourfold.control.status import deployment_text
 from fourfold.control.views import ExplainView, ServiceView
+from fourfold.plan import model as m
 from tests.api.fake import run_view
 from tests.store.samples import deployment, instance, service_row
 
@@ -37,6 +39,18 @@ def test_well() -> None:
     assert (view.well, view.summary) == (True, "web is well: 1 of 1 instances of release 1 ready")
     failing = explained(hooks=["the webhook at https://x.example takes no events"])
     assert (failing.well, failing.findings) == (True, ["the webhook at https://x.example takes no events"])
+
+
+def test_at_a_step_it_says_who_serves() -> None:
+    at = deployment(state="running", release=2, step_at=1.0)
+    step = stagewords.view(at, m.Rollout(steps=(m.Step(5),)), (m.Answered(), m.Answered()), 2.0)
+    there = [instance("o"), instance("n", release=2)]
+    serves = "1 of release 1 and 1 of release 2 ready, 1 are wanted"
+    assert (
+        explained(deployment=at, step=step, instances=there).summary == f"web serves, and is being deployed: {serves}"
+    )
+    ill = explained(deployment=at, step=step, instances=there, probe_errors=["503"])
+    assert ill.summary == f"web serves, but not all is well: {serves}"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -60,6 +61,7 @@ def explain(case: Case) -> v.ExplainView:
     _job(case, findings, todo)
     ready = sum(row.state == "ready" for row in case.instances)
     well = ready >= case.desired and not findings
+    moves_on = case.step is not None and len(findings) == 1
     _maintenance(case, findings, todo)
     _events(case, findings, todo)
     _limits(case, findings, todo)
@@ -69,7 +71,7 @@ def explain(case: Case) -> v.ExplainView:
     return v.ExplainView(
         service=case.row.name,
         well=well,
-        summary=_summary(case, ready, well),
+        summary=_summary(case, ready, well, moves_on),
         findings=findings,
         what_to_do=list(dict.fromkeys(todo)),
         deployment=deployment_view(case.deployment, case.step),
@@ -79,7 +81,8 @@ def explain(case: Case) -> v.ExplainView:
     )
 
 
-def _summary(case: Case, ready: int, well: bool) -> str:
+def _summary(case: Case, ready: int, well: bool, moves_on: bool) -> str:
+    """`moves_on`: nothing is to be said of it but that it is at a step of its deployment."""
     name = case.row.name
     if case.row.stopped:
         return f"{name} is stopped"
@@ -88,10 +91,20 @@ def _summary(case: Case, ready: int, well: bool) -> str:
     if case.job is not None:
         under_way = f"{case.job.running} run{'s' if case.job.running != 1 else ''} under way"
         return f"{name} is a job: {under_way}" + ("" if well else "; not all is well")
-    serves = f"{ready} of {case.desired} instances of release {case.row.release} ready"
+    serves = _serves(case, ready)
     if well:
         return f"{name} is well: {serves}"
-    return f"{name} serves, but not all is well: {serves}" if ready >= case.desired else f"{name} is not well: {serves}"
+    if ready < case.desired:
+        return f"{name} is not well: {serves}"
+    return f"{name} serves, {'and is being deployed' if moves_on else 'but not all is well'}: {serves}"
+
+
+def _serves(case: Case, ready: int) -> str:
+    releases = Counter(row.release for row in case.instances if row.state == "ready")
+    if len(releases) < 2:
+        return f"{ready} of {case.desired} instances of release {case.row.release} ready"
+    each = " and ".join(f"{count} of release {release}" for release, count in sorted(releases.items()))
+    return f"{each} ready, {case.desired} are wanted"
 
 
 def _maintenance(case: Case, findings: list[str], todo: list[str]) -> None:
