@@ -234,6 +234,7 @@ class FakeFacade:
         """Set (on the server's loop) to let followers look again."""
         self.program = FakeProgram()
         self.blobs: dict[str, bytes] = {}
+        self.broken_off: Exception | None = None
         self.missing: list[str] = []
         self.changes: list[v.ChangeView] = []
         self.explained: dict[str, v.ExplainView] = {}
@@ -585,7 +586,11 @@ class FakeFacade:
 
     async def receive_blobs(self, pieces: AsyncIterator[bytes]) -> None:
         self._asked("receive_blobs")
-        rest = b"".join([piece async for piece in pieces])
+        try:
+            rest = b"".join([piece async for piece in pieces])
+        except Exception as error:
+            self.broken_off = error
+            raise
         while rest:
             header, _, rest = rest.partition(b"\n")
             digest, size = header.decode().split()

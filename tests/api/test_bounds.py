@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 
 import httpx
 import pytest
+from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive, Scope, Send
 
-from fourfold.api.rights import SMALL
-from tests.api.serving import Serving
+from fourfold.api.acting import KEPT, Caller
+from fourfold.api.app import create_app
+from fourfold.api.bounds import Bounds
+from fourfold.api.rights import MANIFEST, SMALL
+from fourfold.api.text import has_more
+from tests.api.fake import FakeFacade
+from tests.api.serving import Serving, eventually
 
 TRICKS = [
     "..", ".", "%2e%2e", "..%2f..%2fetc%2fpasswd", "%2fetc", "a%00b", "%00", "a%0ab", "a%0d%0ab",
@@ -58,11 +66,81 @@ def test_a_body_as_large_as_it_may_be_and_one_byte_larger(http: httpx.Client, se
     assert len(server.facade.calls) == 1
 
 
+def test_more_values_than_a_body_may_have(http: httpx.Client, server: Serving) -> None:
+    """Each would be an object, and a complaint. Text in strings is no value, whatever it is."""
+    http.headers["content-type"] = "application/json"
+    for entries in ("[]," * 60_000, "1," * 60_000, "{}," * 60_000):
+        answer = http.post("/v1/apps/shop/stop", content=f'{{"services": [{entries}1]}}')
+        assert (answer.status_code, answer.json()["error"]) == (
+            413,
+            "cannot answer: its JSON has more than the 50,000 values that it may have",
+        )
+    few = http.post("/v1/apps/shop/stop", content=f'{{"services": [{"1," * 40_000}1]}}')
+    assert few.status_code == 422 and few.json()["error"].endswith("; and 39,981 more")
+    assert server.facade.calls == []
+    for text in (",[{" * 60_000, '\\",' * 60_000):
+        body = f'{{"services": ["{text}"]}}'
+        assert http.post("/v1/apps/shop/stop", content=body).status_code == 202
+
+
+@pytest.mark.parametrize("text", [b'"' + b'\\"' * 500_000, b'"' * 500_001, b'"' + b"\\" * 500_001, b'"a\\'])
+def test_strings_that_do_not_end_are_looked_at_once(text: bytes) -> None:
+    assert not has_more(b"," * 11 + text, 11)
+    assert has_more(b"," * 11 + text, 10)
+
+
+def test_what_one_token_holds_at_once() -> None:
+    """All of its requests together, until they are answered; others, and the socket's user, are not kept waiting."""
+    answers: list[int] = []
+
+    async def go() -> None:
+        go_on = asyncio.Event()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await receive()
+                answers.append(200)
+                await go_on.wait()
+            except HTTPException as error:
+                answers.append(error.status_code)
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": bytes(MANIFEST)}
+
+        async def send(message: Message) -> None:
+            return
+
+        bounds = Bounds(app, create_app(FakeFacade()))
+        tasks = []
+        for token in ["ci"] * 5 + ["other"] + [""] * 5:
+            scope = {"type": "http", "method": "POST", "path": "/v1/sources", "headers": []}
+            caller = {KEPT: Caller(token, "deploy")} if token else {}
+            tasks.append(asyncio.create_task(bounds({**scope, **caller}, receive, send)))
+            await asyncio.sleep(0)
+        assert answers == [200, 200, 200, 200, 429] + [200] * 6
+        go_on.set()
+        await asyncio.gather(*tasks)
+        await bounds({**scope, KEPT: Caller("ci", "deploy")}, receive, send)
+        assert answers[-1] == 200
+
+    asyncio.run(go())
+
+
 def test_blobs_are_as_large_as_they_are(http: httpx.Client, server: Serving) -> None:
     content = b"x" * (3 * SMALL)
     frame = b"%064d %d\n" % (1, len(content)) + content
     assert http.post("/v1/blobs", content=iter([frame])).status_code == 204
     assert len(server.facade.blobs[f"{1:064d}"]) == len(content)
+
+
+def test_a_client_that_goes_away_is_no_fault(server: Serving, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(server.socket))
+        client.sendall(b"POST /v1/blobs HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n" + b"%064d 9\n" % 1)
+        eventually(lambda: server.facade.calls != [])
+    eventually(lambda: server.facade.broken_off is not None)
+    assert str(server.facade.broken_off) == "cannot take the request: it broke off"
+    assert [record for record in caplog.records if record.exc_info or record.levelname == "ERROR"] == []
 
 
 @pytest.mark.parametrize("half", ["\\ud800", "\\uDFFF", "x\\ud83dx"])

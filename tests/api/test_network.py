@@ -189,6 +189,34 @@ def test_what_comes_after_a_body(tmp_path: Path) -> None:
     trial(tmp_path, after)
 
 
+@pytest.mark.parametrize(
+    ("first", "frame"),
+    [(b"\x01\x80abcd", b"\x00\x80abcd"), (b"", b"\x89\xfdabcd" + bytes(125)), (b"", b"\xc1\x80abcd")],
+    ids=["a message of many frames", "pings whose answers nobody reads", "compressed"],
+)
+def test_websockets_of_a_greedy_client(tmp_path: Path, first: bytes, frame: bytes) -> None:
+    """They are closed before they hold much (RFC 6455, section 5.2 says what is written here)."""
+
+    async def greedy(world: World) -> None:
+        secret = world.access.create(TokenRequest(name="deployer", role="deploy")).secret
+        reader, writer = await world.connect()
+        head = f"GET /v1/apps/x/services/y/run HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secret}\r\n"
+        head += "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        head += "Sec-WebSocket-Extensions: permessage-deflate\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        writer.write(head.encode())
+        accepted = await reader.readuntil(b"\r\n\r\n")
+        assert accepted.startswith(b"HTTP/1.1 101 ") and b"deflate" not in accepted
+        writer.write(first)
+        async with asyncio.timeout(20):  # it ends
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                for _ in range(100):
+                    writer.write(frame * 3000)
+                    await writer.drain()
+                await reader.read()
+
+    trial(tmp_path, greedy)
+
+
 def test_what_a_token_holds_open_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def expiring(world: World) -> None:
         row = world.access.find(world.access.create(TokenRequest(name="short", role="read", expires_in=60)).secret)

@@ -6,17 +6,16 @@ What was made is taken by the build's id or by its digest, in parts if need be (
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from pydantic import ValidationError
-from starlette.requests import ClientDisconnect
 
 from fourfold.api.deps import TheFacade
 from fourfold.api.resource import resource
+from fourfold.api.text import pieces
 from fourfold.control.bakery.door import Taken
 from fourfold.control.bakery.shapes import BakeRequest, BakeView, UploadQuery
 from fourfold.errors import TooLargeError, UserError
@@ -54,7 +53,7 @@ async def bake(facade: TheFacade, request: Request, query: Annotated[UploadQuery
     if kind == "multipart/form-data":
         raise UserError("cannot take the source: it is a form", "send the tar itself: curl --data-binary @src.tar.gz")
     if kind != "application/json":
-        return await facade.bakery.upload(query, _pieces(request))
+        return await facade.bakery.upload(query, pieces(request))
     try:
         wanted = BakeRequest.model_validate_json(await _bounded(request))
     except ValidationError as error:
@@ -108,16 +107,8 @@ def _answer(request: Request, taken: Taken) -> Response:
 
 async def _bounded(request: Request) -> bytes:
     body = bytearray()
-    async for piece in _pieces(request):
+    async for piece in pieces(request):
         body += piece
         if len(body) > MOST_JSON:
             raise TooLargeError(f"cannot read the request: it has more than {MOST_JSON:,} bytes")
     return bytes(body)
-
-
-async def _pieces(request: Request) -> AsyncIterator[bytes]:
-    try:
-        async for piece in request.stream():
-            yield piece
-    except ClientDisconnect:
-        raise UserError("cannot take the request: it broke off", "send it again") from None

@@ -21,6 +21,8 @@ log = logging.getLogger("fourfold.api")
 
 RETRY_AFTER = "10"
 """Seconds."""
+MOST = 20
+"""Complaints of one request that are told."""
 
 
 def describe(error: BaseException) -> ErrorBody:
@@ -40,7 +42,7 @@ def describe(error: BaseException) -> ErrorBody:
         return ErrorBody(status=422, error="cannot read the request: its body is not JSON", hint="see /openapi.json")
     if isinstance(error, HTTPException):
         phrase = HTTPStatus(error.status_code).phrase.lower()
-        what = f"cannot answer: {error.detail if error.status_code == 413 else phrase}"
+        what = f"cannot answer: {error.detail if error.status_code in (413, 429) else phrase}"
         return ErrorBody(status=error.status_code, error=what, hint="/openapi.json says what there is")
     ident = uuid.uuid4().hex[:12]
     log.error("unexpected error %s", ident, exc_info=error)
@@ -52,7 +54,8 @@ def describe(error: BaseException) -> ErrorBody:
 
 
 def _complaints(errors: Sequence[Any]) -> str:
-    return "; ".join(f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in errors)
+    first = [f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}"[:500] for error in errors[:MOST]]
+    return "; ".join([*first, f"and {len(errors) - MOST:,} more"] if len(errors) > MOST else first)
 
 
 async def _answer(request: Request, error: Exception) -> JSONResponse:

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from fourfold.api.pair import Pair
 from fourfold.api.patient import PatientHttp
+from fourfold.api.patientws import MESSAGE, PatientWebSocket
 from fourfold.api.refusals import Refusals, network
 from fourfold.api.server import ENDING
 from fourfold.errors import WorldError
@@ -28,8 +29,6 @@ MOST = 256
 PACE = 100
 """New connections in a second, half of them of one client: each costs the daemon's only thread a TLS handshake."""
 HANDSHAKE = 10.0
-MESSAGE = 1024 * 1024
-"""Bytes of a WebSocket's message; programs' input comes in smaller ones."""
 IDLE = 60
 """Seconds that a connection without a request is kept."""
 LOOK_EVERY = 2.0
@@ -47,6 +46,7 @@ class NetworkServer(uvicorn.Server):
             uvicorn.Config(
                 app,
                 http=self._kind,
+                ws=PatientWebSocket,
                 log_config=None,
                 log_level="warning",
                 access_log=False,
@@ -56,6 +56,7 @@ class NetworkServer(uvicorn.Server):
                 server_header=False,
                 ws_ping_interval=None,
                 ws_max_size=MESSAGE,
+                ws_per_message_deflate=False,  # bytes of one piece can be a thousand times as many
                 proxy_headers=False,
             )
         )

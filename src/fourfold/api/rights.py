@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fourfold.store.manifest import MAX_FILES
 from fourfold.store.tokens import AccessRole
 
 ORDER: tuple[AccessRole, ...] = ("read", "deploy", "admin")
@@ -21,8 +22,10 @@ SPEC = 16 * MIB
 """A service file as JSON, with the certificates of its gateway."""
 EVENT = 40 * MIB
 """An event of 6 MiB as a JSON string: each of its bytes may be written as `\\u0000`."""
-MANIFEST = 128 * MIB
-"""A source of a million files."""
+MANIFEST = 32 * MIB
+"""A source of as many files as one may have, with paths of 200 letters."""
+VALUES = 50_000
+"""Of a body's JSON: a service file of a megabyte has fewer."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Rule:
     role: AccessRole
     body: int | None = SMALL
     """Bytes; None: as they come, bounded by whoever takes them in pieces."""
+    values: int = VALUES
     any_app: bool = False
     """Also for a token that is good for one app, though the path names none: `api.acting` sees to it that it learns of
     and changes its own only."""
@@ -52,7 +56,7 @@ RULES: dict[str, Rule] = {
     "DELETE /v1/tokens/{token}": ADMIN,
     "GET /v1/events": Rule("read", any_app=True),
     "POST /v1/operations/{operation}/cancel": Rule("deploy", any_app=True),
-    "POST /v1/sources": Rule("deploy", MANIFEST, any_app=True),
+    "POST /v1/sources": Rule("deploy", MANIFEST, values=6 * MAX_FILES, any_app=True),
     "POST /v1/blobs": Rule("deploy", None, any_app=True),
     "GET /metrics": READ,
     "POST /v1/builds": Rule("deploy", None),
@@ -82,7 +86,7 @@ RULES: dict[str, Rule] = {
     f"DELETE {APP}/secrets": ADMIN,
     f"POST {APP}/plan": Rule("deploy", SPEC),  # it needs the sources that are sent for it
     f"POST {APP}/cost": READ,
-    f"POST {APP}/advice": Rule("read", SPEC),
+    f"POST {APP}/advice": Rule("read", SPEC, values=800_000),  # hours of years
     f"POST {APP}/up": Rule("deploy", SPEC),
     f"POST {APP}/down": DEPLOY,  # with `purge` admin: `api.acting`
     f"POST {APP}/restart": DEPLOY,

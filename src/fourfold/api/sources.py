@@ -9,6 +9,7 @@ from fastapi import Request
 from fourfold.api.deps import TheFacade
 from fourfold.api.resource import resource
 from fourfold.api.shapes import Offer
+from fourfold.api.text import pieces
 
 router = resource("sources")
 
@@ -32,4 +33,4 @@ async def offer_source(facade: TheFacade, manifest: dict[str, Any]) -> Offer:
 )
 async def send_blobs(facade: TheFacade, request: Request) -> None:
     """Send contents: for each a line `SHA256 SIZE`, then that many bytes. Refused when they have another SHA-256."""
-    await facade.receive_blobs(request.stream())
+    await facade.receive_blobs(pieces(request))

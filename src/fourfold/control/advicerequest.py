@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -22,7 +22,7 @@ class AdviceRequest(View):
     """Of the file: service -> digest of its source. Those that the store has tell what builders refuse."""
     assume: dict[str, str] = Field(default={})
     """Fact -> its value, whatever is known: `{"untrusted": "yes"}`."""
-    usage: dict[str, list[Hour]] = Field(default={})
+    usage: dict[str, Annotated[list[Hour], Field(fail_fast=True)]] = Field(default={})
     """Of services: exported hours, in order and without gaps, in place of what the daemon has recorded."""
     file: str | None = None
     """What the caller gave with -f, for the commands in the answer."""
