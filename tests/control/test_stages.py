@@ -206,6 +206,9 @@ def test_the_machine_restarts_at_a_step(life: Life) -> None:
     promoting.promote(KEY, full=True, actor="ann")
     life.settle()
     assert (releases(life), life.deployment(KEY).state) == ({2: 4}, "done")
+
+
+@lived
 def test_bounds_that_are_set_meanwhile_stay_when_it_goes_back(life: Life) -> None:
     promoting = canary(life)
     row = life.registry.services[KEY]

@@ -55,7 +55,7 @@ class Builds(Requests):
         await self._parts.operations.cancel(operation, actor)
 
     async def offer_source(self, manifest: Mapping[str, Any]) -> tuple[str, list[str]]:
-        parsed = Manifest.parse(manifest)
+        parsed = await asyncio.to_thread(Manifest.parse, manifest)
         await asyncio.to_thread(self._require_room)
         return await asyncio.to_thread(self._parts.offer, parsed)
 
