@@ -6,10 +6,14 @@ import gzip
 import io
 import json
 import os
+import shutil
+import sqlite3
 import stat
 import subprocess
 import tarfile
 from collections.abc import Callable
+from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +26,9 @@ from fourfold.control.keeping.restore import Restored, restore
 from fourfold.errors import ConflictError, FourfoldError, UserError, WorldError
 from fourfold.paths import Paths
 from fourfold.store.artifacts import Artifacts
+from fourfold.store.db import open_database
 from fourfold.store.locks import Lock, Locks
+from fourfold.store.meta import Meta
 from fourfold.store.migrations import known_migrations
 from tests.control.keeping.conftest import ARTIFACT, BLOB, LOCK_KEY, ODD, PASSPHRASE, SOURCE, all_of, made
 from tests.store.samples import FixedClock, open_in
@@ -157,6 +163,23 @@ def replaced(name: str, by: bytes) -> Callable[[bytes], bytes]:
     return lambda content: retarred(content, change)
 
 
+def summed(content: bytes) -> bytes:
+    """With a list of digests that is right."""
+
+    def change(found: Members) -> None:
+        lines = [m.sum_line(sha256(data).hexdigest(), info.name) for info, data in found[:-1] if info.isreg()]
+        found[-1] = (found[-1][0], b"".join(lines))
+
+    return retarred(content, change)
+
+
+def other_database() -> bytes:
+    with closing(sqlite3.connect(":memory:")) as made:
+        made.execute(f"PRAGMA user_version = {known_migrations()[-1].number}")
+        made.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT)")
+        return bytes(made.serialize())
+
+
 def without(name: str) -> Callable[[bytes], bytes]:
     def change(found: Members) -> None:
         found[:] = [each for each in found if each[0].name != name]
@@ -187,6 +210,19 @@ BAD: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "a header of nonsense": (headed(keys="open"), "is damaged"),
     "without its database": (without(m.DATABASE), "digests|database"),
     "a damaged database": (replaced(m.DATABASE, b"SQLite format 3\0" + b"x" * 5000), "database|store|digests"),
+    "a damaged database of a user": (
+        lambda content: headed(user=1000)(replaced(m.DATABASE, b"SQLite format 3\0" + b"x" * 5000)(content)),
+        "its database is damaged|digests",
+    ),
+    "a database of something else": (
+        lambda content: summed(replaced(m.DATABASE, other_database())(content)),
+        r"its database is damaged \(no such table",
+    ),
+    "a header without an end": (replaced(m.HEADER, b"[" * 100_000), "it is no backup of Fourfold"),
+    "hours for a key": (
+        replaced(m.KEYS, vault.sealed({}, PASSPHRASE).replace(b'"p": 1', b'"p": 99')),
+        "keys are damaged",
+    ),
     "damaged keys": (replaced(m.KEYS, b"{}"), "keys are damaged"),
     "keys of strange names": (replaced(m.KEYS, vault.plain({"../evil": b"x"})), "its keys hold '../evil'"),
     "a file more": (plus(f"{DATA}/zz", b"x"), "that it does not list"),
@@ -260,6 +296,20 @@ def test_one_that_breaks_off_while_it_is_put_into_place(
     assert not empty.database.exists() and not list(empty.work.iterdir())
     monkeypatch.undo()
     assert restored(empty, content, tmp_path, force=True, now="later").apps == ["shop"]
+    with open_database(empty.database) as database:
+        Meta(database).put("life", "the second")
+
+    def failing_keys(path: Path, *_: object) -> None:
+        raise OSError(5, "Input/output error", str(path))
+
+    monkeypatch.setattr("fourfold.control.keeping.restore.write_atomically", failing_keys)
+    with pytest.raises(WorldError):
+        restored(empty, content, tmp_path, force=True, now="last")
+    assert not empty.database.exists(), "the old one is never met with the keys of another"
+    with open_database(empty.state / "replaced-last/fourfold.db") as database:
+        assert Meta(database).get("life") == "the second"
+    monkeypatch.undo()
+    shutil.rmtree(empty.state / "replaced-last")
     assert all_of(empty.state / "replaced-later/volumes").keys() == all_of(empty.volumes).keys()
 
 

@@ -38,7 +38,8 @@ Owner = Callable[[str, str], int]
 
 @dataclass(frozen=True)
 class Unpacked:
-    """What a backup held, in `folder` as members are named; blobs and all others that have digests are verified."""
+    """What a backup held, in `folder` as members are named; sources and blobs are what their digests say. Not so
+    artifacts, whose digests are of what they were made of: they are what the backup's maker had."""
 
     folder: Path
     header: m.Header
@@ -74,7 +75,7 @@ class Reading:
         try:
             with (self._folder / "sums").open("w+b") as sums:
                 self._take_all(raw, sums)
-        except (MalformedError, RefusedError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        except (MalformedError, RefusedError, EOFError, gzip.BadGzipFile, zlib.error, RecursionError) as error:
             what = str(error) if self._header is not None else f"it is no backup of Fourfold ({error})"
             raise UserError(
                 f"cannot read the backup: {what}; nothing was changed",

@@ -1,7 +1,8 @@
 """Makes a home of a backup: read and checked beside, then moved into place, its database last. Blocking.
 
-Until the database is in its place, the home is what it was, with some files more. What is replaced is moved aside,
-never deleted. No daemon may run meanwhile: whoever calls holds the lock.
+The old database goes first: until the new one is in its place the home has none, so that nothing of the one is ever met
+with keys or volumes of the other. What is replaced is moved aside, never deleted. No daemon may run
+meanwhile: whoever calls holds the lock.
 """
 
 from __future__ import annotations
@@ -62,8 +63,12 @@ def restore(
         refuse_what_is_here(paths)
     with staging(paths.work, "restore", "restore the backup") as folder:
         newest = known_migrations()[-1].number
-        unpacked = Reading(folder, newest, passphrase, without_keys, _owner).read(raw)
-        last = _prepare(unpacked, now)
+        try:
+            unpacked = Reading(folder, newest, passphrase, without_keys, _owner).read(raw)
+            last = _prepare(unpacked, now)
+        except sqlite3.DatabaseError as error:
+            what = f"cannot restore the backup: its database is damaged ({error}); nothing was changed"
+            raise UserError(what, "copy it again, or take an older one") from error
         if not force:
             _refuse_volumes(paths, folder)
         trees.sync_file_system(folder)
@@ -123,9 +128,8 @@ def _owner(database: Path, header: m.Header) -> Owner | None:
     if header.user == 0 or os.geteuid() != 0:
         return None
     with closing(sqlite3.connect(database)) as opened:
-        known = {
-            (str(app), str(name)): int(uid) for app, name, uid in opened.execute("SELECT app, name, uid FROM services")
-        }
+        rows = opened.execute("SELECT app, name, uid FROM services WHERE typeof(uid) = 'integer'")
+        known = {(str(app), str(name)): int(uid) for app, name, uid in rows}
     return lambda app, service: known.get((app, service), 0)
 
 
@@ -158,12 +162,13 @@ class _Placing:
 
     def place(self) -> None:
         try:
+            for suffix in SIDE_FILES:
+                self._move_aside(self._paths.database.with_name(self._paths.database.name + suffix))
+            trees.sync_folder(self._paths.state)
             self._addressed()
             self._trees()
             self._keys()
             self._settings()
-            for suffix in SIDE_FILES:
-                self._move_aside(self._paths.database.with_name(self._paths.database.name + suffix))
             (self._staged / m.DATABASE).rename(self._paths.database)
             trees.sync_folder(self._paths.state)
         except OSError as error:

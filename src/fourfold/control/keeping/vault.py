@@ -20,6 +20,8 @@ SHORTEST = 10
 _N, _R, _P = 2**15, 8, 1
 _MOST_MEMORY = 512 * 1024**2
 """Bytes that opening one may take, whatever it asks for."""
+_MOST_P = 16
+"""And how many times the work that takes them: half a minute at most."""
 _BOUND_TO = b"fourfold backup keys 1"
 
 
@@ -59,6 +61,8 @@ def _unsealed(vault: Mapping[str, Any], data: bytes, passphrase: str) -> bytes:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     kdf = vault["kdf"]
+    if int(kdf["p"]) > _MOST_P:
+        raise ValueError("its scrypt asks for hours")
     key = _key(passphrase, base64.b64decode(kdf["salt"]), int(kdf["n"]), int(kdf["r"]), int(kdf["p"]))
     try:
         return AESGCM(key).decrypt(base64.b64decode(vault["nonce"]), data, _BOUND_TO)
