@@ -19,6 +19,7 @@ GOOD = {
     "ssh://ann@box/run/user/1000/fourfold/fourfold.sock": Target(
         "ssh", "", "box", None, "ann", "/run/user/1000/fourfold/fourfold.sock"
     ),
+    "ssh://[fe80::1%eth0]": Target("ssh", "", "fe80::1%eth0"),
     "ssh://ann@[fd00::1]:22": Target("ssh", "", "fd00::1", 22, "ann"),
     "https://box:7443": Target("https", "", "box", 7443),
     "https://[fd00::1]:7443/": Target("https", "", "fd00::1", 7443),
@@ -38,6 +39,8 @@ BAD = {
     "ssh://box:99999": "out of range",
     "ssh://box/a:b": "colon",
     "ssh://a b": "is not a host",
+    "ssh://[fe80::1%$(id)]": "is not a host",
+    "ssh://[fe80::1%25;id]": "is not a host",
     "https://ann@box": "nothing comes before the host",
     "https://box/api": "nothing comes before the host or after the port",
     "http://box:7443": "must not be sent without TLS",

@@ -45,6 +45,7 @@ def source(folder: Path, build: str = "sleep 43216", **more: str) -> Path:
     subprocess.run(["gcc", "-static", "-Os", "-o", web / "hello", folder / "hello.c"], check=True)
     for name, text in {"fn/app.py": HANDLER, "fn/.env": "SECRET=1", "fourfold.yaml": FILE % build, **more}.items():
         (folder / "shop-1.0" / name).write_text(text)
+    (folder / "shop-1.0/fourfold.None.yaml").write_bytes(b"\xff")  # an overlay that nobody asks for
     archive = folder / "src.tar.gz"
     subprocess.run(["tar", "-C", folder, "-czf", archive, "shop-1.0"], check=True)
     return archive

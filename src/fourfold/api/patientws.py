@@ -16,8 +16,12 @@ MOST_FRAMES = 64
 
 
 class PatientWebSocket(WebSocketsSansIOProtocol):
+    _frames = 0
+    """Of the message that is coming, beside its first."""
+
     def handle_cont(self, event: Frame) -> None:
-        if len(self.frames) < MOST_FRAMES:
+        self._frames = 0 if event.fin else self._frames + 1
+        if self._frames < MOST_FRAMES:
             super().handle_cont(event)
         else:
             self.transport.abort()

@@ -42,7 +42,7 @@ class ErrorBody(Shape):
 
 
 class Acted(Shape):
-    actor: str = Field(default="", description="Who asks, for the history and the events")
+    actor: str = Field(default="", max_length=200, description="Who asks, for the history and the events")
 
 
 class ScaleBody(Acted):
@@ -151,5 +151,5 @@ class Start(Shape):
     columns: int | None = Field(default=None, ge=1, le=65535)
     instance: str | None = None
     """Which instance to enter (exec); null is any ready one."""
-    actor: str = ""
+    actor: str = Field(default="", max_length=200)
     """Who asks, for the events."""

@@ -8,14 +8,17 @@ from collections.abc import Mapping
 from os import getuid
 from pathlib import Path
 
+MOST = 200
+"""Letters of who it is that the daemon takes."""
+
 
 def actor(environ: Mapping[str, str]) -> str:
     """The person: behind sudo the one who called it, else the user, else git's, else the uid's."""
     for name in ("SUDO_USER", "USER", "LOGNAME"):
         if environ.get(name):
-            return environ[name]
+            return environ[name][:MOST]
     if name := _git(Path.cwd(), "config", "user.name"):
-        return name
+        return name[:MOST]
     try:
         return pwd.getpwuid(getuid()).pw_name
     except KeyError:

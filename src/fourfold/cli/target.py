@@ -76,6 +76,9 @@ def _host(location: str) -> str:
 
 
 def _is_address(host: str) -> bool:
+    """A zone (RFC 4007, section 11) may be any text: what is no interface's name gets to no shell through ssh's %h."""
+    if "%" in host and not _NAME.fullmatch(host.partition("%")[2]):
+        return False
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -84,9 +84,10 @@ class Bakery:
     def _read(self, query: UploadQuery, whole: Manifest) -> tuple[Order, str]:
         from fourfold.spec import yaml
 
+        wanted = {FILE} if query.env is None else {FILE, f"fourfold.{query.env}.yaml"}
         files = {}
         for entry in whole.entries:
-            if entry.link is None and (entry.path == FILE or entry.path == f"fourfold.{query.env}.yaml"):
+            if entry.link is None and entry.path in wanted:
                 with self._parts.blobs.path(entry.sha256).open("rb") as file:
                     files[entry.path] = yaml.decode(file.read(yaml.MAX_BYTES + 1), entry.path)
         order = read_upload(query, files)

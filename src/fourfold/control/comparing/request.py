@@ -20,7 +20,7 @@ class CompareRequest(View):
     duration_seconds: float | None = Field(
         default=None, ge=1, le=600, allow_inf_nan=False, description="Of each round's load"
     )
-    actor: str = ""
+    actor: str = Field(default="", max_length=200)
 
     @property
     def wanted(self) -> tuple[Pattern, ...]:

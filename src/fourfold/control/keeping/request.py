@@ -17,4 +17,4 @@ class BackupRequest(BaseModel):
         "`plain` in the clear, or `none` of them"
     )
     passphrase: str = Field(default="", description="At least 10 characters, with `sealed`", max_length=1024)
-    actor: str = Field(default="", description="Who asks; told in events")
+    actor: str = Field(default="", max_length=200, description="Who asks; told in events")
