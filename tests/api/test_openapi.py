@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from fourfold.api.app import create_app
+from fourfold.api.shapes import Start
 from fourfold.control.facade import Facade
 from tests.api.fake import FakeFacade
 
@@ -35,6 +36,16 @@ def test_is_documented(operation: dict[str, Any]) -> None:
 def test_names_are_unique() -> None:
     names = [param.values[0]["operationId"] for param in OPERATIONS]  # type: ignore[index]
     assert len(names) == len(set(names))
+
+
+def test_who_asks_is_no_story() -> None:
+    """It stands in every event of what they do."""
+    taken = {name: each["properties"] for name, each in DOCUMENT["components"]["schemas"].items() if "View" not in name}
+    actors = {name: properties["actor"] for name, properties in taken.items() if "actor" in properties}
+    assert len(actors) > 10
+    assert {each.get("maxLength") for each in [*actors.values(), Start.model_json_schema()["properties"]["actor"]]} == {
+        200
+    }
 
 
 def test_websockets_are_described() -> None:

@@ -49,12 +49,12 @@ class UpRequest(View):
     services: list[str] | None = None
     beside: bool = False
     """The app has other services too, of which `spec` says nothing: they stay as they are."""
-    file: str = ""
+    file: str = Field(default="", max_length=4096)
     certificate: str | None = Field(default=None, max_length=250_000, repr=False)
     """PEM: chain and key of `gateway.tls`; null: the daemon reads these files itself, relative to `file`."""
-    actor: str = ""
-    commit: str | None = None
-    message: str | None = None
+    actor: str = Field(default="", max_length=200)
+    commit: str | None = Field(default=None, max_length=200)
+    message: str | None = Field(default=None, max_length=2000)
     prune: bool = False
     reset: bool = False
     """Forget overrides: go back to what the file says."""
