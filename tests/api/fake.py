@@ -573,8 +573,9 @@ class FakeFacade:
     def _certificate(self) -> v.CertificateView:
         files = ["/srv/c.pem", "/srv/k.pem"]
         return v.CertificateView(
-            names=["shop.test"], issuer="Fake CA", begins_at=AT, ends_at=AT, days=30, files=files, watched=True
-        )
+            names=["shop.test"], issuer="Fake CA", begins_at=AT, ends_at=AT, days=30, files=files, shared=True,
+            watched=True,
+        )  # fmt: skip
 
     async def renew_certificate(self, app: str, chain: bytes, key: bytes, actor: str) -> v.CertificateView:
         self._asked("renew_certificate", app, chain, key, actor)

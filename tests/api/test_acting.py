@@ -15,10 +15,10 @@ from fourfold.control.facade import Facade
 from fourfold.control.keeping.request import BackupRequest
 from fourfold.control.maintaining import Page
 from fourfold.control.views import UpRequest
-from fourfold.errors import ForbiddenError
+from fourfold.errors import ForbiddenError, UserError
 from tests.api.fake import FakeFacade
 
-UP = UpRequest(spec={"app": "shop", "services": {}}, sources={}, actor="mallory")
+UP = UpRequest(spec={"app": "shop", "services": {"web": {"source": "./x"}}}, sources={}, actor="mallory")
 SAMPLES: dict[str, Any] = {
     "CompareRequest": CompareRequest(actor="mallory"),
     "TokenRequest": TokenRequest(name="new", role="read", actor="mallory"),
@@ -64,6 +64,62 @@ def test_the_actor_is_the_token(name: str) -> None:
     said = repr(told)
     assert "mallory" not in said
     assert "ci" in said or not any("actor" in str(each) for each in told)
+
+
+@pytest.mark.parametrize(
+    ("service", "caller", "said"),
+    [
+        ({"source": "./x"}, Caller("ci", "deploy", "shop"), None),
+        ({"image": "docker://x/y"}, Caller("ci", "deploy"), None),
+        ({"image": "oci:/root/x"}, Caller("ci", "admin"), "names a place on the machine"),
+        ({"image": "docker-archive:x.tar"}, Caller("ci", "admin"), "names a place on the machine"),
+        ({"source": "./x", "container": {"base": "oci:/x"}}, Caller("ci", "deploy"), "names a place on the machine"),
+        ({"source": "./x", "vm": {"base": "oci:/x"}}, Caller("ci", "deploy"), "names a place on the machine"),
+        ({"source": "./x", "container": {"dockerfile": "D"}}, Caller("ci", "deploy"), "takes a token of role admin"),
+        ({"source": "./x", "container": {"dockerfile": "D"}}, Caller("ci", "admin", "shop"), "role admin for all apps"),
+        ({"source": "./x", "container": {"dockerfile": "D"}}, Caller("ci", "admin"), None),
+    ],
+)
+def test_files_of_this_machine_are_not_for_tokens(service: dict[str, Any], caller: Caller, said: str | None) -> None:
+    fake = FakeFacade()
+    pattern = {"pattern": "container"} if "image" in service else {}
+    request = UpRequest(spec={"app": "shop", "services": {"web": service | pattern}}, sources={}, file="/srv/f.yaml")
+    for method in ("up", "plan", "build", "artifact", "image"):
+        try:
+            asyncio.run(getattr(acting(fake, caller), method)(request))
+        except (UserError, ForbiddenError) as error:
+            assert said is not None and said in error.what
+        else:
+            assert said is None
+    told = [request.file for _, (request, *_) in fake.calls]
+    assert told == ([] if said else ["ci:/srv/f.yaml"] * 5)
+
+
+@pytest.mark.parametrize(
+    ("caller", "allowed"),
+    [(Caller("ann", "deploy"), True), (Caller("bob", "deploy"), False), (Caller("bob", "admin"), True)],
+)
+def test_builds_are_removed_by_their_owners_and_admins(caller: Caller, allowed: bool) -> None:
+    fake = FakeFacade()
+    for ends in (acting(fake, caller).bakery.remove("b1", "ann"), acting(fake, caller).cancel("b1", "ann")):
+        try:
+            asyncio.run(ends)
+        except ForbiddenError as error:
+            assert not allowed and "not one of token bob" in error.what
+        else:
+            assert allowed
+    assert (("cancel", ("b1", caller.name)) in fake.calls) == allowed
+    assert (("remove", ("b1", caller.name)) in fake.bakery.calls) == allowed
+
+
+def test_a_certificate_of_several_apps_is_not_for_a_token_of_one() -> None:
+    fake = FakeFacade()
+    fake.apps_known = ["shop"]
+    with pytest.raises(ForbiddenError, match="others on its address have it too"):
+        asyncio.run(acting(fake, Caller("ci", "deploy", "shop")).renew_certificate("shop", b"", b"", ""))
+    assert [name for name, _ in fake.calls if name == "renew_certificate"] == []
+    asyncio.run(acting(fake, Caller("ci", "deploy")).renew_certificate("shop", b"c", b"k", ""))
+    assert fake.calls[-1] == ("renew_certificate", ("shop", b"c", b"k", "ci"))
 
 
 def test_only_an_admin_purges() -> None:

@@ -35,7 +35,7 @@ def test_who_only_reads_changes_nothing(name: str) -> None:
     if RULES[name].role == "read":
         assert method == "GET" or name.endswith(harmless)
     else:
-        assert method != "GET" or name == "GET /v1/tokens"
+        assert method != "GET" or name == "GET /v1/tokens" or "artifact" in name  # which has a whole source
 
 
 def test_roles_are_in_order() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from cryptography import x509
 
 from fourfold.control.certificates import PATIENCE, Certificates
 from fourfold.control.traffic import GatewayTraffic
@@ -39,9 +40,11 @@ class Scene:
         self.folder.mkdir(exist_ok=True)
         self.files = home / "files"
         self.files.mkdir()
-        gateway = {"listen": ":8443", "tls": {"cert": "c.pem", "key": "k.pem"}}
+        self.gateway = {
+            "listen": ":8443", "tls": {"cert": str(self.files / "c.pem"), "key": str(self.files / "k.pem")},
+        }  # fmt: skip
         for app in ("shop", "blog"):
-            self.life.app(app, gateway=gateway, file=str(self.files / "fourfold.yaml"))
+            self.life.app(app, gateway=self.gateway, file=str(self.files / "fourfold.yaml"))
             self.life.up(Want("web", (f"/{app}",)), app=app)
         self.life.app("plain", gateway={"listen": ":8080"})
         self.life.settle()
@@ -135,6 +138,8 @@ def test_one_that_is_sent_is_served_by_all_on_the_address(tmp_path: Path) -> Non
             ((first[0], second[1]), "does not belong"),
             ((b"", b""), "no PEM certificate"),
             (scene.made(-40 * DAY), "it has ended on"),
+            (scene.made(DAY), "it is not valid before"),
+            (broken(), "it is damaged"),
         ]:
             with pytest.raises(UserError, match=words):
                 await scene.certificates.renew("shop", *given, "ann")
@@ -143,6 +148,34 @@ def test_one_that_is_sent_is_served_by_all_on_the_address(tmp_path: Path) -> Non
             await scene.certificates.renew("plain", *second, "ann")
         with pytest.raises(UserError, match="its gateway has no TLS"):
             await scene.certificates.view("plain")
+
+    asyncio.run(run())
+
+
+def broken() -> tuple[bytes, bytes]:
+    return pair(names=x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, b"no ASN.1"))
+
+
+def test_one_that_is_damaged_or_elsewhere_keeps_nothing_from_the_others(tmp_path: Path) -> None:
+    async def run() -> None:
+        scene = Scene(tmp_path)
+        first, second = scene.made(0), scene.made(HOUR)
+        scene.stored(first)
+        scene.lies(second)
+        scene.at(2 * HOUR)
+        scene.life.app("blog", gateway=scene.gateway, file="ci:/srv/fourfold.yaml")  # though the path is absolute
+        await scene.certificates.look()
+        assert (scene.folder / "shop.pem").read_bytes() == combine(*second)
+        assert (scene.folder / "blog.pem").read_bytes() == combine(*first)
+        (scene.folder / "blog.pem").write_bytes(combine(*broken()))
+        scene.at(29 * DAY)
+        await scene.certificates.look()
+        assert any("ends in" in what for what in scene.told())
+        scene.at(31 * DAY)
+        await scene.certificates.look()
+        scene.at(20 * DAY)  # the clock is set back: the next look is not put off for days
+        await scene.certificates.look()
+        assert "ends in 10" in scene.told()[-1]
 
     asyncio.run(run())
 

@@ -16,6 +16,7 @@ from fourfold.control.passwords import Passwords
 from fourfold.control.sharing import check_rollback, check_up
 from fourfold.control.views import UpRequest
 from fourfold.errors import UserError
+from fourfold.gateway.certificates import combine
 from fourfold.gateway.haproxy import Gateway
 from fourfold.paths import Paths
 from tests.control.life import Life, Want
@@ -184,3 +185,23 @@ async def test_a_certificate_may_be_sent_with_the_request(host: Host) -> None:
     sent = request.model_copy(update={"certificate": self_signed().decode()})
     assert "PRIVATE" not in repr(sent)
     await check_up(host.parts, read_app(spec), ["web"], sent)
+
+
+@hosted
+async def test_paths_of_a_tokens_holder_are_none_of_this_machine(host: Host) -> None:
+    """One certificate for an address is then one with the same content, wherever they say that it lies."""
+    here = host.home / "c.pem"
+    here.write_bytes(self_signed())
+    one = {"source": "./x", "run": "x", "port": 8080, "route": [{"path": "/"}]}
+    tls = {"cert": str(here), "key": str(here)}
+    spec = {"app": "shop", "gateway": host.gateway(tls=tls), "services": {"web": one}}
+    request = UpRequest(spec=spec, sources={}, file="ci:/srv/fourfold.yaml")
+    with pytest.raises(UserError, match="was not sent, and files are not read here"):
+        await check_up(host.parts, read_app(spec), ["web"], request)
+    host.runs("a", Want("web", ("/a",)), tls=tls)
+    with pytest.raises(UserError, match="app a uses another there"):
+        sent = request.model_copy(update={"certificate": self_signed().decode()})
+        await check_up(host.parts, read_app(spec), ["web"], sent)
+    served = (host.certificates / "a.pem").read_bytes()
+    (host.certificates / "a.pem").write_bytes(combine(served, served))
+    await check_up(host.parts, read_app(spec), ["web"], request.model_copy(update={"certificate": served.decode()}))

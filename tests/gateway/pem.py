@@ -13,8 +13,13 @@ from cryptography.x509.oid import NameOID
 Pair = tuple[bytes, bytes]
 
 
-def pair(host: str = "shop.test", begins: datetime | None = None, ends: datetime | None = None) -> Pair:
-    """(certificate, key) in PEM; of yesterday, until tomorrow."""
+def pair(
+    host: str = "shop.test",
+    begins: datetime | None = None,
+    ends: datetime | None = None,
+    names: x509.ExtensionType | None = None,
+) -> Pair:
+    """(certificate, key) in PEM; of yesterday, until tomorrow. `names`: in place of the host."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now = datetime.now(UTC)
@@ -26,7 +31,7 @@ def pair(host: str = "shop.test", begins: datetime | None = None, ends: datetime
         .serial_number(x509.random_serial_number())
         .not_valid_before(begins or now - timedelta(days=1))
         .not_valid_after(ends or now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .add_extension(names or x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
         .sign(key, SHA256())
     )
     return (

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
 
 from pydantic import BaseModel
 
+from fourfold.api.afar import sent
 from fourfold.api.rights import allows
 from fourfold.control import views as v
 from fourfold.control.bakery.door import Door
@@ -52,6 +54,8 @@ class _Named:
             bound = _signature(type(self._behind), name).bind(self._behind, *arguments, **named)
             bound.apply_defaults()
             for key, value in bound.arguments.items():
+                if isinstance(value, v.UpRequest):
+                    value = sent(value, self._caller.name, self._caller.role, self._caller.app is not None)
                 if key == "actor":
                     bound.arguments[key] = self._caller.name
                 elif isinstance(value, BaseModel) and "actor" in type(value).model_fields:
@@ -66,6 +70,19 @@ class _Acting(_Named):
     def __init__(self, facade: Facade, caller: Caller) -> None:
         super().__init__(facade, caller)
         self._facade = facade
+
+    @property
+    def bakery(self) -> Door:
+        return cast(Door, _Baking(self._facade.bakery, self._caller))
+
+    async def renew_certificate(self, app: str, chain: bytes, key: bytes, actor: str) -> v.CertificateView:
+        if self._caller.app is not None and (await self._facade.certificate(app)).shared:
+            raise ForbiddenError(
+                f"cannot renew the certificate of {app}: others on its address have it too, and token "
+                f"{self._caller.name} is for {self._caller.app} only",
+                "let somebody with a token for all apps renew it",
+            )
+        return await self._facade.renew_certificate(app, chain, key, self._caller.name)
 
     async def down(self, app: str, purge: bool, actor: str) -> v.OperationView:
         if purge and not allows(self._caller.role, "admin"):
@@ -113,6 +130,9 @@ class _Acting(_Named):
             events = self._facade.events(None, 0, False, operation)
             if not [event async for event in events if event.app == self._caller.app]:
                 raise NotFoundError(f"cannot cancel operation {operation}: {self._caller.app} has none of that name")
+        else:
+            with suppress(NotFoundError):  # it is no build of the bakery
+                await _only_own(self._facade.bakery, operation, self._caller)
         await self._facade.cancel(operation, self._caller.name)
 
     def _sees(self, app: str) -> bool:
@@ -122,6 +142,25 @@ class _Acting(_Named):
         if app is not None and not self._sees(app):
             raise ForbiddenError(f"cannot look at {app}: token {self._caller.name} is for app {self._caller.app} only")
         return app or self._caller.app
+
+
+class _Baking(_Named):
+    def __init__(self, bakery: Door, caller: Caller) -> None:
+        super().__init__(bakery, caller)
+        self._bakery = bakery
+
+    async def remove(self, id: str, actor: str) -> None:
+        await _only_own(self._bakery, id, self._caller)
+        await self._bakery.remove(id, self._caller.name)
+
+
+async def _only_own(bakery: Door, id: str, caller: Caller) -> None:
+    """Builds are ended and removed by whom they belong to, and by admins."""
+    owner = (await bakery.get(id)).actor
+    if owner != caller.name and not allows(caller.role, "admin"):
+        raise ForbiddenError(
+            f"cannot remove build {id}: it is not one of token {caller.name}", "ask its owner, or an admin"
+        )
 
 
 @cache

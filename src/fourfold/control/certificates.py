@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from fourfold.control.registry import Registry
 from fourfold.control.routing import certificate
 from fourfold.control.traffic import GatewayTraffic
 from fourfold.control.views import CertificateView
+from fourfold.control.whence import beside, is_here
 from fourfold.errors import FourfoldError, UserError
 from fourfold.gateway import naming
 from fourfold.gateway.certificates import DAY, SOON, Facts, combine, ending, facts, is_renewal, read
@@ -59,25 +62,22 @@ class Certificates:
         self._watched: dict[str, _Watched] = {}
         self._stages: dict[str, tuple[float, int]] = {}
         """App -> end of its certificate, and the stage that was told."""
-        self._due = 0.0
+        self._looked = -math.inf
 
     async def run(self) -> None:
         """Until cancelled. Not at once: to read certificates takes a library that a starting daemon has no time for."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            try:
-                await self.look()
-            except FourfoldError as error:
-                log.error("certificates: %s", error)
-            except Exception:  # the next look may be better
-                log.exception("a fault while certificates were looked at")
+            await self.look()
 
     async def look(self) -> None:
         """Once: take what was renewed, and tell of what ends."""
         for app, paths in dict(self._apps()).items():
-            await self._look_at(app, paths)
-        if self._clock.now() >= self._due:
-            self._due = self._clock.now() + AGAIN_SECONDS
+            if is_here(self._registry.apps[app].file):
+                with self._each(app):
+                    await self._look_at(app, paths)
+        if not 0 <= self._clock.now() - self._looked < AGAIN_SECONDS:  # the clock may have been set back
+            self._looked = self._clock.now()
             await self._tell_of_ends()
 
     async def renew(self, app: str, chain: bytes, key: bytes, actor: str) -> None:
@@ -91,6 +91,8 @@ class Certificates:
         found = await asyncio.to_thread(facts, content)
         if found.ends <= self._clock.now():
             raise UserError(f"cannot serve this certificate: it has ended on {rfc3339(found.ends)}")
+        if found.begins > self._clock.now():
+            raise UserError(f"cannot serve this certificate: it is not valid before {rfc3339(found.begins)}")
         await self._take(self._mates(app), content, found, actor)
 
     async def view(self, app: str) -> CertificateView:
@@ -99,7 +101,8 @@ class Certificates:
         if app not in apps:
             raise UserError(f"cannot show the certificate of {app}: its gateway has no TLS")
         found = await asyncio.to_thread(self._stored, app)
-        here = await asyncio.to_thread(_signature, apps[app])
+        is_watched = is_here(self._registry.apps[app].file)
+        here = await asyncio.to_thread(_signature, apps[app]) if is_watched else None
         return CertificateView(
             names=list(found.names),
             issuer=found.issuer,
@@ -107,6 +110,7 @@ class Certificates:
             ends_at=rfc3339(found.ends),
             days=int((found.ends - self._clock.now()) // DAY),
             files=list(apps[app]),
+            shared=len(self._mates(app)) > 1,
             watched=here is not None,
         )
 
@@ -115,8 +119,7 @@ class Certificates:
         for name, row in self._registry.apps.items():
             tls = gateway_of(self._registry, name).tls
             if tls is not None and certificate(self._folder, name).exists():
-                folder = Path(row.file).parent
-                yield name, (str(folder / tls.cert), str(folder / tls.key))
+                yield name, (beside(row.file, tls.cert), beside(row.file, tls.key))
 
     def _mates(self, app: str) -> list[str]:
         """Those on its address, which all have one certificate."""
@@ -155,17 +158,28 @@ class Certificates:
             self._stages.pop(app, None)
             self._emit(app, f"a renewed certificate is served, valid until {rfc3339(found.ends)}", found.ends, actor)
         await self._traffic.settled(apps[0])
-        self._due = 0.0
+        self._looked = -math.inf
 
     async def _tell_of_ends(self) -> None:
         now = self._clock.now()
-        for app, _ in self._apps():
-            ends = (await asyncio.to_thread(self._stored, app)).ends
-            left = (ends - now) / DAY
-            stage = next((each for each in STAGES if left <= each), None)
-            if stage is not None and self._stages.get(app) != (ends, stage):
-                self._emit(app, f"the certificate {ending(ends, now)}", ends)
-                self._stages[app] = ends, stage
+        for app, _ in list(self._apps()):
+            with self._each(app):
+                ends = (await asyncio.to_thread(self._stored, app)).ends
+                left = (ends - now) / DAY
+                stage = next((each for each in STAGES if left <= each), None)
+                if stage is not None and self._stages.get(app) != (ends, stage):
+                    self._emit(app, f"the certificate {ending(ends, now)}", ends)
+                    self._stages[app] = ends, stage
+
+    @contextmanager
+    def _each(self, app: str) -> Iterator[None]:
+        """What is wrong with one keeps nobody from the others."""
+        try:
+            yield
+        except FourfoldError as error:
+            log.error("the certificate of %s: %s", app, error)
+        except Exception:
+            log.exception("a fault while the certificate of %s was looked at", app)
 
     def _emit(self, app: str, what: str, ends: float | None = None, actor: str = "") -> None:
         data = {} if ends is None else {"ends_at": rfc3339(ends)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from os.path import normpath
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -14,9 +13,10 @@ from fourfold.control.registry import Registry
 from fourfold.control.routing import Exposed, alone, certificate, planned_config
 from fourfold.control.status import route_text
 from fourfold.control.views import UpRequest
+from fourfold.control.whence import beside, is_here
 from fourfold.errors import UserError
 from fourfold.gateway import naming
-from fourfold.gateway.certificates import combine, read
+from fourfold.gateway.certificates import combine, facts, read
 from fourfold.spec.app import App
 from fourfold.spec.gateway import Gateway, Route
 from fourfold.store.model import AppRow, ServiceRow
@@ -28,10 +28,12 @@ async def check_up(parts: Parts, app: App, names: list[str], request: UpRequest)
     mine = {name: app.everything[name].route for name in names}
     rows = registry.of_app(app.app)
     leaving = {row.name for row in rows if request.prune and row.name not in app.everything}
-    refuse_taken(registry, Claimant(app.app, app.gateway, request.file, mine, leaving | mine.keys()))
+    content = app_certificate(app, request)
+    claimant = Claimant(app.app, app.gateway, request.file, content, mine, leaving | mine.keys())
+    refuse_taken(registry, parts.paths.certificates, claimant)
     stays = {row.name: wanted(registry, row) for row in rows if row.name not in leaving}
     with NamedTemporaryFile(dir=parts.paths.work, suffix=".pem") as pem:  # mode 0600
-        pem.write(app_certificate(app, request) or b"")
+        pem.write(content or b"")
         pem.flush()
         auth = parts.passwords.needed(app.app)
         await _check_together(parts, Exposed(app.app, app.gateway, Path(pem.name), stays | mine, auth))
@@ -42,9 +44,10 @@ async def check_rollback(parts: Parts, row: ServiceRow, release: int) -> None:
     registry, app = parts.registry, parts.registry.apps[row.app]
     mine = {row.name: registry.spec(f"{row.app}.{row.name}", release).route}
     gateway = gateway_of(registry, row.app)
-    refuse_taken(registry, Claimant(row.app, gateway, app.file, mine, mine.keys()))
-    stays = {each.name: wanted(registry, each) for each in registry.of_app(row.app)}
     pem = certificate(parts.paths.certificates, row.app)
+    claimant = Claimant(row.app, gateway, app.file, _content(pem), mine, mine.keys())
+    refuse_taken(registry, parts.paths.certificates, claimant)
+    stays = {each.name: wanted(registry, each) for each in registry.of_app(row.app)}
     auth = parts.passwords.needed(row.app)
     await _check_together(parts, Exposed(row.app, gateway, pem, stays | mine, auth))
 
@@ -71,9 +74,20 @@ def app_certificate(app: App, request: UpRequest) -> bytes | None:
     if tls is None:
         return None
     if request.certificate is not None:
-        return combine(request.certificate.encode(), request.certificate.encode())
-    chain, key = (read(str(Path(request.file).parent / name), "gateway.tls") for name in (tls.cert, tls.key))
-    return combine(chain, key)
+        return _judged(combine(request.certificate.encode(), request.certificate.encode()))
+    if not is_here(request.file):
+        raise UserError(
+            f"cannot take {tls.cert} and {tls.key}: gateway.tls of {app.app} was not sent, and files are not read here",
+            "send it as `certificate`: chain and key in one PEM text, as `fourfold up` does where it can read them",
+        )
+    chain, key = (read(beside(request.file, name), "gateway.tls") for name in (tls.cert, tls.key))
+    return _judged(combine(chain, key))
+
+
+def _judged(content: bytes) -> bytes:
+    """Raises UserError for one of which nobody could tell when it ends."""
+    facts(content)
+    return content
 
 
 @dataclass(frozen=True)
@@ -83,11 +97,13 @@ class Claimant:
     app: str
     gateway: Gateway
     file: str
+    certificate: bytes | None
+    """Chain and key."""
     routes: Mapping[str, list[Route]]
     free: Collection[str]
 
 
-def refuse_taken(registry: Registry, claimant: Claimant) -> None:
+def refuse_taken(registry: Registry, certificates: Path, claimant: Claimant) -> None:
     """Routes that others have, are to have, or would have again if the deployment that takes them away fails."""
     address = naming.listen(claimant.gateway.listen)
     for key, row in registry.services.items():
@@ -97,7 +113,7 @@ def refuse_taken(registry: Registry, claimant: Claimant) -> None:
             continue
         theirs = [*wanted(registry, row), *(before(registry, key) if registry.running_deployment(key) else ())]
         if not own and theirs and any(claimant.routes.values()):
-            _check_certificates(claimant, gateway, registry.apps[row.app])
+            _check_certificates(claimant, gateway, registry.apps[row.app], certificates)
         for name, routes in claimant.routes.items():
             for route in routes:
                 if among(route, theirs):
@@ -115,8 +131,8 @@ def _way_out(claimant: Claimant, row: ServiceRow) -> str:
     )
 
 
-def _check_certificates(claimant: Claimant, other: Gateway, owner: AppRow) -> None:
-    """One address has one certificate: a file, however often it is renewed."""
+def _check_certificates(claimant: Claimant, other: Gateway, owner: AppRow, certificates: Path) -> None:
+    """One address has one certificate: a file, however often it is renewed; of one that was sent, what is in it."""
     mine, theirs = claimant.gateway.tls, other.tls
     if (mine is None) != (theirs is None):
         without, having = (claimant.app, owner.name) if mine is None else (owner.name, claimant.app)
@@ -126,9 +142,18 @@ def _check_certificates(claimant: Claimant, other: Gateway, owner: AppRow) -> No
         )
     if mine is None or theirs is None:
         return
-    files = [normpath(Path(claimant.file).parent / name) for name in (mine.cert, mine.key)]
-    if files != [normpath(Path(owner.file).parent / name) for name in (theirs.cert, theirs.key)]:
+    if is_here(claimant.file) and is_here(owner.file):
+        files = [beside(claimant.file, name) for name in (mine.cert, mine.key)]
+        same, hint = files == [beside(owner.file, name) for name in (theirs.cert, theirs.key)], ""
+    else:
+        same = claimant.certificate == _content(certificate(certificates, owner.name))
+        hint = "; a renewed one for all there: fourfold certificate renew"
+    if not same:
         raise UserError(
             f"cannot listen on {claimant.gateway.listen} with this certificate: app {owner.name} uses another there",
-            "give this app another gateway.listen",
+            f"give this app another gateway.listen{hint}",
         )
+
+
+def _content(pem: Path) -> bytes | None:
+    return pem.read_bytes() if pem.exists() else None

@@ -82,7 +82,8 @@ class Templating:
         except WorldError as error:
             log.info("no template for %s: %s", row.id, error)
             return None
-        return None if self._useless.get(key, 0.0) > self._clock.now() else key
+        left = self._useless.get(key, 0.0) - self._clock.now()
+        return None if 0 < left <= AGAIN_AFTER else key  # more is left when the clock was set back
 
     def applied(self, row: InstanceRow, key: str | None, launch: Launch) -> Launch:
         """The Launch that goes on from the template, if it is there."""

@@ -46,8 +46,14 @@ def combine(certificate: bytes, key: bytes, where: str = "gateway.tls") -> bytes
             f"cannot use the key of {where}: there is no private key in PEM in it",
             "give a file with -----BEGIN PRIVATE KEY-----",
         ) from None
-    if chain[0].public_key().public_bytes(*pkix) != own:
-        position = next((n for n, one in enumerate(chain) if one.public_key().public_bytes(*pkix) == own), None)
+    try:
+        keys = [one.public_key().public_bytes(*pkix) for one in chain]
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise UserError(
+            f"cannot use the certificate of {where}: its public key is damaged, or of no known kind ({error})"
+        ) from None
+    if keys[0] != own:
+        position = keys.index(own) if own in keys else None
         hint = "give the key that the certificate was made with"
         if position is not None:
             hint = f"put certificate {position + 1} of the chain first: it is the one that the key belongs to"
@@ -67,7 +73,14 @@ class Facts:
 
 
 def facts(pem: bytes) -> Facts:
-    """Of the first certificate in a text that `combine` made."""
+    """Of the first certificate in a text that `combine` made. Raises UserError for one with broken fields."""
+    try:
+        return _facts(pem)
+    except ValueError as error:
+        raise UserError(f"cannot use the certificate: it is damaged ({error})", "have it issued anew") from None
+
+
+def _facts(pem: bytes) -> Facts:
     from cryptography import x509
     from cryptography.x509.oid import NameOID
 

@@ -14,6 +14,7 @@ from fourfold.build.ignore import ALWAYS, OWN_FILES, UNASKED
 from fourfold.control.bakery.shapes import BakeRequest, UploadQuery
 from fourfold.control.exports import FORMS
 from fourfold.control.groups import spec_of
+from fourfold.control.whence import refuse_places
 from fourfold.errors import NotFoundError, UserError
 from fourfold.spec.app import App
 from fourfold.spec.model import Service
@@ -21,7 +22,6 @@ from fourfold.spec.parse import parse, parse_json
 from fourfold.store.manifest import Entry, Manifest
 
 FILE = "fourfold.yaml"
-_HERE = ("oci:", "docker-archive:")
 _INSTEAD = ("app", "runtime", "run", "build", "port", "handler")
 """Of a query: what is said instead of a file."""
 
@@ -75,12 +75,7 @@ def order_of(app: App, service: str | None, pattern: str | None, form: str | Non
     if name not in app.services:
         raise NotFoundError(f"cannot find service {name} in the file: it has {', '.join(names)}")
     spec = app.services[name]
-    for what, reference in (("image", spec.image), ("base", spec.container.base), ("base", spec.vm.base)):
-        if reference is not None and reference.startswith(_HERE):
-            raise UserError(
-                f"cannot build {name}: its {what} {reference!r} names a place on the machine that builds",
-                "name it in a registry: docker://HOST/NAME:TAG",
-            )
+    refuse_places(name, spec)
     if spec.container.dockerfile is not None:
         raise UserError(
             f"cannot build {name}: a Dockerfile is built as root and with a network, which is not for what others send",

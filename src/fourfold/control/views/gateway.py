@@ -15,6 +15,8 @@ class CertificateView(View):
     """Until its end; negative after that."""
     files: list[str]
     """Where `up` had the certificate and its key from."""
+    shared: bool
+    """Other apps on its address have it too."""
     watched: bool
     """The daemon's machine has these files: what is renewed there is served within seconds."""
 
