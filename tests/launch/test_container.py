@@ -100,6 +100,8 @@ def test_on_the_hosts_network() -> None:
         ({}, "web", 101, "web", "/var/www"),
         ({"image": "docker://nginx"}, "", 0, "root", "/root"),
         ({"image": "docker://nginx"}, "1000:1000", 1000, "user1000", "/"),
+        ({"container": {"dockerfile": "Dockerfile"}}, "", 0, "root", "/root"),
+        ({"container": {"dockerfile": "Dockerfile"}}, "web", 101, "web", "/var/www"),
     ],
 )
 def test_who_it_runs_as(service: dict[str, Any], image_user: str, uid: int, name: str, home: str) -> None:
@@ -109,6 +111,12 @@ def test_who_it_runs_as(service: dict[str, Any], image_user: str, uid: int, name
     capabilities = config(got)["process"]["capabilities"]["effective"]
     assert capabilities == (list(oci.ROOT_CAPABILITIES) if uid == 0 else [])
     assert not {"CAP_NET_RAW", "CAP_MKNOD", "CAP_SYS_CHROOT", "CAP_AUDIT_WRITE", "CAP_SYS_ADMIN"} & {*capabilities}
+
+
+def test_run_is_the_images_where_its_root_can_be_written() -> None:
+    open_root = {"container": {"read_only": False}}
+    assert "/run" not in mounts(made({"image": "docker://mariadb", **open_root}))
+    assert "/run" in mounts(made({"image": "docker://mariadb"})) and "/run" in mounts(made(open_root))
 
 
 def test_a_ready_made_image_has_no_artifact() -> None:

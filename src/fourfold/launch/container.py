@@ -1,7 +1,7 @@
 """Pattern `container`: one instance is one container, started by an OCI runtime from the layers of an image.
 
 Its root is the image's, read-only unless asked otherwise; the artifact is at `/app`, as for a process. /tmp and /run
-are its own, in memory.
+are its own, in memory; /run of an image that others made and that can be written is the image's.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ def launch(service: Service, facts: Facts) -> Launch:
         tmp_bytes=tmp_bytes,
         seccomp=translate(image.profile, oci.capabilities(who), image.machine, image.kernel),
         mounts=(*_own_files(), *mounts),
+        own_run=service.container.read_only or not foreign(service),
         secrets=any(use.file for use in service.secrets),
     )
     return Launch(
@@ -87,10 +88,16 @@ def refuse_impossible(service: Service, powers: Powers) -> None:
 
 
 def runs_as(service: Service, own: User | None, image: ImageFacts) -> Account:
-    """As the image says, else as the service's own user; a ready-made image that says nothing means root. UserError."""
-    if image.user or service.image is not None or own is None:
+    """As the image says, else as the service's own user; one that we did not make and that says nothing means root, as
+    it would in Docker. UserError."""
+    if image.user or foreign(service) or own is None:
         return account(image.user or "0", image.passwd or ROOT_PASSWD, image.group or ROOT_GROUP)
     return Account(own)
+
+
+def foreign(service: Service) -> bool:
+    """Whether its image is as others made it: ready-made, or by a Dockerfile."""
+    return service.image is not None or service.container.dockerfile is not None
 
 
 def _listens(facts: Facts, image: ImageFacts) -> tuple[Listen | None, Listen | None]:

@@ -67,6 +67,8 @@ class Container:
     """Relative sources are those of the bundle."""
     secrets: bool
     """Whether the bundle has a folder of that name, with files for it."""
+    own_run: bool = True
+    """Whether /run is its own, in memory and empty; else the image's: some programs only start with what lies there."""
 
     @property
     def capabilities(self) -> tuple[str, ...]:
@@ -144,6 +146,7 @@ def _process(container: Container) -> dict[str, Any]:
 def _system_mounts(container: Container) -> list[dict[str, Any]]:
     user = container.account.user
     owner = (f"uid={user.uid}", f"gid={user.gid}")
+    run = _mount("/run", "tmpfs", *_PLAIN, "mode=0755", f"size={_RUN_BYTES}", *owner)
     return [
         _mount("/proc", "proc", *_DATALESS),
         _mount("/dev", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
@@ -153,7 +156,7 @@ def _system_mounts(container: Container) -> list[dict[str, Any]]:
         _mount("/sys", "sysfs", *_DATALESS, "ro"),
         _mount("/sys/fs/cgroup", "cgroup", *_DATALESS, "relatime", "ro"),
         _mount("/tmp", "tmpfs", *_PLAIN, "mode=1777", f"size={container.tmp_bytes}"),
-        _mount("/run", "tmpfs", *_PLAIN, "mode=0755", f"size={_RUN_BYTES}", *owner),
+        *([run] if container.own_run else []),
     ]
 
 

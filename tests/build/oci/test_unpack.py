@@ -68,6 +68,14 @@ def test_files_with_modes_owners_times_and_links(tmp_path: Path, root: Path) -> 
     assert (root / ("p" * 90) / ("q" * 200) / "end").read_text() == "3"
 
 
+def test_devices_of_a_whole_system_stay_out(tmp_path: Path, root: Path) -> None:
+    content = tar(
+        [folder("dev"), entry("dev/console", tarfile.CHRTYPE), entry("dev/initctl", tarfile.FIFOTYPE), entry("dev/x")]
+    )
+    unpack(layer(tmp_path, content), root)
+    assert made(root) == {"dev": "drwxr-xr-x", "dev/x": "-rw-r--r--"}
+
+
 @pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 def test_each_format_of_tar(tmp_path: Path, root: Path, format: Literal[0, 1, 2]) -> None:
     long = "d/" + "n" * 99 if format == tarfile.USTAR_FORMAT else "d/" * 20 + "n" * 250
@@ -202,6 +210,7 @@ ENTRIES = {
     "hard link over its parent": ([entry("a/b"), hardlink("a", "a/b")], "what it replaces"),
     "character device": ([entry("null", tarfile.CHRTYPE)], "is a device"),
     "block device": ([entry("sda", tarfile.BLKTYPE)], "is a device"),
+    "device beside /dev": ([folder("dev"), entry("developers/null", tarfile.CHRTYPE)], "is a device"),
     "pipe": ([entry("p", tarfile.FIFOTYPE)], "is a pipe"),
     "link without target": ([symlink("a", "")], "empty"),
     "the root as a link": ([symlink("./", "OUTSIDE"), entry("evil")], "replace the root"),

@@ -156,7 +156,7 @@ def _restart(made: Drafted, said: str) -> None:
 
 def _container(compose: Compose, made: Drafted, said: dict[str, Any], found: Program) -> None:
     block = dict(made.keys.get("container", {}))
-    if found.image and said.get("read_only") is not True:
+    if (found.image or "dockerfile" in block) and said.get("read_only") is not True:
         block["read_only"] = False
         made.remarks.setdefault("container", "as in Docker; leave it out if it writes to its volumes and /tmp only")
     network = compose.text(said.get("network_mode"))
