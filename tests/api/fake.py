@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import builtins
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from fourfold.build.disk.export import DiskImage
@@ -13,8 +11,6 @@ from fourfold.build.oci.export import Archive
 from fourfold.control import views as v
 from fourfold.control.access import NewTokenView, TokenRequest, TokenView
 from fourfold.control.advicerequest import AdviceRequest
-from fourfold.control.bakery.door import Taken
-from fourfold.control.bakery.shapes import BakeRequest, BakeView, UploadQuery
 from fourfold.control.comparing.request import CompareRequest
 from fourfold.control.keeping.request import BackupRequest
 from fourfold.control.maintaining import Page
@@ -23,191 +19,9 @@ from fourfold.cost.comparison import Comparison
 from fourfold.errors import NotFoundError
 from fourfold.store.events import ALL, Which
 from fourfold.supervise.model import LogLine
-
-AT = "2026-11-22T08:00:00Z"
-
-
-def instance(ident: str, release: int, **changes: Any) -> v.InstanceView:
-    values: dict[str, Any] = {
-        "id": ident,
-        "release": release,
-        "pattern": "process",
-        "state": "ready",
-        "address": "127.0.0.1:41001",
-        "pid": 4242,
-        "host": None,
-        "restarts": 0,
-        "started_at": AT,
-        "ready_after": 0.41,
-        "cpu_seconds": 1.2,
-        "memory_bytes": 31457280,
-        "exit": None,
-    }
-    return v.InstanceView(**(values | changes))
-
-
-def service(name: str, **changes: Any) -> v.ServiceView:
-    values: dict[str, Any] = {
-        "name": name,
-        "pattern": "process",
-        "target": "local",
-        "release": 3,
-        "desired": 2,
-        "ready": 2,
-        "stopped": False,
-        "overrides": {},
-        "deployment": v.DeploymentView(state="done", reason=None),
-        "routes": [f"/{name}"],
-        "urls": [f"http://127.0.0.1:8080/{name}"],
-        "limits_missing": {},
-        "instances": [instance(f"shop.{name}-3-k7f2", 3), instance(f"shop.{name}-3-p0q1", 3, pid=4243)],
-    }
-    return v.ServiceView(**(values | changes))
-
-
-def status(*services: v.ServiceView) -> v.StatusView:
-    return v.StatusView(
-        app="shop",
-        gateway="http://127.0.0.1:8080",
-        daemon=v.DaemonView(pid=811, version="0.1.0"),
-        file="/srv/shop/fourfold.yaml",
-        services=list(services) or [service("catalog")],
-        not_in_file=[],
-    )
-
-
-def event(seq: int, kind: str, message: str, **changes: Any) -> v.EventView:
-    values: dict[str, Any] = {
-        "seq": seq,
-        "at": AT,
-        "app": "shop",
-        "service": None,
-        "instance": None,
-        "kind": kind,
-        "message": message,
-        "actor": None,
-        "data": {},
-    }
-    return v.EventView(**(values | changes))
-
-
-def exited(**changes: Any) -> v.ExitView:
-    return v.ExitView(**({"code": 3, "signal": None, "oom": False, "at": AT, "reason": "exit code 3"} | changes))
-
-
-class FakeProgram:
-    """Echoes its input to standard output until the input ends, then exits with `code`.
-
-    Like `cat`, it holds next to nothing: what is not read from it keeps it from reading.
-    """
-
-    def __init__(self, code: int = 7) -> None:
-        self.code = code
-        self.actor = ""
-        self.closed = False
-        self.reads = True
-        """False: nothing takes its input."""
-        self.stubborn = False
-        """Signals do not end it."""
-        self.sizes: list[tuple[int, int]] = []
-        self.signals: list[str] = []
-        self._pieces: asyncio.Queue[tuple[int, bytes] | None] = asyncio.Queue(1)
-
-    async def write(self, data: bytes) -> None:
-        if not self.reads:
-            await asyncio.Event().wait()
-        await self._pieces.put((1, data))
-
-    async def close_input(self) -> None:
-        await self._pieces.put((2, b"bye\n"))
-        await self._pieces.put(None)
-
-    async def read(self) -> tuple[int, bytes] | None:
-        return await self._pieces.get()
-
-    def resize(self, rows: int, columns: int) -> None:
-        self.sizes.append((rows, columns))
-
-    def signal(self, name: str) -> None:
-        self.signals.append(name)
-        if self.stubborn:
-            return
-        self.code = 128 + 15
-        while not self._pieces.empty():
-            self._pieces.get_nowait()
-        self._pieces.put_nowait(None)
-
-    async def wait(self) -> int:
-        return self.code
-
-    async def close(self) -> None:
-        self.closed = True
-
-
-def run_view(**given: Any) -> v.RunView:
-    fields: dict[str, Any] = {
-        "id": "shop.nightly-1-abcde", "service": "nightly", "release": 1, "pattern": "process", "source": "run",
-        "actor": "ann", "state": "failed", "attempts": 1, "created_at": AT, "ended_at": AT, "seconds": 2.0, "code": 7,
-        "reason": "exit code 7",
-    }  # fmt: skip
-    return v.RunView(**(fields | given))
-
-
-def token_view(name: str, role: Any, app: str | None = None) -> TokenView:
-    return TokenView(
-        name=name, role=role, app=app, created_by="ann", created_at=AT, expires_at=None, expired=False, used_at=None
-    )
-
-
-class FakeBakery:
-    """A `control.bakery.door.Door` with one build, whose file is `file`."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, Any]] = []
-        self.fails: Exception | None = None
-        self.file = Path("/nowhere")
-        self.digest = "ab" * 32
-
-    def _asked(self, method: str, *arguments: Any) -> None:
-        self.calls.append((method, arguments))
-        if self.fails:
-            raise self.fails
-
-    def view(self, **given: Any) -> BakeView:
-        fields: dict[str, Any] = {
-            "id": "b1", "app": "shop", "service": "web", "pattern": "vm", "format": "qcow2", "source": "cd" * 32,
-            "actor": "ann", "state": "queued", "position": 2, "created_at": AT, "started_at": None, "ended_at": None,
-            "seconds": None, "digest": None, "size_bytes": None, "name": "web.qcow2", "kept_until": None,
-            "runtime": None, "argv": [], "error": None, "hint": None,
-        }  # fmt: skip
-        return BakeView(**(fields | given))
-
-    async def submit(self, request: BakeRequest) -> BakeView:
-        self._asked("submit", request)
-        return self.view()
-
-    async def upload(self, query: UploadQuery, pieces: AsyncIterator[bytes]) -> BakeView:
-        self._asked("upload", query, b"".join([piece async for piece in pieces]))
-        return self.view()
-
-    async def list(self, by: str | None, app: str | None, limit: int) -> builtins.list[BakeView]:
-        self._asked("list", by, app, limit)
-        return [self.view()]
-
-    async def get(self, id: str) -> BakeView:
-        self._asked("get", id)
-        return self.view(id=id)
-
-    async def take(self, id: str) -> Taken:
-        self._asked("take", id)
-        return Taken(self.file, "web.qcow2", self.digest, self.file.stat().st_size)
-
-    async def take_digest(self, digest: str) -> Taken:
-        self._asked("take_digest", digest)
-        return await self.take(digest)
-
-    async def remove(self, id: str, actor: str) -> None:
-        self._asked("remove", id, actor)
+from tests.api.fakebakery import FakeBakery
+from tests.api.fakeprogram import FakeProgram
+from tests.api.sample import AT, run_view, status, token_view
 
 
 class FakeFacade:

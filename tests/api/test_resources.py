@@ -13,7 +13,7 @@ from fourfold.control.keeping.request import BackupRequest
 from fourfold.control.maintaining import Page
 from fourfold.control.views import UpRequest
 from fourfold.store.events import Which
-from tests.api.fake import AT
+from tests.api.sample import AT
 from tests.api.serving import Serving
 
 UP = {"spec": {"app": "shop", "services": {"catalog": {}}}, "sources": {"catalog": "a" * 64}, "actor": "alice"}

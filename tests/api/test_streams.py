@@ -11,7 +11,7 @@ import pytest
 from fourfold.control.views import EventView
 from fourfold.errors import NotFoundError, WorldError
 from fourfold.supervise.model import LogLine
-from tests.api.fake import event
+from tests.api.sample import event
 from tests.api.serving import Serving, eventually
 
 

@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 
 from fourfold.errors import UserError
-from tests.api import fake
+from tests.api import sample
 from tests.api.serving import Serving
 from tests.cli.conftest import Cli
 
 DONE = [
-    fake.event(1, "build.started", "building", service="catalog"),
-    fake.event(2, "build.done", "built in 0.1 s", service="catalog"),
-    fake.event(3, "operation.done", "build of shop done in 0.1 s"),
+    sample.event(1, "build.started", "building", service="catalog"),
+    sample.event(2, "build.done", "built in 0.1 s", service="catalog"),
+    sample.event(3, "operation.done", "build of shop done in 0.1 s"),
 ]
 BLOB = b"layer" * 50_000
 NAMES = ("oci-layout", "index.json", "manifest.json", "blobs/sha256/" + hashlib.sha256(BLOB).hexdigest())
@@ -251,8 +251,8 @@ def test_images_in_the_source_are_no_part_of_the_next(
 
 def test_a_build_that_failed(cli: Cli, server: Serving, app: Path) -> None:
     server.facade.happened = [
-        fake.event(1, "build.failed", "cannot build catalog: exit code 3", service="catalog"),
-        fake.event(2, "operation.failed", "build of shop failed: cannot build catalog: exit code 3"),
+        sample.event(1, "build.failed", "cannot build catalog: exit code 3", service="catalog"),
+        sample.event(2, "operation.failed", "build of shop failed: cannot build catalog: exit code 3"),
     ]
     result = cli("build", "catalog", "--format", "oci")
     assert result.code == 1 and "exit code 3" in result.err and asked(server, "image") == []

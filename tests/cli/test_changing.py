@@ -13,7 +13,7 @@ import pytest
 
 from fourfold.control import views as v
 from fourfold.errors import ConflictError, Problem, SpecError, UserError
-from tests.api import fake
+from tests.api import sample
 from tests.api.serving import Serving, eventually
 from tests.cli.conftest import Cli
 
@@ -38,7 +38,7 @@ def app(home: Path) -> Path:
 
 def step(seq: int, kind: str, message: str, service: str | None = None, **data: Any) -> v.EventView:
     instance = data.pop("instance", None)
-    return fake.event(seq, kind, message, service=service, instance=instance, data=data)
+    return sample.event(seq, kind, message, service=service, instance=instance, data=data)
 
 
 GOOD = [
@@ -183,7 +183,7 @@ def test_a_build_that_fails_shows_its_last_lines(cli: Cli, server: Serving, app:
 def test_up_says_what_is_not_ready(cli: Cli, server: Serving, app: Path) -> None:
     """What has not changed is not waited for: the host has just started, or the service ends again and again."""
     server.facade.happened = [GOOD[0], GOOD[-1]]
-    server.facade.state.services = [fake.service("catalog", ready=0), fake.service("orders")]
+    server.facade.state.services = [sample.service("catalog", ready=0), sample.service("orders")]
     result = cli("up")
     assert (result.code, result.out.splitlines()[0]) == (0, "shop is up: 2 services, 2 of 4 instances ready")
     assert result.err.endswith("next: fourfold status, fourfold logs -f, fourfold explain catalog\n")

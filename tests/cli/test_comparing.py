@@ -20,7 +20,7 @@ from fourfold.cli.progress import progress
 from fourfold.control import views as v
 from fourfold.control.comparing.request import CompareRequest
 from fourfold.cost.summary import summary
-from tests.api import fake
+from tests.api import sample
 from tests.api.serving import Serving, eventually
 from tests.cli.conftest import Cli
 from tests.cost.comparing import PROCESS, SUBJECT, VM
@@ -29,7 +29,7 @@ COMPARISON = summary(SUBJECT, [PROCESS, VM])
 
 
 def step(seq: int, kind: str, message: str, **data: Any) -> v.EventView:
-    return fake.event(seq, kind, message, service="catalog", data=data)
+    return sample.event(seq, kind, message, service="catalog", data=data)
 
 
 def progressed(seq: int, pattern: str, what: str, done: int, left: float) -> v.EventView:
@@ -43,8 +43,8 @@ HAPPENED = [
     step(3, "compare.unavailable", "vm is not available: no QEMU here", pattern="vm", reason="no QEMU here"),
     progressed(4, "process", "restarts it", 1, 12.0),
 ]
-DONE = fake.event(5, "operation.done", "compare of shop done in 90.0 s")
-FAILED = fake.event(5, "operation.failed", "cannot compare catalog: it could be measured under no pattern")
+DONE = sample.event(5, "operation.done", "compare of shop done in 90.0 s")
+FAILED = sample.event(5, "operation.failed", "cannot compare catalog: it could be measured under no pattern")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fourfold.errors import WorldError
-from tests.api import fake
+from tests.api import sample
 from tests.api.serving import Serving
 from tests.cli.conftest import Cli
 
@@ -98,12 +98,14 @@ def test_restore_waits_until_all_is_up(server: Serving) -> None:
     from fourfold.cli.restoring import await_services
     from fourfold.cli.session import Session
 
-    done = fake.event(5, "operation.done", "restore of shop done", actor="restore")
-    failed = fake.event(4, "build.failed", "cannot build web: no such package", service="web")
-    unready = fake.service("web", ready=0)
-    server.facade.happened = [fake.event(3, "build.started", "building"), failed, done]
-    server.facade.state = fake.status(fake.service("catalog"), unready, fake.service("old", stopped=True, ready=0))
+    done = sample.event(5, "operation.done", "restore of shop done", actor="restore")
+    failed = sample.event(4, "build.failed", "cannot build web: no such package", service="web")
+    unready = sample.service("web", ready=0)
+    server.facade.happened = [sample.event(3, "build.started", "building"), failed, done]
+    server.facade.state = sample.status(
+        sample.service("catalog"), unready, sample.service("old", stopped=True, ready=0)
+    )
     client = Client(endpoint.local(server.socket))
     assert await_services(Session(Options(quiet=True)), client, ["shop"], 0) == ["shop.web"]
-    server.facade.state = fake.status(fake.service("catalog"))
+    server.facade.state = sample.status(sample.service("catalog"))
     assert await_services(Session(Options(quiet=True)), client, ["shop"], 0) == []

@@ -11,7 +11,7 @@ from fourfold.cli.progress import fitting
 from fourfold.cli.steps import Step, Steps
 from fourfold.errors import SpecError
 from fourfold.spec import dotenv
-from tests.api.fake import event
+from tests.api.sample import event
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from fourfold.supervise.model import LogLine
-from tests.api import fake
+from tests.api import sample
 from tests.api.serving import Serving, serving
 from tests.cli.conftest import Cli
 
@@ -19,7 +19,7 @@ def test_a_run_prints_its_lines_and_passes_its_code_on(cli: Cli, server: Serving
     assert (result.code, result.out) == (7, "one\ntwo\n")
     assert "the run of nightly failed: exit code 7" in result.err
 
-    server.facade.run_ended = fake.run_view(state="timeout", code=None, attempts=2, reason="it did not end within 1m")
+    server.facade.run_ended = sample.run_view(state="timeout", code=None, attempts=2, reason="it did not end within 1m")
     result = cli("run", "nightly", "-o", "json")
     lines = [json.loads(line) for line in result.out.splitlines()[:2]]
     assert [line["text"] for line in lines] == ["one", "two"] and result.code == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fourfold.control.access import TokenRequest
-from tests.api.fake import token_view
+from tests.api.sample import token_view
 from tests.api.serving import Serving
 from tests.cli.conftest import Cli
 

@@ -14,7 +14,7 @@ from fourfold.control.scalingview import ScalingView
 from fourfold.control.status import deployment_text
 from fourfold.control.views import ExplainView, ServiceView
 from fourfold.plan import model as m
-from tests.api.fake import run_view
+from tests.api.sample import run_view
 from tests.store.samples import deployment, instance, service_row
 
 
