@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from fourfold.functions.http import Exchange, Site
+from fourfold.functions.exchange import Exchange
+from fourfold.functions.http import Site
 from tests.functions.rig import eventually, in_loop
 from tests.support.http import exchange
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from fourfold.functions import httpevents, httppaths, httpresults
 from fourfold.functions.endings import MAX_EVENT, Outcome
-from fourfold.functions.http import JSON, Exchange, Site
+from fourfold.functions.exchange import JSON, Exchange
+from fourfold.functions.http import Site
 from fourfold.functions.httpresults import MalformedError
 from fourfold.functions.invoker import Invoker
 from fourfold.functions.model import Config, Invocation

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from fourfold.functions import endings
 from fourfold.functions.endings import MAX_PAYLOAD, UNHANDLED, Outcome
-from fourfold.functions.http import Exchange, Site
+from fourfold.functions.exchange import Exchange
+from fourfold.functions.http import Site
 from fourfold.functions.slot import Slot
 
 PREFIX = b"/2018-06-01/runtime/"

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from fourfold.functions import endings
 from fourfold.functions.endings import Outcome
-from fourfold.functions.http import Exchange
+from fourfold.functions.exchange import Exchange
 from fourfold.functions.invocation import Event, InitFailure, Owner, Surroundings, next_headers, with_log
 from fourfold.functions.logs import Pipe
 from fourfold.functions.model import Invocation, Usage

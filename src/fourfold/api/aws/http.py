@@ -10,7 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import formatdate
 
-from fourfold.functions.http import JSON, Exchange, Site
+from fourfold.functions.exchange import JSON, Exchange
+from fourfold.functions.http import Site
 
 MOST_CONNECTIONS = 4_000
 """Or half of the daemon's descriptors, if that is less: the rest of it needs some too."""
