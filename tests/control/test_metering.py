@@ -14,7 +14,7 @@ from fourfold.errors import WorldError
 from fourfold.gateway.haproxy import Gateway
 from fourfold.gateway.model import InstanceStats
 from fourfold.store.model import UsageHour
-from fourfold.supervise.cgroups import Counters
+from fourfold.supervise.cgroupcounters import Counters
 from fourfold.supervise.hosted import Hosted
 from fourfold.supervise.model import Exit
 from tests.control.rig import Rig, rigged

@@ -20,7 +20,7 @@ from fourfold.errors import FourfoldError
 from fourfold.gateway.haproxy import Gateway
 from fourfold.gateway.model import InstanceStats
 from fourfold.store.model import InstanceRow, UsageMark
-from fourfold.supervise.cgroups import Counters
+from fourfold.supervise.cgroupcounters import Counters
 from fourfold.supervise.hosted import Hosted
 from fourfold.supervise.model import Exit
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from pathlib import Path
 from fourfold.errors import WorldError
 from fourfold.launch.model import Limits
 from fourfold.spawner import nested
+from fourfold.supervise.cgroupcounters import Counters, counters
 
 LIMITS = ("cpu", "memory", "pids", "io")
 PERIOD = 100_000
@@ -37,16 +38,6 @@ class Hierarchy:
     """Of v1: `cpu cpuacct memory pids blkio freezer`; of v2: those enabled for our groups, `cpu memory pids io`."""
     point: Path = Path("/sys/fs/cgroup")
     """Where it is mounted."""
-
-
-@dataclass(frozen=True)
-class Counters:
-    """What the controllers have counted; None where there is no such controller."""
-
-    cpu_seconds: float | None = None
-    memory_bytes: int | None = None
-    read_bytes: int | None = None
-    written_bytes: int | None = None
 
 
 def settings(limits: Limits, hierarchy: Hierarchy, device: str | None) -> list[tuple[str, str]]:
@@ -249,99 +240,11 @@ class Groups:
         return set()
 
     def counters(self, name: str) -> Counters:
-        cpu: float | None = None
-        memory: int | None = None
-        io: tuple[int, int] | None = None
-        for hierarchy in self.hierarchies:
-            readers = _READERS[hierarchy.version]
-            folder = f"{hierarchy.base}/{name}"
-            if readers.cpu in hierarchy.controllers or (hierarchy.version == 2 and cpu is None):
-                cpu = readers.read_cpu(folder) if cpu is None else cpu
-            if "memory" in hierarchy.controllers:
-                memory = readers.read_memory(folder)
-            if readers.io in hierarchy.controllers:
-                io = readers.read_io(folder)
-        read, written = io if io is not None else (None, None)
-        return Counters(cpu, memory, read, written)
+        return counters(self.hierarchies, name)
 
     def remove(self, name: str) -> bool:
         """-> whether all of its groups are gone; a group with living processes stays."""
         return all([nested.remove(str(base / name)) for base in self._bases()])  # noqa: C419
-
-
-@dataclass(frozen=True)
-class _Readers:
-    cpu: str
-    io: str
-    read_cpu: Callable[[str], float | None]
-    read_memory: Callable[[str], int | None]
-    read_io: Callable[[str], tuple[int, int] | None]
-
-
-def _cpu_v2(folder: str) -> float | None:
-    usage = _field(f"{folder}/cpu.stat", "usage_usec")  # there without the controller too
-    return None if usage is None else usage / 1e6
-
-
-def _cpu_v1(folder: str) -> float | None:
-    usage = _read(f"{folder}/cpuacct.usage")
-    return int(usage) / 1e9 if usage else None
-
-
-def _memory_v2(folder: str) -> int | None:
-    return _without_cache(_read(f"{folder}/memory.current"), _field(f"{folder}/memory.stat", "inactive_file") or 0)
-
-
-def _memory_v1(folder: str) -> int | None:
-    inactive = _field(f"{folder}/memory.stat", "total_inactive_file") or 0
-    return _without_cache(_read(f"{folder}/memory.usage_in_bytes"), inactive)
-
-
-def _without_cache(usage: str, inactive: int) -> int | None:
-    """The working set: page cache that the kernel would drop first is not what the program needs."""
-    return max(int(usage) - inactive, 0) if usage else None
-
-
-def _io_v2(folder: str) -> tuple[int, int] | None:
-    read = written = 0
-    for line in _read(f"{folder}/io.stat").splitlines():
-        values = dict(pair.split("=", 1) for pair in line.split()[1:] if "=" in pair)
-        read += int(values.get("rbytes", 0))
-        written += int(values.get("wbytes", 0))
-    return read, written
-
-
-def _io_v1(folder: str) -> tuple[int, int] | None:
-    totals = {"Read": 0, "Write": 0}
-    lines = _read(f"{folder}/blkio.throttle.io_service_bytes").splitlines()
-    for line in lines:
-        words = line.split()
-        if len(words) == 3 and words[1] in totals:
-            totals[words[1]] += int(words[2])
-    return (totals["Read"], totals["Write"]) if lines else None
-
-
-_READERS = {
-    1: _Readers("cpuacct", "blkio", _cpu_v1, _memory_v1, _io_v1),
-    2: _Readers("cpu", "io", _cpu_v2, _memory_v2, _io_v2),
-}
-
-
-def _field(path: str, name: str) -> int | None:
-    """Of a file of lines with a name and a number each, which may be dozens."""
-    text = "\n" + _read(path)
-    at = text.find(f"\n{name} ")
-    number = text[at + len(name) + 2 :].partition("\n")[0] if at >= 0 else ""
-    return int(number) if number.isdigit() else None
-
-
-def _read(path: str) -> str:
-    """Without the layers of an ordinary file: these are read for all instances at once."""
-    try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - see `pids`
-            return file.readall().decode(errors="replace").strip()
-    except OSError:
-        return ""
 
 
 def _set(path: Path, text: str) -> None:

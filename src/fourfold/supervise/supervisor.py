@@ -23,8 +23,9 @@ from fourfold.spawner.processes import Processes
 from fourfold.supervise import logs
 from fourfold.supervise.attach import Attached
 from fourfold.supervise.bundles import Bundles, runtime_group
+from fourfold.supervise.cgroupcounters import Counters
 from fourfold.supervise.cgroupfind import find
-from fourfold.supervise.cgroups import Counters, Groups
+from fourfold.supervise.cgroups import Groups
 from fourfold.supervise.connection import Connection
 from fourfold.supervise.exits import Exits
 from fourfold.supervise.guest import GuestUsage

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 
-from fourfold.supervise.cgroups import Counters
+from fourfold.supervise.cgroupcounters import Counters
 from fourfold.supervise.model import Usage
 
 _TICKS = os.sysconf("SC_CLK_TCK")

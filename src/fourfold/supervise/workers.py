@@ -20,7 +20,8 @@ from fourfold.spawner.child import LEAF
 from fourfold.spawner.process import Stat, open_exactly, read_text
 from fourfold.spawner.processes import Processes
 from fourfold.spawner.tree import oom_kills
-from fourfold.supervise.cgroups import PERIOD, Counters, Groups
+from fourfold.supervise.cgroupcounters import Counters
+from fourfold.supervise.cgroups import PERIOD, Groups
 from fourfold.supervise.model import Identity, Usage
 from fourfold.supervise.usage import measure
 
