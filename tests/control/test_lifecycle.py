@@ -17,7 +17,7 @@ from tests.control.rig import Rig, eventually, rigged
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the store refuses is told it again at once."""
-    monkeypatch.setattr("fourfold.control.lifecycle.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("fourfold.control.lifecycle.AGAIN_SECONDS", 0.01)
 
 
 @rigged

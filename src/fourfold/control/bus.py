@@ -10,6 +10,7 @@ from typing import Any
 
 from fourfold.control import logformat
 from fourfold.control.faults import Faults
+from fourfold.control.loops import AGAIN_SECONDS
 from fourfold.errors import WorldError
 from fourfold.store import gc
 from fourfold.store.events import ALL, Events, Which
@@ -18,7 +19,6 @@ from fourfold.store.model import Event
 log = logging.getLogger(__name__)
 
 
-RETRY_SECONDS = 1.0
 TRIM_AFTER = 20_000
 """Events: the sweeper, which comes once a day, forgets old ones too."""
 MOST_PENDING = 10_000
@@ -88,7 +88,7 @@ class Bus:
             self.flush()
         except WorldError as error:
             log.error("%s", error)
-            asyncio.get_running_loop().call_later(RETRY_SECONDS, self._flush_quietly)
+            asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._flush_quietly)
 
     @property
     def last(self) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from fourfold.clock import Clock
 from fourfold.control import stages, stagewords
 from fourfold.control.bus import Bus
-from fourfold.control.goals import rollout
+from fourfold.control.goals import rollout_of
 from fourfold.control.registry import Registry
 from fourfold.errors import FourfoldError
 from fourfold.gateway.model import InstanceStats
@@ -96,7 +96,7 @@ class Canaries:
         if deployment.step_at is None or now < at + TELL_SECONDS or answered[0].requests == requests:
             return
         self._told[place] = (now, answered[0].requests)
-        how = rollout(self._registry.spec(key, deployment.release), False, staged=True)
+        how = rollout_of(self._registry, deployment)
         view = stagewords.view(deployment, how, answered, now)
         if view is not None:
             self._bus.emit(

@@ -255,6 +255,11 @@ def rollout(spec: Service, port_is_held: bool, staged: bool = False) -> m.Rollou
     )
 
 
+def rollout_of(registry: Registry, deployment: Deployment) -> m.Rollout:
+    """How a deployment that is there goes on; a port that is held makes none of its steps go away."""
+    return rollout(registry.spec(key_of(deployment), deployment.release), False, deployment.staged)
+
+
 def stable_revision(row: ServiceRow, deployment: Deployment) -> str | None:
     """What a deployment goes back to when it fails."""
     return revision(restored(row, deployment.previous)) if deployment.previous else None

@@ -14,6 +14,7 @@ from fourfold.clock import Clock
 from fourfold.control.bus import Bus
 from fourfold.control.executor import Effects, Executor
 from fourfold.control.goals import SYSTEM, goal_of
+from fourfold.control.loops import AGAIN_SECONDS
 from fourfold.control.registry import Registry, key_of
 from fourfold.control.starter import Starter
 from fourfold.control.templating import Emit
@@ -31,7 +32,6 @@ log = logging.getLogger(__name__)
 
 TIMES = ("started_at", "progressed_at", "finished_at", "step_at")
 """Of a deployment."""
-RETRY_SECONDS = 1.0
 Arguments = ParamSpec("Arguments")
 Prepared = tuple[InstanceRow, Launch, dict[str, str]]
 """What is to be spawned, and the values of its secrets."""
@@ -47,7 +47,7 @@ def until_stored(tell: Callable[Arguments, None]) -> Callable[Arguments, None]:
             tell(*arguments, **named)
         except WorldError as error:
             log.error("%s", error)
-            asyncio.get_running_loop().call_later(RETRY_SECONDS, partial(told, *arguments, **named))
+            asyncio.get_running_loop().call_later(AGAIN_SECONDS, partial(told, *arguments, **named))
 
     return told
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from fourfold.clock import Clock
@@ -16,8 +16,16 @@ AGAIN_SECONDS = 1.0
 """After the world refused something (a full disk, a locked store), or a mistake of ours."""
 
 
+Until = float | None
+"""When to look again; None: when there is news."""
+
+
 async def keep(
-    what: str, look: Callable[[], float], news: asyncio.Event, clock: Clock, recover: Callable[[], None] = lambda: None
+    what: str,
+    look: Callable[[], Until | Awaitable[Until]],
+    news: asyncio.Event,
+    clock: Clock,
+    recover: Callable[[], None] = lambda: None,
 ) -> None:
     """Until cancelled: `look` whenever there is news, and at the time that it gave back.
 
@@ -26,7 +34,8 @@ async def keep(
     while True:
         news.clear()
         try:
-            wake_at = look()
+            found = look()
+            wake_at = await found if isinstance(found, Awaitable) else found
         except Exception as error:
             if isinstance(error, FourfoldError):
                 log.error("%s: %s", what, error)
@@ -35,5 +44,5 @@ async def keep(
             recover()
             wake_at = clock.now() + AGAIN_SECONDS
         with suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, wake_at - clock.now())):
+            async with asyncio.timeout(None if wake_at is None else max(0.0, wake_at - clock.now())):
                 await news.wait()

@@ -8,7 +8,7 @@ from dataclasses import replace
 from fourfold.clock import Clock
 from fourfold.control import stages
 from fourfold.control.bus import Bus
-from fourfold.control.goals import described, rollout
+from fourfold.control.goals import described, rollout_of
 from fourfold.control.registry import Registry
 from fourfold.control.views import OperationView
 from fourfold.errors import ConflictError
@@ -28,7 +28,7 @@ class Promoting:
         Raises ConflictError: it is at no step.
         """
         deployment = self._under_way(key, "promote")
-        count = len(rollout(self._registry.spec(key, deployment.release), False, deployment.staged).steps)
+        count = len(rollout_of(self._registry, deployment).steps)
         if deployment.step >= count:
             why = "all of its steps are passed" if deployment.staged else "its deployment has no steps"
             raise ConflictError(f"cannot promote {deployment.service}: {why}", "it goes on by itself")

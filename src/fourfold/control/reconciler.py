@@ -10,16 +10,14 @@ from typing import Protocol
 from fourfold.clock import Clock
 from fourfold.control.executor import Effects, Executor
 from fourfold.control.goals import Goals, instance
+from fourfold.control.loops import AGAIN_SECONDS, keep
 from fourfold.control.registry import Registry, key_of
-from fourfold.errors import FourfoldError
 from fourfold.plan.model import Instance, Plan
 from fourfold.plan.planner import plan
 from fourfold.store.model import InstanceRow
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 1.0
-"""After the world refused something (a full disk, a locked store)."""
 ROUNDS = 100
 """Plans in a row without pause; more would mean that two rules undo each other."""
 
@@ -66,25 +64,7 @@ class Reconciler:
         self._changed.set()
 
     async def run(self) -> None:
-        while True:
-            self._changed.clear()
-            try:
-                wake_at = await self.converge()
-            except FourfoldError as error:
-                log.error("%s", error)
-                wake_at = self._clock.now() + RETRY_SECONDS
-            except Exception:  # a mistake of ours must not leave all services without a keeper
-                log.exception("a fault in the reconcile loop")
-                wake_at = self._clock.now() + RETRY_SECONDS
-            await self._sleep(wake_at)
-
-    async def _sleep(self, until: float | None) -> None:
-        timeout = None if until is None else max(0.0, until - self._clock.now())
-        try:
-            async with asyncio.timeout(timeout):
-                await self._changed.wait()
-        except TimeoutError:
-            pass
+        await keep("instances", self.converge, self._changed, self._clock)
 
     async def converge(self) -> float | None:
         """Plan and act until the planner has nothing to add; when to look again."""
@@ -99,7 +79,7 @@ class Reconciler:
             self._traffic.sync()
             await self._act(effects)
         log.error("the plan does not come to rest: %s", decided.actions)
-        return self._clock.now() + RETRY_SECONDS
+        return self._clock.now() + AGAIN_SECONDS
 
     def _take_note(self, waiting: dict[str, str]) -> None:
         for key, what in waiting.items():

@@ -11,7 +11,7 @@ from fourfold.clock import rfc3339
 from fourfold.control import stagewords
 from fourfold.control import views as v
 from fourfold.control.claims import gateway_of
-from fourfold.control.goals import desired, host_key, moves, pattern_of, rollout
+from fourfold.control.goals import desired, host_key, moves, pattern_of, rollout_of
 from fourfold.control.registry import Registry
 from fourfold.control.routing import maintenance_of
 from fourfold.control.scalestatus import scaling_view
@@ -139,7 +139,7 @@ class Status:
         deployment = self._registry.running_deployment(key)
         if deployment is None or not deployment.staged:
             return None
-        how = rollout(self._registry.spec(key, deployment.release), False, staged=True)
+        how = rollout_of(self._registry, deployment)
         answered = self._registry.answered.get(key, (Answered(), Answered()))
         return stagewords.view(deployment, how, answered, self._now())
 

@@ -21,6 +21,7 @@ from fourfold.control.bakery.shapes import BakeRequest, BakeView, UploadQuery
 from fourfold.control.bakery.turns import in_turn
 from fourfold.control.bakery.views import name_of, view_of
 from fourfold.control.bakery.work import Baker, request_of
+from fourfold.control.loops import AGAIN_SECONDS
 from fourfold.control.parts import Parts
 from fourfold.errors import ConflictError, FourfoldError, NotFoundError, UserError, WorldError
 from fourfold.store import trees
@@ -31,8 +32,6 @@ from fourfold.store.room import require_room, while_room
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 1.0
-"""While the store refuses to take down how a build has ended."""
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
@@ -206,7 +205,7 @@ class Bakery:
             self._begin()
         except WorldError as error:  # the store refuses: what waits is not lost
             log.error("%s", error)
-            asyncio.get_running_loop().call_later(RETRY_SECONDS, self._pump)
+            asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._pump)
 
     def _begin(self) -> None:
         while not self._closed and len(self._tasks) < self._at_once and (waiting := self._waiting()):
@@ -260,7 +259,7 @@ class Bakery:
                 return self._bakes.put(row)
             except WorldError as error:
                 log.error("%s", error)
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(AGAIN_SECONDS)
 
     def _emit(self, row: Bake, kind: str, message: str, **data: Any) -> None:
         tag = {"app": row.app, "service": row.service, "actor": row.actor, "operation": row.id}
