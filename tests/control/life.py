@@ -85,7 +85,7 @@ class Life:
                 gateway = self.deployer._gateway(app, Gateway(listen=listen), operation)
                 self.registry.put_app(replace(self.registry.apps[app], gateway=gateway))
             for old, new in pairs:
-                self.deployer._change(operation, old, new, "ann")
+                self.deployer._opening.change(operation, old, new, "ann")
 
     def rescale(self, service: str, instances: int, app: str = "shop") -> None:
         row = self.registry.services[f"{app}.{service}"]

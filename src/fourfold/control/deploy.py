@@ -8,7 +8,6 @@ from typing import Any
 
 from fourfold.build.build import BuildRequest
 from fourfold.clock import Clock
-from fourfold.control import stages
 from fourfold.control.building import Building
 from fourfold.control.bus import Bus
 from fourfold.control.changes import Change, Wish
@@ -17,27 +16,20 @@ from fourfold.control.counting import moved_with, set_to, with_scaling
 from fourfold.control.externals import check_externals
 from fourfold.control.goals import (
     clamped,
-    described,
-    desired,
-    goal_of,
-    internal_port,
     pattern_of,
-    restored,
-    revision,
-    rollback_point,
 )
+from fourfold.control.opening import Opening
 from fourfold.control.operations import Operation
+from fourfold.control.ports import Ports
 from fourfold.control.registry import Registry
 from fourfold.control.settings import Settings
-from fourfold.control.starter import port_is_free
 from fourfold.errors import NotFoundError
-from fourfold.plan.judging import at_step
 from fourfold.spec.app import App
 from fourfold.spec.fingerprint import fingerprint
 from fourfold.spec.gateway import Gateway
 from fourfold.store.artifacts import Artifact
 from fourfold.store.deployments import OPEN
-from fourfold.store.model import AppRow, Build, Deployment, Release, ServiceRow
+from fourfold.store.model import AppRow, Build, Release, ServiceRow
 
 PURGE = "purge."
 """And an app: the name in `meta` of an operation that is to delete what `down` keeps of it."""
@@ -68,6 +60,8 @@ class Deployer:
         self._clock = clock
         self._settings = settings
         self._wake = wake
+        self._opening = Opening(registry, bus, clock)
+        self.ports = Ports(registry, bus, settings)
 
     # -- up -------------------------------------------------------------------------------------------------------
 
@@ -122,7 +116,7 @@ class Deployer:
     ) -> None:
         row = self._registry.services.get(f"{app}.{change.service}")
         if change.kind == "remove" and row is not None:
-            self._change(operation, row, replace(row, removed=True), who.actor)
+            self._opening.change(operation, row, replace(row, removed=True), who.actor)
         if wish is None:
             return
         if row is None or row.removed:
@@ -144,14 +138,14 @@ class Deployer:
             instances=wish.spec.count,
             depends_on=tuple(name for name in wish.spec.depends_on),
             uid=self._uid(app, wish.name),
-            internal_port=self._internal_port(app, wish.name) if wish.spec.port is not None else None,
+            internal_port=self.ports.internal(app, wish.name) if wish.spec.port is not None else None,
             restart_nonce=nonce,
             secrets_digest=wish.secrets_digest,
             overrides=wish.overrides,
         )
         new = with_scaling(new, wish.scaling, row)
         if change.deploys:
-            self._change(operation, old, new, who.actor)
+            self._opening.change(operation, old, new, who.actor)
         else:
             self._registry.put_service(new)
 
@@ -195,35 +189,6 @@ class Deployer:
         low, high = self._settings.uids
         return self._registry.store.uids.of(app, service, range(low, high))  # the last one is the builds'
 
-    def _internal_port(self, app: str, service: str) -> int:
-        """The one it has; one that it had, if nobody took it since; else a new one."""
-        key = f"{app}.{service}"
-        row = self._registry.services.get(key)
-        if row is not None and (port := internal_port(row, self._registry.deployments.get(key))):
-            return port
-        port = self._given_port(app, service)
-        if not port_is_free(port):
-            self._registry.store.ports.forget(app, service)
-            port = self._given_port(app, service)
-        return port
-
-    def _given_port(self, app: str, service: str) -> int:
-        low, high = self._settings.internal_ports
-        taken: Callable[[int], bool] = lambda port: not port_is_free(port)  # noqa: E731
-        return self._registry.store.ports.of(app, service, range(low, high + 1), taken)
-
-    def leave_taken_ports(self) -> None:
-        """While no gateway runs (after a reboot): a port that a stranger took would keep all of it from starting."""
-        for row in list(self._registry.services.values()):
-            if row.internal_port is None or port_is_free(row.internal_port):
-                continue
-            with self._registry.transaction():
-                self._registry.store.ports.forget(row.app, row.name)
-                port = self._given_port(row.app, row.name)
-                self._registry.put_service(replace(row, internal_port=port))
-            what = f"another program has port {row.internal_port}: {row.name} is called at port {port} from now on"
-            self._bus.emit("gateway.port", what, app=row.app, service=row.name)
-
     # -- the others -----------------------------------------------------------------------------------------------
 
     async def scale(self, key: str, instances: int | None, in_file: bool, operation: Operation) -> None:
@@ -236,7 +201,7 @@ class Deployer:
         number = self.rollback_target(row, to)
         spec = self._registry.spec(key, number)
         digest = self._registry.store.secrets.digest(row.app, {use.name for use in spec.secrets})
-        port = self._internal_port(row.app, row.name) if spec.port is not None else None
+        port = self.ports.internal(row.app, row.name) if spec.port is not None else None
         new = replace(row, release=number, secrets_digest=digest, stopped=False, depends_on=tuple(spec.depends_on))
         new = replace(new, internal_port=port)
         await self._bring(row, new, operation)
@@ -298,14 +263,7 @@ class Deployer:
     async def stop(self, keys: Sequence[str], operation: Operation) -> None:
         """What is at a step and is stopped has not proven itself: what starts again is what has."""
         rows = [row for row in map(self.need, keys) if not row.stopped]
-        self._commit(operation, [(row, replace(self._proven(row), stopped=True)) for row in rows])
-
-    def _proven(self, row: ServiceRow) -> ServiceRow:
-        key = f"{row.app}.{row.name}"
-        deployment = self._registry.running_deployment(key)
-        if deployment is None or at_step(goal_of(self._registry, key)) is None:
-            return row
-        return restored(row, deployment.previous)
+        self._commit(operation, [(row, replace(self._opening.proven(row), stopped=True)) for row in rows])
 
     async def take_out(self, key: str, operation: Operation) -> None:
         row = self.need(key)
@@ -314,7 +272,7 @@ class Deployer:
     def remove(self, app: str, operation: Operation) -> None:
         """All of an app; inside a transaction."""
         for row in self._registry.of_app(app):
-            self._change(operation, row, replace(row, removed=True), operation.actor)
+            self._opening.change(operation, row, replace(row, removed=True), operation.actor)
 
     def need(self, key: str) -> ServiceRow:
         row = self._registry.services.get(key)
@@ -341,7 +299,7 @@ class Deployer:
             for build in builds:
                 self._registry.put_build(build)
             for old, new in rows:
-                self._change(operation, old, new, operation.actor)
+                self._opening.change(operation, old, new, operation.actor)
         self._wake()
 
     def _address_is_coming(self, app: AppRow, rows: Sequence[tuple[ServiceRow | None, ServiceRow]]) -> bool:
@@ -350,85 +308,10 @@ class Deployer:
             return False
         changed = {f"{new.app}.{new.name}": new for _, new in rows}
         return any(
-            key not in changed or self._goes_on(deployment, changed[key])
+            key not in changed or self._opening.goes_on(deployment, changed[key])
             for key, deployment in self._registry.deployments.items()
             if deployment.operation == replaced["operation"] and deployment.state in OPEN
         )
-
-    def _change(self, operation: Operation, old: ServiceRow | None, new: ServiceRow, actor: str) -> None:
-        """Store a service's new goal and open the deployment that leads there."""
-        key = f"{new.app}.{new.name}"
-        if (before := self._registry.running_deployment(key)) is not None:
-            if self._goes_on(before, new):
-                self._rescale(before, new)
-                return
-            reason = f"superseded by {operation.kind} by {actor or 'somebody'}"
-            ended = replace(before, state="superseded", reason=reason, finished_at=self._clock.now())
-            self._registry.put_deployment(ended)
-        operation.firm = True
-        now = self._clock.now()
-        self._registry.put_service(new)
-        previous = {} if old is None or operation.kind == "down" else self._way_back(old)
-        strategy = self._registry.spec(key, new.release).deploy
-        deployment = self._registry.add_deployment(
-            Deployment(
-                id=0,
-                app=new.app,
-                service=new.name,
-                operation=operation.id,
-                revision=revision(new),
-                release=new.release,
-                previous=previous,
-                state="running",
-                reason=None,
-                before_done=self._before_ran(new),
-                actor=actor,
-                started_at=now,
-                progressed_at=now,
-                pattern=pattern_of(new),
-                staged=stages.goes_by_steps(strategy, previous, rollback_point(new), operation.kind),
-            )
-        )
-        what = "is stopped" if new.stopped or new.removed else f"{described(deployment)} is being deployed"
-        self._bus.emit(
-            "deploy.started",
-            what,
-            service=new.name,
-            release=new.release,
-            pattern=pattern_of(new),
-            **(operation.tag() | {"actor": actor}),
-        )
-
-    def _goes_on(self, deployment: Deployment, new: ServiceRow) -> bool:
-        """Whether only the count changes while it is deployed in steps: those already passed are not begun again."""
-        same = deployment.staged and deployment.state == "running" and deployment.revision == revision(new)
-        return same and not (new.stopped or new.removed)
-
-    def _rescale(self, deployment: Deployment, new: ServiceRow) -> None:
-        """What it goes back to is as many, too."""
-        overrides = {name: value for name, value in deployment.previous["overrides"].items() if name != "instances"}
-        overrides |= {name: value for name, value in new.overrides.items() if name == "instances"}
-        counts = {name: getattr(new, name) for name in ("instances", "scaling", "scaled")}
-        previous = deployment.previous | counts | {"overrides": overrides}
-        self._registry.put_service(new)
-        self._registry.put_deployment(replace(deployment, previous=previous))
-        what = f"{desired(new)} instances are wanted from now on; its deployment goes on"
-        self._bus.emit(
-            "deploy.step", what, app=new.app, service=new.name, operation=deployment.operation, release=new.release
-        )
-
-    def _way_back(self, old: ServiceRow) -> dict[str, Any]:
-        """What a failure goes back to; nothing when the old state never worked either."""
-        key = f"{old.app}.{old.name}"
-        last = self._registry.deployments.get(key)
-        if last is not None and last.state in ("superseded", "failed"):
-            return last.previous
-        return rollback_point(old)
-
-    def _before_ran(self, new: ServiceRow) -> bool:
-        """`before` runs once per release: not again for a scale, a restart, or a release that once was deployed."""
-        done = self._registry.store.deployments.of(new.app, new.name)
-        return any(row.release == new.release and row.before_done for row in done)
 
 
 def _request(operation: Operation, app: str, wish: Wish, apart: str) -> BuildRequest:

@@ -365,7 +365,7 @@ async def open_parts(paths: Paths, settings: Settings, clock: SystemClock) -> Pa
     parts.supervisor.powers, _ = await asyncio.gather(asyncio.to_thread(probe, paths.state), parts.supervisor.open())
     await parts.trials.look_for(parts.asked())
     if not {row.id for row in parts.registry.of_service(GATEWAY)} & parts.supervisor.running().keys():
-        parts.deployer.leave_taken_ports()
+        parts.deployer.ports.leave_taken()
     await parts.lifecycle.adopt(process.boot_id())
     clear_sockets(paths, parts.registry.instances)
     parts.operations.resume(parts.down.unfinished())
