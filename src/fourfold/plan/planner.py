@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from fourfold.plan import leaving
 from fourfold.plan.model import Goal, Instance, Plan
 from fourfold.plan.service import ServicePlanner
 from fourfold.plan.world import World
@@ -29,5 +30,5 @@ def plan(goals: Mapping[str, Goal], instances: Iterable[Instance], now: float) -
 def _leave_unknown(world: World, key: str) -> None:
     """Instances of a service nobody knows (an older state was restored): end them like any other."""
     planner = ServicePlanner(world, Goal(key=key, revision="", count=0))
-    planner.advance_leaving()
+    leaving.advance(world, planner.goal, planner.gone)
     planner.release_all()

@@ -5,18 +5,15 @@ The lists made at the start say how things stand; `released` has those that this
 
 from __future__ import annotations
 
+from fourfold.plan import leaving
 from fourfold.plan.judging import failed_at_step
 from fourfold.plan.model import (
     LEAVING,
     BeforeDone,
     Done,
-    Drain,
     Fail,
-    Forget,
     Goal,
     Instance,
-    Kill,
-    Lose,
     Restart,
     Retire,
     RunBefore,
@@ -27,10 +24,7 @@ from fourfold.plan.ranks import serves, worth
 from fourfold.plan.restart import rebooted, restarts, restarts_at, wholly_down
 from fourfold.plan.stages import Stages
 from fourfold.plan.verdict import failure, has_done_its_work, not_ready, took_hosts_along
-from fourfold.plan.world import KILL_AGAIN_SECONDS, World
-
-ROUTING_SECONDS = 10.0
-"""How long the gateway may take to let go of an instance, before that goes all the same."""
+from fourfold.plan.world import World
 
 
 class ServicePlanner:
@@ -75,7 +69,7 @@ class ServicePlanner:
         return host is None or not self.world.stays(host)
 
     def plan(self) -> None:
-        self.advance_leaving()
+        leaving.advance(self.world, self.goal, self.gone)
         if self._wait_for_successors():
             return
         if self.goal.count == 0:
@@ -87,53 +81,10 @@ class ServicePlanner:
         else:
             self.move()
 
-    # -- instances on their way out ------------------------------------------------------------------------------
-
-    def advance_leaving(self) -> None:
-        """draining -> stopping -> killing -> gone, each in its time."""
-        for instance in self.gone:
-            if instance.state != "exited":
-                self.world.add(Lose(instance.id))
-            self.world.add(Forget(instance.id))
-        gone = {i.id for i in self.gone}
-        for instance in self.world.of(self.goal.key):
-            if instance.state not in LEAVING or instance.id in gone:
-                continue
-            if instance.state == "draining":
-                self._advance_draining(instance)
-            elif instance.state == "stopping":
-                self._kill_at(instance, instance.since + self.goal.ending.grace)
-            else:
-                self._kill_at(instance, instance.since + KILL_AGAIN_SECONDS)
-
-    def _kill_at(self, instance: Instance, at: float) -> None:
-        if self.now >= at:
-            self.world.add(Kill(instance.id))
-        else:
-            self.world.wake(at)
-
-    def _advance_draining(self, instance: Instance) -> None:
-        if any(map(self.world.may_end, self.world.guests(instance.id))):
-            return  # they leave first
-        drained = instance.routed and instance.in_flight == 0
-        limit = self.goal.ending.drain or 0.0
-        at = instance.since + (limit if instance.routed else max(limit, ROUTING_SECONDS))
-        if drained or self.now >= at:
-            self.world.add(Stop(instance.id, "drained" if drained else "drain time is over"))
-        else:
-            self.world.wake(at)
-
     def release(self, instance: Instance) -> None:
-        """Begin to end an instance that is not leaving yet: what never got traffic needs no drain."""
+        """Begin to end an instance that is not leaving yet."""
         self.released.add(instance.id)
-        self.world.leaving.add(instance.id)
-        gets_requests = self.goal.ending.drain is not None and instance.state in ("ready", "unready")
-        if instance.state == "exited":
-            self.world.add(Forget(instance.id))
-        elif gets_requests or self.world.guests(instance.id):
-            self.world.add(Drain(instance.id))
-        else:
-            self.world.add(Stop(instance.id, "not wanted any more"))
+        leaving.begin(self.world, self.goal, instance)
 
     def _wait_for_successors(self) -> bool:
         """What gives requests away goes on as it is until those are there that get them; if they fail, for good."""
