@@ -115,7 +115,7 @@ class Fourfold:
         return subprocess.Popen([FOURFOLD, *arguments], env=self._env, stdin=subprocess.DEVNULL)
 
     def api(self) -> httpx.Client:
-        transport = httpx.HTTPTransport(uds=str(self._home / "run" / "fourfold.sock"))
+        transport = httpx.HTTPTransport(uds=str(self._home / "run" / "fourfold.sock"), verify=False)
         return httpx.Client(transport=transport, base_url="http://fourfold", timeout=60)
 
     def wait(self) -> None:

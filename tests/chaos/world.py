@@ -194,9 +194,8 @@ class World:
         self.home.start_daemon()
 
     def _kill_spawner(self) -> None:
-        with suppress(StopIteration):  # it starts anew just now
-            spawner = self.home.spawner()
-            _kill(spawner.pid)
+        with suppress(AssertionError):  # it starts anew just now
+            _kill(self.home.spawner().pid)
 
     def _set_clock(self, seconds: float) -> None:
         """As the daemon sees it (`control.faults`): the machine's own is others' too."""

@@ -198,8 +198,7 @@ def mains(home: Home) -> list[int]:
 
 def version_served(home: Home, step: int) -> str:
     """Of the very first deploy the gateway may be behind: no command has said that it is through."""
-    until(lambda: "x-version" in home.get().headers, 30, f"step {step}: the gateway to serve")
-    return str(home.get().headers["x-version"])
+    return str(until(lambda: home.get().headers["x-version"], 30, f"step {step}: the gateway to serve"))
 
 
 @contextmanager

@@ -90,7 +90,9 @@ def moto_server(port: int, host: str = "127.0.0.1", within: tuple[str, ...] = ()
     )
     endpoint = f"http://{host}:{port}"
     try:
-        until(lambda: httpx.get(f"{endpoint}/moto-api/", timeout=2).status_code == 200, 60, "moto to answer")
+        until(
+            lambda: httpx.get(f"{endpoint}/moto-api/", timeout=2, verify=False).status_code == 200, 60, "moto to answer"
+        )
         yield Moto(endpoint)
     finally:
         server.kill()
