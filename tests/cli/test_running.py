@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from fourfold.supervise.model import LogLine
-from tests.api import sample
+from tests.api import fake, sample
 from tests.api.serving import Serving, serving
 from tests.cli.conftest import Cli
 

@@ -21,6 +21,7 @@ from tests.support.wait import until
 
 FILE = """\
 app: shop
+notify: {url: "https://hooks.example/token"}
 services:
   web: {source: ./web, run: [/app/hello], container: {base: scratch}}
   fn: {source: ./fn, pattern: function, function: {handler: app.handler}}
@@ -165,6 +166,10 @@ def test_turns_quotas_cancelling_and_deaths(daemon: Home, tmp_path: Path) -> Non
     assert [ended(daemon, id)["state"] for id in (other, third)] == ["done", "done"]
     assert not [path for path in (daemon.state / "work").iterdir() if not path.name.startswith("removed-")]
     told = curl(daemon, f"http://bakery/v1/events?operation={first}").decode()
+    assert curl(daemon, "http://bakery/v1/events?app=shop") == b"[]", "they are none of the app's that may run here"
+    assert '"of":"shop.slow"' in told.replace(" ", "") and '"cancelled":"carla"' in told.replace(" ", "")
+    stored = b"".join(path.read_bytes() for path in daemon.state.glob("fourfold.db*"))
+    assert b"hooks.example" not in stored
     assert "begins again: the daemon was restarted" in told and "was cancelled by carla" in told
 
 

@@ -74,7 +74,7 @@ class Building:
 
     async def _build(self, operation: Operation, request: BuildRequest) -> Artifact | FourfoldError:
         def emit(kind: str, message: str, **data: Any) -> None:
-            self._bus.emit(kind, message, service=request.service, **operation.tag(), **data)
+            self._bus.emit(kind, message, **{"service": request.service} | operation.tag() | data)
 
         begun = self._clock.now()
         self.under_way += 1

@@ -27,8 +27,10 @@ _HASHED = re.compile(r"\$(apr1|1|2[abxy]?|5|6|7|y)\$.|\{SHA\}.")
 class Passwords:
     def __init__(self, secrets: Secrets) -> None:
         self._secrets = secrets
-        self._known: dict[tuple[str, str], Auth | None] = {}
-        """(app, secret); None: it cannot be read."""
+        self._known: dict[tuple[str, str], Auth] = {}
+        """(app, secret)."""
+        self._unread: set[tuple[str, str]] = set()
+        """What could not be read when it was asked for last: that is told once."""
 
     def of(self, app: str) -> AuthOf:
         """For what is served: nobody gets in where it cannot be told who may."""
@@ -47,10 +49,13 @@ class Passwords:
         if key not in self._known:
             try:
                 self._known[key] = self._read(app, auth)
+                self._unread.discard(key)
             except FourfoldError as error:
-                log.error("routes of %s let nobody in: %s", app, error)
-                self._known[key] = None
-        known = self._known[key] or Auth("", NOBODY)
+                if key not in self._unread:
+                    log.error("routes of %s let nobody in: %s", app, error)
+                self._unread.add(key)
+                return Auth(auth.realm or app, NOBODY)
+        known = self._known[key]
         return Auth(auth.realm or app, known.key, known.users)
 
     def _read(self, app: str, auth: BasicAuth) -> Auth:

@@ -65,7 +65,7 @@ def _spelled(path: str) -> str:
     """A regular expression (PCRE) of what servers take for this path: any slashes, parameters after segments."""
     segments = (unquote_to_bytes(segment) for segment in path.strip("/").split("/"))
     plain = ("".join(chr(c) if chr(c).isalnum() and c < 128 else f"\\x{c:02x}" for c in each) for each in segments)
-    return "^" + "".join(rf"[/\\]+{segment}(;[^/\\]*)?" for segment in plain) + r"([/\\]|$)"
+    return "^" + "".join(rf"[/\\]+{segment}(;[^/\\]*)?" for segment in plain) + r"([/\\?#]|$)"
 
 
 def _maintenance(given: Maintenance, maps: dict[str, str]) -> Iterator[str]:

@@ -22,7 +22,9 @@ class App(Model):
     services: dict[f.Name, Service] = Field(min_length=1, description="What runs, by name")
     groups: dict[f.Name, Group] = Field(default={}, description="Processes that services of pattern shared live in")
     externals: dict[f.Name, External] = Field(default={}, description="What it uses and does not run, by name")
-    notify: Annotated[list[Notify], f.OneOrMany] = Field(default=[], description="Where its events are sent to")
+    notify: Annotated[list[Notify], f.OneOrMany] = Field(
+        default=[], max_length=10, description="Where its events are sent to"
+    )
     gateway: Gateway = Field(default=Gateway(), description="Where it is reached")
 
     @cached_property

@@ -16,11 +16,15 @@ Said = Callable[[asyncio.StreamWriter], None]
 
 
 @asynccontextmanager
-async def server(answer: bytes, asked: list[bytes] | None = None) -> AsyncIterator[str]:
+async def server(answer: bytes, asked: list[bytes] | None = None, drips: bool = False) -> AsyncIterator[str]:
     async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         if asked is not None:
             asked.append(head + await reader.readexactly(2))
+        while drips:  # till nobody is there any more
+            writer.write(answer)
+            await writer.drain()
+            await asyncio.sleep(0.02)
         if answer:
             writer.write(answer)
             await writer.drain()
@@ -31,9 +35,9 @@ async def server(answer: bytes, asked: list[bytes] | None = None) -> AsyncIterat
         yield f"http://127.0.0.1:{running.sockets[0].getsockname()[1]}/hook/secret-token"
 
 
-def posted(answer: bytes, asked: list[bytes] | None = None) -> Answer:
+def posted(answer: bytes, asked: list[bytes] | None = None, drips: bool = False) -> Answer:
     async def run() -> Answer:
-        async with server(answer, asked) as url:
+        async with server(answer, asked, drips) as url:
             return await Poster().post(url, b"{}", {"webhook-id": "evt_1"})
 
     return asyncio.run(run())
@@ -72,6 +76,8 @@ def test_no_answer_and_none_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = posted(b"")
     assert (answer.error, answer.final) == ("no answer within 0.1 s", False)
     assert posted(b"garbage\r\n\r\n").error
+    monkeypatch.setattr(posting, "TIMEOUT", 0.2)
+    assert posted(b"X: y\r\n", drips=True).error.startswith(("no answer within 0.2 s", "illegal"))
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/secret-token", "http://no-such-host.invalid/secret-token"])

@@ -18,9 +18,10 @@ from fourfold.control.bakery.asked import FILE, Order, read_request, read_upload
 from fourfold.control.bakery.door import Taken
 from fourfold.control.bakery.quota import Quota
 from fourfold.control.bakery.shapes import BakeRequest, BakeView, UploadQuery
+from fourfold.control.bakery.shelf import Shelf
 from fourfold.control.bakery.turns import in_turn
 from fourfold.control.bakery.views import name_of, view_of
-from fourfold.control.bakery.work import Baker, request_of
+from fourfold.control.bakery.work import Baker, request_of, tag_of
 from fourfold.control.loops import AGAIN_SECONDS
 from fourfold.control.parts import Parts
 from fourfold.errors import ConflictError, FourfoldError, NotFoundError, UserError, WorldError
@@ -43,7 +44,8 @@ class Bakery:
         self._bakes = parts.store.bakes
         self._files = BakeryFiles(parts.paths)
         self._quota = Quota(self._bakes, parts.settings)
-        self._baker = Baker(parts, self._files, self._quota)
+        self._shelf = Shelf(self._files, self._bakes)
+        self._baker = Baker(parts, self._files, self._quota, self._shelf)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._cancelled: dict[str, str] = {}
         """Id -> by whom."""
@@ -109,7 +111,8 @@ class Bakery:
         """Raises UserError for what cannot be built here: nothing is queued then."""
         await asyncio.to_thread(self._require_room)
         id = "".join(secrets.choice(_LETTERS) for _ in range(12))
-        spec = order.app.model_dump(mode="json")
+        # Nobody is told of a build, and the addresses of webhooks are secrets.
+        spec = order.app.model_copy(update={"notify": []}).model_dump(mode="json")
         row = Bake(
             id, order.app.app, order.service, order.pattern, order.format, source, spec, actor, self._parts.clock.now()
         )
@@ -182,13 +185,12 @@ class Bakery:
             self._end(row, actor)
         else:
             self._bakes.remove(id)
-            if row.digest and row.digest not in self._bakes.digests():
-                await asyncio.to_thread(self._files.remove, row.digest)
+            await self._shelf.drop(row.digest)
 
     def _end(self, row: Bake, by: str) -> None:
         why = f"cancelled by {by or 'somebody'}"
         self._bakes.put(replace(row, state="cancelled", ended_at=self._parts.clock.now(), error=why))
-        self._emit(row, "operation.failed", f"build of {row.service} was {why}")
+        self._emit(row, "operation.failed", f"build of {row.service} was {why}", cancelled=by or "somebody")
 
     # -- made ---------------------------------------------------------------------------------------------------------
 
@@ -221,23 +223,25 @@ class Bakery:
 
     def _left(self, id: str, task: asyncio.Task[None]) -> None:
         del self._tasks[id]
+        self._shelf.let_go(id)
         self._parts.operations.ended.set()  # its artifact is garbage now
         if not self._closed:
             self._pump()
 
     async def _make(self, row: Bake) -> None:
+        facts: dict[str, Any] = {}
         try:
             ended, said = await self._made(row)
             kind = "operation.done" if ended.state == "done" else "operation.failed"
         except asyncio.CancelledError:
             if row.id not in self._cancelled:
                 raise  # the daemon ends: the next one begins again
-            by = self._cancelled.pop(row.id)
+            facts["cancelled"] = by = self._cancelled.pop(row.id)
             ended = replace(row, state="cancelled", error=f"cancelled by {by}")
             kind, said = "operation.failed", f"build of {row.service} was cancelled by {by}"
         ended = replace(ended, ended_at=self._parts.clock.now())
         await self._store(ended)
-        facts = {"digest": ended.digest, "size_bytes": ended.size} if ended.digest else {}
+        facts |= {"digest": ended.digest, "size_bytes": ended.size} if ended.digest else {}
         self._emit(ended, kind, said, hint=ended.hint, **facts)
 
     async def _made(self, row: Bake) -> tuple[Bake, str]:
@@ -262,8 +266,7 @@ class Bakery:
                 await asyncio.sleep(AGAIN_SECONDS)
 
     def _emit(self, row: Bake, kind: str, message: str, **data: Any) -> None:
-        tag = {"app": row.app, "service": row.service, "actor": row.actor, "operation": row.id}
-        self._parts.bus.emit(kind, message, **tag, **data)
+        self._parts.bus.emit(kind, message, **tag_of(row.app, row.service, row.actor, row.id) | data)
 
     async def close(self) -> None:
         self._closed = True

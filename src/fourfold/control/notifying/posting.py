@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from http import HTTPStatus
 
@@ -19,14 +20,19 @@ class Poster:
 
     def __init__(self) -> None:
         logging.getLogger("httpcore").setLevel(logging.WARNING)  # it would write down urls, tokens and all
-        self._client = httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False)
+        # Each hook has one connection at a time, and none waits for those of others.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+        self._client = httpx.AsyncClient(timeout=TIMEOUT, limits=limits, follow_redirects=False)
 
     async def post(self, url: str, content: bytes, headers: dict[str, str]) -> Answer:
         try:
-            async with self._client.stream("POST", url, content=content, headers=headers) as answer:
+            async with (
+                asyncio.timeout(TIMEOUT),  # httpx counts from byte to byte
+                self._client.stream("POST", url, content=content, headers=headers) as answer,
+            ):
                 status = answer.status_code  # of its body nothing is read
                 wait = answer.headers.get("retry-after", "")
-        except httpx.TimeoutException:
+        except (TimeoutError, httpx.TimeoutException):
             return Answer(f"no answer within {TIMEOUT:g} s")
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             return Answer(_without(str(error) or type(error).__name__, url))
