@@ -15,12 +15,15 @@ from typing import Any
 import pytest
 
 from fourfold.errors import WorldError
-from fourfold.launch.model import Launch
+from fourfold.launch.model import File, Launch, SecretRef
 from fourfold.supervise.model import Exit
 from fourfold.supervise.templates import Booting, make
 from tests.launch.test_qemu import MACHINE
 
-LAUNCH = Launch("shop.web-1-template", ("x",), machine=replace(MACHINE, memory=1 << 20))
+LAUNCH = Launch(
+    "shop.web-1-template", ("x",), env={"TOKEN": SecretRef("token")}, machine=replace(MACHINE, memory=1 << 20),
+    files=(File("/run/secrets/key", SecretRef("key")),),
+)  # fmt: skip
 
 
 class Qemu:
@@ -105,6 +108,7 @@ async def test_it_is_kept_where_it_waits(qemu: Qemu, staged: Path) -> None:
     assert qemu.told == ["qmp_capabilities", "getfd", "migrate-set-capabilities", "migrate"] and qemu.gone
     assert qemu.launch is not None and qemu.launch.machine is not None
     machine = qemu.launch.machine
+    assert not qemu.launch.env and not qemu.launch.files, "secrets come after the restore"
     assert (machine.kept, machine.waits, machine.template) == (str(staged), True, None)
     look_at(staged)
 

@@ -124,8 +124,7 @@ void root_enter(void)
     mounted("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "mode=0620,ptmxmode=0666");
     folder("/dev/shm");
     mounted("shm", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
-    folder("/run");
-    mounted("run", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755");
+    folder("/run"); /* in memory as all that is written; with what the image has there, which some programs need */
     mounted("cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     folder("/tmp");
     if (chmod("/tmp", 01777) < 0)

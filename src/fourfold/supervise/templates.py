@@ -55,6 +55,8 @@ async def make(
     """
     assert launch.machine is not None
     launch = replace(launch, machine=replace(launch.machine, kept=str(staged), template=None, waits=ready is None))
+    if ready is None:  # nothing of the service is in it: what it needs, secrets among them, each clone is told
+        launch = replace(launch, env={}, files=())
     await asyncio.to_thread(_prepare, staged, launch)
     with (staged / _LOG).open("r+b", buffering=0) as log:
         try:
