@@ -163,7 +163,7 @@ class Advising:
 
     def _has(self, digest: str) -> bool:
         try:
-            self._parts.check_source(digest)
+            self._parts.stored.check_source(digest)
         except UserError:
             return False
         return True

@@ -28,7 +28,8 @@ from fourfold.control.evicting import Evicting
 from fourfold.control.executor import Effects, Executor
 from fourfold.control.faults import Faults
 from fourfold.control.functions import clear_sockets, explained, socket_of
-from fourfold.control.goals import GATEWAY, SYSTEM, pattern_of, restored
+from fourfold.control.goals import GATEWAY, SYSTEM
+from fourfold.control.healthcommands import HealthCommands
 from fourfold.control.invoking import Invoking
 from fourfold.control.journals import Journals
 from fourfold.control.keeping.rebuild import Rebuild
@@ -52,16 +53,17 @@ from fourfold.control.scaling import Scaler
 from fourfold.control.settings import Settings
 from fourfold.control.starter import Starter
 from fourfold.control.status import Status
+from fourfold.control.stored import Stored
 from fourfold.control.sweeping import Sweeper
 from fourfold.control.taken import Looked
 from fourfold.control.templating import Templating
 from fourfold.control.timekeeping import Timekeeping
 from fourfold.control.traffic import GatewayTraffic
-from fourfold.control.trials import Asked, Trials
+from fourfold.control.trials import Trials, asked
 from fourfold.control.triggers.aws import Aws
 from fourfold.control.triggers.kinds import makers
 from fourfold.control.views import JobView
-from fourfold.errors import FourfoldError, NotFoundError, UserError
+from fourfold.errors import NotFoundError
 from fourfold.gateway.haproxy import Gateway
 from fourfold.launch.model import Limits, Powers
 from fourfold.paths import Paths
@@ -71,10 +73,8 @@ from fourfold.spawner import process
 from fourfold.store import layout
 from fourfold.store.artifacts import Artifacts
 from fourfold.store.blobs import Blobs
-from fourfold.store.deployments import OPEN
 from fourfold.store.disks import Disks
 from fourfold.store.images import Images
-from fourfold.store.manifest import Manifest
 from fourfold.store.model import InstanceRow, ServiceRow
 from fourfold.store.sources import Sources
 from fourfold.store.store import open_store
@@ -118,6 +118,7 @@ class Parts:
         self.network = Network(BridgeNetwork.parse(settings.bridge), paths.state)
         self.supervisor = Supervisor(paths, Powers(), self._exited, self._spawner_lost, self.network)
         self.disks = Disks(paths)
+        self.stored = Stored(self.sources, self.blobs, self.artifacts, self.images, self.disks)
         self.trials = Trials(self.supervisor, self.disks, paths.state / "accelerator.json")
         self.starter = Starter(
             paths, settings, self.registry, self.artifacts, self.images, self.disks, self.supervisor,
@@ -137,7 +138,7 @@ class Parts:
             self.registry,
             self.lifecycle,
             self.gateway.ready,
-            self._health_command,
+            HealthCommands(self.registry, self.starter, self.supervisor).run,
             Diagnose(self._main_pid, self._listens),
             self.supervisor.has_started,
             partial(socket_of, paths),
@@ -164,7 +165,7 @@ class Parts:
         self.maintaining = Maintaining(self.registry, self.gateway, self.traffic, self.bus, clock)
         self.certificates = Certificates(paths.certificates, self.registry, self.traffic, self.bus, clock)
         self.operations = Operations(self.registry, self.bus, clock, self.traffic)
-        self.building = Building(self.builder, self._is_stored, self.bus, clock, self.trials.settle)
+        self.building = Building(self.builder, self.stored.has, self.bus, clock, self.trials.settle)
         self.deployer = Deployer(self.registry, self.building, self.bus, clock, settings, self._wake)
         self.promoting = Promoting(self.registry, self.bus, clock, self._wake)
         self.canaries = Canaries(
@@ -212,16 +213,6 @@ class Parts:
         )
 
     # -- callbacks of parts that know nothing of each other ---------------------------------------------------------
-
-    def _is_stored(self, artifact: str) -> bool:
-        """With all layers that it stands on, and all that it boots."""
-        try:
-            found = self.artifacts.get(artifact)
-        except NotFoundError:
-            return False
-        boot, image = found.boot, found.image
-        disks = (boot.kernel, boot.initrd, *boot.disks) if boot is not None else ()
-        return (image is None or self.images.complete(image)) and all(map(self.disks.has, disks))
 
     def _exited(self, exit: Exit) -> None:
         row = self.registry.instances.get(exit.instance)
@@ -278,34 +269,7 @@ class Parts:
         usage = await self.supervisor.guest_usage(name)
         return None if usage is None else usage.listens
 
-    async def _health_command(self, name: str, argv: tuple[str, ...], timeout: float) -> str | None:
-        return await run_inside(self, name, argv, timeout)
-
     # -- what requests need -----------------------------------------------------------------------------------------
-
-    def offer(self, manifest: Manifest) -> tuple[str, list[str]]:
-        """Keep a manifest; its digest, and the blobs that must still be sent."""
-        return self.sources.offer(manifest)
-
-    def check_source(self, digest: str) -> None:
-        """Raises UserError if any of it has not arrived."""
-        try:
-            manifest = self.sources.get(digest)
-        except NotFoundError as error:
-            raise UserError(str(error), error.hint) from error
-        if missing := self.blobs.missing(manifest.blobs):
-            raise UserError(f"cannot use source {digest[:12]}: {len(missing)} of its files have not arrived")
-
-    def asked(self) -> list[Asked]:
-        """What services run under, and may have to go back to."""
-        asked = [(key, row.release, pattern_of(row)) for key, row in self.registry.services.items()]
-        running = (row for row in self.registry.instances.values() if row.app != SYSTEM)
-        asked += [(key_of(row), row.release, row.pattern) for row in running]
-        for key, deployment in self.registry.deployments.items():
-            if deployment.state in OPEN and deployment.previous and key in self.registry.services:
-                before = restored(self.registry.services[key], deployment.previous)
-                asked.append((key, before.release, pattern_of(before)))
-        return [(how, self.registry.spec(key, number)) for key, number, how in asked]
 
     async def settle(self, rows: Iterable[InstanceRow]) -> None:
         """Before these are started: find out under what virtual machines run."""
@@ -363,7 +327,7 @@ async def open_parts(paths: Paths, settings: Settings, clock: SystemClock) -> Pa
     layout.empty_work(paths)
     parts = Parts(paths, settings, clock)
     parts.supervisor.powers, _ = await asyncio.gather(asyncio.to_thread(probe, paths.state), parts.supervisor.open())
-    await parts.trials.look_for(parts.asked())
+    await parts.trials.look_for(asked(parts.registry))
     if not {row.id for row in parts.registry.of_service(GATEWAY)} & parts.supervisor.running().keys():
         parts.deployer.ports.leave_taken()
     await parts.lifecycle.adopt(process.boot_id())
@@ -371,28 +335,3 @@ async def open_parts(paths: Paths, settings: Settings, clock: SystemClock) -> Pa
     parts.operations.resume(parts.down.unfinished())
     parts.rebuild.begin()
     return parts
-
-
-async def run_inside(parts: Parts, name: str, argv: tuple[str, ...], timeout: float) -> str | None:
-    """A health command in a running instance: None if it exits with 0, else what was wrong."""
-    row = parts.registry.instances[name]
-    spec = parts.registry.spec(key_of(row), row.release)
-    try:
-        launch = parts.starter.launch(row, spec, argv)
-        values = parts.store.secrets.resolve(row.app, {use.name for use in spec.secrets})
-        attached = await parts.supervisor.enter(launch, values, tty=False)
-    except FourfoldError as error:
-        return f"health command: {error}"
-    output = b""
-    try:
-        async with asyncio.timeout(timeout):
-            await attached.close_input()
-            while (piece := await attached.read()) is not None:
-                output = (output + piece[1])[-200:]
-            code = await attached.wait()
-    except TimeoutError:
-        return f"health command did not end within {timeout:g} s"
-    finally:
-        await attached.close()
-    said = output.decode(errors="replace").strip().splitlines()
-    return None if code == 0 else f"health command exited with {code}" + (f": {said[-1]}" if said else "")

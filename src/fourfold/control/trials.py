@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
+from fourfold.control.goals import SYSTEM, pattern_of, restored
+from fourfold.control.registry import Registry, key_of
 from fourfold.launch.model import Powers
 from fourfold.launch.patterns import is_machine, needs_machines
 from fourfold.spec.model import Service
 from fourfold.store.artifacts import Artifact
+from fourfold.store.deployments import OPEN
 from fourfold.store.disks import Disks
 from fourfold.supervise.accelerators import with_accelerator, with_machines
 from fourfold.supervise.containers import RUNTIMES
@@ -19,6 +22,18 @@ from fourfold.supervise.supervisor import Supervisor
 
 Asked = tuple[str, Service]
 """A pattern, and the service that is to run under it."""
+
+
+def asked(registry: Registry) -> list[Asked]:
+    """What services run under, and may have to go back to."""
+    found = [(key, row.release, pattern_of(row)) for key, row in registry.services.items()]
+    running = (row for row in registry.instances.values() if row.app != SYSTEM)
+    found += [(key_of(row), row.release, row.pattern) for row in running]
+    for key, deployment in registry.deployments.items():
+        if deployment.state in OPEN and deployment.previous and key in registry.services:
+            before = restored(registry.services[key], deployment.previous)
+            found.append((key, before.release, pattern_of(before)))
+    return [(how, registry.spec(key, number)) for key, number, how in found]
 
 
 class Trials:

@@ -47,7 +47,7 @@ def source_of(parts: Parts, spec: Service, name: str, request: UpRequest) -> str
         return parts.sources.put(Manifest.of(()))
     if name not in request.sources:
         raise UserError(f"cannot deploy {name}: its source was not sent", "POST /v1/sources first")
-    parts.check_source(request.sources[name])
+    parts.stored.check_source(request.sources[name])
     return request.sources[name]
 
 

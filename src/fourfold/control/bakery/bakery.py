@@ -69,7 +69,7 @@ class Bakery:
             )
         else:
             source = request.source
-            await asyncio.to_thread(self._parts.check_source, source)
+            await asyncio.to_thread(self._parts.stored.check_source, source)
         return await self._queue(order, source, request.actor)
 
     async def upload(self, query: UploadQuery, pieces: AsyncIterator[bytes]) -> BakeView:

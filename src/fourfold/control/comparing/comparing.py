@@ -80,7 +80,7 @@ class Comparing:
         if isinstance(spec, Host):
             raise UserError(f"cannot compare {row.name}: it is a group", "name one of its members")
         refuse_job(row.name, release.spec)
-        parts.check_source(release.source)
+        parts.stored.check_source(release.source)
         parts.store.secrets.resolve(row.app, {use.name for use in spec.secrets})
         app = parts.registry.apps[row.app]
         if app.candidate_of is not None:

@@ -57,7 +57,7 @@ class Builds(Requests):
     async def offer_source(self, manifest: Mapping[str, Any]) -> tuple[str, list[str]]:
         parsed = await asyncio.to_thread(Manifest.parse, manifest)
         await asyncio.to_thread(self._require_room)
-        return await asyncio.to_thread(self._parts.offer, parsed)
+        return await asyncio.to_thread(self._parts.sources.offer, parsed)
 
     async def receive_blobs(self, pieces: AsyncIterator[bytes]) -> None:
         await self._parts.blobs.receive(while_room(pieces, self._require_room))

@@ -56,7 +56,7 @@ class Services(Requests):
         if not parts.deployer.is_built(row, number):
             source = parts.registry.release(f"{app}.{service}", number).source
             try:
-                parts.check_source(source)
+                parts.stored.check_source(source)
             except UserError as error:
                 raise UserError(
                     f"cannot roll {service} back to release {number}: it has to be built again for pattern {pattern}, "
