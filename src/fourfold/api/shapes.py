@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import BaseModel, ConfigDict, Field
 
 from fourfold.control.views import UpRequest
+from fourfold.gateway.model import CONTENT_TYPE, MOST_PAGE
 
 MOST = 2**63 - 1
 """What SQLite counts to: numbers in requests are no larger."""
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Shape(BaseModel):
@@ -93,10 +91,10 @@ class SecretsBody(Acted):
 
 class MaintenanceBody(Acted):
     services: list[str] = Field(default=[], description="Empty is all of the app, also what it gets later")
-    page: str | None = Field(default=None, max_length=12 * 1024, description="What is answered; null is a sentence")
+    page: str | None = Field(default=None, max_length=MOST_PAGE, description="What is answered; null is a sentence")
     content_type: str = Field(
         default="text/plain; charset=utf-8",
-        pattern=r"^[a-z]+/[a-z0-9.+-]+(; charset=[a-z0-9-]+)?$",
+        pattern=f"^{CONTENT_TYPE}$",
         max_length=100,
         description="Of the page",
     )

@@ -11,8 +11,8 @@ from fourfold.control.bus import Bus
 from fourfold.control.registry import Registry
 from fourfold.control.traffic import GatewayTraffic
 from fourfold.errors import NotFoundError, UserError
-from fourfold.gateway.guards import MOST_PAGE
 from fourfold.gateway.haproxy import Gateway
+from fourfold.gateway.model import MOST_PAGE
 from fourfold.store.model import MaintenanceRow, ServiceRow
 
 MOST_NETWORKS = 30

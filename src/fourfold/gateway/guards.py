@@ -15,15 +15,12 @@ from urllib.parse import unquote_to_bytes
 
 from fourfold.errors import UserError
 from fourfold.gateway import naming
-from fourfold.gateway.model import Auth, Limits, Maintenance, Rule
+from fourfold.gateway.model import CONTENT_TYPE, MOST_PAGE, Auth, Limits, Maintenance, Rule
 from fourfold.gateway.spread import Section
 
 MOST_CLIENTS = 100_000
 """Remembered at once for each limited route, at some 100 bytes; beyond that the one longest away is forgotten."""
-MOST_PAGE = 12 * 1024
-"""Bytes: HAProxy answers a page out of one buffer of 16 KiB, with its header fields."""
 _REALM = re.compile(r"[A-Za-z0-9 ._-]{1,64}")
-_CONTENT_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]+(; charset=[a-z0-9-]+)?")
 _TEXT = "content-type text/plain string"
 _DOTS = r"(^|[/\\])\.\.?([/\\;]|$)"
 """A segment `.` or `..`: clients resolve these, so that none that means well sends one."""
@@ -74,7 +71,7 @@ def _maintenance(given: Maintenance, maps: dict[str, str]) -> Iterator[str]:
             f"cannot answer a maintenance page of {len(given.page.encode()):,} bytes: the gateway takes {MOST_PAGE:,}",
             "leave pictures and fonts out of it",
         )
-    if not _CONTENT_TYPE.fullmatch(given.content_type):
+    if not re.fullmatch(CONTENT_TYPE, given.content_type):
         raise UserError(f"cannot answer a maintenance page as {given.content_type!r}: that is no type of content")
     name = f"page-{hashlib.sha256(given.page.encode()).hexdigest()[:12]}.txt"
     maps[name] = given.page

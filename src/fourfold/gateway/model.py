@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MOST_PAGE = 12 * 1024
+"""Bytes of a maintenance page: HAProxy answers it out of one buffer of 16 KiB, with its header fields."""
+CONTENT_TYPE = r"[a-z]+/[a-z0-9.+-]+(; charset=[a-z0-9-]+)?"
+"""Of a maintenance page."""
+
 
 @dataclass(frozen=True)
 class Server:

@@ -14,7 +14,7 @@ KEEP_ENDED = 100
 
 State = Literal["queued", "building", "done", "failed", "cancelled"]
 OPEN = ("queued", "building")
-_OPEN = "state IN ('queued', 'building')"
+_OPEN = f"state IN {OPEN}"
 
 
 @dataclass(frozen=True)

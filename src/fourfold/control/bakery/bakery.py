@@ -152,7 +152,7 @@ class Bakery:
     def _taken(self, row: Bake) -> Taken:
         if not self._files.has(row.digest):
             raise NotFoundError(f"cannot find the artifact of build {row.id}: its file is lost", "build it again")
-        return Taken(self._files.path(row.digest), name_of(row), row.digest, row.size)
+        return Taken(self._files.path(row.digest), name_of(row), row.digest)
 
     def _need(self, id: str) -> Bake:
         if (row := self._bakes.get(id)) is None:

@@ -17,7 +17,6 @@ class Taken:
     path: Path
     name: str
     digest: str
-    size: int
 
 
 class Door(Protocol):
