@@ -1,0 +1,44 @@
+"""Whoever is kept going looks when it is time, when there is news, and after a failure."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+
+import pytest
+
+from fourfold.control import loops
+from fourfold.errors import WorldError
+from tests.store.samples import FixedClock
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_it_looks_again(monkeypatch: pytest.MonkeyPatch, awaited: bool) -> None:
+    monkeypatch.setattr(loops, "AGAIN_SECONDS", 0.0)
+    clock = FixedClock()
+    outcomes: list[float | Exception | None] = [clock.now(), WorldError("cannot"), ValueError("a mistake"), None, None]
+    told: list[str] = []
+
+    async def scenario() -> None:
+        news, ended = asyncio.Event(), asyncio.Event()
+
+        def look() -> loops.Until | Awaitable[loops.Until]:
+            told.append("look")
+            outcome = outcomes.pop(0)
+            if isinstance(outcome, Exception):
+                raise outcome
+            if outcome is None:  # only news makes it look again
+                asyncio.get_running_loop().call_soon(news.set if outcomes else ended.set)
+            return later(outcome) if awaited else outcome
+
+        async def later(outcome: float | None) -> float | None:
+            told.append("later")
+            return outcome
+
+        keeping = asyncio.create_task(loops.keep("them", look, news, clock, lambda: told.append("recover")))
+        await asyncio.wait_for(ended.wait(), 20)
+        keeping.cancel()
+
+    asyncio.run(scenario())
+    assert [each for each in told if each != "later"] == ["look", "look", "recover", "look", "recover", "look", "look"]
+    assert told.count("later") == (3 if awaited else 0)
