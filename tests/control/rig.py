@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+from fourfold.control.adopting import Adopting
 from fourfold.control.bus import Bus
 from fourfold.control.executor import Executor
 from fourfold.control.faults import Faults
 from fourfold.control.lifecycle import Lifecycle
+from fourfold.control.readiness import Readiness
 from fourfold.control.registry import Registry
 from fourfold.control.starter import Starter
 from fourfold.errors import WorldError
@@ -111,6 +113,10 @@ class Rig:
             self.registry, self.executor, cast(Starter, self.starter), cast(Supervisor, self.supervisor),
             self.bus, self.clock, lambda: None,
         )  # fmt: skip
+        self.readiness = Readiness(self.registry, self.bus, self.clock, lambda: None)
+        self.adopting = Adopting(
+            self.registry, self.executor, cast(Supervisor, self.supervisor), self.lifecycle, self.clock
+        )
 
     def add(self, *names: str, **given: Any) -> None:
         with self.registry.transaction():

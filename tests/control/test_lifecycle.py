@@ -17,7 +17,7 @@ from tests.control.rig import Rig, eventually, rigged
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the store refuses is told it again at once."""
-    monkeypatch.setattr("fourfold.control.lifecycle.AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("fourfold.control.loops.AGAIN_SECONDS", 0.01)
 
 
 @rigged
@@ -33,7 +33,7 @@ async def test_the_port_is_stored_before_the_spawn(rig: Rig) -> None:
     watched: list[InstanceRow] = []
     rig.registry.reload()
     rig.lifecycle.watcher = Watcher(watched)
-    await rig.lifecycle.adopt("boot")
+    await rig.adopting.adopt("boot")
     assert {row.id: row.port for row in watched} == seen
 
 
@@ -175,12 +175,12 @@ async def test_ready_counts_for_its_own_run_only(rig: Rig) -> None:
     """Told while the store refused, and stored when the instance had ended and was started again."""
     rig.add("a")
     end = rig.refuse_commits()
-    rig.lifecycle.ready("a")
+    rig.readiness.ready("a")
     await asyncio.sleep(0)
     end()
     rig.add("a", run=2)
     rig.add("b")
-    rig.lifecycle.ready("b")
+    rig.readiness.ready("b")
     await asyncio.wait_for(rig.bus.until(lambda: rig.state("b") == "ready"), 10)
     assert rig.state("a") == "starting"
 

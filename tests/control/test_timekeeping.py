@@ -79,7 +79,7 @@ def test_a_new_daemon_begins_waiting_anew(tmp_path: Path) -> None:
         rig.add("ahead", state="ready", changed_at=9000.0, ready_at=9000.0)
         with rig.registry.transaction():
             rig.registry.add_deployment(deployment(state="running", progressed_at=100.0, step_at=9000.0))
-        await rig.lifecycle.adopt("this-boot")
+        await rig.adopting.adopt("this-boot")
         slow, ahead = rig.registry.instances["slow"], rig.registry.instances["ahead"]
         running = rig.registry.running_deployment("shop.web")
         assert running is not None

@@ -1,4 +1,4 @@
-"""What happens to instances in the world, into rows: spawned, ready, unwell, ended, found again after a restart."""
+"""What happens to instances in the world, into rows: spawned, signalled, ended."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import partial, wraps
-from typing import Any, ParamSpec, Protocol
+from typing import Any, Protocol
 
 from fourfold.clock import Clock
 from fourfold.control.bus import Bus
 from fourfold.control.executor import Effects, Executor
 from fourfold.control.goals import SYSTEM, goal_of
-from fourfold.control.loops import AGAIN_SECONDS
+from fourfold.control.instanceevents import InstanceEvents
+from fourfold.control.loops import until_stored
 from fourfold.control.registry import Registry, key_of
 from fourfold.control.starter import Starter
 from fourfold.control.templating import Emit
@@ -22,38 +22,19 @@ from fourfold.errors import FourfoldError, UserError, WorldError
 from fourfold.launch.model import Launch
 from fourfold.plan.restart import failures_after, is_crash_loop
 from fourfold.spec.model import Service
-from fourfold.store.deployments import OPEN
 from fourfold.store.model import InstanceRow
 from fourfold.supervise.model import Exit, Identity
 from fourfold.supervise.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
-
-TIMES = ("started_at", "progressed_at", "finished_at", "step_at")
-"""Of a deployment."""
-Arguments = ParamSpec("Arguments")
 Prepared = tuple[InstanceRow, Launch, dict[str, str]]
 """What is to be spawned, and the values of its secrets."""
 Started = tuple[InstanceRow, Identity]
 
 
-def until_stored(tell: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """What has happened has happened: when the store refuses to take note (a full disk), it is told again later."""
-
-    @wraps(tell)
-    def told(*arguments: Arguments.args, **named: Arguments.kwargs) -> None:
-        try:
-            tell(*arguments, **named)
-        except WorldError as error:
-            log.error("%s", error)
-            asyncio.get_running_loop().call_later(AGAIN_SECONDS, partial(told, *arguments, **named))
-
-    return told
-
-
 class Watcher(Protocol):
-    """Asks instances how they are; answers through `Lifecycle.ready`, `unready` and `sick`."""
+    """Asks instances how they are; answers through `readiness`."""
 
     def watch(self, row: InstanceRow) -> None: ...
     def unwatch(self, name: str) -> None: ...
@@ -92,7 +73,7 @@ class Lifecycle:
         self._executor = executor
         self._starter = starter
         self._supervisor = supervisor
-        self._bus = bus
+        self._tell = InstanceEvents(registry, bus).tell
         self._clock = clock
         self._wake = wake
         self.watcher: Watcher | None = None
@@ -100,8 +81,6 @@ class Lifecycle:
         self.taken: Callable[[InstanceRow, Exit], None] = lambda row, exit: None
         """Counts what an instance took until its end, inside the transaction that stores that."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._got_ready: dict[str, tuple[int, float]] = {}
-        """Instance -> (run, since when); to be stored."""
 
     # -- effects --------------------------------------------------------------------------------------------------
 
@@ -109,7 +88,7 @@ class Lifecycle:
         """Do what the executor has stored. What fails or hangs for one instance keeps no other from what it is due."""
         told = [
             *((name, self._signal(name)) for name in effects.signals),
-            *((name, self._kill(name)) for name in effects.kills),
+            *((name, self.kill(name)) for name in effects.kills),
         ]
         for name, telling in told:
             if self._is_guest(name):
@@ -134,7 +113,8 @@ class Lifecycle:
             if not await self._supervisor.signal(name, self._stop_signal(name)):
                 self._is_not_there(name, run)
 
-    async def _kill(self, name: str) -> None:
+    async def kill(self, name: str) -> None:
+        """Never raises."""
         with self._alone(name) as run:
             if not await self._supervisor.kill(name):
                 self._is_not_there(name, run)
@@ -153,7 +133,7 @@ class Lifecycle:
         outcome = await self._spawn(row, launch, values)
         known = self._registry.instances.get(row.id)
         if outcome is not None and (known is None or known.run != row.run or known.state == "exited"):
-            await self._kill(row.id)  # it was given up meanwhile
+            await self.kill(row.id)  # it was given up meanwhile
         elif outcome is not None:
             self._record_starts([outcome])
 
@@ -174,7 +154,7 @@ class Lifecycle:
         assert self.templates is not None
         build = self._registry.build(key_of(row), row.release, row.pattern)
         artifact = build.artifact if build is not None else ""
-        await self.templates.make(row, service, launch, key, artifact, self._emit)
+        await self.templates.make(row, service, launch, key, artifact, self._tell)
         now = self._registry.instances.get(row.id)
         if now is None or (now.run, now.state) != (row.run, "starting"):
             return  # it is not wanted any more
@@ -251,7 +231,7 @@ class Lifecycle:
         # A start of which we did not hear took place: it is this run, or an older one that has to go.
         if self._supervisor.run_of(name) == row.run:
             return row, identity
-        await self._kill(name)
+        await self.kill(name)
         self._refused(name, WorldError(f"an earlier run of {name} was still there and has been killed"), row.run)
         return None
 
@@ -268,7 +248,7 @@ class Lifecycle:
         fatal = isinstance(error, UserError)
         with self._registry.transaction():
             self._executor.ended(name, code=None, reason=reason, fatal=fatal, failures=row.failures + 1)
-        self._emit("instance.exited", row, f"{name}: {reason}", reason=reason)
+        self._tell("instance.exited", row, f"{name}: {reason}", reason=reason)
         self._wake()
 
     @until_stored
@@ -280,62 +260,12 @@ class Lifecycle:
                 known = self._registry.instances.get(row.id)
                 if known is None or known.state == "exited" or known.run != row.run:
                     continue  # it has ended already, and its exit was quicker than we
-                recorded.append(_identified(replace(known, started_at=now), identity))
+                recorded.append(identified(replace(known, started_at=now), identity))
                 self._registry.put_instance(recorded[-1])
         for row in recorded:
             if row.state == "starting" and row.role != "run":  # of runs others tell
-                self._emit("instance.started", row, f"{row.id} started")
-                self._watch(row)
-
-    # -- what probes say ------------------------------------------------------------------------------------------
-
-    def ready(self, name: str) -> None:
-        """Stored together with others that get ready in the same moment."""
-        if (row := self._registry.instances.get(name)) is None:
-            return
-        if not self._got_ready:
-            asyncio.get_running_loop().call_soon(self._store_ready)
-        self._got_ready[name] = (row.run, self._clock.now())
-
-    @until_stored
-    def _store_ready(self) -> None:
-        known = self._registry.instances
-        rows = [known[name] for name, (run, _) in self._got_ready.items() if name in known and known[name].run == run]
-        rows = [row for row in rows if row.state in ("starting", "unready")]
-        with self._registry.transaction():
-            for row in rows:
-                _, now = self._got_ready[row.id]
-                self._registry.put_instance(replace(row, state="ready", changed_at=now, ready_at=now))
-                if deployment := self._registry.running_deployment(key_of(row)):
-                    self._registry.put_deployment(replace(deployment, progressed_at=now))
-        for row in rows:
-            self._registry.live[row.id].probe_error = None
-            first = row.state == "starting" and row.started_at is not None
-            after = f" after {self._got_ready[row.id][1] - (row.started_at or 0):.2f} s" if first else ""
-            self._emit("instance.ready", row, f"{row.id} is ready{after}")
-        self._got_ready.clear()
-        self._wake()
-
-    @until_stored
-    def unready(self, name: str, error: str) -> None:
-        self._got_ready.pop(name, None)
-        row = self._registry.instances.get(name)
-        if row is None or row.state != "ready":
-            return
-        with self._registry.transaction():
-            self._registry.put_instance(replace(row, state="unready", changed_at=self._clock.now()))
-        self._registry.live[name].probe_error = error
-        self._emit("instance.unready", row, f"{name} is not ready any more: {error}")
-        self._wake()
-
-    def probe_failed(self, name: str, error: str) -> None:
-        if live := self._registry.live.get(name):
-            live.probe_error = error
-
-    def sick(self, name: str, error: str) -> None:
-        if live := self._registry.live.get(name):
-            live.sick = f"liveness: {error}"
-            self._wake()
+                self._tell("instance.started", row, f"{row.id} started")
+                self.watch(row)
 
     # -- exits ----------------------------------------------------------------------------------------------------
 
@@ -352,7 +282,7 @@ class Lifecycle:
         self._unwatch(row.id)
         came_up = row.state != "starting"
         if self.templates is not None and (what := self.templates.ended(exit, came_up)) is not None:
-            self._emit("template.failed", row, what)
+            self._tell("template.failed", row, what)
         with self._registry.transaction():
             self.taken(row, exit)
             self._executor.ended(
@@ -376,67 +306,17 @@ class Lifecycle:
     def _tell_exit(self, row: InstanceRow, exit: Exit) -> None:
         failures = self._registry.instances[row.id].failures
         message = f"{row.id} ended: {exit}"
-        self._emit(
+        self._tell(
             "instance.exited", row, message,
             reason=str(exit), code=exit.code, signal=exit.signal, oom=exit.oom, failures=failures,
         )  # fmt: skip
         if is_crash_loop(failures):
             message = f"{row.id} is in a crash loop: {exit}, {failures} times in a row"
-            self._emit("instance.crash-loop", row, message, failures=failures)
-
-    # -- after a restart of the daemon or of the machine --------------------------------------------------------------
-
-    async def adopt(self, boot_id: str) -> None:
-        """Match rows with what really runs. Exits from while no daemon was there have been delivered before this."""
-        running = self._supervisor.running()
-        for name in running.keys() - self._registry.instances.keys():
-            log.warning("%s runs, but nobody asked for it: killed", name)
-            await self._kill(name)
-        unstarted, now = [], self._clock.now()
-        with self._registry.transaction():
-            self._begin_waiting_anew(now)
-            for row in list(self._registry.instances.values()):
-                if row.id in running:
-                    self._registry.put_instance(_identified(row, running[row.id]))
-                elif row.state == "starting" and row.pid is None:
-                    unstarted.append(row.id)
-                elif row.state != "exited":
-                    self._lost(row, rebooted=row.boot_id != boot_id)
-        await self._resume(unstarted)
-
-    def _begin_waiting_anew(self, now: float) -> None:
-        """While no daemon was there nobody saw a start end; and the machine's clock may have been set."""
-        for row in list(self._registry.instances.values()):
-            since = now if row.state == "starting" else min(row.changed_at, now)
-            ready_at = None if row.ready_at is None else min(row.ready_at, now)
-            if (since, ready_at) != (row.changed_at, row.ready_at):
-                self._registry.put_instance(replace(row, changed_at=since, ready_at=ready_at))
-        for deployment in list(self._registry.deployments.values()):
-            times = {name: min(at, now) for name in TIMES if (at := getattr(deployment, name)) is not None}
-            if deployment.state in OPEN:
-                times["progressed_at"] = now
-            if (changed := replace(deployment, **times)) != deployment:
-                self._registry.put_deployment(changed)
-
-    async def _resume(self, unstarted: list[str]) -> None:
-        """Effects that were stored and perhaps not had: have them (again)."""
-        rows = list(self._registry.instances.values())
-        again = Effects(starts=unstarted)
-        again.signals = [row.id for row in rows if row.state == "stopping"]
-        again.kills = [row.id for row in rows if row.state == "killing"]
-        await self.act(again)
-        for row in rows:
-            if row.state in ("starting", "ready", "unready") and row.id not in unstarted:
-                self._watch(row)
-
-    def _lost(self, row: InstanceRow, rebooted: bool) -> None:
-        reason = "the machine restarted" if rebooted else "exit status unknown"
-        failures = 0 if rebooted else row.failures + 1
-        self._executor.ended(row.id, code=None, reason=reason, rebooted=rebooted, failures=failures)
+            self._tell("instance.crash-loop", row, message, failures=failures)
 
     # -- helpers --------------------------------------------------------------------------------------------------
 
-    def _watch(self, row: InstanceRow) -> None:
+    def watch(self, row: InstanceRow) -> None:
         if self.watcher is not None and row.role == "serve":
             self.watcher.watch(row)
 
@@ -444,15 +324,6 @@ class Lifecycle:
         if self.watcher is not None:
             self.watcher.unwatch(name)
 
-    def _emit(self, kind: str, row: InstanceRow, message: str, **data: Any) -> None:
-        if row.app == SYSTEM:
-            log.info("%s", message)
-            return
-        deployment = self._registry.running_deployment(key_of(row))
-        if deployment is not None:
-            data["operation"] = deployment.operation
-        self._bus.emit(kind, message, app=row.app, service=row.service, instance=row.id, release=row.release, **data)
 
-
-def _identified(row: InstanceRow, identity: Identity) -> InstanceRow:
+def identified(row: InstanceRow, identity: Identity) -> InstanceRow:
     return replace(row, pid=identity.pid, start_time=identity.start_time, boot_id=identity.boot_id)

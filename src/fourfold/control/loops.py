@@ -1,4 +1,4 @@
-"""What a part of control that looks after something does until the daemon ends."""
+"""What a part of control that looks after something does until the daemon ends, and when the world refuses."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial, wraps
+from typing import ParamSpec
 
 from fourfold.clock import Clock
-from fourfold.errors import FourfoldError
+from fourfold.errors import FourfoldError, WorldError
 
 log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 1.0
 """After the world refused something (a full disk, a locked store), or a mistake of ours."""
-
-
+Arguments = ParamSpec("Arguments")
 Until = float | None
 """When to look again; None: when there is news."""
 
@@ -46,3 +47,17 @@ async def keep(
         with suppress(TimeoutError):
             async with asyncio.timeout(None if wake_at is None else max(0.0, wake_at - clock.now())):
                 await news.wait()
+
+
+def until_stored(tell: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """What has happened has happened: when the store refuses to take note (a full disk), it is told again later."""
+
+    @wraps(tell)
+    def told(*arguments: Arguments.args, **named: Arguments.kwargs) -> None:
+        try:
+            tell(*arguments, **named)
+        except WorldError as error:
+            log.error("%s", error)
+            asyncio.get_running_loop().call_later(AGAIN_SECONDS, partial(told, *arguments, **named))
+
+    return told

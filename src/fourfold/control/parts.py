@@ -15,6 +15,7 @@ from fourfold.build.build import Builder
 from fourfold.build.make import BuildLimits
 from fourfold.clock import SystemClock
 from fourfold.control.access import Access
+from fourfold.control.adopting import Adopting
 from fourfold.control.building import Building
 from fourfold.control.bus import Bus
 from fourfold.control.canaries import Canaries
@@ -46,6 +47,7 @@ from fourfold.control.ownlog import keep_bounded
 from fourfold.control.passwords import Passwords
 from fourfold.control.prober import Prober
 from fourfold.control.promoting import Promoting
+from fourfold.control.readiness import Readiness
 from fourfold.control.reconciler import Reconciler
 from fourfold.control.registry import Registry, key_of
 from fourfold.control.running import Running, job_view
@@ -133,10 +135,11 @@ class Parts:
         self.lifecycle = Lifecycle(
             self.registry, executor, self.starter, self.supervisor, self.bus, clock, self._wake, self.settle
         )
+        self.adopting = Adopting(self.registry, executor, self.supervisor, self.lifecycle, clock)
         self.reconciler = Reconciler(self.registry, executor, self.traffic, clock, self._act, self._waits)
         self.prober = Prober(
             self.registry,
-            self.lifecycle,
+            Readiness(self.registry, self.bus, clock, self._wake),
             self.gateway.ready,
             HealthCommands(self.registry, self.starter, self.supervisor).run,
             Diagnose(self._main_pid, self._listens),
@@ -330,7 +333,7 @@ async def open_parts(paths: Paths, settings: Settings, clock: SystemClock) -> Pa
     await parts.trials.look_for(asked(parts.registry))
     if not {row.id for row in parts.registry.of_service(GATEWAY)} & parts.supervisor.running().keys():
         parts.deployer.ports.leave_taken()
-    await parts.lifecycle.adopt(process.boot_id())
+    await parts.adopting.adopt(process.boot_id())
     clear_sockets(paths, parts.registry.instances)
     parts.operations.resume(parts.down.unfinished())
     parts.rebuild.begin()
