@@ -87,8 +87,13 @@ class Machine:
         for name in ("report", "output", "console"):
             (self.folder / name).write_bytes(b"")
         self._run(*_memory(saved, "off"), "-incoming", "defer")
-        until(lambda: (self.folder / "qmp").exists(), PATIENCE)
+        until(self._listens, PATIENCE)
         self.command(_IGNORE_SHARED, {"execute": "migrate-incoming", "arguments": {"uri": f"exec:cat {saved}/state"}})
+
+    def _listens(self) -> bool:
+        """Its socket is there a moment before that."""
+        with socket.socket(socket.AF_UNIX) as sock:
+            return sock.connect_ex(str(self.folder / "qmp")) == 0
 
     def _run(self, *extra: str) -> None:
         assert self.process is None or self.process.poll() is not None

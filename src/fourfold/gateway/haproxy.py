@@ -286,9 +286,10 @@ class Gateway:
 
     async def _read_counters(self, pid: int) -> None:
         answer = await self._ask_worker(pid, "show info", "show stat -1 6 -1")
-        identity = runtime.worker_identity(answer)
-        if identity[0] == str(pid) and runtime.live(answer).fingerprint == self._counters.fingerprint:
-            of_routes, of_instances = runtime.counters(answer, self._counters.routes)
+        info, heading, table = answer.partition(runtime.STATS)
+        identity = runtime.worker_identity(info)
+        if identity[0] == str(pid) and runtime.live(info).fingerprint == self._counters.fingerprint:
+            of_routes, of_instances = runtime.counters(heading + table, self._counters.routes)
             self._counters.read(identity, of_routes)
             self._counters.served.read(identity, of_instances)
 

@@ -10,6 +10,7 @@ import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 
 from fourfold.errors import WorldError
 from fourfold.gateway.backends import options, server_address
@@ -21,6 +22,13 @@ _SERVER_STATE = ("be_id", "be_name", "srv_id", "srv_name", "srv_addr", "srv_op_s
 _SERVER_PORT = 18
 _WHOLE = "BACKEND"
 """In place of a server's name: all of them together."""
+STATS = "# pxname,"
+"""How what `show stat` says begins."""
+_COLUMNS = (
+    "# pxname", "svname", "req_tot", "hrsp_5xx", "hrsp_4xx", "scur", "rtime", "eresp", "bin", "bout", "dreq",
+)  # fmt: skip
+_STATS_WIDTH = 50
+"""Other lines have fewer columns."""
 
 
 @dataclass(frozen=True)
@@ -222,42 +230,26 @@ def counters(text: str, routes: Mapping[str, tuple[str, str]]) -> tuple[list[Rou
     A server's own counters know what it answered; `eresp` is what it took and did not answer.
     """
     of_routes, of_instances = [], []
-    for row in _stat_rows(text):
-        if row.backend not in routes:
+    for backend, server, *numbers in _stat_rows(text):
+        if backend not in routes:
             continue
-        requests, errors_5xx, errors_4xx = row.number("req_tot"), row.number("hrsp_5xx"), row.number("hrsp_4xx")
-        in_flight, seconds = row.number("scur"), row.number("rtime") / 1000
-        if row.server == _WHOLE:
-            sizes = row.number("bin"), row.number("bout")
-            counts = requests, errors_5xx, errors_4xx, in_flight, *sizes
-            route = RouteStats(*routes[row.backend], *counts, seconds, row.number("dreq"))
-            of_routes.append(route)
+        # Those of a proxy that is not of HTTP are empty.
+        requests, errors_5xx, errors_4xx, in_flight, milliseconds, lost, received, sent, refused = [
+            int(number) if number else 0 for number in numbers
+        ]
+        if server == _WHOLE:
+            counts = requests, errors_5xx, errors_4xx, in_flight, received, sent
+            of_routes.append(RouteStats(*routes[backend], *counts, milliseconds / 1000, refused))
         else:
-            lost = row.number("eresp")
             answered = requests + lost, errors_5xx + lost, errors_4xx, in_flight
-            of_instances.append(InstanceStats(row.server, *answered, seconds))
+            of_instances.append(InstanceStats(server, *answered, milliseconds / 1000))
     return of_routes, of_instances
 
 
-@dataclass(frozen=True)
-class _StatRow:
-    fields: list[str]
-    places: Mapping[str, int]
-
-    @property
-    def backend(self) -> str:
-        return self.fields[self.places["# pxname"]]
-
-    @property
-    def server(self) -> str:
-        return self.fields[self.places["svname"]]
-
-    def number(self, column: str) -> int:
-        return int(self.fields[self.places[column]] or 0)
-
-
-def _stat_rows(text: str) -> Iterator[_StatRow]:
-    rows = csv.reader(line for line in text.splitlines() if line.count(",") > 50)
-    places = {name: place for place, name in enumerate(next(rows, []))}
+def _stat_rows(text: str) -> Iterator[tuple[str, ...]]:
+    """Of each row `_COLUMNS`."""
+    rows = csv.reader(text.splitlines())
     for row in rows:
-        yield _StatRow(row, places)
+        if row and row[0] == STATS.rstrip(","):
+            picked = itemgetter(*map(row.index, _COLUMNS))
+            yield from (picked(row) for row in rows if len(row) > _STATS_WIDTH)

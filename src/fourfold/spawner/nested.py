@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from fourfold.spawner import kernelfile
+
 
 def with_inner(group: str) -> Iterator[str]:
     """Folders of a group and of all in it, inner ones first; the group alone when it is not there (any more)."""
@@ -24,8 +26,7 @@ def members(group: str) -> set[int]:
     found: set[int] = set()
     for folder in with_inner(group):
         try:
-            with open(f"{folder}/cgroup.procs") as file:
-                found.update(map(int, file.read().split()))
+            found.update(map(int, kernelfile.read(f"{folder}/cgroup.procs").split()))
         except OSError:
             continue
     return found

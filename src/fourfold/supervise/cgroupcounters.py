@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fourfold.spawner import kernelfile
+
 if TYPE_CHECKING:
     from fourfold.supervise.cgroups import Hierarchy
 
@@ -98,16 +100,12 @@ _READERS = {
 
 def _field(path: str, name: str) -> int | None:
     """Of a file of lines with a name and a number each, which may be dozens."""
-    text = "\n" + _read(path)
-    at = text.find(f"\n{name} ")
-    number = text[at + len(name) + 2 :].partition("\n")[0] if at >= 0 else ""
+    number = f"\n{_read(path)}".partition(f"\n{name} ")[2].partition("\n")[0]
     return int(number) if number.isdigit() else None
 
 
 def _read(path: str) -> str:
-    """Without the layers of an ordinary file: these are read for all instances at once."""
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path costs more than the call
-            return file.readall().decode(errors="replace").strip()
+        return kernelfile.read(path).decode(errors="replace").strip()
     except OSError:
         return ""

@@ -234,9 +234,8 @@ class Groups:
     def pids(self, name: str) -> set[int]:
         """All of its groups have the same members."""
         for hierarchy in self.hierarchies:
-            folder = f"{hierarchy.base}/{name}"
-            if os.path.isdir(folder):  # noqa: PTH112 - of each instance at each scrape: a Path costs more than the call
-                return nested.members(folder)
+            if found := nested.members(f"{hierarchy.base}/{name}"):
+                return found
         return set()
 
     def counters(self, name: str) -> Counters:

@@ -6,6 +6,7 @@ Source: https://prometheus.io/docs/instrumenting/exposition_formats, "Text-based
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 from fourfold.control.metrics.catalog import Metric
 
@@ -18,7 +19,8 @@ Sample = tuple[str, float]
 """Labels as `labels` writes them, and the value."""
 
 
-def labels(names: Sequence[str], values: Sequence[str]) -> str:
+@lru_cache(maxsize=10_000)
+def labels(names: tuple[str, ...], values: tuple[str, ...]) -> str:
     """`{app="shop",service="web"}`; empty for none."""
     if not names:
         return ""
@@ -59,4 +61,7 @@ def _head(metric: Metric) -> tuple[str, str]:
 
 def _number(value: float) -> str:
     """Whole numbers without a point: counts of bytes stay exact."""
-    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))
+    if type(value) is int:
+        return str(value)
+    value = float(value)
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
