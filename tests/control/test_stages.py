@@ -246,6 +246,18 @@ def test_what_failed_at_a_step_is_known_by_its_own_steps(life: Life) -> None:
 
 
 @lived
+def test_steps_that_are_skipped_are_not_told_as_passed(life: Life) -> None:
+    canary(life)
+    life.broken.add(("web", 1))
+    for row in life.registry.of_service(KEY):
+        if row.release == 1:
+            life._end(row)
+    life.settle()
+    told = [event.message for event in life.bus.since(0, "shop", None) if event.kind == "deploy.step"]
+    assert told[-1] == "steps are skipped, nothing of the old release stays up: release 2 takes over"
+
+
+@lived
 def test_another_release_takes_its_place(life: Life) -> None:
     """What the canary leaves goes, and the way back is the one to what served before both."""
     promoting = canary(life)
