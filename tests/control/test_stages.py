@@ -165,6 +165,8 @@ def test_scaled_meanwhile_it_stays_at_its_step(life: Life) -> None:
     life.rescale("web", 10)
     life.settle()
     assert releases(life) == {1: 10, 2: 2} and life.deployment(KEY).step_at is not None
+    told = next(event for event in life.bus.since(0, "shop", None) if "10 instances are wanted" in event.message)
+    assert told.data["operation"] != life.deployment(KEY).operation, "who scales is told"
     promoting.abort(KEY, "ann")
     life.settle()
     assert releases(life) == {1: 10}

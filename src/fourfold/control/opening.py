@@ -28,7 +28,7 @@ class Opening:
         key = f"{new.app}.{new.name}"
         if (before := self._registry.running_deployment(key)) is not None:
             if self.goes_on(before, new):
-                self._rescale(before, new)
+                self._rescale(operation, before, new)
                 return
             reason = f"superseded by {operation.kind} by {actor or 'somebody'}"
             ended = replace(before, state="superseded", reason=reason, finished_at=self._clock.now())
@@ -80,18 +80,17 @@ class Opening:
             return row
         return restored(row, deployment.previous)
 
-    def _rescale(self, deployment: Deployment, new: ServiceRow) -> None:
-        """What it goes back to is as many, too."""
+    def _rescale(self, operation: Operation, deployment: Deployment, new: ServiceRow) -> None:
+        """What it goes back to is as many, too. `operation` is told so and does not wait for them: that it ends says
+        nothing of the deployment, which is another's."""
         overrides = {name: value for name, value in deployment.previous["overrides"].items() if name != "instances"}
         overrides |= {name: value for name, value in new.overrides.items() if name == "instances"}
         counts = {name: getattr(new, name) for name in ("instances", "scaling", "scaled")}
         previous = deployment.previous | counts | {"overrides": overrides}
         self._registry.put_service(new)
         self._registry.put_deployment(replace(deployment, previous=previous))
-        what = f"{desired(new)} instances are wanted from now on; its deployment goes on"
-        self._bus.emit(
-            "deploy.step", what, app=new.app, service=new.name, operation=deployment.operation, release=new.release
-        )
+        what = f"{desired(new)} instances are wanted from now on; its deployment goes on, and they come meanwhile"
+        self._bus.emit("deploy.step", what, service=new.name, release=new.release, **operation.tag())
 
     def _way_back(self, old: ServiceRow) -> dict[str, Any]:
         """What a failure goes back to; nothing when the old state never worked either."""
