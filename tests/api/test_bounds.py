@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 
 import httpx
@@ -66,19 +67,28 @@ def test_a_body_as_large_as_it_may_be_and_one_byte_larger(http: httpx.Client, se
     assert len(server.facade.calls) == 1
 
 
-def test_more_values_than_a_body_may_have(http: httpx.Client, server: Serving) -> None:
+def test_more_values_than_a_body_may_have(http: httpx.Client, server: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each would be an object, and a complaint. Text in strings is no value, whatever it is."""
+    monkeypatch.setattr("fourfold.api.text.VALUES", 500)
+    monkeypatch.setattr("fourfold.api.text.BULK", 8000)
     http.headers["content-type"] = "application/json"
-    for entries in ("[]," * 60_000, "1," * 60_000, "{}," * 60_000):
-        answer = http.post("/v1/apps/shop/stop", content=f'{{"services": [{entries}1]}}')
-        assert (answer.status_code, answer.json()["error"]) == (
-            413,
-            "cannot answer: its JSON has more than the 50,000 values that it may have",
-        )
-    few = http.post("/v1/apps/shop/stop", content=f'{{"services": [{"1," * 40_000}1]}}')
-    assert few.status_code == 422 and few.json()["error"].endswith("; and 39,981 more")
-    assert server.facade.calls == []
-    for text in (",[{" * 60_000, '\\",' * 60_000):
+    for path, body, code, said in (
+        ("/v1/apps/shop/stop", f'{{"services": [{"[]," * 600}1]}}', 413, "its JSON has more than 500 values"),
+        ("/v1/apps/shop/stop", f'{{"services": [{"{}," * 600}1]}}', 413, "its JSON has more than 500 values"),
+        ("/v1/apps/shop/stop", f'{{"services": [{"1," * 400}1]}}', 422, "; and 381 more"),
+        ("/v1/apps/shop/stop", f'{{"services": {"[" * 70 + "]" * 70}}}', 413, "is nested deeper than 64 levels"),
+        ("/v1/builds", f'{{"spec": [{"[]," * 51_000}1]}}', 413, "its JSON has more than 50,000 values"),
+        ("/v1/sources", f'{{"entries": [{"1," * 1000}1]}}', 200, ""),
+        ("/v1/sources", f'{{"entries": [{"1," * 9000}1]}}', 413, "has more than 8,000 values"),
+        ("/v1/sources", f'{{"other": [{"1," * 1000}1]}}', 413, "has more than 500 values beside `entries`"),
+        ("/v1/apps/shop/advice", f'{{"usage": {{"w": [{"1," * 1000}1]}}}}', 422, "or an instance of Hour"),
+        ("/v1/apps/shop/advice", json.dumps({"usage": dict.fromkeys(map(str, range(2000)))}), 422, "1,000 services"),
+    ):
+        answer = http.post(path, content=body)
+        assert answer.status_code == code, answer.text
+        assert answer.json().get("error", "").endswith(said)
+    assert [name for name, _ in server.facade.calls] == ["offer_source"]
+    for text in (",[{" * 600, '\\",' * 600):
         body = f'{{"services": ["{text}"]}}'
         assert http.post("/v1/apps/shop/stop", content=body).status_code == 202
 

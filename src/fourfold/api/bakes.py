@@ -15,7 +15,8 @@ from pydantic import ValidationError
 
 from fourfold.api.deps import TheFacade
 from fourfold.api.resource import resource
-from fourfold.api.text import pieces
+from fourfold.api.rights import VALUES
+from fourfold.api.text import has_more, pieces
 from fourfold.control.bakery.door import Taken
 from fourfold.control.bakery.shapes import BakeRequest, BakeView, UploadQuery
 from fourfold.errors import TooLargeError, UserError
@@ -111,4 +112,6 @@ async def _bounded(request: Request) -> bytes:
         body += piece
         if len(body) > MOST_JSON:
             raise TooLargeError(f"cannot read the request: it has more than {MOST_JSON:,} bytes")
+    if has_more(bytes(body), VALUES):
+        raise TooLargeError(f"cannot read the request: its JSON has more than {VALUES:,} values")
     return bytes(body)

@@ -48,7 +48,7 @@ class NetworkServer(uvicorn.Server):
                 http=self._kind,
                 ws=PatientWebSocket,
                 log_config=None,
-                log_level="warning",
+                log_level="critical",  # faults are logged with the id that was answered; the rest strangers send
                 access_log=False,
                 lifespan="off",
                 timeout_graceful_shutdown=ENDING,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fourfold.store.manifest import MAX_FILES
 from fourfold.store.tokens import AccessRole
 
 ORDER: tuple[AccessRole, ...] = ("read", "deploy", "admin")
@@ -26,6 +25,10 @@ MANIFEST = 32 * MIB
 """A source of as many files as one may have, with paths of 200 letters."""
 VALUES = 50_000
 """Of a body's JSON: a service file of a megabyte has fewer."""
+BULK = 800_000
+"""With those of the one key that may have more: files of a source, hours of a few years of some services."""
+DEPTH = 64
+"""Levels of JSON; a service file may have 50."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Rule:
     role: AccessRole
     body: int | None = SMALL
     """Bytes; None: as they come, bounded by whoever takes them in pieces."""
-    values: int = VALUES
+    bulk: str | None = None
+    """The key of the body that may have many values."""
     any_app: bool = False
     """Also for a token that is good for one app, though the path names none: `api.acting` sees to it that it learns of
     and changes its own only."""
@@ -56,7 +60,7 @@ RULES: dict[str, Rule] = {
     "DELETE /v1/tokens/{token}": ADMIN,
     "GET /v1/events": Rule("read", any_app=True),
     "POST /v1/operations/{operation}/cancel": Rule("deploy", any_app=True),
-    "POST /v1/sources": Rule("deploy", MANIFEST, values=6 * MAX_FILES, any_app=True),
+    "POST /v1/sources": Rule("deploy", MANIFEST, bulk="entries", any_app=True),
     "POST /v1/blobs": Rule("deploy", None, any_app=True),
     "GET /metrics": READ,
     "POST /v1/builds": Rule("deploy", None),
@@ -86,7 +90,7 @@ RULES: dict[str, Rule] = {
     f"DELETE {APP}/secrets": ADMIN,
     f"POST {APP}/plan": Rule("deploy", SPEC),  # it needs the sources that are sent for it
     f"POST {APP}/cost": READ,
-    f"POST {APP}/advice": Rule("read", SPEC, values=800_000),  # hours of years
+    f"POST {APP}/advice": Rule("read", SPEC, bulk="usage"),
     f"POST {APP}/up": Rule("deploy", SPEC),
     f"POST {APP}/down": DEPLOY,  # with `purge` admin: `api.acting`
     f"POST {APP}/restart": DEPLOY,

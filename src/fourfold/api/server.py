@@ -31,7 +31,7 @@ async def serve(app: FastAPI, socket_path: Path, listening: Callable[[], None] =
     config = uvicorn.Config(
         app,
         log_config=None,
-        log_level="warning",
+        log_level="critical",  # faults are logged with the id that was answered; the rest strangers send
         access_log=False,
         lifespan="off",
         timeout_graceful_shutdown=ENDING,

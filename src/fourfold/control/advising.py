@@ -61,7 +61,10 @@ class Advising:
     async def advise(self, app: str, request: AdviceRequest) -> list[Advice]:
         """Of the file's services where the request has a file, else of those that run. Raises UserError."""
         supposed = standard().assumed(request.assume)
-        wanted = self._of_file(app, request) if request.spec is not None else await self._of_running(app)
+        if request.spec is not None:
+            wanted = await asyncio.to_thread(self._of_file, app, request)
+        else:
+            wanted = await self._of_running(app)
         names = services_of(wanted.app, request.services)
         await self._look(wanted.app, names)
         taken = await self._taken(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import Any
 
@@ -43,7 +44,7 @@ class Bringing:
     async def consider(self, request: v.UpRequest, candidate_of: str | None = None) -> Considered:
         """Check everything that can be checked, and tell what would change. Raises UserError: nothing has changed."""
         parts = self._parts
-        app = read_app(request.spec)
+        app = await asyncio.to_thread(read_app, request.spec)
         refuse_candidate(parts.registry, app.app, candidate_of)
         names = chosen(app, request.services)
         check_listen(app, parts.settings)
