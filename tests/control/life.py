@@ -49,6 +49,7 @@ class Want:
     deploy: dict[str, Any] = field(default_factory=dict)
     instances: int = 1
     internal_port: int | None = None
+    protocol: str = "http"
 
 
 class Life:
@@ -113,6 +114,7 @@ class Life:
             "run": "x",
             "port": want.port,
             "route": routes,
+            "protocol": want.protocol,
             "deploy": {"rollback": want.rollback, **want.deploy},
         }
         with self.registry.transaction():

@@ -39,6 +39,20 @@ def test_a_route_that_moves_does_so_when_the_new_release_serves(life: Life) -> N
 
 
 @lived
+def test_a_service_with_routes_is_http_until_they_go(life: Life) -> None:
+    life.up(Want("web", ("/shop",)))
+    life.settle()
+    for want, meanwhile in ((Want("web", protocol="tcp"), False), (Want("web", ("/shop",)), True)):
+        life.slow.add("web")
+        life.up(want)
+        life.settle()
+        assert [backend.tcp for backend in life.config().backends] == [meanwhile]
+        life.slow.clear()
+        life.settle()
+        assert [backend.tcp for backend in life.config().backends] == [want.protocol == "tcp"]
+
+
+@lived
 def test_a_release_that_fails_changes_no_route(life: Life) -> None:
     life.up(Want("web", ("/shop",)))
     life.settle()

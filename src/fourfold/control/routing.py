@@ -54,7 +54,7 @@ def gateway_config(
         if port := internal_port(row, registry.deployments.get(key)):
             sticky = any(route.sticky for route in routes.get(key, ()))
             servers = _servers(registry.of_service(key), shares(registry, key))
-            tcp = registry.spec(key, row.release).protocol == "tcp"
+            tcp = key not in routes and _speaks_tcp(registry, key, row)
             backends.append(Backend(key, servers, port, sticky, _maintenance(registry, row), tcp))
     names = {backend.name for backend in backends}
     apps = []
@@ -62,6 +62,18 @@ def gateway_config(
         own = {row.name: routes.get(key_of(row), []) for row in registry.of_app(name) if key_of(row) in names}
         apps.append(_exposed(registry, certificates, name, own, users(name)))
     return GatewayConfig(frontends=_frontends(apps), backends=tuple(backends), bridge=bridge)
+
+
+def _speaks_tcp(registry: Registry, key: str, row: ServiceRow) -> bool:
+    """While it is deployed, as soon as the release before or the new one does: then all is passed on as it comes.
+
+    One that has routes yet was HTTP, and is until these go.
+    """
+    deployment = registry.running_deployment(key)
+    releases = {row.release}
+    if deployment is not None and deployment.previous:
+        releases.add(deployment.previous["release"])
+    return any(registry.spec(key, release).protocol == "tcp" for release in releases)
 
 
 def calls(registry: Registry) -> dict[tuple[str, int], int]:
