@@ -98,6 +98,33 @@ def test_under_other_patterns(home: Home) -> None:
     test_a_broken_release_meets_less_than_a_twentieth_of_all_requests(home)
 
 
+@pytest.mark.full
+def test_its_load_asks_for_more_while_a_release_is_broken(home: Home) -> None:
+    """Old ones are still starting when it fails: it gets no more for that."""
+    home.environ["FOURFOLD_SCALE_INTERVAL"] = "1"
+
+    def file_of(version: str, **environ: Any) -> str:
+        written = text(home, version, "deploy: {strategy: canary}", **environ)
+        return written.replace("instances: 2", "instances: {min: 2, max: 8, per_instance: {rps: 40}}")
+
+    file = home.app(file_of("one", STARTUP_DELAY=2))
+    home.run("up", "-f", str(file))
+    with Traffic(home.port, rps=10) as always:
+        always.flow()
+        file.write_text(file_of("two", STARTUP_DELAY=3, ERRORS=1))
+        with deploying(home, file, 1):
+            until(lambda: any(each["release"] == 2 for each in home.instances()), 60, "the new release")
+            with Traffic(home.port, rps=40) as burst:
+                until(lambda: home.service()["deployment"]["state"] == "rolled-back", 60, "it to be found out")
+                until(lambda: home.service()["ready"] > 2, 60, "more instances")
+                burst.flow()
+    reports = always.report(), burst.report()
+    failed = sum(report.failed for report in reports)
+    assert 0 < failed < 0.05 * sum(report.ok + report.failed for report in reports)
+    assert {kind for report in reports for kind in report.kinds} == {"status 500"}
+    assert {version for report in reports for version in report.versions} == {"one"}
+
+
 def test_blue_green_by_hand(home: Home) -> None:
     """Taken back first: nobody has seen it. Then promoted: from then on nobody sees the old one."""
     file = begin(home, BLUE_GREEN)
