@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 
+from fourfold.control import stagewords
 from fourfold.control import views as v
 from fourfold.errors import ConflictError, Problem, SpecError, UserError
+from fourfold.plan import model as m
 from tests.api import sample
 from tests.api.serving import Serving, eventually
 from tests.cli.conftest import Cli
+from tests.store.samples import deployment
 
 FILE = """\
 app: shop
@@ -181,11 +184,18 @@ def test_a_build_that_fails_shows_its_last_lines(cli: Cli, server: Serving, app:
 
 
 def test_up_says_what_is_not_ready(cli: Cli, server: Serving, app: Path) -> None:
-    """What has not changed is not waited for: the host has just started, or the service ends again and again."""
+    """What has not changed is not waited for: the host has just started, the service ends again and again, or an
+    earlier `up` of it is at a step."""
     server.facade.happened = [GOOD[0], GOOD[-1]]
-    server.facade.state.services = [sample.service("catalog", ready=0), sample.service("orders")]
+    at = deployment(service="orders", state="running", step_at=1.0)
+    step = stagewords.view(at, m.Rollout(steps=(m.Step(0),)), (m.Answered(), m.Answered()), 2.0)
+    deploys = {"deployment": v.DeploymentView(state="running", reason=None, step=step)}
+    orders = sample.service("orders").model_copy(update=deploys)
+    server.facade.state.services = [sample.service("catalog", ready=0), orders]
     result = cli("up")
     assert (result.code, result.out.splitlines()[0]) == (0, "shop is up: 2 services, 2 of 4 instances ready")
+    waits = "waits for `fourfold deploy orders --promote` (or `--abort`)"
+    assert f"orders: still being deployed, beside the release that serves; {waits}\n" in result.err
     assert result.err.endswith("next: fourfold status, fourfold logs -f, fourfold explain catalog\n")
 
 

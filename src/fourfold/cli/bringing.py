@@ -12,6 +12,7 @@ from fourfold.cli.progress import Progress
 from fourfold.cli.saving import saving
 from fourfold.cli.session import Session
 from fourfold.cli.upload import load_file, pack_all, request, send_all, sources
+from fourfold.control.stagewords import progress
 from fourfold.control.views import OperationView, StatusView
 
 
@@ -70,6 +71,9 @@ def _reachable(session: Session, view: StatusView) -> None:
     for service in view.services:
         for url in service.urls:
             output.data(f"  {service.name:<{width}}  {url}")
+    for service in view.services:
+        if (step := service.deployment.step) is not None:
+            output.say(f"{service.name}: still being deployed, {progress(step)}", session.options)
     if view.not_in_file:
         names = ", ".join(view.not_in_file)
         output.say(f"still running, but not in the file: {names} (`fourfold up --prune` removes)", session.options)
