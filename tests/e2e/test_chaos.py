@@ -10,7 +10,7 @@ import pytest
 from tests.chaos.life import live
 from tests.e2e.home import Home
 
-STEPS = 8
+STEPS = 7
 
 
 @pytest.mark.timeout(1500)
