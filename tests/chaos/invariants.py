@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from contextlib import closing
+from typing import Any
 
 from fourfold.gateway.runtime import live
 from fourfold.gateway.socket import ask
 from tests.chaos.schedule import LEAST
 from tests.chaos.world import State
-from tests.e2e.home import Home
+from tests.e2e.home import Home, resting
 from tests.e2e.test_kill_matrix import mains, version_served
 from tests.support.wait import until
 
@@ -21,16 +22,13 @@ FAULTS = ("Traceback", "a fault in")
 
 def at_rest(home: Home, what: str, *may: State) -> State:
     """Wait for rest; then one of these is served, and nothing else is there. -> which."""
-    until(lambda: rests(home), PATIENCE, f"{what}: the app to be at rest")
-    service, worker = home.service(), home.service("worker")
+    service, worker = until(lambda: settled(home), PATIENCE, f"{what}: the app to be at rest, exactly its processes")
     instances = service["instances"]
     for each in (service, worker):
         assert {i["release"] for i in each["instances"]} <= {each["release"]}, f"{what}: two releases at rest"
     version = version_served(home, 0)
     found = State(version, len(instances), service["pattern"], bool(worker["instances"]))
     assert found in may, f"{what}: {found} is served, not {' or '.join(map(str, may))}"
-    pids = sorted(each["pid"] for each in instances + worker["instances"])
-    until(lambda: sorted(mains(home)) == pids, PATIENCE, f"{what}: exactly the processes {pids}")
     ids = {each["id"] for each in instances}
     until(lambda: in_gateway(home) == ids, PATIENCE, f"{what}: the gateway to know exactly {ids}")
     ids |= {each["id"] for each in worker["instances"]}
@@ -38,11 +36,14 @@ def at_rest(home: Home, what: str, *may: State) -> State:
     return found
 
 
-def rests(home: Home) -> bool:
-    """Also the scaler: what it asks for under so little load is the least."""
-    service = home.service()
+def settled(home: Home) -> list[dict[str, Any]]:
+    """Both services; none until they rest and the processes are theirs: a death may not have been noticed yet. The
+    scaler rests too: what it asks for under so little load is the least."""
+    service, worker = home.service(), home.service("worker")
     scaled = service["scaling"]["active"] and service["desired"] != LEAST
-    return home.rests() and home.rests("worker") and not scaled
+    pids = sorted(each["pid"] or 0 for each in service["instances"] + worker["instances"])
+    all_rest = resting(service) and resting(worker) and not scaled and sorted(mains(home)) == pids
+    return [service, worker] if all_rest else []
 
 
 def in_gateway(home: Home) -> set[str]:

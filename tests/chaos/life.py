@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -118,7 +119,14 @@ def _carry_out(world: World, change: Change, step: Step) -> int | None:
             world.mend(step)
     if client is None:
         return None
-    output, _ = client.communicate(timeout=PATIENCE)
+    try:
+        output, _ = client.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        client.kill()
+        said, told = client.communicate()[0], world.home.daemon_log()
+        raise AssertionError(
+            f"{step}: its command has not ended. It said: {said}\nThe daemon: {told[-3000:]}"
+        ) from None
     print(output[-1500:])
     return client.returncode
 

@@ -131,12 +131,8 @@ class Home:
         return found
 
     def rests(self, name: str = "web") -> bool:
-        """All of its instances are ready, and no deployment of it is under way."""
-        if not self.has_app():
-            return True
-        service = self.service(name)
-        ready = [instance["state"] for instance in service["instances"]] == ["ready"] * service["desired"]
-        return ready and service["deployment"]["state"] not in ("running", "rolling-back")
+        """Or its app is gone."""
+        return not self.has_app() or resting(self.service(name))
 
     def waits_for_somebody(self, name: str = "web") -> bool:
         """Its deployment is at a step that only a person's word ends, which nobody has said yet."""
@@ -270,7 +266,7 @@ class Home:
 
     def close(self) -> None:
         """End everything by pid, whatever state the test has left."""
-        while processes := self.processes():
+        while processes := self.processes() or self.processes():  # one that was about to become another is missed once
             for process in processes:
                 with suppress(psutil.Error):
                     process.kill()
@@ -318,6 +314,12 @@ services:
 {textwrap.indent(textwrap.dedent(extra), "    ")}
 gateway: {{listen: "127.0.0.1:{port}"}}
 """
+
+
+def resting(service: dict[str, Any]) -> bool:
+    """All of its instances are ready, and no deployment of it is under way."""
+    ready = [instance["state"] for instance in service["instances"]] == ["ready"] * service["desired"]
+    return ready and service["deployment"]["state"] not in ("running", "rolling-back")
 
 
 def free_port() -> int:
