@@ -99,6 +99,7 @@ CHANGES: list[tuple[str, str, dict[str, Any] | None, int, tuple[Any, ...]]] = [
     ("GET", "/v1/apps/shop/hooks", None, 200, ("hooks", ("shop",))),
     ("POST", "/v1/apps/shop/hooks/test", {"actor": "a"}, 200, ("test_hooks", ("shop", "a"))),
     ("POST", "/v1/operations/op1/cancel", {"actor": "a"}, 204, ("cancel", ("op1", "a"))),
+    ("POST", "/v1/operations/op1/cancel", None, 204, ("cancel", ("op1", ""))),
     ("PUT", "/v1/apps/shop/secrets", {"values": {"K": "v"}}, 204, ("set_secrets", ("shop", {"K": "v"}, ""))),
     (
         "PUT",
