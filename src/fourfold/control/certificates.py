@@ -126,6 +126,10 @@ class Certificates:
         address = naming.listen(gateway_of(self._registry, app).listen)
         return [name for name, _ in self._apps() if naming.listen(gateway_of(self._registry, name).listen) == address]
 
+    def _afar(self, app: str) -> list[str]:
+        """Of its mates, those whose own files are not watched."""
+        return [mate for mate in self._mates(app) if mate != app and not is_here(self._registry.apps[mate].file)]
+
     def _stored(self, app: str) -> Facts:
         return facts(certificate(self._folder, app).read_bytes())
 
@@ -147,7 +151,7 @@ class Certificates:
         if content != await asyncio.to_thread(stored.read_bytes):
             present = await asyncio.to_thread(self._stored, app)
             if is_renewal(found, present, self._clock.now()):
-                await self._take([app], content, found, "")
+                await self._take([app, *self._afar(app)], content, found, "")
         self._watched[app] = _Watched(signature)
 
     async def _take(self, apps: list[str], content: bytes, found: Facts, actor: str) -> None:
