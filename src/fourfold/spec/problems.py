@@ -71,6 +71,8 @@ def _translate(item: Any, tree: Node) -> Problem:
         node, path = nearest(tree, loc[:-1])
         expected = WORDS.get(context.get("pattern", ""), "another key")
         return _at_key(node, path, f"expected {expected}")
+    if kind == "too_long":
+        return at(tree, loc, f"expected at most {context['max_length']} entries, got {context['actual_length']}")
     if kind == "too_short":
         return at(tree, loc, "is empty: expected at least one entry")
     if kind == "value_error":
