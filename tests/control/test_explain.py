@@ -93,6 +93,9 @@ def test_after_a_deployment_that_was_rolled_back() -> None:
         "web serves, but not all is well: 1 of 1 instances of release 1 ready",
     )
     assert view.findings == ["the deployment of release 2 failed: exit code 3; release 1 serves on"]
+    assert view.what_to_do == ["mend the cause, then: fourfold deploy web"]
+    aborted = deployment(release=2, state="rolled-back", reason="aborted by ann", aborted="ann")
+    assert explained(deployment=aborted).what_to_do == []
 
 
 def test_what_its_load_asks_for_is_told_of_one_that_is_well_or_has_too_few() -> None:

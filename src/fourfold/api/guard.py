@@ -25,7 +25,10 @@ SHOWN = 200
 SHORT = 64 * 1024
 ENDED = "its token has expired or was removed meanwhile"
 SCHEME = "bearer "
-HOW = "send `Authorization: Bearer TOKEN`; an admin makes tokens: fourfold tokens create NAME --role read"
+HOW = (
+    "send `Authorization: Bearer TOKEN` (the command takes it from FOURFOLD_TOKEN); an admin makes tokens: "
+    "fourfold tokens create NAME --role read"
+)
 
 
 class Guard:

@@ -92,5 +92,5 @@ def _show(events: Iterable[EventView], session: Session) -> None:
             print(event.model_dump_json(), flush=True)
         else:
             who = event.service or event.app or "-"
-            by = f" (by {event.actor})" if event.actor else ""
+            by = f" (by {event.actor})" if event.actor and not event.message.endswith(f" by {event.actor}") else ""
             print(f"{formats.clock(event.at, now)}  {who:<12} {event.kind:<18} {event.message}{by}", flush=True)

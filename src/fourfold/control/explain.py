@@ -136,7 +136,8 @@ def _deployment(case: Case, findings: list[str], todo: list[str]) -> None:
         deployment.state, "nothing of it was kept" if not deployment.previous else "it was left as it stood"
     )
     findings.append(f"the deployment of {described(deployment)} failed: {deployment.reason}; {ended}")
-    todo.append(f"mend the cause, then: fourfold deploy {case.row.name}")
+    if deployment.aborted is None:
+        todo.append(f"mend the cause, then: fourfold deploy {case.row.name}")
 
 
 def _group(case: Case, findings: list[str], todo: list[str]) -> None:

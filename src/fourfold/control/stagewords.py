@@ -87,8 +87,13 @@ def _waits_for(deployment: Deployment, rollout: m.Rollout, new: m.Answered, left
     if left > 0:
         return f"{left:.0f} s to pass"
     if new.requests < rollout.judging.min_requests:
-        return f"{rollout.judging.min_requests - new.requests} more requests (or `{promote(deployment)}`)"
+        more = _requests(rollout.judging.min_requests - new.requests).replace(" ", " more ")
+        return f"{more} (or `{promote(deployment)}`)"
     return "its instances to be ready again"
+
+
+def _requests(count: int) -> str:
+    return f"{count} request{'s' if count != 1 else ''}"
 
 
 def progress(view: v.StepView) -> str:
@@ -96,5 +101,5 @@ def progress(view: v.StepView) -> str:
     if not view.weight:
         return f"beside the release that serves; waits for {view.waits_for}"
     of = f"step {view.step} of {view.steps} ({view.weight} %)"
-    seen = f"{view.requests} requests, {view.errors} failed (old: {view.old_requests}, {view.old_errors} failed)"
+    seen = f"{_requests(view.requests)}, {view.errors} failed (old: {view.old_requests}, {view.old_errors} failed)"
     return f"{of}: {seen if view.begun else 'not begun'}; waits for {view.waits_for}"

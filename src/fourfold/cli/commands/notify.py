@@ -31,10 +31,12 @@ def command(
     elif hooks:
         output.data("\n".join(table(hooks)))
     else:
-        output.say(
-            f"{session.app} has no webhooks: `notify` in its file says where events are sent to", session.options
-        )
+        _say_none(session)
     return 0
+
+
+def _say_none(session: Session) -> None:
+    output.say(f"{session.app} has no webhooks: `notify` in its file says where events are sent to", session.options)
 
 
 def table(hooks: list[HookView]) -> list[str]:
@@ -60,6 +62,8 @@ def table(hooks: list[HookView]) -> list[str]:
 def _test(session: Session, results: list[HookTestView]) -> int:
     if session.options.json:
         output.as_json(results)
+    elif not results:
+        _say_none(session)
     else:
         for result in results:
             output.data(f"{result.host}  {result.error or 'ok'}")

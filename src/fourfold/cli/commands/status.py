@@ -97,7 +97,7 @@ def _notes(service: ServiceView) -> list[str]:
         said = ", ".join(f"{key} {value}" for key, value in service.overrides.items())
         notes.append(f"set by a command, not by the file: {said} (`fourfold up --reset` forgets)")
     if (maintenance := service.maintenance) is not None:
-        since = formats.ago(maintenance.since, formats.utc_now())
+        since = formats.clock(maintenance.since, formats.utc_now())
         whole = "all of the app" if maintenance.whole_app else "it"
         by = f", by {maintenance.actor}" if maintenance.actor else ""
         off = "" if maintenance.whole_app else f" {service.name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from typing import Any
 
@@ -13,14 +14,17 @@ _TAKEN = re.compile(r"/(app|tmp)?|/(proc|sys|dev|run/secrets)(/.*)?")
 """Where no volume can stand."""
 
 
-def volumes(compose: Compose, made: Drafted, given: Any) -> None:
-    """Named and anonymous ones become volumes; folders and files of the host are noted."""
+def volumes(compose: Compose, made: Drafted, given: Any, workdir: str) -> None:
+    """Named and anonymous ones become volumes; folders and files of the host are noted.
+
+    `workdir`: where its code is in the container.
+    """
     found: list[dict[str, str]] = []
     for entry in as_list(given):
         source, target, kind, read_only = _parts(compose, entry)
         shown = entry if isinstance(entry, str) else f"{source}:{target}"
         if kind == "bind":
-            made.note("volumes", _bind(made, source, read_only), shown)
+            made.note("volumes", _bind(compose, made, (source, target, read_only), workdir), shown)
         elif kind == "tmpfs":
             made.note("volumes", "/tmp and /run can be written, and are in memory", shown)
         elif kind != "volume":
@@ -72,14 +76,22 @@ def _parts(compose: Compose, entry: Any) -> tuple[str, str, str, bool]:
     return parts[0], parts[1], kind, "ro" in mode.split(",")
 
 
-def _bind(made: Drafted, source: str, read_only: bool) -> str:
+def _bind(compose: Compose, made: Drafted, parts: tuple[str, str, bool], workdir: str) -> str:
+    source, target, read_only = parts
     if "docker.sock" in source:
         return "Docker's socket is not given to services"
-    if "source" in made.keys and source.startswith("."):
+    if "source" in made.keys and source.startswith(".") and _is_code(compose, made, source, target, workdir):
         return "the code is in the artifact: `fourfold up` sends what has changed"
     if read_only or re.search(r"\.\w{2,5}$", source):
         return "files of this host are not mounted: put it into an image of your own, or make it a secret with `file`"
     return "folders of this host are not mounted: use a volume, and copy into it what is there"
+
+
+def _is_code(compose: Compose, made: Drafted, source: str, target: str, workdir: str) -> bool:
+    """What is built from, or lies in it and is mounted where its copy is; else it is data beside the program."""
+    place, code = compose.place(source), posixpath.normpath(made.keys["source"])
+    below = code == "." or place.startswith(f"{code}/")
+    return place == code or (below and bool(workdir) and target.startswith(f"{workdir.rstrip('/')}/"))
 
 
 def _uses(other: dict[str, Any], found: list[dict[str, str]], compose: Compose) -> bool:
