@@ -186,6 +186,17 @@ async def test_ready_counts_for_its_own_run_only(rig: Rig) -> None:
 
 
 @rigged
+async def test_ready_is_timed_when_it_is_stored(rig: Rig) -> None:
+    """Until then the machine's clock may be set, and all other times with it."""
+    rig.add("a")
+    rig.readiness.ready("a")
+    rig.clock.time += 7200
+    await asyncio.wait_for(rig.bus.until(lambda: rig.state("a") == "ready"), 10)
+    row = rig.registry.instances["a"]
+    assert row.ready_at == row.changed_at == rig.clock.now()
+
+
+@rigged
 async def test_what_fails_is_not_told(rig: Rig) -> None:
     """Events of a transaction whose commit is refused: it is tried again, and told then."""
     rig.add("a", state="ready")

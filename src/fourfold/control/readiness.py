@@ -21,8 +21,8 @@ class Readiness:
         self._tell = InstanceEvents(registry, bus).tell
         self._clock = clock
         self._wake = wake
-        self._got_ready: dict[str, tuple[int, float]] = {}
-        """Instance -> (run, since when); to be stored."""
+        self._got_ready: dict[str, int] = {}
+        """Instance -> run; to be stored, with the time of that moment: until then the clock may be set."""
 
     def ready(self, name: str) -> None:
         """Stored together with others that get ready in the same moment."""
@@ -30,23 +30,23 @@ class Readiness:
             return
         if not self._got_ready:
             asyncio.get_running_loop().call_soon(self._store_ready)
-        self._got_ready[name] = (row.run, self._clock.now())
+        self._got_ready[name] = row.run
 
     @until_stored
     def _store_ready(self) -> None:
         known = self._registry.instances
-        rows = [known[name] for name, (run, _) in self._got_ready.items() if name in known and known[name].run == run]
+        rows = [known[name] for name, run in self._got_ready.items() if name in known and known[name].run == run]
         rows = [row for row in rows if row.state in ("starting", "unready")]
+        now = self._clock.now()
         with self._registry.transaction():
             for row in rows:
-                _, now = self._got_ready[row.id]
                 self._registry.put_instance(replace(row, state="ready", changed_at=now, ready_at=now))
                 if deployment := self._registry.running_deployment(key_of(row)):
                     self._registry.put_deployment(replace(deployment, progressed_at=now))
         for row in rows:
             self._registry.live[row.id].probe_error = None
             first = row.state == "starting" and row.started_at is not None
-            after = f" after {self._got_ready[row.id][1] - (row.started_at or 0):.2f} s" if first else ""
+            after = f" after {now - (row.started_at or 0):.2f} s" if first else ""
             self._tell("instance.ready", row, f"{row.id} is ready{after}")
         self._got_ready.clear()
         self._wake()
