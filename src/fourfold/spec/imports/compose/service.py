@@ -65,7 +65,7 @@ def service(compose: Compose, name: str, said: dict[str, Any]) -> Drafted:
     _size(compose, made, said)
     if env:
         made.keys["env"] = env
-    storage.volumes(compose, made, said.get("volumes"), found.recipe.workdir)
+    storage.volumes(compose, made, said.get("volumes"), found)
     _needs(compose, made, said)
     _ending(compose, made, said)
     _container(compose, made, said, found)

@@ -53,6 +53,11 @@ class Program:
     """Where a Dockerfile would put it; here that is /app. Empty: nothing is to be changed."""
     command: str = ""
 
+    @property
+    def data(self) -> str:
+        """What Docker keeps of its image; empty: nothing."""
+        return (self.known.data if self.known is not None else None) or ""
+
     def moved(self, text: str) -> str:
         """A text with paths of the Dockerfile's folder as they are here."""
         if not self.workdir:

@@ -8,24 +8,25 @@ from typing import Any
 
 from fourfold.spec.finds import service_name
 from fourfold.spec.imports.compose.model import Compose, as_list
+from fourfold.spec.imports.compose.source import Program
 from fourfold.spec.imports.model import Drafted
 
 _TAKEN = re.compile(r"/(app|tmp)?|/(proc|sys|dev|run/secrets)(/.*)?")
 """Where no volume can stand."""
 
 
-def volumes(compose: Compose, made: Drafted, given: Any, workdir: str) -> None:
-    """Named and anonymous ones become volumes; folders and files of the host are noted.
-
-    `workdir`: where its code is in the container.
-    """
+def volumes(compose: Compose, made: Drafted, given: Any, program: Program) -> None:
+    """Named and anonymous ones become volumes, and what Docker keeps of an image without being told; folders and files
+    of the host are noted."""
     found: list[dict[str, str]] = []
+    in_memory = False
     for entry in as_list(given):
         source, target, kind, read_only = _parts(compose, entry)
         shown = entry if isinstance(entry, str) else f"{source}:{target}"
         if kind == "bind":
-            made.note("volumes", _bind(compose, made, (source, target, read_only), workdir), shown)
+            made.note("volumes", _bind(compose, made, (source, target, read_only), program.recipe.workdir), shown)
         elif kind == "tmpfs":
+            in_memory |= _is_around(target, program.data)
             made.note("volumes", "/tmp and /run can be written, and are in memory", shown)
         elif kind != "volume":
             made.note("volumes", "only volumes are known here", shown)
@@ -33,6 +34,10 @@ def volumes(compose: Compose, made: Drafted, given: Any, workdir: str) -> None:
             made.note("volumes", "what a build installs is part of the artifact", shown)
         else:
             _volume(made, found, source, target, shown)
+    kept = in_memory or any(_is_around(each["path"], program.data) for each in found)
+    if program.data and not kept and "instances" not in made.keys:
+        _volume(made, found, "data", program.data, program.data)
+        made.remarks["volumes"] = "Docker keeps this of its image as well"
     if found:
         made.keys["volumes"] = found
         if "image" in made.keys:
@@ -42,6 +47,11 @@ def volumes(compose: Compose, made: Drafted, given: Any, workdir: str) -> None:
             _uses(other, found, compose) for name, other in compose.services.items() if compose.names[name] != made.name
         ):
             made.note("volumes", "another service has one of that name too: here each has its own")
+
+
+def _is_around(path: str, data: str) -> bool:
+    """Or in it."""
+    return f"{path}/".startswith(f"{data}/") or f"{data}/".startswith(f"{path.rstrip('/')}/")
 
 
 def _volume(made: Drafted, found: list[dict[str, str]], source: str, target: str, shown: str) -> None:
