@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from fourfold.api.afar import sent
+from fourfold.api.remote import sent
 from fourfold.api.rights import allows
 from fourfold.control import views as v
 from fourfold.control.bakery.door import Door

@@ -18,11 +18,11 @@ from pathlib import Path
 from fourfold.clock import Clock, rfc3339
 from fourfold.control.bus import Bus
 from fourfold.control.claims import gateway_of
+from fourfold.control.places import beside, is_here
 from fourfold.control.registry import Registry
 from fourfold.control.routing import certificate
 from fourfold.control.traffic import GatewayTraffic
 from fourfold.control.views import CertificateView
-from fourfold.control.whence import beside, is_here
 from fourfold.errors import FourfoldError, UserError
 from fourfold.gateway import naming
 from fourfold.gateway.certificates import DAY, SOON, Facts, combine, ending, facts, is_renewal, read

@@ -9,11 +9,11 @@ from tempfile import NamedTemporaryFile
 
 from fourfold.control.claims import among, before, gateway_of, wanted
 from fourfold.control.parts import Parts
+from fourfold.control.places import beside, is_here
 from fourfold.control.registry import Registry
 from fourfold.control.routing import Exposed, alone, certificate, planned_config
 from fourfold.control.status import route_text
 from fourfold.control.views import UpRequest
-from fourfold.control.whence import beside, is_here
 from fourfold.errors import UserError
 from fourfold.gateway import naming
 from fourfold.gateway.certificates import combine, facts, read

@@ -14,7 +14,7 @@ from fourfold.build.ignore import ALWAYS, OWN_FILES, UNASKED
 from fourfold.control.bakery.shapes import BakeRequest, UploadQuery
 from fourfold.control.exports import FORMS
 from fourfold.control.groups import spec_of
-from fourfold.control.whence import refuse_places
+from fourfold.control.places import refuse_places
 from fourfold.errors import NotFoundError, UserError
 from fourfold.spec.app import App
 from fourfold.spec.model import Service

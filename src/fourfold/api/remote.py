@@ -8,8 +8,8 @@ from __future__ import annotations
 from fourfold.api.rights import allows
 from fourfold.control.checks import chosen, read_app
 from fourfold.control.groups import spec_of
+from fourfold.control.places import afar, refuse_places
 from fourfold.control.views import UpRequest
-from fourfold.control.whence import afar, refuse_places
 from fourfold.errors import ForbiddenError
 from fourfold.store.tokens import AccessRole
 
