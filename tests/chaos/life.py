@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import httpx
 
@@ -84,16 +84,16 @@ def take(world: World, step: Step, traffic: Traffic, story: Story) -> None:
     home, before, lost = world.home, world.state, traffic.report().failed
     change = world.prepare(step)
     code = _carry_out(world, change, step)
-    may_fail = step.fault in MAY_FAIL
+    may_fail, wanted = step.fault in MAY_FAIL, change.wanted
     if may_fail and change.by_hand:
         until(lambda: home.waits_for_somebody() or home.rests(), PATIENCE, f"{step}: a step, or rest")
         if home.waits_for_somebody():  # nobody's word was heard
             home.run(*change.command)
         may_fail, code = False, change.code
-    found = at_rest(home, str(step), *((before, change.after) if may_fail else (change.after,)))
-    if may_fail and change.command and (code != change.code or found != change.after):
+    found = at_rest(home, str(step), *((before, replace(before, worker=True), *wanted) if may_fail else wanted))
+    if may_fail and change.command and (code != change.code or found not in wanted):
         home.run(*change.command, code=change.code)
-        found = at_rest(home, f"{step}, once more", change.after)
+        found = at_rest(home, f"{step}, once more", *wanted)
     elif change.command:
         assert code == change.code, f"{step}: its command exited with {code}, not {change.code}"
     world.arrived(found)

@@ -59,10 +59,16 @@ class Change:
     command: tuple[str, ...]
     after: State
     """When it works."""
+    or_else: State | None = None
+    """Just as well: what depends on a service that does not get there may have been started beside the old one."""
     code: int = 0
     """How its command exits then."""
     by_hand: bool = False
     """A deployment waits for it."""
+
+    @property
+    def wanted(self) -> tuple[State, ...]:
+        return (self.after,) if self.or_else is None else (self.after, self.or_else)
 
 
 class World:
@@ -133,7 +139,7 @@ class World:
             case "slow":
                 return Change(up, self._next(AUTOMATIC["rolling"], HEALTH_SECONDS=0.9))
         self.file.write_text(self._text("broken", AUTOMATIC[step.strategy], EXIT_CODE=3))
-        return Change(up, self.state, code=1)
+        return Change(up, self.state, code=1, or_else=replace(self.state, worker=True))
 
     def _word(self, step: Step) -> Change:
         """About a deployment that waits for it."""
