@@ -231,7 +231,7 @@ def jvm_members_change(home: Home, file: Path, one: str, other: str, breaking: t
     os.kill(row["pid"], signal.SIGKILL)
     until(lambda: [i["restarts"] for i in home.instances("apps")] == [1], 60, "the JVM to be back")
     until(lambda: all(service["ready"] == 1 for service in home.status()["services"]), 60, "its members to be back")
-    assert all(home.get(path).status_code == 200 for path in (one, other))
+    until(lambda: all(home.get(path).status_code == 200 for path in (one, other)), 60, "the gateway to send to them")
 
 
 def loading(home: Home, path: str) -> Load:

@@ -8,8 +8,6 @@ import sqlite3
 from contextlib import closing
 from typing import Any
 
-import pytest
-
 from tests.e2e.home import Home, web_file
 from tests.support.wait import until
 
@@ -61,7 +59,7 @@ def test_each_request_is_counted_once(home: Home) -> None:
     assert (found["requests"], found["errors"]) == (asked, 0)
     assert found["cpu_seconds"] > 7 * 0.01, "each start of Python takes more"
     assert found["memory_byte_seconds"] > found["instance_seconds"] * 2**20
-    assert before[0]["requests"] > 0 and before[0]["instances"] == pytest.approx(2, rel=0.5)
+    assert before[0]["requests"] > 0 and 0 < before[0]["instances"] < 3, "two, and fewer while they started"
 
 
 def stored(home: Home) -> dict[str, float]:
