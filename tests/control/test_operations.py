@@ -14,6 +14,7 @@ from fourfold.control.traffic import GatewayTraffic
 from fourfold.errors import ConflictError, NotFoundError
 from fourfold.launch.model import Powers
 from tests.control.rig import Rig, rigged
+from tests.store.samples import deployment
 
 
 class Traffic:
@@ -182,6 +183,20 @@ async def test_what_was_begun_before_is_gone_on_with(rig: Rig) -> None:
     await ended(rig, new)
     assert done == ["old", new] and kinds(rig, "old") == ["operation.done"]
     assert kinds(rig, new)[0] == "operation.queued"
+
+
+@rigged
+async def test_what_ended_and_was_not_told_is_told_by_the_next_daemon(rig: Rig) -> None:
+    rig.registry.add_deployment(deployment(operation="old", app="shop", state="done"))
+    for id in ("old", "builds"):
+        rig.bus.emit("operation.started", "up of shop begins", app="shop", operation=id)
+    rig.bus.flush()
+    operations(rig).resume([])
+    await ended(rig, "old")
+    assert kinds(rig, "old") == ["operation.started", "operation.done"]
+    assert kinds(rig, "builds") == ["operation.started"]
+    operations(rig).resume([])
+    assert rig.registry.store.events.unended() == ["builds"]
 
 
 @rigged

@@ -150,10 +150,13 @@ class Operations:
             await asyncio.wait(tasks)
 
     def resume(self, unfinished: Sequence[tuple[Operation, Work]]) -> None:
-        """Go on with what a daemon before this one began: `unfinished`, and to wait for all other deployments."""
+        """Go on with what a daemon before this one began: `unfinished`, and to wait for all other deployments. Those
+        that have ended are told of, if it did not come to that: somebody may be waiting for it."""
+        store = self._registry.store
         for operation, work in unfinished:
             self._resume(operation, work)
-        for row in self._registry.store.deployments.running():
+        untold = (row for id in store.events.unended() for row in store.deployments.of_operation(id))
+        for row in (*store.deployments.running(), *untold):
             self._resume(Operation(row.operation, row.app, "deployment", row.actor, row.started_at), _nothing)
 
     def _resume(self, operation: Operation, work: Work) -> None:

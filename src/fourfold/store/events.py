@@ -101,6 +101,16 @@ class Events:
         )
         return int(found[0][0]) if found else 0
 
+    def unended(self, newest: int = 1000) -> list[str]:
+        """Operations that have begun and not ended, among the `newest` that was told of operations; newest first."""
+        found = self._database.query(
+            "SELECT kind, json_extract(data, '$.operation') FROM events"
+            " WHERE kind IN ('operation.started', 'operation.done', 'operation.failed') ORDER BY seq DESC LIMIT ?",
+            (newest,),
+        )
+        ended = {id for kind, id in found if kind != "operation.started"}
+        return [id for kind, id in found if kind == "operation.started" and id not in ended]
+
     def trim(self, keep: int, keep_lines: int, keep_routine: int) -> int:
         """Forget all but the newest `keep` events, `keep_lines` lines of builds, and of what happens by itself
         `keep_routine` of each service and kind, all in all `keep`; how many went."""
