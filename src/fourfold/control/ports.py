@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from fourfold.control.bus import Bus
@@ -34,8 +33,7 @@ class Ports:
 
     def _given(self, app: str, service: str) -> int:
         low, high = self._settings.internal_ports
-        taken: Callable[[int], bool] = lambda port: not port_is_free(port)  # noqa: E731
-        return self._registry.store.ports.of(app, service, range(low, high + 1), taken)
+        return self._registry.store.ports.of(app, service, range(low, high + 1), lambda port: not port_is_free(port))
 
     def leave_taken(self) -> None:
         """While no gateway runs (after a reboot): a port that a stranger took would keep all of it from starting."""
