@@ -122,6 +122,7 @@ def test_watching_needs_a_terminal(cli: Cli, server: Serving) -> None:
     assert result.err == ("error: cannot watch: standard output is not a terminal\nhint: leave --watch out\n")
 
 
+PAST = ("shop.orders-3-a", "shop.orders-2-b")
 EXPLAINED = v.ExplainView(
     service="orders",
     well=False,
@@ -129,7 +130,7 @@ EXPLAINED = v.ExplainView(
     findings=["shop.orders-3-a ended: exit code 3 (5 times in a row: a crash loop)"],
     what_to_do=["read its last lines: fourfold logs --previous orders"],
     deployment=v.DeploymentView(state="failed", reason="exit code 3"),
-    exits=[sample.exited()],
+    exits=[v.PastExitView(**dict(sample.exited()), instance=name, asked=name == "shop.orders-2-b") for name in PAST],
     probe_error="connection refused",
     last_lines=["Traceback", "ModuleNotFoundError: No module named 'flask'", "w" * 1000],
 )
@@ -145,7 +146,8 @@ def test_explain(cli: Cli, server: Serving) -> None:
         "last deploy: failed: exit code 3\n"
         "health probe: connection refused\n"
         "last exits:\n"
-        "  08:00:00  exit code 3\n"
+        "  08:00:00  shop.orders-3-a: exit code 3\n"
+        "  08:00:00  shop.orders-2-b: exit code 3, when it was stopped\n"
         "last lines:\n"
         "  | Traceback\n"
         "  | ModuleNotFoundError: No module named 'flask'\n"

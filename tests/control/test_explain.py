@@ -163,3 +163,58 @@ def test_events_that_wait_or_were_given_up() -> None:
     ]  # fmt: skip
     assert "deliver them again: fourfold events replay --all web" in view.what_to_do
     assert explained(events_waiting=7).findings == [], "they are on their way"
+
+
+def ended(what: str = "exit code 4", **given: Any) -> dict[str, Any]:
+    return {"code": 4, "signal": None, "oom": False, "at": 1.0, "reason": what, "asked": False} | given
+
+
+@pytest.mark.parametrize(
+    ("failures", "state", "unsettled", "finding"),
+    [
+        (3, "ready", ["w"], ["w runs again after it ended: exit code 4 (3 times in a row: a crash loop)"]),
+        (1, "starting", ["w"], ["w runs again after it ended: exit code 4"]),
+        (1, "exited", ["w"], ["w ended: exit code 4"]),
+        (1, "ready", ["w"], []),
+        (3, "ready", [], []),
+    ],
+)
+def test_what_ended_and_runs_again(failures: int, state: str, unsettled: list[str], finding: list[str]) -> None:
+    row = instance("w", state=state, failures=failures, exit=ended())
+    view = explained(instances=[row], unsettled=unsettled)
+    assert view.findings == finding
+    assert view.well == (state == "ready" and not finding)
+
+
+def test_a_memory_limit_is_blamed_for_what_was_tried_last_only() -> None:
+    dead = [
+        instance("b", release=3, state="gone", exit=ended("no such command")),
+        instance("a", release=2, state="gone", exit=ended("killed: out of memory", oom=True)),
+    ]
+    limit = "it reached its memory limit (the host's) and was killed"
+    failed = deployment(release=3, state="rolled-back", reason="no such command")
+    assert limit not in explained(dead=dead, deployment=failed).findings
+    assert limit in explained(dead=dead, deployment=replace(failed, release=2)).findings
+
+
+@pytest.mark.parametrize(
+    ("reason", "lines", "advice"),
+    [
+        ("w was not ready within 5 s: nothing listens on 127.0.0.1:1", [],
+         "or, if its start only takes longer, raise health.grace"),
+        ("w was not ready within 5 s: nothing listens; it listens on 0.0.0.0:3 instead of $PORT (1)", [],
+         "make the program listen on $PORT (and the address in $HOST)"),
+        ("w was not ready within 5 s: it listens on 127.0.0.1:1 only: it must listen on $HOST", [],
+         "make the program listen on $PORT (and the address in $HOST)"),
+        ("w did not stay up: exit code 1", ["Error: EROFS: read-only file system, mkdir '/app/data'"],
+         "write to a volume or to /tmp: what it runs from can only be read"),
+    ],
+)  # fmt: skip
+def test_what_to_do_after_a_start_that_failed(reason: str, lines: list[str], advice: str) -> None:
+    view = explained(deployment=deployment(release=2, state="rolled-back", reason=reason), last_lines=lines)
+    assert view.what_to_do == ["mend the cause, then: fourfold deploy web", advice]
+
+
+def test_ends_say_whose_they_were_and_whether_they_were_asked_for() -> None:
+    dead = [instance("a", state="gone", exit=ended("killed by signal 15", asked=True))]
+    assert [(each.instance, each.asked) for each in explained(dead=dead).exits] == [("a", True)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fourfold.control import stagewords
@@ -16,6 +17,10 @@ from fourfold.plan.restart import is_crash_loop
 from fourfold.store.model import Deployment, InstanceRow, ServiceRow
 
 _ENDINGS = {"error": "with an error", "timeout": "timed out", "crash": "crashed", "oom": "out of memory"}
+_CANNOT_WRITE = re.compile("read-only file system|unable to open database file", re.IGNORECASE)
+"""As the system says it (EROFS), and as SQLite does."""
+_ELSEWHERE = re.compile(r"instead of \$PORT|must listen on \$HOST")
+"""As `diagnose` says it."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,8 @@ class Case:
     limits_missing: dict[str, str]
     memory_limit: int | None
     last_lines: Sequence[str]
+    unsettled: Collection[str] = ()
+    """Ids of instances that run again after they ended, and not yet for long."""
     group: v.ServiceView | None = None
     """The group that it lives in."""
     job: v.JobView | None = None
@@ -51,6 +58,12 @@ class Case:
     scaling: ScalingView | None = None
     """Where its file lets its load say how many there are."""
 
+    @property
+    def attempt(self) -> Deployment | None:
+        """Its deployment, if that is under way or has failed."""
+        ended = self.deployment is None or self.deployment.state in ("done", "superseded")
+        return None if ended else self.deployment
+
 
 def explain(case: Case) -> v.ExplainView:
     findings: list[str] = []
@@ -61,6 +74,8 @@ def explain(case: Case) -> v.ExplainView:
     _job(case, findings, todo)
     ready = sum(row.state == "ready" for row in case.instances)
     well = ready >= case.desired and not findings
+    if not well and any(_CANNOT_WRITE.search(line) for line in case.last_lines):
+        todo.append("write to a volume or to /tmp: what it runs from can only be read")
     moves_on = case.step is not None and len(findings) == 1
     _maintenance(case, findings, todo)
     _events(case, findings, todo)
@@ -75,10 +90,17 @@ def explain(case: Case) -> v.ExplainView:
         findings=findings,
         what_to_do=list(dict.fromkeys(todo)),
         deployment=deployment_view(case.deployment, case.step),
-        exits=[view for row in (*case.instances, *case.dead)[:10] if (view := exit_view(row))],
+        exits=[view for row in (*case.instances, *case.dead)[:10] if (view := _exit(row))],
         probe_error=case.probe_errors[0] if case.probe_errors else None,
         last_lines=list(case.last_lines),
     )
+
+
+def _exit(row: InstanceRow) -> v.PastExitView | None:
+    ended = exit_view(row)
+    if row.exit is None or ended is None:
+        return None
+    return v.PastExitView(**ended.model_dump(), instance=row.id, asked=row.exit.get("asked", False))
 
 
 def _summary(case: Case, ready: int, well: bool, moves_on: bool) -> str:
@@ -116,12 +138,12 @@ def _maintenance(case: Case, findings: list[str], todo: list[str]) -> None:
 
 
 def _deployment(case: Case, findings: list[str], todo: list[str]) -> None:
-    deployment = case.deployment
+    deployment = case.attempt
     if case.row.stopped:
         todo.append(f"fourfold restart {case.row.name} starts it again")
     if case.waiting_for:
         findings.append(f"it waits for {case.waiting_for}")
-    if deployment is None or deployment.state in ("done", "superseded"):
+    if deployment is None:
         return
     if deployment.state == "running":
         at = f": {stagewords.progress(case.step)}" if case.step is not None else ""
@@ -138,6 +160,15 @@ def _deployment(case: Case, findings: list[str], todo: list[str]) -> None:
     findings.append(f"the deployment of {described(deployment)} failed: {deployment.reason}; {ended}")
     if deployment.aborted is None:
         todo.append(f"mend the cause, then: fourfold deploy {case.row.name}")
+    reason = deployment.reason or ""
+    _where_it_listens(reason, todo)
+    if "was not ready within" in reason and not _ELSEWHERE.search(reason):
+        todo.append("or, if its start only takes longer, raise health.grace")
+
+
+def _where_it_listens(reason: str, todo: list[str]) -> None:
+    if _ELSEWHERE.search(reason):
+        todo.append("make the program listen on $PORT (and the address in $HOST)")
 
 
 def _group(case: Case, findings: list[str], todo: list[str]) -> None:
@@ -158,15 +189,17 @@ def _group(case: Case, findings: list[str], todo: list[str]) -> None:
 def _instances(case: Case, findings: list[str], todo: list[str]) -> None:
     name = case.row.name
     for row in case.instances:
-        if row.state == "exited" and row.exit is not None:
-            loop = f" ({row.failures} times in a row: a crash loop)" if is_crash_loop(row.failures) else ""
-            findings.append(f"{row.id} ended: {row.exit['reason']}{loop}")
+        loops = is_crash_loop(row.failures)
+        again = row.id in case.unsettled and (row.state in ("starting", "unready") or (loops and row.state == "ready"))
+        if row.exit is not None and (row.state == "exited" or again):
+            loop = f" ({row.failures} times in a row: a crash loop)" if loops else ""
+            findings.append(f"{row.id} {'runs again after it ' if again else ''}ended: {row.exit['reason']}{loop}")
             todo.append(f"read its last lines: fourfold logs --previous {name}")
     for error in case.probe_errors:
         findings.append(f"its health probe says: {error}")
-        if "instead of $PORT" in error:
-            todo.append("make the program listen on $PORT (and the address in $HOST)")
-    newest = [row for row in (*case.instances, *case.dead) if row.exit is not None]
+        _where_it_listens(error, todo)
+    tried = {case.row.release, case.attempt.release if case.attempt is not None else case.row.release}
+    newest = [row for row in (*case.instances, *case.dead) if row.exit is not None and row.release in tried]
     if any(row.exit is not None and row.exit["oom"] for row in newest[:3]):
         limit = f"{case.memory_limit // 2**20} MiB" if case.memory_limit else "the host's"
         findings.append(f"it reached its memory limit ({limit}) and was killed")

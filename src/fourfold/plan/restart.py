@@ -13,7 +13,12 @@ START_ATTEMPTS = 2
 
 def failures_after(failures: int, well_for: float, rules: Restarting) -> int:
     """Failures in a row once an instance ends that had been ready for `well_for` seconds (0 if it never was)."""
-    return 1 if well_for >= max(10.0, rules.backoff_max) else failures + 1
+    return 1 if settled(well_for, rules) else failures + 1
+
+
+def settled(well_for: float, rules: Restarting) -> bool:
+    """Whether it has been ready for so long that what was before does not count any more."""
+    return well_for >= max(10.0, rules.backoff_max)
 
 
 def delay(failures: int, rules: Restarting) -> float:

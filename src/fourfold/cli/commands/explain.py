@@ -8,7 +8,7 @@ import typer
 
 from fourfold.cli import formats, output
 from fourfold.cli.session import Session
-from fourfold.control.views import ExplainView
+from fourfold.control.views import ExplainView, PastExitView
 
 
 def command(ctx: typer.Context, service: Annotated[str, typer.Argument(metavar="SERVICE")]) -> None:
@@ -22,6 +22,11 @@ def command(ctx: typer.Context, service: Annotated[str, typer.Argument(metavar="
     output.data("\n".join(_details(view)))
 
 
+def _exit(ended: PastExitView) -> str:
+    asked = ", when it was stopped" if ended.asked else ""
+    return f"{formats.clock(ended.at, formats.utc_now())}  {ended.instance}: {ended.reason}{asked}"
+
+
 def _details(view: ExplainView) -> list[str]:
     lines = [f"  - {finding}" for finding in view.findings]
     reason = f": {view.deployment.reason}" if view.deployment.reason else ""
@@ -29,8 +34,7 @@ def _details(view: ExplainView) -> list[str]:
     if view.probe_error:
         lines.append(f"health probe: {view.probe_error}")
     if view.exits:
-        now = formats.utc_now()
-        lines += ["last exits:", *(f"  {formats.clock(item.at, now)}  {item.reason}" for item in view.exits)]
+        lines += ["last exits:", *(f"  {_exit(item)}" for item in view.exits)]
     if view.last_lines:
         lines += ["last lines:", *formats.quoted(view.last_lines)]
     if view.what_to_do:

@@ -10,7 +10,7 @@ from fourfold.control import views as v
 from fourfold.control.checks import check_network, check_powers, refuse_job, refuse_several
 from fourfold.control.counting import most_of, set_to
 from fourfold.control.explain import Case, explain
-from fourfold.control.goals import on_bridge, pattern_of
+from fourfold.control.goals import goal_of, on_bridge, pattern_of
 from fourfold.control.groups import check_restart, check_scale
 from fourfold.control.groups import check_rollback as check_group_rollback
 from fourfold.control.operations import Operation
@@ -19,6 +19,7 @@ from fourfold.control.running import job_view
 from fourfold.control.sharing import check_rollback
 from fourfold.errors import UserError
 from fourfold.launch.patterns import program_memory, unenforced
+from fourfold.plan.restart import settled
 
 
 class Services(Requests):
@@ -102,7 +103,9 @@ class Services(Requests):
         dead.sort(key=lambda each: each.changed_at, reverse=True)
         alive = parts.registry.of_service(key)
         errors = [error for each in alive if (error := parts.registry.live[each.id].probe_error)]
-        unwell = [each for each in alive if each.state != "ready"] or dead[:1]
+        rules, now = goal_of(parts.registry, key).restarting, parts.clock.now()
+        again = [each for each in alive if each.failures and not settled(now - (each.ready_at or now), rules)]
+        unwell = [each for each in alive if each.state != "ready"] or again or dead[:1]
         pattern = pattern_of(row)
         line = parts.events.queue.lines.find(key)
         return explain(
@@ -120,7 +123,8 @@ class Services(Requests):
                 memory_limit=program_memory(pattern, spec),
                 last_lines=await parts.last_lines(unwell[-1] if unwell else None),
                 group=parts.status.group_of(row),
-                job=job_view(parts.registry, parts.events, row, parts.clock.now()),
+                unsettled=[each.id for each in again],
+                job=job_view(parts.registry, parts.events, row, now),
                 maintenance=parts.status.service(row).maintenance,
                 events_waiting=len(line.events) if line is not None else 0,
                 events_refused=line.refused if line is not None else "",

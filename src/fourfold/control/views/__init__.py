@@ -31,6 +31,7 @@ from fourfold.control.views.instances import ExitView as ExitView
 from fourfold.control.views.instances import GuestView as GuestView
 from fourfold.control.views.instances import How as How
 from fourfold.control.views.instances import InstanceView as InstanceView
+from fourfold.control.views.instances import PastExitView as PastExitView
 from fourfold.control.views.instances import SandboxesView as SandboxesView
 from fourfold.control.views.instances import TopRow as TopRow
 from fourfold.control.views.instances import TrafficView as TrafficView

@@ -15,6 +15,12 @@ class ExitView(View):
     reason: str
 
 
+class PastExitView(ExitView):
+    instance: str
+    asked: bool
+    """Whether it ended because it was to; else by itself."""
+
+
 How = Literal["measured", "estimated", "unknown"]
 """What a number is worth; unknown: it is null."""
 

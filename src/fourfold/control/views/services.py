@@ -7,7 +7,7 @@ from typing import Any
 from fourfold.control.scalingview import ScalingView
 from fourfold.control.views.base import View
 from fourfold.control.views.gateway import MaintenanceView
-from fourfold.control.views.instances import ExitView, InstanceView
+from fourfold.control.views.instances import InstanceView, PastExitView
 from fourfold.control.views.jobs import JobView
 
 
@@ -96,7 +96,7 @@ class ExplainView(View):
     findings: list[str]
     what_to_do: list[str]
     deployment: DeploymentView
-    exits: list[ExitView]
+    exits: list[PastExitView]
     probe_error: str | None
     last_lines: list[str]
     """Of the last instance that died, or of the one that does not get ready."""
