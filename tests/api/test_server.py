@@ -53,11 +53,6 @@ def test_what_is_not_a_socket_is_left_alone(folder: Path) -> None:
     assert path.read_text() == "precious"
 
 
-def test_a_path_that_no_socket_can_have(folder: Path) -> None:
-    with pytest.raises(UserError, match="longer than the 107 bytes"):
-        listen(folder / ("x" * 120))
-
-
 def test_the_successors_socket_is_not_removed(folder: Path) -> None:
     path = folder / "s"
     with serving(path) as server:

@@ -56,6 +56,14 @@ def test_it_is_started_and_waited_for(home: Path, monkeypatch: pytest.MonkeyPatc
     assert paths.daemon_log.stat().st_mode & 0o777 == 0o600
 
 
+def test_its_home_may_be_relative_to_here(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("FOURFOLD_HOME", "inner")
+    stand_in(monkeypatch, sys.executable, "-c", ANSWERS, "2")
+    starter.Starting(Paths.find(os.environ, 0), Options(quiet=True)).wait()
+    assert connects(home / "inner/run/fourfold.sock")
+
+
 def test_one_that_does_not_come_up_shows_its_last_lines(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = Paths.find(os.environ, 0)
     paths.state.mkdir(parents=True)

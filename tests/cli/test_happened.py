@@ -40,9 +40,11 @@ def test_logs_asked_for_in_detail(cli: Cli, server: Serving) -> None:
     assert server.facade.calls[-1] == ("logs", ("shop", ["a", "gateway"], 1795334400.0, 5, True, False))
     cli("logs", "--since", "10m")
     assert server.facade.calls[-1][1][2] > 1700000000
+    result = cli("logs", "--previous")
+    assert (result.code, result.out, result.err) == (0, "", "there is nothing of a run before the present one\n")
     result = cli("logs", "--since", "yesterday")
     assert result.code == 2
-    assert "expected a duration such as 30s" in result.err
+    assert "expected 10m, 2h or 2026-11-22T08:00:00Z, got 'yesterday'" in result.err
 
 
 def test_logs_for_programs(cli: Cli, server: Serving) -> None:

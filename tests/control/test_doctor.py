@@ -55,6 +55,8 @@ def test_bad_settings(paths: Paths) -> None:
 def test_folders(paths: Paths) -> None:
     paths.run.write_text("")
     assert check(paths, "folders").message == f"{paths.run} is not a folder"
+    inside = Paths.find({"FOURFOLD_HOME": str(paths.run)}, os.geteuid())
+    assert check(inside, "folders").message == f"{paths.run} is not a folder"
     long = Paths.find({"FOURFOLD_HOME": "/tmp/" + "x" * 100}, os.geteuid())
     assert "longer than the 107 bytes" in check(long, "folders").message
 

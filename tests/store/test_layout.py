@@ -158,3 +158,10 @@ def test_work_that_cannot_be_removed_stops_no_start(
 def test_errors_are_for_people(tmp_path: Path) -> None:
     with pytest.raises(FourfoldError, match="cannot make the folder /proc/nowhere"):
         layout.create(at(Path("/proc/nowhere/home")), root=False)
+
+
+def test_a_path_that_no_socket_can_have_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    home = tmp_path / ("x" * 120)
+    with pytest.raises(UserError, match="longer than the 107 bytes"):
+        layout.create(at(home), root=False)
+    assert not home.exists()

@@ -15,7 +15,6 @@ from fastapi import FastAPI
 
 from fourfold.api.streams import Streams
 from fourfold.errors import ConflictError, UserError, WorldError
-from fourfold.paths import LONGEST_SOCKET
 
 ENDING = 5
 """Seconds that answers in progress may take after the end was asked for."""
@@ -62,11 +61,6 @@ class _Server(uvicorn.Server):
 
 def listen(path: Path) -> tuple[socket.socket, int]:
     """A listening Unix socket and its inode. Its mode is 0600 from its first moment; a stale one is replaced."""
-    if len(os.fsencode(path)) > LONGEST_SOCKET:
-        raise UserError(
-            f"cannot listen on {path}: longer than the {LONGEST_SOCKET} bytes that a Unix socket's path may have",
-            "set FOURFOLD_HOME to a folder with a shorter path",
-        )
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _remove_stale(path)

@@ -17,6 +17,6 @@ def since(text: str) -> str:
     try:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC) if "-" in text else None
         moment = moment or datetime.fromtimestamp(time.time() - duration(text), UTC)
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, typer.BadParameter):
         raise typer.BadParameter(f"expected 10m, 2h or 2026-11-22T08:00:00Z, got {text!r}") from None
     return moment.isoformat().replace("+00:00", "Z")

@@ -73,6 +73,7 @@ def _spawn(paths: Paths) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=log,
             cwd="/",
+            env=os.environ | ({"FOURFOLD_HOME": str(paths.home)} if paths.home else {}),  # it may be relative to here
             start_new_session=True,
         )
     finally:

@@ -75,7 +75,7 @@ def _settings(paths: Paths) -> CheckView:
 
 def _folders(paths: Paths) -> CheckView:
     """Whether the daemon could make and use them; makes none."""
-    wrong = [why for folder in (paths.state, paths.run, paths.config) if (why := _unusable(folder))]
+    wrong = list(dict.fromkeys(why for folder in (paths.state, paths.run, paths.config) if (why := _unusable(folder))))
     if len(os.fsencode(paths.socket)) > LONGEST_SOCKET:
         wrong.append(f"{paths.socket} is longer than the {LONGEST_SOCKET} bytes that a socket's path may have")
     if wrong:

@@ -14,7 +14,7 @@ import uuid
 from pathlib import Path
 
 from fourfold.errors import FourfoldError, UserError, WorldError
-from fourfold.paths import Paths
+from fourfold.paths import LONGEST_SOCKET, Paths
 from fourfold.store import trees
 
 OURS = 0o700
@@ -27,8 +27,15 @@ ELSEWHERE = "set FOURFOLD_HOME to a folder of your own"
 def create(paths: Paths, root: bool) -> None:
     """Make all folders; those that are there get their mode again, except the one of the configuration.
 
-    Raises UserError for a folder that belongs to another user or is none, WorldError when the disk refuses.
+    Raises UserError for a folder that belongs to another user or is none, or has too long a path for a socket in it,
+    WorldError when the disk refuses.
     """
+    if len(os.fsencode(paths.socket)) > LONGEST_SOCKET:
+        may = f"longer than the {LONGEST_SOCKET} bytes that a Unix socket's path may have"
+        raise UserError(
+            f"cannot listen on {paths.socket}: {may}",
+            "set FOURFOLD_HOME to a folder with a shorter path",
+        )
     shared = TRAVERSED if root else OURS
     modes = {
         paths.state: shared,

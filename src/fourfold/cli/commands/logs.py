@@ -45,6 +45,7 @@ def command(
     ends = previous or not follows  # what ran before has nothing new to tell
     lines = session.client.logs(session.app, **which) if ends else follow(session.client, session.app, **which)
     colours: dict[str, str] = {}
+    line = None
     for line in lines:
         if session.options.json:
             print(json.dumps(line, ensure_ascii=False), flush=follows)
@@ -53,3 +54,5 @@ def command(
         colour = colours.setdefault(name, output.INSTANCE_COLOURS[len(colours) % len(output.INSTANCE_COLOURS)])
         stamp = f"{formats.clock(line['at'], formats.utc_now())} " if times else ""
         print(f"{output.paint(name, colour, session.options)} | {stamp}{line['text']}", flush=follows)
+    if previous and line is None:
+        output.say("there is nothing of a run before the present one", session.options)
