@@ -122,6 +122,31 @@ def test_the_key_of_secrets(paths: Paths) -> None:
     assert "is missing" in check(paths, "secrets").message
 
 
+@pytest.mark.parametrize(
+    ("says", "state", "told"),
+    [
+        ("HAProxy version 2.6.12-1 2026/10/17", "ok", "HAProxy 2.6.12: {program}"),
+        ("HAProxy version 2.4.3", "failed", "HAProxy 2.4.3 is too old"),
+    ],
+)
+def test_the_gateways_program(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, state: str, told: str
+) -> None:
+    haproxy = tmp_path / "haproxy"
+    haproxy.write_text(f"#!/bin/sh\necho '{says}'\n")
+    haproxy.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = check(paths, "gateway")
+    assert found.state == state and told.format(program=haproxy) in found.message
+
+
+def test_the_gateways_program_is_found_where_users_have_no_path_to(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    assert check(paths, "gateway").state == "ok"
+
+
 def test_which_runtimes_there_are() -> None:
     powers = Powers(containers=True, runtimes=("runc", "crun"))
     found = {each.name: each for each in doctor._powers(powers)}["containers"]

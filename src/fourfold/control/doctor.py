@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from fourfold.control.routing import certificate
 from fourfold.control.settings import load_settings
 from fourfold.control.views import CheckView
 from fourfold.errors import FourfoldError
+from fourfold.gateway import program
 from fourfold.gateway.certificates import DAY, SOON, ending, facts
 from fourfold.launch.model import Powers
 from fourfold.paths import LONGEST_SOCKET, Paths
@@ -204,7 +205,11 @@ def _certificate(app: str, ends: float) -> CheckView:
 
 
 def _haproxy() -> CheckView:
-    return _program("gateway", "haproxy", "-v", "apt-get install haproxy")
+    try:
+        numbers = asyncio.run(program.version(path := program.find()))
+    except FourfoldError as error:
+        return _failed("gateway", error)
+    return CheckView(name="gateway", state="ok", message=f"HAProxy {'.'.join(map(str, numbers))}: {path}")
 
 
 def _builds() -> CheckView:
@@ -223,20 +228,12 @@ def _images(powers: Powers) -> Iterator[CheckView]:
     if not powers.containers:
         return
     meant = {"mmdebstrap": "bases of containers cannot be made", "skopeo": "images cannot be fetched or pushed"}
-    missing = {program: what for program, what in meant.items() if shutil.which(program) is None}
+    missing = {each: what for each, what in meant.items() if shutil.which(each) is None}
     if missing:
-        message = "; ".join(f"{what} ({program} is not installed)" for program, what in missing.items())
+        message = "; ".join(f"{what} ({each} is not installed)" for each, what in missing.items())
         yield CheckView(name="images", state="warning", message=message, hint=f"apt-get install {' '.join(missing)}")
     else:
         yield CheckView(name="images", state="ok", message="made by mmdebstrap, fetched and pushed by skopeo")
-
-
-def _program(name: str, program: str, flag: str, install: str) -> CheckView:
-    path = shutil.which(program)
-    if path is None:
-        return CheckView(name=name, state="failed", message=f"{program} is not installed", hint=install)
-    said = subprocess.run([path, flag], capture_output=True, text=True, timeout=10, check=False).stdout
-    return CheckView(name=name, state="ok", message=said.splitlines()[0] if said else str(Path(path)))
 
 
 def _powers(powers: Powers) -> Iterator[CheckView]:

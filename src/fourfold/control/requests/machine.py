@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
+import os
+import pwd
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,21 @@ if TYPE_CHECKING:
     from fourfold.control.keeping.request import BackupRequest
 
 
+def _user(uid: int) -> str:
+    """Not by its environment, which is that of whoever started it; some have no name."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
 class Machine(Requests):
     async def info(self) -> v.InfoView:
         spawner = self._parts.supervisor.spawner
         return v.InfoView(
             version=__version__,
             pid=self._parts.pid,
-            user=getpass.getuser(),
+            user=_user(os.geteuid()),
             home=str(self._parts.paths.state),
             apps=sorted(name for name, row in self._parts.registry.apps.items() if row.candidate_of is None),
             started_at=rfc3339(self._started_at),
