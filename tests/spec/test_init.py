@@ -53,7 +53,18 @@ def told(app: App) -> dict[str, tuple[str, object, object]]:
         ),
         (
             {"requirements.txt": "Django", "manage.py": ""},
-            {"my-app": (".", "python manage.py runserver $HOST:$PORT", 8080)},
+            {"my-app": (".", "python manage.py runserver --noreload $HOST:$PORT", 8080)},
+        ),
+        (
+            {
+                "requirements.txt": "Django\ngunicorn",
+                "manage.py": "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'my.site.settings')",
+            },
+            {"my-app": (".", "gunicorn my.site.wsgi -b $HOST:$PORT", 8080)},
+        ),
+        (
+            {"requirements.txt": "flask\ngunicorn==23", "wsgi.py": "application = Flask(__name__)"},
+            {"my-app": (".", "gunicorn wsgi:application -b $HOST:$PORT", 8080)},
         ),
         (
             {"package.json": '{"scripts": {"start": "x"}, "dependencies": {"express": "4"}}'},

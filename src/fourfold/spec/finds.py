@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 READ = (
-    "package.json", "requirements.txt", "pyproject.toml", "Procfile", "Dockerfile", "Gemfile", "pom.xml",
+    "package.json", "requirements.txt", "pyproject.toml", "manage.py", "Procfile", "Dockerfile", "Gemfile", "pom.xml",
     "template.yaml", "template.yml", "pnpm-workspace.yaml", "serverless.yml", "serverless.yaml",
 )  # fmt: skip
 """Small files whose text tells something; of programs, those in `PROGRAMS`."""
@@ -232,10 +232,16 @@ def _python(listing: Listing) -> Found | None:
 
 def _python_run(listing: Listing) -> str | None:
     """What starts it, where that can be told; the builder finds app.py, main.py and packages with __main__.py."""
+    gunicorn = re.search(r"(?im)\bgunicorn\b", listing.text("pyproject.toml", "requirements.txt"))
     if "manage.py" in listing.files:
-        return "python manage.py runserver $HOST:$PORT"
+        project = re.search(r"DJANGO_SETTINGS_MODULE\W+([\w.]+?)\.settings", listing.text("manage.py"))
+        if gunicorn and project:
+            return f"gunicorn {project[1]}.wsgi -b $HOST:$PORT"
+        return "python manage.py runserver --noreload $HOST:$PORT"  # else a start that failed waits for an edit
     for file in ("app.py", "main.py", "server.py", "asgi.py", "wsgi.py"):
         made = re.search(r"(?m)^(\w+)\s*(?::[^=\n]+)?=\s*(FastAPI|Starlette|Flask)\(", listing.text(file))
+        if made and made[2] == "Flask" and gunicorn:
+            return f"gunicorn {file.removesuffix('.py')}:{made[1]} -b $HOST:$PORT"
         if made and made[2] == "Flask":
             return f"flask --app {file.removesuffix('.py')}:{made[1]} run --host $HOST --port $PORT"
         if made:
