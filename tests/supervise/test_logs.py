@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
@@ -17,6 +18,7 @@ from fourfold.spawner.logindex import Index, read
 from fourfold.spawner.logs import TRUNCATED, Log
 from fourfold.supervise import logs
 from fourfold.supervise.model import LogLine
+from tests.store.namespace import run_with_mounts
 from tests.supervise.rig import Rig, home, scenario, script, until
 
 MIB = 1 << 20
@@ -185,6 +187,53 @@ def test_a_full_disk_bounds_a_log_all_the_same(monkeypatch: pytest.MonkeyPatch) 
         assert on_disk(path) <= MIB and not full
         assert read(f"{path}.idx")[0] == log.index.start > 0
         assert set(texts(paths)) == {"a line like any other"}
+
+
+FULL = """
+    import errno, os, subprocess, sys
+    from pathlib import Path
+    from fourfold.spawner.logs import Log, _look
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", "/mnt"], check=True)
+    path = Path("/mnt/log")
+    path.touch()
+    log = Log(str(path), 1 << 20)
+    _look(log)
+    with open("/mnt/filler", "wb", buffering=0) as filler:
+        try:
+            while filler.write(b"x" * 4096):
+                pass
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+    file = os.open(path, os.O_WRONLY | os.O_APPEND)
+    for number in range(30_000):
+        os.write(file, b"line %06d\\n" % number)
+        if number % 500 == 0:
+            _look(log)
+    kept = path.read_bytes()[log.index.start:].split(b"\\n")[:-1]
+    first = int(kept[0].split()[1])
+    assert kept == [b"line %06d" % number for number in range(first, 30_000)]
+    assert len(kept) > 1000
+    before = path.stat().st_blocks
+    log.give_back()
+    print(path.read_bytes()[-12:].decode().strip(), before > path.stat().st_blocks)
+"""
+
+
+def test_a_program_writes_on_though_the_disk_is_full() -> None:
+    assert run_with_mounts(FULL) == "line 029999 True\n"
+
+
+def test_what_was_reserved_and_not_needed_is_given_back() -> None:
+    async def test(rig: Rig) -> None:
+        text = "import time; print('line', flush=True); time.sleep(1000)"
+        identity = await rig.start(rig.launch("a.b-1-x", *script(text)), {}, 1)
+        path = logs.path_of(rig.paths, "a.b-1-x", 1)
+        await until(lambda: on_disk(path) > 32768 and path.read_text() == "line\n", "blocks were not reserved")
+        os.kill(identity.pid, signal.SIGKILL)
+        await rig.exit_of("a.b-1-x")
+        assert on_disk(path) <= 8192 and path.read_text() == "line\n"
+
+    scenario(test)
 
 
 def test_tails_of_every_length() -> None:

@@ -342,7 +342,7 @@ class Instances:
         if instance is None or instance.ending:
             return False
         try:
-            self._logs.drop(log)
+            self._logs.drop(log, ended=False)
             self._logs.add(log, limit)
         except OSError:
             return False

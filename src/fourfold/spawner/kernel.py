@@ -107,6 +107,12 @@ def punch_hole(fd: int, start: int, length: int) -> None:
     _call("fallocate", ctypes.c_int(fd), flags, ctypes.c_int64(start), ctypes.c_int64(length))
 
 
+def reserve(fd: int, start: int, length: int) -> None:
+    """Blocks for [start, start + length), also beyond the file's end; the file keeps its size."""
+    flags = ctypes.c_int(_FALLOC_FL_KEEP_SIZE)
+    _call("fallocate", ctypes.c_int(fd), flags, ctypes.c_int64(start), ctypes.c_int64(length))
+
+
 def inotify() -> int:
     return _call("inotify_init1", ctypes.c_int(os.O_NONBLOCK | os.O_CLOEXEC))
 

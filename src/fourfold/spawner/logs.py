@@ -5,6 +5,9 @@ are given back (hole punching) and the index says at which line border the kept 
 may be cut there. The kept part is at least half of `log_bytes`. On a file system that cannot punch holes the newest
 half is copied to the beginning of the truncated file; a line written in that very moment can be lost.
 
+Some blocks are reserved for what comes next: programs fail when a line of theirs cannot be written, and must not do so
+because somebody else has filled the disk. Once it is full, a log's oldest lines make room for its newest.
+
 inotify says when anything grows; then logs are looked at every few milliseconds (a flood) up to every 100 ms (a
 trickle), until nothing grows any more. Idle logs cost nothing. Without inotify they are looked at every 250 ms.
 """
@@ -14,6 +17,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -25,6 +29,7 @@ _SLOWEST, _FASTEST, _FIRST = 0.1, 0.002, 0.005
 _ENTRY_EVERY = 0.25
 _POLL = 0.25
 _LONGEST_LINE = 64 * 1024
+_RESERVE = 64 * 1024
 _EVENT = struct.Struct("iIII")
 _OVERFLOW = -1
 TRUNCATED = b"fourfold: the program has emptied its own log; `> /dev/stderr` does that, `>&2` does not\n"
@@ -41,9 +46,11 @@ class Log:
         self.looked = 0.0
         self.rate = 0.0
         """Bytes per second between the last two looks."""
+        self.reserved = 0
+        """How far it can grow on a full disk."""
 
     def look(self, last: bool = False) -> bool:
-        """Note growth, trim. -> whether it should be looked at again soon."""
+        """Note growth, trim, reserve. -> whether it should be looked at again soon."""
         try:
             status = os.stat(self.path)
         except FileNotFoundError:
@@ -51,13 +58,15 @@ class Log:
         now, tick = time.time(), time.monotonic()
         if status.st_size < self.size:
             self.index.reset()
-            self.size = 0
+            self.size = self.reserved = 0
             status = self._tell_truncated()
         grown = status.st_size - self.size
         self.rate = grown / max(tick - self.looked, 0.001)
         self.size, self.looked = status.st_size, tick
         if self.size - self.index.start > self.limit * 3 // 4:
-            self._trim(status.st_blksize)  # first: on a full disk it makes the room that the index needs
+            self._trim(status.st_blksize, self.limit // 2)  # first: on a full disk it makes the room for the index
+        if not last and self.reserved - self.size < self._reserve // 2:
+            self._reserve_more(status.st_blksize)
         unnoted = self.size > self.index.offset
         if unnoted and (last or grown == 0 or now - self.index.time >= _ENTRY_EVERY):
             self.index.add(self.size, min(status.st_mtime, now))
@@ -77,10 +86,44 @@ class Log:
         """In how many seconds an eighth of the limit will have been written, at the present rate."""
         return self.limit / 8 / self.rate if self.rate else _SLOWEST
 
-    def _trim(self, block: int) -> None:
+    @property
+    def _reserve(self) -> int:
+        return min(_RESERVE, self.limit // 8)
+
+    def _reserve_more(self, block: int) -> None:
+        fd = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            if self._reserves(fd, self.size + self._reserve):
+                return
+            old = self.index.start
+            with suppress(OSError):  # the index may find no room: the hole is there all the same
+                self._trim(block, (self.size - old) // 2)
+            end = max(self.reserved, self.size) + max(self.index.start // block - old // block, 0) * block
+            self._reserves(fd, end) or self._reserves(fd, end - block)  # one may have gone to the index
+        finally:
+            os.close(fd)
+
+    def _reserves(self, fd: int, end: int) -> bool:
+        """-> whether there was room."""
+        try:
+            if end > self.size:
+                kernel.reserve(fd, self.size, end - self.size)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                return False
+            end = sys.maxsize  # not on this file system
+        self.reserved = end
+        return True
+
+    def give_back(self) -> None:
+        """What is reserved and was not needed. Nobody writes any more."""
+        if self.size < self.reserved < sys.maxsize:
+            os.truncate(self.path, os.stat(self.path).st_size)
+
+    def _trim(self, block: int, keep: int) -> None:
         fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
-            cut = self.size - self.limit // 2
+            cut = self.size - keep
             border = os.pread(fd, _LONGEST_LINE, cut).find(b"\n")
             start, old = cut + border + 1, self.index.start
             noted = self._note(start)
@@ -110,7 +153,7 @@ class Log:
         os.ftruncate(fd, 0)
         os.write(fd, tail)
         self.index.reset()
-        self.size = 0
+        self.size = self.reserved = 0
 
 
 class Logs:
@@ -140,8 +183,8 @@ class Logs:
             self._polled.add(path)
         self._growing.add(path)  # what was written before the watch was there
 
-    def drop(self, path: str) -> None:
-        """Its program has ended: note the last line's time, trim for the last time."""
+    def drop(self, path: str, ended: bool = True) -> None:
+        """Note the last line's time, trim for the last time. `ended`: nobody writes to it any more."""
         log = self._logs.pop(path, None)
         if log is None:
             return
@@ -153,6 +196,9 @@ class Logs:
                 kernel.unwatch(self.fd, watch)
         with suppress(OSError):
             log.look(last=True)
+        if ended:
+            with suppress(OSError):
+                log.give_back()
 
     def work(self) -> float | None:
         """Look at whatever grows. -> seconds until the next call; None: when `fd` becomes readable."""
