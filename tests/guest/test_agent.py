@@ -9,6 +9,7 @@ from tests.guest.machine import PATIENCE, Guests, shell
 from tests.support.wait import until
 
 INIT = """#!/bin/sh
+while read -r what place more; do [ "$place" = /run ] && echo "at /run: $what"; done </proc/mounts
 trap 'echo "asked to power down"' 38
 cat /run/systemd/system/multi-user.target.wants/fourfold-guest.service
 mkdir /sys/fs/cgroup/unit
@@ -45,6 +46,7 @@ def test_the_agent_runs_the_service(guests: Guests) -> None:
 
         asyncio.run(stop())
         assert it.ended() == ["started", "ended exit 5"]
+        assert "at /run: run" in it.console, "systemd would mount one over all that it is to find there"
         assert "ExecStart=/run/fourfold-guest/guest agent" in it.console
         assert "TimeoutStopSec=40" in it.console
         assert "the agent: 0" in it.console

@@ -87,6 +87,8 @@ void files_take(void)
         snprintf(options, sizeof options, "mode=1777,size=%llu", tmp);
         mounted("tmp", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, options);
     }
+    if (entries_get(config(), "init")) /* systemd would mount one over what we put there, where there is none */
+        mounted("run", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755");
     if (entries_get(config(), "share"))
         modules_load("shares");
     each("share", take_share);
