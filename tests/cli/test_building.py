@@ -258,6 +258,19 @@ def test_a_build_that_failed(cli: Cli, server: Serving, app: Path) -> None:
     assert result.code == 1 and "exit code 3" in result.err and asked(server, "image") == []
 
 
+def test_a_build_that_its_input_does_not_allow(cli: Cli, server: Serving, app: Path) -> None:
+    """To run it again does not help: CI servers need not try."""
+    why = "cannot pull docker://nosuch: there is no such image"
+    server.facade.happened = [
+        sample.event(1, "build.failed", why, service="catalog"),
+        sample.event(2, "operation.failed", f"catalog: {why}", data={"hint": "check its name", "exit_code": 2}),
+    ]
+    result = cli("build", "catalog", "--format", "oci", "--progress", "json")
+    said = json.loads(result.err.splitlines()[-1])
+    assert (result.code, said["exit_code"], said["hint"]) == (2, 2, "check its name")
+    assert cli("events", "-f", "--operation", "op1").code == 2
+
+
 @pytest.mark.parametrize("name", ["../evil", "/evil", "blobs/sha256/x", "link"])
 def test_nothing_else_is_written(cli: Cli, server: Serving, app: Path, name: str) -> None:
     server.facade.happened = DONE

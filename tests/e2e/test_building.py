@@ -89,5 +89,5 @@ def test_pushed_and_pulled(home: Home, tmp_path: Path) -> None:
         view = json.loads(build(home, file, "-o", "json").stdout)
         assert len(view["base"]) == 2 and "web.py" in view["argv"][-1]
         file.write_text(READY.format(f"{HOST}/shop/absent"))
-        refused = build(home, file, code=1)
+        refused = build(home, file, code=2)
         assert "there is no such image" in refused.stderr and "check its name and its tag" in refused.stderr

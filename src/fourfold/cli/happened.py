@@ -9,9 +9,9 @@ from fnmatch import fnmatchcase
 
 from fourfold.cli import formats, output
 from fourfold.cli.session import Session
+from fourfold.cli.steps import ENDED, exit_code
 from fourfold.control.views import EventView
 
-ENDS = {"operation.done": 0, "operation.failed": 1}
 USUAL_TAIL = 50
 KIND = re.compile(r"[a-z*?-]+(\.[a-z*?-]+)*")
 """As the API takes it."""
@@ -59,8 +59,8 @@ def happened(session: Session, asked: Asked, following: bool) -> int:
         return 0
     _show(shown, session)
     for event in past:
-        if asked.operation and event.kind in ENDS:
-            return ENDS[event.kind]
+        if asked.operation and event.kind in ENDED:
+            return exit_code(event)
     return _follow(session, asked, past[-1].seq if past else 0)
 
 
@@ -72,8 +72,8 @@ def _follow(session: Session, asked: Asked, last: int) -> int:
     ):
         if asked.shows(event):
             _show([event], session)
-        if asked.operation and event.kind in ENDS:
-            return ENDS[event.kind]
+        if asked.operation and event.kind in ENDED:
+            return exit_code(event)
     return 1
 
 

@@ -12,9 +12,9 @@ from fourfold.cli.client import Client, LostError, NoDaemonError, QuietError
 from fourfold.cli.following import until_back
 from fourfold.cli.progress import Progress, progress
 from fourfold.cli.session import Session
-from fourfold.cli.steps import Step, Steps
+from fourfold.cli.steps import ENDED, Step, Steps
 from fourfold.control.views import EventView, ExplainView, OperationView, StatusView
-from fourfold.errors import FourfoldError, WorldError
+from fourfold.errors import FourfoldError, UserError, WorldError
 
 
 def change(session: Session, path: str, body: Mapping[str, Any], services: Iterable[str] = ()) -> int:
@@ -29,7 +29,8 @@ def change(session: Session, path: str, body: Mapping[str, Any], services: Itera
 def see_through(session: Session, ask: Callable[[Progress], OperationView], desired: Mapping[str, int | None]) -> int:
     """Ask for a change, follow it (unless --detach), print how it ended; the exit code.
 
-    `desired` is what is known of each service's number of instances. Raises WorldError when the change failed.
+    `desired` is what is known of each service's number of instances. Raises WorldError when the change failed,
+    UserError when that was its input's fault.
     """
     options = session.options
     steps = Steps(desired)
@@ -61,7 +62,7 @@ def follow(client: Client, operation: OperationView, timeout: float | None) -> I
             for event in client.events(operation=operation.id, after=after, read_timeout=left):
                 after = event.seq
                 yield event
-                if event.kind in ("operation.done", "operation.failed"):
+                if event.kind in ENDED:
                     return
                 if deadline is not None and time.monotonic() > deadline:
                     raise QuietError("cannot wait longer")
@@ -130,7 +131,8 @@ def _ended(session: Session, operation: OperationView, steps: Steps) -> int:
         return 0
     for step, view in explained:
         _print_failure(session, step, view)
-    raise WorldError(_reason(operation, steps) or "cannot tell how it ended", steps.hint or _hint(operation, steps))
+    kind = UserError if steps.exit_code == UserError.exit_code else WorldError
+    raise kind(_reason(operation, steps) or "cannot tell how it ended", steps.hint or _hint(operation, steps))
 
 
 def _reason(operation: OperationView, steps: Steps) -> str | None:

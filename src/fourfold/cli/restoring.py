@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from fourfold.cli import output
 from fourfold.cli.client import Client, QuietError
 from fourfold.cli.session import Session
+from fourfold.cli.steps import ENDED
 from fourfold.control.views import EventView, ServiceView, StatusView
 
 PATIENCE = 600.0
 """Seconds without anything that happens."""
 LOOK_EVERY = 1.0
-ENDED = ("operation.done", "operation.failed")
 SHOWN = ("build.started", "build.done", "build.failed", "instance.ready", "daemon.restored", *ENDED)
 
 

@@ -9,14 +9,23 @@ from typing import Literal
 
 from fourfold.cli.formats import moment, seconds
 from fourfold.control.views import EventView
+from fourfold.errors import UserError, WorldError
 
 State = Literal["waiting", "busy", "done", "failed"]
 KEPT_LINES = 15
+ENDED = ("operation.done", "operation.failed")
 
 
 def brief(message: str) -> str:
     """What went wrong, without the lines of output under it: those are shown once, and not with each telling."""
     return message.partition("\n")[0]
+
+
+def exit_code(ended: EventView) -> int:
+    """Of the command that sees an operation end so."""
+    if ended.kind == "operation.done":
+        return 0
+    return UserError.exit_code if ended.data.get("exit_code") == UserError.exit_code else WorldError.exit_code
 
 
 @dataclass
@@ -101,6 +110,8 @@ class Steps:
         self.reason: str | None = None
         """Why it failed, as a sentence; None when that is told by the services."""
         self.hint: str | None = None
+        self.exit_code = 1
+        """Of one that failed: 2 where its input is to blame, and nothing has changed."""
         self.notice: str | None = None
         """What holds the whole operation up, such as another one."""
 
@@ -120,6 +131,7 @@ class Steps:
             self.outcome = "done"
         elif what == "failed":
             self.outcome = "failed"
+            self.exit_code = exit_code(event)
             failed = event.data.get("failed")
             if isinstance(failed, dict) and failed:
                 for name, reason in failed.items():

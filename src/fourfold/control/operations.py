@@ -211,7 +211,7 @@ class Operations:
             self._give_turn_away(operation)
             await self._see_through(operation)
         except FourfoldError as error:
-            self._failed(operation, str(error), hint=error.hint)
+            self._failed(operation, str(error), hint=error.hint, exit_code=error.exit_code)
         except Exception:
             log.exception("operation %s of %s", operation.kind, operation.app)
             what = f"cannot {operation.kind} {operation.app}: a fault in Fourfold, see the daemon's log"
