@@ -37,6 +37,8 @@ class Image:
     stop_signal: str | None = None
     dependencies: tuple[str, ...] = ()
     """Paths in the tree that are a layer of their own when the image is exported, such as `.venv`."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Of the image or base, which an exported image has too."""
 
 
 @dataclass(frozen=True)

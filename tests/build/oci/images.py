@@ -18,7 +18,7 @@ from fourfold.store.compressed import Compressed
 
 from .archives import layer
 
-RUN = Run(("/bin/web", "--fast"), {"PATH": "/bin", "A": "b=c"}, "nginx", "/srv", {}, 80, "SIGQUIT")
+RUN = Run(("/bin/web", "--fast"), {"PATH": "/bin", "A": "b=c"}, "nginx", "/srv", {"team": "shop"}, 80, "SIGQUIT")
 
 
 def layout(folder: Path, layers: Sequence[bytes], run: Run = RUN, machine: str | None = None) -> Path:

@@ -121,12 +121,14 @@ def test_how_it_runs(paths: Paths) -> None:
 
 
 def test_a_ready_made_image_stays_as_it_was(paths: Paths) -> None:
-    image = Image((), {"PATH": "/opt/bin"}, "nginx", "/srv", "SIGQUIT")
+    labels = {"team": "shop", "dev.fourfold.app": "another"}
+    image = Image((), {"PATH": "/opt/bin"}, "nginx", "/srv", "SIGQUIT", labels=labels)
     made = artifact(paths, {}, image, argv=("nginx",), source="")
     exported = export(paths, made)
     config = config_of(exported)["config"]
     assert (config["User"], config["WorkingDir"], config["StopSignal"]) == ("nginx", "/srv", "SIGQUIT")
     assert config["Env"] == ["PATH=/opt/bin"] and layers_of(exported) == []
+    assert (config["Labels"]["team"], config["Labels"]["dev.fourfold.app"]) == ("shop", "shop")
     assert config_of(export(paths, made, stop={"signal": "INT"}))["config"]["StopSignal"] == "SIGINT"
 
 

@@ -21,6 +21,7 @@ def test_what_an_image_says(tmp_path: Path) -> None:
     found = read(layout(tmp_path / "image", [ONE, TWO]), "oci:x")
     assert found.argv == ("/bin/web", "--fast") and found.env == {"PATH": "/bin", "A": "b=c"}
     assert (found.user, found.cwd, found.stop_signal) == ("nginx", "/srv", "SIGQUIT")
+    assert found.image.labels == {"team": "shop"}
     assert [blob.name for blob in found.blobs] == ["layer 1 of oci:x", "layer 2 of oci:x"]
     assert found.image.layers == tuple(blob.diff_id for blob in found.blobs)
 
@@ -29,7 +30,7 @@ def test_an_image_that_says_nothing(tmp_path: Path) -> None:
     folder = layout(tmp_path / "image", [], Run(()))
     change(folder, "config", config=None)
     found = read(folder, "oci:x")
-    assert found.argv == () and found.env == {} and found.cwd == "/" and found.image.layers == ()
+    assert found.argv == () and found.env == {} and found.cwd == "/" and found.image.layers == () and not found.labels
 
 
 def test_a_layer_that_comes_twice_is_mounted_once(tmp_path: Path) -> None:
@@ -48,6 +49,8 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "another machine": ("config", {"architecture": "s390x"}, "it is for linux/s390x, and this host is"),
     "another system": ("config", {"os": "windows"}, "it is for windows/"),
     "words that are none": ("config", {"config": {"Cmd": [1]}}, "'1' is no text"),
+    "labels that are none": ("config", {"config": {"Labels": {"a": 1}}}, "'1' is no text"),
+    "labels of another form": ("config", {"config": {"Labels": ["a=b"]}}, "not a proper image"),
     "a zero byte": ("config", {"config": {"Env": ["A=\0"]}}, "is no text"),
     "a signal that is none": ("config", {"config": {"StopSignal": "; rm"}}, "stop signal"),
 }

@@ -88,7 +88,7 @@ def run_of(artifact: Artifact, image: Image, spec: Service, names: dict[str, str
         own["PATH"] = ":".join(dict.fromkeys(f"{own['PATH']}:{env['PATH']}".split(":")))
     port = spec.port if spec.port is None or isinstance(spec.port, int) else spec.port.fixed
     env |= own | spec.env | ({} if port is None else {"PORT": str(port), "HOST": "0.0.0.0"})
-    labels = {f"dev.fourfold.{key}": value for key, value in names.items()}
+    labels = {**image.labels, **{f"dev.fourfold.{key}": value for key, value in names.items()}}
     labels |= {"org.opencontainers.image.title": names["service"]}
     if artifact.source:
         labels |= {"dev.fourfold.source": artifact.source}

@@ -39,10 +39,12 @@ class ReadImage:
     user: str = ""
     cwd: str = "/"
     stop_signal: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def image(self) -> Image:
-        return Image(_each_once(blob.diff_id for blob in self.blobs), self.env, self.user, self.cwd, self.stop_signal)
+        layers = _each_once(blob.diff_id for blob in self.blobs)
+        return Image(layers, self.env, self.user, self.cwd, self.stop_signal, labels=self.labels)
 
 
 def read(folder: Path, reference: str) -> ReadImage:
@@ -84,6 +86,7 @@ def _image(folder: Path, reference: str, digest: str, manifest: dict[str, Any], 
         user=_text(run.get("User") or ""),
         cwd=cwd if cwd.startswith("/") else f"/{cwd}",
         stop_signal=signal,
+        labels={_text(name): _text(value) for name, value in (run.get("Labels") or {}).items()},
     )
 
 
