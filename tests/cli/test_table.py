@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
-from typer.core import TyperCommand, TyperGroup
 
 from fourfold.cli.group import build, load
 from fourfold.cli.options import Options
@@ -27,11 +27,10 @@ SECTIONS = dict(re.findall(r"^### `fourfold ([a-z]+)[^\n]*\n(.*?)(?=^##|\Z)", PA
 SHARED = PAGE.partition("## For every command")[2].partition("\n## ")[0]
 
 
-def options_of(command: TyperCommand | TyperGroup) -> set[str]:
+def options_of(command: click.Command) -> set[str]:
     """All option names that its help shows, those of its own commands too."""
     names = {text for param in command.params for text in (*param.opts, *param.secondary_opts) if text.startswith("-")}
-    for child in command.commands.values() if isinstance(command, TyperGroup) else []:
-        assert isinstance(child, TyperCommand | TyperGroup)
+    for child in command.commands.values() if isinstance(command, click.Group) else []:
         names |= options_of(child)
     return names
 
@@ -79,7 +78,7 @@ def test_the_page_has_every_variable_and_no_other() -> None:
 def test_every_subcommand_is_on_the_page() -> None:
     for name in COMMANDS:
         command = load(name)
-        if isinstance(command, TyperGroup):
+        if isinstance(command, click.Group):
             told = set(re.findall(rf"`fourfold {name} ([a-z]+)", SECTIONS[name]))
             assert told == set(command.commands)
 
@@ -127,7 +126,27 @@ def test_python_dash_m() -> None:
     [("fourfold st", "stop status"), ("fourfold up --pr", "--prune"), ("fourfold exec web --ins", "--instance")],
 )
 def test_completion(words: str, completed: str) -> None:
-    asked = {"_FOURFOLD_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    asked = {"_FOURFOLD_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
     script = Path(sys.executable).with_name("fourfold")
     done = subprocess.run([script], env={**os.environ, **asked}, capture_output=True, text=True)
-    assert set(done.stdout.split()) == set(completed.split())
+    assert done.stdout.split() == [f"plain,{word}" for word in completed.split()]
+
+
+@pytest.mark.parametrize(
+    ("shell", "file", "rc"),
+    [
+        ("bash", ".local/share/fourfold/fourfold.bash", ".bashrc"),
+        ("fish", ".config/fish/completions/fourfold.fish", ""),
+    ],
+)
+def test_completion_is_installed(tmp_path: Path, shell: str, file: str, rc: str) -> None:
+    """Once, however often it is asked for, and behind what is there."""
+    (tmp_path / ".bashrc").write_text("mine=1")
+    environ = {**os.environ, "HOME": str(tmp_path), "SHELL": f"/bin/{shell}"}
+    script = Path(sys.executable).with_name("fourfold")
+    for _ in range(2):
+        subprocess.run([script, "--install-completion"], env=environ, check=True, capture_output=True)
+    shown = subprocess.run([script, "--show-completion"], env=environ, check=True, capture_output=True, text=True)
+    assert "_FOURFOLD_COMPLETE" in shown.stdout and (tmp_path / file).read_text() == shown.stdout
+    added = f"\nsource '{tmp_path / file}'\n" if rc else ""
+    assert (tmp_path / ".bashrc").read_text() == "mine=1" + added

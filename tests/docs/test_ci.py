@@ -9,8 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
-import typer
 from ruamel.yaml import YAML
 
 from fourfold.build.disk.esp import _PACKAGES
@@ -33,7 +33,7 @@ def workflow() -> Any:
 def test_commands_are_taken(line: str) -> None:
     words = shlex.split(re.sub(r"\$\{\{.*?\}\}", "web", line).replace('"$SERVICE"', "web"))[1:]
     options = Options()
-    context = typer.Context(build(options), obj=options)
+    context = click.Context(build(options), obj=options)
     command = build(options).get_command(context, words[0])
     assert command is not None
     command.make_parser(context).parse_args(words[1:])

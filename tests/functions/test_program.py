@@ -161,7 +161,7 @@ def test_it_is_small_and_imports_nothing_heavy() -> None:
     modules = subprocess.run(
         [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
-    assert not {"pydantic", "httpx", "fastapi", "yaml", "rich", "typer", "boto3", "sqlite3"} & set(modules)
+    assert not {"pydantic", "httpx", "fastapi", "yaml", "rich", "click", "boto3", "sqlite3"} & set(modules)
 
 
 def end_left_behind(config: Config) -> None:

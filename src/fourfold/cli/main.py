@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NoReturn
 
-import typer
-from typer.exceptions import TyperException
+import click
 
 from fourfold.cli import output
 from fourfold.cli.group import build
@@ -61,10 +60,10 @@ def run(argv: Sequence[str] | None = None) -> int:
         _look_elsewhere(error, options)
         output.error(error, options)
         return error.exit_code
-    except TyperException as error:
+    except click.ClickException as error:
         code = _usage(error, options)
         return 1 if "--detailed-exitcode" in argv else code  # where 2 says that there are changes
-    except (typer.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except BrokenPipeError:
         _write_no_more()  # whoever read our output has gone (`| head`): nothing to say
@@ -94,12 +93,15 @@ def _look_elsewhere(error: FourfoldError, options: Options) -> None:
         error.hint = hint_for_missing(Paths.find(os.environ, os.geteuid()), options.app, error.hint)
 
 
-def _usage(error: TyperException, options: Options) -> int:
+def _usage(error: click.ClickException, options: Options) -> int:
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
         print(error.message, file=sys.stderr)
         return 2
     message = error.format_message().rstrip(".")
+    if isinstance(error, click.NoSuchOption):
+        near = f"; did you mean {error.possibilities[0]}?" if error.possibilities else ""
+        message = f"no such option: {error.option_name}{near}"
     path = context.command_path if context else "fourfold"
     output.say_error(f"cannot run {path}: {message[:1].lower()}{message[1:]}", f"see: {path} --help", options, 2)
     return error.exit_code

@@ -5,8 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+import click
 
+from fourfold.cli.parameters import Option
 from fourfold.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,13 +22,13 @@ class Pattern(StrEnum):
     function = "function"
 
 
-As = Annotated[Pattern | None, typer.Option("--as", help="The pattern to run under, until `up --reset`.")]
-Save = Annotated[bool, typer.Option("--save", help="Write what --as says into the service file too.")]
+As = Annotated[Pattern | None, Option("--as", help="The pattern to run under, until `up --reset`.")]
+Save = Annotated[bool, Option("--save", help="Write what --as says into the service file too.")]
 
 
 def check_save(save: bool, pattern: Pattern | None) -> None:
     if save and pattern is None:
-        raise typer.BadParameter("it writes what --as says: give --as too", param_hint="--save")
+        raise click.BadParameter("it writes what --as says: give --as too", param_hint="--save")
 
 
 def moved(request: UpRequest, pattern: Pattern | None, in_file: bool = False) -> UpRequest:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any
 
-import typer
-from typer.core import TyperCommand, TyperGroup, TyperOption
+import click
+
+from fourfold.cli.parameters import Option
 
 
 class Output(StrEnum):
@@ -54,16 +55,16 @@ def duration(text: str) -> float:
     try:
         return parse_duration(text)
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise click.BadParameter(str(error)) from None
 
 
 def _option(variable: str, *names: str, **more: Any) -> Any:
     """One that the environment can set too; docs/commands.md lists the variables, the help page has no room."""
-    return typer.Option(*names, envvar=variable, show_envvar=False, **more)
+    return Option(*names, envvar=variable, show_envvar=False, **more)
 
 
 def root(
-    ctx: typer.Context,
+    ctx: click.Context,
     host: Annotated[
         str | None,
         _option("FOURFOLD_HOST", "--host", "-H", metavar="URL", help="Of a daemon elsewhere: ssh://…, https://…."),
@@ -88,34 +89,34 @@ def root(
         Progressing | None,
         _option("FOURFOLD_PROGRESS", "--progress", help="Live on terminals, a line per event, or each as JSON."),
     ] = None,
-    quiet: Annotated[bool | None, typer.Option("--quiet", "-q", help="No progress, only results and errors.")] = None,
-    verbose: Annotated[bool | None, typer.Option("--verbose", "-v", help="Tracebacks, and more detail.")] = None,
-    yes: Annotated[bool | None, typer.Option("--yes", "-y", help="Do not ask.")] = None,
+    quiet: Annotated[bool | None, Option("--quiet", "-q", help="No progress, only results and errors.")] = None,
+    verbose: Annotated[bool | None, Option("--verbose", "-v", help="Tracebacks, and more detail.")] = None,
+    yes: Annotated[bool | None, Option("--yes", "-y", help="Do not ask.")] = None,
     timeout: Annotated[
         float | None,
         _option("FOURFOLD_TIMEOUT", "--timeout", metavar="TIME", parser=duration, help="Wait so long, such as 90s."),
     ] = None,
-    wait: Annotated[bool | None, typer.Option("--wait/--detach", help="See changes through (default) or not.")] = None,
-    no_color: Annotated[bool | None, typer.Option("--no-color", help="No colours; so does NO_COLOR.")] = None,
+    wait: Annotated[bool | None, Option("--wait/--detach", help="See changes through (default) or not.")] = None,
+    no_color: Annotated[bool | None, Option("--no-color", help="No colours; so does NO_COLOR.")] = None,
 ) -> None:
     """Deploy microservices: one service file, four ways to run it."""
     # Each parameter has set its own field of Options: see `share`.
 
 
-def share(command: TyperCommand | TyperGroup, options: Options) -> None:
+def share(command: click.Command, options: Options) -> None:
     """Let the root's own parameters set `options`."""
     for param in command.params:
-        if isinstance(param, TyperOption) and param.name in vars(options):
+        if isinstance(param, click.Option) and param.name in vars(options):
             _bind(param, options)
 
 
-def add_to(command: TyperCommand | TyperGroup, root_command: TyperGroup, options: Options) -> None:
+def add_to(command: click.Command, root_command: click.Group, options: Options) -> None:
     """Let `command` take the shared options too; a letter that it uses itself keeps its own meaning there."""
     own = {param.name for param in command.params}
     assert not own & vars(options).keys(), f"{command.name} has a parameter named like a shared option"
     taken = {text for param in command.params for text in (*param.opts, *param.secondary_opts)}
     for param in root_command.params:
-        if not isinstance(param, TyperOption) or param.name not in vars(options):
+        if not isinstance(param, click.Option) or param.name not in vars(options):
             continue
         mine = copy.copy(param)
         mine.opts = [text for text in param.opts if text not in taken]
@@ -124,13 +125,12 @@ def add_to(command: TyperCommand | TyperGroup, root_command: TyperGroup, options
         if mine.opts:
             _bind(mine, options)
             command.params.append(mine)
-    if isinstance(command, TyperGroup):
+    if isinstance(command, click.Group):
         for child in command.commands.values():
-            if isinstance(child, TyperCommand | TyperGroup):
-                add_to(child, root_command, options)
+            add_to(child, root_command, options)
 
 
-def _bind(param: TyperOption, options: Options) -> None:
+def _bind(param: click.Option, options: Options) -> None:
     param.expose_value = False
     param.callback = _setter(param.name, options)
 

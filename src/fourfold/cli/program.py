@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from typer.core import TyperCommand
+import click
 
 
-class ProgramCommand(TyperCommand):
+class ProgramCommand(click.Command):
     """`exec [OPTIONS] SERVICE [OPTIONS] [--] CMD …`: what stands after CMD is the program's own, `-v` and all."""
 
     allow_interspersed_args = False
@@ -20,6 +20,8 @@ class ProgramCommand(TyperCommand):
     def _split(self, ctx: Any, args: list[str]) -> tuple[list[str], list[str]]:
         """Options, and what begins with the first word that is none."""
         values, _, _ = self.make_parser(ctx).parse_args(list(args))
-        words = [word for word in (values.get("service"), *(values.get("argv") or ())) if word is not None]
+        argv = values.get("argv")  # Click has a word of its own for what is not there
+        words = [values.get("service"), *(argv if isinstance(argv, tuple) else ())]
+        words = [word for word in words if isinstance(word, str)]
         options = args[: len(args) - len(words)]
         return options[:-1] if options[-1:] == ["--"] else options, words

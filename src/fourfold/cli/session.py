@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from fourfold.cli.options import Options
 from fourfold.errors import NotFoundError, UserError
@@ -30,7 +30,7 @@ class Session:
         """A daemon may be started, if none runs."""
 
     @staticmethod
-    def of(ctx: typer.Context) -> Session:
+    def of(ctx: click.Context) -> Session:
         options = ctx.find_root().obj
         assert isinstance(options, Options)
         return Session(options)
@@ -142,14 +142,14 @@ class Session:
         return self.client.get(list[AppView], "/v1/apps")
 
     def confirm(self, question: str) -> None:
-        """Ask, unless --yes. Raises UserError where nobody can be asked, typer.Exit when the answer is no."""
+        """Ask, unless --yes. Raises UserError where nobody can be asked, click's Exit when the answer is no."""
         if self.options.yes:
             return
         if not sys.stdin.isatty():
             raise UserError(f'cannot ask "{question}": this is not a terminal', "say yes beforehand with -y")
-        if not typer.confirm(question, err=True):
+        if not click.confirm(question, err=True):
             print("nothing was changed", file=sys.stderr)
-            raise typer.Exit(1)
+            raise click.exceptions.Exit(1)
 
     @cached_property
     def actor(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
-import typer
+import click
 
 from fourfold.cli.options import duration
 
@@ -13,10 +13,10 @@ HELP = "Only newer: 10m, 2h, or 2026-11-22T08:00:00Z."
 
 
 def since(text: str) -> str:
-    """`10m` ago, or a moment, as RFC 3339. Raises typer.BadParameter."""
+    """`10m` ago, or a moment, as RFC 3339. Raises click.BadParameter."""
     try:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC) if "-" in text else None
         moment = moment or datetime.fromtimestamp(time.time() - duration(text), UTC)
-    except (ValueError, OverflowError, typer.BadParameter):
-        raise typer.BadParameter(f"expected 10m, 2h or 2026-11-22T08:00:00Z, got {text!r}") from None
+    except (ValueError, OverflowError, click.BadParameter):
+        raise click.BadParameter(f"expected 10m, 2h or 2026-11-22T08:00:00Z, got {text!r}") from None
     return moment.isoformat().replace("+00:00", "Z")

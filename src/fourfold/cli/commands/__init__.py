@@ -1,1 +1,1 @@
-"""One file per command; each has `command`, a function (or a Typer, where a command has commands of its own)."""
+"""One file per command; each has `command`, a function (or `Commands`, where it has commands of its own)."""

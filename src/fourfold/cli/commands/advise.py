@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+import click
 
 from fourfold.cli import output
+from fourfold.cli.parameters import Argument, Option
 from fourfold.cli.session import Session
 
 
 def command(
-    ctx: typer.Context,
-    services: Annotated[list[str] | None, typer.Argument(metavar="SERVICE", show_default=False)] = None,
+    ctx: click.Context,
+    services: Annotated[list[str] | None, Argument(metavar="SERVICE", show_default=False)] = None,
     assume: Annotated[
         list[str] | None,
-        typer.Option("--assume", metavar="FACT=VALUE", help="Suppose so: untrusted=yes, quiet_hours=80%. Repeatable."),
+        Option("--assume", metavar="FACT=VALUE", help="Suppose so: untrusted=yes, quiet_hours=80%. Repeatable."),
     ] = None,
     usage: Annotated[
         str | None,
-        typer.Option("--usage", metavar="FILE", help="Its traffic: hours in CSV or JSON.", show_default=False),
+        Option("--usage", metavar="FILE", help="Its traffic: hours in CSV or JSON.", show_default=False),
     ] = None,
 ) -> None:
     """Say which pattern fits each service, why, and what would change that.

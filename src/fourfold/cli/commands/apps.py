@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import typer
+import click
 
 from fourfold.cli import formats, output
 from fourfold.cli.session import Session
 from fourfold.control.views import AppView
 
 
-def command(ctx: typer.Context) -> None:
+def command(ctx: click.Context) -> None:
     """List the apps that this daemon runs."""
     session = Session.of(ctx)
     apps = session.client.get(list[AppView], "/v1/apps")

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-import typer
+import click
 
 from fourfold.cli import formats, output
+from fourfold.cli.parameters import Argument, Option
 from fourfold.cli.session import Session
 from fourfold.errors import UserError
 
@@ -18,18 +19,18 @@ PASSPHRASE = "FOURFOLD_PASSPHRASE"
 
 PassphraseFile = Annotated[
     Path | None,
-    typer.Option("--passphrase-file", metavar="PATH", help=f"Its first line; else ${PASSPHRASE}; else it is asked."),
+    Option("--passphrase-file", metavar="PATH", help=f"Its first line; else ${PASSPHRASE}; else it is asked."),
 ]
 
 
 def command(
-    ctx: typer.Context,
-    place: Annotated[str, typer.Argument(metavar="FILE", help="Where to write it; -: standard output.")],
-    volumes: Annotated[bool, typer.Option("--volumes", help="With what services have in their volumes.")] = False,
-    artifacts: Annotated[bool, typer.Option("--artifacts", help="With what was built.")] = False,
+    ctx: click.Context,
+    place: Annotated[str, Argument(metavar="FILE", help="Where to write it; -: standard output.")],
+    volumes: Annotated[bool, Option("--volumes", help="With what services have in their volumes.")] = False,
+    artifacts: Annotated[bool, Option("--artifacts", help="With what was built.")] = False,
     passphrase_file: PassphraseFile = None,
-    with_keys: Annotated[bool, typer.Option("--with-keys", help="Keys in the clear, not sealed.")] = False,
-    without_keys: Annotated[bool, typer.Option("--without-keys", help="No keys and no certificates.")] = False,
+    with_keys: Annotated[bool, Option("--with-keys", help="Keys in the clear, not sealed.")] = False,
+    without_keys: Annotated[bool, Option("--without-keys", help="No keys and no certificates.")] = False,
 ) -> None:
     """Write a backup of all apps, while they go on.
 

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+import click
 
 from fourfold.cli.moving import Pattern
+from fourfold.cli.parameters import Argument, Option
 from fourfold.cli.session import Session
 
 
 def command(
-    ctx: typer.Context,
-    service: Annotated[str, typer.Argument(metavar="SERVICE")],
-    pattern: Annotated[Pattern | None, typer.Option("--as", help="The pattern to build for.")] = None,
+    ctx: click.Context,
+    service: Annotated[str, Argument(metavar="SERVICE")],
+    pattern: Annotated[Pattern | None, Option("--as", help="The pattern to build for.")] = None,
     form: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--format",
             metavar="FORMAT",
             help="oci, docker-archive, registry:HOST/NAME:TAG; raw, qcow2, vmdk, vdi, vhd, ova; zip.",
         ),
     ] = None,
     to: Annotated[
-        str | None, typer.Option("--to", metavar="PATH", help="File or folder for the image; - is standard output.")
+        str | None, Option("--to", metavar="PATH", help="File or folder for the image; - is standard output.")
     ] = None,
     rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Build again, with the newest base, kernel and dependencies allowed.")
+        bool, Option("--rebuild", help="Build again, with the newest base, kernel and dependencies allowed.")
     ] = False,
 ) -> int:
     """Build a service without deploying it; with --format, make an image of it.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+import click
 
+from fourfold.cli.parameters import Argument
 from fourfold.cli.session import Session
 
 
-def command(ctx: typer.Context, operation: Annotated[str, typer.Argument(metavar="OPERATION")]) -> int:
+def command(ctx: click.Context, operation: Annotated[str, Argument(metavar="OPERATION")]) -> int:
     """End a change that waits for another one or builds.
 
     OPERATION is the id that --detach prints, and that whoever waits for it is told. Nothing was changed then. Once it

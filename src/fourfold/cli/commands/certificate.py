@@ -5,22 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+import click
 
 from fourfold.cli import output
+from fourfold.cli.parameters import Commands, Option
 from fourfold.cli.session import Session
 from fourfold.errors import UserError
 
 if TYPE_CHECKING:
     from fourfold.control.views import CertificateView
 
-command = typer.Typer(
-    add_completion=False, rich_markup_mode=None, help="Show the certificate that the gateway serves, or renew it."
-)
+command = Commands("Show the certificate that the gateway serves, or renew it.")
 
 
-@command.command("show")
-def show(ctx: typer.Context) -> None:
+@command.add("show")
+def show(ctx: click.Context) -> None:
     """For which names, from whom, until when."""
     from fourfold.control.views import CertificateView
 
@@ -28,11 +27,11 @@ def show(ctx: typer.Context) -> None:
     _print(session, session.client.get(CertificateView, f"/v1/apps/{session.app}/certificate"))
 
 
-@command.command("renew")
+@command.add("renew")
 def renew(
-    ctx: typer.Context,
-    cert: Annotated[Path | None, typer.Option("--cert", metavar="FILE", help="PEM: certificate and chain.")] = None,
-    key: Annotated[Path | None, typer.Option("--key", metavar="FILE", help="PEM: its key.")] = None,
+    ctx: click.Context,
+    cert: Annotated[Path | None, Option("--cert", metavar="FILE", help="PEM: certificate and chain.")] = None,
+    key: Annotated[Path | None, Option("--key", metavar="FILE", help="PEM: its key.")] = None,
 ) -> None:
     """Serve another one from now on, without an `up` and without losing a request.
 

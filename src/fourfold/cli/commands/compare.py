@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+import click
 
 from fourfold.cli.options import duration as time_of
+from fourfold.cli.parameters import Argument, Option
 from fourfold.cli.session import Session
 
 if TYPE_CHECKING:
@@ -18,29 +19,29 @@ if TYPE_CHECKING:
 
 
 def command(
-    ctx: typer.Context,
-    service: Annotated[str, typer.Argument(metavar="SERVICE")],
+    ctx: click.Context,
+    service: Annotated[str, Argument(metavar="SERVICE")],
     patterns: Annotated[
         list[str] | None,
-        typer.Option("--as", metavar="PATTERN", help="Under these: several times, or with commas.", show_default=False),
+        Option("--as", metavar="PATTERN", help="Under these: several times, or with commas.", show_default=False),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer and shorter rounds: less sure.")] = False,
+    quick: Annotated[bool, Option("--quick", help="Fewer and shorter rounds: less sure.")] = False,
     rps: Annotated[
         float | None,
-        typer.Option("--rps", metavar="N", min=0.001, help="Requests a second to ask it.", show_default=False),
+        Option("--rps", metavar="N", min=0.001, help="Requests a second to ask it.", show_default=False),
     ] = None,
     duration: Annotated[
         float | None,
-        typer.Option("--duration", metavar="TIME", parser=time_of, help="For so long each round.", show_default=False),
+        Option("--duration", metavar="TIME", parser=time_of, help="For so long each round.", show_default=False),
     ] = None,
     requests: Annotated[
         Path | None,
-        typer.Option("--requests", metavar="FILE", help="What to ask: lines like GET /items.", show_default=False),
+        Option("--requests", metavar="FILE", help="What to ask: lines like GET /items.", show_default=False),
     ] = None,
     html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write a page to pass around.", show_default=False)
+        Path | None, Option("--html", metavar="FILE", help="Write a page to pass around.", show_default=False)
     ] = None,
-    last: Annotated[bool, typer.Option("--last", help="Show the newest comparison; measure nothing.")] = False,
+    last: Annotated[bool, Option("--last", help="Show the newest comparison; measure nothing.")] = False,
 ) -> int:
     """Run a service under every pattern, beside the live one, and measure each.
 
@@ -83,7 +84,7 @@ def _request(
     named = [name.strip() for text in patterns or () for name in text.split(",") if name.strip()]
     for name in named:
         if name not in PATTERNS:
-            raise typer.BadParameter(f"there is no pattern {name!r}: they are {', '.join(PATTERNS)}", param_hint="--as")
+            raise click.BadParameter(f"there is no pattern {name!r}: they are {', '.join(PATTERNS)}", param_hint="--as")
     given = {
         "patterns": named,
         "quick": quick,
@@ -98,7 +99,7 @@ def _request(
         first = error.errors()[0]
         option = {"requests_per_second": "--rps", "duration_seconds": "--duration", "requests": "--requests"}
         hint = option.get(str(first["loc"][0]), str(first["loc"][0]))
-        raise typer.BadParameter(first["msg"], param_hint=hint) from None
+        raise click.BadParameter(first["msg"], param_hint=hint) from None
 
 
 def _show(session: Session, service: str, html: Path | None) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 
-import typer
+import click
 
 from fourfold.cli import output
 from fourfold.cli.appname import need_file
 from fourfold.cli.session import Session
 
 
-def command(ctx: typer.Context) -> None:
+def command(ctx: click.Context) -> None:
     """Print the service file after overlays, defaults and variables.
 
     As YAML that gives the same app again, or with -o json with every default filled in. Needs no daemon.

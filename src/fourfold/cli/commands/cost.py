@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+import click
 
 from fourfold.cli import formats, output
+from fourfold.cli.parameters import Argument, Option
 from fourfold.cli.session import Session
 from fourfold.errors import UserError
 
@@ -18,23 +19,23 @@ if TYPE_CHECKING:
 
 
 def command(
-    ctx: typer.Context,
-    service: Annotated[str | None, typer.Argument(metavar="SERVICE", show_default=False)] = None,
+    ctx: click.Context,
+    service: Annotated[str | None, Argument(metavar="SERVICE", show_default=False)] = None,
     usage: Annotated[
         str | None,
-        typer.Option("--usage", metavar="FILE", help="Of the hours in it (CSV, JSON). No daemon.", show_default=False),
+        Option("--usage", metavar="FILE", help="Of the hours in it (CSV, JSON). No daemon.", show_default=False),
     ] = None,
     prices: Annotated[
-        str | None, typer.Option("--prices", metavar="FILE", help="Laid over Fourfold's prices.", show_default=False)
+        str | None, Option("--prices", metavar="FILE", help="Laid over Fourfold's prices.", show_default=False)
     ] = None,
     export: Annotated[
         str | None,
-        typer.Option("--export", metavar="FILE", help="Write what --usage reads; `-`: print it.", show_default=False),
+        Option("--export", metavar="FILE", help="Write what --usage reads; `-`: print it.", show_default=False),
     ] = None,
-    curve: Annotated[bool, typer.Option("--curve", help="Costs over requests a month too.")] = False,
+    curve: Annotated[bool, Option("--curve", help="Costs over requests a month too.")] = False,
     month: Annotated[
         str | None,
-        typer.Option("--month", metavar="YYYY-MM", help="Of what functions took, by UTC.", show_default=False),
+        Option("--month", metavar="YYYY-MM", help="Of what functions took, by UTC.", show_default=False),
     ] = None,
 ) -> None:
     """Show what services cost in a month, as they run and under all other patterns.

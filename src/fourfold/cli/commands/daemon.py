@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+import click
 
 from fourfold import __version__
 from fourfold.cli import formats, output, units
+from fourfold.cli.parameters import Commands, Option
 from fourfold.cli.session import Session
 from fourfold.errors import NotFoundError, UserError, WorldError
 
@@ -20,24 +21,21 @@ if TYPE_CHECKING:
 
 ENDS_WITHIN = 30.0
 
-command = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    invoke_without_command=True,
-    help="Run the daemon; install, stop, restart or ask for it.\n\nWithout a command: run it in the foreground.",
-)
 
-
-@command.callback(invoke_without_command=True)
-def run(ctx: typer.Context) -> None:
+def run(ctx: click.Context) -> None:
     if ctx.invoked_subcommand is None:
         Session.of(ctx).need_local("run the daemon")
         sys.stdout.flush()
         os.execv(sys.executable, [sys.executable, "-m", "fourfold.daemon"])
 
 
-@command.command()
-def status(ctx: typer.Context) -> None:
+command = Commands(
+    "Run the daemon; install, stop, restart or ask for it.\n\nWithout a command: run it in the foreground.", run
+)
+
+
+@command.add("status")
+def status(ctx: click.Context) -> None:
     """Which daemon answers here; exit code 1 when none does."""
     from fourfold.control.views import InfoView
 
@@ -56,8 +54,8 @@ def status(ctx: typer.Context) -> None:
     output.data(f"apps     {', '.join(info.apps) or 'none'}")
 
 
-@command.command()
-def env(ctx: typer.Context) -> None:
+@command.add("env")
+def env(ctx: click.Context) -> None:
     """Print what the aws CLI and boto3 need for Lambda's API here: eval "$(fourfold daemon env)"."""
     import json
     import shlex
@@ -89,8 +87,8 @@ def env(ctx: typer.Context) -> None:
         output.data(f"export {name}={shlex.quote(value)}")
 
 
-@command.command()
-def stop(ctx: typer.Context) -> None:
+@command.add("stop")
+def stop(ctx: click.Context) -> None:
     """End the daemon; services, gateway and spawner keep running."""
     session = Session.of(ctx)
     if session.remote:
@@ -101,8 +99,8 @@ def stop(ctx: typer.Context) -> None:
     output.say("the daemon has ended; services keep running; `fourfold up` starts it again", session.options)
 
 
-@command.command()
-def restart(ctx: typer.Context) -> None:
+@command.add("restart")
+def restart(ctx: click.Context) -> None:
     """End the daemon and start the one of this version; services, gateway and spawner keep running.
 
     What an upgrade takes: the spawner becomes that version too, with the same pid.
@@ -156,10 +154,10 @@ def _end(session: Session) -> str:
     return groups
 
 
-@command.command()
+@command.add("connect")
 def connect(
-    ctx: typer.Context,
-    start: Annotated[bool, typer.Option("--start", help="Start the daemon if none runs.")] = False,
+    ctx: click.Context,
+    start: Annotated[bool, Option("--start", help="Start the daemon if none runs.")] = False,
 ) -> None:
     """Say where the socket is, and wait: what -H ssh://HOST runs there."""
     from fourfold.cli.tunnel import MARK
@@ -174,11 +172,11 @@ def connect(
         pass
 
 
-@command.command()
+@command.add("install")
 def install(
-    ctx: typer.Context,
-    show: Annotated[bool, typer.Option("--print", help="Print the unit instead of writing it.")] = False,
-    folder: Annotated[Path | None, typer.Option("--into", metavar="FOLDER", help="Else where systemd looks.")] = None,
+    ctx: click.Context,
+    show: Annotated[bool, Option("--print", help="Print the unit instead of writing it.")] = False,
+    folder: Annotated[Path | None, Option("--into", metavar="FOLDER", help="Else where systemd looks.")] = None,
 ) -> None:
     """Write a systemd unit, so that the daemon starts with the machine."""
     from fourfold.cli.endpoint import connects

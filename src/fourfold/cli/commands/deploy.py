@@ -4,29 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+import click
 
 from fourfold.cli.moving import As, Save, check_save
+from fourfold.cli.parameters import Argument, Option
 from fourfold.cli.session import Session
 
 
 def command(
-    ctx: typer.Context,
-    services: Annotated[list[str], typer.Argument(metavar="SERVICE")],
+    ctx: click.Context,
+    services: Annotated[list[str], Argument(metavar="SERVICE")],
     pattern: As = None,
     save: Save = False,
     message: Annotated[
-        str | None, typer.Option("--message", "-m", metavar="TEXT", help="Why, for `fourfold history`.")
+        str | None, Option("--message", "-m", metavar="TEXT", help="Why, for `fourfold history`.")
     ] = None,
-    reset: Annotated[bool, typer.Option("--reset", help="Forget what commands changed, such as `scale`.")] = False,
-    rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Build again, with the newest dependencies allowed.")
-    ] = False,
+    reset: Annotated[bool, Option("--reset", help="Forget what commands changed, such as `scale`.")] = False,
+    rebuild: Annotated[bool, Option("--rebuild", help="Build again, with the newest dependencies allowed.")] = False,
     promote: Annotated[
-        bool, typer.Option("--promote", help="Let the deployment that is under way go on to its next step.")
+        bool, Option("--promote", help="Let the deployment that is under way go on to its next step.")
     ] = False,
-    full: Annotated[bool, typer.Option("--full", help="With --promote: past all steps.")] = False,
-    abort: Annotated[bool, typer.Option("--abort", help="Take the deployment that is under way back.")] = False,
+    full: Annotated[bool, Option("--full", help="With --promote: past all steps.")] = False,
+    abort: Annotated[bool, Option("--abort", help="Take the deployment that is under way back.")] = False,
 ) -> int:
     """Like `up`, for some services only.
 
@@ -45,14 +44,14 @@ def command(
     return bring(Session.of(ctx), services, How(message, False, reset, rebuild, pattern, save))
 
 
-def _decide(ctx: typer.Context, services: list[str], promote: bool, full: bool, abort: bool, others: bool) -> int:
+def _decide(ctx: click.Context, services: list[str], promote: bool, full: bool, abort: bool, others: bool) -> int:
     if not promote and not abort:
-        raise typer.BadParameter("it is for --promote: give that too", param_hint="--full")
+        raise click.BadParameter("it is for --promote: give that too", param_hint="--full")
     option = "--promote" if promote else "--abort"
     if (promote and abort) or (full and abort) or others:
-        raise typer.BadParameter("it cannot be combined with other options", param_hint=option)
+        raise click.BadParameter("it cannot be combined with other options", param_hint=option)
     if len(services) != 1:
-        raise typer.BadParameter("it is for one service at a time", param_hint=option)
+        raise click.BadParameter("it is for one service at a time", param_hint=option)
     from fourfold.cli import promoting
 
     session = Session.of(ctx)

@@ -6,9 +6,10 @@ import subprocess
 import sys
 from typing import Annotated
 
-import typer
+import click
 
 from fourfold.cli import formats, output
+from fourfold.cli.parameters import Option
 from fourfold.cli.session import Session
 from fourfold.control.views import CheckView
 from fourfold.errors import WorldError
@@ -17,8 +18,8 @@ COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 
 def command(
-    ctx: typer.Context,
-    offline: Annotated[bool, typer.Option("--offline", help="Without the daemon, when it does not start.")] = False,
+    ctx: click.Context,
+    offline: Annotated[bool, Option("--offline", help="Without the daemon, when it does not start.")] = False,
 ) -> int:
     """Check what works on this machine and what to do about the rest."""
     session = Session.of(ctx)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+import click
 
+from fourfold.cli.parameters import Option
 from fourfold.cli.session import Session
 from fourfold.errors import NotFoundError
 
 
 def command(
-    ctx: typer.Context,
-    purge: Annotated[bool, typer.Option("--purge", help="Delete volumes, secrets and history too.")] = False,
+    ctx: click.Context,
+    purge: Annotated[bool, Option("--purge", help="Delete volumes, secrets and history too.")] = False,
 ) -> int:
     """Stop the app and forget it; keeps volumes, secrets and history.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+import click
 
 from fourfold.cli.appname import from_file
 from fourfold.cli.happened import KIND, USUAL_TAIL, Asked, happened
+from fourfold.cli.parameters import Argument, Option
 from fourfold.cli.session import Session
 from fourfold.cli.since import HELP
 from fourfold.cli.since import since as moment_of
@@ -15,23 +16,21 @@ from fourfold.errors import UserError
 
 
 def command(
-    ctx: typer.Context,
-    words: Annotated[list[str] | None, typer.Argument(metavar="[replay ID… | SERVICE]", show_default=False)] = None,
-    failed: Annotated[
-        bool, typer.Option("--failed", help="Events that were given up, of all services or SERVICE.")
-    ] = False,
-    following: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new ones until Ctrl-C.")] = False,
+    ctx: click.Context,
+    words: Annotated[list[str] | None, Argument(metavar="[replay ID… | SERVICE]", show_default=False)] = None,
+    failed: Annotated[bool, Option("--failed", help="Events that were given up, of all services or SERVICE.")] = False,
+    following: Annotated[bool, Option("--follow", "-f", help="Go on with new ones until Ctrl-C.")] = False,
     operation: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only of this operation; with -f until it ends, 1 if it failed.")
+        str | None, Option(metavar="ID", help="Only of this operation; with -f until it ends, 1 if it failed.")
     ] = None,
     tail: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help=f"Begin with the newest N; {USUAL_TAIL} without --since.")
+        int | None, Option(min=0, metavar="N", help=f"Begin with the newest N; {USUAL_TAIL} without --since.")
     ] = None,
-    since: Annotated[str | None, typer.Option(metavar="TIME", help=HELP)] = None,
+    since: Annotated[str | None, Option(metavar="TIME", help=HELP)] = None,
     kind: Annotated[
-        list[str] | None, typer.Option(metavar="KIND", help="Only these: deploy.failed, 'instance.*'. Repeatable.")
+        list[str] | None, Option(metavar="KIND", help="Only these: deploy.failed, 'instance.*'. Repeatable.")
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Of all apps, not only of the one here.")] = False,
+    everything: Annotated[bool, Option("--all", help="Of all apps, not only of the one here.")] = False,
 ) -> int:
     """Print what happened; list and replay events that failed.
 
@@ -48,7 +47,7 @@ def command(
             return replayed(session, words[1:], everything)
         raise UserError(f"cannot do {' '.join(words or [])}: expected replay or --failed", "fourfold events --help")
     if wrong := [each for each in kind or () if not KIND.fullmatch(each)]:
-        raise typer.BadParameter(
+        raise click.BadParameter(
             f"expected a kind such as deploy.failed, or a pattern such as 'deploy.*', got {wrong[0]!r}"
         )
     app = None if everything or operation else session.options.app or from_file(session.options)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+import click
 
+from fourfold.cli.parameters import Argument, Option
 from fourfold.cli.program import ProgramCommand
 from fourfold.cli.session import Session
 
@@ -13,11 +14,11 @@ kind = ProgramCommand
 
 
 def command(
-    ctx: typer.Context,
-    service: Annotated[str, typer.Argument(metavar="SERVICE")],
-    argv: Annotated[list[str], typer.Argument(metavar="CMD", help="With its own options, as it is.")],
+    ctx: click.Context,
+    service: Annotated[str, Argument(metavar="SERVICE")],
+    argv: Annotated[list[str], Argument(metavar="CMD", help="With its own options, as it is.")],
     instance: Annotated[
-        str | None, typer.Option("--instance", metavar="ID", help="Which one (`status -v`); else any that is ready.")
+        str | None, Option("--instance", metavar="ID", help="Which one (`status -v`); else any that is ready.")
     ] = None,
 ) -> int:
     """Run a program inside a running instance.

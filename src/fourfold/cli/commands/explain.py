@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+import click
 
 from fourfold.cli import formats, output
+from fourfold.cli.parameters import Argument
 from fourfold.cli.session import Session
 from fourfold.control.views import ExplainView, PastExitView
 
 
-def command(ctx: typer.Context, service: Annotated[str, typer.Argument(metavar="SERVICE")]) -> None:
+def command(ctx: click.Context, service: Annotated[str, Argument(metavar="SERVICE")]) -> None:
     """Say why a service is not well, and what to do."""
     session = Session.of(ctx)
     view = session.client.get(ExplainView, f"/v1/apps/{session.app}/services/{service}/explain")

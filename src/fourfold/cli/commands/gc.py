@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import typer
+import click
 
 from fourfold.cli import formats, output
 from fourfold.cli.session import Session
 from fourfold.control.views import GcView
 
 
-def command(ctx: typer.Context) -> None:
+def command(ctx: click.Context) -> None:
     """Remove builds, sources and logs that nothing needs any more.
 
     The last five releases of every service, all that is in use, and images used this month are kept.

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+import click
 
 from fourfold.cli import formats, output
+from fourfold.cli.parameters import Argument, Option
 from fourfold.cli.session import Session
 from fourfold.control.views import ReleaseView, RunView
 
 
 def command(
-    ctx: typer.Context,
-    service: Annotated[str | None, typer.Argument(metavar="SERVICE", show_default=False)] = None,
-    runs: Annotated[bool, typer.Option("--runs", help="Runs of jobs only.")] = False,
+    ctx: click.Context,
+    service: Annotated[str | None, Argument(metavar="SERVICE", show_default=False)] = None,
+    runs: Annotated[bool, Option("--runs", help="Runs of jobs only.")] = False,
 ) -> None:
     """List releases, and runs of a job: who, when, how it went."""
     session = Session.of(ctx)

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+import click
 
 from fourfold.cli import output
+from fourfold.cli.parameters import Argument, Option
 from fourfold.cli.session import Session
 
 if TYPE_CHECKING:
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def command(
-    ctx: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where your code is.")] = Path(),
+    ctx: click.Context,
+    folder: Annotated[Path, Argument(metavar="FOLDER", help="Where your code is.")] = Path(),
     source: Annotated[
-        str | None, typer.Option("--from", metavar="FILE", help="A file of another tool in it: compose.yaml, …")
+        str | None, Option("--from", metavar="FILE", help="A file of another tool in it: compose.yaml, …")
     ] = None,
 ) -> None:
     """Write a commented fourfold.yaml from what is in this folder."""
@@ -35,7 +36,7 @@ def command(
     def evaluate(name: str) -> str | None:
         """JavaScript is run only where somebody has said so: by `--from`, `-y`, or when asked."""
         may = source is not None or options.yes
-        if not may and not (sys.stdin.isatty() and typer.confirm(f"Run {name} with node, to read it?", err=True)):
+        if not may and not (sys.stdin.isatty() and click.confirm(f"Run {name} with node, to read it?", err=True)):
             return None
         output.say(f"running {name} with node, to read it", options)
         return exported(folder, name)

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+import click
 
 from fourfold.cli import output
+from fourfold.cli.parameters import Argument, Option
 from fourfold.cli.session import Session
 from fourfold.control.views import InvocationView, QueuedView
 from fourfold.errors import UserError, WorldError
@@ -21,20 +22,20 @@ MOST_BYTES_LATER = 1024 * 1024
 
 
 def command(
-    ctx: typer.Context,
-    service: Annotated[str, typer.Argument(metavar="SERVICE")],
-    data: Annotated[str | None, typer.Option("--data", "-d", metavar="JSON", help="The event.")] = None,
+    ctx: click.Context,
+    service: Annotated[str, Argument(metavar="SERVICE")],
+    data: Annotated[str | None, Option("--data", "-d", metavar="JSON", help="The event.")] = None,
     event_file: Annotated[
-        Path | None, typer.Option("--file", metavar="FILE", help="The event is in it; `-` is standard input.")
+        Path | None, Option("--file", metavar="FILE", help="The event is in it; `-` is standard input.")
     ] = None,
-    context: Annotated[str, typer.Option("--context", metavar="JSON", help="The client's context.")] = "",
+    context: Annotated[str, Option("--context", metavar="JSON", help="The client's context.")] = "",
     release: Annotated[
-        int | None, typer.Option("--release", min=1, metavar="N", help="That release, where it still runs.")
+        int | None, Option("--release", min=1, metavar="N", help="That release, where it still runs.")
     ] = None,
     later: Annotated[
-        bool, typer.Option("--async", help="Only keep it, and print its id; it is delivered as soon as possible.")
+        bool, Option("--async", help="Only keep it, and print its id; it is delivered as soon as possible.")
     ] = False,
-    tail: Annotated[bool, typer.Option("--tail", help="Print the end of the log too, on standard error.")] = False,
+    tail: Annotated[bool, Option("--tail", help="Print the end of the log too, on standard error.")] = False,
 ) -> int:
     """Give a service one event, and print its answer.
 
@@ -42,7 +43,7 @@ def command(
     """
     session = Session.of(ctx)
     if data is not None and event_file is not None:
-        raise typer.BadParameter("the event comes from -d or from --file, not both", param_hint="-d")
+        raise click.BadParameter("the event comes from -d or from --file, not both", param_hint="-d")
     payload = _checked(data if data is not None else _read(event_file), "the event")
     body = {
         "payload": payload,
@@ -62,7 +63,7 @@ def command(
 
 def _later(session: Session, service: str, body: dict[str, Any]) -> int:
     if body["tail"] or body["release"] is not None:
-        raise typer.BadParameter("nothing is answered, so there is no --tail and no --release", param_hint="--async")
+        raise click.BadParameter("nothing is answered, so there is no --tail and no --release", param_hint="--async")
     if len(body["payload"].encode()) > MOST_BYTES_LATER:
         raise UserError("cannot send the event: it is larger than 1 MiB", "put it into a bucket")
     kept = {"payload": body["payload"], "context": body["context"]}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Annotated
 
-import typer
+import click
 
 from fourfold.cli import formats, output
+from fourfold.cli.parameters import Argument, Option
 from fourfold.cli.session import Session
 from fourfold.cli.since import HELP
 from fourfold.cli.since import since as moment_of
@@ -16,16 +17,16 @@ USUAL_TAIL = 100
 
 
 def command(
-    ctx: typer.Context,
-    services: Annotated[list[str] | None, typer.Argument(metavar="SERVICE", show_default=False)] = None,
-    follows: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines until Ctrl-C.")] = False,
-    since: Annotated[str | None, typer.Option(metavar="TIME", help=HELP)] = None,
+    ctx: click.Context,
+    services: Annotated[list[str] | None, Argument(metavar="SERVICE", show_default=False)] = None,
+    follows: Annotated[bool, Option("--follow", "-f", help="Go on with new lines until Ctrl-C.")] = False,
+    since: Annotated[str | None, Option(metavar="TIME", help=HELP)] = None,
     tail: Annotated[
         int | None,
-        typer.Option(min=0, metavar="N", help=f"Of each instance the newest N; {USUAL_TAIL} without --since."),
+        Option(min=0, metavar="N", help=f"Of each instance the newest N; {USUAL_TAIL} without --since."),
     ] = None,
-    previous: Annotated[bool, typer.Option("--previous", help="Of the run before the last restart.")] = False,
-    times: Annotated[bool, typer.Option("--timestamps", "-t", help="With the time of each line.")] = False,
+    previous: Annotated[bool, Option("--previous", help="Of the run before the last restart.")] = False,
+    times: Annotated[bool, Option("--timestamps", "-t", help="With the time of each line.")] = False,
 ) -> None:
     """Print what services wrote, the gateway's access log included.
 

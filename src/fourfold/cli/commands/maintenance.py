@@ -5,33 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+import click
 
 from fourfold.cli import output
+from fourfold.cli.parameters import Argument, Commands, Option
 from fourfold.cli.session import Session
 from fourfold.errors import NotFoundError, UserError
 
-command = typer.Typer(
-    add_completion=False, rich_markup_mode=None, help="Answer a page in place of services while they are worked on."
-)
+command = Commands("Answer a page in place of services while they are worked on.")
 
 _TYPES = {".html": "text/html; charset=utf-8", ".htm": "text/html; charset=utf-8", ".json": "application/json"}
-_Services = Annotated[list[str] | None, typer.Argument(metavar="SERVICE", show_default=False)]
+_Services = Annotated[list[str] | None, Argument(metavar="SERVICE", show_default=False)]
 
 
-@command.command("on")
+@command.add("on")
 def on(
-    ctx: typer.Context,
+    ctx: click.Context,
     services: _Services = None,
-    page: Annotated[
-        Path | None, typer.Option("--page", metavar="FILE", help="What is answered: .html or text.")
-    ] = None,
+    page: Annotated[Path | None, Option("--page", metavar="FILE", help="What is answered: .html or text.")] = None,
     retry_after: Annotated[
-        str, typer.Option("--retry-after", metavar="TIME", help="When clients are told to try again, such as 10m.")
+        str, Option("--retry-after", metavar="TIME", help="When clients are told to try again, such as 10m.")
     ] = "1m",
     allow: Annotated[
         list[str] | None,
-        typer.Option("--allow", metavar="NETWORK", help="Whose clients get in all the same; may be given often."),
+        Option("--allow", metavar="NETWORK", help="Whose clients get in all the same; may be given often."),
     ] = None,
 ) -> None:
     """Answer 503 with a page in place of services; without SERVICE of the whole app.
@@ -52,8 +49,8 @@ def on(
     output.say(f"in maintenance: {', '.join(found)}; fourfold maintenance off ends it", session.options)
 
 
-@command.command("off")
-def off(ctx: typer.Context, services: _Services = None) -> None:
+@command.add("off")
+def off(ctx: click.Context, services: _Services = None) -> None:
     """Send requests to the services again; without SERVICE to all of the app."""
     session = Session.of(ctx)
     path = f"/v1/apps/{session.app}/maintenance"
@@ -79,4 +76,4 @@ def _seconds(text: str) -> float:
     try:
         return parse_duration(text)
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--retry-after") from None
+        raise click.BadParameter(str(error), param_hint="--retry-after") from None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import typer
+import click
 
 from fourfold.cli import formats, output
+from fourfold.cli.parameters import Argument
 from fourfold.cli.session import Session
 from fourfold.control.views import HookTestView, HookView
 
@@ -14,8 +15,8 @@ COUNTS = frozenset({"DELIVERED", "GIVEN UP"})
 
 
 def command(
-    ctx: typer.Context,
-    what: Annotated[Literal["test"] | None, typer.Argument(metavar="[test]", show_default=False)] = None,
+    ctx: click.Context,
+    what: Annotated[Literal["test"] | None, Argument(metavar="[test]", show_default=False)] = None,
 ) -> int:
     """Show where the app's events are sent to (`notify` in its file), and whether they are taken.
 

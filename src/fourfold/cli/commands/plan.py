@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+import click
 
 from fourfold.cli import formats, output
 from fourfold.cli.moving import As, moved
+from fourfold.cli.parameters import Argument, Option
 from fourfold.cli.session import Session
 from fourfold.control.views import ChangeView, PlanView
 
@@ -15,12 +16,12 @@ MARKS = {"create": "+", "deploy": "~", "scale": "~", "restart": "~", "stop": "-"
 
 
 def command(
-    ctx: typer.Context,
-    services: Annotated[list[str] | None, typer.Argument(metavar="SERVICE", show_default=False)] = None,
+    ctx: click.Context,
+    services: Annotated[list[str] | None, Argument(metavar="SERVICE", show_default=False)] = None,
     pattern: As = None,
-    prune: Annotated[bool, typer.Option("--prune", help="As with `up --prune`.")] = False,
-    reset: Annotated[bool, typer.Option("--reset", help="As with `up --reset`.")] = False,
-    detailed: Annotated[bool, typer.Option("--detailed-exitcode", help="0 nothing to do, 1 error, 2 changes.")] = False,
+    prune: Annotated[bool, Option("--prune", help="As with `up --prune`.")] = False,
+    reset: Annotated[bool, Option("--reset", help="As with `up --reset`.")] = False,
+    detailed: Annotated[bool, Option("--detailed-exitcode", help="0 nothing to do, 1 error, 2 changes.")] = False,
 ) -> int:
     """Show what `up` would do, and why. Changes nothing."""
     from fourfold.cli.progress import Progress

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+import click
 
+from fourfold.cli.parameters import Argument
 from fourfold.cli.session import Session
 
 
 def command(
-    ctx: typer.Context,
-    services: Annotated[list[str] | None, typer.Argument(metavar="SERVICE", show_default=False)] = None,
+    ctx: click.Context,
+    services: Annotated[list[str] | None, Argument(metavar="SERVICE", show_default=False)] = None,
 ) -> int:
     """Replace instances by new ones of the same release.
 

@@ -10,21 +10,22 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+import click
 
 from fourfold.cli import output, units
 from fourfold.cli.commands.backup import PASSPHRASE, PassphraseFile, given
+from fourfold.cli.parameters import Argument, Option
 from fourfold.cli.session import Session
 from fourfold.errors import ConflictError
 
 
 def command(
-    ctx: typer.Context,
-    place: Annotated[str, typer.Argument(metavar="FILE", help="A backup, as it is or in gzip; -: standard input.")],
-    force: Annotated[bool, typer.Option("--force", help="Also where apps are: those are moved aside.")] = False,
+    ctx: click.Context,
+    place: Annotated[str, Argument(metavar="FILE", help="A backup, as it is or in gzip; -: standard input.")],
+    force: Annotated[bool, Option("--force", help="Also where apps are: those are moved aside.")] = False,
     passphrase_file: PassphraseFile = None,
-    without_keys: Annotated[bool, typer.Option("--without-keys", help="Leave out all that is secret.")] = False,
-    start: Annotated[bool, typer.Option("--start/--no-start", help="Start everything (default) or not.")] = True,
+    without_keys: Annotated[bool, Option("--without-keys", help="Leave out all that is secret.")] = False,
+    start: Annotated[bool, Option("--start/--no-start", help="Start everything (default) or not.")] = True,
 ) -> int:
     """Make an empty home of a backup, and bring everything up again.
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+import click
 
+from fourfold.cli.parameters import Argument, Option
 from fourfold.cli.session import Session
 
 
 def command(
-    ctx: typer.Context,
-    service: Annotated[str, typer.Argument(metavar="SERVICE")],
+    ctx: click.Context,
+    service: Annotated[str, Argument(metavar="SERVICE")],
     to: Annotated[
-        int | None, typer.Option("--to", min=1, metavar="RELEASE", help="See `fourfold history`; else the one before.")
+        int | None, Option("--to", min=1, metavar="RELEASE", help="See `fourfold history`; else the one before.")
     ] = None,
 ) -> int:
     """Deploy an old release of a service again."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+import click
 
+from fourfold.cli.parameters import Argument
 from fourfold.cli.program import ProgramCommand
 from fourfold.cli.session import Session
 
@@ -13,11 +14,11 @@ kind = ProgramCommand
 
 
 def command(
-    ctx: typer.Context,
-    service: Annotated[str, typer.Argument(metavar="SERVICE")],
+    ctx: click.Context,
+    service: Annotated[str, Argument(metavar="SERVICE")],
     argv: Annotated[
         list[str] | None,
-        typer.Argument(metavar="CMD", help="With its own options, as it is; none: run a job.", show_default=False),
+        Argument(metavar="CMD", help="With its own options, as it is; none: run a job.", show_default=False),
     ] = None,
 ) -> int:
     """Run a job, or a one-off program beside a service.

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated
 
-import typer
+import click
 
+from fourfold.cli.parameters import Argument, Option
 from fourfold.cli.session import Session
 
 MOST = 10_000
 
 
 def command(
-    ctx: typer.Context,
-    counts: Annotated[list[str], typer.Argument(metavar="SERVICE=N|auto")],
-    save: Annotated[bool, typer.Option("--save", help="Write it into the service file too.")] = False,
+    ctx: click.Context,
+    counts: Annotated[list[str], Argument(metavar="SERVICE=N|auto")],
+    save: Annotated[bool, Option("--save", help="Write it into the service file too.")] = False,
 ) -> int:
     """Set how many instances services have.
 
@@ -48,7 +49,7 @@ def _saving(session: Session, service: str, count: int | None) -> Callable[[], N
     from fourfold.cli.saving import saving
 
     if count is None:
-        raise typer.BadParameter(f"{service}=auto is what the file says already: leave out --save")
+        raise click.BadParameter(f"{service}=auto is what the file says already: leave out --save")
     return saving(session, service, "instances", count)
 
 
@@ -59,5 +60,5 @@ def _parse(text: str) -> tuple[str, int | None]:
         return service, None
     if not (service and equals and number.isascii() and number.isdigit()) or int(number) > MOST:
         expected = f"expected SERVICE=N with N from 0 to {MOST}, such as catalog=3, or SERVICE=auto"
-        raise typer.BadParameter(f"{expected}; got {text!r}")
+        raise click.BadParameter(f"{expected}; got {text!r}")
     return service, int(number)

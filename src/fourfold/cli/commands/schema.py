@@ -6,20 +6,21 @@ import subprocess
 import sys
 from typing import Annotated
 
-import typer
+import click
 
 from fourfold.cli import output
+from fourfold.cli.parameters import Option
 
 
 def command(
-    api: Annotated[bool, typer.Option("--api", help="The OpenAPI document of the daemon's API instead.")] = False,
+    api: Annotated[bool, Option("--api", help="The OpenAPI document of the daemon's API instead.")] = False,
     comparison: Annotated[
-        bool, typer.Option("--comparison", help="The JSON Schema of what `compare -o json` prints instead.")
+        bool, Option("--comparison", help="The JSON Schema of what `compare -o json` prints instead.")
     ] = False,
 ) -> int:
     """Print the JSON Schema of the service file, or the API's OpenAPI document."""
     if api and comparison:
-        raise typer.BadParameter("--api and --comparison are two different documents: give one of them")
+        raise click.BadParameter("--api and --comparison are two different documents: give one of them")
     if api:
         # The command line must not import the server; its package prints the document itself.
         return subprocess.run([sys.executable, "-m", "fourfold.api"]).returncode

@@ -6,21 +6,22 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
+import click
 
 from fourfold.cli import formats, output
+from fourfold.cli.parameters import Argument, Commands
 from fourfold.cli.session import Session
 from fourfold.errors import NotFoundError, UserError
 from fourfold.spec import dotenv
 
-command = typer.Typer(add_completion=False, rich_markup_mode=None, help="Set, list, import and remove secrets.")
+command = Commands("Set, list, import and remove secrets.")
 
 
-@command.command("set")
+@command.add("set")
 def set_(
-    ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME")],
-    extra: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
+    ctx: click.Context,
+    name: Annotated[str, Argument(metavar="NAME")],
+    extra: Annotated[list[str] | None, Argument(hidden=True)] = None,
 ) -> None:
     """Set one; its value comes from standard input, or is asked for."""
     if extra or "=" in name:
@@ -33,8 +34,8 @@ def set_(
     _put(session, {name: _value(name)})
 
 
-@command.command("import")
-def import_(ctx: typer.Context, path: Annotated[Path, typer.Argument(metavar="FILE")]) -> None:
+@command.add("import")
+def import_(ctx: click.Context, path: Annotated[Path, Argument(metavar="FILE")]) -> None:
     """Set all of a .env file (lines NAME=value); all or none."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -48,8 +49,8 @@ def import_(ctx: typer.Context, path: Annotated[Path, typer.Argument(metavar="FI
     _put(Session.of(ctx), values)
 
 
-@command.command("list")
-def list_(ctx: typer.Context) -> None:
+@command.add("list")
+def list_(ctx: click.Context) -> None:
     """Names and when each was last set; never values."""
     from fourfold.control.views import SecretView
 
@@ -66,8 +67,8 @@ def list_(ctx: typer.Context) -> None:
         output.data("\n".join(formats.table(("NAME", "SET"), rows)))
 
 
-@command.command("rm")
-def rm(ctx: typer.Context, names: Annotated[list[str], typer.Argument(metavar="NAME")]) -> None:
+@command.add("rm")
+def rm(ctx: click.Context, names: Annotated[list[str], Argument(metavar="NAME")]) -> None:
     """Forget some; refused while a service needs one."""
     session = Session.of(ctx)
     names = list(dict.fromkeys(names))
@@ -86,7 +87,7 @@ def _put(session: Session, values: dict[str, str]) -> None:
 
 def _value(name: str) -> str:
     if sys.stdin.isatty():
-        value: str = typer.prompt(f"Value of {name}", hide_input=True, err=True)
+        value: str = click.prompt(f"Value of {name}", hide_input=True, err=True)
     else:
         try:
             value = sys.stdin.buffer.read().decode().removesuffix("\n").removesuffix("\r")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated
 
-import typer
+import click
 
 from fourfold.cli import formats, output
+from fourfold.cli.parameters import Option
 from fourfold.cli.session import Session
 from fourfold.cli.watch import watch
 from fourfold.control.scalingview import ScalingView
@@ -18,8 +19,8 @@ COLOURS = {"ready": "green", "stopped": "dim", "failed": "red", "crash-loop": "r
 
 
 def command(
-    ctx: typer.Context,
-    again: Annotated[bool, typer.Option("--watch", "-w", help="Show it again every second until Ctrl-C.")] = False,
+    ctx: click.Context,
+    again: Annotated[bool, Option("--watch", "-w", help="Show it again every second until Ctrl-C.")] = False,
 ) -> None:
     """Show every service, its instances and where to reach it."""
     session = Session.of(ctx)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-import typer
+import click
 
 from fourfold.cli import formats, output
 from fourfold.cli.options import duration
+from fourfold.cli.parameters import Argument, Commands, Option
 from fourfold.cli.session import Session
 
-command = typer.Typer(
-    add_completion=False, rich_markup_mode=None, help="Make, list and remove tokens of the API over the network."
-)
+command = Commands("Make, list and remove tokens of the API over the network.")
 
 
 class Role(StrEnum):
@@ -22,13 +21,13 @@ class Role(StrEnum):
     admin = "admin"
 
 
-@command.command()
+@command.add("create")
 def create(
-    ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of who uses it: the actor of what it changes.")],
-    role: Annotated[Role, typer.Option("--role", help="What it may do.")],
+    ctx: click.Context,
+    name: Annotated[str, Argument(metavar="NAME", help="Of who uses it: the actor of what it changes.")],
+    role: Annotated[Role, Option("--role", help="What it may do.")],
     expires: Annotated[
-        float | None, typer.Option("--expires", metavar="TIME", parser=duration, help="After that, such as 90d.")
+        float | None, Option("--expires", metavar="TIME", parser=duration, help="After that, such as 90d.")
     ] = None,
 ) -> None:
     """Make one, and print its secret, this once. With --app it is good for that app only."""
@@ -46,8 +45,8 @@ def create(
     output.say(f"{name} may {role}{of}; the secret is shown this once; use it with: {how}", session.options)
 
 
-@command.command("list")
-def list_(ctx: typer.Context) -> None:
+@command.add("list")
+def list_(ctx: click.Context) -> None:
     """Names, roles, and when each was last used; never secrets."""
     from fourfold.control.access import TokenView
 
@@ -73,8 +72,8 @@ def list_(ctx: typer.Context) -> None:
         output.data("\n".join(formats.table(("NAME", "ROLE", "APP", "EXPIRES", "USED", "MADE BY"), rows)))
 
 
-@command.command()
-def rm(ctx: typer.Context, names: Annotated[list[str], typer.Argument(metavar="NAME")]) -> None:
+@command.add("rm")
+def rm(ctx: click.Context, names: Annotated[list[str], Argument(metavar="NAME")]) -> None:
     """Remove some: they are good for nothing any more, at once."""
     from urllib.parse import quote
 

@@ -6,10 +6,11 @@ import sys
 from dataclasses import dataclass
 from typing import Annotated
 
-import typer
+import click
 
 from fourfold.cli import output
 from fourfold.cli.appname import from_file
+from fourfold.cli.parameters import Option
 from fourfold.cli.session import Session
 from fourfold.cli.top_table import Sort, instances, routes, services
 from fourfold.cli.watch import watch
@@ -41,10 +42,10 @@ class Shown:
 
 
 def command(
-    ctx: typer.Context,
-    sort: Annotated[Sort, typer.Option(metavar="KEY", help="By cpu, memory, requests, errors or name.")] = "cpu",
-    totals: Annotated[bool, typer.Option("--services", help="What services take, each as a whole.")] = False,
-    once: Annotated[bool, typer.Option("--once", help="One table, on a terminal too.")] = False,
+    ctx: click.Context,
+    sort: Annotated[Sort, Option(metavar="KEY", help="By cpu, memory, requests, errors or name.")] = "cpu",
+    totals: Annotated[bool, Option("--services", help="What services take, each as a whole.")] = False,
+    once: Annotated[bool, Option("--once", help="One table, on a terminal too.")] = False,
 ) -> None:
     """Show what every instance takes now.
 

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+import click
 
 from fourfold.cli.moving import As, Save, check_save
+from fourfold.cli.parameters import Option
 from fourfold.cli.session import Session
 
 
 def command(
-    ctx: typer.Context,
+    ctx: click.Context,
     pattern: As = None,
     save: Save = False,
     message: Annotated[
-        str | None, typer.Option("--message", "-m", metavar="TEXT", help="Why, for `fourfold history`.")
+        str | None, Option("--message", "-m", metavar="TEXT", help="Why, for `fourfold history`.")
     ] = None,
-    prune: Annotated[bool, typer.Option("--prune", help="Remove services that left the file.")] = False,
-    reset: Annotated[bool, typer.Option("--reset", help="Forget what commands changed, such as `scale`.")] = False,
-    rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Build again, with the newest dependencies allowed.")
-    ] = False,
+    prune: Annotated[bool, Option("--prune", help="Remove services that left the file.")] = False,
+    reset: Annotated[bool, Option("--reset", help="Forget what commands changed, such as `scale`.")] = False,
+    rebuild: Annotated[bool, Option("--rebuild", help="Build again, with the newest dependencies allowed.")] = False,
 ) -> int:
     """Bring the app to what its file says.
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from fourfold.cli import output
 from fourfold.cli.appname import need_file
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fourfold.spec.load import Loaded
 
 
-def command(ctx: typer.Context) -> int:
+def command(ctx: click.Context) -> int:
     """Check the service file; list everything that is wrong with it.
 
     Needs no daemon. With -o json a list of problems, empty when there are none.

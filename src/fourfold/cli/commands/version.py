@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from fourfold import __version__
 from fourfold.cli import output
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fourfold.control.views import InfoView
 
 
-def command(ctx: typer.Context) -> None:
+def command(ctx: click.Context) -> None:
     """Print the versions of this command, of the daemon and of the spawner."""
     from fourfold.cli.client import NoDaemonError
     from fourfold.control.views import InfoView

@@ -1,0 +1,128 @@
+"""Click's commands from functions: what a parameter is called and means stands in its type.
+
+    def command(ctx: click.Context, save: Annotated[bool, Option("--save", help="Write it.")] = False) -> int:
+
+Without a name an option is called like its parameter. `X | None` may be left out, a list may come several times.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from enum import EnumType
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Option:
+    """`parser`: from text to the value, raising ValueError or click.BadParameter; all else as click.Option takes it."""
+
+    def __init__(self, *names: str, **settings: Any) -> None:
+        self.names, self.settings = names, settings
+
+
+class Argument:
+    """As `Option`. One that is `hidden` is read, and told to nobody."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
+
+
+class Commands:
+    """A command that has commands of its own."""
+
+    def __init__(self, help: str, itself: Callable[[click.Context], None] | None = None) -> None:
+        """`itself`: what is done first, or without one of them."""
+        self._help, self._itself = help, itself
+        self._functions: dict[str, Callable[..., Any]] = {}
+
+    def add(self, name: str) -> Callable[[F], F]:
+        def added(function: F) -> F:
+            self._functions[name] = function
+            return function
+
+        return added
+
+    def made(self, name: str) -> click.Group:
+        callback = click.pass_context(self._itself) if self._itself else None
+        alone = callback is not None
+        group = _Group(name, help=self._help, callback=callback, invoke_without_command=alone, no_args_is_help=False)
+        for each, function in self._functions.items():
+            group.add_command(command(function, each))
+        return group
+
+
+class _Group(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # Click sorts them
+
+
+def command(
+    function: Callable[..., Any], name: str, kind: type[click.Command] = click.Command, **settings: Any
+) -> click.Command:
+    """Its help is the function's docstring."""
+    hints = get_type_hints(function, include_extras=True)
+    takes = dict(inspect.signature(function).parameters)
+    contexts = [key for key in takes if hints[key] is click.Context]
+    params = [_param(key, hints[key], each.default) for key, each in takes.items() if key not in contexts]
+    lists = {param.name for param in params if param.multiple or param.nargs == -1}
+
+    def called(**values: Any) -> Any:
+        values |= {key: list(values[key] or ()) or None for key in lists}
+        return function(**values, **dict.fromkeys(contexts, click.get_current_context()))
+
+    return kind(name, params=params, callback=called, help=inspect.getdoc(function), **settings)
+
+
+def _param(name: str, hint: Any, default: Any) -> click.Parameter:
+    if get_origin(hint) is not Annotated:
+        raise TypeError(f"parameter {name} is no Option and no Argument")
+    base, said = get_args(hint)
+    kinds = [each for each in get_args(base) if each is not type(None)] if type(None) in get_args(base) else [base]
+    many = get_origin(kinds[0]) is list
+    settings = dict(said.settings)
+    settings["type"] = _type(get_args(kinds[0])[0] if many else kinds[0], settings)
+    required = default is inspect.Parameter.empty
+    settings |= {"required": required} if required or many else {"default": default}
+    if isinstance(said, Argument):
+        return _Argument([name], nargs=-1 if many else 1, **settings)
+    settings = {"show_default": bool(default), **settings}
+    if settings["type"] is bool:
+        settings["is_flag"] = True
+    return click.Option([name, *(said.names or ["--" + name.replace("_", "-")])], multiple=many, **settings)
+
+
+def _type(kind: Any, settings: dict[str, Any]) -> Any:
+    parser, least = settings.pop("parser", None), settings.pop("min", None)
+    if parser is not None:
+        return click.types.FuncParamType(parser)
+    if get_origin(kind) is Literal:
+        return click.Choice(get_args(kind))
+    if isinstance(kind, EnumType):
+        return click.Choice(kind)
+    if least is not None:
+        return (click.IntRange if kind is int else click.FloatRange)(min=least)
+    return click.Path(path_type=Path) if kind is Path else kind
+
+
+class _Argument(click.Argument):
+    """Click takes a metavar as it is; and names it in errors with all of its brackets."""
+
+    def __init__(self, names: list[str], *, hidden: bool = False, show_default: bool = True, **settings: Any) -> None:
+        super().__init__(names, **settings)
+        self.hidden = hidden
+
+    def make_metavar(self, ctx: click.Context) -> str:
+        text = self.human_readable_name
+        text = text if self.required or text.startswith("[") else f"[{text}]"
+        return text + ("..." if self.nargs == -1 else "")
+
+    def get_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [] if self.hidden else super().get_usage_pieces(ctx)
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        return f"'{self.human_readable_name}'"
