@@ -90,7 +90,7 @@ def one_round(
     began = time.perf_counter()
     packed = pack(source, environ=environ)
     is_packed = time.perf_counter()
-    answer = client.post(dict[str, object], "/v1/sources", packed.manifest.as_json())
+    answer = client.post("/v1/sources", packed.manifest.as_json())
     assert answer["missing"] == [], "it was sent before"
     is_offered = time.perf_counter()
     asyncio.run(builder.build(BuildRequest("bench", "web", spec, packed.manifest.digest), no_log))

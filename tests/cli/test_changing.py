@@ -368,7 +368,7 @@ def test_moving(cli: Cli, server: Serving, app: Path) -> None:
     cli("plan", "docs", "--as", "container")
     deploy, up = (request for (request,) in asked(server, "up"))
     assert (deploy.services, deploy.overrides) == (["catalog"], {"catalog": {"pattern": "container"}})
-    assert deploy.spec["services"]["catalog"]["pattern"] == "process"
+    assert "pattern" not in deploy.spec["services"]["catalog"]
     assert up.overrides == {name: {"pattern": "process"} for name in ("catalog", "orders", "docs")}
     [(plan,)] = asked(server, "plan")
     assert plan.overrides == {"docs": {"pattern": "container"}}
@@ -392,7 +392,7 @@ def test_moving_for_good(cli: Cli, server: Serving, app: Path) -> None:
     assert "wrote services.catalog.pattern: container into fourfold.yaml\n" in result.err
     assert file.read_text() == FILE.replace("instances: 2", "instances: 2, pattern: container")
     request = asked(server, "up")[-1][0]
-    patterns = {name: service["pattern"] for name, service in request.spec["services"].items()}
+    patterns = {name: service.get("pattern", "process") for name, service in request.spec["services"].items()}
     assert patterns == {"catalog": "container", "orders": "process", "docs": "process"}
     assert request.overrides == {"catalog": {"pattern": "container"}}
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from fourfold.errors import NotFoundError, SpecError, UserError
-from fourfold.spec.load import find_file, load
+from fourfold.spec.files import find_file
+from fourfold.spec.load import load
 from fourfold.spec.parse import parse
 
 BASE = """\

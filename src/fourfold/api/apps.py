@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from fourfold.api.deps import TheFacade
 from fourfold.api.resource import resource
 from fourfold.api.shapes import DownBody
+from fourfold.control.checks import read_app
 from fourfold.control.views import (
     AppView,
     OperationView,
@@ -29,6 +33,12 @@ async def list_apps(facade: TheFacade) -> list[AppView]:
 async def status(facade: TheFacade, app: str) -> StatusView:
     """Every service of the app with its instances, deployment, routes and overrides."""
     return await facade.status(app)
+
+
+@router.post("/v1/apps/{app}/check", status_code=204)
+async def check(app: str, spec: dict[str, Any]) -> None:
+    """Judge the `spec` of an UpRequest: refused with everything that is wrong in it. Changes nothing."""
+    await asyncio.to_thread(read_app, spec)
 
 
 @router.post("/v1/apps/{app}/plan")

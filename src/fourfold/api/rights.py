@@ -88,6 +88,7 @@ RULES: dict[str, Rule] = {
     f"GET {APP}/secrets": READ,
     f"PUT {APP}/secrets": Rule("admin", SPEC),
     f"DELETE {APP}/secrets": ADMIN,
+    f"POST {APP}/check": Rule("deploy", SPEC),
     f"POST {APP}/plan": Rule("deploy", SPEC),  # it needs the sources that are sent for it
     f"POST {APP}/cost": READ,
     f"POST {APP}/advice": Rule("read", SPEC, bulk="usage"),

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,6 +66,8 @@ class HashCache:
         content = json.dumps({"version": _VERSION, "files": self._new}, separators=(",", ":"))
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            import tempfile  # late: the cache is mostly as it was
+
             handle, temporary = tempfile.mkstemp(dir=self._file.parent)
             with os.fdopen(handle, "w", errors="surrogateescape") as file:
                 file.write(content)

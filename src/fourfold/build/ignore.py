@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
-
 from fourfold.errors import UserError
 
 ALWAYS = frozenset({".git", ".hg", ".svn", "node_modules", ".venv", "__pycache__"})
 """Folders (or files, for worktrees' `.git`) of any depth that are no source: history, and what builds make anew."""
 UNASKED = (".env", ".env.local")
 """Left out unless a rule brings them back: secrets of whoever develops here."""
+_UNASKED = re.compile(rf"^(?:.+/)?(?:{'|'.join(map(re.escape, UNASKED))})(?:/|$)")
+"""The same as an expression."""
 OWN_FILES = re.compile(r"fourfold(\.[A-Za-z0-9_-]+)?\.ya?ml")
 """The service file and its overlays, at the top of a source."""
 
@@ -57,7 +57,7 @@ class Ignore:
     @classmethod
     def at_top(cls, root: Path) -> Ignore:
         """For the folder `root`, with the .gitignore files of the repository that it lies in."""
-        git = list(_rules(UNASKED, "", root))
+        git = [Rules("", _UNASKED, ((_UNASKED, True),))]
         above = list(root.parents)
         top = next((index for index, folder in enumerate(above) if (folder / ".git").exists()), None)
         if top is not None and not (root / ".git").exists():
@@ -118,6 +118,8 @@ _GROUP = re.compile(r"\(\?P<\w+>")
 
 
 def _compile(lines: Iterable[str], file: Path) -> Iterator[tuple[re.Pattern[str], bool]]:
+    from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern  # late: most sources have no such file
+
     for line in lines:
         try:
             pattern = GitIgnoreSpecPattern(line)

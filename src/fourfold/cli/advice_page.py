@@ -6,11 +6,15 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from fourfold.cli import formats, output
 from fourfold.cli.options import Options
-from fourfold.cost.advice.model import Advice, Change, PatternAdvice, Reason
+from fourfold.cost.advice.model import Reason
 from fourfold.cost.advice.words import dollars
+
+if TYPE_CHECKING:
+    from fourfold.cost.advice.model import Advice, Change, PatternAdvice
 
 SURE = {"sure": "sure", "fairly": "fairly sure", "unsure": "not sure"}
 _COLOURS = {"advised": "green", "close": "yellow", "possible": "blue", "poor": "dim", "impossible": "red"}

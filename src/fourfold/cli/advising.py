@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from fourfold.build.model import Listing
-from fourfold.build.pack import Packed
 from fourfold.cli.appname import find_file
 from fourfold.cli.client import NoDaemonError
 from fourfold.cli.session import Session
@@ -18,12 +18,14 @@ from fourfold.control.pricefile import read_prices, read_text
 from fourfold.control.seen import seen
 from fourfold.cost.advice.model import Advice
 from fourfold.cost.advice.source import Source
-from fourfold.cost.model import Hour
 from fourfold.cost.usagefile import UNNAMED, parse_usage
 from fourfold.errors import UserError
+from fourfold.spec.outline import of
 from fourfold.store.manifest import Entry
 
 if TYPE_CHECKING:
+    from fourfold.build.pack import Packed
+    from fourfold.cost.model import Hour
     from fourfold.spec.load import Loaded
 
 Seen: TypeAlias = dict[str, Source]
@@ -56,7 +58,8 @@ def advices(session: Session, services: list[str] | None, assume: list[str], usa
 
 
 def _ask(session: Session, app: str, request: AdviceRequest) -> list[Advice]:
-    return session.client.post(list[Advice], f"/v1/apps/{app}/advice", request.model_dump(mode="json"))
+    answer = session.client.post(f"/v1/apps/{app}/advice", request.model_dump(mode="json"))
+    return session.client.shaped(list[Advice], answer)
 
 
 def _assumed(text: str) -> tuple[str, str]:
@@ -89,9 +92,10 @@ def _look(session: Session, loaded: Loaded) -> tuple[Seen, dict[str, str]]:
     from fourfold.cli.progress import Progress
     from fourfold.cli.steps import Steps
 
+    outline = of(loaded, session.options.env, os.environ)
     found: Seen = {}
     digests: dict[str, str] = {}
-    for source, packed in pack_all(loaded, sources(loaded, None), session.paths, Progress(Steps({}))):
+    for source, packed in pack_all(outline, sources(outline, None), session.paths, Progress(Steps({}))):
         looked = seen(_listing(packed))
         for name in source.services:
             found[name], digests[name] = looked, packed.manifest.digest

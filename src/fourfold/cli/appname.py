@@ -44,9 +44,9 @@ def from_file(options: Options) -> str | None:
     for candidate in (overlay, path):
         if candidate is not None and (name := _scan(candidate)):
             return name
-    from fourfold.spec.load import load
+    from fourfold.spec.outline import outline
 
-    return load(path, env=options.env, environ=os.environ).app.app
+    return outline(path, env=options.env, environ=os.environ).app
 
 
 def _scan(path: Path) -> str | None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fourfold.cli import output
 from fourfold.cli.formats import count
 from fourfold.cli.moving import Pattern, moved
 from fourfold.cli.operation import see_through
 from fourfold.cli.progress import Progress
-from fourfold.cli.saving import saving
 from fourfold.cli.session import Session
-from fourfold.cli.upload import load_file, pack_all, request, send_all, sources
+from fourfold.cli.upload import check, pack_all, read_file, request, send_all, sources
 from fourfold.control.stagewords import progress
-from fourfold.control.views import OperationView, StatusView
+
+if TYPE_CHECKING:
+    from fourfold.control.views import OperationView, StatusView
 
 
 @dataclass(frozen=True)
@@ -30,32 +33,44 @@ class How:
 
 
 def bring(session: Session, services: list[str] | None, how: How) -> int:
-    """The exit code. Everything that can be refused without the daemon is refused before it is asked."""
-    loaded = load_file(session)
-    wanted = sources(loaded, services)
-    app = loaded.app
-    names = list(app.everything) if services is None else services
-    moving = list(app.services) if services is None else services
-    saves = [saving(session, name, "pattern", how.pattern) for name in moving] if how.pattern and how.save else []
+    """The exit code."""
+    file = read_file(session)
+    if waits := session.comes_up:
+        file.judge()  # meanwhile
+    with file.judged():
+        wanted = sources(file, services)
+    names = list(file.everything) if services is None else services
+    moving = list(file.services) if services is None else services
+    saves = _saves(session, moving, how.pattern) if how.pattern and how.save else []
     client = session.started_client
-    counts = {name: app.everything[name].instances for name in names}
+    if not waits:
+        check(client, file)
+    counts = {name: file.everything[name].get("instances", 1) for name in names}
     desired = {name: count if isinstance(count, int) else None for name, count in counts.items()}
 
     def ask(view: Progress) -> OperationView:
-        packed = pack_all(loaded, wanted, session.paths, view)
-        send_all(client, packed, view)
-        body = moved(request(session, loaded, packed, services), how.pattern, in_file=how.save)
-        said = {"message": how.message, "prune": how.prune, "reset": how.reset, "rebuild": how.rebuild}
-        body = body.model_copy(update=said)
-        return client.post(OperationView, f"/v1/apps/{app.app}/up", body.model_dump(mode="json"))
+        with file.judged():
+            packed = pack_all(file, wanted, session.paths, view)
+            send_all(client, packed, view)
+            body = moved(request(session, file, packed, services), how.pattern, in_file=how.save)
+            body |= {"message": how.message, "prune": how.prune, "reset": how.reset, "rebuild": how.rebuild}
+            operation: OperationView = client.post(f"/v1/apps/{file.app}/up", body)
+        return operation
 
     code = see_through(session, ask, desired)
     if code == 0:
         for save in saves:
             save()
     if code == 0 and session.options.wait and not session.options.json:
-        _reachable(session, client.get(StatusView, f"/v1/apps/{app.app}"))
+        _reachable(session, client.get(f"/v1/apps/{file.app}"))
     return code
+
+
+def _saves(session: Session, services: list[str], pattern: Pattern) -> list[Callable[[], None]]:
+    """What writes the pattern into the file, once it is brought about."""
+    from fourfold.cli.saving import saving
+
+    return [saving(session, name, "pattern", pattern) for name in services]
 
 
 def _reachable(session: Session, view: StatusView) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fourfold.cli import output
 from fourfold.cli.formats import count, size
@@ -18,8 +20,11 @@ from fourfold.cli.progress import Progress, progress
 from fourfold.cli.session import Session
 from fourfold.cli.steps import Steps
 from fourfold.cli.upload import load_file, pack_all, request, send_all, sources
-from fourfold.control.views import ArtifactView, ImageView, OperationView, UpRequest
 from fourfold.errors import UserError
+from fourfold.spec.outline import of
+
+if TYPE_CHECKING:
+    from fourfold.control.views import ArtifactView, ImageView, OperationView
 
 REGISTRY = "registry:"
 IMAGES = ("oci", "docker-archive")
@@ -81,21 +86,21 @@ def build(
     if target is not None and not session.options.wait:
         raise UserError("cannot make an image with --detach: it is made of what was built", "leave --detach out")
     loaded = load_file(session)
-    wanted = sources(loaded, [service])
+    outline = of(loaded, session.options.env, os.environ)
+    wanted = sources(outline, [service])
     client = session.started_client
-    bodies: list[UpRequest] = []
+    bodies: list[dict[str, Any]] = []
 
     def ask(view: Progress) -> OperationView:
         file = Path(target.place) if target is not None and target.place not in ("", STDOUT) else None
-        packed = pack_all(loaded, wanted, session.paths, view, file)
+        packed = pack_all(outline, wanted, session.paths, view, file)
         send_all(client, packed, view)
-        bodies.append(moved(request(session, loaded, packed, [service]), pattern))
+        bodies.append(moved(request(session, outline, packed, [service]), pattern))
         path = f"/v1/apps/{loaded.app.app}/build"
         form = None if target is None else target.disk or "oci"  # what cannot be made is refused before it is built
-        body = bodies[0].model_copy(update={"rebuild": rebuild})
-        begun = client.ask(OperationView, "POST", path, body.model_dump(mode="json"), format=form)
+        begun: OperationView = client.post(path, {**bodies[0], "rebuild": rebuild}, format=form)
         if rebuild:
-            bodies[0] = bodies[0].model_copy(update={"rebuilt": begun.id})
+            bodies[0]["rebuilt"] = begun.id
         return begun
 
     following = session
@@ -116,9 +121,9 @@ def build(
     return 0
 
 
-def _tell(session: Session, body: UpRequest) -> None:
-    path = f"/v1/apps/{body.spec['app']}/artifact"
-    view = session.client.post(ArtifactView, path, body.model_dump(mode="json"))
+def _tell(session: Session, body: dict[str, Any]) -> None:
+    path = f"/v1/apps/{body['spec']['app']}/artifact"
+    view: ArtifactView = session.client.post(path, body)
     if session.options.json:
         output.as_json(view)
         return
@@ -135,20 +140,20 @@ def _tell(session: Session, body: UpRequest) -> None:
         output.say(f"next: {formats}", session.options)
 
 
-def _push(session: Session, body: UpRequest, reference: str) -> None:
-    path = f"/v1/apps/{body.spec['app']}/push"
+def _push(session: Session, body: dict[str, Any], reference: str) -> None:
+    path = f"/v1/apps/{body['spec']['app']}/push"
     output.say(f"pushing {reference}", session.options)
-    view = session.client.post(ImageView, path, {"request": body.model_dump(mode="json"), "reference": reference})
+    view: ImageView = session.client.post(path, {"request": body, "reference": reference})
     if session.options.json:
         output.as_json(view)
     else:
         output.data(f"pushed {view.reference}: {size(view.size_bytes)}, {view.digest}")
 
 
-def _take(session: Session, body: UpRequest, target: Target) -> None:
+def _take(session: Session, body: dict[str, Any], target: Target) -> None:
     counted = _Counted()
-    path = f"/v1/apps/{body.spec['app']}/image"
-    with session.client.download(path, body.model_dump(mode="json")) as (headers, pieces):
+    path = f"/v1/apps/{body['spec']['app']}/image"
+    with session.client.download(path, body) as (headers, pieces):
         digest = headers["docker-content-digest"]
         write_image(counted.over(pieces), target.place, target.folder)
     if session.options.json and target.place != STDOUT:
@@ -159,14 +164,14 @@ def _take(session: Session, body: UpRequest, target: Target) -> None:
         output.data(f"wrote {target.place}: {size(counted.size)}, {digest}")
 
 
-def _take_disk(session: Session, body: UpRequest, target: Target, form: str, withheld: list[str]) -> None:
+def _take_disk(session: Session, body: dict[str, Any], target: Target, form: str, withheld: list[str]) -> None:
     """`withheld`: its secrets."""
     counted = _Counted()
-    request = {"request": body.model_dump(mode="json"), "format": form}
-    services = body.services or []
+    request = {"request": body, "format": form}
+    services = body["services"] or []
     with progress(Steps(dict.fromkeys(services)), session.options) as view:
         view.working(services, "making a zip" if form == ZIP else f"making a disk, format {form}")
-        with session.client.download(f"/v1/apps/{body.spec['app']}/disk", request) as (headers, pieces):
+        with session.client.download(f"/v1/apps/{body['spec']['app']}/disk", request) as (headers, pieces):
             digest = f"sha256:{base64.b64decode(headers['repr-digest'].split(':')[1]).hex()}"
             write_image(counted.over(pieces), target.place, folder=False)
     if withheld:

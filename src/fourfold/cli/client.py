@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
-from urllib.parse import quote
-
-import httpx
-from pydantic import TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote, urlencode
 
 from fourfold import __version__
+from fourfold.cli.connection import Answer, BrokenError, ConnectError, Connection
 from fourfold.cli.endpoint import CONNECT, Endpoint, connects
-from fourfold.control import views as v
 from fourfold.errors import (
     ConflictError,
     FourfoldError,
@@ -24,7 +21,12 @@ from fourfold.errors import (
     WorldError,
 )
 
+if TYPE_CHECKING:
+    from fourfold.control.views import EventView
+
 V = TypeVar("V")
+_SAFE = "/%:@!$&'()*+,;=~"
+"""In paths, beside letters, digits, - . and _; what else a name may hold is escaped."""
 
 
 class NoDaemonError(WorldError):
@@ -39,6 +41,21 @@ class QuietError(WorldError):
     """Nothing came within the time that the caller gave."""
 
 
+class Answered(dict[str, Any]):
+    """An object of the daemon's JSON, whose members are attributes too.
+
+    What members it has, says the class of `control.views` that it is declared to be. It is not checked: importing
+    these classes takes longer than most commands, and daemon and command are of one version, or it is said that they
+    are not (`Client.differs`).
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"the daemon's answer has no {name}") from None
+
+
 class Client:
     """Safe to use from several threads. Raises what the daemon answers as the same FourfoldError it was there."""
 
@@ -48,36 +65,34 @@ class Client:
         """`hint` says what to do when nothing answers there; an answer may take `patience` seconds to begin."""
         self.endpoint = endpoint
         self._hint = hint
-        # Changes may wait for others: no limit on the answer's time.
-        timeout = httpx.Timeout(patience, connect=CONNECT)
-        self._http = httpx.Client(
-            transport=endpoint.transport(), base_url=endpoint.url, headers=dict(endpoint.headers), timeout=timeout
-        )
+        self._patience = patience  # none: changes may wait for others
+        self._idle: list[Connection] = []
 
-    def get(self, kind: type[V], path: str, /, **params: Any) -> V:
-        return self._read(kind, self._send("GET", path, params=_given(params)))
+    def get(self, path: str, /, **params: Any) -> Any:
+        return self.ask("GET", path, **params)
 
-    def post(self, kind: type[V], path: str, body: Mapping[str, Any] | None = None, **params: Any) -> V:
-        return self._read(kind, self._send("POST", path, json=body, params=_given(params)))
+    def post(self, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> Any:
+        return self.ask("POST", path, body, **params)
 
-    def send(self, method: str, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> None:
-        """A request whose answer says nothing but that it was done."""
-        self._send(method, path, json=body, params=_given(params))
-
-    def ask(self, kind: type[V], method: str, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> V:
-        """As `send`, where the answer says something."""
-        return self._read(kind, self._send(method, path, json=body, params=_given(params)))
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> Any:
+        """What the answer says: Answered, a list of them, or plain JSON. None: only that it was done."""
+        with self._translated():
+            text = b"".join(self._send(method, path, params, body, self._patience))
+        try:
+            return json.loads(text, object_hook=Answered) if text else None
+        except ValueError as error:
+            raise self.differs() or WorldError(f"cannot understand the daemon's answer: {text[:200]!r}") from error
 
     def send_blobs(self, content: Iterator[bytes]) -> None:
-        self._send("POST", "/v1/blobs", content=content)
+        with self._translated():
+            for _ in self._send("POST", "/v1/blobs", {}, content, self._patience):
+                pass
 
     @contextmanager
     def download(self, path: str, body: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, str], Iterator[bytes]]]:
         """Headers and content of an answer that is too large to keep. Raises LostError when it breaks off."""
-        with self._translated(), self._http.stream("POST", path, json=body) as answer:
-            if answer.is_error:
-                raise error_from(answer.read().decode())
-            yield answer.headers, answer.iter_raw()
+        with self._translated(), self._answer("POST", path, {}, body, self._patience) as answer:
+            yield answer.headers, answer.pieces()
 
     def events(
         self,
@@ -88,68 +103,104 @@ class Client:
         kind: Sequence[str] = (),
         since: str | None = None,
         read_timeout: float | None = None,
-    ) -> Iterator[v.EventView]:
+    ) -> Iterator[EventView]:
         """Past events, then new ones as they happen; ends when the daemon does.
 
         Raises QuietError when nothing comes for `read_timeout` seconds, LostError when the daemon is gone at once.
         """
-        params = _given({"app": app, "after": after, "operation": operation, "kind": list(kind)})
-        params |= _given({"since": since, "follow": "true"})
+        params = {"app": app, "after": after, "operation": operation, "kind": list(kind), "since": since}
         failed = False
-        for line in self._lines("/v1/events", params, read_timeout):
+        for line in self._lines("/v1/events", params | {"follow": "true"}, read_timeout):
             field, _, value = line.partition(": ")
             if (field, value) == ("event", "error"):
                 failed = True
             elif field == "data" and failed:
                 raise error_from(value)
             elif field == "data":
-                yield v.EventView.model_validate_json(value)
+                yield json.loads(value, object_hook=Answered)
 
     def logs(self, app: str, **params: Any) -> Iterator[dict[str, str]]:
         """Lines as `{"instance", "at", "text"}`, in order of time."""
-        for line in self._lines(f"/v1/apps/{app}/logs", _given(params), None):
+        for line in self._lines(f"/v1/apps/{app}/logs", params, None):
             item = json.loads(line)
             if "error" in item:
                 raise error_from(line)
             yield item
 
-    def run_lines(
-        self, app: str, run: str, skip: int, read_timeout: float | None
-    ) -> Iterator[dict[str, str] | v.RunView]:
-        """Lines of a run as `logs` gives them, then how it ended; raises as `events` does."""
+    def run_lines(self, app: str, run: str, skip: int, read_timeout: float | None) -> Iterator[dict[str, Any]]:
+        """Lines of a run as `logs` gives them, then how it ended (RunView); raises as `events` does."""
         path = f"/v1/apps/{quote(app, safe='')}/runs/{quote(run, safe='')}/follow"
         for line in self._lines(path, {"skip": skip}, read_timeout):
-            item = json.loads(line)
+            item = json.loads(line, object_hook=Answered)
             if "error" in item:
                 raise error_from(line)
-            yield v.RunView.model_validate(item) if "attempts" in item else item
+            yield item
 
-    def _lines(self, path: str, params: dict[str, Any], read_timeout: float | None) -> Iterator[str]:
-        timeout = httpx.Timeout(None, connect=CONNECT, read=read_timeout)
-        with self._translated(), self._http.stream("GET", path, params=params, timeout=timeout) as answer:
-            if answer.is_error:
-                raise error_from(answer.read().decode())
-            yield from _split(answer.iter_bytes())
-
-    def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
+    def _lines(self, path: str, params: Mapping[str, Any], timeout: float | None) -> Iterator[str]:
+        """Lines end at newlines only: `str.splitlines` also splits at U+2028 and others, which JSON may hold."""
+        rest = b""
         with self._translated():
-            answer = self._http.request(method, path, **request)
-        if answer.is_error:
-            raise error_from(answer.text)
-        return answer
+            for piece in self._send("GET", path, params, None, timeout):
+                *lines, rest = (rest + piece).split(b"\n")
+                for line in lines:
+                    if line:
+                        yield line.decode()
 
-    def _read(self, kind: type[V], answer: httpx.Response) -> V:
+    def _send(self, *request: Any) -> Iterator[bytes]:
+        with self._answer(*request) as answer:
+            yield from answer.pieces()
+
+    @contextmanager
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any],
+        body: Mapping[str, Any] | Iterator[bytes] | None,
+        timeout: float | None,
+    ) -> Iterator[Answer]:
+        """Raises the error that it is, if it is one."""
+        query = urlencode({name: value for name, value in params.items() if value is not None}, doseq=True)
+        target = quote(path, safe=_SAFE) + (f"?{query}" if query else "")
+        content = json.dumps(body).encode() if isinstance(body, Mapping) else body
+        kind = "application/json" if isinstance(body, Mapping) else "application/octet-stream"
+        connection = self._connection()
         try:
-            return TypeAdapter(kind).validate_json(answer.content)
+            answer = connection.ask(method, target, content, kind, timeout)
+            if answer.status >= 400:
+                raise error_from(b"".join(answer.pieces()).decode("utf-8", "replace"))
+            yield answer
+        finally:
+            if connection.reusable:
+                self._idle.append(connection)
+            else:
+                connection.close()
+
+    def _connection(self) -> Connection:
+        while self._idle:
+            if (kept := self._idle.pop()).is_fresh():
+                return kept
+            kept.close()
+        return Connection(self.endpoint)
+
+    def shaped(self, kind: type[V], answer: Any) -> V:
+        """The answer as what it is declared to be, for who needs its methods. Raises WorldError."""
+        from pydantic import TypeAdapter, ValidationError
+
+        try:
+            return TypeAdapter(kind).validate_python(answer)
         except ValidationError as error:
-            raise self._foreign() from error
+            raise self.differs() or WorldError("cannot understand the daemon's answer") from error
 
-    def _foreign(self) -> WorldError:
-        """The answer is of another shape: most likely the package was upgraded and the daemon was not."""
+    def differs(self) -> WorldError | None:
+        """That the daemon is of another version, which explains an answer that was not understood: most likely the
+        package was upgraded and the daemon was not."""
         try:
-            version = str(self._send("GET", "/v1/info").json().get("version", "unknown"))
-        except (FourfoldError, ValueError, AttributeError):
+            version = str(self.get("/v1/info").get("version", "unknown"))
+        except (FourfoldError, AttributeError):
             version = "unknown"
+        if version == __version__:
+            return None
         return WorldError(
             f"cannot understand the daemon's answer: it is version {version}, this command is {__version__}",
             "start this version: `fourfold daemon restart` (services keep running)",
@@ -160,9 +211,12 @@ class Client:
         if (socket := self.endpoint.socket) is not None and not self.endpoint.remote:
             return connects(socket)
         try:
-            return not self._http.get("/v1/info", timeout=CONNECT).is_server_error
-        except httpx.TransportError:
+            with self._answer("GET", "/v1/info", {}, None, CONNECT):
+                return True
+        except (ConnectError, BrokenError, TimeoutError):
             return False
+        except FourfoldError as error:
+            return isinstance(error, UserError)
 
     def unreachable(self, error: Exception) -> NoDaemonError:
         words = self.endpoint.words()
@@ -181,11 +235,11 @@ class Client:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        except ConnectError as error:
             raise self.unreachable(error) from error
-        except httpx.ReadTimeout as error:
+        except TimeoutError as error:
             raise QuietError("cannot wait longer") from error
-        except httpx.TransportError as error:
+        except BrokenError as error:
             words = self.endpoint.words()
             if "open failed" in words:  # of ssh: nothing listens over there
                 raise self.unreachable(error) from error
@@ -193,20 +247,6 @@ class Client:
                 f"cannot go on: the daemon went away while it answered ({words or error})",
                 "services keep running; see `fourfold doctor --offline`, then run `fourfold up`",
             ) from error
-
-
-def _split(chunks: Iterator[bytes]) -> Iterator[str]:
-    """Lines end at newlines only: httpx's own `iter_lines` also splits at U+2028 and others, which JSON may hold."""
-    rest = b""
-    for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            if line:
-                yield line.decode()
-
-
-def _given(params: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in params.items() if value is not None}
 
 
 def error_from(text: str) -> FourfoldError:

@@ -6,14 +6,16 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fourfold.cli.operation import detached, follow, interrupted
 from fourfold.cli.progress import progress
 from fourfold.cli.session import Session
 from fourfold.cli.steps import Step, Steps, brief
-from fourfold.control.views import EventView, OperationView
 from fourfold.errors import UserError, WorldError
+
+if TYPE_CHECKING:
+    from fourfold.control.views import EventView, OperationView
 
 WIDTH = 24
 """Of the bar, in characters."""

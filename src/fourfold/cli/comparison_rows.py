@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fourfold.cli import formats
 from fourfold.cli.money import dollars
 from fourfold.cli.report.words import in_gib
-from fourfold.cost.comparison import Facts, PatternResult
 from fourfold.cost.figures import BY_NAME, Standing, standings, value
+
+if TYPE_CHECKING:
+    from fourfold.cost.comparison import Facts, PatternResult
 
 NOTHING = "-"
 

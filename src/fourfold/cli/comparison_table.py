@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from fourfold.cli import comparison_rows, formats, money
 from fourfold.cli.comparison_rows import Cell, Row
-from fourfold.cost.comparison import Comparison, Load, Machine, PatternResult
+from fourfold.cost.comparison import PatternResult
+
+if TYPE_CHECKING:
+    from fourfold.cost.comparison import Comparison, Load, Machine
 
 Paint = Callable[[str, str], str]
 """(text, colour) -> the text as it is shown."""

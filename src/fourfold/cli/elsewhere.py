@@ -91,11 +91,10 @@ def _apps(socket: Path) -> list[str] | None:
     """None when it cannot be asked."""
     from fourfold.cli.client import Client
     from fourfold.cli.endpoint import local
-    from fourfold.control.views import AppView
     from fourfold.errors import FourfoldError
 
     try:
-        return [app.name for app in Client(local(socket), patience=PATIENCE).get(list[AppView], "/v1/apps")]
+        return [app.name for app in Client(local(socket), patience=PATIENCE).get("/v1/apps")]
     except FourfoldError:
         return None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 from fourfold.errors import UserError
 
 if TYPE_CHECKING:
-    import httpx
+    import ssl
 
     from fourfold.cli.target import Target
 
@@ -41,14 +40,29 @@ class Endpoint:
     def headers(self) -> Mapping[str, str]:
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
-    def transport(self) -> httpx.HTTPTransport:
-        import httpx
+    @property
+    def host(self) -> str:
+        """Host and port of `url`."""
+        return self.url.partition("://")[2].partition("/")[0]
 
-        if self.socket is not None:
-            return httpx.HTTPTransport(uds=str(self.socket), verify=False)  # no TLS: reading the CAs takes 40 ms
-        options: list[tuple[int, int, int]] = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-        options += [(socket.IPPROTO_TCP, name, value) for name, value in _ALIVE]
-        return httpx.HTTPTransport(verify=self.tls or False, socket_options=options)
+
+def connect(endpoint: Endpoint, timeout: float) -> socket.socket:
+    """Raises OSError."""
+    if endpoint.socket is not None:
+        connected = socket.socket(socket.AF_UNIX)
+        connected.settimeout(timeout)
+        connected.connect(str(endpoint.socket))
+        return connected
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(endpoint.url)
+    default = 443 if parts.scheme == "https" else 80
+    connected = socket.create_connection((parts.hostname or "", parts.port or default), timeout)
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _ALIVE:
+        connected.setsockopt(socket.IPPROTO_TCP, name, value)
+    return endpoint.tls.wrap_socket(connected, server_hostname=parts.hostname) if endpoint.tls else connected
 
 
 def connects(path: Path) -> bool:
@@ -77,6 +91,8 @@ def over_network(target: Target, environ: Mapping[str, str] = os.environ) -> End
         raise UserError("cannot use FOURFOLD_TOKEN: it is not a token", "it is what `fourfold tokens create` printed")
     tls = None
     if target.kind == "https":
+        import ssl
+
         authorities = environ.get("FOURFOLD_CA") or None
         try:
             tls = ssl.create_default_context(cafile=authorities)

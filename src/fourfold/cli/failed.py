@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fourfold.cli import formats, output
 from fourfold.cli.session import Session
-from fourfold.control.views import FailedView, ReplayedView
 from fourfold.errors import UserError
+
+if TYPE_CHECKING:
+    from fourfold.control.views import FailedView, ReplayedView
 
 PAYLOAD_SHOWN = 60
 """Characters, in the table."""
@@ -15,7 +19,7 @@ def listed(session: Session, services: list[str]) -> int:
     if len(services) > 1:
         raise UserError("cannot list failed events of several services: name one, or none for all")
     service = services[0] if services else None
-    found = session.client.get(list[FailedView], f"/v1/apps/{session.app}/failed-events", service=service)
+    found: list[FailedView] = session.client.get(f"/v1/apps/{session.app}/failed-events", service=service)
     if session.options.json:
         output.as_json(found)
         return 0
@@ -47,7 +51,7 @@ def replayed(session: Session, words: list[str], everything: bool) -> int:
         raise UserError("cannot replay: which event?", "fourfold events --failed lists them")
     body = {"service": words[0], "ids": None} if everything else {"service": None, "ids": words}
     path = f"/v1/apps/{session.app}/failed-events/replay"
-    done = session.client.post(ReplayedView, path, {**body, "actor": session.actor})
+    done: ReplayedView = session.client.post(path, {**body, "actor": session.actor})
     if session.options.json:
         output.as_json(done)
     else:

@@ -6,11 +6,13 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fourfold.cli.client import Client, LostError, NoDaemonError
 from fourfold.cli.formats import moment
-from fourfold.control.views import EventView
+
+if TYPE_CHECKING:
+    from fourfold.control.views import EventView
 
 BACK_WITHIN = 15.0
 """Seconds that a daemon which went away while it was followed may take to be back (an upgrade, a service manager)."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from fourfold.cli import formats, output
 from fourfold.cli.session import Session
 from fourfold.cli.steps import ENDED, exit_code
-from fourfold.control.views import EventView
+
+if TYPE_CHECKING:
+    from fourfold.control.views import EventView
 
 USUAL_TAIL = 50
 KIND = re.compile(r"[a-z*?-]+(\.[a-z*?-]+)*")
@@ -46,8 +50,8 @@ class Asked:
 def happened(session: Session, asked: Asked, following: bool) -> int:
     """The exit code. With `following` new events as they come; those of an operation to its end."""
     newest = None if asked.most is None else max(asked.most, 1)  # one at least, to know where new ones begin
-    past = session.client.get(
-        list[EventView], "/v1/events", app=asked.app, operation=asked.operation, since=asked.since,
+    past: list[EventView] = session.client.get(
+        "/v1/events", app=asked.app, operation=asked.operation, since=asked.since,
         kind=asked.sent_kinds, tail=newest,
     )  # fmt: skip
     if asked.app and not past and not following:
@@ -89,7 +93,7 @@ def _show(events: Iterable[EventView], session: Session) -> None:
     now = formats.utc_now()
     for event in events:
         if session.options.json:
-            print(event.model_dump_json(), flush=True)
+            print(json.dumps(event, ensure_ascii=False, separators=(",", ":")), flush=True)
         else:
             who = event.service or event.app or "-"
             by = f" (by {event.actor})" if event.actor and not event.message.endswith(f" by {event.actor}") else ""

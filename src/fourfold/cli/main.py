@@ -74,7 +74,10 @@ def run(argv: Sequence[str] | None = None) -> int:
         output.error(WorldError(f"cannot go on: {where}{error.strerror or error}"), options)
         return 1
     except Exception as error:
-        output.unexpected(error, options)
+        if options.asked is not None and (foreign := options.asked.differs()):
+            output.error(foreign, options)
+        else:
+            output.unexpected(error, options)
         return 1
     finally:
         options.closing.close()

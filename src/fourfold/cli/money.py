@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from fourfold.cli import formats
-from fourfold.control.views import FunctionCostView, PricesView
-from fourfold.cost.comparison import BreakEven, Pattern
-from fourfold.cost.results import Monthly, ServiceCost
+
+if TYPE_CHECKING:
+    from fourfold.control.views import FunctionCostView, PricesView
+    from fourfold.cost.comparison import BreakEven, Pattern
+    from fourfold.cost.results import Monthly, ServiceCost
 
 NUMBERS = frozenset({"INSTANCES", "A MONTH", "USED", "MEMORY NEEDED", "OWN HARDWARE"})
 CHEAPEST, OTHERS = "+", " "

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import click
 
 from fourfold.cli.parameters import Option
 from fourfold.errors import UserError
-
-if TYPE_CHECKING:
-    from fourfold.control.views import UpRequest
 
 
 class Pattern(StrEnum):
@@ -31,21 +28,21 @@ def check_save(save: bool, pattern: Pattern | None) -> None:
         raise click.BadParameter("it writes what --as says: give --as too", param_hint="--save")
 
 
-def moved(request: UpRequest, pattern: Pattern | None, in_file: bool = False) -> UpRequest:
-    """The request with an override for each service that it is about.
+def moved(request: dict[str, Any], pattern: Pattern | None, in_file: bool = False) -> dict[str, Any]:
+    """The request (an UpRequest) with an override for each service that it is about.
 
     `in_file`: the service file says so from now on, so that it is none.
     """
     if pattern is None:
         return request
-    names = request.services or list(request.spec["services"])
-    if groups := [name for name in names if name in request.spec.get("groups", {})]:
+    spec = request["spec"]
+    names = request["services"] or list(spec["services"])
+    if groups := [name for name in names if name in (spec.get("groups") or {})]:
         raise UserError(
             f"cannot run {groups[0]} as a {pattern.value}: it is a group", "name the members of it that are to move"
         )
-    overrides = {name: request.overrides.get(name, {}) | {"pattern": pattern.value} for name in names}
-    spec = request.spec
+    overrides = {name: {"pattern": pattern.value} for name in names}
     if in_file:
-        services = {name: spec["services"][name] | {"pattern": pattern.value} for name in names}
+        services = {name: (spec["services"][name] or {}) | {"pattern": pattern.value} for name in names}
         spec = spec | {"services": spec["services"] | services}
-    return request.model_copy(update={"spec": spec, "overrides": request.overrides | overrides})
+    return request | {"spec": spec, "overrides": overrides}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fourfold.cli import formats, output
 from fourfold.cli.client import Client, LostError, NoDaemonError, QuietError
@@ -13,15 +13,18 @@ from fourfold.cli.following import until_back
 from fourfold.cli.progress import Progress, progress
 from fourfold.cli.session import Session
 from fourfold.cli.steps import ENDED, Step, Steps
-from fourfold.control.views import EventView, ExplainView, OperationView, StatusView
 from fourfold.errors import FourfoldError, UserError, WorldError
+
+if TYPE_CHECKING:
+    from fourfold.control.views import EventView, ExplainView, OperationView, StatusView
 
 
 def change(session: Session, path: str, body: Mapping[str, Any], services: Iterable[str] = ()) -> int:
     """A change that needs nothing but one request."""
 
     def ask(view: Progress) -> OperationView:
-        return session.client.post(OperationView, path, {**body, "actor": session.actor})
+        operation: OperationView = session.client.post(path, {**body, "actor": session.actor})
+        return operation
 
     return see_through(session, ask, dict.fromkeys(services))
 
@@ -107,7 +110,7 @@ def interrupted(
 def _cancelled(session: Session, operation: OperationView) -> bool:
     """Whether it waited or built, and does so no more. What has changed something goes on to its end."""
     try:
-        session.client.send("POST", f"/v1/operations/{operation.id}/cancel", {"actor": session.actor})
+        session.client.ask("POST", f"/v1/operations/{operation.id}/cancel", {"actor": session.actor})
     except FourfoldError:
         return False
     return True
@@ -151,14 +154,16 @@ def _hint(operation: OperationView, steps: Steps) -> str:
 
 def _explain(session: Session, app: str, step: Step) -> ExplainView | None:
     try:
-        return session.client.get(ExplainView, f"/v1/apps/{app}/services/{step.name}/explain")
+        view: ExplainView = session.client.get(f"/v1/apps/{app}/services/{step.name}/explain")
+        return view
     except FourfoldError:
         return None  # a first build that failed has left no service to explain
 
 
 def _status(session: Session, app: str) -> StatusView | None:
     try:
-        return session.client.get(StatusView, f"/v1/apps/{app}")
+        view: StatusView = session.client.get(f"/v1/apps/{app}")
+        return view
     except FourfoldError:
         return None  # after `down` there is none
 

@@ -7,11 +7,14 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
 from fourfold.cli.parameters import Option
+
+if TYPE_CHECKING:
+    from fourfold.cli.client import Client
 
 
 class Output(StrEnum):
@@ -43,6 +46,8 @@ class Options:
     no_color: bool = False
     closing: ExitStack = field(default_factory=ExitStack)
     """What is ended with the command."""
+    asked: Client | None = None
+    """Whom the command has asked."""
 
     @property
     def json(self) -> bool:

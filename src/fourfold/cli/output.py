@@ -6,7 +6,6 @@ import json
 import os
 import re
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
@@ -47,9 +46,9 @@ def _plain(value: Any) -> Any:
     return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
 
 
-def json_line(value: Mapping[str, Any]) -> None:
+def json_line(value: object) -> None:
     """Progress for programs, on stderr."""
-    print(json.dumps(value, ensure_ascii=False), file=sys.stderr, flush=True)
+    print(json.dumps(_plain(value), ensure_ascii=False), file=sys.stderr, flush=True)
 
 
 def say(text: str, options: Options) -> None:
@@ -85,14 +84,20 @@ def error(problem: FourfoldError, options: Options) -> None:
     else:
         say_error(problem.what, problem.hint, options, problem.exit_code)
     if options.verbose:
-        traceback.print_exception(problem)
+        _print_traceback(problem)
+
+
+def _print_traceback(problem: Exception) -> None:
+    import traceback
+
+    traceback.print_exception(problem)
 
 
 def unexpected(problem: Exception, options: Options) -> None:
     hint = "please report it with the output of the same command and -v" if not options.verbose else "please report it"
     say_error(f"cannot go on: unexpected {type(problem).__name__}: {problem}", hint, options)
     if options.verbose:
-        traceback.print_exception(problem)
+        _print_traceback(problem)
 
 
 def shade(lines: list[str], words: Mapping[str, str], options: Options) -> list[str]:

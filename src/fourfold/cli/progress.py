@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Self
 from fourfold.cli.options import Options, Progressing
 from fourfold.cli.output import json_line
 from fourfold.cli.steps import State, Step, Steps, brief
-from fourfold.control.views import EventView
 
 if TYPE_CHECKING:
     from rich.console import Group
+
+    from fourfold.control.views import EventView
 
 MARKS = {"waiting": ("·", "dim"), "done": ("✓", "green"), "failed": ("✗", "red")}
 URGENCY: tuple[State, ...] = ("failed", "busy", "waiting", "done")
@@ -90,7 +91,7 @@ class JsonLines(Progress):
 
     def event(self, event: EventView) -> None:
         super().event(event)
-        json_line(event.model_dump(mode="json"))
+        json_line(event)
 
     def working(self, services: list[str], text: str) -> None:
         super().working(services, text)

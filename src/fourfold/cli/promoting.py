@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fourfold.cli import output
 from fourfold.cli.operation import detached, follow, interrupted
 from fourfold.cli.progress import progress
 from fourfold.cli.session import Session
 from fourfold.cli.steps import Steps
-from fourfold.control.views import EventView, OperationView, StatusView
 from fourfold.errors import WorldError
 
-Ends = Callable[[EventView], bool]
+if TYPE_CHECKING:
+    from fourfold.control.views import EventView, OperationView, StatusView
+
+Ends: TypeAlias = "Callable[[EventView], bool]"
 
 
 def promote(session: Session, service: str, full: bool) -> int:
@@ -38,7 +40,7 @@ def _decide(session: Session, service: str, what: str, body: dict[str, Any], end
     try:
         with progress(steps, session.options) as view:
             path = f"/v1/apps/{session.app}/services/{service}/{what}"
-            operation = session.client.post(OperationView, path, {**body, "actor": session.actor})
+            operation = session.client.post(path, {**body, "actor": session.actor})
             if not session.options.wait:
                 return detached(session, operation)
             for event in follow(session.client, operation, session.options.timeout):
@@ -52,7 +54,7 @@ def _decide(session: Session, service: str, what: str, body: dict[str, Any], end
 
 def _ended(session: Session, service: str, what: str, well: tuple[str, ...]) -> int:
     """As the service stands now: others of the same operation may go on."""
-    status = session.client.get(StatusView, f"/v1/apps/{session.app}")
+    status: StatusView = session.client.get(f"/v1/apps/{session.app}")
     deployment = next((each.deployment for each in status.services if each.name == service), None)
     if session.options.json:
         output.as_json(status)

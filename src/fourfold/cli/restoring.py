@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from fourfold.cli import output
 from fourfold.cli.client import Client, QuietError
 from fourfold.cli.session import Session
 from fourfold.cli.steps import ENDED
-from fourfold.control.views import EventView, ServiceView, StatusView
+
+if TYPE_CHECKING:
+    from fourfold.control.views import EventView, ServiceView, StatusView
 
 PATIENCE = 600.0
 """Seconds without anything that happens."""
@@ -32,7 +35,7 @@ def await_services(session: Session, client: Client, apps: Sequence[str], after:
                 failed.add(f"{event.app}.{event.service}")
             if event.kind in ENDED and event.actor == "restore" and event.app is not None:
                 under_way.discard(event.app)  # its routes are served too
-        missing = [each.name for app in apps for each in _wanted(client, app) if each.ready < each.desired]
+        missing = [f"{app}.{each.name}" for app in apps for each in _wanted(client, app) if each.ready < each.desired]
         if not under_way and not set(missing) - failed:
             break
         now = time.monotonic()
@@ -59,6 +62,6 @@ def _new(client: Client, after: int) -> list[EventView]:
 
 
 def _wanted(client: Client, app: str) -> list[ServiceView]:
-    """Services that are to run, by their full names."""
-    services = client.get(StatusView, f"/v1/apps/{app}").services
-    return [each.model_copy(update={"name": f"{app}.{each.name}"}) for each in services if not each.stopped]
+    """Services that are to run."""
+    status: StatusView = client.get(f"/v1/apps/{app}")
+    return [each for each in status.services if not each.stopped]

@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import sys
 import time
+from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
 from fourfold.cli import output
 from fourfold.cli.client import LostError, NoDaemonError, QuietError
 from fourfold.cli.following import until_back
 from fourfold.cli.session import Session
-from fourfold.control.views import RunView
 from fourfold.errors import WorldError
+
+if TYPE_CHECKING:
+    from fourfold.control.views import RunView
 
 
 def start(session: Session, service: str) -> int:
     """Start a run of a job and wait for its end, unless --detach; the exit code."""
     path = f"/v1/apps/{quote(session.app, safe='')}/services/{quote(service, safe='')}/runs"
-    run = session.client.post(RunView, path, {"actor": session.actor})
+    run: RunView = session.client.post(path, {"actor": session.actor})
     if not session.options.wait:
         if session.options.json:
             output.as_json(run)
@@ -43,8 +46,8 @@ def _followed(session: Session, run: RunView) -> RunView:
         try:
             left = None if deadline is None else max(0.001, deadline - time.monotonic())
             for item in session.client.run_lines(session.app, run.id, printed, left):
-                if isinstance(item, RunView):
-                    return item
+                if "attempts" in item:
+                    return cast("RunView", item)
                 printed += 1
                 if session.options.json:
                     print(json.dumps(item, ensure_ascii=False), flush=True)

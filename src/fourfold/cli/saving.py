@@ -13,7 +13,8 @@ from fourfold.cli.upload import load_file
 from fourfold.errors import NotFoundError, UserError
 from fourfold.spec import yaml
 from fourfold.spec.edit import with_value
-from fourfold.spec.load import Loaded, shown
+from fourfold.spec.files import shown
+from fourfold.spec.load import Loaded
 from fourfold.spec.node import dotted
 from fourfold.store.sources import write_atomically
 

@@ -41,7 +41,8 @@ class Session:
         from fourfold.cli.client import Client
         from fourfold.cli.elsewhere import hint_for
 
-        return Client(self._endpoint, lambda: hint_for(self.paths, self.options.app))
+        self.options.asked = Client(self._endpoint, lambda: hint_for(self.paths, self.options.app))
+        return self.options.asked
 
     @cached_property
     def target(self) -> Target | None:
@@ -95,6 +96,13 @@ class Session:
         self._may_start = True
         assert self.target is not None or self._starting
 
+    @property
+    def comes_up(self) -> bool:
+        """The daemon does not answer yet."""
+        from fourfold.cli.endpoint import connects
+
+        return self.target is None and not connects(self.paths.socket)
+
     @cached_property
     def _starting(self) -> Starting:
         from fourfold.cli.starter import Starting
@@ -137,9 +145,9 @@ class Session:
             raise NotFoundError(f"cannot find app {app}: apps here are {known}", "bring it up with: fourfold up")
 
     def _apps(self) -> list[AppView]:
-        from fourfold.control.views import AppView
 
-        return self.client.get(list[AppView], "/v1/apps")
+        views: list[AppView] = self.client.get("/v1/apps")
+        return views
 
     def confirm(self, question: str) -> None:
         """Ask, unless --yes. Raises UserError where nobody can be asked, click's Exit when the answer is no."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from fourfold.cli.formats import moment, seconds
-from fourfold.control.views import EventView
 from fourfold.errors import UserError, WorldError
+
+if TYPE_CHECKING:
+    from fourfold.control.views import EventView
 
 State = Literal["waiting", "busy", "done", "failed"]
 KEPT_LINES = 15

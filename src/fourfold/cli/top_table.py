@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from fourfold.cli import formats
-from fourfold.control.views import How, RouteView, TopRow
+
+if TYPE_CHECKING:
+    from fourfold.control.views import How, RouteView, TopRow
 
 TAKEN = ("CPU %", "CPU", "MEMORY", "LIMIT", "PROCS", "THREADS", "FILES", "READ", "WRITTEN")
 ANSWERED = ("REQ/S", "5XX", "MEAN")
 COUNTS = frozenset({"INSTANCES", "REQUESTS", "5XX", "4XX", "REFUSED", "IN FLIGHT", "MEAN"})
 
 Sort = Literal["cpu", "memory", "requests", "errors", "name"]
-_Key = Callable[[TopRow], tuple[Any, ...]]
+_Key: TypeAlias = "Callable[[TopRow], tuple[Any, ...]]"
 SORTS: dict[Sort, _Key] = {
     "cpu": lambda row: (-(row.cpu_percent or 0), -(row.memory_bytes or 0), row.instance),
     "memory": lambda row: (-(row.memory_bytes or 0), row.instance),

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fourfold.build.pack import Packed, pack
 from fourfold.cli.appname import need_file
@@ -16,10 +17,12 @@ from fourfold.cli.formats import count, size
 from fourfold.cli.git import commit
 from fourfold.cli.progress import Progress
 from fourfold.cli.session import Session
-from fourfold.control.views import UpRequest
 from fourfold.errors import NotFoundError, UserError, WorldError
 from fourfold.paths import Paths
-from fourfold.spec.load import Loaded, load
+from fourfold.spec.outline import Outline, outline
+
+if TYPE_CHECKING:
+    from fourfold.spec.load import Loaded
 
 PIECE = 256 * 1024
 
@@ -33,38 +36,60 @@ class Source:
 
 
 def load_file(session: Session) -> Loaded:
+    from fourfold.spec.load import load
+
     options = session.options
     loaded = load(need_file(options), env=options.env, environ=os.environ)
-    if options.app and options.app != loaded.app.app:
-        raise UserError(
-            f"cannot use {loaded.file} for {options.app}: it describes {loaded.app.app}",
-            "leave -a out, or name another file with -f",
-        )
+    _same_app(options.app, loaded.file, loaded.app.app)
     return loaded
 
 
-def sources(loaded: Loaded, services: list[str] | None) -> list[Source]:
+def read_file(session: Session) -> Outline:
+    """What has to be known of the file to bring it up: much sooner there than all of it."""
+    options = session.options
+    found = outline(need_file(options), env=options.env, environ=os.environ)
+    _same_app(options.app, found.file, found.app)
+    return found
+
+
+def check(client: Client, file: Outline) -> None:
+    """Before anything is packed and sent for it. Raises SpecError."""
+    with file.judged():
+        try:
+            client.post(f"/v1/apps/{file.app}/check", file.data)
+        except NotFoundError:  # the daemon is older than this
+            file.judge()
+
+
+def _same_app(wanted: str | None, file: Path, app: str) -> None:
+    if wanted and wanted != app:
+        raise UserError(
+            f"cannot use {file} for {wanted}: it describes {app}", "leave -a out, or name another file with -f"
+        )
+
+
+def sources(file: Outline, services: list[str] | None) -> list[Source]:
     """Each folder or file once; groups and ready-made images have none. Raises NotFoundError for a service the file
     has not."""
-    known = loaded.app.everything
+    known = file.everything
     if missing := [name for name in services or [] if name not in known]:
-        raise NotFoundError(f"cannot find {', '.join(missing)} in {loaded.file}: services are {', '.join(known)}")
+        raise NotFoundError(f"cannot find {', '.join(missing)} in {file.file}: services are {', '.join(known)}")
     found: dict[Path, list[str]] = {}
     for name in known if services is None else services:
-        if name in loaded.app.groups or known[name].image is not None:
+        if name in file.groups or known[name].get("image") is not None:
             continue
         # Not resolved: pack itself looks at the links that the name goes through.
-        path = Path(os.path.abspath(loaded.file.absolute().parent / known[name].source))  # noqa: PTH100
+        path = Path(os.path.abspath(file.file.absolute().parent / (known[name].get("source") or ".")))  # noqa: PTH100
         found.setdefault(path, []).append(name)
     return [Source(path, names) for path, names in found.items()]
 
 
 def pack_all(
-    loaded: Loaded, wanted: list[Source], paths: Paths, view: Progress, target: Path | None = None
+    file: Outline, wanted: list[Source], paths: Paths, view: Progress, target: Path | None = None
 ) -> list[tuple[Source, Packed]]:
     """What Fourfold itself keeps is never part of a source, even where its home lies inside of one; nor is what this
     command writes: its output, where that goes to a file, and the file `target`."""
-    exclude = [*loaded.files, paths.state, paths.run, paths.config]
+    exclude = [*file.files, paths.state, paths.run, paths.config]
     writes = [*_own_output(), *([target.absolute()] if target else [])]
     packed = []
     for source in wanted:
@@ -86,7 +111,7 @@ def _own_output() -> Iterator[Path]:
 def send_all(client: Client, packed: list[tuple[Source, Packed]], view: Progress) -> None:
     """Offer each manifest, then send the blobs that are missing."""
     for source, content in packed:
-        answer = client.post(dict[str, object], "/v1/sources", content.manifest.as_json())
+        answer: dict[str, object] = client.post("/v1/sources", content.manifest.as_json())
         missing = answer.get("missing")
         if not isinstance(missing, list):
             raise WorldError(f"cannot understand the daemon's answer: {answer!r}")
@@ -145,13 +170,14 @@ def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
     yield b"".join(pending)
 
 
-def _certificate(loaded: Loaded) -> str | None:
+def _certificate(file: Outline) -> str | None:
     """The daemon may be on another machine. What this user cannot read is left to the daemon, and its error."""
-    if (tls := loaded.app.gateway.tls) is None:
+    tls = (file.data.get("gateway") or {}).get("tls")
+    if not tls:
         return None
     from fourfold.gateway.certificates import read
 
-    files = (str(loaded.file.absolute().parent / name) for name in (tls.cert, tls.key))
+    files = (str(file.file.absolute().parent / str(tls.get(name))) for name in ("cert", "key"))
     try:
         return "\n".join(read(path, "gateway.tls").decode("latin-1") for path in files)
     except UserError:
@@ -159,15 +185,15 @@ def _certificate(loaded: Loaded) -> str | None:
 
 
 def request(
-    session: Session, loaded: Loaded, packed: list[tuple[Source, Packed]], services: list[str] | None
-) -> UpRequest:
-    digests = {name: content.manifest.digest for source, content in packed for name in source.services}
-    return UpRequest(
-        spec=loaded.app.model_dump(mode="json"),
-        sources=digests,
-        services=services,
-        file=str(loaded.file.absolute()),
-        certificate=_certificate(loaded),
-        actor=session.actor,
-        commit=commit(loaded.file.absolute().parent),
-    )
+    session: Session, file: Outline, packed: list[tuple[Source, Packed]], services: list[str] | None
+) -> dict[str, Any]:
+    """An UpRequest."""
+    return {
+        "spec": file.data,
+        "sources": {name: content.manifest.digest for source, content in packed for name in source.services},
+        "services": services,
+        "file": str(file.file.absolute()),
+        "certificate": _certificate(file),
+        "actor": session.actor,
+        "commit": commit(file.file.absolute().parent),
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fourfold.cli import output
 from fourfold.cli.appname import find_file
@@ -14,14 +15,16 @@ from fourfold.control.views import PricedView
 from fourfold.cost.comparison import Pattern
 from fourfold.cost.estimate import from_usage, under_all
 from fourfold.cost.model import Wanted
-from fourfold.cost.prices import Prices
-from fourfold.cost.results import ServiceCost
 from fourfold.cost.service import service_cost
 from fourfold.cost.usagefile import ServiceUsage, parse_usage
 from fourfold.cost.wanted import impossible, of_file
 from fourfold.errors import FourfoldError, NotFoundError, UserError
 from fourfold.spec.load import load
-from fourfold.spec.model import Service
+
+if TYPE_CHECKING:
+    from fourfold.cost.prices import Prices
+    from fourfold.cost.results import ServiceCost
+    from fourfold.spec.model import Service
 
 MOST_BYTES = 64 * 1024 * 1024
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fourfold.control import views as v
-from fourfold.plan import model as m
-from fourfold.spec.deploy import Deploy
-from fourfold.store.model import Deployment
+if TYPE_CHECKING:  # commands say these words too, and are not to wait for all of that
+    from fourfold.control import views as v
+    from fourfold.plan import model as m
+    from fourfold.spec.deploy import Deploy
+    from fourfold.store.model import Deployment
 
 
 def strategy(deploy: Deploy) -> str | None:
@@ -54,13 +55,15 @@ def view(
     deployment: Deployment, rollout: m.Rollout, answered: tuple[m.Answered, m.Answered], now: float
 ) -> v.StepView | None:
     """None: it is at no step."""
+    from fourfold.control.views import StepView
+
     if deployment.state != "running" or deployment.step >= len(rollout.steps):
         return None
     step, (new, old) = rollout.steps[deployment.step], answered
     left = None
     if deployment.step_at is not None and step.pause is not None:
         left = round(max(0.0, deployment.step_at + step.pause - now), 1)
-    return v.StepView(
+    return StepView(
         step=deployment.step + 1,
         steps=len(rollout.steps),
         weight=step.weight,

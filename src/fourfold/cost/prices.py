@@ -13,7 +13,7 @@ from fourfold.cost.comparison import Pattern
 from fourfold.errors import Problem, SpecError
 from fourfold.spec.base import Model
 from fourfold.spec.node import Node, Path, dotted, merge, plain
-from fourfold.spec.problems import at, nearest, similar
+from fourfold.spec.places import at, nearest, similar
 from fourfold.spec.units import shown
 
 Place = Literal["host", "ec2", "fargate", "lambda"]

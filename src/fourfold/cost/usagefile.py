@@ -16,7 +16,7 @@ from typing import Any, get_args
 from fourfold.cost.comparison import Pattern
 from fourfold.cost.model import Hour, Traffic
 from fourfold.errors import Problem, SpecError
-from fourfold.spec.problems import similar
+from fourfold.spec.places import similar
 from fourfold.spec.units import shown
 
 HOUR = 3600

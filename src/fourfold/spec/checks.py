@@ -12,7 +12,7 @@ from fourfold.spec.groupchecks import groups, member
 from fourfold.spec.groups import Group
 from fourfold.spec.model import Container, External, Service, Vm
 from fourfold.spec.node import Path
-from fourfold.spec.problems import similar
+from fourfold.spec.places import similar
 from fourfold.spec.scaling import TOLERANCE
 from fourfold.spec.strategychecks import strategies
 from fourfold.spec.triggerchecks import queues_shared

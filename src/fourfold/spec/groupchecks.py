@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from fourfold.spec.groups import Group
 from fourfold.spec.model import FixedPort, Service
 from fourfold.spec.node import Path
-from fourfold.spec.problems import similar
+from fourfold.spec.places import similar
 from fourfold.spec.shared import Kind
 from fourfold.spec.strategychecks import strategies
 

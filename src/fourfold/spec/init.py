@@ -9,13 +9,13 @@ from pathlib import Path, PurePosixPath
 
 from fourfold.errors import ConflictError, UserError, WorldError
 from fourfold.spec.draft import draft
+from fourfold.spec.files import FILE_NAME
 from fourfold.spec.finds import PROGRAMS, READ, Listing
 from fourfold.spec.imports.choose import chosen
 from fourfold.spec.imports.choose import draft as imported
 from fourfold.spec.imports.model import Folder
 from fourfold.spec.imports.pm2 import PROGRAMS as PROGRAMS_OF_PM2
 from fourfold.spec.imports.writer import written
-from fourfold.spec.load import FILE_NAME
 
 DEPTH = 3
 """Folders deep: `services/orders/src`."""

@@ -1,9 +1,8 @@
-"""From texts to an `App`, without touching a file: read, merge, fill in, refuse, check."""
+"""From texts to an `App`, without touching a file: read, refuse, check."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -14,10 +13,11 @@ from fourfold.spec.base import Model
 from fourfold.spec.checks import Parts, check
 from fourfold.spec.gateway import Gateway
 from fourfold.spec.groups import Group
-from fourfold.spec.interpolate import interpolate
 from fourfold.spec.model import External, Service
-from fourfold.spec.node import Node, from_plain, merge, plain
-from fourfold.spec.problems import at, refuse, translate
+from fourfold.spec.node import Node, from_plain, plain
+from fourfold.spec.places import at, refuse
+from fourfold.spec.problems import translate
+from fourfold.spec.tree import read_tree
 
 _M = TypeVar("_M", bound=Model)
 
@@ -27,24 +27,8 @@ def parse(texts: Sequence[tuple[str, str]], environ: Mapping[str, str]) -> App:
 
     Raises SpecError with all that is wrong in them.
     """
-    from fourfold.spec import yaml  # the daemon is sent JSON, and starts 25 ms sooner without
-
-    trees: list[Node] = []
-    problems: list[Problem] = []
-    for name, text in texts:
-        try:
-            trees.append(_without_extensions(yaml.read(text, name)))
-        except SpecError as error:
-            problems += error.problems
-    names = [name for name, _ in texts]
-    refuse(problems, names)
-    tree = trees[0]
-    for overlay in trees[1:]:
-        tree = merge(tree, overlay)
-    tree, found = interpolate(tree, environ)
-    problems += found
-    tree, found = _apply_defaults(tree)
-    return _judge(tree, problems + found, names)
+    tree, problems = read_tree(texts, environ)
+    return _judge(tree, problems, [name for name, _ in texts])
 
 
 def parse_json(data: Any) -> App:
@@ -67,44 +51,6 @@ def _judge(tree: Node, problems: list[Problem], names: list[str]) -> App:
     refuse(problems, names)
     assert app is not None  # every ValidationError gave a problem
     return app
-
-
-def _without_extensions(node: Node) -> Node:
-    """The tree without `x-…` keys."""
-    if isinstance(node.value, dict):
-        kept = {key: _without_extensions(child) for key, child in node.value.items() if not key.startswith("x-")}
-        return replace(node, value=kept)
-    if isinstance(node.value, list):
-        return replace(node, value=[_without_extensions(child) for child in node.value])
-    return node
-
-
-def _apply_defaults(tree: Node) -> tuple[Node, list[Problem]]:
-    """`defaults` merged under every service, and gone.
-
-    What is wrong in it is found in the services, and told once, at its own place.
-    """
-    assert isinstance(tree.value, dict)
-    defaults = tree.value.get("defaults")
-    if defaults is None:
-        return tree, []
-    top = {key: child for key, child in tree.value.items() if key != "defaults"}
-    if defaults.value is None:
-        return replace(tree, value=top), []
-    if not isinstance(defaults.value, dict):
-        return replace(tree, value=top), [at(tree, ("defaults",), "expected a map: keys of services")]
-    services = top.get("services")
-    if services is not None and isinstance(services.value, dict):
-        merged = {name: _over(defaults, service) for name, service in services.value.items()}
-        top["services"] = replace(services, value=merged)
-    return replace(tree, value=top), []
-
-
-def _over(defaults: Node, service: Node) -> Node:
-    if service.value is None:
-        return replace(service, value=defaults.value)
-    merged = merge(defaults, service)
-    return replace(merged, key=service.key)
 
 
 def _elsewhere(found: list[Problem], told: list[Problem]) -> list[Problem]:

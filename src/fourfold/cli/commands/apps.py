@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from fourfold.cli import formats, output
 from fourfold.cli.session import Session
-from fourfold.control.views import AppView
+
+if TYPE_CHECKING:
+    from fourfold.control.views import AppView
 
 
 def command(ctx: click.Context) -> None:
     """List the apps that this daemon runs."""
     session = Session.of(ctx)
-    apps = session.client.get(list[AppView], "/v1/apps")
+    apps: list[AppView] = session.client.get("/v1/apps")
     if session.options.json:
         output.as_json(apps)
         return

@@ -19,6 +19,6 @@ def command(ctx: click.Context, operation: Annotated[str, Argument(metavar="OPER
     from fourfold.cli import output
 
     session = Session.of(ctx)
-    session.client.send("POST", f"/v1/operations/{operation}/cancel", {"actor": session.actor})
+    session.client.ask("POST", f"/v1/operations/{operation}/cancel", {"actor": session.actor})
     output.say(f"cancelled {operation}: nothing was changed", session.options)
     return 0

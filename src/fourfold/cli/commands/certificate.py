@@ -21,10 +21,9 @@ command = Commands("Show the certificate that the gateway serves, or renew it.")
 @command.add("show")
 def show(ctx: click.Context) -> None:
     """For which names, from whom, until when."""
-    from fourfold.control.views import CertificateView
 
     session = Session.of(ctx)
-    _print(session, session.client.get(CertificateView, f"/v1/apps/{session.app}/certificate"))
+    _print(session, session.client.get(f"/v1/apps/{session.app}/certificate"))
 
 
 @command.add("renew")
@@ -38,7 +37,6 @@ def renew(
     Without --cert and --key those that gateway.tls of the service file names: for renewals on another machine than the
     daemon's. On its own machine the daemon sees by itself that they have changed.
     """
-    from fourfold.control.views import CertificateView
 
     session = Session.of(ctx)
     if (cert is None) != (key is None):
@@ -46,7 +44,7 @@ def renew(
     files = _named(session) if cert is None or key is None else (cert, key)
     chain, private = (_read(path) for path in files)
     body = {"certificate": chain, "key": private, "actor": session.actor}
-    view = session.client.ask(CertificateView, "PUT", f"/v1/apps/{session.app}/certificate", body)
+    view: CertificateView = session.client.ask("PUT", f"/v1/apps/{session.app}/certificate", body)
     _print(session, view)
 
 

@@ -15,6 +15,7 @@ from fourfold.cli.session import Session
 
 if TYPE_CHECKING:
     from fourfold.control.comparing.request import CompareRequest
+    from fourfold.control.views import OperationView
     from fourfold.cost.comparison import Comparison
 
 
@@ -49,7 +50,6 @@ def command(
     again, also after Ctrl-C. With -o json the result is the document that docs/compare.md describes.
     """
     from fourfold.cli.comparing import check_writable, see_through
-    from fourfold.control.views import OperationView
 
     session = Session.of(ctx)
     check_writable(html)
@@ -58,7 +58,8 @@ def command(
         path = f"/v1/apps/{session.app}/services/{service}/compare"
 
         def ask() -> OperationView:
-            return session.client.post(OperationView, path, request.model_dump(mode="json"))
+            operation: OperationView = session.client.post(path, request.model_dump(mode="json"))
+            return operation
 
         code = see_through(session, ask, request.wanted)
         if code is not None:
@@ -107,7 +108,8 @@ def _show(session: Session, service: str, html: Path | None) -> None:
     from fourfold.cli.comparing import write_report
     from fourfold.cost.comparison import Comparison
 
-    comparison = session.client.get(Comparison, f"/v1/apps/{session.app}/services/{service}/comparison")
+    answer = session.client.get(f"/v1/apps/{session.app}/services/{service}/comparison")
+    comparison = session.client.shaped(Comparison, answer)
     if html is not None:
         from fourfold.cli.report.page import page as report
 

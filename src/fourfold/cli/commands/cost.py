@@ -67,30 +67,27 @@ def _of_daemon(session: Session, service: str | None, month: str | None, prices:
 
     path = f"/v1/apps/{session.app}/cost"
     if prices is None:
-        return session.client.get(CostView, path, service=service, month=month, curves=curves or None)
+        answer = session.client.get(path, service=service, month=month, curves=curves or None)
+        return session.client.shaped(CostView, answer)
     from fourfold.control.pricefile import read_text
 
     text = PriceText(name=prices, text=read_text(Path(prices)))
     asked = CostRequest(service=service, month=month, curves=curves, prices=text)
-    return session.client.post(CostView, path, asked.model_dump(mode="json"))
+    return session.client.shaped(CostView, session.client.post(path, asked.model_dump(mode="json")))
 
 
 def _export(session: Session, service: str | None, file: str) -> None:
-    from fourfold.control.views import UsageView
     from fourfold.cost.usagefile import to_csv
 
-    view = session.client.get(UsageView, f"/v1/apps/{session.app}/usage", service=service)
-    if session.options.json:
-        text = json.dumps([each.model_dump(mode="json") for each in view.hours], indent=1)
-    else:
-        text = to_csv(each.model_dump(mode="json") for each in view.hours).rstrip()
+    hours = session.client.get(f"/v1/apps/{session.app}/usage", service=service)["hours"]
+    text = json.dumps(hours, indent=1) if session.options.json else to_csv(hours).rstrip()
     if file == "-":
         return output.data(text)
     try:
         Path(file).write_text(text + "\n")
     except OSError as error:
         raise UserError(f"cannot write {file}: {error.strerror}") from None
-    output.say(f"{formats.count(len(view.hours), 'hour')} of {session.app} in {file}", session.options)
+    output.say(f"{formats.count(len(hours), 'hour')} of {session.app} in {file}", session.options)
 
 
 def _show(view: PricedView, options: Options) -> None:

@@ -37,10 +37,9 @@ command = Commands(
 @command.add("status")
 def status(ctx: click.Context) -> None:
     """Which daemon answers here; exit code 1 when none does."""
-    from fourfold.control.views import InfoView
 
     session = Session.of(ctx)
-    info = session.client.get(InfoView, "/v1/info")
+    info: InfoView = session.client.get("/v1/info")
     if session.options.json:
         output.as_json(info)
         return
@@ -60,11 +59,9 @@ def env(ctx: click.Context) -> None:
     import json
     import shlex
 
-    from fourfold.control.views import InfoView
-
     session = Session.of(ctx)
     session.need_local("tell the keys")
-    info = session.client.get(InfoView, "/v1/info")
+    info: InfoView = session.client.get("/v1/info")
     if info.lambda_api is None:
         raise NotFoundError(
             "cannot tell where Lambda's API is: its listener is off", "see lambda_listen in fourfold.toml, and the log"
@@ -92,7 +89,7 @@ def stop(ctx: click.Context) -> None:
     """End the daemon; services, gateway and spawner keep running."""
     session = Session.of(ctx)
     if session.remote:
-        session.client.send("POST", "/v1/shutdown", actor=session.actor)
+        session.client.ask("POST", "/v1/shutdown", actor=session.actor)
         output.say(f"the daemon at {session.client.endpoint.where} ends; services keep running", session.options)
         return
     _end(session)
@@ -107,15 +104,14 @@ def restart(ctx: click.Context) -> None:
     """
     from fourfold.cli.endpoint import connects
     from fourfold.cli.starter import await_other
-    from fourfold.control.views import InfoView
 
     session = Session.of(ctx)
     session.need_local("restart the daemon")
     if connects(session.paths.socket):
-        _refuse_newer(session.client.get(InfoView, "/v1/info"))
+        _refuse_newer(session.client.get("/v1/info"))
         if units.has(_end(session)):
             await_other(session.paths)
-    info = session.started_client.get(InfoView, "/v1/info")
+    info: InfoView = session.started_client.get("/v1/info")
     output.say(f"the daemon is version {info.version} (pid {info.pid}); services kept running", session.options)
 
 
@@ -133,15 +129,13 @@ def _refuse_newer(daemon: InfoView) -> None:
 
 def _end(session: Session) -> str:
     """-> the control groups that it was in, as /proc has them."""
-    from fourfold.control.views import InfoView
-
-    pid = session.client.get(InfoView, "/v1/info").pid
+    pid: int = session.client.get("/v1/info").pid
     try:
         descriptor = os.pidfd_open(pid)
         groups = Path(f"/proc/{pid}/cgroup").read_text()
     except OSError:
         descriptor, groups = None, ""
-    session.client.send("POST", "/v1/shutdown", actor=session.actor)
+    session.client.ask("POST", "/v1/shutdown", actor=session.actor)
     if descriptor is not None:
         ended = select.poll()
         ended.register(descriptor, select.POLLIN)

@@ -25,7 +25,7 @@ def command(
     session = Session.of(ctx)
     if offline:
         session.need_local("check offline")
-    checks = _offline() if offline else session.client.get(list[CheckView], "/v1/doctor")
+    checks = _offline() if offline else session.client.get("/v1/doctor")
     if session.options.json:
         output.as_json(checks)
     else:

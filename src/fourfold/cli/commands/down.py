@@ -20,11 +20,10 @@ def command(
     With --purge also for an app that is down already.
     """
     from fourfold.cli.operation import change
-    from fourfold.control.views import StatusView
 
     session = Session.of(ctx)
     try:
-        names = [service.name for service in session.client.get(StatusView, f"/v1/apps/{session.app}").services]
+        names = [service.name for service in session.client.get(f"/v1/apps/{session.app}").services]
     except NotFoundError:
         if not purge:
             raise

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import click
 
 from fourfold.cli import formats, output
 from fourfold.cli.parameters import Argument
 from fourfold.cli.session import Session
-from fourfold.control.views import ExplainView, PastExitView
+
+if TYPE_CHECKING:
+    from fourfold.control.views import ExplainView, PastExitView
 
 
 def command(ctx: click.Context, service: Annotated[str, Argument(metavar="SERVICE")]) -> None:
     """Say why a service is not well, and what to do."""
     session = Session.of(ctx)
-    view = session.client.get(ExplainView, f"/v1/apps/{session.app}/services/{service}/explain")
+    view: ExplainView = session.client.get(f"/v1/apps/{session.app}/services/{service}/explain")
     if session.options.json:
         output.as_json(view)
         return

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from fourfold.cli import formats, output
 from fourfold.cli.session import Session
-from fourfold.control.views import GcView
+
+if TYPE_CHECKING:
+    from fourfold.control.views import GcView
 
 
 def command(ctx: click.Context) -> None:
@@ -15,7 +19,7 @@ def command(ctx: click.Context) -> None:
     The last five releases of every service, all that is in use, and images used this month are kept.
     """
     session = Session.of(ctx)
-    view = session.client.post(GcView, "/v1/gc", actor=session.actor)
+    view: GcView = session.client.post("/v1/gc", actor=session.actor)
     if session.options.json:
         output.as_json(view)
         return

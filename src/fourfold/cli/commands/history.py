@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import click
 
 from fourfold.cli import formats, output
 from fourfold.cli.parameters import Argument, Option
 from fourfold.cli.session import Session
-from fourfold.control.views import ReleaseView, RunView
+
+if TYPE_CHECKING:
+    from fourfold.control.views import ReleaseView, RunView
 
 
 def command(
@@ -20,19 +22,19 @@ def command(
     """List releases, and runs of a job: who, when, how it went."""
     session = Session.of(ctx)
     if runs:
-        there = session.client.get(list[RunView], f"/v1/apps/{session.app}/runs", service=service)
+        there: list[RunView] = session.client.get(f"/v1/apps/{session.app}/runs", service=service)
         if session.options.json:
             output.as_json(there)
         else:
             output.data("\n".join(_runs(there)))
         return
-    releases = session.client.get(list[ReleaseView], f"/v1/apps/{session.app}/history", service=service)
+    releases: list[ReleaseView] = session.client.get(f"/v1/apps/{session.app}/history", service=service)
     if session.options.json:
         output.as_json(releases)
         return
     lines = _releases(releases)
     if service is not None:
-        there = session.client.get(list[RunView], f"/v1/apps/{session.app}/runs", service=service)
+        there = session.client.get(f"/v1/apps/{session.app}/runs", service=service)
         lines += ["", *_runs(there)] if there else []
     output.data("\n".join(lines))
     if releases:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
 from fourfold.cli import output
 from fourfold.cli.parameters import Argument, Option
 from fourfold.cli.session import Session
-from fourfold.control.views import InvocationView, QueuedView
 from fourfold.errors import UserError, WorldError
+
+if TYPE_CHECKING:
+    from fourfold.control.views import InvocationView, QueuedView
 
 MOST_BYTES = 6 * 1024 * 1024
 """Of a payload, as AWS has it."""
@@ -53,7 +55,7 @@ def command(
     }
     if later:
         return _later(session, service, body)
-    view = session.client.post(InvocationView, f"/v1/apps/{session.app}/services/{service}/invoke", body)
+    view: InvocationView = session.client.post(f"/v1/apps/{session.app}/services/{service}/invoke", body)
     if session.options.json:
         output.as_json(view)
     else:
@@ -67,7 +69,7 @@ def _later(session: Session, service: str, body: dict[str, Any]) -> int:
     if len(body["payload"].encode()) > MOST_BYTES_LATER:
         raise UserError("cannot send the event: it is larger than 1 MiB", "put it into a bucket")
     kept = {"payload": body["payload"], "context": body["context"]}
-    view = session.client.post(QueuedView, f"/v1/apps/{session.app}/services/{service}/invoke-later", kept)
+    view: QueuedView = session.client.post(f"/v1/apps/{session.app}/services/{service}/invoke-later", kept)
     if session.options.json:
         output.as_json(view)
     else:

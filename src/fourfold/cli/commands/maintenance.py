@@ -45,7 +45,7 @@ def on(
         "allowed": allow or [],
         "actor": session.actor,
     }
-    found = session.client.ask(list[str], "PUT", f"/v1/apps/{session.app}/maintenance", body)
+    found: list[str] = session.client.ask("PUT", f"/v1/apps/{session.app}/maintenance", body)
     output.say(f"in maintenance: {', '.join(found)}; fourfold maintenance off ends it", session.options)
 
 
@@ -54,7 +54,7 @@ def off(ctx: click.Context, services: _Services = None) -> None:
     """Send requests to the services again; without SERVICE to all of the app."""
     session = Session.of(ctx)
     path = f"/v1/apps/{session.app}/maintenance"
-    found = session.client.ask(list[str], "DELETE", path, service=services or [], actor=session.actor)
+    found: list[str] = session.client.ask("DELETE", path, service=services or [], actor=session.actor)
     if found:
         output.say(f"back from maintenance: {', '.join(found)}", session.options)
     else:

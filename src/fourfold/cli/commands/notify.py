@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import click
 
 from fourfold.cli import formats, output
 from fourfold.cli.parameters import Argument
 from fourfold.cli.session import Session
-from fourfold.control.views import HookTestView, HookView
+
+if TYPE_CHECKING:
+    from fourfold.control.views import HookTestView, HookView
 
 COUNTS = frozenset({"DELIVERED", "GIVEN UP"})
 
@@ -25,8 +27,8 @@ def command(
     session = Session.of(ctx)
     path = f"/v1/apps/{session.app}/hooks"
     if what == "test":
-        return _test(session, session.client.post(list[HookTestView], f"{path}/test", {"actor": session.actor}))
-    hooks = session.client.get(list[HookView], path)
+        return _test(session, session.client.post(f"{path}/test", {"actor": session.actor}))
+    hooks: list[HookView] = session.client.get(path)
     if session.options.json:
         output.as_json(hooks)
     elif hooks:

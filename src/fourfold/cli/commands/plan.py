@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import click
 
@@ -10,7 +10,9 @@ from fourfold.cli import formats, output
 from fourfold.cli.moving import As, moved
 from fourfold.cli.parameters import Argument, Option
 from fourfold.cli.session import Session
-from fourfold.control.views import ChangeView, PlanView
+
+if TYPE_CHECKING:
+    from fourfold.control.views import ChangeView, PlanView
 
 MARKS = {"create": "+", "deploy": "~", "scale": "~", "restart": "~", "stop": "-", "remove": "-", "not-in-file": "?"}
 
@@ -26,19 +28,20 @@ def command(
     """Show what `up` would do, and why. Changes nothing."""
     from fourfold.cli.progress import Progress
     from fourfold.cli.steps import Steps
-    from fourfold.cli.upload import load_file, pack_all, request, send_all, sources
+    from fourfold.cli.upload import check, pack_all, read_file, request, send_all, sources
     from fourfold.errors import FourfoldError
 
     session = Session.of(ctx)
     try:
-        loaded = load_file(session)
+        file = read_file(session)
         client = session.started_client
+        check(client, file)
         progress = Progress(Steps({}))
-        packed = pack_all(loaded, sources(loaded, services or None), session.paths, progress)
-        send_all(client, packed, progress)  # whether it can be built is told from its files
-        body = moved(request(session, loaded, packed, services or None), pattern)
-        body = body.model_copy(update={"prune": prune, "reset": reset})
-        view = client.post(PlanView, f"/v1/apps/{loaded.app.app}/plan", body.model_dump(mode="json"))
+        with file.judged():
+            packed = pack_all(file, sources(file, services or None), session.paths, progress)
+            send_all(client, packed, progress)  # whether it can be built is told from its files
+            body = moved(request(session, file, packed, services or None), pattern)
+            view: PlanView = client.post(f"/v1/apps/{file.app}/plan", {**body, "prune": prune, "reset": reset})
     except FourfoldError as error:
         if not detailed:
             raise
@@ -48,7 +51,11 @@ def command(
         output.as_json(view)
     else:
         output.data("\n".join(page(view)))
-    return 2 if detailed and not view.empty else 0
+    return 2 if detailed and not _is_empty(view) else 0
+
+
+def _is_empty(view: PlanView) -> bool:
+    return all(change.action in ("keep", "not-in-file") for change in view.changes)
 
 
 def page(view: PlanView) -> list[str]:
@@ -59,7 +66,7 @@ def page(view: PlanView) -> list[str]:
     if kept:
         lines.append(f"unchanged: {', '.join(kept)}")
     lines += [_override(change) for change in view.changes if change.overrides]
-    return ["nothing to do", *lines] if view.empty else lines
+    return ["nothing to do", *lines] if _is_empty(view) else lines
 
 
 def _row(change: ChangeView) -> tuple[str, ...]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import click
 
 from fourfold.cli.parameters import Argument, Option
 from fourfold.cli.session import Session
+
+if TYPE_CHECKING:
+    from fourfold.control.views import OperationView
 
 MOST = 10_000
 
@@ -26,7 +29,6 @@ def command(
     """
     from fourfold.cli.operation import see_through
     from fourfold.cli.progress import Progress
-    from fourfold.control.views import OperationView
 
     wanted = dict(_parse(text) for text in counts)  # all are checked before the first is asked for
     session = Session.of(ctx)
@@ -36,7 +38,8 @@ def command(
         def ask(view: Progress, service: str = service, count: int | None = count) -> OperationView:
             path = f"/v1/apps/{session.app}/services/{service}/scale"
             body = {"instances": count, "in_file": save, "actor": session.actor}
-            return session.client.post(OperationView, path, body)
+            operation: OperationView = session.client.post(path, body)
+            return operation
 
         if code := see_through(session, ask, {service: count}):
             return code

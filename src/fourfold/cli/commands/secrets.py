@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import click
 
@@ -13,6 +13,9 @@ from fourfold.cli.parameters import Argument, Commands
 from fourfold.cli.session import Session
 from fourfold.errors import NotFoundError, UserError
 from fourfold.spec import dotenv
+
+if TYPE_CHECKING:
+    from fourfold.control.views import SecretView
 
 command = Commands("Set, list, import and remove secrets.")
 
@@ -52,10 +55,8 @@ def import_(ctx: click.Context, path: Annotated[Path, Argument(metavar="FILE")])
 @command.add("list")
 def list_(ctx: click.Context) -> None:
     """Names and when each was last set; never values."""
-    from fourfold.control.views import SecretView
-
     session = Session.of(ctx)
-    secrets = session.client.get(list[SecretView], f"/v1/apps/{session.app}/secrets")
+    secrets: list[SecretView] = session.client.get(f"/v1/apps/{session.app}/secrets")
     if not secrets:
         session.need_app(session.app)
     if session.options.json:
@@ -72,13 +73,13 @@ def rm(ctx: click.Context, names: Annotated[list[str], Argument(metavar="NAME")]
     """Forget some; refused while a service needs one."""
     session = Session.of(ctx)
     names = list(dict.fromkeys(names))
-    session.client.send("DELETE", f"/v1/apps/{session.app}/secrets", name=names, actor=session.actor)
+    session.client.ask("DELETE", f"/v1/apps/{session.app}/secrets", name=names, actor=session.actor)
     output.say(f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} removed", session.options)
 
 
 def _put(session: Session, values: dict[str, str]) -> None:
     path = f"/v1/apps/{session.app}/secrets"
-    session.started_client.send("PUT", path, {"values": values, "actor": session.actor})
+    session.started_client.ask("PUT", path, {"values": values, "actor": session.actor})
     verb = "is" if len(values) == 1 else "are"
     output.say(f"{', '.join(values)} {verb} set; services get it with the next `fourfold up`", session.options)
     if not session.knows(session.app):

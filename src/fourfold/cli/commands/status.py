@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import click
 
@@ -11,9 +11,11 @@ from fourfold.cli import formats, output
 from fourfold.cli.parameters import Option
 from fourfold.cli.session import Session
 from fourfold.cli.watch import watch
-from fourfold.control.scalingview import ScalingView
 from fourfold.control.stagewords import progress
-from fourfold.control.views import InstanceView, JobView, SandboxesView, ServiceView, StatusView
+
+if TYPE_CHECKING:
+    from fourfold.control.scalingview import ScalingView
+    from fourfold.control.views import InstanceView, JobView, SandboxesView, ServiceView, StatusView
 
 COLOURS = {"ready": "green", "stopped": "dim", "failed": "red", "crash-loop": "red", "degraded": "yellow"}
 
@@ -26,13 +28,13 @@ def command(
     session = Session.of(ctx)
 
     def show() -> list[str]:
-        view = session.client.get(StatusView, f"/v1/apps/{session.app}")
+        view: StatusView = session.client.get(f"/v1/apps/{session.app}")
         return page(view, session.options.verbose)
 
     if again:
         watch(show, session.options)
     elif session.options.json:
-        output.as_json(session.client.get(StatusView, f"/v1/apps/{session.app}"))
+        output.as_json(session.client.get(f"/v1/apps/{session.app}"))
     else:
         output.data("\n".join(output.shade(show(), COLOURS, session.options)))
 

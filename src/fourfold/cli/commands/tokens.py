@@ -35,7 +35,7 @@ def create(
 
     session = Session.of(ctx)
     asked = {"name": name, "role": role, "app": session.options.app, "expires_in": expires, "actor": session.actor}
-    made = session.started_client.post(NewTokenView, "/v1/tokens", asked)
+    made: NewTokenView = session.started_client.post("/v1/tokens", asked)
     if session.options.json:
         output.as_json(made)
         return
@@ -51,7 +51,7 @@ def list_(ctx: click.Context) -> None:
     from fourfold.control.access import TokenView
 
     session = Session.of(ctx)
-    tokens = session.client.get(list[TokenView], "/v1/tokens")
+    tokens: list[TokenView] = session.client.get("/v1/tokens")
     if session.options.json:
         output.as_json(tokens)
     elif not tokens:
@@ -79,5 +79,5 @@ def rm(ctx: click.Context, names: Annotated[list[str], Argument(metavar="NAME")]
 
     session = Session.of(ctx)
     for name in dict.fromkeys(names):
-        session.client.send("DELETE", f"/v1/tokens/{quote(name, safe='')}", actor=session.actor)
+        session.client.ask("DELETE", f"/v1/tokens/{quote(name, safe='')}", actor=session.actor)
         output.say(f"{name} is removed", session.options)

@@ -14,7 +14,7 @@ from fourfold.cli.parameters import Option
 from fourfold.cli.session import Session
 from fourfold.cli.top_table import Sort, instances, routes, services
 from fourfold.cli.watch import watch
-from fourfold.control.views import RouteView, TopRow
+from fourfold.control.views import TopRow
 
 EVERY = 2.0
 """Seconds; CPU and requests per second are means over that time."""
@@ -56,14 +56,14 @@ def command(
     shown = Shown(sort, totals)
 
     def show() -> list[str]:
-        rows = session.client.get(list[TopRow], "/v1/top", app=app)
+        rows = session.client.shaped(list[TopRow], session.client.get("/v1/top", app=app))
         lines = (services if shown.totals else instances)(rows, app is None, shown.sort)
         if app is not None:
-            lines += ["", *routes(session.client.get(list[RouteView], f"/v1/apps/{app}/routes"))]
+            lines += ["", *routes(session.client.get(f"/v1/apps/{app}/routes"))]
         return lines
 
     if session.options.json:
-        output.as_json(session.client.get(list[TopRow], "/v1/top", app=app))
+        output.as_json(session.client.get("/v1/top", app=app))
     elif sys.stdout.isatty() and not once:
         watch(lambda: [shown.help, "", *show()], session.options, EVERY, shown.pressed)
     else:

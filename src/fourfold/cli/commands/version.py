@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 def command(ctx: click.Context) -> None:
     """Print the versions of this command, of the daemon and of the spawner."""
     from fourfold.cli.client import NoDaemonError
-    from fourfold.control.views import InfoView
     from fourfold.errors import FourfoldError
 
     session = Session.of(ctx)
-    info, none = None, "none runs here"
+    info: InfoView | None = None
+    none = "none runs here"
     try:
-        info = session.client.get(InfoView, "/v1/info")
+        info = session.client.get("/v1/info")
     except NoDaemonError:
         pass
     except FourfoldError as error:
@@ -45,11 +45,12 @@ def command(ctx: click.Context) -> None:
 
 
 def _differ(info: InfoView) -> str:
-    from fourfold.supervise.versions import is_newer
-
-    if is_newer(info.version, __version__):
-        return f"the daemon is version {info.version}, newer than this command, {__version__}: install that here too"
     if info.version != __version__:
+        from fourfold.supervise.versions import is_newer
+
+        if is_newer(info.version, __version__):
+            newer = f"the daemon is version {info.version}, newer than this command, {__version__}"
+            return f"{newer}: install that here too"
         return (
             f"the daemon is version {info.version}, this command is {__version__}: `fourfold daemon restart` starts "
             "the daemon of this version; services keep running"

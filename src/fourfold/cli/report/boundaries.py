@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fourfold.cli.report import words
-from fourfold.cost.comparison import Comparison, Facts, Pattern, PatternResult
+from fourfold.cost.comparison import PatternResult
+
+if TYPE_CHECKING:
+    from fourfold.cost.comparison import Comparison, Facts, Pattern
 
 BOUNDARIES = {
     "own_process": "process",

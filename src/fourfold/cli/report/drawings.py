@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from fourfold.cli.report import boundaries, figures, words
 from fourfold.cli.report.charts import costcurves, density, latencies, starts
-from fourfold.cost.comparison import BreakEven, Comparison, PatternResult
+from fourfold.cost.comparison import PatternResult
 from fourfold.cost.figures import value
+
+if TYPE_CHECKING:
+    from fourfold.cost.comparison import BreakEven, Comparison
 
 WIDE, NARROW = (500.0, 430.0), (326.0, 350.0)
 """Width and height."""

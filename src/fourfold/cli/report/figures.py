@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from fourfold.cli.money import dollars
 from fourfold.cli.report import words
-from fourfold.cost.comparison import Comparison, Pattern, PatternResult
 from fourfold.cost.figures import BY_NAME, Standing, standings, value
+
+if TYPE_CHECKING:
+    from fourfold.cost.comparison import Comparison, Pattern, PatternResult
 
 
 @dataclass(frozen=True)

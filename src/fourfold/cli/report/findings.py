@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fourfold.cli.money import dollars
 from fourfold.cli.report import figures, words
 from fourfold.cli.report.boundaries import BOUNDARIES, owned
-from fourfold.cost.comparison import Comparison, Pattern, PatternResult
 from fourfold.cost.figures import BY_NAME, standings, value
+
+if TYPE_CHECKING:
+    from fourfold.cost.comparison import Comparison, Pattern, PatternResult
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -13,7 +14,9 @@ from fourfold.cli.money import dollars
 from fourfold.cli.report import boundaries, drawings, figures, words
 from fourfold.cli.report.charts import marks
 from fourfold.cli.report.findings import findings
-from fourfold.cost.comparison import Comparison, Load
+
+if TYPE_CHECKING:
+    from fourfold.cost.comparison import Comparison, Load
 
 
 def page(comparison: Comparison) -> str:

@@ -21,7 +21,7 @@ from fourfold.cost.advice.model import Facts, Known, Value
 from fourfold.cost.advice.words import Unit, parsed
 from fourfold.cost.comparison import PATTERNS, Pattern
 from fourfold.errors import UserError
-from fourfold.spec.problems import similar
+from fourfold.spec.places import similar
 
 EACH = "*"
 """In names of facts and in effects: of each pattern that the rule is about."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
@@ -14,7 +15,9 @@ from fourfold.cli.report.charts.labels import Box
 from fourfold.cli.report.charts.marks import mark
 from fourfold.cli.report.charts.marks import of as look
 from fourfold.cli.report.charts.scales import Linear, Log, over
-from fourfold.cost.comparison import Pattern
+
+if TYPE_CHECKING:
+    from fourfold.cost.comparison import Pattern
 
 LEFT, RIGHT, TOP, BOTTOM = 34.0, 14.0, 34.0, 44.0
 HEIGHT = 42.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
@@ -10,7 +11,9 @@ from fourfold.cli.report import words
 from fourfold.cli.report.charts import labels, svg
 from fourfold.cli.report.charts.marks import of
 from fourfold.cli.report.charts.scales import Linear, Log
-from fourfold.cost.comparison import Pattern
+
+if TYPE_CHECKING:
+    from fourfold.cost.comparison import Pattern
 
 LINE = 15.0
 """From one label's line to the next."""

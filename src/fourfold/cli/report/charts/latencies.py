@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
@@ -11,7 +12,9 @@ from fourfold.cli.report import words
 from fourfold.cli.report.charts import frame, svg
 from fourfold.cli.report.charts.marks import mark, of
 from fourfold.cli.report.charts.scales import Tail, over
-from fourfold.cost.comparison import Pattern
+
+if TYPE_CHECKING:
+    from fourfold.cost.comparison import Pattern
 
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 88.0, 26.0, 44.0
 SHARES = {0.5: "50 %", 0.9: "90 %", 0.99: "99 %", 0.999: "99.9 %", 0.9999: "99.99 %"}

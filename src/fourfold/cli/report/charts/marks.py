@@ -6,11 +6,14 @@ The shapes are for whoever cannot tell the colours apart, and for black and whit
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from fourfold.cli.report.charts.svg import tag
-from fourfold.cost.comparison import Pattern
+
+if TYPE_CHECKING:
+    from fourfold.cost.comparison import Pattern
 
 SHAPES: dict[Pattern, str] = {
     "process": "circle",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
@@ -11,7 +12,9 @@ from fourfold.cli.report import words
 from fourfold.cli.report.charts import svg
 from fourfold.cli.report.charts.marks import mark, of
 from fourfold.cli.report.charts.scales import Linear, Log, over
-from fourfold.cost.comparison import Pattern
+
+if TYPE_CHECKING:
+    from fourfold.cost.comparison import Pattern
 
 ROW, HEADING, AXIS = 21.0, 30.0, 40.0
 NAMES, FIGURES = 84.0, 62.0

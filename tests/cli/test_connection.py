@@ -1,0 +1,129 @@
+"""HTTP as daemons and what stands in front of them speak it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fourfold.cli import endpoint
+from fourfold.cli.client import Client, LostError, NoDaemonError, QuietError
+from fourfold.errors import UserError
+
+
+class Scripted:
+    """Answers each connection with the next text, and keeps what was asked."""
+
+    def __init__(self, path: Path, *answers: bytes, silent: bool = False) -> None:
+        self.asked: list[bytes] = []
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._ended = threading.Event()
+        self._silent = silent
+        self._thread = threading.Thread(target=self._serve, args=answers)
+        self._thread.start()
+
+    def _serve(self, *answers: bytes) -> None:
+        for answer in answers:
+            connection, _ = self._listener.accept()
+            with connection:
+                self.asked.append(connection.recv(65536))
+                connection.sendall(answer)
+                if self._silent:
+                    self._ended.wait()
+
+    def close(self) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._listener.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "s"
+
+
+def asked(path: Path, *answers: bytes, **how: bool) -> tuple[Client, Scripted]:
+    return Client(endpoint.local(path), patience=0.2 if how else 30), Scripted(path, *answers, **how)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        HEAD + b'content-length: 8\r\n\r\n{"a": 1}',
+        HEAD + b'Transfer-Encoding: chunked\r\n\r\n3\r\n{"a\r\n5;x=y\r\n": 1}\r\n0\r\ntrailer: x\r\n\r\n',
+        HEAD + b'\r\n{"a": 1}',
+        b"HTTP/1.1 100 Continue\r\n\r\n" + HEAD + b'Content-Length:8\r\n\r\n{"a": 1}',
+        b'HTTP/1.0 200 OK\n\n{"a": 1}',
+    ],
+    ids=["length", "chunked", "to the end", "after a continue", "1.0"],
+)
+def test_bodies(path: Path, answer: bytes) -> None:
+    client, server = asked(path, answer)
+    assert client.get("/x").a == 1
+    server.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 200",
+        b"220 mail.example.com ESMTP\r\n",
+        HEAD + b'content-length: 9\r\n\r\n{"a": 1}',
+        HEAD + b"content-length: x\r\n\r\n",
+        HEAD + b'transfer-encoding: chunked\r\n\r\n8\r\n{"a": 1}\r\n',
+        HEAD + b"transfer-encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+def test_what_breaks_off_is_lost(path: Path, answer: bytes) -> None:
+    client, server = asked(path, answer)
+    with pytest.raises(LostError):
+        client.get("/x")
+    server.close()
+
+
+def test_nobody_there(path: Path) -> None:
+    with pytest.raises(NoDaemonError):
+        Client(endpoint.local(path)).get("/x")
+    assert not Client(endpoint.local(path)).answers()
+
+
+@pytest.mark.parametrize("answer", [b"", HEAD + b"content-length: 8\r\n\r\n{"])
+def test_nothing_comes(path: Path, answer: bytes) -> None:
+    client, server = asked(path, answer, silent=True)
+    with pytest.raises(QuietError):
+        client.get("/x")
+    server.close()
+
+
+def test_what_was_asked(path: Path) -> None:
+    done = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n"
+    client, server = asked(path, done, done, done)
+    client.get("/v1/apps/a b?#\r\nx/ü/%2F", name=["a", "b&c"], none=None)
+    client.ask("DELETE", "/x")
+    client.send_blobs(iter([b"abc", b"", b"de"]))
+    server.close()
+    get, delete, blobs = server.asked
+    assert get.startswith(
+        b"GET /v1/apps/a%20b%3F%23%0D%0Ax/%C3%BC/%2F?name=a&name=b%26c HTTP/1.1\r\nHost: fourfold\r\n"
+    )
+    assert delete.startswith(b"DELETE /x HTTP/1.1\r\n") and b"\r\nContent-Length: 0\r\n" in delete
+    assert b"\r\nTransfer-Encoding: chunked\r\n" in blobs
+
+
+def test_a_refusal_before_all_was_sent(path: Path) -> None:
+    """Whoever answers and closes does not read the rest."""
+    body = b'{"status": 413, "error": "cannot take it", "hint": null}'
+    client, server = asked(path, b"HTTP/1.1 413 X\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+    pieces: Iterator[bytes] = iter([b"x" * 100_000] * 100)
+    with pytest.raises(UserError, match="cannot take it"):
+        client.send_blobs(pieces)
+    server.close()
