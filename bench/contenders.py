@@ -86,14 +86,14 @@ class Fourfold:
         self.folder = folder
         self.gateway = free_ports(1, start=15000)[0]
         self._home = folder / "home"
-        self._env = {**os.environ, "FOURFOLD_HOME": str(self._home), "NO_COLOR": "1"}
+        self.env = {**os.environ, "FOURFOLD_HOME": str(self._home), "NO_COLOR": "1"}
         self._up: subprocess.Popen[bytes] | None = None
         self._daemon: subprocess.Popen[bytes] | None = None
 
     def prepare(self) -> None:
         self._make_folder()
         with (self.folder / "daemon.log").open("wb") as log:
-            self._daemon = subprocess.Popen([FOURFOLD, "daemon"], env=self._env, stdout=log, stderr=log)
+            self._daemon = subprocess.Popen([FOURFOLD, "daemon"], env=self.env, stdout=log, stderr=log)
         until(lambda: self.command("daemon", "status").returncode == 0, what="the daemon to answer")
 
     def _make_folder(self) -> None:
@@ -112,7 +112,7 @@ class Fourfold:
         self._up = self.start_command("up", "-q", "-f", str(file))
 
     def start_command(self, *arguments: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([FOURFOLD, *arguments], env=self._env, stdin=subprocess.DEVNULL)
+        return subprocess.Popen([FOURFOLD, *arguments], env=self.env, stdin=subprocess.DEVNULL)
 
     def api(self) -> httpx.Client:
         transport = httpx.HTTPTransport(uds=str(self._home / "run" / "fourfold.sock"), verify=False)
@@ -146,7 +146,7 @@ class Fourfold:
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
-            [FOURFOLD, *arguments], env=self._env, stdin=subprocess.DEVNULL, capture_output=True, timeout=120
+            [FOURFOLD, *arguments], env=self.env, stdin=subprocess.DEVNULL, capture_output=True, timeout=120
         )
 
     def _service(self, program: Program) -> dict[str, object]:
@@ -184,8 +184,10 @@ class Supervisord:
             self._run_with(programs)
             return
         self._write(programs)
-        update = [str(PEERS / "supervisor" / "bin" / "supervisorctl"), "-c", str(self._config), "update"]
-        self._updating = subprocess.Popen(update, env=ENV, stdout=subprocess.DEVNULL)
+        self._updating = subprocess.Popen(self.command("update"), env=ENV, stdout=subprocess.DEVNULL)
+
+    def command(self, *arguments: str) -> list[str]:
+        return [str(PEERS / "supervisor" / "bin" / "supervisorctl"), "-c", str(self._config), *arguments]
 
     @property
     def _config(self) -> Path:
@@ -241,7 +243,7 @@ class Pm2:
 
     def prepare(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run(self._pm2("ping"), env=self._env, stdout=subprocess.DEVNULL, check=True)
+        subprocess.run(self.command("ping"), env=self._env, stdout=subprocess.DEVNULL, check=True)
 
     def start(self, programs: Sequence[Program]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -258,14 +260,14 @@ class Pm2:
         ]
         file = self.folder / "ecosystem.config.json"
         file.write_text(json.dumps({"apps": apps}))
-        self._starting = subprocess.Popen(self._pm2("start", str(file)), env=self._env, stdout=subprocess.DEVNULL)
+        self._starting = subprocess.Popen(self.command("start", str(file)), env=self._env, stdout=subprocess.DEVNULL)
 
     def stop(self) -> None:
         if self._starting is not None:
             self._starting.wait(timeout=120)
-        subprocess.run(self._pm2("kill"), env=self._env, stdout=subprocess.DEVNULL, timeout=120)
+        subprocess.run(self.command("kill"), env=self._env, stdout=subprocess.DEVNULL, timeout=120)
 
-    def _pm2(self, *arguments: str) -> list[str]:
+    def command(self, *arguments: str) -> list[str]:
         return [str(PEERS / "pm2" / "node_modules" / ".bin" / "pm2"), "--silent", *arguments]
 
 
