@@ -32,6 +32,7 @@ def main() -> None:
         logging.getLogger(library).setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # the API has logged it, with the id that it answered
     paths = Paths.find(os.environ, os.geteuid())
+    os.umask(0o022)  # bases and builds are the same, and other users' to read, whoever starts us
     gc.disable()  # what is made until it serves stays: looking through all of it again and again takes 0.1 s
     from fourfold.serving import doctor, restore, run
 
