@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fourfold.errors import WorldError
 from fourfold.launch.model import Bridge, Launch, Machine, Share, User
 from fourfold.supervise import accelerators
 from fourfold.supervise.machines import Machines, words_of
@@ -85,3 +87,20 @@ def test_its_shares_are_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert socket == "share0" and argv[:2] == ["/usr/lib/qemu/virtiofsd", "--fd=3"]
     assert f"source={tmp_path}," in argv[-1] and "posix_lock" in argv[-1]
     assert "share=share0:/data:rw" in got["bundle"]["files"][0][1].split("\0")
+
+
+def test_one_that_does_not_answer_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """Its keeper waits as long as a boot may take; whoever wants to run a program in it does not."""
+
+    async def test() -> None:
+        machines = Machines(tmp_path / "machines", ())
+        machines.make("x")
+        server = await asyncio.start_unix_server(lambda *_: None, machines.folder("x") / "control")
+        machines.watch("x")
+        await asyncio.sleep(0)
+        with pytest.raises(WorldError, match="does not answer"):
+            await asyncio.wait_for(machines.guest("x", 0.1), 60)
+        await machines.close()
+        server.close()
+
+    asyncio.run(test())

@@ -79,7 +79,7 @@ class Guest:
                     await asyncio.sleep(pause)
                     pause, patience = 2 * pause, 2 * patience  # the host may be busy
         except TimeoutError as error:
-            raise WorldError(f"the guest at {socket} does not answer", _HINT) from error
+            raise silent(socket) from error
         except OSError as error:
             raise WorldError(f"cannot connect to the guest at {socket}: {error.strerror or error}", _HINT) from error
 
@@ -228,6 +228,10 @@ class Guest:
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(WorldError("the connection to the guest is gone", _HINT))
+
+
+def silent(socket: Path) -> WorldError:
+    return WorldError(f"the guest at {socket} does not answer", _HINT)
 
 
 async def _open(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

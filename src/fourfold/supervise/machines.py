@@ -27,7 +27,7 @@ from fourfold.spawner.process import read_end
 from fourfold.spawner.request import BUNDLE, HOW_IT_ENDED
 from fourfold.supervise import accelerators
 from fourfold.supervise.folders import Folders
-from fourfold.supervise.guest import Guest, GuestUsage
+from fourfold.supervise.guest import Guest, GuestUsage, silent
 from fourfold.supervise.sessions import Session
 
 log = logging.getLogger(__name__)
@@ -142,12 +142,15 @@ class Machines:
         self._folders.close()
 
     async def guest(self, name: str, patience: float = _ANSWER_SECONDS) -> Guest:
-        """WorldError: it does not answer."""
-        async with self._connecting.setdefault(name, asyncio.Lock()):
-            known = self._guests.get(name)
-            if known is None or known.closed.is_set():
-                known = self._guests[name] = await Guest.connect(self._control(name), patience)
-            return known
+        """WorldError: it does not answer within `patience` seconds, also where somebody else waits for it longer."""
+        try:
+            async with asyncio.timeout(patience), self._connecting.setdefault(name, asyncio.Lock()):
+                known = self._guests.get(name)
+                if known is None or known.closed.is_set():
+                    known = self._guests[name] = await Guest.connect(self._control(name), patience)
+                return known
+        except TimeoutError as error:
+            raise silent(self._control(name)) from error
 
     def has_started(self, name: str) -> bool:
         """Whether its service has been started: before that there is nothing in it to signal."""
