@@ -191,6 +191,22 @@ def test_a_group_with_processes_that_is_not_ours_to_empty_enforces_nothing_and_s
     assert "has processes of its own" in groups.missing["memory"]
 
 
+def test_moves_are_hastened_by_one_to_where_we_are(kernel: Callable[..., Kernel]) -> None:
+    made = kernel("system.slice/fourfold.service")
+    groups = search(made)
+    groups.hasten_moves(made.proc)
+    assert (made.own / "cgroup.procs").read_text() == "0"
+    assert not (made.root / "cgroup.procs").read_text()
+
+
+def test_moves_that_cannot_be_hastened_are_made_all_the_same(kernel: Callable[..., Kernel]) -> None:
+    made = kernel("system.slice/fourfold.service")
+    groups = search(made)
+    (made.own / "cgroup.procs").unlink()
+    groups.hasten_moves(made.proc)
+    assert not (made.own / "cgroup.procs").exists()
+
+
 def test_counters_of_v2(tmp_path: Path) -> None:
     group = tmp_path / "a"
     group.mkdir()

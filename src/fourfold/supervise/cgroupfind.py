@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from fourfold.supervise.cgroups import LIMITS, Groups, Hierarchy
+from fourfold.supervise.cgroups import LIMITS, Groups, Hierarchy, own_group
 
 _V1_USED = ("cpu", "cpuacct", "memory", "pids", "blkio", "freezer")
 _V2_USED = ("cpu", "memory", "pids", "io")
@@ -52,7 +52,7 @@ def search(home: Path, state: Path, proc: Path, trial: Callable[[Path], None]) -
                 _try_v1(mount, controller, own_name, trial, found, reasons)
     used = {base for base, hierarchy in found.items() if hierarchy.version == 1}
     unused = [mount.point / _ROOT / own_name for mount in mounts if mount.kind == "cgroup"]
-    own = _own_group(proc)
+    own = own_group(proc)
     for mount in mounts:
         if mount.kind == "cgroup2" and own is not None:
             hierarchy = _try_v2(mount, own, own_name, trial, reasons)
@@ -189,14 +189,6 @@ def _mounts(proc: Path) -> list[_Mount]:
             point = Path(fields[4].replace("\\040", " "))
             found.append(_Mount(point, fields[3], kind, frozenset(options.split(","))))
     return found
-
-
-def _own_group(proc: Path) -> Path | None:
-    """Our v2 group, relative to the mount point."""
-    for line in (proc / "self/cgroup").read_text().splitlines():
-        if line.startswith("0::"):
-            return Path(line[3:].lstrip("/"))
-    return None
 
 
 def _device(state: Path, proc: Path) -> str | None:

@@ -262,6 +262,7 @@ class Supervisor(Connection):
             return await self._machines.execute(launch, launch.machine, request["env"], group, tty)
         request |= {"instance": name, "inside": host, "mounts": [], "files": []}
         if launch.bundle is not None:
+            self._soon(asyncio.to_thread(self._groups.hasten_moves))
             request |= self._bundles.entering(launch, launch.bundle, request["env"], group, tty)
 
         async def spawn(streams: Sequence[int]) -> None:
@@ -293,6 +294,7 @@ class Supervisor(Connection):
                 self._groups.divide(group)
         try:
             if launch.bundle is not None:
+                self._soon(asyncio.to_thread(self._groups.hasten_moves))
                 self._bundles.make(group, launch.bundle)
                 request |= self._bundles.starting(
                     launch, launch.bundle, request["env"], group, held=bool(streams), tty=tty
