@@ -219,7 +219,7 @@ def test_the_runtime_alone_is_killed_while_it_starts_one() -> None:
 
         def runtimes() -> list[int]:
             children = Path(f"/proc/{spawner_pid}/task/{spawner_pid}/children").read_text().split()
-            return [int(pid) for pid in children if b"runc" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+            return [int(pid) for pid in children if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"runc\0")]
 
         await until(lambda: runtimes() or starting.done(), "no runtime came")
         for pid in runtimes():
