@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fourfold.launch.seccomp import translate
+from fourfold.launch.seccomp import ordered, translate
 
 
 def rule(name: str, **conditions: Any) -> dict[str, Any]:
@@ -46,6 +46,13 @@ PROFILE: dict[str, Any] = {
 def test_rules(capabilities: list[str], machine: str, kernel: tuple[int, int], expected: str) -> None:
     made = translate(PROFILE, capabilities, machine, kernel)
     assert [name for each in made["syscalls"] for name in each["names"]] == expected.split()
+
+
+def test_order() -> None:
+    numbers = {"read": 0, "openat": 257, "semop": -201, "vm86": -10_130, "new": -1}
+    both = {"names": ["semop", "read", "vm86", "new", "openat"], "action": "SCMP_ACT_ALLOW"}
+    made = ordered({**PROFILE, "syscalls": [both, rule("vm86"), rule("read")]}, numbers.__getitem__)
+    assert made == {**PROFILE, "syscalls": [{**both, "names": ["openat", "read", "new", "semop"]}, rule("read")]}
 
 
 def test_shape() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
@@ -55,7 +56,11 @@ def read_profile() -> Mapping[str, Any]:
 @cache
 def _read(path: Path, changed: int) -> Mapping[str, Any]:
     profile: Mapping[str, Any] = json.loads(path.read_text())
-    return profile
+    try:
+        number = ctypes.CDLL("libseccomp.so.2").seccomp_syscall_resolve_name
+    except OSError:  # runtimes that do not need it
+        return profile
+    return seccomp.ordered(profile, lambda name: int(number(name.encode())))
 
 
 _GET_PROFILE = "apt-get install golang-github-containers-common"
