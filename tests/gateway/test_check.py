@@ -51,6 +51,23 @@ async def test_our_own_addresses_are_no_conflict(rig: Rig) -> None:
     assert (await get(rig.port)).status == 200
 
 
+@with_rig
+async def test_haproxy_is_not_asked_again_about_what_it_found_good(rig: Rig) -> None:
+    web, more = await rig.program(), await rig.program("shop.web-1-more")
+    asked: list[Path] = []
+
+    async def check(binary: str, folder: Path) -> None:
+        asked.append(folder)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program, "check", check)
+        await rig.gateway.check(rig.config([web.server]))
+        await rig.gateway.check(rig.config([web.server, more.server]))  # servers come and go without a reload
+        assert len(asked) == 1
+        await rig.gateway.check(rig.config([web.server], [Rule("shop.web", path="/other")]))
+        assert len(asked) == 2
+
+
 def test_the_same_port_of_another_address_is_no_conflict() -> None:
     with socket.create_server(("127.0.0.2", 0)) as other:
         port = other.getsockname()[1]

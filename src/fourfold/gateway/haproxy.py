@@ -67,6 +67,8 @@ class Gateway:
         self._stored = _text(self._kept)
         self._counters = stored_counters(self._stored)
         self._version: tuple[int, ...] | None = None
+        self._good = ""
+        """Fingerprint of what HAProxy last found nothing wrong with."""
 
     def launch(self, instance: str) -> Launch:
         """HAProxy in the foreground. It reads the file that `apply` left, or begins with nothing to serve.
@@ -257,8 +259,10 @@ class Gateway:
         ours = processes.pids if processes else frozenset()
         needed = list(addresses(wanted.config))
         await asyncio.to_thread(listening.refuse_taken, needed, ours, self._machine.ipv6)
-        with self._folder.trial(wanted.rendered, wanted.certificates) as folder:
-            await program.check(self.binary, folder)
+        if wanted.rendered.fingerprint != self._good:  # to ask HAProxy takes 60 ms of CPU
+            with self._folder.trial(wanted.rendered, wanted.certificates) as folder:
+                await program.check(self.binary, folder)
+            self._good = wanted.rendered.fingerprint
 
     # what HAProxy is doing
 
