@@ -98,8 +98,10 @@ def _request(path: str, host: str, port: int) -> bytes:
 async def _connected(host: str, port: int) -> AsyncIterator[socket.socket]:
     with ExitStack() as opened:
         sock = opened.enter_context(_tcp_socket())
-        failed = sock.connect_ex((host, port))  # on loopback the answer is there at once
-        if failed == errno.EINPROGRESS:
+        failed = sock.connect_ex((host, port))
+        if failed == errno.EINPROGRESS:  # on loopback the answer is there by now
+            failed = sock.connect_ex((host, port))
+        if failed == errno.EALREADY:
             sock = await _first_connected(sock, (host, port), opened)
         elif failed:
             raise OSError(failed, os.strerror(failed))
@@ -166,8 +168,12 @@ def _judge(line: str, path: str) -> str | None:
 
 def _refusal(error: OSError, host: str, port: int) -> str:
     if isinstance(error, ConnectionRefusedError):
-        return f"nothing listens on {host}:{port}"
+        return refused(host, port)
     return f"{host}:{port}: {error.strerror or error}"
+
+
+def refused(host: str, port: int) -> str:
+    return f"nothing listens on {host}:{port}"
 
 
 def asker(

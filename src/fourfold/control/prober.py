@@ -12,7 +12,8 @@ from typing import Protocol
 
 from fourfold.control.diagnose import Diagnose
 from fourfold.control.goals import SYSTEM, goal_of
-from fourfold.control.probe import Ask, asker, speaks, tcp, unix
+from fourfold.control.listening import STARTING_SECONDS, Listening
+from fourfold.control.probe import Ask, asker, refused, speaks, tcp, unix
 from fourfold.control.registry import Registry, key_of
 from fourfold.errors import WorldError
 from fourfold.spec.groups import GROUP
@@ -21,9 +22,6 @@ from fourfold.store.model import InstanceRow
 
 log = logging.getLogger(__name__)
 
-STARTING_SECONDS = (0.01, 0.25)
-"""The shortest and the longest pause between two probes of an instance that starts: a quarter of the time that it has
-taken so far, so that it is known to be ready soon after it is, and few ask who are slow."""
 DIAGNOSE_SECONDS = 5.0
 """Between two looks at where else a program listens: that reads all of /proc."""
 UNFOUND_SECONDS = 1.0
@@ -72,6 +70,7 @@ class Prober:
         self._has_started = has_started
         self._socket_of = socket_of
         self._ask_host = ask_host
+        self._listening = Listening()
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}
 
     def watch(self, row: InstanceRow) -> None:
@@ -83,8 +82,8 @@ class Prober:
             return
         if row.pattern == "function":
             connects = self._invoker(row)
-            first = partial(_comes_up, connects)
-            self._tasks[row.id] = [asyncio.create_task(self._readiness(row, connects, DEFAULT, first))]
+            comes_up = partial(_comes_up, connects)
+            self._tasks[row.id] = [asyncio.create_task(self._readiness(row, connects, DEFAULT, comes_up))]
             return
         if row.pattern == GROUP and self._ask_host is not None:
             answers = partial(_answers, self._ask_host, row.id)
@@ -96,7 +95,10 @@ class Prober:
         health = service.health
         ask = asker(health, row.reached_at, row.port, partial(self._run_command, row.id))
         probe = health or DEFAULT
-        wait = self._readiness(row, ask, probe, self._first(row, service) or ask) if ask else self._settle(row)
+        first = self._first(row, service) or ask
+        if first and not (health and health.command):
+            first = self._once_it_listens(row, first)
+        wait = self._readiness(row, ask, probe, first) if ask and first else self._settle(row)
         self._tasks[row.id] = [asyncio.create_task(wait)]
         if health is not None and health.live is not None:
             ask_live = asker(health.live, row.reached_at, row.port, partial(self._run_command, row.id))
@@ -159,6 +161,18 @@ class Prober:
         if health is not None and (health.path or health.tcp or health.command):
             return None
         return partial(speaks, row.reached_at, row.port, 1.0, http=bool(service.route))
+
+    def _once_it_listens(self, row: InstanceRow, ask: Ask) -> Ask:
+        """As `ask`, which costs more than to wait until there is something to ask on a port of this machine."""
+        host, port = row.reached_at, row.port
+        if row.address is not None or port is None:
+            return ask
+
+        async def listens_and_answers() -> str | None:
+            self._listener.probe_failed(row.id, refused(host, port))
+            return await ask() if await self._listening.begins(port, UNFOUND_SECONDS) else refused(host, port)
+
+        return listens_and_answers
 
     async def _readiness(self, row: InstanceRow, ask: Ask, probe: Probe, first: Ask) -> None:
         if row.state != "ready":
