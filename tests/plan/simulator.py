@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fourfold.plan import model as m
+from fourfold.plan.parts import Memory
 from fourfold.plan.planner import plan
 from fourfold.plan.restart import failures_after
 
@@ -58,23 +59,30 @@ class Simulator:
         self.checks: list[Callable[[Simulator, Simulator, m.Plan], None]] = []
         """Called after every step with the world before, the world after and the plan."""
         self._count = 0
+        self._memory = Memory()
 
     # -- executing ------------------------------------------------------------------------------------------------
 
     def step(self) -> m.Plan:
         """Plan and execute once. Then there is nothing to add, unless a failed deployment has put its goal back."""
         before = self.copy()
-        decided = plan(self.goals, self.instances.values(), self.now)
+        decided = self._plan()
         named = [a.instance for a in decided.actions if hasattr(a, "instance") and not isinstance(a, m.Lose)]
         assert len(named) == len(set(named)), f"two actions for one instance: {decided.actions}"
         for action in decided.actions:
             self.log.append(action)
             getattr(self, "_" + type(action).__name__.lower())(action)
         if not any(isinstance(action, m.Fail) for action in decided.actions):
-            added = plan(self.goals, self.instances.values(), self.now).actions
+            added = self._plan().actions
             assert added == (), f"more to do right after {decided.actions}: {added}"
         for check in self.checks:
             check(before, self, decided)
+        return decided
+
+    def _plan(self) -> m.Plan:
+        """What is remembered of plans before changes nothing."""
+        decided = plan(self.goals, self.instances.values(), self.now)
+        assert plan(self.goals, self.instances.values(), self.now, self._memory) == decided
         return decided
 
     def copy(self) -> Simulator:

@@ -13,6 +13,7 @@ from fourfold.control.goals import Goals, instance
 from fourfold.control.loops import AGAIN_SECONDS, keep
 from fourfold.control.registry import Registry, key_of
 from fourfold.plan.model import Instance, Plan
+from fourfold.plan.parts import Memory
 from fourfold.plan.planner import plan
 from fourfold.store.model import InstanceRow
 
@@ -57,6 +58,7 @@ class Reconciler:
         self._act = act
         self._waits = waits
         self._changed = asyncio.Event()
+        self._memory = Memory()
         self.waiting: dict[str, str] = {}
         """Service -> what it waits for, as of the last plan."""
 
@@ -91,7 +93,7 @@ class Reconciler:
         registry = self._registry
         rows = ((name, row) for name, row in registry.instances.items() if row.role != "run" or self._leaves(row))
         observed = (self._observed(name, row) for name, row in rows)
-        return plan(self._goals.now(), observed, self._clock.now())
+        return plan(self._goals.now(), observed, self._clock.now(), self._memory)
 
     def _leaves(self, run: InstanceRow) -> bool:
         """Whether a run of a job is to end with its service; else it is no affair of the planner's."""

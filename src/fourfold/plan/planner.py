@@ -11,15 +11,25 @@ from collections.abc import Iterable, Mapping
 
 from fourfold.plan import leaving
 from fourfold.plan.model import Goal, Instance, Plan
+from fourfold.plan.parts import Memory, Part, parts
 from fourfold.plan.service import ServicePlanner
 from fourfold.plan.world import World
 
 
-def plan(goals: Mapping[str, Goal], instances: Iterable[Instance], now: float) -> Plan:
-    """Actions that may be executed in order, at once."""
-    world = World(goals, instances, now)
+def plan(goals: Mapping[str, Goal], instances: Iterable[Instance], now: float, memory: Memory | None = None) -> Plan:
+    """Actions that may be executed in order, at once. `memory`, of plans before, saves work and changes nothing."""
+    planned = (memory or Memory()).plan_all(parts(goals, instances), now, _plan)
+    return Plan(
+        tuple(action for each in planned for action in each.actions),
+        min((each.wake_at for each in planned if each.wake_at is not None), default=None),
+        tuple(waiting for each in planned for waiting in each.waiting),
+    )
+
+
+def _plan(part: Part, now: float) -> Plan:
+    world = World(part.goals, part.instances, now)
     for key in world.services():
-        goal = goals.get(key)
+        goal = part.goals.get(key)
         if goal is None:
             _leave_unknown(world, key)
         elif not world.at_rest(goal):
