@@ -17,8 +17,18 @@ from fourfold.errors import FourfoldError, WorldError
 from fourfold.gateway import certificates, listening, program, runtime
 from fourfold.gateway.counters import stored_counters
 from fourfold.gateway.files import Folder, certificate_name, fingerprint
-from fourfold.gateway.model import Backend, GatewayConfig, InstanceStats, RouteStats
-from fourfold.gateway.render import CONFIG, LAST_REQUEST, MASTER_SOCKET, Rendered, addresses, render
+from fourfold.gateway.model import Backend, GatewayConfig, InstanceStats, Machine, RouteStats
+from fourfold.gateway.render import (
+    CONFIG,
+    LAST_REQUEST,
+    MASTER_SOCKET,
+    Frame,
+    Rendered,
+    addresses,
+    frame,
+    render,
+    without_servers,
+)
 from fourfold.gateway.runtime import Live, Processes
 from fourfold.gateway.socket import NotRunning, ask, lines
 from fourfold.gateway.spread import of_live
@@ -69,6 +79,7 @@ class Gateway:
         self._version: tuple[int, ...] | None = None
         self._good = ""
         """Fingerprint of what HAProxy last found nothing wrong with."""
+        self._framed: tuple[tuple[GatewayConfig, Machine, Mapping[str, str]], Frame] | None = None
 
     def launch(self, instance: str) -> Launch:
         """HAProxy in the foreground. It reads the file that `apply` left, or begins with nothing to serve.
@@ -249,7 +260,14 @@ class Gateway:
                 combined = certificates.combine(read, read, where)
                 files[path] = certificate_name(combined)
                 content[files[path]] = combined
-        return _Ready(config, render(config, self._machine, files), content)
+        return _Ready(config, self._frame(config, files).filled(config.backends), content)
+
+    def _frame(self, config: GatewayConfig, files: Mapping[str, str]) -> Frame:
+        """The last one, as long as only servers come and go."""
+        wanted = without_servers(config), self._machine, files
+        if self._framed is None or self._framed[0] != wanted:
+            self._framed = wanted, frame(*wanted)
+        return self._framed[1]
 
     async def _need_cookie_key(self, backends: Iterable[Backend]) -> None:
         if not self._machine.cookie_key and any(backend.sticky for backend in backends):

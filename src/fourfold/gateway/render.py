@@ -14,14 +14,14 @@ Directives are those of HAProxy 2.6's configuration manual. What is not obvious:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from fourfold.errors import UserError
 from fourfold.gateway import naming
 from fourfold.gateway.backends import section, servers
 from fourfold.gateway.frontends import frontends, nowhere
-from fourfold.gateway.model import GatewayConfig, Machine
+from fourfold.gateway.model import Backend, GatewayConfig, Machine
 from fourfold.gateway.routing import normal
 from fourfold.gateway.spread import DEFAULT_TIMEOUT, spread
 
@@ -49,6 +49,25 @@ class Rendered:
     """HAProxy's backend -> (service, route); the route is empty for calls from other services."""
 
 
+@dataclass(frozen=True)
+class Frame:
+    """A configuration without servers."""
+
+    before: str
+    sections: tuple[tuple[str, str], ...]
+    """(service, its `backend` section), in the order in which they stand."""
+    maps: Mapping[str, str]
+    fingerprint: str
+    routes: Mapping[str, tuple[str, str]]
+
+    def filled(self, backends: Iterable[Backend]) -> Rendered:
+        """With servers. Raises UserError, see `render`."""
+        _refuse_double_servers(backends)
+        present = {backend.name: "".join(servers(backend)) for backend in backends}
+        text = "\n".join([self.before, *(section + present[service] for service, section in self.sections), ""])
+        return Rendered(text, self.maps, self.fingerprint, self.routes)
+
+
 def render(
     config: GatewayConfig, machine: Machine | None = None, certificates: Mapping[str, str] | None = None
 ) -> Rendered:
@@ -56,7 +75,15 @@ def render(
 
     Raises UserError for names, hosts, paths and addresses that cannot be, and for rules or addresses in conflict.
     """
-    machine = machine or Machine()
+    return frame(without_servers(config), machine or Machine(), certificates or {}).filled(config.backends)
+
+
+def without_servers(config: GatewayConfig) -> GatewayConfig:
+    return replace(config, backends=tuple(replace(backend, servers=()) for backend in config.backends))
+
+
+def frame(config: GatewayConfig, machine: Machine, certificates: Mapping[str, str]) -> Frame:
+    """Of a configuration without servers; the rest as `render`."""
     _refuse_doubles(config)
     rules = [normal(frontend.rules) for frontend in config.frontends]
     parts = spread(config.backends, (rule for each in rules for rule in each))
@@ -64,15 +91,18 @@ def render(
     own_rules = [[own[rule.backend, str(rule)] for rule in each] for each in rules]
     maps: dict[str, str] = {}
     named = replace(config, backends=tuple(part.backend for part in parts))
-    lines = [*frontends(named, own_rules, maps, machine, certificates or {}), *nowhere()]
+    lines = [*frontends(named, own_rules, maps, machine, certificates), *nowhere()]
     head = _global(config, machine, tls=any(frontend.certificate for frontend in config.frontends))
     sections = ["\n".join(section(part, maps, machine.cookie_key)) for part in parts]
-    present = ["".join(servers(part.backend)) for part in parts]
     body = [*_defaults(), *lines]
     fingerprint = hashlib.sha256("\n".join([*head, *body, *sections]).encode()).hexdigest()[:24]
-    body += map("".join, zip(sections, present, strict=True))
-    text = "\n".join([*head, f"  description {fingerprint}", *body, ""])
-    return Rendered(text, maps, fingerprint, {part.backend.name: (part.service, part.route) for part in parts})
+    return Frame(
+        before="\n".join([*head, f"  description {fingerprint}", *body]),
+        sections=tuple((part.service, text) for part, text in zip(parts, sections, strict=True)),
+        maps=maps,
+        fingerprint=fingerprint,
+        routes={part.backend.name: (part.service, part.route) for part in parts},
+    )
 
 
 def _refuse_doubles(config: GatewayConfig) -> None:
@@ -90,8 +120,11 @@ def _refuse_doubles(config: GatewayConfig) -> None:
                     f"cannot listen on port {port} for {what}: {other} has it", "give one of them another port"
                 )
         taken[host, port] = what
-    names_of_servers = [server.name for backend in config.backends for server in backend.servers]
-    if len(set(names_of_servers)) < len(names_of_servers):
+
+
+def _refuse_double_servers(backends: Iterable[Backend]) -> None:
+    names = [server.name for backend in backends for server in backend.servers]
+    if len(set(names)) < len(names):
         raise UserError("cannot set up the gateway: two servers have one name")
 
 
