@@ -159,6 +159,10 @@ def test_urls_are_those_that_the_consumer_reaches(placing: Starter) -> None:
     external = {"DB_URL": "postgres://db.internal/shop"}
     assert placing.urls(instance("a")) == external | {"WEB_URL": "http://127.0.0.1:19000"}
     assert placing.urls(instance("a", address="10.177.0.4")) == external | {"WEB_URL": "http://10.177.0.1:19000"}
+    with placing._registry.transaction():
+        moved = replace(placing._registry.services["shop.web"], internal_port=19001)
+        placing._registry.put_service(moved)
+    assert placing.urls(instance("a")) == external | {"WEB_URL": "http://127.0.0.1:19001"}
 
 
 DIGEST, LAYER = "a" * 64, "b" * 64

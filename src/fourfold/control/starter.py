@@ -64,6 +64,7 @@ class Starter:
         self._bridge = bridge
         self._last_address: str | None = None
         self._last_block: str | None = None
+        self._last_urls: tuple[tuple[list[ServiceRow], str], dict[str, str]] = ([], ""), {}
         self.named: Callable[[str, str], tuple[str, str]] = lambda app, service: ("", "$LATEST")
         """Which function and version a service is to clients of Lambda's API."""
         self.event_of: Callable[[str], str] = lambda instance: ""
@@ -215,11 +216,18 @@ class Starter:
         found = {url_variable(name): str(external["url"]) for name, external in externals.items()}
         beside = stored.candidate_of if stored is not None else None
         others = self._registry.of_app(beside) if beside is not None else []
-        for service in [*others, *self._registry.of_app(row.app)]:
-            if service.internal_port is not None:
-                protocol = self._registry.spec(key_of(service), service.release).protocol
-                found |= addresses_of(service.name, protocol, host, service.internal_port)
-        return found
+        return found | self._urls_of([*others, *self._registry.of_app(row.app)], host)
+
+    def _urls_of(self, services: list[ServiceRow], host: str) -> dict[str, str]:
+        """The same for all instances of an app that start together."""
+        if self._last_urls[0] != (services, host):
+            found: dict[str, str] = {}
+            for service in services:
+                if service.internal_port is not None:
+                    protocol = self._registry.spec(key_of(service), service.release).protocol
+                    found |= addresses_of(service.name, protocol, host, service.internal_port)
+            self._last_urls = (services, host), found
+        return self._last_urls[1]
 
     def names(self, row: InstanceRow) -> dict[str, str]:
         """Service -> the address at which an instance on the bridge calls it by its name; none of its own."""
