@@ -152,17 +152,29 @@ def test_a_failure_of_the_world(cli: Cli, server: Serving) -> None:
     assert (result.code, result.out, result.err) == (1, "", "error: cannot clean up: disk gone\nhint: look\n")
 
 
+def test_up_and_plan_refuse_all_sources_that_are_not_there(cli: Cli, home: Path, server: Serving) -> None:
+    (home / "work/fourfold.yaml").write_text("app: shop\nservices: {a: {source: ./gone}, b: {source: ./lost}}\n")
+    for command in ("up", "plan"):
+        result = cli(command)
+        assert result.code == 2
+        assert [line.split()[0] for line in result.err.splitlines() if line.startswith(" ")] == [
+            "fourfold.yaml:2:24:",
+            "fourfold.yaml:2:45:",
+        ]
+
+
 def test_validate_looks_for_what_the_file_names(cli: Cli, home: Path) -> None:
-    text = "app: shop\nservices: {a: {source: ./there, run: x}, b: {source: ./gone.jar}}\n"
+    text = "app: shop\nservices: {a: {source: ./there, run: x}, b: {source: ./gone.jar, nope: 1}}\n"
     (home / "work/fourfold.yaml").write_text(text + "gateway: {tls: {cert: c.pem, key: k.pem}}\n")
     (home / "work/there").mkdir()
     (home / "work/k.pem").write_text("")
     result = cli("validate")
     assert (result.code, result.out) == (2, "")
-    assert f"services.b.source: {home}/work/gone.jar is not there\n" in result.err
-    assert f"gateway.tls.cert: {home}/work/c.pem is not there\n" in result.err
+    assert f"fourfold.yaml:2:54: services.b.source: {home}/work/gone.jar is not there\n" in result.err
+    assert f"fourfold.yaml:3:23: gateway.tls.cert: {home}/work/c.pem is not there\n" in result.err
     assert result.err.count("is not there") == 2
     assert [problem["path"] for problem in json.loads(cli("validate", "-o", "json").out)] == [
         "services.b.source",
+        "services.b.nope",
         "gateway.tls.cert",
     ]

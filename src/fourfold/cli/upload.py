@@ -44,10 +44,12 @@ def load_file(session: Session) -> Loaded:
     return loaded
 
 
-def read_file(session: Session) -> Outline:
-    """What has to be known of the file to bring it up: much sooner there than all of it."""
+def read_file(session: Session, *, all_there: bool) -> Outline:
+    """What has to be known of the file to bring it up: much sooner there than all of it.
+
+    `all_there`: what it names has to be on the disk, see `spec.load`."""
     options = session.options
-    found = outline(need_file(options), env=options.env, environ=os.environ)
+    found = outline(need_file(options), env=options.env, environ=os.environ, all_there=all_there)
     _same_app(options.app, found.file, found.app)
     return found
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from fourfold.spec.app import App
+from fourfold.spec.checks import Finding, Parts
 from fourfold.spec.files import texts_of
 from fourfold.spec.parse import parse
 
@@ -21,10 +23,22 @@ class Loaded:
     """The file and its overlays: none of them is ever part of a source."""
 
 
-def load(path: Path, *, env: str | None, environ: Mapping[str, str]) -> Loaded:
+def load(path: Path, *, env: str | None, environ: Mapping[str, str], all_there: bool = False) -> Loaded:
     """The app of a service file, with `fourfold.ENV.yaml` beside it merged over it.
 
-    Raises SpecError with everything that is wrong in the files, or UserError when one cannot be read.
+    Raises SpecError with everything that is wrong in the files, or UserError when one cannot be read. `all_there`:
+    sources and certificates that they name and the disk does not have are wrong too.
     """
     files, texts = texts_of(path, env)
-    return Loaded(parse(texts, environ), path, files)
+    further = partial(_missing, path.absolute().parent) if all_there else None
+    return Loaded(parse(texts, environ, further), path, files)
+
+
+def _missing(folder: Path, parts: Parts) -> Iterator[Finding]:
+    built = {name: service for name, service in parts.services.items() if service.image is None}
+    named = {("services", name, "source"): service.source for name, service in built.items()}
+    if parts.gateway is not None and (tls := parts.gateway.tls) is not None:
+        named |= {("gateway", "tls", "cert"): tls.cert, ("gateway", "tls", "key"): tls.key}
+    for key, path in named.items():
+        if not (folder / path).exists():
+            yield Finding(key, f"{folder / path} is not there")

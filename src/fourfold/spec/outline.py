@@ -31,6 +31,8 @@ class Outline:
     """The file and its overlays."""
     env: str | None
     environ: Mapping[str, str]
+    all_there: bool
+    """See `spec.load.load`."""
 
     @property
     def app(self) -> str:
@@ -53,7 +55,7 @@ class Outline:
         """Raises SpecError with all that is wrong in the files."""
         from fourfold.spec.load import load
 
-        load(self.file, env=self.env, environ=self.environ)
+        load(self.file, env=self.env, environ=self.environ, all_there=self.all_there)
 
     @contextmanager
     def judged(self) -> Iterator[None]:
@@ -65,20 +67,20 @@ class Outline:
             raise
 
 
-def outline(path: Path, *, env: str | None, environ: Mapping[str, str]) -> Outline:
+def outline(path: Path, *, env: str | None, environ: Mapping[str, str], all_there: bool = False) -> Outline:
     """As `spec.load.load`, which is asked where the file is no good at first sight. Raises what it raises."""
     files, texts = texts_of(path, env)
     with suppress(SpecError):
         tree, problems = read_tree(texts, environ)
         if not problems and _is_plain(data := plain(tree)):
-            return Outline(data, path, files, env, environ)
+            return Outline(data, path, files, env, environ, all_there)
     from fourfold.spec.load import load
 
-    return of(load(path, env=env, environ=environ), env, environ)
+    return of(load(path, env=env, environ=environ, all_there=all_there), env, environ)
 
 
 def of(loaded: Loaded, env: str | None, environ: Mapping[str, str]) -> Outline:
-    return Outline(loaded.app.model_dump(mode="json"), loaded.file, loaded.files, env, environ)
+    return Outline(loaded.app.model_dump(mode="json"), loaded.file, loaded.files, env, environ, all_there=False)
 
 
 def _entries(data: dict[str, Any], key: str) -> dict[str, dict[str, Any]]:

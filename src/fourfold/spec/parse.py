@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from fourfold.errors import Problem, SpecError
 from fourfold.spec.app import App
 from fourfold.spec.base import Model
-from fourfold.spec.checks import Parts, check
+from fourfold.spec.checks import Finding, Parts, check
 from fourfold.spec.gateway import Gateway
 from fourfold.spec.groups import Group
 from fourfold.spec.model import External, Service
@@ -20,15 +20,16 @@ from fourfold.spec.problems import translate
 from fourfold.spec.tree import read_tree
 
 _M = TypeVar("_M", bound=Model)
+Checks = Callable[[Parts], Iterable[Finding]]
 
 
-def parse(texts: Sequence[tuple[str, str]], environ: Mapping[str, str]) -> App:
+def parse(texts: Sequence[tuple[str, str]], environ: Mapping[str, str], further: Checks | None = None) -> App:
     """A service file and its overlays, each (name, text), lowest first -> the app.
 
-    Raises SpecError with all that is wrong in them.
+    Raises SpecError with all that is wrong in them, and what `further` finds.
     """
     tree, problems = read_tree(texts, environ)
-    return _judge(tree, problems, [name for name, _ in texts])
+    return _judge(tree, problems, [name for name, _ in texts], further)
 
 
 def parse_json(data: Any) -> App:
@@ -38,7 +39,7 @@ def parse_json(data: Any) -> App:
     return _judge(from_plain(data), [], [])
 
 
-def _judge(tree: Node, problems: list[Problem], names: list[str]) -> App:
+def _judge(tree: Node, problems: list[Problem], names: list[str], further: Checks | None = None) -> App:
     app: App | None = None
     data = plain(tree)
     try:
@@ -47,7 +48,8 @@ def _judge(tree: Node, problems: list[Problem], names: list[str]) -> App:
     except ValidationError as error:
         problems += _elsewhere(translate(error, tree), problems)
         parts = _readable_parts(data)
-    problems += [at(tree, finding.path, finding.message, finding.hint) for finding in check(parts)]
+    findings = [*check(parts), *(further(parts) if further is not None else ())]
+    problems += [at(tree, finding.path, finding.message, finding.hint) for finding in findings]
     refuse(problems, names)
     assert app is not None  # every ValidationError gave a problem
     return app

@@ -217,4 +217,6 @@ def _check_link(entry: Entry) -> None:
     except UnicodeEncodeError:
         why = "its target is not UTF-8"
     if why:
-        raise UserError(f"cannot accept the link {entry.path!r}: {why}", "copy the file here, or leave the link out")
+        raise UserError(
+            f"cannot accept the link {entry.path!r}: {why}", "copy the file here, or name the link in .fourfoldignore"
+        )
