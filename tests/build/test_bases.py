@@ -177,6 +177,12 @@ def test_the_command_line() -> None:
     assert next(word for word in argv if word.startswith("--include=")).endswith(",openjdk-17-jre-headless")
 
 
+def test_without_root_it_unpacks_in_a_user_namespace() -> None:
+    argv = mmdebstrap_argv(BOOKWORM, ["netbase"], "/w/root", "/w/apt.conf", ["/w/debian.sources"], root=False)
+    assert argv[3:7] == ["/usr/bin/unshare", "--user", "--map-current-user", "--mount"]
+    assert {"--variant=extract", "--mode=chrootless"} <= set(argv)
+
+
 def test_javas_store_of_certificates() -> None:
     path = next(Path("/etc/ssl/certs").glob("*.pem"), None)
     if path is None:

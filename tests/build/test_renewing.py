@@ -38,6 +38,9 @@ class Fetched:
         return f"vmlinux of {kernel}"
 
 
+INIT = "1d" * 32
+
+
 class Packed:
     async def get(self, kernel: Kernel, init: Path, everywhere: bool = False) -> str:
         return f"initrd of {kernel}"
@@ -59,8 +62,8 @@ def test_kernels_of_exported_disks_are_renewed_with_that_of_this_host(
     fresh: str,
     asked: list[tuple[Flavour, str]],
 ) -> None:
-    async def init(self: Machines) -> Path:
-        return tmp_path / "init"
+    async def init(self: Machines) -> str:
+        return INIT
 
     paths = Paths.find({"FOURFOLD_HOME": str(tmp_path)}, 0)
     machines = Machines(paths, Images(paths), cast(Bases, None), cast(Containers, None), cast(Trees, None))
@@ -68,5 +71,5 @@ def test_kernels_of_exported_disks_are_renewed_with_that_of_this_host(
     machines.kernels, machines.initramfs = cast(Kernels, fetched), cast(Initramfs, Packed())
     monkeypatch.setattr(Machines, "init", init)
     made = asyncio.run(machines.kernel(lambda line: None, fresh))
-    assert tuple(map(str, made)) == ("cloud", "vmlinux of cloud", "initrd of cloud")
+    assert tuple(map(str, made)) == ("cloud", "vmlinux of cloud", "initrd of cloud", INIT)
     assert fetched.asked == asked

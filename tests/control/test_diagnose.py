@@ -46,6 +46,21 @@ def test_addresses_as_the_kernel_writes_them(text: str, expected: tuple[str, int
     assert _address(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("listens", "said"),
+    [
+        (("00000000:1F90",), None),
+        (("00000000:0050",), "nothing listens on port 8080 in its virtual machine"),
+        (None, "its virtual machine does not say where programs listen"),
+    ],
+)
+def test_a_guest_is_asked_who_listens(listens: tuple[str, ...] | None, said: str | None) -> None:
+    async def in_guest(name: str) -> tuple[str, ...] | None:
+        return listens
+
+    assert asyncio.run(Diagnose(lambda name: None, in_guest).nobody("shop.web-1-a", 8080)) == said
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may make network namespaces")
 def test_a_program_in_a_network_of_its_own() -> None:
     """The same port of this host's is somebody else's."""

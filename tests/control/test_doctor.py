@@ -85,6 +85,18 @@ def test_machines_without_a_network_of_their_own_are_none() -> None:
     assert found.state == "warning" and "only root can make networks" in found.message
 
 
+def test_machines_of_an_ordinary_user_reach_little() -> None:
+    found = {each.name: each for each in doctor._powers(Powers(machines=True, forwarded=True))}["machines"]
+    assert found.state == "ok" and "reaches services of its app and nothing else" in found.message
+
+
+def test_what_machines_are_made_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not list(doctor._disks(Powers()))
+    monkeypatch.setattr("fourfold.build.disk.erofs.MKFS", "/nonexistent")
+    (found,) = doctor._disks(Powers(machines=True))
+    assert (found.state, found.hint) == ("warning", "apt-get install erofs-utils")
+
+
 def test_what_containers_are_made_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert not list(doctor._images(Powers()))

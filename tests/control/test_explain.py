@@ -34,6 +34,11 @@ def explained(**given: Any) -> ExplainView:
     return explain(Case(**(fields | given)))
 
 
+def test_what_a_machine_without_a_bridge_cannot_is_said() -> None:
+    view = explained(is_forwarded=True)
+    assert view.well and "only root can give it a network" in view.findings[0] and view.what_to_do
+
+
 def test_well() -> None:
     view = explained()
     assert (view.well, view.summary) == (True, "web is well: 1 of 1 instances of release 1 ready")

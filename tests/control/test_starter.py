@@ -16,7 +16,8 @@ from fourfold.control.settings import Settings
 from fourfold.control.starter import Starter
 from fourfold.errors import NotFoundError, WorldError
 from fourfold.functions.model import CONFIG, Config
-from fourfold.launch.model import Powers, User
+from fourfold.launch.common import BootFacts
+from fourfold.launch.model import Forwarded, Listen, Powers, User
 from fourfold.paths import LONGEST_SOCKET, Paths
 from fourfold.spec.model import Service
 from fourfold.store import layout
@@ -128,6 +129,20 @@ def test_where_a_container_is_reached(placing: Starter, service: Service, role: 
 def test_a_process_is_reached_on_loopback(placing: Starter) -> None:
     placed = placing.placed(instance("a", pattern="process", address="10.177.0.2", port=8080), spec())
     assert placed.address is None and placed.port in range(20_000, 30_000)
+
+
+def test_a_machine_without_a_bridge_has_a_port_of_this_host_and_calls_what_is_forwarded(placing: Starter) -> None:
+    placing._supervisor = cast(Supervisor, SimpleNamespace(powers=Powers(machines=True, forwarded=True)))
+    service = Service.model_validate(SPEC | {"port": {"fixed": 9000}})
+    with placing._registry.transaction():
+        placing._registry.add_release(release(spec=SPEC | {"port": 9000}, number=2))
+        placing._registry.put_service(service_row(release=2, internal_port=19000))
+    row = placing.placed(instance("a", pattern="vm", release=2), service)
+    assert row.address is None and row.port is not None and row.port in range(20_000, 30_000)
+    assert placing.urls(row)["WEB_URL"] == "http://198.18.0.100:19000" and placing.names(row) == {"web": "198.18.74.56"}
+    found = placing._forwarded(row, service, BootFacts("k", "i", (), "/disks/init"))
+    calls = ((Listen("198.18.0.100", 19000), 19000), (Listen("198.18.74.56", 9000), 19000))
+    assert found == Forwarded("/disks/init", (row.port, 9000), calls)
 
 
 def test_addresses_go_round_and_end(placing: Starter) -> None:

@@ -37,7 +37,8 @@ FOURFOLD = str(Path(sys.executable).with_name("fourfold"))
 class Home:
     def __init__(self, nobody: bool = False, pattern: str = "process") -> None:
         """`nobody`: a Fourfold of that ordinary user, if not root's; `pattern`: what `web_file` runs as."""
-        self._fourfold = [*AS_NOBODY, reachable_checkout().python, "-m", "fourfold"] if nobody else [FOURFOLD]
+        self._python = [*AS_NOBODY, reachable_checkout().python] if nobody else [sys.executable]
+        self._fourfold = [*self._python, "-m", "fourfold"] if nobody else [FOURFOLD]
         IN_A_GROUP.set(pattern == "shared")
         # Short (a socket's path has 107 bytes) and not pytest's folder, which no other user can pass.
         self.root = Path(tempfile.mkdtemp(prefix="ff-"))
@@ -183,11 +184,13 @@ class Home:
         return self.state / "images"
 
     def take_images(self, kept: Path) -> None:
-        """Of another home, without copying what is in them: what `PARTS` names. Owners stay."""
+        """Of another home, without copying what is in them: what `PARTS` names. Owners stay, but for `nobody`."""
         self.state.mkdir(parents=True, exist_ok=True)
         for part in kept.iterdir():
-            how = "-al" if part.is_dir() else "-a"
+            how = "-al" if part.is_dir() and not self._nobody else "-a"
             subprocess.run(["cp", how, part, self.state / part.name], check=True)
+        if self._nobody:
+            subprocess.run(["chown", "-R", "nobody:nogroup", self.home], check=True)
 
     def daemon_log(self) -> str:
         log = self.home / "state" / "daemon.log"
@@ -244,7 +247,7 @@ class Home:
         self.home.joinpath("state").mkdir(parents=True, exist_ok=True)
         with (self.home / "state" / "daemon.log").open("ab") as log:
             daemon = subprocess.Popen(
-                [sys.executable, "-m", "fourfold.daemon"],
+                [*self._python, "-m", "fourfold.daemon"],
                 env=self.environ | environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from fourfold.launch import qemu
-from fourfold.launch.model import Machine, Share
+from fourfold.launch.model import Forwarded, Listen, Machine, Share
 
 MACHINE = Machine(
     kind="microvm",
@@ -90,6 +90,23 @@ def test_nothing_secret_and_no_path_of_the_host_is_in_it() -> None:
 def test_what_a_machine_asks_for(changes: dict[str, object], wanted: list[str]) -> None:
     got = command(replace(MACHINE, **changes))  # type: ignore[arg-type]
     assert all(each in got for each in wanted), got
+
+
+FORWARDED = Forwarded("/disks/init", (20012, 8080), ((Listen("198.18.0.100", 29001), 29001),))
+
+
+def test_without_a_bridge_only_what_is_forwarded_passes() -> None:
+    got = command(replace(MACHINE, forwarded=FORWARDED))
+    assert (
+        "-netdev user,id=net,restrict=on,ipv6=off,net=198.18.0.0/16,dhcpstart=198.18.0.15,"
+        "hostfwd=tcp:127.0.0.1:20012-:8080,guestfwd=tcp:198.18.0.100:29001-cmd:./forward forward 29001 -device" in got
+    )
+    assert "-sandbox on,obsolete=deny,resourcecontrol=deny -kernel" in got and "fd=3,server=on" in got, "without a tap"
+
+
+def test_a_template_takes_no_ports_and_starts_no_programs() -> None:
+    got = command(replace(MACHINE, forwarded=FORWARDED, kept="/work/template"))
+    assert "restrict=on" in got and "fwd" not in got and "spawn=deny" in got
 
 
 def test_a_clone_reads_its_state_from_a_descriptor_too() -> None:

@@ -10,7 +10,7 @@ import pytest
 from fourfold.errors import UserError
 from fourfold.launch import qemu
 from fourfold.launch.common import BootFacts
-from fourfold.launch.model import Launch, Limits, Listen, Powers, SecretRef, Share
+from fourfold.launch.model import Forwarded, Launch, Limits, Listen, Powers, SecretRef, Share
 from fourfold.launch.patterns import is_machine, memory_limit, program_memory, refuse_impossible, unenforced
 from fourfold.launch.patterns import launch as launch_as
 from fourfold.launch.vm import parameters
@@ -78,6 +78,37 @@ def test_its_own_groups_hold_the_machine() -> None:
     around = got.machine.memory + qemu.OVERHEAD + qemu.SHARE_OVERHEAD
     assert got.limits == Limits(cpu=0.5, memory=around)
     assert got.machine.shares == (Share("/state/volumes/uploads", "/u"),)
+
+
+FORWARDED = Forwarded("/disks/init", (20012, 8080))
+USERS = replace(POWERS, users=False, shares=False, forwarded=True)
+
+
+def test_without_a_bridge_a_port_of_this_host_leads_to_it() -> None:
+    got = made(image={"bridge": None, "forwarded": FORWARDED}, powers=USERS, port=20012)
+    assert (got.network, got.listen) == ("host", Listen("127.0.0.1", 20012))
+    assert got.env["PORT"] == "8080" and got.user == FACTS.user
+    assert got.machine is not None and (got.machine.forwarded, got.machine.owner) == (FORWARDED, None)
+    files = {each.split(":", 1)[0]: each.split(":", 4)[4] for each in told(got, "file")}
+    assert "198.18.0.15\tcatalog-3-k7f2" in files["/etc/hosts"] and "nameserver" not in files["/etc/resolv.conf"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "service"),
+    [
+        ("vm", {"vm": {"base": "debian"}}),
+        ("vm", {"vm": {"base": "docker://alpine"}}),
+        ("vm", {"image": "docker://alpine"}),
+        ("vm", {"vm": {"template": "ready"}}),
+        ("container", {"container": {"isolation": "vm", "base": "docker://alpine"}}),
+        ("container", {"container": {"isolation": "vm", "dockerfile": "Dockerfile"}}),
+    ],
+)
+def test_what_only_root_can(pattern: str, service: dict[str, Any]) -> None:
+    spec = Service.model_validate(service)
+    refuse_impossible(spec, pattern, POWERS)
+    with pytest.raises(UserError, match="only root"):
+        refuse_impossible(spec, pattern, USERS)
 
 
 def test_its_files() -> None:

@@ -75,6 +75,18 @@ def test_without_virtiofsd_there_are_no_volumes(monkeypatch: pytest.MonkeyPatch)
     assert got.machines and not got.shares and "virtiofsd" in got.missing["shares"]
 
 
+@pytest.mark.parametrize(("private", "why"), [(True, None), (False, "no namespaces")])
+def test_an_ordinary_user_has_machines_without_a_bridge(
+    monkeypatch: pytest.MonkeyPatch, private: bool, why: str | None
+) -> None:
+    monkeypatch.setattr(accelerators, "_lacking", lambda: None)
+    monkeypatch.setattr(accelerators, "_no_user_network", lambda: None)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    got = with_machines(Powers(private=private, missing={} if private else {"private": "no namespaces"}))
+    assert (got.machines, got.forwarded, got.missing.get("machines")) == (private, True, why)
+    assert not got.shares and "virtiofsd" in got.missing["shares"]
+
+
 def test_ticks_are_measured_alike() -> None:
     first = accelerators._ticks()
     accelerators._ticks.cache_clear()

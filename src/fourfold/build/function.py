@@ -21,7 +21,7 @@ from fourfold.build.model import APP, OWN, BuildPlan, Host, Listing
 from fourfold.build.result import largest
 from fourfold.errors import UserError
 from fourfold.spec.functionchecks import functions_and_jobs
-from fourfold.spec.model import FixedPort, Service
+from fourfold.spec.model import Service
 from fourfold.store import trees
 from fourfold.store.artifacts import Function
 
@@ -195,7 +195,7 @@ def _adapted(listing: Listing, service: Service, host: Host, layers: tuple[str, 
         )
     plan = as_alone(listing, service, host) or detect(listing, service, host)
     python = choose(host, "python", None, "the adapter of web services")
-    port = service.port.fixed if isinstance(service.port, FixedPort) else service.port
+    port = service.own_port
     argv = (python.path, "-I", f"{APP}/{_ADAPTER}", str(port), *(plan.argv or ()))
     files = {**plan.files, _ADAPTER: (_HANDLERS / "adapter.py").read_text()}
     beside = plan.beside if python in plan.runtimes else (*plan.beside, python)

@@ -88,33 +88,35 @@ class Machines:
             made = replace(made, argv=argv)
             made = replace(made, argv=await asyncio.to_thread(by_interpreter, made))
             await asyncio.to_thread(_require_no_script, request.service, made)
-        kernel, vmlinux, initrd = await self.kernel(log, request.fresh)
+        kernel, vmlinux, initrd, init = await self.kernel(log, request.fresh)
         if _base(request) == DEBIAN and request.pattern == "vm":
             made = await self._on_whole_system(request, made, kernel, log)
         disks = await self._disks_of(_base(request) == MINIMAL, made, log)
         if made.function is not None:
             disks += await self._layers_of(made, made.function)
         facts = ["vm", FORMAT, made.digest, vmlinux, initrd, list(disks)]
-        booted = replace(made, digest=digest_of(facts), boot=Boot(vmlinux, initrd, disks))
+        booted = replace(made, digest=digest_of(facts), boot=Boot(vmlinux, initrd, disks, init))
         return await self._containers.publish(booted, made.tree)
 
     async def recipe(self, request: BuildRequest) -> Recipe:
         """What its base is to have, where that is one of this host's own packages."""
         return await self._containers.recipe(_inner(request))
 
-    async def kernel(self, log: Log, fresh: str = "") -> tuple[Kernel, str, str]:
-        """The kernel of this host's own machines, and the keys of its vmlinux and initial file system.
+    async def kernel(self, log: Log, fresh: str = "") -> tuple[Kernel, str, str, str]:
+        """The kernel of this host's own machines, and the keys of its vmlinux, its initial file system and the init.
 
         `fresh` renews that of disks for elsewhere too, once one was made: what they boot gets old in the same way.
         """
         kernel = await self.kernels.get(this_system(), log, fresh=fresh)
         if fresh and self.kernels.known(this_system(), "full"):
             await self.kernels.get(this_system(), log, "full", fresh)
-        return kernel, await self.kernels.vmlinux(kernel), await self.initramfs.get(kernel, await self.init())
+        init = await self.init()
+        initrd = await self.initramfs.get(kernel, self._disks.path(init))
+        return kernel, await self.kernels.vmlinux(kernel), initrd, init
 
-    async def init(self) -> Path:
-        """The program that a guest runs first."""
-        return self._disks.path(await asyncio.to_thread(self._guest.get))
+    async def init(self) -> str:
+        """Key of the program that a guest runs first."""
+        return await asyncio.to_thread(self._guest.get)
 
     async def _on_whole_system(self, request: BuildRequest, made: Artifact, kernel: Kernel, log: Log) -> Artifact:
         assert made.image is not None
@@ -212,8 +214,7 @@ def _inner(request: BuildRequest) -> BuildRequest:
 def _known(spec: Service, env: Mapping[str, str]) -> dict[str, str]:
     """Variables of the program that are known when it is built: all but secrets and addresses of others."""
     known = {**env, **spec.env, "HOST": "0.0.0.0"}
-    port = spec.port if spec.port is None or isinstance(spec.port, int) else spec.port.fixed
-    return known if port is None else {**known, "PORT": str(port)}
+    return known if spec.own_port is None else {**known, "PORT": str(spec.own_port)}
 
 
 def _is_static(made: Artifact) -> bool:

@@ -22,13 +22,14 @@ from fourfold.control.checks import (
     refuse_candidate,
 )
 from fourfold.control.deploy import Who
-from fourfold.control.goals import on_bridge
+from fourfold.control.goals import is_forwarded, on_bridge
 from fourfold.control.groups import check_groups, missing
 from fourfold.control.operations import Operation
 from fourfold.control.parts import Parts
 from fourfold.control.routing import certificate
 from fourfold.control.sharing import app_certificate, check_up
 from fourfold.control.wishes import wish_of
+from fourfold.launch.vm import CUT_OFF
 from fourfold.spec.app import App
 from fourfold.store.sources import write_atomically
 
@@ -59,7 +60,7 @@ class Bringing:
             check_powers(wish.name, wish.spec, wish.pattern, parts.supervisor.powers)
             check_network(wish.name, wish.spec, wish.pattern, parts.supervisor.powers)
             check_strategy(wish.name, wish.spec, wish.pattern)
-        if any(on_bridge(wish.pattern, wish.spec) for wish in wishes):
+        if any(on_bridge(wish.pattern, wish.spec, parts.supervisor.powers) for wish in wishes):
             await parts.network.check()
         check_fixed_ports(parts.registry, app, wishes)
         parts.notifying.hooks.check(app)
@@ -91,6 +92,11 @@ class Bringing:
             write_atomically(certificate(self._parts.paths.certificates, app.app), content, 0o600)
             self._parts.traffic.refresh()
         operation.services = [change.service for change in changes if change.kind not in ("keep", "not-in-file")]
+        for wish in wishes:
+            forwarded = is_forwarded(wish.pattern, wish.spec, self._parts.supervisor.powers)
+            if forwarded and wish.name in operation.services:
+                warning = f"warning: {CUT_OFF}"
+                self._parts.bus.emit("deploy.warning", warning, service=wish.name, **operation.tag())
         stored = self._parts.registry.apps.get(app.app)
         others = stored.services if request.beside and stored is not None else ()
         more: dict[str, Any] = {} if request.beside else {"also": self._parts.notifying.hooks.storing(app)}

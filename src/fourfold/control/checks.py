@@ -76,7 +76,7 @@ _OWN_NETWORK = {
 
 def check_network(name: str, spec: Service, pattern: str, powers: Powers) -> None:
     """Before anything is built: a container or machine that could not be connected."""
-    if on_bridge(pattern, spec) and not powers.network:
+    if on_bridge(pattern, spec, powers) and not powers.network:
         instead = _OWN_NETWORK["vm" if is_machine(pattern, spec) else pattern]
         raise UserError(
             f"{name}: cannot give it a network of its own: {powers.missing.get('network', 'not here')}",

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fourfold.launch.common import ImageFacts
-from fourfold.launch.model import Bridge
+from fourfold.launch.model import Bridge, Forwarded
 from fourfold.store.artifacts import Image
 from fourfold.supervise.containers import kernel, read_profile
 from fourfold.supervise.hostnames import read_host_names
@@ -17,7 +17,13 @@ _MOST = 1024 * 1024
 """Bytes of a passwd or group file that are read."""
 
 
-def image_facts(image: Image, layers: Sequence[Path], bridge: Bridge | None, confined: bool = True) -> ImageFacts:
+def image_facts(
+    image: Image,
+    layers: Sequence[Path],
+    bridge: Bridge | None,
+    forwarded: Forwarded | None = None,
+    confined: bool = True,
+) -> ImageFacts:
     """`layers`: its folders, lowest first. UserError: no seccomp profile to confine it by is installed."""
     return ImageFacts(
         layers=tuple(map(str, layers)),
@@ -28,6 +34,7 @@ def image_facts(image: Image, layers: Sequence[Path], bridge: Bridge | None, con
         kernel=kernel(),
         names=read_host_names(),
         bridge=bridge,
+        forwarded=forwarded,
         env=image.env,
         user=image.user,
         cwd=image.cwd,

@@ -31,6 +31,15 @@ class Diagnose:
         self._main_pid = main_pid
         self._in_guest = in_guest
 
+    async def nobody(self, name: str, port: int) -> str | None:
+        """As `probe.tcp`, of a virtual machine: its guest is asked, and not its port."""
+        there = await self._in_guest(name)
+        if there is None:
+            return "its virtual machine does not say where programs listen"
+        if any(number == port for _, number in map(_address, there)):
+            return None
+        return f"nothing listens on port {port} in its virtual machine"
+
     async def elsewhere(self, name: str, host: str, port: int) -> str:
         """`; it listens on 0.0.0.0:3000 instead of $PORT (20013)`, or an empty string. `host`: where it is asked."""
         there = await self._in_guest(name)

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from fourfold.build.bases.make import require_means
+from fourfold.build.disk.erofs import require_erofs
+from fourfold.build.disk.guest import find_compiler
 from fourfold.build.host import find_host
 from fourfold.build.workspace import find_mode, no_isolation
 from fourfold.clock import SystemClock
@@ -21,6 +24,7 @@ from fourfold.errors import FourfoldError
 from fourfold.gateway import program
 from fourfold.gateway.certificates import DAY, SOON, ending, facts
 from fourfold.launch.model import Powers
+from fourfold.launch.vm import CUT_OFF
 from fourfold.paths import LONGEST_SOCKET, Paths
 from fourfold.store import keyfile
 from fourfold.store.apps import Apps
@@ -59,6 +63,7 @@ def examine(paths: Paths, powers: Powers) -> list[CheckView]:
         *_certificates(paths),
         _builds(),
         *_images(powers),
+        *_disks(powers),
         *_powers(powers),
         *_names(powers),
         *_runtimes(),
@@ -236,8 +241,22 @@ def _images(powers: Powers) -> Iterator[CheckView]:
         yield CheckView(name="images", state="ok", message="made by mmdebstrap, fetched and pushed by skopeo")
 
 
+def _disks(powers: Powers) -> Iterator[CheckView]:
+    """What virtual machines boot, where there can be any."""
+    if not powers.machines:
+        return
+    try:
+        require_erofs()
+        find_compiler()
+        require_means("what virtual machines boot")
+    except FourfoldError as error:
+        yield CheckView(name="disks", state="warning", message=error.what, hint=error.hint)
+    else:
+        yield CheckView(name="disks", state="ok", message="what virtual machines boot can be made")
+
+
 def _powers(powers: Powers) -> Iterator[CheckView]:
-    if powers.machines and not powers.network:
+    if powers.machines and not (powers.network or powers.forwarded):
         why = f"they have networks of their own: {powers.missing.get('network', 'this host does not let us')}"
         powers = replace(powers, machines=False, missing={**powers.missing, "machines": why})
     for name, meaning in POWERS.items():
@@ -256,9 +275,8 @@ def _under(name: str, powers: Powers) -> str:
     if name != "machines":
         return ""
     without = f" (KVM: {powers.missing['kvm']})" if "kvm" in powers.missing else ""
-    return {None: ", under KVM or TCG: the first one decides", "kvm": ", under KVM", "tcg": f", under TCG{without}"}[
-        powers.accelerator
-    ]
+    under = {None: ", under KVM or TCG: the first one decides", "kvm": ", under KVM", "tcg": f", under TCG{without}"}
+    return under[powers.accelerator] + (f"; of each, {CUT_OFF}" if powers.forwarded else "")
 
 
 def _names(powers: Powers) -> Iterator[CheckView]:

@@ -13,6 +13,7 @@ from fourfold.control.goals import described, moves, pattern_of
 from fourfold.control.scalestatus import falls_short, told
 from fourfold.control.scalingview import ScalingView
 from fourfold.control.status import deployment_view, exit_view
+from fourfold.launch.vm import CUT_OFF
 from fourfold.plan.restart import is_crash_loop
 from fourfold.store.model import Deployment, InstanceRow, ServiceRow
 
@@ -40,6 +41,8 @@ class Case:
     last_lines: Sequence[str]
     unsettled: Collection[str] = ()
     """Ids of instances that run again after they ended, and not yet for long."""
+    is_forwarded: bool = False
+    """Its machines have no network but what is forwarded."""
     group: v.ServiceView | None = None
     """The group that it lives in."""
     job: v.JobView | None = None
@@ -235,6 +238,9 @@ def _limits(case: Case, findings: list[str], todo: list[str]) -> None:
         findings.append(f"its limit on {limit} is not enforced here: {why}")
     if case.limits_missing:
         todo.append("fourfold doctor tells what this host lacks")
+    if case.is_forwarded:
+        findings.append(CUT_OFF)
+        todo.append("if it calls others: run it as a process, or the daemon as root")
 
 
 def _scaling(case: Case, well: bool, findings: list[str], todo: list[str]) -> None:

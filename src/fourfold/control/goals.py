@@ -10,6 +10,7 @@ from fourfold.control import stages
 from fourfold.control.claims import successors
 from fourfold.control.registry import Live, Registry, key_of
 from fourfold.launch.function import ending
+from fourfold.launch.model import Powers
 from fourfold.launch.patterns import is_machine
 from fourfold.plan import model as m
 from fourfold.spec.model import Service
@@ -157,19 +158,24 @@ def internal_port(row: ServiceRow, deployment: Deployment | None) -> int | None:
     return row.internal_port
 
 
-def on_bridge(pattern: str, spec: Service) -> bool:
+def on_bridge(pattern: str, spec: Service, powers: Powers) -> bool:
     """Whether an instance has an address of its own, and so all ports; or gives its sandboxes some."""
-    if pattern == "container":
-        return is_machine(pattern, spec) or spec.container.network == "bridge"
-    return pattern in ("vm", "function")
+    if is_machine(pattern, spec):
+        return not is_forwarded(pattern, spec, powers)
+    return pattern == "function" or (pattern == "container" and spec.container.network == "bridge")
 
 
-def needs_bridge(registry: Registry) -> bool:
+def is_forwarded(pattern: str, spec: Service, powers: Powers) -> bool:
+    """Whether an instance is a machine that a port of this host's loopback leads to."""
+    return powers.forwarded and is_machine(pattern, spec)
+
+
+def needs_bridge(registry: Registry, powers: Powers) -> bool:
     """Some instance is on it, or is to be."""
     if any((row.address or row.block) is not None and row.state != "exited" for row in registry.instances.values()):
         return True
     wanted = (row for row in registry.services.values() if not (row.stopped or row.removed))
-    return any(on_bridge(pattern_of(row), registry.spec(key_of(row), row.release)) for row in wanted)
+    return any(on_bridge(pattern_of(row), registry.spec(key_of(row), row.release), powers) for row in wanted)
 
 
 def goal_of(registry: Registry, key: str) -> m.Goal:

@@ -129,7 +129,7 @@ class Parts:
         self.passwords = Passwords(self.store.secrets)
         self.traffic = GatewayTraffic(
             self.registry, self.gateway, self.network, paths.certificates, self._wake, self._left_out,
-            lambda name: self.invoking.in_flight(name), self.passwords.of,
+            lambda name: self.invoking.in_flight(name), self.passwords.of, lambda: self.supervisor.powers,
         )  # fmt: skip
         executor = Executor(self.registry, self.bus, clock)
         self.lifecycle = Lifecycle(

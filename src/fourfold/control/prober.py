@@ -16,6 +16,8 @@ from fourfold.control.listening import STARTING_SECONDS, Listening
 from fourfold.control.probe import Ask, asker, refused, speaks, tcp, unix
 from fourfold.control.registry import Registry, key_of
 from fourfold.errors import WorldError
+from fourfold.launch.names import FORWARDED_OWN
+from fourfold.launch.patterns import is_machine
 from fourfold.spec.groups import GROUP
 from fourfold.spec.model import Probe, Service
 from fourfold.store.model import InstanceRow
@@ -93,7 +95,7 @@ class Prober:
             return
         service = self._registry.spec(key_of(row), row.release)
         health = service.health
-        ask = asker(health, row.reached_at, row.port, partial(self._run_command, row.id))
+        ask = self._asker(row, service, health)
         probe = health or DEFAULT
         first = self._first(row, service) or ask
         if first and not (health and health.command):
@@ -101,7 +103,7 @@ class Prober:
         wait = self._readiness(row, ask, probe, first) if ask and first else self._settle(row)
         self._tasks[row.id] = [asyncio.create_task(wait)]
         if health is not None and health.live is not None:
-            ask_live = asker(health.live, row.reached_at, row.port, partial(self._run_command, row.id))
+            ask_live = self._asker(row, service, health.live)
             if ask_live is not None:
                 self._tasks[row.id].append(asyncio.create_task(self._liveness(row.id, ask_live, health.live)))
 
@@ -117,8 +119,7 @@ class Prober:
         probe = service.health
         if probe is not None and probe.command and not (probe.path or probe.tcp):
             probe = None
-        ask = asker(probe, row.reached_at, row.port, partial(self._run_command, row.id))
-        ask = self._first(row, service) or ask
+        ask = self._first(row, service) or self._asker(row, service, probe)
         if ask is None:
             return await asyncio.sleep(SETTLE_SECONDS)
         while (error := await ask()) is not None:
@@ -132,6 +133,14 @@ class Prober:
         for task in tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+    def _asker(self, row: InstanceRow, service: Service, probe: Probe | None) -> Ask | None:
+        """For a machine whose port is forwarded, QEMU takes connections that nobody in its guest would."""
+        ask = asker(probe, row.reached_at, row.port, partial(self._run_command, row.id))
+        is_forwarded = row.address is None and row.port is not None and is_machine(row.pattern, service)
+        if not is_forwarded or (probe is not None and (probe.path or probe.command)):
+            return ask
+        return partial(self._diagnose.nobody, row.id, service.own_port or 0)
 
     def _invoker(self, row: InstanceRow) -> Ask:
         """It listens once its first sandbox has come up. A request on its port would be an event."""
@@ -196,17 +205,22 @@ class Prober:
         began = now()
         look_at = began + self._grace(row) / 2
         elsewhere = ""
-        while (error := await ask()) is not None:
-            if now() >= look_at and not self._has_started(row.id):
-                elsewhere = f"; {NOT_STARTED}"
-                look_at = now() + UNFOUND_SECONDS
-            elif row.port is not None and row.pattern != "function" and now() >= look_at:
-                elsewhere = await self._diagnose.elsewhere(row.id, row.reached_at, row.port)
+        while (error := await ask() if self._has_started(row.id) else NOT_STARTED) is not None:
+            if error != NOT_STARTED and row.port is not None and row.pattern != "function" and now() >= look_at:
+                elsewhere = await self._diagnose.elsewhere(row.id, *self._told_to_listen(row))
                 look_at = now() + (DIAGNOSE_SECONDS if elsewhere else UNFOUND_SECONDS)
             self._listener.probe_failed(row.id, error + elsewhere)
             shortest, longest = STARTING_SECONDS
             await asyncio.sleep(min(max((now() - began) / 4, shortest), longest))
         self._listener.ready(row.id)
+
+    def _told_to_listen(self, row: InstanceRow) -> tuple[str, int]:
+        """As its program sees it."""
+        assert row.port is not None
+        service = self._registry.spec(key_of(row), row.release)
+        if row.address is None and is_machine(row.pattern, service):
+            return FORWARDED_OWN, service.own_port or row.port
+        return row.reached_at, row.port
 
     def _grace(self, row: InstanceRow) -> float:
         return goal_of(self._registry, key_of(row)).grace

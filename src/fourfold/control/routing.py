@@ -80,10 +80,9 @@ def calls(registry: Registry) -> dict[tuple[str, int], int]:
     """(address, port) at which services are called by name from the bridge -> their internal port."""
     found = {}
     for key, row in registry.services.items():
-        port = registry.spec(key, row.release).port
+        port = registry.spec(key, row.release).own_port
         if row.internal_port is not None and port is not None:
-            number = port if isinstance(port, int) else port.fixed
-            found[service_address(row.internal_port), number] = row.internal_port
+            found[service_address(row.internal_port), port] = row.internal_port
     return found
 
 

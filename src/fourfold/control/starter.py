@@ -12,7 +12,7 @@ from pathlib import Path
 from fourfold.control.addresses import block_size, last_block, last_given, next_block, next_free
 from fourfold.control.containers import image_facts
 from fourfold.control.functions import function_facts
-from fourfold.control.goals import SYSTEM, on_bridge
+from fourfold.control.goals import SYSTEM, is_forwarded, on_bridge
 from fourfold.control.registry import Registry, key_of
 from fourfold.control.settings import Settings
 from fourfold.errors import NotFoundError, WorldError
@@ -20,8 +20,8 @@ from fourfold.functions.model import TASK
 from fourfold.launch.common import APP, BootFacts, Facts, FunctionFacts, ImageFacts, addresses_of, url_variable
 from fourfold.launch.container import runs_as, stop_signal
 from fourfold.launch.function import function_name
-from fourfold.launch.model import Launch, User
-from fourfold.launch.names import service_address
+from fourfold.launch.model import Forwarded, Launch, Listen, User
+from fourfold.launch.names import FORWARDED_GATEWAY, service_address
 from fourfold.launch.patterns import launch, needs_machines
 from fourfold.launch.shared import place
 from fourfold.paths import Paths
@@ -103,7 +103,8 @@ class Starter:
             raise WorldError(f"cannot start {row.id}: its host {row.host} is gone")
         guests = self._guests(host or row, row.pattern) if argv is None or host is not None else None
         boot = self._boot(row, artifact.boot) if artifact.boot is not None else None
-        image = self._image(row, artifact.image, confined=boot is None) if artifact.image is not None else None
+        forwarded = self._forwarded(row, service, boot) if boot is not None else None
+        image = self._image(row, artifact.image, boot is None, forwarded) if artifact.image is not None else None
         private = self._supervisor.powers.private
         if host is not None:
             where = place(row.id, str(guests), private)
@@ -112,7 +113,8 @@ class Starter:
             artifact = artifact.located(artifact.tree)
         invokes = self._function(row, artifact) if argv is None else None
         home = self._registry.services[key]
-        user = self.user(home if host is None else self._registry.services[key_of(host)])
+        of = home if host is None else self._registry.services[key_of(host)]
+        user = self.user(of, in_guest=forwarded is not None)
         owner = user if image is None else runs_as(service, user, image).user
         facts = Facts(
             app=row.app,
@@ -183,64 +185,85 @@ class Starter:
         return found
 
     def _boot(self, row: InstanceRow, boot: Boot) -> BootFacts:
-        disks = (boot.kernel, boot.initrd, *boot.disks)
-        if not all(map(self._disks.has, disks)):
+        if not all(map(self._disks.has, boot.files)):
             raise NotFoundError(
                 f"cannot start {row.id}: disks of its virtual machine are not in the store",
                 f"`fourfold deploy {row.service}` makes them again",
             )
-        kernel, initrd, *others = (str(self._disks.path(key)) for key in disks)
-        return BootFacts(kernel, initrd, tuple(others))
+        kernel, initrd, *others = (str(self._disks.path(key)) for key in (boot.kernel, boot.initrd, *boot.disks))
+        return BootFacts(kernel, initrd, tuple(others), str(self._disks.path(boot.init)) if boot.init else "")
 
-    def _image(self, row: InstanceRow, image: Image, confined: bool) -> ImageFacts:
+    def _image(self, row: InstanceRow, image: Image, confined: bool, forwarded: Forwarded | None) -> ImageFacts:
         if not self._images.complete(image):
             raise NotFoundError(
                 f"cannot start {row.id}: layers of its image are not in the store",
                 f"`fourfold deploy {row.service}` makes them again",
             )
         bridge = self._bridge.instance(row.address) if row.address is not None else None
-        return image_facts(image, [self._images.folder(digest) for digest in image.layers], bridge, confined)
+        layers = [self._images.folder(digest) for digest in image.layers]
+        return image_facts(image, layers, bridge, forwarded, confined)
 
-    def user(self, service: ServiceRow) -> User | None:
-        if not self._supervisor.powers.users:
+    def _forwarded(self, row: InstanceRow, service: Service, boot: BootFacts) -> Forwarded | None:
+        """What of other services its machine reaches, and where it is reached, when there is no bridge."""
+        if not self._is_forwarded(row):
+            return None
+        calls = []
+        for other in self._callable(row):
+            own, port = self._registry.spec(key_of(other), other.release).own_port, other.internal_port
+            assert port is not None
+            calls.append((Listen(FORWARDED_GATEWAY, port), port))
+            if own is not None:
+                calls.append((Listen(service_address(port), own), port))
+        port, own = row.port, service.own_port
+        return Forwarded(boot.init, (port, own) if port is not None and own is not None else None, tuple(calls))
+
+    def _is_forwarded(self, row: InstanceRow) -> bool:
+        service = self._registry.spec(key_of(row), row.release)
+        return is_forwarded(row.pattern, service, self._supervisor.powers)
+
+    def user(self, service: ServiceRow, in_guest: bool = False) -> User | None:
+        """`in_guest`: in a virtual machine, where there are all users, whatever this host allows."""
+        if not (self._supervisor.powers.users or in_guest):
             return None
         return User(uid=service.uid, gid=service.uid, name=service.name)
 
     def urls(self, row: InstanceRow) -> dict[str, str]:
-        """`<NAME>_URL` of everything that an instance may call, as it reaches it: loopback, or the bridge.
-
-        A candidate calls what the app that it runs beside has, and of that its own service at itself."""
+        """`<NAME>_URL` of everything that an instance may call, as it reaches it: loopback, or the bridge."""
         stored = self._registry.apps.get(row.app)
-        host = "127.0.0.1" if row.address is None and row.block is None else self._bridge.gateway
         externals = stored.externals if stored is not None else {}
         found = {url_variable(name): str(external["url"]) for name, external in externals.items()}
-        beside = stored.candidate_of if stored is not None else None
-        others = self._registry.of_app(beside) if beside is not None else []
-        return found | self._urls_of([*others, *self._registry.of_app(row.app)], host)
+        host = "127.0.0.1" if row.address is None and row.block is None else self._bridge.gateway
+        host = FORWARDED_GATEWAY if self._is_forwarded(row) else host
+        return found | self._urls_of(self._callable(row), host)
 
     def _urls_of(self, services: list[ServiceRow], host: str) -> dict[str, str]:
         """The same for all instances of an app that start together."""
         if self._last_urls[0] != (services, host):
             found: dict[str, str] = {}
             for service in services:
-                if service.internal_port is not None:
-                    protocol = self._registry.spec(key_of(service), service.release).protocol
-                    found |= addresses_of(service.name, protocol, host, service.internal_port)
+                assert service.internal_port is not None
+                protocol = self._registry.spec(key_of(service), service.release).protocol
+                found |= addresses_of(service.name, protocol, host, service.internal_port)
             self._last_urls = (services, host), found
         return self._last_urls[1]
 
     def names(self, row: InstanceRow) -> dict[str, str]:
-        """Service -> the address at which an instance on the bridge calls it by its name; none of its own."""
-        if row.address is None:
+        """Service -> the address at which an instance with a network of its own calls it by its name."""
+        if row.address is None and not self._is_forwarded(row):
             return {}
-        stored = self._registry.apps.get(row.app)
-        beside = stored.candidate_of if stored is not None else None
-        others = self._registry.of_app(beside) if beside is not None else []
         return {
             service.name: service_address(service.internal_port)
-            for service in [*others, *self._registry.of_app(row.app)]
+            for service in self._callable(row)
             if service.internal_port is not None
         }
+
+    def _callable(self, row: InstanceRow) -> list[ServiceRow]:
+        """A candidate calls what the app that it runs beside has, and of that its own service at itself."""
+        stored = self._registry.apps.get(row.app)
+        beside = stored.candidate_of if stored is not None else None
+        others = {each.name: each for each in self._registry.of_app(beside)} if beside is not None else {}
+        own = {each.name: each for each in self._registry.of_app(row.app)}
+        return [each for each in (others | own).values() if each.internal_port is not None]
 
     # -- what the host gives --------------------------------------------------------------------------------------
 
@@ -250,14 +273,17 @@ class Starter:
         An invoker has one of those too, and addresses for its sandboxes; what runs beside it is as a process, or a
         virtual machine where these are.
         """
-        serves = row.role == "serve"
+        serves, powers = row.role == "serve", self._supervisor.powers
         if row.pattern == "function" and (serves or not needs_machines(row.pattern, service)):
             port = self._free_port() if serves and service.port is not None else None
             return replace(row, address=None, port=port, block=self._next_block(row, service) if serves else None)
-        if on_bridge(row.pattern, service):
-            port = service.port.fixed if isinstance(service.port, FixedPort) else service.port
-            return replace(row, address=self.next_address(), port=port if serves else None)
-        return replace(row, address=None, port=self._port(service) if serves and service.port is not None else None)
+        if on_bridge(row.pattern, service, powers):
+            return replace(row, address=self.next_address(), port=service.own_port if serves else None)
+        if not serves or service.port is None:
+            return replace(row, address=None, port=None)
+        forwarded = is_forwarded(row.pattern, service, powers)
+        fixed = service.port.fixed if isinstance(service.port, FixedPort) and not forwarded else None
+        return replace(row, address=None, port=fixed or self._free_port())
 
     def lent(self, row: InstanceRow, service: Service) -> InstanceRow:
         """As `placed`, of a one-off that is attached to next: its address is its own until it has ended."""
@@ -304,9 +330,6 @@ class Starter:
             )
         self._last_block = block
         return block
-
-    def _port(self, service: Service) -> int:
-        return service.port.fixed if isinstance(service.port, FixedPort) else self._free_port()
 
     def _free_port(self) -> int:
         low, high = self._settings.ports

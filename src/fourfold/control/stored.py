@@ -25,7 +25,7 @@ class Stored:
         except NotFoundError:
             return False
         boot, image = found.boot, found.image
-        disks = (boot.kernel, boot.initrd, *boot.disks) if boot is not None else ()
+        disks = boot.files if boot is not None else ()
         return (image is None or self._images.complete(image)) and all(map(self._disks.has, disks))
 
     def check_source(self, digest: str) -> None:

@@ -14,6 +14,7 @@ from fourfold.control.routing import calls, gateway_config
 from fourfold.errors import FourfoldError, UserError, WorldError
 from fourfold.gateway.haproxy import Gateway
 from fourfold.gateway.model import GatewayConfig
+from fourfold.launch.model import Powers
 from fourfold.supervise.network import Network
 
 log = logging.getLogger(__name__)
@@ -42,11 +43,13 @@ class GatewayTraffic:
         tell: Callable[[str, str], None],
         events: Callable[[str], int] = lambda name: 0,
         users: Callable[[str], AuthOf] | None = None,
+        powers: Callable[[], Powers] = Powers,
     ) -> None:
         """`events`: how many of them an instance has that did not come through the gateway; `users`: as
         `gateway_config` takes them."""
         self._users = {} if users is None else {"users": users}
         self._events = events
+        self._powers = powers
         self._registry = registry
         self._gateway = gateway
         self._network = network
@@ -158,7 +161,7 @@ class GatewayTraffic:
         Where it cannot be, the containers' own starts fail and say why; everything else is served as ever.
         """
         try:
-            if needs_bridge(self._registry):
+            if needs_bridge(self._registry, self._powers()):
                 await self._network.make()
             backends = self.config().backends
             ports = {each.internal_port for each in backends if each.internal_port}

@@ -73,7 +73,8 @@ class Trials:
             await self._try(with_machines, lambda: not self._has_machines())
 
     def _has_machines(self) -> bool:
-        return self._supervisor.powers.machines and self._supervisor.powers.shares
+        powers = self._supervisor.powers
+        return powers.machines and (powers.shares or powers.forwarded)
 
     def _undecided(self) -> bool:
         return self._supervisor.powers.machines and self._supervisor.powers.accelerator is None

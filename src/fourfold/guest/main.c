@@ -7,6 +7,7 @@
 #include "control.h"
 #include "disks.h"
 #include "files.h"
+#include "forward.h"
 #include "identity.h"
 #include "modules.h"
 #include "network.h"
@@ -41,6 +42,8 @@ int main(int count, char **words)
 {
     if (count > 1 && !strcmp(words[1], "agent") && getpid() != 1)
         agent_main();
+    if (count > 2 && !strcmp(words[1], "forward"))
+        forward_main(words[2]);
     boot();
     bool waited = config_read();
     identity_take(waited);

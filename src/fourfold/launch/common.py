@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from fourfold.functions.model import Kind, SandboxNetwork
-from fourfold.launch.model import Bridge, File, Limits, Listen, Mount, Powers, SecretRef, User
+from fourfold.launch.model import Bridge, File, Forwarded, Limits, Listen, Mount, Powers, SecretRef, User
 from fourfold.launch.names import HostNames
 from fourfold.spec.model import Service
 
@@ -36,6 +36,8 @@ class ImageFacts:
     names: HostNames
     bridge: Bridge | None
     """None: it is to share the host's network."""
+    forwarded: Forwarded | None = None
+    """Of a virtual machine without a bridge."""
     env: Mapping[str, str] = field(default_factory=dict)
     user: str = ""
     """As images say it; empty: the image does not."""
@@ -51,6 +53,7 @@ class BootFacts:
     initrd: str
     disks: tuple[str, ...]
     """Lowest first."""
+    init: str = ""
     template: str | None = None
 
 

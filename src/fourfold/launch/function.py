@@ -13,7 +13,7 @@ from fourfold.functions.model import CONFIG, PREFIX, Config, SandboxUser
 from fourfold.launch import sandbox
 from fourfold.launch.common import Facts, FunctionFacts, environment, limits
 from fourfold.launch.model import Launch, Limits, Listen, Machine, Powers, SecretRef, Stop
-from fourfold.spec.model import FixedPort, Service
+from fourfold.spec.model import Service
 
 USUAL_MEMORY = 128 * 1024 * 1024
 """Of a sandbox whose service does not say: as AWS's functions have."""
@@ -90,7 +90,7 @@ def ending(service: Service) -> float:
 
 def port_inside(service: Service) -> int:
     """Where a program behind the adapter listens: each sandbox has all ports."""
-    port = service.port.fixed if isinstance(service.port, FixedPort) else service.port
+    port = service.own_port
     return port or 8080
 
 

@@ -118,6 +118,18 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Forwarded:
+    """A machine's network where this host lets us make none: it is QEMU's own, and only this gets in or out."""
+
+    program: str
+    """Path on this host of what takes a connection out (guest/forward.c)."""
+    port: tuple[int, int] | None = None
+    """Port of this host's loopback, and the guest's that it leads to."""
+    calls: tuple[tuple[Listen, int], ...] = ()
+    """What the guest connects to, and the port of this host's loopback that this leads to."""
+
+
+@dataclass(frozen=True)
 class Machine:
     """A virtual machine, made by QEMU when the instance is started, in which the Launch's program runs.
 
@@ -149,6 +161,8 @@ class Machine:
     """Who QEMU runs as; the program in the guest may be another, such as the root of an image."""
     apart: bool = False
     """It has no interface on a bridge: others are reached by way of QEMU's own network."""
+    forwarded: Forwarded | None = None
+    """It has none either, and shares this host's network for what is forwarded."""
 
 
 @dataclass(frozen=True)
@@ -221,6 +235,8 @@ class Powers:
     """Virtual machines with volumes."""
     apart: bool = False
     """Virtual machines without an interface on a bridge, which the sandboxes of functions may be."""
+    forwarded: bool = False
+    """Virtual machines are `Forwarded`: an ordinary user has no bridge to put them on."""
     functions: bool = False
     """Functions, whose sandboxes need users, mounts, networks and control groups."""
     ticks: int = 0

@@ -48,6 +48,11 @@ def service_address(internal_port: int) -> str:
     return f"198.18.{internal_port >> 8}.{internal_port & 255}"
 
 
+FORWARDED_NETWORK, FORWARDED_OWN, FORWARDED_GATEWAY = "198.18.0.0/16", "198.18.0.15", "198.18.0.100"
+"""Of a machine on QEMU's own network: all of it, its own address, and where it reaches internal ports. The services'
+addresses are in there too, so that each can be forwarded."""
+
+
 def hosts(instance: str, address: str, host: HostNames, services: Mapping[str, str] | None = None) -> str:
     """With what the host's own file says of other machines, so that a service needs no edit to move here.
 

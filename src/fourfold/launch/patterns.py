@@ -80,7 +80,7 @@ def refuse_impossible(service: Service, pattern: str, powers: Powers) -> None:
                 "cannot share the host's network: a container in a virtual machine has one of its own",
                 "drop `network: host` or `isolation: vm` from its `container` block",
             )
-        vm.refuse_impossible(service, powers)
+        vm.refuse_impossible(service, powers, container=pattern != "vm")
     elif pattern == "container":
         container.refuse_impossible(service, powers)
     elif pattern == "function":

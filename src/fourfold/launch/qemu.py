@@ -10,15 +10,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fourfold.launch import template
-from fourfold.launch.model import Machine
+from fourfold.launch.model import Forwarded, Machine
+from fourfold.launch.names import FORWARDED_NETWORK, FORWARDED_OWN
 
 PROGRAM = "qemu-system-x86_64"
 OVERHEAD = 128 * 1024 * 1024
 """Bytes that QEMU may take beside the guest's memory."""
 SHARE_OVERHEAD = 32 * 1024 * 1024
 """That a program which serves a share may take."""
-KERNEL, INITRD, CONFIG = "kernel", "initrd", template.CONFIG
-"""Files in its folder, beside `disk0`, `disk1`, …"""
+KERNEL, INITRD, CONFIG, FORWARD = "kernel", "initrd", template.CONFIG, "forward"
+"""Files in its folder, beside `disk0`, `disk1`, …; the last one is a program."""
 CONTROL, QMP, REPORT = "control", "qmp", "report"
 """Sockets in the folder of the start: of the guest's control channel, of QEMU's own; of a template, for what its guest
 reports."""
@@ -30,13 +31,17 @@ APART_HOST, APART_OWN, APART_MAC = "169.254.100.1", "169.254.100.2", "02:42:a9:f
 """Of a machine that is apart: what leads to the loopback of QEMU's own network, and its own addresses. Link-local ones
 (RFC 3927), as AWS has them for the same; elsewhere they lead nowhere."""
 _APART = f"user,id=net,ipv6=off,net=169.254.100.0/24,host={APART_HOST}"
+FORWARDED_ADDRESS = f"{FORWARDED_OWN}/16"
+_RESTRICTED = f"user,id=net,restrict=on,ipv6=off,net={FORWARDED_NETWORK},dhcpstart={FORWARDED_OWN}"
+"""Whatever is not forwarded is refused or dropped: the host's loopback, which QEMU shows to guests otherwise, and all
+that is elsewhere."""
 _MIB = 1024 * 1024
 _BLOCK = 4096
 """Bytes of the configuration are multiples of it: the guest of a template takes the disk for one of that size."""
 _FIRST = 3
 """Number of the first descriptor that is not a standard stream."""
 _LOG = 1
-_SANDBOX = "on,obsolete=deny,resourcecontrol=deny,elevateprivileges=deny,spawn=deny"
+_SANDBOX = "on,obsolete=deny,resourcecontrol=deny"
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ def plugs(machine: Machine, report: str) -> Plugs:
     """`report`: the file in the start's folder that the guest reports to."""
     state = (("read", f"{machine.template}/{template.STATE}"),) if machine.template is not None else ()
     reports = ("append", report) if machine.kept is None else ("listen", REPORT)
-    tap = () if machine.apart else (("tap", ""),)
+    tap = () if machine.apart or machine.forwarded is not None else (("tap", ""),)
     return Plugs((*tap, ("listen", CONTROL), ("listen", QMP), reports, *state))
 
 
@@ -70,7 +75,7 @@ def command(machine: Machine, name: str, mac: str, open: Plugs) -> tuple[str, ..
         *("-name", name.replace(",", ",,")),
         *_machine(machine),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
-        *("-sandbox", _SANDBOX),
+        *("-sandbox", _sandbox(machine)),
         *("-kernel", KERNEL, "-initrd", INITRD, "-append", " ".join((f"console={CONSOLE}", *machine.parameters))),
         *_disks(machine),
         *_network(machine, mac, open),
@@ -119,8 +124,30 @@ def _network(machine: Machine, mac: str, open: Plugs) -> tuple[str, ...]:
     without_rom = ",romfile=" if machine.kind == "q35" else ""
     # After a restore the guest would announce the address that its template had.
     options = f"netdev=net,mac={mac},guest_announce=off{without_rom}"
-    backend = _APART if machine.apart else f"tap,id=net,fd={open.number('tap')}"
-    return ("-netdev", backend, "-device", f"{_device(machine, 'virtio-net')},{options}")
+    return ("-netdev", _backend(machine, open), "-device", f"{_device(machine, 'virtio-net')},{options}")
+
+
+def _backend(machine: Machine, open: Plugs) -> str:
+    if machine.forwarded is not None:
+        return ",".join((_RESTRICTED, *_forwards(machine, machine.forwarded)))
+    return _APART if machine.apart else f"tap,id=net,fd={open.number('tap')}"
+
+
+def _forwards(machine: Machine, forwarded: Forwarded) -> Iterable[str]:
+    """None of a template: they are each instance's own."""
+    if machine.kept is not None:
+        return
+    if forwarded.port is not None:
+        outer, inner = forwarded.port
+        yield f"hostfwd=tcp:127.0.0.1:{outer}-:{inner}"
+    for called, port in forwarded.calls:
+        yield f"guestfwd=tcp:{called}-cmd:./{FORWARD} forward {port}"
+
+
+def _sandbox(machine: Machine) -> str:
+    """Without a bridge, each connection of the guest is a program that QEMU starts, in a session of its own."""
+    starts = machine.forwarded is not None and machine.forwarded.calls and machine.kept is None
+    return _SANDBOX if starts else f"{_SANDBOX},elevateprivileges=deny,spawn=deny"
 
 
 def _ports(machine: Machine, open: Plugs) -> Iterable[str]:

@@ -30,7 +30,7 @@ CONFIG_BYTES = 1 << 20
 CLONE = "clone"
 """In QEMU's folder: the FIFOs `clone.in` and `clone.out`."""
 _FORMAT = 1
-_OF_ONE = ("guest", "template", "kept", "waits")
+_OF_ONE = ("guest", "template", "kept", "waits", "forwarded")
 """What differs between machines that may go on from the same template."""
 _NAMES_ONE = ("FOURFOLD_INSTANCE",)
 _TAKEN_AGAIN = ("hostname", "file", "address", "gateway")

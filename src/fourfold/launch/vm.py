@@ -14,9 +14,9 @@ from fourfold.errors import UserError
 from fourfold.launch import qemu, template
 from fourfold.launch.accounts import ROOT_GROUP, ROOT_PASSWD, Account, named
 from fourfold.launch.common import Facts, ImageFacts, environment, limits, secret_files
-from fourfold.launch.container import runs_as, stop_signal
-from fourfold.launch.model import Bridge, Launch, Limits, Listen, Machine, Powers, Share, Stop
-from fourfold.launch.names import hostname, hosts, resolv_conf
+from fourfold.launch.container import foreign, runs_as, stop_signal
+from fourfold.launch.model import Launch, Limits, Listen, Machine, Powers, Share, Stop
+from fourfold.launch.names import FORWARDED_OWN, HostNames, hostname, hosts, resolv_conf
 from fourfold.spec.model import Service
 
 _MIB = 1024 * 1024
@@ -29,6 +29,8 @@ USUAL_MEMORY = 512 * _MIB
 MOST_VOLUMES = 16
 """A microvm has 24 places for devices (QEMU's hw/i386/microvm.c, where it has a second IOAPIC, as by default): disks,
 network and the ports of the guest's init take the others."""
+CUT_OFF = "its virtual machine reaches services of its app and nothing else: only root can give it a network"
+"""What is to be known of one that is forwarded."""
 KERNEL, _SYSTEMD = 64 * _MIB, 160 * _MIB
 """What a guest's own takes, beside what its service may."""
 _MOST_TMP = 1024 * _MIB
@@ -40,13 +42,12 @@ def launch(service: Service, facts: Facts, container: bool = False) -> Launch:
 
     `container`: what it boots is a container's image, whatever its `vm` block says of a base.
     """
-    refuse_impossible(service, facts.powers)
+    refuse_impossible(service, facts.powers, container)
     image = facts.image
-    assert image is not None and image.bridge is not None
+    assert image is not None
     who = runs_as(service, facts.user, image)
-    port, own = facts.port, image.bridge.address.partition("/")[0]
-    bound = None if port is None else Listen("0.0.0.0", port)
-    machine = _machine(service, facts, image, image.bridge, who, is_whole_system(service, container))
+    bound, reached = _listens(facts.port, image)
+    machine = _machine(service, facts, image, who, is_whole_system(service, container))
     return Launch(
         instance=facts.instance,
         argv=facts.argv,
@@ -55,18 +56,30 @@ def launch(service: Service, facts: Facts, container: bool = False) -> Launch:
         user=who.user,
         limits=_around(limits(service), machine),
         files=secret_files(service),
-        network=image.bridge,
+        network=image.bridge or "host",
         machine=machine,
-        listen=None if port is None else Listen(own, port),
+        listen=reached,
         stop=Stop(stop_signal(service, image.stop_signal), service.stop.grace),
     )
 
 
-def refuse_impossible(service: Service, powers: Powers) -> None:
-    """Before anything changes. UserError."""
+def _listens(port: int | None, image: ImageFacts) -> tuple[Listen | None, Listen | None]:
+    """-> what its program binds, and where that is reached."""
+    if port is None:
+        return None, None
+    if image.bridge is not None:
+        return Listen("0.0.0.0", port), Listen(image.bridge.address.partition("/")[0], port)
+    assert image.forwarded is not None and image.forwarded.port is not None
+    return Listen("0.0.0.0", image.forwarded.port[1]), Listen("127.0.0.1", port)
+
+
+def refuse_impossible(service: Service, powers: Powers, container: bool = False) -> None:
+    """Before anything changes. `container`: as for `launch`. UserError."""
     if not powers.machines:
         why = powers.missing.get("machines", "this host cannot start any")
         raise UserError(f"cannot run as a virtual machine: {why}", "`fourfold doctor` tells what is missing here")
+    if powers.forwarded:
+        _refuse_to_users(service, container)
     if service.volumes and not powers.shares:
         why = powers.missing.get("shares", "this host has no virtiofsd")
         raise UserError(
@@ -84,6 +97,21 @@ def refuse_impossible(service: Service, powers: Powers) -> None:
         raise UserError(
             f"cannot run as a virtual machine with {memory / _MIB:g} MiB: it takes {LEAST_MEMORY // _MIB}Mi at least",
             "raise resources.memory; what the guest's kernel takes comes on top by itself",
+        )
+
+
+def _refuse_to_users(service: Service, container: bool) -> None:
+    base = service.container.base if container else service.vm.base
+    if foreign(service) or base not in (("debian", "scratch") if container else ("minimal",)):
+        what = f"base {base}" if not foreign(service) else "an image that others made"
+        raise UserError(
+            f"cannot run as a virtual machine with {what}: only root can unpack files that belong to others",
+            "use `vm: {base: minimal}`, or run the daemon as root",
+        )
+    if service.vm.template == "ready" and not container:
+        raise UserError(
+            "cannot keep a template of the ready service: only root can give it a network that no instance has",
+            "set `template: boot` in its `vm` block, or run the daemon as root",
         )
 
 
@@ -124,9 +152,7 @@ def parameters(kind: str, accelerator: str, ticks: int, whole_system: bool = Fal
     )
 
 
-def _machine(
-    service: Service, facts: Facts, image: ImageFacts, bridge: Bridge, who: Account, whole_system: bool
-) -> Machine:
+def _machine(service: Service, facts: Facts, image: ImageFacts, who: Account, whole_system: bool) -> Machine:
     boot, powers = facts.boot, facts.powers
     assert boot is not None
     accelerator = powers.accelerator or "tcg"
@@ -140,10 +166,11 @@ def _machine(
         initrd=boot.initrd,
         disks=boot.disks,
         parameters=parameters(kind, accelerator, powers.ticks, whole_system),
-        guest=_guest(service, facts, image, bridge, who, whole_system),
+        guest=_guest(service, facts, image, who, whole_system),
         shares=tuple(Share(facts.volumes[volume.name], volume.path) for volume in service.volumes),
         template=boot.template,
         owner=facts.user if powers.users else None,
+        forwarded=image.forwarded,
     )
 
 
@@ -153,12 +180,12 @@ def _around(bounds: Limits, machine: Machine) -> Limits:
 
 
 def _guest(
-    service: Service, facts: Facts, image: ImageFacts, bridge: Bridge, who: Account, whole_system: bool
+    service: Service, facts: Facts, image: ImageFacts, who: Account, whole_system: bool
 ) -> tuple[tuple[str, str], ...]:
     """As guest/README.md has it. What differs from start to start is added by `supervise.machines`."""
     memory = service.resources.memory or USUAL_MEMORY
     entries = [("hostname", hostname(facts.instance))]
-    entries += [("file", f"{path}:644:0:0:{content}") for path, content in _etc(facts, image, bridge, who).items()]
+    entries += [("file", f"{path}:644:0:0:{content}") for path, content in _etc(facts, image, who).items()]
     entries += [("groups", ",".join(map(str, who.groups)))] if who.groups else []
     entries += [
         ("tmp", str(min(memory // 2, _MOST_TMP))),
@@ -172,12 +199,15 @@ def _guest(
     return tuple(entries)
 
 
-def _etc(facts: Facts, image: ImageFacts, bridge: Bridge, who: Account) -> dict[str, str]:
+def _etc(facts: Facts, image: ImageFacts, who: Account) -> dict[str, str]:
+    bridge = image.bridge
+    own = bridge.address.partition("/")[0] if bridge is not None else FORWARDED_OWN
+    resolvers = image.names if bridge is not None else HostNames()  # without a bridge, nobody can be asked
     passwd, group = named(who.user, image.passwd or ROOT_PASSWD, image.group or ROOT_GROUP)
     return {
         "/etc/hostname": f"{hostname(facts.instance)}\n",
-        "/etc/hosts": hosts(facts.instance, bridge.address.partition("/")[0], image.names, facts.names),
-        "/etc/resolv.conf": resolv_conf(image.names),
+        "/etc/hosts": hosts(facts.instance, own, image.names, facts.names),
+        "/etc/resolv.conf": resolv_conf(resolvers),
         "/etc/passwd": passwd,
         "/etc/group": group,
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from fourfold.spawner import kernel
-from fourfold.spawner.namespace import PLAIN, make_below, stage, write_file
+from fourfold.spawner.namespace import PLAIN, kept_flags, make_below, stage, write_file
 from fourfold.spawner.request import BUNDLE, Bundle, Spawn, User
 
 SECRETS = "secrets"
@@ -54,7 +54,7 @@ def _show(name: str, shown: str, written: bool) -> None:
     write_file(name, "", 0o644)
     kernel.mount(shown, name, None, kernel.MS_BIND)
     access = 0 if written else kernel.MS_RDONLY
-    kernel.mount("none", name, None, kernel.MS_REMOUNT | kernel.MS_BIND | access | PLAIN)
+    kernel.mount("none", name, None, kernel.MS_REMOUNT | kernel.MS_BIND | access | PLAIN | kept_flags(name))
 
 
 def _put_secrets(files: list[tuple[str, str]], user: User | None) -> None:

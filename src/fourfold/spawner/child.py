@@ -124,10 +124,11 @@ def _move_in(spawn: Spawn, host: Started | None) -> tuple[list[int], list[int]]:
 
 
 def _plug_in(spawn: Spawn, given: Bundle) -> tuple[list[int], list[int]]:
-    """A virtual machine: it has no network but its tap."""
+    """A virtual machine: it has no network but its tap, unless it is to share this host's."""
     taps = plugs.taps(spawn, given, netlink.port_name(_own_marker(spawn, None)))
     with stage("namespace"):
-        kernel.unshare(kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC)
+        apart = kernel.CLONE_NEWNET if spawn.network != "host" else 0
+        namespace.leave(kernel.CLONE_NEWIPC | apart, spawn.user_namespace)
     bundle.build(spawn, given)
     opened = plugs.open_all(given, spawn.user, taps)
     kept = plugs.make_fifos(given, spawn.user)

@@ -40,15 +40,20 @@ def unshare(spawn: Spawn) -> None:
     flags |= kernel.CLONE_NEWNET if spawn.network == "none" else 0
     if not flags:
         return
-    uid, gid = os.getuid(), os.getgid()
     with stage("namespace"):
-        kernel.unshare(flags | (kernel.CLONE_NEWUSER if spawn.user_namespace else 0))
-        if spawn.user_namespace:
-            for name, line in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-                with open(f"/proc/self/{name}", "w") as file:
-                    file.write(line)
+        leave(flags, spawn.user_namespace)
         if spawn.network == "none":
             kernel.loopback_up()
+
+
+def leave(flags: int, user_namespace: bool) -> None:
+    """`user_namespace`: inside a new one, which knows this user alone."""
+    uid, gid = os.getuid(), os.getgid()
+    kernel.unshare(flags | (kernel.CLONE_NEWUSER if user_namespace else 0))
+    if user_namespace:
+        for name, line in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(line)
 
 
 class View:
@@ -123,9 +128,8 @@ class View:
         if not read_only:
             self._volumes.append(target)
         else:
-            shown = os.statvfs(target).f_flag
-            flags = shown & _KEPT_FLAGS | (kernel.MS_RELATIME if shown & _ST_RELATIME else 0)
-            kernel.mount("none", target, None, kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | flags)
+            flags = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY
+            kernel.mount("none", target, None, flags | kept_flags(target))
 
     def _hide(self, folder: str) -> None:
         """After the mounts: what was bound from in there stays visible where it was bound to."""
@@ -162,6 +166,12 @@ class View:
             self._loose.add(target)
         else:
             write_file(target, "", 0o644)
+
+
+def kept_flags(target: str) -> int:
+    """Of a mount: in a user namespace what restricts it cannot be taken away."""
+    shown = os.statvfs(target).f_flag
+    return shown & _KEPT_FLAGS | (kernel.MS_RELATIME if shown & _ST_RELATIME else 0)
 
 
 def make_below(volume: str, names: list[str], folder: bool) -> None:

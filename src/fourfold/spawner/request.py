@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
-PROTOCOL = 6
+PROTOCOL = 7
 """Raised when requests or answers change. The journal is read across versions (`known`): it must not need a number."""
 
 T = TypeVar("T")

@@ -234,6 +234,11 @@ class Service(Model):
         """How many may run."""
         return self.instances.max if isinstance(self.instances, Scaling) else self.instances
 
+    @property
+    def own_port(self) -> int | None:
+        """Its port in a network of its instance's own."""
+        return self.port.fixed if isinstance(self.port, FixedPort) else self.port
+
     def host_port(self, pattern: str) -> int | None:
         """The port of the host that an instance of that pattern must have: only one can."""
         shares_network = pattern == "process" or (pattern == "container" and self.container.network == "host")

@@ -50,6 +50,12 @@ class Boot:
     initrd: str
     disks: tuple[str, ...]
     """Read-only file systems, lowest first: the base, then what the service adds at `/app`."""
+    init: str = ""
+    """The program that `initrd` begins with, which forwards connections on the host too; empty in old artifacts."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return (self.kernel, self.initrd, *self.disks, *((self.init,) if self.init else ()))
 
 
 @dataclass(frozen=True)
@@ -232,7 +238,7 @@ def _from_json(data: dict[str, Any], tree: Path) -> Artifact:
 
 
 def _boot_from_json(data: dict[str, Any]) -> Boot:
-    return Boot(data["kernel"], data["initrd"], tuple(data["disks"]))
+    return Boot(data["kernel"], data["initrd"], tuple(data["disks"]), data.get("init", ""))
 
 
 def _function_from_json(data: dict[str, Any]) -> Function:

@@ -37,4 +37,4 @@ def _used(artifacts: Artifacts) -> Iterator[str]:
     for each in artifacts.list():
         with suppress(NotFoundError):  # half removed
             if (boot := artifacts.get(each.digest).boot) is not None:
-                yield from (boot.kernel, boot.initrd, *boot.disks)
+                yield from boot.files

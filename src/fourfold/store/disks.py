@@ -39,14 +39,16 @@ class Disks:
     def size(self, key: str) -> int:
         return self.path(key).stat().st_size
 
-    def publish(self, key: str, staged: Path) -> Path:
+    def publish(self, key: str, staged: Path, runs: bool = False) -> Path:
         """Take over the file `staged`, which is alone in its folder on the same file system; gives its new place.
+
+        `runs`: it is a program of this host's too, with mode 0555.
 
         One that is there already stays. Raises WorldError when the disk refuses.
         """
         folder = self._root / require_digest(key)
         try:
-            staged.chmod(0o444)
+            staged.chmod(0o555 if runs else 0o444)
             staged.parent.chmod(0o755)
             staged.rename(staged.with_name(_CONTENT))
             os.utime(staged.with_name(_CONTENT))

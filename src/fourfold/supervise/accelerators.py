@@ -30,6 +30,8 @@ TUN = Path("/dev/net/tun")
 GET_QEMU = "apt-get install qemu-system-x86"
 _VIRTIOFSD = ("/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd")
 """Where Debian has it: with QEMU up to 7.2, then as a package of its own."""
+_NAMES = ("machines", "shares", "apart")
+"""Powers that are found out here."""
 _PATIENCE = 8.0
 """Seconds in which a guest's init must have been started."""
 _STARTED = b"Run /init"
@@ -38,17 +40,18 @@ _STARTED = b"Run /init"
 
 def with_machines(powers: Powers) -> Powers:
     """`powers` and whether there can be virtual machines; under what is for `with_accelerator`. Some 0.2 s."""
-    names = ("machines", "shares", "apart")
-    missing = {name: reason for name, reason in powers.missing.items() if name not in names}
-    if why := _lacking():
-        return replace(powers, machines=False, shares=False, apart=False, missing=missing | dict.fromkeys(names, why))
-    without = None
-    if virtiofsd() is None:
-        without = "virtiofsd is not installed: apt-get install virtiofsd, or qemu-system-common before Debian 13"
-    missing |= {"shares": without} if without else {}
-    apart = _has_user_network()
-    missing |= {} if apart else {"apart": f"this {PROGRAM} was made without user networks: {GET_QEMU}"}
-    return replace(powers, machines=True, shares=without is None, apart=apart, ticks=_ticks(), missing=missing)
+    forwarded = os.geteuid() != 0
+    lacking: dict[str, str | None] = dict.fromkeys(_NAMES, _lacking())
+    if lacking["machines"] is None:
+        lacking = {"apart": _no_user_network(), "shares": _no_shares(forwarded)}
+        if forwarded:
+            lacking["machines"] = lacking["apart"] or (None if powers.private else powers.missing.get("private", ""))
+    found = {name: why for name, why in lacking.items() if why is not None}
+    machines, shares, apart = (name not in found for name in _NAMES)
+    missing = {name: why for name, why in powers.missing.items() if name not in _NAMES} | found
+    return replace(
+        powers, machines=machines, shares=shares, apart=apart, forwarded=forwarded, ticks=_ticks(), missing=missing
+    )
 
 
 def with_accelerator(powers: Powers, kernel: Path, initrd: Path, known: Path) -> Powers:
@@ -79,10 +82,16 @@ def _lacking() -> str | None:
         return f"they are made for x86_64 only, and this is {machine}"
     if qemu() is None:
         return f"{PROGRAM} is not installed: {GET_QEMU}"
-    if os.geteuid() != 0:
-        return "only root can put them on the bridge and make what they boot"
-    if not TUN.exists():
+    if os.geteuid() == 0 and not TUN.exists():
         return f"{TUN} is not there: modprobe tun"
+    return None
+
+
+def _no_shares(forwarded: bool) -> str | None:
+    if forwarded:
+        return "virtiofsd, which serves them, needs root"
+    if virtiofsd() is None:
+        return "virtiofsd is not installed: apt-get install virtiofsd, or qemu-system-common before Debian 13"
     return None
 
 
@@ -148,12 +157,14 @@ def qemu_version() -> str:
     return done.stdout.partition("\n")[0]
 
 
-def _has_user_network() -> bool:
+def _no_user_network() -> str | None:
     """Whether this QEMU has them: a library does it (slirp), which some distributions leave out."""
     done = subprocess.run(
         [qemu() or PROGRAM, "-netdev", "help"], capture_output=True, text=True, timeout=30, check=False
     )
-    return "user" in done.stdout.split()
+    if "user" in done.stdout.split():
+        return None
+    return f"this {PROGRAM} was made without user networks: {GET_QEMU}"
 
 
 _MEASURED = 0.2

@@ -215,8 +215,10 @@ def _told(machine: Machine, config: str) -> Machine:
 
 
 def _files(machine: Machine) -> dict[str, str]:
-    disks = {f"disk{number}": os.path.realpath(disk) for number, disk in enumerate(machine.disks)}
-    return {qemu.KERNEL: os.path.realpath(machine.kernel), qemu.INITRD: os.path.realpath(machine.initrd), **disks}
+    files = {qemu.KERNEL: machine.kernel, qemu.INITRD: machine.initrd}
+    files |= {f"disk{number}": disk for number, disk in enumerate(machine.disks)}
+    files |= {qemu.FORWARD: machine.forwarded.program} if machine.forwarded is not None else {}
+    return {name: os.path.realpath(path) for name, path in files.items()}
 
 
 def _helpers(machine: Machine) -> dict[str, list[str]]:
@@ -247,6 +249,8 @@ def _entries(
     entries = [*machine.guest]
     if bridge is not None:
         entries += _on_bridge(launch.instance, bridge, mac)
+    elif machine.forwarded is not None:
+        entries += [("mac", mac), ("address", qemu.FORWARDED_ADDRESS)]
     entries += [("time", f"{time.time():.6f}"), ("seed", os.urandom(_SEED_BYTES).hex())]
     entries += [("argv", word) for word in launch.argv]
     entries += [("env", f"{name}={value}") for name, value in env.items()]

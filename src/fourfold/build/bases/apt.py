@@ -101,18 +101,27 @@ def own_options(dump: str) -> str:
 
 
 def mmdebstrap_argv(
-    system: System, packages: Iterable[str], target: str, options: str, sources: Sequence[str], variant: str = "extract"
+    system: System,
+    packages: Iterable[str],
+    target: str,
+    options: str,
+    sources: Sequence[str],
+    variant: str = "extract",
+    root: bool = True,
 ) -> list[str]:
     """The command line that unpacks packages to the folder `target`, running none of their scripts (or, with another
     `variant`, running them in there, as mmdebstrap(1) describes).
 
     `options` and `sources` are files that hold what `own_options` and `own_sources` gave. In namespaces of its own:
-    what it mounts goes with it, and whatever it has started dies with it.
+    what it mounts goes with it, and whatever it has started dies with it. `root`: whether we are; what an ordinary user
+    unpacks is that user's.
     """
-    own = [*DIES_WITH_US, "/usr/bin/unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    own = [*DIES_WITH_US, "/usr/bin/unshare", *([] if root else ["--user", "--map-current-user"])]
+    own += ["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    mode = "root" if root else "chrootless"
     return [
         *own,
-        *["/usr/bin/nice", "-n", "10", MMDEBSTRAP, "--mode=root", f"--variant={variant}", "--format=directory"],
+        *["/usr/bin/nice", "-n", "10", MMDEBSTRAP, f"--mode={mode}", f"--variant={variant}", "--format=directory"],
         f"--include={','.join(packages)}",
         *['--aptopt=APT::Install-Recommends "false"', f"--aptopt={options}"],
         *["--", system.codename, target, *sources],

@@ -23,6 +23,7 @@ from fourfold.build.model import DIES_WITH_US
 from fourfold.build.oci.pack import diff_id, root_layer
 from fourfold.build.registry import find_registry
 from fourfold.build.sandbox import BWRAP
+from fourfold.build.workspace import find_mode, no_isolation
 from fourfold.errors import UserError, WorldError
 from fourfold.store import trees
 
@@ -51,13 +52,14 @@ def this_system() -> System:
 
 
 def require_means(what: str = "a base for containers") -> None:
-    """Raises UserError where this host cannot make bases."""
-    if os.geteuid() != 0:
-        raise UserError(f"cannot make {what}: this daemon is not root's", "run the daemon as root, or use a process")
+    """Raises UserError where this host cannot make bases: an ordinary user makes them in namespaces."""
     for path, package in ((MMDEBSTRAP, "mmdebstrap"), (BWRAP, "bubblewrap")):
         if not os.access(path, os.X_OK):
             what = f"cannot make {what}: {package} is not installed"
             raise UserError(what, f"apt-get install {package}")
+    if os.geteuid() != 0 and find_mode(os.geteuid()) == "none":
+        why, hint = no_isolation()
+        raise UserError(f"cannot make {what}: {why}", f"{hint}, or run the daemon as root")
 
 
 async def make_base(recipe: Recipe, work: Path, uv: str | None, log: Callable[[str], None]) -> Made:
@@ -82,7 +84,8 @@ async def unpack_packages(
     require_means()
     sources = await asyncio.to_thread(_write_inputs, work, system)
     root = work / "root"
-    argv = mmdebstrap_argv(system, packages, str(root), str(work / "apt.conf"), sources, variant)
+    options = str(work / "apt.conf")
+    argv = mmdebstrap_argv(system, packages, str(root), options, sources, variant, root=os.geteuid() == 0)
     environ = {"PATH": "/usr/sbin:/usr/bin", "LC_ALL": "C.UTF-8", "TMPDIR": str(work), "SOURCE_DATE_EPOCH": "0"}
     await _run(argv, environ, work, log, _unreachable)
     return root

@@ -37,7 +37,9 @@ class Form:
 
     @property
     def options(self) -> list[str]:
-        own = ["-x2"] if self.owned else ["-x-1", "--all-root", f"-T{TIME}"]
+        own = ["-x2"] if self.owned else ["-x-1", f"-T{TIME}"]
+        # An ordinary user owns what root would in there.
+        own += ["--all-root"] if not self.owned or os.geteuid() != 0 else []
         return [*(["-zlz4hc,9", "-C16384"] if self.compressed else []), *own]
 
 

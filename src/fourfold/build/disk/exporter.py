@@ -35,7 +35,8 @@ class DiskExporter:
     async def boot(self, form: str, log: Log) -> Path:
         """What is the same for all services: kernel and initial file system, ready to boot. Made once."""
         kernel = await self._machines.kernels.get(this_system(), log, KERNELS[form])
-        initrd = await self._machines.initramfs.get(kernel, await self._machines.init(), everywhere=True)
+        init = self._disks.path(await self._machines.init())
+        initrd = await self._machines.initramfs.get(kernel, init, everywhere=True)
         return await asyncio.to_thread(self._boots.get, kernel.image, self._disks.path(initrd), PARAMETERS)
 
     async def image(self, artifact: Artifact, form: str, config: bytes, hardware: Hardware) -> DiskImage:

@@ -85,7 +85,7 @@ class GuestMaker:
             return key
         with staging(self._work, "guest", "compile the guest's init") as folder:
             compiler.compile(folder / "init")
-            self._disks.publish(key, folder / "init")
+            self._disks.publish(key, folder / "init", runs=True)
         return key
 
 

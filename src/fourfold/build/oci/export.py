@@ -86,7 +86,7 @@ def run_of(artifact: Artifact, image: Image, spec: Service, names: dict[str, str
     own = dict(artifact.env)
     if "PATH" in own:
         own["PATH"] = ":".join(dict.fromkeys(f"{own['PATH']}:{env['PATH']}".split(":")))
-    port = spec.port if spec.port is None or isinstance(spec.port, int) else spec.port.fixed
+    port = spec.own_port
     env |= own | spec.env | ({} if port is None else {"PORT": str(port), "HOST": "0.0.0.0"})
     labels = {**image.labels, **{f"dev.fourfold.{key}": value for key, value in names.items()}}
     labels |= {"org.opencontainers.image.title": names["service"]}

@@ -10,7 +10,7 @@ from fourfold.control import views as v
 from fourfold.control.checks import check_network, check_powers, refuse_job, refuse_several
 from fourfold.control.counting import most_of, set_to
 from fourfold.control.explain import Case, explain
-from fourfold.control.goals import goal_of, on_bridge, pattern_of
+from fourfold.control.goals import goal_of, is_forwarded, on_bridge, pattern_of
 from fourfold.control.groups import check_restart, check_scale
 from fourfold.control.groups import check_rollback as check_group_rollback
 from fourfold.control.operations import Operation
@@ -51,7 +51,7 @@ class Services(Requests):
         await parts.trials.look_for([(pattern, spec)])
         check_powers(service, spec, pattern, parts.supervisor.powers)
         check_network(service, spec, pattern, parts.supervisor.powers)
-        if on_bridge(pattern, spec):
+        if on_bridge(pattern, spec, parts.supervisor.powers):
             await parts.network.check()
         refuse_several(service, spec, pattern, 1 if pattern == "shared" else most_of(row))
         if not parts.deployer.is_built(row, number):
@@ -120,6 +120,7 @@ class Services(Requests):
                 waiting_for=parts.reconciler.waiting.get(key),
                 probe_errors=errors,
                 limits_missing=unenforced(pattern, spec, parts.supervisor.powers),
+                is_forwarded=is_forwarded(pattern, spec, parts.supervisor.powers),
                 memory_limit=program_memory(pattern, spec),
                 last_lines=await parts.last_lines(unwell[-1] if unwell else None),
                 group=parts.status.group_of(row),
