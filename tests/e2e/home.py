@@ -184,13 +184,11 @@ class Home:
         return self.state / "images"
 
     def take_images(self, kept: Path) -> None:
-        """Of another home, without copying what is in them: what `PARTS` names. Owners stay, but for `nobody`."""
+        """Of another home, without copying what is in them: what `PARTS` names. Owners stay."""
         self.state.mkdir(parents=True, exist_ok=True)
         for part in kept.iterdir():
-            how = "-al" if part.is_dir() and not self._nobody else "-a"
+            how = "-al" if part.is_dir() else "-a"
             subprocess.run(["cp", how, part, self.state / part.name], check=True)
-        if self._nobody:
-            subprocess.run(["chown", "-R", "nobody:nogroup", self.home], check=True)
 
     def daemon_log(self) -> str:
         log = self.home / "state" / "daemon.log"

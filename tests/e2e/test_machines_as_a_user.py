@@ -19,7 +19,7 @@ from tests.e2e.traffic import Traffic
 from tests.support.nobody import as_nobody
 from tests.support.wait import until
 
-pytestmark = [pytest.mark.containers, as_nobody]  # root's base is taken, which is made for containers
+pytestmark = [as_nobody, pytest.mark.timeout(900)]
 ASK = "import os, urllib.request; print(urllib.request.urlopen({}, timeout=30).read().decode(), end='')"
 OTHER = """\
   other:
@@ -33,12 +33,12 @@ OTHER = """\
 
 
 @pytest.fixture(scope="module")
-def served(images: Path) -> Iterator[Home]:
+def served() -> Iterator[Home]:
+    """From the packages on, for root's base is root's."""
     home = Home(nobody=True, pattern="vm")
     try:
-        home.take_images(images)
-        text = web_file(home.port, VERSION="one", **UNKIND)
-        told = home.run("up", "-f", str(home.app(text.replace("gateway:", f"{OTHER}gateway:")))).stderr
+        text = web_file(home.port, VERSION="one", **UNKIND).replace("gateway:", f"{OTHER}gateway:")
+        told = home.run("up", "-f", str(home.app(text)), patience=900).stderr
         assert "web: warning: its virtual machine reaches services of its app and nothing else" in told
         yield home
     finally:
@@ -122,6 +122,22 @@ def test_it_moves_there_and_back(served: Home) -> None:
             traffic.flow()
     traffic.unharmed()
     until(lambda: len(served.instances()) == 1, 30, "the old one to be gone")
+
+
+def test_disks_are_made_to_be_taken_away_and_hold_files_of_root(served: Home) -> None:
+    file = served.root / "app" / "fourfold.yaml"
+    made = served.root / "disk.qcow2"
+    served.run("build", "web", "-f", str(file), "--format", "qcow2", "--to", str(made), patience=900)
+    told = subprocess.run(["qemu-img", "info", made], capture_output=True, text=True, check=True).stdout
+    assert "file format: qcow2" in told
+    owners = [owners_in(disk, "/etc/passwd") for disk in (served.state / "disks").glob("*/content")]
+    assert [each for each in owners if each] == ["Uid: 0   Gid: 0"]
+
+
+def owners_in(disk: Path, path: str) -> str:
+    """Of a file on a disk; empty: it has none of that name."""
+    told = subprocess.run(["dump.erofs", f"--path={path}", disk], capture_output=True, text=True).stdout
+    return next((line.partition("  Access")[0] for line in told.splitlines() if line.startswith("Uid:")), "")
 
 
 @pytest.mark.parametrize(

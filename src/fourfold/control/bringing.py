@@ -95,7 +95,7 @@ class Bringing:
         for wish in wishes:
             forwarded = is_forwarded(wish.pattern, wish.spec, self._parts.supervisor.powers)
             if forwarded and wish.name in operation.services:
-                warning = f"warning: {CUT_OFF}"
+                warning = f"warning: its virtual machine {CUT_OFF}"
                 self._parts.bus.emit("deploy.warning", warning, service=wish.name, **operation.tag())
         stored = self._parts.registry.apps.get(app.app)
         others = stored.services if request.beside and stored is not None else ()

@@ -276,7 +276,7 @@ def _under(name: str, powers: Powers) -> str:
         return ""
     without = f" (KVM: {powers.missing['kvm']})" if "kvm" in powers.missing else ""
     under = {None: ", under KVM or TCG: the first one decides", "kvm": ", under KVM", "tcg": f", under TCG{without}"}
-    return under[powers.accelerator] + (f"; of each, {CUT_OFF}" if powers.forwarded else "")
+    return under[powers.accelerator] + (f"; each {CUT_OFF}" if powers.forwarded else "")
 
 
 def _names(powers: Powers) -> Iterator[CheckView]:

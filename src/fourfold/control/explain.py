@@ -239,7 +239,7 @@ def _limits(case: Case, findings: list[str], todo: list[str]) -> None:
     if case.limits_missing:
         todo.append("fourfold doctor tells what this host lacks")
     if case.is_forwarded:
-        findings.append(CUT_OFF)
+        findings.append(f"its virtual machine {CUT_OFF}")
         todo.append("if it calls others: run it as a process, or the daemon as root")
 
 

@@ -29,8 +29,8 @@ USUAL_MEMORY = 512 * _MIB
 MOST_VOLUMES = 16
 """A microvm has 24 places for devices (QEMU's hw/i386/microvm.c, where it has a second IOAPIC, as by default): disks,
 network and the ports of the guest's init take the others."""
-CUT_OFF = "its virtual machine reaches services of its app and nothing else: only root can give it a network"
-"""What is to be known of one that is forwarded."""
+CUT_OFF = "reaches services of its app and nothing else: only root can give it a network"
+"""What is to be known of each that is forwarded."""
 KERNEL, _SYSTEMD = 64 * _MIB, 160 * _MIB
 """What a guest's own takes, beside what its service may."""
 _MOST_TMP = 1024 * _MIB
