@@ -5,7 +5,9 @@ template of the booted machine, and from one of the ready service. Memory: what 
 not share (proportional set size of all of one service's, three against one). Bake: a service that was never baked on
 bases that are there; after an edit, for machines of this host and as qcow2. The peer of that is what mkosi and Packer's
 QEMU builder do by their documentation, by hand: mmdebstrap with kernel and interpreter, the service copied in, ext4 by
-`mke2fs -d`, qcow2 by `qemu-img convert`; after an edit with its tree of packages kept, as mkosi's cache does.
+`mke2fs -d`, qcow2 by `qemu-img convert`; after an edit with its tree of packages kept, as mkosi's cache does. Not by
+Debian's mkosi (14) itself: it mounts the EFI partition of what it makes, and the test hosts' kernel has no vfat. Nor by
+Packer: it boots a whole system for each bake, which without KVM takes 20 s and more by itself (docs/vms.md).
 `python -m bench.vm [--rounds 5]`
 """
 

@@ -46,6 +46,21 @@ def test_well() -> None:
     assert (failing.well, failing.findings) == (True, ["the webhook at https://x.example takes no events"])
 
 
+@pytest.mark.parametrize(
+    ("pattern", "advice"),
+    [
+        ("process", "write to /tmp or a volume"),
+        ("container", "write to /tmp or a volume, or set `container: {read_only: false}`"),
+    ],
+)
+def test_a_program_that_writes_where_it_cannot(pattern: str, advice: str) -> None:
+    said = ['mkdir() "/var/lib/nginx/body" failed (30: Read-only file system)']
+    row = service_row(pattern=pattern)
+    failed = deployment(state="failed", reason="exit code 1")
+    assert advice in explained(row=row, deployment=failed, last_lines=said).what_to_do
+    assert explained(row=row, last_lines=said).what_to_do == []
+
+
 def test_at_a_step_it_says_who_serves() -> None:
     at = deployment(state="running", release=2, step_at=1.0)
     step = stagewords.view(at, m.Rollout(steps=(m.Step(5),)), (m.Answered(), m.Answered()), 2.0)

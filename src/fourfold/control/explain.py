@@ -207,6 +207,9 @@ def _instances(case: Case, findings: list[str], todo: list[str]) -> None:
         limit = f"{case.memory_limit // 2**20} MiB" if case.memory_limit else "the host's"
         findings.append(f"it reached its memory limit ({limit}) and was killed")
         todo.append("raise resources.memory, or find out what it keeps")
+    if findings and any("Read-only file system" in line for line in case.last_lines):
+        own_root = pattern_of(case.row) == "container"
+        todo.append("write to /tmp or a volume" + (", or set `container: {read_only: false}`" if own_root else ""))
 
 
 def _job(case: Case, findings: list[str], todo: list[str]) -> None:
