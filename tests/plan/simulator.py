@@ -73,7 +73,7 @@ class Simulator:
             self.log.append(action)
             getattr(self, "_" + type(action).__name__.lower())(action)
         if not any(isinstance(action, m.Fail) for action in decided.actions):
-            added = self._plan().actions
+            added = plan(self.goals, self.instances.values(), self.now, self._memory).actions
             assert added == (), f"more to do right after {decided.actions}: {added}"
         for check in self.checks:
             check(before, self, decided)
