@@ -42,3 +42,24 @@ def test_it_looks_again(monkeypatch: pytest.MonkeyPatch, awaited: bool) -> None:
     asyncio.run(scenario())
     assert [each for each in told if each != "later"] == ["look", "look", "recover", "look", "recover", "look", "look"]
     assert told.count("later") == (3 if awaited else 0)
+
+
+def test_what_is_done_again_rests_for_a_while() -> None:
+    assert [loops.rest(took) for took in (0.0, 0.001, 60.0)] == [0.0, 0.005, loops.REST_SECONDS]
+
+
+@pytest.mark.parametrize(("seconds", "times"), [(0.0, 2), (3600.0, 1)])
+def test_what_comes_meanwhile_is_done_together(monkeypatch: pytest.MonkeyPatch, seconds: float, times: int) -> None:
+    monkeypatch.setattr(loops, "rest", lambda took: seconds)
+    done: list[str] = []
+
+    async def scenario() -> None:
+        soon = loops.Soon(lambda: done.append("it"))
+        for _ in range(2):
+            soon.ask()
+            soon.ask()
+            for _ in range(5):
+                await asyncio.sleep(0)
+
+    asyncio.run(scenario())
+    assert len(done) == times

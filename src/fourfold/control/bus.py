@@ -10,7 +10,7 @@ from typing import Any
 
 from fourfold.control import logformat
 from fourfold.control.faults import Faults
-from fourfold.control.loops import AGAIN_SECONDS
+from fourfold.control.loops import AGAIN_SECONDS, Soon
 from fourfold.errors import WorldError
 from fourfold.store import gc
 from fourfold.store.events import ALL, Events, Which
@@ -26,13 +26,14 @@ MOST_PENDING = 10_000
 
 
 class Bus:
-    """Events are stored a moment after `emit`, those of one turn of the event loop together: a commit costs a sync."""
+    """Events are stored a moment after `emit`, those of that moment together: a commit costs a sync."""
 
     def __init__(self, events: Events, faults: Faults) -> None:
         self._events = events
         self._faults = faults
         self._pending: list[Event] = []
         self._listeners: set[asyncio.Event] = set()
+        self._flushing = Soon(self._flush_quietly)
         self._closed = False
         self._stored = 0
         """Since old ones were forgotten."""
@@ -48,8 +49,7 @@ class Bus:
         actor: str | None = None,
         **data: Any,
     ) -> None:
-        if not self._pending:
-            asyncio.get_running_loop().call_soon(self._flush_quietly)
+        self._flushing.ask()
         self._pending.append(self._events.make(kind, message, app, service, instance, actor, data))
 
     @contextmanager

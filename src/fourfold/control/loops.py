@@ -16,9 +16,41 @@ log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 1.0
 """After the world refused something (a full disk, a locked store), or a mistake of ours."""
+REST_SECONDS = 0.05
 Arguments = ParamSpec("Arguments")
 Until = float | None
 """When to look again; None: when there is news."""
+
+
+def rest(took: float) -> float:
+    """Seconds until it is done again: what comes meanwhile is done together, and it takes a sixth of the time at most.
+
+    Where many start at once, each would else have all others looked at when it gets ready.
+    """
+    return min(5 * took, REST_SECONDS)
+
+
+class Soon:
+    """Does something soon after it was asked to, see `rest`."""
+
+    def __init__(self, do: Callable[[], None]) -> None:
+        self._do = do
+        self._due: asyncio.TimerHandle | None = None
+        self._not_before = 0.0
+
+    def ask(self) -> None:
+        if self._due is None:
+            loop = asyncio.get_running_loop()
+            self._due = loop.call_at(max(self._not_before, loop.time()), self._now)
+
+    def _now(self) -> None:
+        self._due = None
+        now = asyncio.get_running_loop().time
+        began = now()
+        try:
+            self._do()
+        finally:
+            self._not_before = now() + rest(now() - began)
 
 
 async def keep(

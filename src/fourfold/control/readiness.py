@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
 from fourfold.clock import Clock
 from fourfold.control.bus import Bus
 from fourfold.control.instanceevents import InstanceEvents
-from fourfold.control.loops import until_stored
+from fourfold.control.loops import Soon, until_stored
 from fourfold.control.registry import Registry, key_of
 
 
@@ -23,14 +22,14 @@ class Readiness:
         self._wake = wake
         self._got_ready: dict[str, int] = {}
         """Instance -> run; to be stored, with the time of that moment: until then the clock may be set."""
+        self._storing = Soon(self._store_ready)
 
     def ready(self, name: str) -> None:
         """Stored together with others that get ready in the same moment."""
         if (row := self._registry.instances.get(name)) is None:
             return
-        if not self._got_ready:
-            asyncio.get_running_loop().call_soon(self._store_ready)
         self._got_ready[name] = row.run
+        self._storing.ask()
 
     @until_stored
     def _store_ready(self) -> None:

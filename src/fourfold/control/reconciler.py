@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from fourfold.clock import Clock
 from fourfold.control.executor import Effects, Executor
 from fourfold.control.goals import Goals, instance
-from fourfold.control.loops import AGAIN_SECONDS, keep
+from fourfold.control.loops import AGAIN_SECONDS, keep, rest
 from fourfold.control.registry import Registry, key_of
 from fourfold.plan.model import Instance, Plan
 from fourfold.plan.parts import Memory
@@ -59,6 +60,8 @@ class Reconciler:
         self._waits = waits
         self._changed = asyncio.Event()
         self._memory = Memory()
+        self._took = 0.0
+        """Seconds, the last plan."""
         self.waiting: dict[str, str] = {}
         """Service -> what it waits for, as of the last plan."""
 
@@ -66,13 +69,20 @@ class Reconciler:
         self._changed.set()
 
     async def run(self) -> None:
-        await keep("instances", self.converge, self._changed, self._clock)
+        await keep("instances", self._converge, self._changed, self._clock)
+
+    async def _converge(self) -> float | None:
+        wake_at = await self.converge()
+        await asyncio.sleep(rest(self._took))
+        return wake_at
 
     async def converge(self) -> float | None:
         """Plan and act until the planner has nothing to add; when to look again."""
         self._traffic.sync()
         for _ in range(ROUNDS):
+            began = time.monotonic()
             decided = self._plan()
+            self._took = time.monotonic() - began
             self._take_note(dict(decided.waiting))
             if not decided.actions:
                 return decided.wake_at

@@ -76,6 +76,12 @@ def _speaks_tcp(registry: Registry, key: str, row: ServiceRow) -> bool:
     return any(registry.spec(key, release).protocol == "tcp" for release in releases)
 
 
+def internal_ports(registry: Registry) -> set[int]:
+    """Where services call one another."""
+    ports = (internal_port(row, registry.deployments.get(key)) for key, row in registry.services.items())
+    return {port for port in ports if port}
+
+
 def calls(registry: Registry) -> dict[tuple[str, int], int]:
     """(address, port) at which services are called by name from the bridge -> their internal port."""
     found = {}

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from fourfold.control.goals import GATEWAY, SYSTEM, needs_bridge
+from fourfold.control.loops import rest
 from fourfold.control.passwords import AuthOf
 from fourfold.control.registry import Registry
-from fourfold.control.routing import calls, gateway_config
+from fourfold.control.routing import calls, gateway_config, internal_ports
 from fourfold.errors import FourfoldError, UserError, WorldError
 from fourfold.gateway.haproxy import Gateway
 from fourfold.gateway.model import GatewayConfig
@@ -135,10 +137,14 @@ class GatewayTraffic:
                     await self._wanted.wait()
             except TimeoutError:
                 pass
+            pause = 0.0
             if self._wanted.is_set():
                 self._wanted.clear()
+                began = time.monotonic()
                 await self._bring()
+                pause = rest(time.monotonic() - began)
             await self._count()
+            await asyncio.sleep(pause)
 
     async def keep_stats(self) -> None:
         """Read the gateway's counters now and then: what is not read is lost when it is killed."""
@@ -163,9 +169,7 @@ class GatewayTraffic:
         try:
             if needs_bridge(self._registry, self._powers()):
                 await self._network.make()
-            backends = self.config().backends
-            ports = {each.internal_port for each in backends if each.internal_port}
-            await self._network.allow(ports, calls(self._registry))
+            await self._network.allow(internal_ports(self._registry), calls(self._registry))
         except FourfoldError as error:
             if str(error) != self._no_bridge:
                 log.error("%s", error)
