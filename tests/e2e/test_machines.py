@@ -58,6 +58,7 @@ def test_qemu_may_little(served: Home) -> None:
     assert psutil.Process(instance["pid"]).name().startswith("qemu-system")
     assert "0" not in facts["Uid"].split() and int(facts["CapPrm"], 16) == int(facts["CapEff"], 16) == 0
     assert (facts["NoNewPrivs"], facts["Seccomp"]) == ("1", "2")
+    assert facts["THP_enabled"] == ("0" if "tcg," in " ".join(psutil.Process(instance["pid"]).cmdline()) else "1")
     links = Path(f"/proc/{instance['pid']}/net/dev").read_text().splitlines()[2:]
     assert [line.split(":")[0].strip() for line in links] == ["lo"]
     for folder in ("state", "run"):

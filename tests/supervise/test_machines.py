@@ -73,7 +73,7 @@ def test_qemu_is_the_services_user_and_sees_what_it_needs(tmp_path: Path) -> Non
     got = request(tmp_path)
     assert got["user"] == {"uid": 799001, "gid": 799001, "name": "catalog", "home": "/tmp"}
     bundle = got["bundle"]
-    assert bundle["as_user"] and bundle["reports"] and not bundle["leaves"]
+    assert bundle["as_user"] and bundle["reports"] and bundle["small_pages"] and not bundle["leaves"]
     assert bundle["binds"] == {"kernel": "/k", "initrd": "/i", "disk0": "/base"}
     assert bundle["opened"] == [("tap", ""), ("listen", "control"), ("listen", "qmp"), ("append", "guest")]
     assert bundle["hidden"] == [str(tmp_path / "state")]

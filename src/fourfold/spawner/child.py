@@ -99,6 +99,8 @@ def _prepare(spawn: Spawn, host: Started | None, streams: list[int], inherited: 
             os.setresgid(spawn.user.gid, spawn.user.gid, spawn.user.gid)
             os.setresuid(spawn.user.uid, spawn.user.uid, spawn.user.uid)
     kernel.no_new_privileges()
+    if spawn.bundle is not None and spawn.bundle.small_pages:
+        kernel.small_pages_only()
     if spawn.bundle is None:
         with stage("cwd", spawn.cwd):
             os.chdir(spawn.cwd)

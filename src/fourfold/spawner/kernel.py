@@ -21,7 +21,7 @@ CLONE_NEWUTS, CLONE_NEWPID = 0x04000000, 0x20000000
 _CLONE_INTO_CGROUP, _SYS_CLONE3 = 0x200000000, 435
 _FALLOC_FL_KEEP_SIZE, _FALLOC_FL_PUNCH_HOLE = 0x1, 0x2
 _IN_MODIFY = 0x2
-_PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
+_PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS, _PR_SET_THP_DISABLE = 36, 38, 41
 _PIDFD_GET_INFO, _PIDFD_INFO_EXIT = 0xC040FF0B, 1 << 3
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 
@@ -99,6 +99,11 @@ def become_subreaper() -> None:
 
 def no_new_privileges() -> None:
     _call("prctl", ctypes.c_int(_PR_SET_NO_NEW_PRIVS), *(ctypes.c_ulong(n) for n in (1, 0, 0, 0)))
+
+
+def small_pages_only() -> None:
+    """No transparent huge pages for this process and what it becomes, whatever it asks for (madvise(2))."""
+    _call("prctl", ctypes.c_int(_PR_SET_THP_DISABLE), *(ctypes.c_ulong(n) for n in (1, 0, 0, 0)))
 
 
 def punch_hole(fd: int, start: int, length: int) -> None:

@@ -90,6 +90,8 @@ class Bundle:
     """It runs as the user of the Spawn itself; BUNDLE is that user's. Else it is the runtime that needs root."""
     reports: bool = False
     """How the program ended stands in HOW_IT_ENDED, in its folder: `ended exit 7`, `ended signal 9 oom`."""
+    small_pages: bool = False
+    """It has no transparent huge pages, even where it asks for them."""
 
 
 BUNDLE, PID_FILE, REPORT, HOW_IT_ENDED = "bundle", "pid", "report", "guest"

@@ -117,6 +117,8 @@ class Machines:
                 "hidden": self._hidden,
                 "as_user": True,
                 "reports": True,
+                # QEMU asks for huge ones, and with each takes 2 MiB for the first byte: see ARCHITECTURE.md.
+                "small_pages": machine.accelerator == "tcg",
             },
         }
 
