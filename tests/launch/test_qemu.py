@@ -98,7 +98,8 @@ FORWARDED = Forwarded("/disks/init", (20012, 8080), ((Listen("198.18.0.100", 290
 def test_without_a_bridge_only_what_is_forwarded_passes() -> None:
     got = command(replace(MACHINE, forwarded=FORWARDED))
     assert (
-        "-netdev user,id=net,restrict=on,ipv6=off,net=198.18.0.0/16,dhcpstart=198.18.0.15,"
+        "-netdev user,id=net,restrict=on,ipv6=off,net=198.18.0.0/16,host=198.18.0.2,dns=198.18.0.3,"
+        "dhcpstart=198.18.0.15,"
         "hostfwd=tcp:127.0.0.1:20012-:8080,guestfwd=tcp:198.18.0.100:29001-cmd:./forward forward 29001 -device" in got
     )
     assert "-sandbox on,obsolete=deny,resourcecontrol=deny -kernel" in got and "fd=3,server=on" in got, "without a tap"

@@ -32,7 +32,9 @@ APART_HOST, APART_OWN, APART_MAC = "169.254.100.1", "169.254.100.2", "02:42:a9:f
 (RFC 3927), as AWS has them for the same; elsewhere they lead nowhere."""
 _APART = f"user,id=net,ipv6=off,net=169.254.100.0/24,host={APART_HOST}"
 FORWARDED_ADDRESS = f"{FORWARDED_OWN}/16"
-_RESTRICTED = f"user,id=net,restrict=on,ipv6=off,net={FORWARDED_NETWORK},dhcpstart={FORWARDED_OWN}"
+_RESTRICTED = (
+    f"user,id=net,restrict=on,ipv6=off,net={FORWARDED_NETWORK},host=198.18.0.2,dns=198.18.0.3,dhcpstart={FORWARDED_OWN}"
+)
 """Whatever is not forwarded is refused or dropped: the host's loopback, which QEMU shows to guests otherwise, and all
 that is elsewhere."""
 _MIB = 1024 * 1024
