@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fourfold.build.model import DIES_WITH_US
-from fourfold.build.oci.dockerfile import Recipe, check_dockerfile, commands, dockerfile_image, find_tool
+from fourfold.build.oci.dockerfile import Recipe, check_dockerfile, commands, dockerfile_image, find_tool, not_fetched
 from fourfold.build.pack import pack
 from fourfold.errors import UserError, WorldError
 from fourfold.paths import Paths
@@ -70,6 +70,28 @@ def test_without_a_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         find_tool(RECIPE)
     (tmp_path / "docker").write_text("#!/bin/sh\nexit 0\n")
     assert find_tool(RECIPE) == "docker"
+
+
+BEGINS = "Error: creating build container: initializing source docker://localhost:5000/co/base:1: "
+"""buildah 1.28."""
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "hint"),
+    [
+        ("reading manifest 1 in localhost:5000/co/base: manifest unknown: x", UserError, "check its name and its tag"),
+        ("reading manifest 1 in localhost:5000/co/base: unauthorized: x", UserError, "skopeo login localhost:5000"),
+        ('pinging container registry localhost:5000: Get "https://localhost:5000/v2/": http: server gave HTTP response '
+         "to HTTPS client", UserError, "`insecure = true` in /etc/containers/registries.conf"),
+        ('pinging container registry localhost:5000: Get "https://localhost:5000/v2/": dial tcp 127.0.0.1:5000: '
+         "connect: connection refused", WorldError, "check its name, the network"),
+    ],
+)  # fmt: skip
+def test_an_image_that_it_stands_on_and_cannot_have(said: str, kind: type[Exception], hint: str) -> None:
+    error = not_fetched(["STEP 1/6: FROM localhost:5000/co/base:1", BEGINS + said])
+    assert isinstance(error, kind) and error.hint is not None and hint in error.hint
+    assert error.what.startswith("cannot pull docker://localhost:5000/co/base:1: ") and "buildah: " in error.what
+    assert not_fetched(["STEP 2/6: RUN false", "Error: building at STEP: exit status 1"]) is None
 
 
 def test_a_source_without_it() -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import re
 import resource
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,7 +25,7 @@ from fourfold.build.oci.pull import Log, take_over
 from fourfold.build.oci.unpack import UnpackLimits
 from fourfold.build.sandbox import Bounds, Box
 from fourfold.build.steps import Output, run_step
-from fourfold.errors import UserError, WorldError
+from fourfold.errors import FourfoldError, UserError, WorldError
 from fourfold.store import trees
 from fourfold.store.images import Images, Record
 from fourfold.store.manifest import Manifest
@@ -38,6 +39,7 @@ _PASSED = (
     "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
 )  # fmt: skip
 """Where the tools find credentials and the way out."""
+_SOURCE = re.compile(r"^Error: .*initializing source (docker://\S+): (.+)")
 
 
 @dataclass(frozen=True)
@@ -148,10 +150,18 @@ async def _run(recipe: Recipe, tool: Tool, staging: Path, log: Log, fresh: bool)
             left = end - asyncio.get_running_loop().time()
             await run_step(Step(tuple(argv), network=True, env=env, title=title), box, output, left, recipe.size)
     except WorldError as error:
+        if (refused := not_fetched(output.tail)) is not None:
+            raise refused from error
         what = error.what.replace("cannot build:", f"cannot build {recipe.service}:", 1)
         raise WorldError(what, error.hint) from error
     if tool == "docker":
         await transport.convert(f"docker-archive:{staging}/image.tar", staging / "layout")
+
+
+def not_fetched(said: Iterable[str]) -> FourfoldError | None:
+    """What is to be done where the build failed for an image that it stands on, by buildah's last lines. Pure."""
+    found = [match for line in said if (match := _SOURCE.search(line))]
+    return transport.explained("pull", found[-1][1], found[-1][2], "buildah") if found else None
 
 
 def _processes() -> int:

@@ -176,16 +176,16 @@ async def _until_done(process: asyncio.subprocess.Process, verb: str, reference:
         talking.cancel()
 
 
-def explained(verb: str, reference: str, said: str) -> FourfoldError:
-    """The error for what skopeo said. Pure."""
+def explained(verb: str, reference: str, said: str, tool: str = SKOPEO) -> FourfoldError:
+    """The error for what skopeo said, or a `tool` that fetches by the same library. Pure."""
     words = " ".join(_SAID.findall(said)) or said.strip()
     words = words.replace('\\"', '"')[-600:]
     for reason in _REASONS:
         if reference.startswith(reason.of) and re.search(reason.pattern, words, re.IGNORECASE):
             registry = registry_of(reference)
             why, hint = reason.why.format(registry=registry), reason.hint.format(registry=registry)
-            return reason.kind(f"cannot {verb} {reference}: {why}\n  skopeo: {words}", hint)
-    return WorldError(f"cannot {verb} {reference}\n  skopeo: {words}", "try it by hand: skopeo inspect " + reference)
+            return reason.kind(f"cannot {verb} {reference}: {why}\n  {tool}: {words}", hint)
+    return WorldError(f"cannot {verb} {reference}\n  {tool}: {words}", "try it by hand: skopeo inspect " + reference)
 
 
 def registry_of(reference: str) -> str:
