@@ -43,6 +43,7 @@ def test_pipes_and_the_exit_code(server: Serving, what: str) -> None:
     [
         ("exec catalog --instance i -a shop -- ls -a -- -o", ["ls", "-a", "--", "-o"]),
         ("exec -a shop catalog --instance i ls -la", ["ls", "-la"]),
+        ("exec -it catalog --instance i -a shop ls -it", ["ls", "-it"]),
         ("-a shop exec --instance=i catalog grep -v -a foo -y", ["grep", "-v", "-a", "foo", "-y"]),
         ("exec -ashop --instance i -- catalog echo -q --instance j -h", ["echo", "-q", "--instance", "j", "-h"]),
     ],
