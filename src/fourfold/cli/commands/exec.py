@@ -20,7 +20,7 @@ def command(
     instance: Annotated[
         str | None, Option("--instance", metavar="ID", help="Which one (`status -v`); else any that is ready.")
     ] = None,
-    _usual: Annotated[bool, typer.Option("-i", "-t", hidden=True, help="As Docker's: fingers know them.")] = False,
+    _usual: Annotated[bool, Option("-i", "-t", hidden=True, help="As Docker's: fingers know them.")] = False,
 ) -> int:
     """Run a program inside a running instance.
 
