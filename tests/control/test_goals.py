@@ -169,3 +169,31 @@ def test_the_time_in_which_a_machine_boots_is_none_that_its_service_has_run(
 
     asyncio.run(watch())
     assert told == [prober_module.NOT_STARTED] * 2
+
+
+def test_of_a_machine_whose_port_is_forwarded_the_guest_is_asked_whether_it_listens(registry: Registry) -> None:
+    """QEMU takes connections whether or not anybody in there would."""
+    spec = Service.model_validate({"run": "./work", "port": 8080, "health": {"tcp": True}})
+    with registry.transaction():
+        registry.add_release(samples.release(spec=fingerprint(spec)))
+        registry.put_app(samples.app_row())
+        registry.put_service(samples.service_row(pattern="vm"))
+    told, asked = list[str](), list[tuple[str, int]]()
+
+    class Guest:
+        async def nobody(self, name: str, port: int) -> str | None:
+            asked.append((name, port))
+            return "nobody listens" if len(asked) < 2 else None
+
+    async def watch() -> None:
+        ready = Ready()
+        unused = cast(Any, print)
+        ready.probe_failed = lambda name, error: told.append(error)  # type: ignore[attr-defined]
+        started = lambda name: bool(told)  # noqa: E731
+        prober = Prober(registry, cast(Any, ready), unused, unused, cast(Any, Guest()), started)
+        prober.watch(samples.instance("web-1", state="starting", pattern="vm", port=20012))
+        await asyncio.wait_for(ready.wait(), 30)
+        await prober.close()
+
+    asyncio.run(watch())
+    assert told == [prober_module.NOT_STARTED, "nobody listens"] and asked == [("web-1", 8080)] * 2
