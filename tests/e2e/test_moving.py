@@ -92,7 +92,7 @@ def placed_order(home: Home) -> Any:
 def order(home: Home) -> None:
     """Through storefront, orders and catalog, to the worker. The shop's own programs wait two seconds for each other,
     which the first call in a JVM may take where there is no KVM."""
-    placed = until(lambda: placed_order(home), 30, "the order to be taken")
+    placed = until(lambda: placed_order(home), 180, "the order to be taken")
     assert placed in home.get("/api/orders/").json()
     assert "Today: pears" in home.get("/").text and home.get("/docs").status_code == 200
     packed = f"packed order {placed['id']}: 2 x rye"
