@@ -74,6 +74,8 @@ class Answer:
 
     def pieces(self) -> Iterator[bytes]:
         """The body, as it comes. Raises TimeoutError, BrokenError."""
+        if self._response.length is None and not self._response.chunked:
+            raise BrokenError("it did not say where its answer ends")  # perhaps for its headers broke off
         keeps = not self._response.will_close
         try:
             while piece := self._response.read1(PIECE):
@@ -84,4 +86,5 @@ class Answer:
             raise BrokenError(str(error)) from error
         if self._response.length:
             raise BrokenError("it closed the connection in the middle of an answer")
+        self._response.close()  # `read1` does not always, and the next request would be refused
         self._connection.reusable = keeps
