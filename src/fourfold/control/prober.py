@@ -98,7 +98,7 @@ class Prober:
         ask = self._asker(row, service, health)
         probe = health or DEFAULT
         first = self._first(row, service) or ask
-        if first and not (health and health.command):
+        if first and not (health and health.command) and not _is_forwarded(row, service):
             first = self._once_it_listens(row, first)
         wait = self._readiness(row, ask, probe, first) if ask and first else self._settle(row)
         self._tasks[row.id] = [asyncio.create_task(wait)]
@@ -137,8 +137,7 @@ class Prober:
     def _asker(self, row: InstanceRow, service: Service, probe: Probe | None) -> Ask | None:
         """For a machine whose port is forwarded, QEMU takes connections that nobody in its guest would."""
         ask = asker(probe, row.reached_at, row.port, partial(self._run_command, row.id))
-        is_forwarded = row.address is None and row.port is not None and is_machine(row.pattern, service)
-        if not is_forwarded or (probe is not None and (probe.path or probe.command)):
+        if not _is_forwarded(row, service) or (probe is not None and (probe.path or probe.command)):
             return ask
         return partial(self._diagnose.nobody, row.id, service.own_port or 0)
 
@@ -218,7 +217,7 @@ class Prober:
         """As its program sees it."""
         assert row.port is not None
         service = self._registry.spec(key_of(row), row.release)
-        if row.address is None and is_machine(row.pattern, service):
+        if _is_forwarded(row, service):
             return FORWARDED_OWN, service.own_port or row.port
         return row.reached_at, row.port
 
@@ -238,6 +237,11 @@ class Prober:
             if error is not None and failures >= probe.failures:
                 self._listener.sick(name, error)
                 return
+
+
+def _is_forwarded(row: InstanceRow, service: Service) -> bool:
+    """Whether it is a machine that a port of this host's loopback leads to."""
+    return row.address is None and row.port is not None and is_machine(row.pattern, service)
 
 
 async def _answers(ask: Callable[[str], Awaitable[None]], host: str) -> str | None:
