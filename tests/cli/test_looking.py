@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from fourfold.cli.appname import need_file
+from fourfold.cli.options import Options
 from fourfold.cli.top_table import SORTS, total
 from fourfold.cli.top_table import instances as top_table
 from fourfold.control import views as v
-from fourfold.errors import WorldError
+from fourfold.errors import NotFoundError, WorldError
 from tests.api.serving import Serving
 from tests.cli.conftest import Cli
 
@@ -178,3 +180,14 @@ def test_validate_looks_for_what_the_file_names(cli: Cli, home: Path) -> None:
         "services.b.nope",
         "gateway.tls.cert",
     ]
+
+
+def test_the_service_file_is_looked_for_upwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    monkeypatch.chdir(deep)
+    with pytest.raises(NotFoundError, match="in this folder or its parents"):
+        need_file(Options())
+    for folder in (tmp_path, deep):
+        (folder / "fourfold.yaml").write_text("app: shop\n")
+        assert need_file(Options()) == folder / "fourfold.yaml"

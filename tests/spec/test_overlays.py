@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from fourfold.errors import NotFoundError, SpecError, UserError
-from fourfold.spec.files import find_file
 from fourfold.spec.load import load
 from fourfold.spec.parse import parse
 
@@ -122,20 +121,6 @@ def test_a_byte_order_mark_does_not_shift_columns(tmp_path: Path) -> None:
     file.write_bytes(b"\xef\xbb\xbfapp: X\nservices: {a: {}}\n")
     with pytest.raises(SpecError, match=r":1:6: app: expected a name"):
         load(file, env=None, environ={})
-
-
-def test_find_file_looks_upwards(tmp_path: Path) -> None:
-    deep = tmp_path / "a" / "b"
-    deep.mkdir(parents=True)
-    (tmp_path / "fourfold.yaml").write_text(BASE)
-    assert find_file(deep) == tmp_path / "fourfold.yaml"
-    (deep / "fourfold.yaml").write_text(BASE)
-    assert find_file(deep) == deep / "fourfold.yaml"
-
-
-def test_find_file_says_where_it_looked(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="nor in a folder above it"):
-        find_file(tmp_path)
 
 
 def test_more_problems_than_anyone_reads_are_counted() -> None:

@@ -1,4 +1,4 @@
-"""Finding and reading service files: the one place of this package that touches the disk (beside `init`)."""
+"""Reading service files: the one place of this package that touches the disk (beside `init`)."""
 
 from __future__ import annotations
 
@@ -18,18 +18,6 @@ def texts_of(path: Path, env: str | None) -> tuple[tuple[Path, ...], list[tuple[
     """
     files = (path,) if env is None else (path, overlay(path, env))
     return files, [(shown(file), yaml.decode(_read(file), shown(file))) for file in files]
-
-
-def find_file(start: Path) -> Path:
-    """`fourfold.yaml` in `start` or the nearest folder above it. Raises NotFoundError."""
-    start = start.absolute()
-    for folder in (start, *start.parents):
-        if (folder / FILE_NAME).is_file():
-            return folder / FILE_NAME
-    raise NotFoundError(
-        f"cannot find {FILE_NAME}: neither in {start} nor in a folder above it",
-        "`fourfold init` writes one; `-f FILE` names another",
-    )
 
 
 def overlay(path: Path, env: str) -> Path:
