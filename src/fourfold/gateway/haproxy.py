@@ -110,7 +110,8 @@ class Gateway:
 
     async def check(self, config: GatewayConfig) -> None:
         """Raises UserError when `apply` would not work: a bad route, certificate or address, or one that is taken."""
-        await self._check(await self._prepare(config), await self._processes())
+        async with self._lock:  # a worker that a reload starts meanwhile would be taken for somebody else's
+            await self._check(await self._prepare(config), await self._processes())
 
     async def apply(self, config: GatewayConfig) -> bool:
         """Make it so; True when that took a reload. Doing it again changes nothing.
