@@ -176,8 +176,10 @@ class Prober:
         if row.address is not None or port is None:
             return ask
 
-        async def listens_and_answers() -> str | None:
+        if row.state != "ready":
             self._listener.probe_failed(row.id, refused(host, port))
+
+        async def listens_and_answers() -> str | None:
             return await ask() if await self._listening.begins(port, UNFOUND_SECONDS) else refused(host, port)
 
         return listens_and_answers
