@@ -130,7 +130,8 @@ def host_dies(app: Shared, group: str, members: tuple[str, ...], meanwhile: str)
         os.kill(pid, signal.SIGKILL)
         until(lambda: app.one(group)["pid"] not in (None, pid) and app.all_ready(), 30, "all to be back")
     assert not other.report().failures, str(other.report())
-    assert all(app.home.get(f"/{name}/").headers["x-version"] == "one" for name in members)
+    served = [f"/{name}/" for name in members]  # the gateway is told some milliseconds after `status`
+    until(lambda: all(app.home.get(path).headers.get("x-version") == "one" for path in served), 10, "all to be served")
     assert {app.one(name)["host"] for name in members} == {app.one(group)["id"]}
 
 
