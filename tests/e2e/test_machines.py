@@ -101,6 +101,7 @@ def test_a_volume_is_one_folder_for_all_and_for_every_pattern(home: Home) -> Non
     read = "print(open('/data/log').read().split())"
     inside(home, write, "process")
     home.run("deploy", "-f", str(file), "web", "--as", "vm")
+    until(lambda: len(home.instances()) == 2, what="the processes to be gone")
     one, two = (each["id"] for each in home.instances())
     for name, other in ((one, two), (two, one)):
         inside(home, write, name, instance=name)
