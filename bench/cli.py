@@ -17,7 +17,7 @@ from bench.contenders import FOURFOLD, Fourfold, Pm2, Supervisord, install_peers
 from bench.figures import table, verdict
 from bench.machine import ENV, folder, need_root_and_parts
 
-LIMITS = {"--help": 0.06, "version": 0.06, "status": 0.1, "scale": 0.1, "deploy": 0.1, "up": 0.1, "up of 100": 0.2}
+LIMITS = {"--help": 0.1, "version": 0.15, "status": 0.2, "scale": 0.2, "deploy": 0.2, "up": 0.2, "up of 100": 0.2}
 
 
 def main() -> int:
