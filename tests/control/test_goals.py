@@ -80,8 +80,15 @@ def test_an_exit_that_was_asked_for_is_told_apart(
 
 
 class Ready(asyncio.Event):
+    def __init__(self) -> None:
+        super().__init__()
+        self.told = list[str]()
+
     def ready(self, name: str) -> None:
         self.set()
+
+    def probe_failed(self, name: str, error: str) -> None:
+        self.told.append(error)
 
 
 def test_a_worker_is_ready_soon_and_min_ready_counts_from_there(registry: Registry) -> None:
@@ -108,23 +115,21 @@ def test_a_host_is_ready_once_it_answers(registry: Registry) -> None:
         registry.add_release(samples.release("pages", spec=fingerprint(Group(kind="node").as_host())))
         registry.put_app(samples.app_row())
         registry.put_service(samples.service_row("pages", pattern="group"))
-    told: list[str] = []
+    ready = Ready()
 
     async def ask(host: str) -> None:
-        if not told:
+        if not ready.told:
             raise WorldError(f"{host} does not answer")
 
     async def watch() -> None:
-        ready = Ready()
         unused = cast(Any, print)
-        ready.probe_failed = lambda name, error: told.append(error)  # type: ignore[attr-defined]
         prober = Prober(registry, cast(Any, ready), unused, unused, unused, ask_host=ask)
         prober.watch(samples.instance("pages-1", "pages", state="starting", pattern="group"))
         await asyncio.wait_for(ready.wait(), 30)
         await prober.close()
 
     asyncio.run(watch())
-    assert told == ["pages-1 does not answer"]
+    assert ready.told == ["pages-1 does not answer"]
 
 
 def test_a_host_that_is_silent_is_ended(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,19 +161,17 @@ def test_the_time_in_which_a_machine_boots_is_none_that_its_service_has_run(
     monkeypatch.setattr(prober_module, "SETTLE_SECONDS", 0.0)
     with registry.transaction():
         registry.add_release(samples.release(spec=fingerprint(Service.model_validate({"run": "./work"}))))
-    told: list[str] = []
 
-    async def watch() -> None:
+    async def watch() -> list[str]:
         ready = Ready()
         unused = cast(Any, print)
-        ready.probe_failed = lambda name, error: told.append(error)  # type: ignore[attr-defined]
-        prober = Prober(registry, cast(Any, ready), unused, unused, unused, lambda name: len(told) > 1)
+        prober = Prober(registry, cast(Any, ready), unused, unused, unused, lambda name: len(ready.told) > 1)
         prober.watch(samples.instance("web-1", state="starting"))
         await asyncio.wait_for(ready.wait(), 30)
         await prober.close()
+        return ready.told
 
-    asyncio.run(watch())
-    assert told == [prober_module.NOT_STARTED] * 2
+    assert asyncio.run(watch()) == [prober_module.NOT_STARTED] * 2
 
 
 def test_of_a_machine_whose_port_is_forwarded_the_guest_is_asked_whether_it_listens(registry: Registry) -> None:
@@ -178,22 +181,22 @@ def test_of_a_machine_whose_port_is_forwarded_the_guest_is_asked_whether_it_list
         registry.add_release(samples.release(spec=fingerprint(spec)))
         registry.put_app(samples.app_row())
         registry.put_service(samples.service_row(pattern="vm"))
-    told, asked = list[str](), list[tuple[str, int]]()
+    asked = list[tuple[str, int]]()
 
     class Guest:
         async def nobody(self, name: str, port: int) -> str | None:
             asked.append((name, port))
             return "nobody listens" if len(asked) < 2 else None
 
-    async def watch() -> None:
+    async def watch() -> list[str]:
         ready = Ready()
         unused = cast(Any, print)
-        ready.probe_failed = lambda name, error: told.append(error)  # type: ignore[attr-defined]
-        started = lambda name: bool(told)  # noqa: E731
-        prober = Prober(registry, cast(Any, ready), unused, unused, cast(Any, Guest()), started)
+        prober = Prober(
+            registry, cast(Any, ready), unused, unused, cast(Any, Guest()), has_started=lambda name: bool(ready.told)
+        )
         prober.watch(samples.instance("web-1", state="starting", pattern="vm", port=20012))
         await asyncio.wait_for(ready.wait(), 30)
         await prober.close()
+        return ready.told
 
-    asyncio.run(watch())
-    assert told == [prober_module.NOT_STARTED, "nobody listens"] and asked == [("web-1", 8080)] * 2
+    assert asyncio.run(watch()) == [prober_module.NOT_STARTED, "nobody listens"] and asked == [("web-1", 8080)] * 2

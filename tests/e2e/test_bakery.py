@@ -101,7 +101,7 @@ def test_sources_in_and_artifacts_out(daemon: Home, tmp_path: Path) -> None:
             "process": "service=web",
         }.items()
     }
-    assert [each["state"] for each in made.values()] == ["done"] * 3, made
+    assert [each["state"] for each in made.values()] == ["done"] * 3, [each["error"] for each in made.values()]
     files = {}
     for pattern, view in made.items():
         place = tmp_path / view["name"]
