@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -121,6 +122,19 @@ def test_a_fork_bomb_meets_a_limit_and_is_ended(home: Home, source: Path) -> Non
     assert gone("43213")
 
 
+BOMB = """python3 -c '
+import os, time
+born = 0
+try:
+    while born < 1000:
+        if os.fork() == 0:
+            time.sleep(600)
+        born += 1
+except BlockingIOError:
+    open("born", "w").write(str(born))
+'"""
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs control groups of its own")
 def test_a_build_is_bounded_as_a_whole(home: Home, source: Path) -> None:
     """By files in /tmp, say, which are memory: no process is over a limit of its own."""
@@ -129,16 +143,22 @@ def test_a_build_is_bounded_as_a_whole(home: Home, source: Path) -> None:
     supervisor._groups = find(home.paths.run, home.paths.state)
     if "memory" in supervisor._groups.missing:
         pytest.skip(supervisor._groups.missing["memory"])
-    home = Home(home.root, BuildLimits(seconds=60), confine=lambda: supervisor.pen(Limits(memory=96 * 1024**2)))
+    home = Home(
+        home.root, BuildLimits(seconds=60), confine=lambda: supervisor.pen(Limits(memory=96 * 1024**2, pids=200))
+    )
     error = failure(
         home, source, build="for n in $(seq 12); do head -c 16000000 /dev/zero > /tmp/$n; done; false", run="x"
     )
     assert "ran out of memory" in error.what and "build_memory" in (error.hint or "")
-    build(home, source, build="cat /proc/self/cgroup > groups; nice > nice", run="x")
+    build(home, source, build=f"cat /proc/self/cgroup > groups; nice > nice; ulimit -p > most; {BOMB}", run="x")
     (artifact,) = list(home.builder._artifacts.list())
     tree = home.builder._artifacts.tree(artifact.digest)
+    soft, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    most = "unlimited" if soft == resource.RLIM_INFINITY else str(soft)
     assert "/pen-" in (tree / "groups").read_text()
     assert (tree / "nice").read_text().strip() == str(min(19, 10 + os.getpriority(os.PRIO_PROCESS, 0)))
+    assert (tree / "most").read_text().strip() == most, "of the user of all builds: one could leave another none"
+    assert 50 < int((tree / "born").read_text()) < 200
     assert supervisor._groups.names() == set(), "nothing is left of it"
     supervisor._groups.close()
 

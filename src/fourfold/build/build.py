@@ -207,9 +207,9 @@ class Builder:
         host = await self.host()
         async with self._confine() as groups:
             shop = await self._workshop(host, request, groups, isolate=True)
-            async with workspace(shop.work, shop.cache, host, shop.mode, shop.owner, Registry(), root) as box:
+            async with workspace(shop.work, shop.cache, host, shop.mode, shop.owner, Registry(), groups, root) as box:
                 await asyncio.to_thread(box.tree.mkdir)
-                return await look(replace(box, groups=groups), name, host)
+                return await look(box, name, host)
 
     async def isolation(self) -> Mode:
         """How builds are kept apart from the host; asked again while they are not, since that can be mended."""

@@ -87,8 +87,10 @@ async def make(shop: Workshop, job: Job, log: Callable[[str], None]) -> Artifact
         log("WARNING: what it runs, packages' own code too, can read and change what its user can.")
     steps = _Steps(shop, Output(log))
     try:
-        async with workspace(shop.work, shop.cache, shop.host, shop.mode, shop.owner, shop.registry, shop.root) as made:
-            box = replace(made, groups=shop.groups, path=plan.runtime.folders if plan.runtime else ())
+        async with workspace(
+            shop.work, shop.cache, shop.host, shop.mode, shop.owner, shop.registry, shop.groups, shop.root
+        ) as made:
+            box = replace(made, path=plan.runtime.folders if plan.runtime else ())
             layers = Layers(shop.layers, link=os.geteuid() == 0 or not plan.steps)
             kept = [await _layer(shop, job, layers, place, box, steps) for place in range(len(plan.layers))]
             await asyncio.to_thread(_assemble, shop, job, layers, kept, box)

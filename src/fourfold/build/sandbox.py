@@ -35,8 +35,9 @@ _ETC_NETWORK = ("hosts", "pip.conf", "resolv.conf", "uv")
 class Bounds:
     """Resource limits of every process of a step (setrlimit(2)); they can only be lowered. Sizes in bytes."""
 
-    processes: int = 1024
-    """Of the build's user; counted by the kernel per user (and per user namespace)."""
+    processes: int | None = 1024
+    """Of the build's user, counted by the kernel per user (and per user namespace): of all builds of this host, then.
+    None: its control group bounds them."""
     data: int = 4 * 1024**3
     """Private writable memory of one process."""
     file: int = 2 * 1024**3
@@ -254,7 +255,9 @@ def _as_user(box: Box) -> list[str]:
 
 def _bounded(step: Step, box: Box) -> list[str]:
     bounds = box.bounds
-    limits = [f"--nproc={bounds.processes}", f"--data={bounds.data}", f"--fsize={bounds.file}", "--core=0"]
+    limits = [f"--data={bounds.data}", f"--fsize={bounds.file}", "--core=0"]
+    if bounds.processes is not None:
+        limits.insert(0, f"--nproc={bounds.processes}")
     argv = [_placed(word, box) for word in step.argv] if box.mode == "none" else list(step.argv)
     nice = [*_helper("nice", box), "-n", "10"]
     return ["/bin/sh", "-c", _AFTER_OTHERS, "sh", *nice, *_helper("prlimit", box), *limits, "--", *argv]

@@ -8,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -65,21 +65,25 @@ async def workspace(
     mode: Mode,
     owner: tuple[int, int],
     registry: Registry,
+    groups: tuple[str, ...],
     layers: Sequence[Path] = (),
 ) -> AsyncIterator[Box]:
     """A `Box` with an absent `tree` to fill (and to hand over with `hand_over`); removed at the end, whatever happens.
 
     `owner` is the uid and gid of the build's user: another one than ours only if we are root.
+    `groups`: see `Box`.
     `layers`: the root to build in, lowest first; none: the host's.
     """
-    box = await asyncio.to_thread(_make, work, cache, host, mode, owner, registry)
+    box = await asyncio.to_thread(_make, work, cache, host, mode, owner, registry, groups)
     try:
         yield await asyncio.to_thread(_in_root, box, layers) if layers else box
     finally:
         await asyncio.shield(asyncio.to_thread(trees.remove, box.tree.parent))
 
 
-def _make(work: Path, cache: Path, host: Host, mode: Mode, owner: tuple[int, int], registry: Registry) -> Box:
+def _make(
+    work: Path, cache: Path, host: Host, mode: Mode, owner: tuple[int, int], registry: Registry, groups: tuple[str, ...]
+) -> Box:
     work.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=work, prefix="build-"))
     _write_files(folder / "files", os.environ, *owner)
@@ -103,7 +107,8 @@ def _make(work: Path, cache: Path, host: Host, mode: Mode, owner: tuple[int, int
         tools=tools,
         show=_show(host),
         registry=registry,
-        bounds=Bounds(processes=_in_use(owner[0]) + Bounds.processes),
+        bounds=Bounds(processes=_most_processes(owner[0], groups)),
+        groups=groups,
     )
 
 
@@ -160,9 +165,12 @@ def _show(host: Host) -> tuple[str, ...]:
     return (*sorted(outside), *sorted(str(path) for path in Path("/etc").glob("java*")))
 
 
-def _in_use(uid: int) -> int:
-    """Threads that the user has now: the kernel's limit counts them all."""
-    total = 0
+def _most_processes(uid: int, groups: Iterable[str]) -> int | None:
+    """None where a control group counts the build's own. Else the kernel counts the threads of its user, all of them:
+    those of another build could leave it none."""
+    if any((Path(group) / "pids.max").exists() for group in groups):
+        return None
+    total = Bounds.processes or 0
     for entry in Path("/proc").iterdir():
         try:
             if entry.name.isdigit() and entry.stat().st_uid == uid:

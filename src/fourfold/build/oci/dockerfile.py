@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import os
 import re
-import resource
 import shutil
 import subprocess
 import tempfile
@@ -139,7 +138,7 @@ def _tidy(recipe: Recipe, staging: Path) -> None:
 async def _run(recipe: Recipe, tool: Tool, staging: Path, log: Log, fresh: bool) -> None:
     box = Box(
         mode="none", tree=staging / "context", cache=recipe.storage, files=staging / "files", uid=0, gid=0,
-        bounds=Bounds(processes=_processes()), groups=recipe.groups,
+        bounds=Bounds(processes=None), groups=recipe.groups,
     )  # fmt: skip
     env = {name: os.environ[name] for name in _PASSED if name in os.environ}
     env |= {"PATH": "/usr/sbin:/sbin", "TMPDIR": str(_temporary(recipe))}
@@ -162,12 +161,6 @@ def not_fetched(said: Iterable[str]) -> FourfoldError | None:
     """What is to be done where the build failed for an image that it stands on, by buildah's last lines. Pure."""
     found = [match for line in said if (match := _SOURCE.search(line))]
     return transport.explained("pull", found[-1][1], found[-1][2], "buildah") if found else None
-
-
-def _processes() -> int:
-    """Root's own are not counted apart from the build's, and a limit cannot always be raised."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
-    return 2**22 if hard == resource.RLIM_INFINITY else hard
 
 
 def commands(recipe: Recipe, tool: Tool, staging: Path, fresh: bool) -> list[tuple[str, Sequence[str]]]:
