@@ -118,6 +118,7 @@ TEST = (
     Part(command("sshd"), "openssh-server"),
     Part(command("mount"), "mount"),
     Part(command("crun"), "crun"),
+    Part(command("runsc"), "runsc"),
     Part(command("slirp4netns"), "slirp4netns"),
     Part(command("iptables"), "iptables"),
     Part(command("skopeo"), "skopeo"),
