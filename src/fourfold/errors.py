@@ -65,6 +65,17 @@ class TooManyError(UserError):
     status = 429
 
 
+def together(errors: Sequence[UserError], most: int = 10) -> UserError:
+    """One that tells of all, so that they can be mended at once; of one alone, itself. No more than `most` are told."""
+    if len(errors) == 1:
+        return errors[0]
+    told = [error.what for error in errors[:most]]
+    if len(errors) > most:
+        told.append(f"and {len(errors) - most} more like these")
+    hints = dict.fromkeys(error.hint for error in errors[:most] if error.hint)
+    return UserError("\n".join(told), "; ".join(hints) or None)
+
+
 class WorldError(FourfoldError):
     """The world failed: disk full, a program crashed, a socket is gone. The same request may succeed later."""
 

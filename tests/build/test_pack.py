@@ -152,6 +152,17 @@ def test_sockets_and_pipes_are_refused_by_name(app: Path) -> None:
     assert "it is a socket" in refusal(app)
 
 
+def test_all_that_is_refused_is_told_at_once(app: Path) -> None:
+    write(app, {"deep/inner/x": ""})
+    os.mkfifo(app / "deep/inner/pipe")
+    (app / "out").symlink_to("/etc/passwd")
+    for number in range(12):
+        os.mkfifo(app / f"more{number:02}")
+    text = refusal(app)
+    assert text.count("it is a pipe") + text.count("absolute path") == 10
+    assert "deep/inner/pipe" in text and "'out'" in text and "and 4 more" in text
+
+
 def test_names_that_are_not_utf8_are_refused(app: Path) -> None:
     Path(os.fsdecode(os.fsencode(app) + b"/caf\xe9")).write_text("")
     assert "caf\\xe9" in refusal(app)

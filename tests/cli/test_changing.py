@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import threading
@@ -108,6 +109,15 @@ def test_the_service_file_is_no_part_of_a_source(cli: Cli, server: Serving, app:
     [(manifest,)] = asked(server, "offer_source")
     assert {entry["path"] for entry in manifest["entries"]} == {"catalog/app.py", "docs/app.py"}
     assert asked(server, "up")[0][0].spec["services"]["all"]["instances"] == 3
+
+
+def test_what_cannot_be_packed_is_told_of_all_sources_at_once(cli: Cli, server: Serving, app: Path) -> None:
+    (app / "catalog/passwords").symlink_to("/etc/shadow")
+    os.mkfifo(app / "docs/pipe")
+    result = cli("up")
+    assert result.code == 2
+    assert "'passwords'" in result.err and "docs/pipe': it is a pipe" in result.err
+    assert asked(server, "up") == []
 
 
 def test_deploy_some(cli: Cli, server: Serving, app: Path) -> None:

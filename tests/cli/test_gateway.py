@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ def test_maintenance(cli: Cli, server: Serving, home: Path) -> None:
         assert cli("maintenance", "on", *wrong, "-a", "shop").code == 2
     assert cli("maintenance", "off", "-a", "shop").err == "back from maintenance: catalog, orders\n"
     assert cli("maintenance", "off", "web", "-a", "shop").err == "web is not in maintenance\n"
+    result = cli("maintenance", "on", "web", "-a", "shop", "-o", "json")
+    assert (json.loads(result.out), result.err) == ({"services": ["web"]}, "")
     assert asked(server, "end_maintenance") == [("shop", [], "alice"), ("shop", ["web"], "alice")]
 
 

@@ -1,7 +1,8 @@
 """A source as it is sent: its manifest, and where on this machine each content is. Runs on the client.
 
 Links inside the source stay links; links out of it, sockets, pipes, devices, unreadable files and names that are not
-UTF-8 are refused by name, since leaving them out silently would deploy something else than what was looked at.
+UTF-8 are refused by name, all at once, since leaving them out silently would deploy something else than what was
+looked at.
 
 As with tar(1), what the command itself is writing is no part of it, nor is an image that `build` has written there
 before, unless a rule brings it back: the next image would hold the last one. Those are told by name.
@@ -18,8 +19,8 @@ from pathlib import Path
 from fourfold.build import outputs
 from fourfold.build.hashcache import HashCache, cache_folder
 from fourfold.build.ignore import ALWAYS, OWN_FILES, Ignore
-from fourfold.errors import NotFoundError, UserError
-from fourfold.store.manifest import MAX_BYTES, MAX_FILES, Entry, Manifest
+from fourfold.errors import NotFoundError, UserError, together
+from fourfold.store.manifest import MAX_BYTES, MAX_FILES, Entry, Manifest, check_link
 
 _MIB = 1024 * 1024
 
@@ -68,6 +69,8 @@ def pack(
         walk.file(str(place), place.name, status)
     else:
         raise UserError(f"cannot pack {source}: it is neither a folder nor a file", "look at `source`")
+    if walk.refused:
+        raise together(sorted(walk.refused, key=lambda each: each.what))
     _check_limits(source, walk, limits or Limits())
     manifest = walk.manifest()
     cache.save()
@@ -109,6 +112,7 @@ class _Walk:
     links: list[Entry] = field(default_factory=list)
     paths: dict[str, str] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+    refused: list[UserError] = field(default_factory=list)
 
     def folder(self, folder: str, path: str, ignore: Ignore) -> None:
         """`path` is the folder's place below the source's top, with a slash at the end; empty for the top."""
@@ -127,7 +131,10 @@ class _Walk:
             name = path + entry.name
             if entry.path in self.exclude:
                 continue
-            self._entry(entry, name, rules)
+            try:
+                self._entry(entry, name, rules)
+            except UserError as error:
+                self.refused.append(error)
 
     def _entry(self, entry: os.DirEntry[str], name: str, rules: Ignore) -> None:
         is_folder = entry.is_dir(follow_symlinks=False)
@@ -141,7 +148,9 @@ class _Walk:
         try:
             status = entry.stat(follow_symlinks=False)
             if stat.S_ISLNK(status.st_mode):
-                self.links.append(Entry(name, link=str(Path(entry.path).readlink())))
+                link = Entry(name, link=str(Path(entry.path).readlink()))
+                check_link(link)
+                self.links.append(link)
                 return
         except OSError as error:
             raise _unreadable(entry.path, error) from None

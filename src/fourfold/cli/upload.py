@@ -17,7 +17,7 @@ from fourfold.cli.formats import count, size
 from fourfold.cli.git import commit
 from fourfold.cli.progress import Progress
 from fourfold.cli.session import Session
-from fourfold.errors import NotFoundError, UserError, WorldError
+from fourfold.errors import NotFoundError, UserError, WorldError, together
 from fourfold.paths import Paths
 from fourfold.spec.outline import Outline, outline
 
@@ -94,12 +94,19 @@ def pack_all(
     exclude = [*file.files, paths.state, paths.run, paths.config]
     writes = [*_own_output(), *([target.absolute()] if target else [])]
     packed = []
+    refused: list[UserError] = []
     for source in wanted:
         view.working(source.services, "packing")
-        packed.append((source, pack(source.path, exclude=exclude, writes=writes)))
+        try:
+            packed.append((source, pack(source.path, exclude=exclude, writes=writes)))
+        except UserError as error:
+            refused.append(error)
+            continue
         if left_out := packed[-1][1].left_out:
             listed = ", ".join(left_out[:3]) + (f" and {len(left_out) - 3} others" if len(left_out) > 3 else "")
             view.note(f"{listed}: left out of the source, written by this command or a `fourfold build` before it")
+    if refused:
+        raise together(refused)
     return packed
 
 

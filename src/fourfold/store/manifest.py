@@ -143,7 +143,7 @@ def _check(entries: tuple[Entry, ...]) -> None:
     for entry in entries:
         _check_path(entry.path)
         if entry.link is not None:
-            _check_link(entry)
+            check_link(entry)
         elif sizes.setdefault(entry.sha256, entry.size) != entry.size:
             raise UserError(f"cannot accept {entry.path!r}: one digest cannot have two sizes")
         if entry.path in leaves:
@@ -194,7 +194,7 @@ def _check_name(path: str, names: dict[str, str]) -> None:
         raise UserError(f"cannot accept {path!r} beside {other!r}: the names differ only in case", "rename one")
 
 
-def _check_link(entry: Entry) -> None:
+def check_link(entry: Entry) -> None:
     """Inside, whatever other links there are: `..` only at the front, where the folders above are real ones.
 
     With `..` later in the target, a link on the way could make a path that reads as inside lead out.

@@ -46,7 +46,7 @@ def on(
         "actor": session.actor,
     }
     found: list[str] = session.client.ask("PUT", f"/v1/apps/{session.app}/maintenance", body)
-    output.say(f"in maintenance: {', '.join(found)}; fourfold maintenance off ends it", session.options)
+    _done(session, found, f"in maintenance: {', '.join(found)}; fourfold maintenance off ends it")
 
 
 @command.add("off")
@@ -55,10 +55,15 @@ def off(ctx: click.Context, services: _Services = None) -> None:
     session = Session.of(ctx)
     path = f"/v1/apps/{session.app}/maintenance"
     found: list[str] = session.client.ask("DELETE", path, service=services or [], actor=session.actor)
-    if found:
-        output.say(f"back from maintenance: {', '.join(found)}", session.options)
+    told = f"back from maintenance: {', '.join(found)}"
+    _done(session, found, told if found else f"{', '.join(services or [session.app])} is not in maintenance")
+
+
+def _done(session: Session, services: list[str], told: str) -> None:
+    if session.options.json:
+        output.as_json({"services": services})
     else:
-        output.say(f"{', '.join(services or [session.app])} is not in maintenance", session.options)
+        output.say(told, session.options)
 
 
 def _text(page: Path) -> str:
