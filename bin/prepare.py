@@ -75,7 +75,8 @@ MACHINES = (
     Part(command("mkfs.erofs"), "erofs-utils"),
     Part(command("qemu-system-x86_64"), "qemu-system-x86"),
     Part(_has_virtiofsd, "virtiofsd"),
-    Part(command("lz4"), "lz4"),  # Debian's kernel is compressed by it
+    Part(command("lz4"), "lz4"),  # Debian 12's kernel is compressed by it
+    Part(command("zstd"), "zstd"),  # Debian 13's and Ubuntu's
     Part(command("gcc"), "gcc"),
     Part(lambda: any(Path("/usr/lib").glob("*-linux-gnu/libc.a")), "libc6-dev"),
 )
@@ -122,7 +123,6 @@ TEST = (
     Part(command("slirp4netns"), "slirp4netns"),
     Part(command("iptables"), "iptables"),
     Part(command("skopeo"), "skopeo"),
-    Part(command("zstd"), "zstd"),
     Part(command("buildah"), "buildah"),
     Part(command("docker-registry"), "docker-registry"),
     Part(command("dockerd"), "docker.io"),

@@ -92,6 +92,10 @@ def test_machines_of_an_ordinary_user_reach_little() -> None:
 
 def test_what_machines_are_made_with(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not list(doctor._disks(Powers()))
+    with monkeypatch.context() as patch:
+        patch.setattr("fourfold.build.disk.bzimage._PROGRAMS", {b"": "nosuch-compressor"})
+        (found,) = doctor._disks(Powers(machines=True))
+    assert (found.state, found.hint) == ("warning", "apt-get install nosuch-compressor")
     monkeypatch.setattr("fourfold.build.disk.erofs.MKFS", "/nonexistent")
     (found,) = doctor._disks(Powers(machines=True))
     assert (found.state, found.hint) == ("warning", "apt-get install erofs-utils")

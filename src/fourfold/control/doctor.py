@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fourfold.build.bases.make import require_means
+from fourfold.build.disk.bzimage import require_programs
 from fourfold.build.disk.erofs import require_erofs
 from fourfold.build.disk.guest import find_compiler
 from fourfold.build.host import find_host
@@ -248,6 +249,7 @@ def _disks(powers: Powers) -> Iterator[CheckView]:
     try:
         require_erofs()
         find_compiler()
+        require_programs()
         require_means("what virtual machines boot")
     except FourfoldError as error:
         yield CheckView(name="disks", state="warning", message=error.what, hint=error.hint)

@@ -7,6 +7,7 @@ payload_offset and payload_length at 0x248. The payload ends with its uncompress
 from __future__ import annotations
 
 import lzma
+import shutil
 import struct
 import subprocess
 import zlib
@@ -17,6 +18,13 @@ _SECTOR = 512
 _SECONDS = 120
 _PROGRAMS = {b"\x02\x21\x4c\x18": "lz4", b"\x28\xb5\x2f\xfd": "zstd"}
 """First bytes of what Python itself cannot decompress -> the program, and the package, that can."""
+
+
+def require_programs() -> None:
+    """Raises UserError where one is missing: which of them a kernel needs is known only once it is there."""
+    if missing := [program for program in _PROGRAMS.values() if shutil.which(program) is None]:
+        listed = " and ".join(missing)
+        raise UserError(f"cannot read every kernel: {listed} not installed", f"apt-get install {' '.join(missing)}")
 
 
 def vmlinux(image: bytes) -> bytes:
