@@ -75,6 +75,14 @@ def test_without_virtiofsd_there_are_no_volumes(monkeypatch: pytest.MonkeyPatch)
     assert got.machines and not got.shares and "virtiofsd" in got.missing["shares"]
 
 
+def test_a_link_to_a_successor_is_the_successor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    new.touch(0o755)
+    old.symlink_to("new")
+    monkeypatch.setattr(accelerators, "_VIRTIOFSD", (str(old), str(new)))
+    assert accelerators.virtiofsd() == str(new)
+
+
 @pytest.mark.parametrize(("private", "why"), [(True, None), (False, "no namespaces")])
 def test_an_ordinary_user_has_machines_without_a_bridge(
     monkeypatch: pytest.MonkeyPatch, private: bool, why: str | None

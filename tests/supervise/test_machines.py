@@ -79,13 +79,23 @@ def test_qemu_is_the_services_user_and_sees_what_it_needs(tmp_path: Path) -> Non
     assert bundle["hidden"] == [str(tmp_path / "state")]
 
 
-def test_its_shares_are_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accelerators, "virtiofsd", lambda: "/usr/lib/qemu/virtiofsd")
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("/usr/lib/qemu/virtiofsd", ("-f", "-o", "source={},")),
+        ("/usr/libexec/virtiofsd", ("--shared-dir={}", "--cache=never")),
+    ],
+)
+def test_its_shares_are_served(
+    program: str, said: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accelerators, "virtiofsd", lambda: program)
     machine = Machine(**{**vars(MACHINE), "shares": (Share(str(tmp_path), "/data"),)})
     got = request(tmp_path, machine)
     ((socket, argv),) = got["bundle"]["helpers"].items()
-    assert socket == "share0" and argv[:2] == ["/usr/lib/qemu/virtiofsd", "--fd=3"]
-    assert f"source={tmp_path}," in argv[-1] and "posix_lock" in argv[-1]
+    assert socket == "share0" and argv[:2] == [program, "--fd=3"]
+    for word, begins in zip(argv[2:], said, strict=False):
+        assert word.startswith(begins.format(tmp_path))
     assert "share=share0:/data:rw" in got["bundle"]["files"][0][1].split("\0")
 
 

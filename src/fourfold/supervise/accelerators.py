@@ -28,7 +28,9 @@ from fourfold.store.sources import write_atomically
 KVM = Path("/dev/kvm")
 TUN = Path("/dev/net/tun")
 GET_QEMU = "apt-get install qemu-system-x86"
-_VIRTIOFSD = ("/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd")
+QEMUS_VIRTIOFSD = "/usr/lib/qemu/virtiofsd"
+"""The one in C, which QEMU brought until 8.0; its successor in Rust takes other options."""
+_VIRTIOFSD = (QEMUS_VIRTIOFSD, "/usr/libexec/virtiofsd")
 """Where Debian has it: with QEMU up to 7.2, then as a package of its own."""
 _NAMES = ("machines", "shares", "apart")
 """Powers that are found out here."""
@@ -73,7 +75,8 @@ def qemu() -> str | None:
 
 
 def virtiofsd() -> str | None:
-    return next((path for path in _VIRTIOFSD if os.access(path, os.X_OK)), None)
+    """Its own path: Debian 13 has a link at the old one."""
+    return next((os.path.realpath(path) for path in _VIRTIOFSD if os.access(path, os.X_OK)), None)
 
 
 def _lacking() -> str | None:

@@ -40,9 +40,11 @@ _ANSWER_SECONDS = 10.0
 _CLOCK_SECONDS = 600.0
 """Between two times at which a guest is told what time it is: its clock is its own."""
 _IDLE = ("idle", "1")
-_VIRTIOFSD_OPTIONS = "cache=auto,timeout=0,posix_lock,flock,xattr,log_level=err,modcaps=-mknod:-setfcap"
+_QEMUS_OPTIONS = "cache=auto,timeout=0,posix_lock,flock,xattr,log_level=err,modcaps=-mknod:-setfcap"
 """What one instance writes the others see at once, and their locks count for each other. A page cache stays allowed: no
 shared mappings without. Device files and files with capabilities are not for guests to make on this host."""
+_OPTIONS = ("--cache=never", "--allow-mmap", "--xattr", "--log-level=error", "--modcaps=-mknod:-setfcap")
+"""The same of the virtiofsd in Rust, which has no locks but those within a guest, and caches for a second or not at all."""
 
 
 class Machines:
@@ -230,11 +232,16 @@ def _helpers(machine: Machine) -> dict[str, list[str]]:
     program = accelerators.virtiofsd()
     if program is None:
         raise WorldError("cannot share a folder with a virtual machine: virtiofsd is not installed")
-    options = ("--fd=3", "-f", "-o")
     return {
-        qemu.share_tag(number): [program, *options, f"source={os.path.realpath(share.source)},{_VIRTIOFSD_OPTIONS}"]
+        qemu.share_tag(number): [program, "--fd=3", *_serving(program, os.path.realpath(share.source))]
         for number, share in enumerate(machine.shares)
     }
+
+
+def _serving(program: str, folder: str) -> Sequence[str]:
+    if program == accelerators.QEMUS_VIRTIOFSD:
+        return ("-f", "-o", f"source={folder},{_QEMUS_OPTIONS}")
+    return (f"--shared-dir={folder}", *_OPTIONS)
 
 
 def _entries(
