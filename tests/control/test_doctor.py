@@ -90,6 +90,12 @@ def test_machines_of_an_ordinary_user_reach_little() -> None:
     assert found.state == "ok" and "reaches services of its app and nothing else" in found.message
 
 
+def test_volumes_of_machines_may_have_no_locks() -> None:
+    for locks in (True, False):
+        found = {each.name: each for each in doctor._powers(Powers(shares=True, locks=locks))}["shares"]
+        assert found.state == "ok" and ("within one machine only" in found.message) is not locks
+
+
 def test_what_machines_are_made_with(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not list(doctor._disks(Powers()))
     with monkeypatch.context() as patch:

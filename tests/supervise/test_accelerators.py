@@ -80,7 +80,13 @@ def test_a_link_to_a_successor_is_the_successor(tmp_path: Path, monkeypatch: pyt
     new.touch(0o755)
     old.symlink_to("new")
     monkeypatch.setattr(accelerators, "_VIRTIOFSD", (str(old), str(new)))
+    monkeypatch.setattr(accelerators, "QEMUS_VIRTIOFSD", str(old))
+    monkeypatch.setattr(accelerators, "_lacking", lambda: None)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
     assert accelerators.virtiofsd() == str(new)
+    assert with_machines(Powers()).shares and not with_machines(Powers()).locks
+    monkeypatch.setattr(accelerators, "QEMUS_VIRTIOFSD", str(new))
+    assert with_machines(Powers()).locks
 
 
 @pytest.mark.parametrize(("private", "why"), [(True, None), (False, "no namespaces")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -29,7 +30,9 @@ from fourfold.control.parts import Parts
 from fourfold.control.routing import certificate
 from fourfold.control.sharing import app_certificate, check_up
 from fourfold.control.wishes import wish_of
-from fourfold.launch.vm import CUT_OFF
+from fourfold.launch.model import Powers
+from fourfold.launch.patterns import is_machine
+from fourfold.launch.vm import CUT_OFF, UNLOCKED
 from fourfold.spec.app import App
 from fourfold.store.sources import write_atomically
 
@@ -93,13 +96,23 @@ class Bringing:
             self._parts.traffic.refresh()
         operation.services = [change.service for change in changes if change.kind not in ("keep", "not-in-file")]
         for wish in wishes:
-            forwarded = is_forwarded(wish.pattern, wish.spec, self._parts.supervisor.powers)
-            if forwarded and wish.name in operation.services:
-                warning = f"warning: its virtual machine {CUT_OFF}"
-                self._parts.bus.emit("deploy.warning", warning, service=wish.name, **operation.tag())
+            for warning in _warnings(wish, self._parts.supervisor.powers) if wish.name in operation.services else ():
+                self._parts.bus.emit("deploy.warning", f"warning: {warning}", service=wish.name, **operation.tag())
         stored = self._parts.registry.apps.get(app.app)
         others = stored.services if request.beside and stored is not None else ()
         more: dict[str, Any] = {} if request.beside else {"also": self._parts.notifying.hooks.storing(app)}
         await self._parts.deployer.up(
             app, request.file, wishes, changes, who, operation, others, candidate_of=candidate_of, **more
+        )
+
+
+def _warnings(wish: Wish, powers: Powers) -> Iterator[str]:
+    if is_forwarded(wish.pattern, wish.spec, powers):
+        yield f"its virtual machine {CUT_OFF}"
+    if powers.locks or not powers.shares or not wish.spec.volumes or not is_machine(wish.pattern, wish.spec):
+        return
+    if wish.most > 1 or wish.spec.deploy.strategy != "recreate":
+        yield (
+            f"its virtual machines run side by side, and {UNLOCKED}. A program that relies on them, as SQLite does, "
+            "takes one instance and deploy: {strategy: recreate}"
         )

@@ -25,7 +25,7 @@ from fourfold.errors import FourfoldError
 from fourfold.gateway import program
 from fourfold.gateway.certificates import DAY, SOON, ending, facts
 from fourfold.launch.model import Powers
-from fourfold.launch.vm import CUT_OFF
+from fourfold.launch.vm import CUT_OFF, UNLOCKED
 from fourfold.paths import LONGEST_SOCKET, Paths
 from fourfold.store import keyfile
 from fourfold.store.apps import Apps
@@ -274,6 +274,8 @@ def _powers(powers: Powers) -> Iterator[CheckView]:
 def _under(name: str, powers: Powers) -> str:
     if name == "containers":
         return f", under {', '.join(powers.runtimes)}"
+    if name == "shares":
+        return "" if powers.locks else f"; {UNLOCKED}"
     if name != "machines":
         return ""
     without = f" (KVM: {powers.missing['kvm']})" if "kvm" in powers.missing else ""

@@ -233,6 +233,8 @@ class Powers:
     """KVM only where a guest has really started."""
     shares: bool = False
     """Virtual machines with volumes."""
+    locks: bool = False
+    """Locks on files of those volumes count between all machines that have them."""
     apart: bool = False
     """Virtual machines without an interface on a bridge, which the sandboxes of functions may be."""
     forwarded: bool = False

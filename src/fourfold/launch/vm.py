@@ -31,6 +31,7 @@ MOST_VOLUMES = 16
 network and the ports of the guest's init take the others."""
 CUT_OFF = "reaches services of its app and nothing else: only root can give it a network"
 """What is to be known of each that is forwarded."""
+UNLOCKED = "locks on files of their volumes count within one machine only: the virtiofsd of this host has no others"
 KERNEL, _SYSTEMD = 64 * _MIB, 160 * _MIB
 """What a guest's own takes, beside what its service may."""
 _MOST_TMP = 1024 * _MIB

@@ -50,10 +50,10 @@ def with_machines(powers: Powers) -> Powers:
             lacking["machines"] = lacking["apart"] or (None if powers.private else powers.missing.get("private", ""))
     found = {name: why for name, why in lacking.items() if why is not None}
     machines, shares, apart = (name not in found for name in _NAMES)
+    locks = shares and virtiofsd() == QEMUS_VIRTIOFSD
     missing = {name: why for name, why in powers.missing.items() if name not in _NAMES} | found
-    return replace(
-        powers, machines=machines, shares=shares, apart=apart, forwarded=forwarded, ticks=_ticks(), missing=missing
-    )
+    powers = replace(powers, machines=machines, shares=shares, locks=locks, apart=apart, forwarded=forwarded)
+    return replace(powers, ticks=_ticks(), missing=missing)
 
 
 def with_accelerator(powers: Powers, kernel: Path, initrd: Path, known: Path) -> Powers:

@@ -44,7 +44,7 @@ _QEMUS_OPTIONS = "cache=auto,timeout=0,posix_lock,flock,xattr,log_level=err,modc
 """What one instance writes the others see at once, and their locks count for each other. A page cache stays allowed: no
 shared mappings without. Device files and files with capabilities are not for guests to make on this host."""
 _OPTIONS = ("--cache=never", "--allow-mmap", "--xattr", "--log-level=error", "--modcaps=-mknod:-setfcap")
-"""The same of the virtiofsd in Rust, which has no locks but those within a guest, and caches for a second or not at all."""
+"""The same of the virtiofsd in Rust, which keeps what it cached for a second or not at all, and has no locks."""
 
 
 class Machines:
