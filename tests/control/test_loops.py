@@ -63,3 +63,26 @@ def test_what_comes_meanwhile_is_done_together(monkeypatch: pytest.MonkeyPatch, 
 
     asyncio.run(scenario())
     assert len(done) == times
+
+
+@pytest.mark.parametrize(("seconds", "again"), [(0.0, True), (3600.0, False)])
+def test_what_the_world_refuses_is_done_again_once_however_often_it_is_asked_for_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, again: bool
+) -> None:
+    monkeypatch.setattr(loops, "rest", lambda took: 0.0)
+    monkeypatch.setattr(loops, "AGAIN_SECONDS", seconds)
+    done: list[str] = []
+
+    def refused() -> None:
+        done.append("it")
+        raise WorldError("the disk is full")
+
+    async def scenario() -> None:
+        soon = loops.Soon(refused)
+        for _ in range(20):
+            if not again or not done:
+                soon.ask()
+            await asyncio.sleep(0.001)
+
+    asyncio.run(scenario())
+    assert (len(done) > 1) == again

@@ -10,7 +10,7 @@ from typing import Any
 
 from fourfold.control import logformat
 from fourfold.control.faults import Faults
-from fourfold.control.loops import AGAIN_SECONDS, Soon
+from fourfold.control.loops import Soon
 from fourfold.errors import WorldError
 from fourfold.store import gc
 from fourfold.store.events import ALL, Events, Which
@@ -33,7 +33,7 @@ class Bus:
         self._faults = faults
         self._pending: list[Event] = []
         self._listeners: set[asyncio.Event] = set()
-        self._flushing = Soon(self._flush_quietly)
+        self._flushing = Soon(self.flush)
         self._closed = False
         self._stored = 0
         """Since old ones were forgotten."""
@@ -82,13 +82,6 @@ class Bus:
         if self._stored >= TRIM_AFTER:
             self._stored = 0
             self._events.trim(gc.KEEP_EVENTS, gc.KEEP_LINES, gc.KEEP_ROUTINE)
-
-    def _flush_quietly(self) -> None:
-        try:
-            self.flush()
-        except WorldError as error:
-            log.error("%s", error)
-            asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._flush_quietly)
 
     @property
     def last(self) -> int:
@@ -141,7 +134,10 @@ class Bus:
 
     def close(self) -> None:
         """End all that follow."""
-        self._flush_quietly()
+        try:
+            self.flush()
+        except WorldError as error:
+            log.error("%s", error)
         self._closed = True
         for listener in self._listeners:
             listener.set()

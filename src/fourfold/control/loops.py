@@ -31,7 +31,7 @@ def rest(took: float) -> float:
 
 
 class Soon:
-    """Does something soon after it was asked to, see `rest`."""
+    """Does something soon after it was asked to, see `rest`; what the world refuses, again after AGAIN_SECONDS."""
 
     def __init__(self, do: Callable[[], None]) -> None:
         self._do = do
@@ -39,9 +39,13 @@ class Soon:
         self._not_before = 0.0
 
     def ask(self) -> None:
+        """Once, however often it was asked since it was last done."""
+        self._in(0.0)
+
+    def _in(self, seconds: float) -> None:
         if self._due is None:
             loop = asyncio.get_running_loop()
-            self._due = loop.call_at(max(self._not_before, loop.time()), self._now)
+            self._due = loop.call_at(max(self._not_before, loop.time() + seconds), self._now)
 
     def _now(self) -> None:
         self._due = None
@@ -49,6 +53,9 @@ class Soon:
         began = now()
         try:
             self._do()
+        except WorldError as error:
+            log.error("%s", error)
+            self._in(AGAIN_SECONDS)
         finally:
             self._not_before = now() + rest(now() - began)
 

@@ -31,7 +31,6 @@ class Readiness:
         self._got_ready[name] = row.run
         self._storing.ask()
 
-    @until_stored
     def _store_ready(self) -> None:
         known = self._registry.instances
         rows = [known[name] for name, run in self._got_ready.items() if name in known and known[name].run == run]
