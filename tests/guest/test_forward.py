@@ -59,6 +59,29 @@ def test_all_of_it_arrives_and_comes_back_after_the_end(program: Path) -> None:
             assert process.wait(PATIENCE) == 0
 
 
+def test_neither_way_waits_for_the_other(program: Path) -> None:
+    """A service that answers while it reads, and more than it has read, reads on only when its answer is taken."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                while piece := connection.recv(65536):
+                    connection.sendall(3 * piece)
+
+        threading.Thread(target=answer, daemon=True).start()
+        with forwarded(program, server.getsockname()[1]) as (guest, process):
+
+            def ask() -> None:
+                for _ in range(32):
+                    guest.sendall(MUCH)
+                guest.shutdown(socket.SHUT_WR)
+
+            threading.Thread(target=ask, daemon=True).start()
+            assert len(received(guest)) == 3 * 32 * len(MUCH)
+            assert process.wait(PATIENCE) == 0
+
+
 def test_where_nobody_listens_it_ends(program: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

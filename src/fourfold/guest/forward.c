@@ -3,6 +3,7 @@
 #include "text.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,17 +13,37 @@
 
 #define REFUSED 1
 
-static void pass(struct pollfd *from, int to)
-{
+/* Neither waits for the other: one end may be full because it waits for what the other way brings. */
+struct way {
+    int from, to;
+    size_t at, length; /* between them is what has been read and not yet written */
     char bytes[65536];
-    ssize_t length = read(from->fd, bytes, sizeof bytes);
+};
 
-    if (length > 0 && write_all(to, bytes, (size_t)length) == 0)
+static struct pollfd waits_for(const struct way *way)
+{
+    bool full = way->at < way->length;
+
+    return (struct pollfd){.fd = full ? way->to : way->from, .events = full ? POLLOUT : POLLIN};
+}
+
+static void go_on(struct way *way)
+{
+    ssize_t count;
+
+    if (way->at < way->length) {
+        count = send(way->to, way->bytes + way->at, way->length - way->at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        way->at += count > 0 ? (size_t)count : 0;
+    } else {
+        count = recv(way->from, way->bytes, sizeof way->bytes, MSG_DONTWAIT);
+        way->at = 0;
+        way->length = count > 0 ? (size_t)count : 0;
+    }
+    if (count > 0 || (count < 0 && errno == EAGAIN))
         return;
-    shutdown(to, SHUT_WR);
-    if (length > 0)
-        shutdown(from->fd, SHUT_RD); /* nobody takes it any more */
-    from->fd = -1;
+    shutdown(way->to, SHUT_WR);
+    shutdown(way->from, SHUT_RD); /* where nobody takes it any more */
+    way->from = way->to = -1;
 }
 
 _Noreturn void forward_main(const char *port_text)
@@ -37,14 +58,14 @@ _Noreturn void forward_main(const char *port_text)
     };
     if (connect(there, (struct sockaddr *)&address, sizeof address) < 0)
         _exit(REFUSED);
-    struct pollfd sides[] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = there, .events = POLLIN}};
-    while (sides[0].fd >= 0 || sides[1].fd >= 0) {
-        if (poll(sides, 2, -1) < 0)
+    struct way ways[] = {{.from = STDIN_FILENO, .to = there}, {.from = there, .to = STDIN_FILENO}};
+    while (ways[0].from >= 0 || ways[1].from >= 0) {
+        struct pollfd waiting[] = {waits_for(&ways[0]), waits_for(&ways[1])};
+        if (poll(waiting, 2, -1) < 0)
             _exit(REFUSED);
-        if (sides[0].fd >= 0 && sides[0].revents)
-            pass(&sides[0], there);
-        if (sides[1].fd >= 0 && sides[1].revents)
-            pass(&sides[1], STDIN_FILENO);
+        for (int i = 0; i < 2; i++)
+            if (waiting[i].revents)
+                go_on(&ways[i]);
     }
     _exit(0);
 }
