@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from fourfold.control.bus import Bus
 from fourfold.control.executor import Executor
 from fourfold.control.faults import Faults
 from fourfold.control.goals import Goals, goal, instance, rollback_point
+from fourfold.control.listening import Listening
 from fourfold.control.prober import Prober
 from fourfold.control.registry import Live, Registry
 from fourfold.errors import WorldError
@@ -107,6 +109,30 @@ def test_a_worker_is_ready_soon_and_min_ready_counts_from_there(registry: Regist
 
     asyncio.run(watch())
     assert goal(samples.service_row(), spec, None).rollout.min_ready == 3600.0
+
+
+def test_a_port_that_the_kernel_leads_elsewhere_is_asked_too(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a rule of its firewall, as Docker does: nobody listens on this host then."""
+    monkeypatch.setattr(prober_module, "Listening", lambda: Listening(set))
+    monkeypatch.setattr(prober_module, "UNFOUND_SECONDS", 0.01)
+    spec = Service.model_validate({"run": "./work", "port": 8080, "health": {"tcp": True}})
+    with registry.transaction():
+        registry.add_release(samples.release(spec=fingerprint(spec)))
+        registry.put_app(samples.app_row())
+        registry.put_service(samples.service_row())
+
+    async def watch() -> None:
+        ready = Ready()
+        unused = cast(Any, print)
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            prober = Prober(registry, cast(Any, ready), unused, unused, unused)
+            prober.watch(samples.instance("web-1", state="starting", port=server.getsockname()[1]))
+            await asyncio.wait_for(ready.wait(), 30)
+            await prober.close()
+
+    asyncio.run(watch())
 
 
 def test_a_host_is_ready_once_it_answers(registry: Registry) -> None:

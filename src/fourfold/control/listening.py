@@ -9,6 +9,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 STARTING_SECONDS = (0.01, 0.25)
@@ -22,6 +23,7 @@ _TCP_LISTEN = 10
 _HEADER = struct.Struct("=IHHII")
 _QUESTION = struct.Struct("=BBBxI48x")
 """struct inet_diag_req_v2, with any addresses."""
+_FAILED = struct.Struct("=i")
 _PORT = struct.Struct("!4xH")
 """The first of struct inet_diag_msg."""
 
@@ -39,19 +41,17 @@ class Listening:
         self._waiting: set[_Waiter] = set()
         self._next: asyncio.TimerHandle | None = None
 
-    async def begins(self, port: int, seconds: float) -> bool:
-        """Wait until something listens there, or perhaps does, where the kernel does not tell. False: nothing, after
-        `seconds`."""
-        loop = asyncio.get_running_loop()
-        waiter = _Waiter(port, loop.time(), loop.create_future())
+    async def begins(self, port: int, since: float, seconds: float) -> None:
+        """Wait until something listens there, or perhaps does, where the kernel does not tell; for `seconds` at most.
+
+        `since`: when it was waited for first, by the event loop's clock."""
+        waiter = _Waiter(port, since, asyncio.get_running_loop().create_future())
         self._waiting.add(waiter)
         self._look_in(0.0)
         try:
-            async with asyncio.timeout(seconds):
-                await waiter.there
-            return True
-        except TimeoutError:
-            return False
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await waiter.there
         finally:
             self._waiting.discard(waiter)
 
@@ -79,10 +79,11 @@ class Listening:
 def ports() -> set[int]:
     """Those of all addresses, IPv4 and IPv6, in the network that we are in. OSError."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG) as kernel:
-        return _ports(kernel, socket.AF_INET) | _ports(kernel, socket.AF_INET6)
+        return of_family(kernel, socket.AF_INET) | of_family(kernel, socket.AF_INET6)
 
 
-def _ports(kernel: socket.socket, family: int) -> set[int]:
+def of_family(kernel: socket.socket, family: int) -> set[int]:
+    """As `ports`, of AF_INET or AF_INET6 alone. `kernel`: a netlink socket of sock_diag."""
     question = _QUESTION.pack(family, socket.IPPROTO_TCP, 0, 1 << _TCP_LISTEN)
     kernel.send(_HEADER.pack(_HEADER.size + len(question), _SOCK_DIAG_BY_FAMILY, _REQUEST | _DUMP, 0, 0) + question)
     found: set[int] = set()
@@ -90,9 +91,10 @@ def _ports(kernel: socket.socket, family: int) -> set[int]:
         answer, at = kernel.recv(65536), 0
         while at < len(answer):
             length, kind, *_ = _HEADER.unpack_from(answer, at)
-            if kind == _DONE:
+            if kind in (_DONE, _ERROR):
+                (failed,) = _FAILED.unpack_from(answer, at + _HEADER.size)
+                if failed:  # where TCP's part of it is not there, only the end of an empty answer says so
+                    raise OSError(-failed, "sock_diag")
                 return found
-            if kind == _ERROR:
-                raise OSError(-struct.unpack_from("=i", answer, at + _HEADER.size)[0], "sock_diag")
             found.add(_PORT.unpack_from(answer, at + _HEADER.size)[0])
             at += (length + 3) & ~3

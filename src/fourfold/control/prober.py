@@ -171,16 +171,18 @@ class Prober:
         return partial(speaks, row.reached_at, row.port, 1.0, http=bool(service.route))
 
     def _once_it_listens(self, row: InstanceRow, ask: Ask) -> Ask:
-        """As `ask`, which costs more than to wait until there is something to ask on a port of this machine."""
+        """As `ask`, which costs more than to wait until there is something to ask on a port of this machine. It is
+        asked now and then all the same: the kernel may lead a port elsewhere without anybody who listens here."""
         host, port = row.reached_at, row.port
         if row.address is not None or port is None:
             return ask
-
         if row.state != "ready":
             self._listener.probe_failed(row.id, refused(host, port))
+        since = asyncio.get_running_loop().time()
 
         async def listens_and_answers() -> str | None:
-            return await ask() if await self._listening.begins(port, UNFOUND_SECONDS) else refused(host, port)
+            await self._listening.begins(port, since, UNFOUND_SECONDS)
+            return await ask()
 
         return listens_and_answers
 
