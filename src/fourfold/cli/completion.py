@@ -58,5 +58,6 @@ def _install(script: str) -> None:
         rc, line = home / RC[shell], f"source '{file}'"
         before = rc.read_text() if rc.exists() else ""
         if line not in before:
-            rc.write_text(before + ("\n" if before and not before.endswith("\n") else "") + line + "\n")
+            with rc.open("a") as ends:  # never emptied: it is the user's
+                ends.write(("\n" if before and not before.endswith("\n") else "") + line + "\n")
     click.echo(f"{file} is written: completion is there in the next shell")

@@ -145,7 +145,6 @@ class Session:
             raise NotFoundError(f"cannot find app {app}: apps here are {known}", "bring it up with: fourfold up")
 
     def _apps(self) -> list[AppView]:
-
         views: list[AppView] = self.client.get("/v1/apps")
         return views
 
