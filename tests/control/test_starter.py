@@ -180,6 +180,20 @@ def test_urls_are_those_that_the_consumer_reaches(placing: Starter) -> None:
     assert placing.urls(instance("a")) == external | {"WEB_URL": "http://127.0.0.1:19001"}
 
 
+def test_urls_are_those_of_a_new_app_after_a_purge(placing: Starter) -> None:
+    """Its first release has the number of the old one's."""
+    assert placing.urls(instance("a"))["WEB_URL"] == "http://127.0.0.1:19000"
+    registry = placing._registry
+    with registry.transaction():
+        registry.remove_service(registry.services["shop.web"])
+        registry.store.releases.remove_app("shop")
+        registry.forget_releases([("shop", "web", 1)])
+    with registry.transaction():
+        registry.add_release(release(spec=SPEC | {"port": 5432, "protocol": "tcp"}))
+        registry.put_service(service_row(internal_port=19000))
+    assert placing.urls(instance("a"))["WEB_URL"] == "tcp://127.0.0.1:19000"
+
+
 DIGEST, LAYER = "a" * 64, "b" * 64
 
 

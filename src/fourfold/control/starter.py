@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from operator import is_
 from pathlib import Path
 
 from fourfold.control.addresses import block_size, last_block, last_given, next_block, next_free
@@ -237,8 +238,10 @@ class Starter:
         return found | self._urls_of(self._callable(row), host)
 
     def _urls_of(self, services: list[ServiceRow], host: str) -> dict[str, str]:
-        """The same for all instances of an app that start together."""
-        if self._last_urls[0] != (services, host):
+        """The same for all instances of an app that start together. Equal rows may be of other releases: after a purge
+        these are numbered from 1 again."""
+        (known, of), _ = self._last_urls
+        if of != host or len(known) != len(services) or not all(map(is_, known, services)):
             found: dict[str, str] = {}
             for service in services:
                 assert service.internal_port is not None
