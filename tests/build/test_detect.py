@@ -342,6 +342,8 @@ def test_package_json_says_more_than_a_lone_script() -> None:
         ({"app.py": "", ".python-version": "3.13.1\n"}, {}, "python3.13"),
         ({"server.js": "", ".nvmrc": "v20.3\n"}, {}, "nodejs20"),
         ({"package.json": node(engines={"node": ">=18 <21"}), "server.js": ""}, {}, "nodejs20"),
+        ({"package.json": node(engines={"node": "<20.1"}), "server.js": ""}, {}, "nodejs20"),
+        ({"package.json": node(engines={"node": "<21.\u00b2"}), "server.js": ""}, {}, "nodejs20"),
     ],
 )
 def test_the_runtime_is_found_in_the_source(files: dict[str, str], spec: dict[str, Any], name: str) -> None:

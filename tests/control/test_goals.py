@@ -158,6 +158,20 @@ def test_a_host_is_ready_once_it_answers(registry: Registry) -> None:
     assert ready.told == ["pages-1 does not answer"]
 
 
+def test_a_fault_in_a_probe_is_told_and_keeps_no_daemon_from_its_end(
+    registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def watch() -> None:
+        unused = cast(Any, print)
+        prober = Prober(registry, cast(Any, Ready()), unused, unused, unused, ask_host=unused)
+        prober.watch(samples.instance("pages-1", "pages", state="starting", pattern="group"))  # of a service unknown
+        await asyncio.sleep(0.01)
+        await prober.close()
+
+    asyncio.run(watch())
+    assert "a fault in a probe of pages-1, which is not asked any more" in caplog.text
+
+
 def test_a_host_that_is_silent_is_ended(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prober_module, "HOST_LIVES", Probe(interval=0.01, failures=3))
     with registry.transaction():

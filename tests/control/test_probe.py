@@ -18,7 +18,7 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 def answering(text: str) -> Handler:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(text.encode())
+        writer.write(text.encode("latin-1"))
         writer.close()
 
     return handle
@@ -60,6 +60,8 @@ HTTP = {
     "a redirect is well": (answering("HTTP/1.1 302 Found\r\n\r\n"), None),
     "unwell": (answering("HTTP/1.1 503 Not yet\r\n\r\n"), "GET /h answered 503 Not yet"),
     "not HTTP": (answering("-ERR unknown\r\n"), "GET /h got no HTTP answer: '-ERR unknown'"),
+    "a digit that is no number": (answering("HTTP/1.1 20\xb2 OK\r\n\r\n"), "GET /h got no HTTP answer"),
+    "a number that is no status": (answering(f"HTTP/1.1 {'9' * 5000}\r\n\r\n"), "GET /h got no HTTP answer"),
     "closed": (closing, "GET /h: connection closed unanswered"),
     "an answer without an end": (endless, None),
     "silent": (silent, "gave no answer within 0.2 s"),

@@ -190,6 +190,11 @@ def test_an_answer_to_head_tells_the_length_it_would_have() -> None:
     assert (found.length, found.body) == (17, b"")
 
 
+@pytest.mark.parametrize("text", ["\u00b2", "9" * 5000, "-1"])
+def test_a_length_that_is_none_is_not_told(text: str) -> None:
+    assert answer(json.dumps({"statusCode": 200, "headers": {"content-length": text}}).encode(), V2).length is None
+
+
 def test_preludes() -> None:
     assert prelude(b'{"statusCode": 2', V2) is None
     assert prelude(b'{"statusCode": 202}' + b"\0" * 8 + b"rest", V2) == (202, f"{TEXT}\r\n".encode(), b"rest")

@@ -159,7 +159,7 @@ async def _read_rest(loop: asyncio.AbstractEventLoop, sock: socket.socket, limit
 
 def _judge(line: str, path: str) -> str | None:
     parts = line.split(None, 2)
-    if len(parts) < 2 or not parts[0].startswith("HTTP/") or not parts[1].isdigit():
+    if len(parts) < 2 or not parts[0].startswith("HTTP/") or not (len(parts[1]) == 3 and parts[1].isdecimal()):
         return f"GET {path} got no HTTP answer: {line[:80]!r}" if line else f"GET {path}: connection closed unanswered"
     if 200 <= int(parts[1]) < 400:
         return None

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from fourfold.control.diagnose import Diagnose
 from fourfold.control.goals import SYSTEM, goal_of
@@ -78,21 +77,14 @@ class Prober:
     def watch(self, row: InstanceRow) -> None:
         self.unwatch(row.id)
         if row.app == SYSTEM:
-            self._tasks[row.id] = [
-                asyncio.create_task(self._readiness(row, self._ask_gateway, DEFAULT, self._ask_gateway))
-            ]
-            return
+            return self._begin(row, self._readiness(row, self._ask_gateway, DEFAULT, self._ask_gateway))
         if row.pattern == "function":
             connects = self._invoker(row)
-            comes_up = partial(_comes_up, connects)
-            self._tasks[row.id] = [asyncio.create_task(self._readiness(row, connects, DEFAULT, comes_up))]
-            return
+            return self._begin(row, self._readiness(row, connects, DEFAULT, partial(_comes_up, connects)))
         if row.pattern == GROUP and self._ask_host is not None:
             answers = partial(_answers, self._ask_host, row.id)
-            readiness = self._readiness(row, answers, DEFAULT, answers)
-            liveness = self._liveness(row.id, answers, HOST_LIVES)
-            self._tasks[row.id] = [asyncio.create_task(each) for each in (readiness, liveness)]
-            return
+            self._begin(row, self._readiness(row, answers, DEFAULT, answers))
+            return self._begin(row, self._liveness(row.id, answers, HOST_LIVES))
         service = self._registry.spec(key_of(row), row.release)
         health = service.health
         ask = self._asker(row, service, health)
@@ -100,12 +92,16 @@ class Prober:
         first = self._first(row, service) or ask
         if first and not (health and health.command) and not _is_forwarded(row, service):
             first = self._once_it_listens(row, first)
-        wait = self._readiness(row, ask, probe, first) if ask and first else self._settle(row)
-        self._tasks[row.id] = [asyncio.create_task(wait)]
+        self._begin(row, self._readiness(row, ask, probe, first) if ask and first else self._settle(row))
         if health is not None and health.live is not None:
             ask_live = self._asker(row, service, health.live)
             if ask_live is not None:
-                self._tasks[row.id].append(asyncio.create_task(self._liveness(row.id, ask_live, health.live)))
+                self._begin(row, self._liveness(row.id, ask_live, health.live))
+
+    def _begin(self, row: InstanceRow, probing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(probing)
+        task.add_done_callback(partial(_tell_fault, row.id))
+        self._tasks.setdefault(row.id, []).append(task)
 
     def unwatch(self, name: str) -> None:
         for task in self._tasks.pop(name, ()):
@@ -130,9 +126,7 @@ class Prober:
         tasks = [task for each in self._tasks.values() for task in each]
         for name in list(self._tasks):
             self.unwatch(name)
-        for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _asker(self, row: InstanceRow, service: Service, probe: Probe | None) -> Ask | None:
         """For a machine whose port is forwarded, QEMU takes connections that nobody in its guest would."""
@@ -246,6 +240,11 @@ class Prober:
 def _is_forwarded(row: InstanceRow, service: Service) -> bool:
     """Whether it is a machine that a port of this host's loopback leads to."""
     return row.address is None and row.port is not None and is_machine(row.pattern, service)
+
+
+def _tell_fault(name: str, task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a fault in a probe of %s, which is not asked any more", name, exc_info=error)
 
 
 async def _answers(ask: Callable[[str], Awaitable[None]], host: str) -> str | None:

@@ -131,8 +131,9 @@ def _length(result: Mapping[str, Any], data: bytes) -> int | None:
     if data:
         return None
     for name, value in _mapping(result, "headers").items():
-        if name.lower() == "content-length" and str(value).isdigit():
-            return int(value)
+        text = str(value)
+        if name.lower() == "content-length" and text.isascii() and text.isdigit() and len(text) <= 15:
+            return int(text)
     return None
 
 

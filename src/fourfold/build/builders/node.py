@@ -216,7 +216,7 @@ def _one(major: int, part: str) -> bool:
     if match is None:
         return True
     operator, number, rest = match[1] or "=", int(match[2]), match[3]
-    above_zero = any(piece.isdigit() and int(piece) for piece in rest.split("."))
+    above_zero = any(piece.strip("0") and piece.isdecimal() for piece in rest.split("."))
     return {
         ">=": major >= number,
         ">": major > number or (major == number and bool(rest)),
