@@ -50,7 +50,9 @@ def test_addresses_as_the_kernel_writes_them(text: str, expected: tuple[str, int
     ("listens", "said"),
     [
         (("00000000:1F90",), None),
-        (("00000000:0050",), "nothing listens on port 8080 in its virtual machine"),
+        (("0F0012C6:1F90",), None),
+        (("00000000:0050",), "nothing listens on 198.18.0.15:8080 in its virtual machine"),
+        (("0100007F:1F90",), "nothing listens on 198.18.0.15:8080 in its virtual machine"),
         (None, "its virtual machine does not say where programs listen"),
     ],
 )
@@ -58,7 +60,7 @@ def test_a_guest_is_asked_who_listens(listens: tuple[str, ...] | None, said: str
     async def in_guest(name: str) -> tuple[str, ...] | None:
         return listens
 
-    assert asyncio.run(Diagnose(lambda name: None, in_guest).nobody("shop.web-1-a", 8080)) == said
+    assert asyncio.run(Diagnose(lambda name: None, in_guest).nobody("shop.web-1-a", "198.18.0.15", 8080)) == said
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may make network namespaces")

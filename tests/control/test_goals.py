@@ -221,11 +221,11 @@ def test_of_a_machine_whose_port_is_forwarded_the_guest_is_asked_whether_it_list
         registry.add_release(samples.release(spec=fingerprint(spec)))
         registry.put_app(samples.app_row())
         registry.put_service(samples.service_row(pattern="vm"))
-    asked = list[tuple[str, int]]()
+    asked = list[tuple[str, str, int]]()
 
     class Guest:
-        async def nobody(self, name: str, port: int) -> str | None:
-            asked.append((name, port))
+        async def nobody(self, *where: Any) -> str | None:
+            asked.append(where)
             return "nobody listens" if len(asked) < 2 else None
 
     async def watch() -> list[str]:
@@ -239,4 +239,7 @@ def test_of_a_machine_whose_port_is_forwarded_the_guest_is_asked_whether_it_list
         await prober.close()
         return ready.told
 
-    assert asyncio.run(watch()) == [prober_module.NOT_STARTED, "nobody listens"] and asked == [("web-1", 8080)] * 2
+    assert (
+        asyncio.run(watch()) == [prober_module.NOT_STARTED, "nobody listens"]
+        and asked == [("web-1", "198.18.0.15", 8080)] * 2
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
@@ -31,14 +31,14 @@ class Diagnose:
         self._main_pid = main_pid
         self._in_guest = in_guest
 
-    async def nobody(self, name: str, port: int) -> str | None:
-        """As `probe.tcp`, of a virtual machine: its guest is asked, and not its port."""
+    async def nobody(self, name: str, host: str, port: int) -> str | None:
+        """As `probe.tcp`, of a virtual machine: its guest is asked, and not its port. `host`: its own address."""
         there = await self._in_guest(name)
         if there is None:
             return "its virtual machine does not say where programs listen"
-        if any(number == port for _, number in map(_address, there)):
+        if _reached(map(_address, there), host, port):
             return None
-        return f"nothing listens on port {port} in its virtual machine"
+        return f"nothing listens on {host}:{port} in its virtual machine"
 
     async def elsewhere(self, name: str, host: str, port: int) -> str:
         """`; it listens on 0.0.0.0:3000 instead of $PORT (20013)`, or an empty string. `host`: where it is asked."""
@@ -53,12 +53,16 @@ class Diagnose:
 
 
 def _judge(found: list[tuple[str, int]], host: str, port: int) -> str:
-    if not found or any(number == port and ip in (*_EVERY, host) for ip, number in found):
+    if not found or _reached(found, host, port):
         return ""
     listed = ", ".join(f"[{ip}]:{number}" if ":" in ip else f"{ip}:{number}" for ip, number in found)
     if any(number == port for _, number in found):
         return f"; it listens on {listed} only: it must listen on $HOST"
     return f"; it listens on {listed} instead of $PORT ({port})"
+
+
+def _reached(found: Iterable[tuple[str, int]], host: str, port: int) -> bool:
+    return any(number == port and ip in (*_EVERY, host) for ip, number in found)
 
 
 def _listening(pid: int) -> list[tuple[str, int]]:

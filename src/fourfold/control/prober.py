@@ -133,7 +133,7 @@ class Prober:
         ask = asker(probe, row.reached_at, row.port, partial(self._run_command, row.id))
         if not _is_forwarded(row, service) or (probe is not None and (probe.path or probe.command)):
             return ask
-        return partial(self._diagnose.nobody, row.id, service.own_port or 0)
+        return partial(self._diagnose.nobody, row.id, *self._told_to_listen(row))
 
     def _invoker(self, row: InstanceRow) -> Ask:
         """It listens once its first sandbox has come up. A request on its port would be an event."""
