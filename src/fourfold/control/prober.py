@@ -129,10 +129,12 @@ class Prober:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _asker(self, row: InstanceRow, service: Service, probe: Probe | None) -> Ask | None:
+        if _is_forwarded(row, service) and not (probe is not None and (probe.path or probe.command)):
+            return self._in_guest(row)
+        return asker(probe, row.reached_at, row.port, partial(self._run_command, row.id))
+
+    def _in_guest(self, row: InstanceRow) -> Ask:
         """For a machine whose port is forwarded, QEMU takes connections that nobody in its guest would."""
-        ask = asker(probe, row.reached_at, row.port, partial(self._run_command, row.id))
-        if not _is_forwarded(row, service) or (probe is not None and (probe.path or probe.command)):
-            return ask
         return partial(self._diagnose.nobody, row.id, *self._told_to_listen(row))
 
     def _invoker(self, row: InstanceRow) -> Ask:
@@ -162,7 +164,8 @@ class Prober:
             return None
         if health is not None and (health.path or health.tcp or health.command):
             return None
-        return partial(speaks, row.reached_at, row.port, 1.0, http=bool(service.route))
+        answers = partial(speaks, row.reached_at, row.port, 1.0, http=bool(service.route))
+        return partial(_both, self._in_guest(row), answers) if _is_forwarded(row, service) else answers
 
     def _once_it_listens(self, row: InstanceRow, ask: Ask) -> Ask:
         """As `ask`, which costs more than to wait until there is something to ask on a port of this machine. It is
@@ -253,6 +256,11 @@ async def _answers(ask: Callable[[str], Awaitable[None]], host: str) -> str | No
     except WorldError as error:
         return str(error)
     return None
+
+
+async def _both(first: Ask, then: Ask) -> str | None:
+    error = await first()
+    return error if error is not None else await then()
 
 
 async def _comes_up(connects: Ask) -> str | None:
