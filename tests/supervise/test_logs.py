@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import time
@@ -221,6 +222,20 @@ FULL = """
 
 def test_a_program_writes_on_though_the_disk_is_full() -> None:
     assert run_with_mounts(FULL) == "line 029999 True\n"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_or_a_quota_that_is_full_has_a_log_make_room_in_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(fd: int, start: int, length: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(kernel, "reserve", refuse)
+    (tmp_path / "log").write_text(f"{'x' * 63}\n" * 1000)
+    log = Log(str(tmp_path / "log"), MIB)
+    log.look()
+    assert log.index.start > 0
 
 
 def test_what_was_reserved_and_not_needed_is_given_back() -> None:

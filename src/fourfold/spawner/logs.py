@@ -109,7 +109,7 @@ class Log:
             if end > self.size:
                 kernel.reserve(fd, self.size, end - self.size)
         except OSError as error:
-            if error.errno == errno.ENOSPC:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 return False
             end = sys.maxsize  # not on this file system
         self.reserved = end
