@@ -243,6 +243,28 @@ def test_kill_in_the_middle_of_a_transaction_leaves_the_old_state(path: Path) ->
         assert opened.check() == []
 
 
+ELSEWHERE = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+print(connection.execute("SELECT value FROM meta WHERE key = 'a'").fetchone()[0])
+connection.close()
+"""
+
+
+def test_a_second_connection_that_is_closed_leaves_the_first_one_its_locks(path: Path, database: Database) -> None:
+    """What `fourfold doctor` does in the daemon. The last program to close a store deletes its log."""
+
+    def read_elsewhere() -> str:
+        command = [sys.executable, "-c", ELSEWHERE, str(path)]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    open_database(path).close()
+    Meta(database).put("a", "before")
+    assert read_elsewhere() == "before"
+    Meta(database).put("a", "after")
+    assert read_elsewhere() == "after"
+
+
 def test_a_locked_store_says_so_and_works_again_afterwards(path: Path, database: Database) -> None:
     database.close()
     with open_database(path) as other, open_database(path, busy_seconds=0.05) as ours:
@@ -330,7 +352,7 @@ READ_ONLY = """
 def test_a_read_only_folder(tmp_path: Path) -> None:
     lines = run_with_mounts(READ_ONLY, str(tmp_path)).splitlines()
     assert len(lines) == 2
-    assert all("Read-only file system" in line and "check owner and mode" in line for line in lines)
+    assert all("check owner and mode of" in line for line in lines), lines
 
 
 @pytest.mark.parametrize("damage", ["not a database " * 100, None], ids=["another file", "a damaged page"])
@@ -363,7 +385,7 @@ def test_check_finds_damage(path: Path, database: Database) -> None:
         assert opened.check()
 
 
-@pytest.mark.parametrize(("name", "why"), [("folder", "Is a directory"), ("missing/store.db", "No such file")])
+@pytest.mark.parametrize(("name", "why"), [("folder", "it cannot be written"), ("missing/store.db", "No such file")])
 def test_a_path_that_cannot_be_opened(tmp_path: Path, name: str, why: str) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(WorldError, match=f"cannot open the store .*: {why}"):

@@ -149,9 +149,15 @@ def open_database(
 
 
 def _touch(path: Path) -> None:
-    """SQLite would make the file with the umask's mode; its -wal and -shm files take over the mode made here."""
+    """SQLite would make the file with the umask's mode; its -wal and -shm files take over the mode made here.
+
+    One that is there is not opened: to close it would give up the locks of all connections that this process has to it
+    (https://sqlite.org/howtocorrupt.html, 2.2), and the next program to close the store would delete their log.
+    """
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return
     except OSError as error:
         raise WorldError(
             f"cannot open the store {path}: {error.strerror}", READONLY[1].format(folder=path.parent)
