@@ -19,6 +19,7 @@ from fourfold.cli import elsewhere
 from fourfold.cli.appname import from_file
 from fourfold.cli.options import Options
 from fourfold.paths import Paths
+from tests.api.sample import token_view
 from tests.api.serving import Serving, serving
 from tests.cli.conftest import Cli
 
@@ -55,6 +56,37 @@ BAD_USAGE = [
     (["explain"], "cannot run fourfold explain: missing argument 'SERVICE'", "see: fourfold explain --help"),
     (["exec", "web"], "cannot run fourfold exec: missing argument 'CMD'", "see: fourfold exec --help"),
     (["secrets"], "cannot run fourfold secrets: missing command", "see: fourfold secrets --help"),
+    (
+        ["secrets", "sett"],
+        "cannot run fourfold secrets: there is no command sett; did you mean set?",
+        "see: fourfold secrets --help",
+    ),
+    (["status", "-o"], "cannot run fourfold status: option '-o' requires an argument", "see: fourfold status --help"),
+    (
+        ["exec", "web", "--instance"],
+        "cannot run fourfold exec: option '--instance' requires an argument",
+        "see: fourfold exec --help",
+    ),
+    (
+        ["tokens", "create", "ci"],
+        "cannot run fourfold tokens create: missing option '--role'. Choose from: read, deploy, admin",
+        "see: fourfold tokens create --help",
+    ),
+    (
+        ["logs", "--tail", "x"],
+        "cannot run fourfold logs: invalid value for '--tail': expected a whole number from 0 on, got 'x'",
+        "see: fourfold logs --help",
+    ),
+    (
+        ["compare", "web", "--rps", "nan"],
+        "cannot run fourfold compare: invalid value for '--rps': expected a number from 0.001 on, got 'nan'",
+        "see: fourfold compare --help",
+    ),
+    (
+        ["logs", "--since", "noon"],
+        "cannot run fourfold logs: invalid value for '--since': expected 10m, 2h or 2026-11-22T08:00:00Z, got 'noon'",
+        "see: fourfold logs --help",
+    ),
 ]
 
 
@@ -69,6 +101,21 @@ def test_bad_values(cli: Cli, arguments: list[str]) -> None:
     result = cli(*arguments)
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith("error: cannot run fourfold")
+
+
+@pytest.mark.parametrize(
+    ("line", "same"),
+    [
+        ("help", "--help"),
+        ("help up", "up --help"),
+        ("help secrets set", "secrets set -h"),
+        ("secrets help", "secrets -h"),
+    ],
+)
+def test_help_as_a_command(cli: Cli, line: str, same: str) -> None:
+    asked, usual = cli(*line.split()), cli(*same.split())
+    assert (asked.code, asked.out) == (0, usual.out)
+    assert asked.out.startswith("Usage: fourfold")
 
 
 def test_no_command_is_help(cli: Cli) -> None:
@@ -245,3 +292,22 @@ def test_standard_streams_that_cannot_be_used(server: Serving, redirected: str, 
     assert done.stdout == (
         "" if ">" in redirected.replace("2>", "") else "removed 2 releases, 40 blobs; freed 50 MiB\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("secrets import -a shop .env", {"set": ["A", "B"]}),
+        ("secrets rm -a shop A B", {"removed": ["A", "B"]}),
+        ("tokens rm ci old", {"removed": ["ci", "old"]}),
+        ("cancel op1", {"cancelled": "op1"}),
+        ("daemon install --into .", {"file": "fourfold.service"}),
+        ("init", {"file": "fourfold.yaml", "made_of": None}),
+    ],
+)
+def test_what_was_done_as_json(cli: Cli, server: Serving, line: str, told: dict[str, object]) -> None:
+    Path(".env").write_text("A=1\nB=2\n")
+    cli("secrets", "import", "-a", "shop", ".env")
+    server.facade.tokens_there = [token_view("ci", "read"), token_view("old", "read")]
+    result = cli("-o", "json", *line.split())
+    assert (result.code, json.loads(result.out)) == (0, told)

@@ -11,8 +11,9 @@ from pathlib import Path
 import click
 import pytest
 
-from fourfold.cli.group import build, load
+from fourfold.cli.group import EPILOG, build, load
 from fourfold.cli.options import Options
+from fourfold.cli.parameters import summary
 from fourfold.cli.table import COMMANDS
 
 DESIGNED = (
@@ -53,7 +54,7 @@ def test_the_page_has_every_command_and_no_other() -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_summaries_agree(name: str) -> None:
     command = load(name)
-    assert (command.help or "").split("\n\n")[0].replace("\n", " ") == COMMANDS[name]
+    assert summary(command) == COMMANDS[name]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -81,6 +82,15 @@ def test_every_subcommand_is_on_the_page() -> None:
         if isinstance(command, click.Group):
             told = set(re.findall(rf"`fourfold {name} ([a-z]+)", SECTIONS[name]))
             assert told == set(command.commands)
+
+
+def test_help_of_a_group_has_whole_sentences() -> None:
+    command = load("maintenance")
+    assert isinstance(command, click.Group)
+    page = " ".join(command.get_help(click.Context(command)).split())
+    for child in command.commands.values():
+        assert f"{child.name} {summary(child)}" in page
+    assert " ".join(EPILOG.split()) in page
 
 
 HEAVY = ("pydantic", "httpx", "fastapi", "uvicorn", "websockets", "ruamel", "rich.console", "rich.live", "asyncio")

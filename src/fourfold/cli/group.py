@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
 
 import click
 
+from fourfold import __version__
 from fourfold.cli import completion, parameters
 from fourfold.cli import options as shared
 from fourfold.cli.table import COMMANDS, SECTIONS
@@ -15,7 +15,7 @@ SHARED = "-H -f -a -e -o -q -v -y --progress --timeout --wait/--detach --no-colo
 EPILOG = f"Every command also takes {SHARED}: see `fourfold --help`."
 
 
-class LazyGroup(click.Group):
+class LazyGroup(parameters.Group):
     """Its subcommands are the modules of `fourfold.cli.commands`; each has `command`, a function or `Commands`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -28,15 +28,6 @@ class LazyGroup(click.Group):
         shared.add_to(command, self, ctx.obj if isinstance(ctx.obj, shared.Options) else shared.Options())
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        name = args[0]
-        if name not in COMMANDS and not name.startswith("-"):
-            from difflib import get_close_matches
-
-            near = get_close_matches(name, COMMANDS, 1)
-            ctx.fail(f"there is no command {name}" + (f"; did you mean {near[0]}?" if near else ""))
-        return super().resolve_command(ctx, args)
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, commands in SECTIONS.items():
             with formatter.section(title):
@@ -47,8 +38,8 @@ def load(name: str) -> click.Command:
     """Import the command's module and make it a Click command, without the shared options."""
     module = importlib.import_module(f"fourfold.cli.commands.{name}")
     if isinstance(module.command, parameters.Commands):
-        return module.command.made(name)
-    kind = getattr(module, "kind", click.Command)
+        return module.command.made(name, EPILOG)
+    kind = getattr(module, "kind", parameters.Command)
     return parameters.command(module.command, name, kind, epilog=EPILOG)
 
 
@@ -64,5 +55,6 @@ def build(options: shared.Options) -> LazyGroup:
     )
     assert isinstance(command, LazyGroup)
     shared.share(command, options)
+    click.version_option(__version__, message="fourfold %(version)s")(command)
     command.params += completion.options()
     return command

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+import click
+
 from fourfold.cli import formats, output
 from fourfold.cli.session import Session
 from fourfold.cli.steps import ENDED, exit_code
@@ -17,8 +19,13 @@ if TYPE_CHECKING:
     from fourfold.control.views import EventView
 
 USUAL_TAIL = 50
-KIND = re.compile(r"[a-z*?-]+(\.[a-z*?-]+)*")
-"""As the API takes it."""
+
+
+def kind_of(text: str) -> str:
+    """As the API takes it. Raises click.BadParameter."""
+    if re.fullmatch(r"[a-z*?-]+(\.[a-z*?-]+)*", text):
+        return text
+    raise click.BadParameter(f"expected a kind such as deploy.failed, or a pattern such as 'deploy.*', got {text!r}")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from functools import partial
+from io import TextIOWrapper
 from typing import NoReturn
 
 import click
@@ -44,6 +45,8 @@ def _open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)  # Python has none where it was closed
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # as of stderr: locales without …, names that are not UTF-8
 
 
 def run(argv: Sequence[str] | None = None) -> int:
@@ -101,7 +104,7 @@ def _usage(error: click.ClickException, options: Options) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         print(error.message, file=sys.stderr)
         return 2
-    message = error.format_message().rstrip(".")
+    message = " ".join(error.format_message().split()).rstrip(".")  # it lists choices on lines of their own
     if isinstance(error, click.NoSuchOption):
         near = f"; did you mean {error.possibilities[0]}?" if error.possibilities else ""
         message = f"no such option: {error.option_name}{near}"

@@ -46,6 +46,14 @@ def _plain(value: Any) -> Any:
     return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
 
 
+def done(text: str, options: Options, **facts: Any) -> None:
+    """That something was done which has no other result: said to people, and as `facts` to programs."""
+    if options.json:
+        as_json(facts)
+    else:
+        say(text, options)
+
+
 def json_line(value: object) -> None:
     """Progress for programs, on stderr."""
     print(json.dumps(_plain(value), ensure_ascii=False), file=sys.stderr, flush=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from enum import EnumType
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -47,23 +48,61 @@ class Commands:
 
         return added
 
-    def made(self, name: str) -> click.Group:
+    def made(self, name: str, epilog: str) -> click.Group:
         callback = click.pass_context(self._itself) if self._itself else None
         alone = callback is not None
-        group = _Group(name, help=self._help, callback=callback, invoke_without_command=alone, no_args_is_help=False)
+        group = Group(name, help=self._help, epilog=epilog, callback=callback, invoke_without_command=alone)
+        group.no_args_is_help = False
         for each, function in self._functions.items():
-            group.add_command(command(function, each))
+            group.add_command(command(function, each, epilog=epilog))
         return group
 
 
-class _Group(click.Group):
+class Command(click.Command):
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Click does not tell whose option it is that lacks its value."""
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.UsageError as error:
+            error.ctx = error.ctx or click.Context(self, parent, info_name)
+            raise
+
+
+class Group(Command, click.Group):
+    """`help COMMAND` is `COMMAND --help`."""
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # Click sorts them
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if ctx.resilient_parsing:  # words that are to be completed
+            return super().resolve_command(ctx, args)
+        if args == ["help"]:
+            click.echo(ctx.get_help())
+            ctx.exit()
+        if args[0] == "help":
+            args = [*args[1:], "--help"]
+        name, known = args[0], self.list_commands(ctx)
+        if name not in known and not name.startswith("-"):
+            from difflib import get_close_matches
 
-def command(
-    function: Callable[..., Any], name: str, kind: type[click.Command] = click.Command, **settings: Any
-) -> click.Command:
+            near = get_close_matches(name, known, 1)
+            ctx.fail(f"there is no command {name}" + (f"; did you mean {near[0]}?" if near else ""))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary(each)) for name, each in self.commands.items()])
+
+
+def summary(command: click.Command) -> str:
+    """The first sentence of its help, in one line."""
+    return (command.help or "").partition("\n\n")[0].replace("\n", " ")
+
+
+def command(function: Callable[..., Any], name: str, kind: type[Command] = Command, **settings: Any) -> click.Command:
     """Its help is the function's docstring."""
     hints = get_type_hints(function, include_extras=True)
     takes = dict(inspect.signature(function).parameters)
@@ -105,8 +144,18 @@ def _type(kind: Any, settings: dict[str, Any]) -> Any:
     if isinstance(kind, EnumType):
         return click.Choice(kind)
     if least is not None:
-        return (click.IntRange if kind is int else click.FloatRange)(min=least)
+        return _at_least(kind, least)
     return click.Path(path_type=Path) if kind is Path else kind
+
+
+def _at_least(kind: type[int] | type[float], least: float) -> click.types.FuncParamType[str, float]:
+    def number(text: str) -> float:
+        with suppress(ValueError):
+            if (found := kind(text)) >= least:
+                return found
+        raise click.BadParameter(f"expected a {'whole ' * (kind is int)}number from {least} on, got {text!r}")
+
+    return click.types.FuncParamType(number)
 
 
 class _Argument(click.Argument):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
+from fourfold.cli.parameters import Command
 
 
-class ProgramCommand(click.Command):
+class ProgramCommand(Command):
     """`exec [OPTIONS] SERVICE [OPTIONS] [--] CMD …`: what stands after CMD is the program's own, `-v` and all."""
 
     allow_interspersed_args = False

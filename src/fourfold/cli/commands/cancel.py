@@ -20,5 +20,5 @@ def command(ctx: click.Context, operation: Annotated[str, Argument(metavar="OPER
 
     session = Session.of(ctx)
     session.client.ask("POST", f"/v1/operations/{operation}/cancel", {"actor": session.actor})
-    output.say(f"cancelled {operation}: nothing was changed", session.options)
+    output.done(f"cancelled {operation}: nothing was changed", session.options, cancelled=operation)
     return 0

@@ -90,10 +90,11 @@ def stop(ctx: click.Context) -> None:
     session = Session.of(ctx)
     if session.remote:
         session.client.ask("POST", "/v1/shutdown", actor=session.actor)
-        output.say(f"the daemon at {session.client.endpoint.where} ends; services keep running", session.options)
-        return
-    _end(session)
-    output.say("the daemon has ended; services keep running; `fourfold up` starts it again", session.options)
+        told = f"the daemon at {session.client.endpoint.where} ends; services keep running"
+    else:
+        _end(session)
+        told = "the daemon has ended; services keep running; `fourfold up` starts it again"
+    output.done(told, session.options, socket=session.client.endpoint.where)
 
 
 @command.add("restart")
@@ -112,7 +113,8 @@ def restart(ctx: click.Context) -> None:
         if units.has(_end(session)):
             await_other(session.paths)
     info: InfoView = session.started_client.get("/v1/info")
-    output.say(f"the daemon is version {info.version} (pid {info.pid}); services kept running", session.options)
+    told = f"the daemon is version {info.version} (pid {info.pid}); services kept running"
+    output.done(told, session.options, version=info.version, pid=info.pid)
 
 
 def _refuse_newer(daemon: InfoView) -> None:
@@ -191,7 +193,10 @@ def install(
         raise UserError(
             f"cannot write {path}: {error.strerror}", "see `fourfold daemon install --print`, or name --into FOLDER"
         ) from error
-    output.data(str(path))
+    if session.options.json:
+        output.as_json({"file": str(path)})
+    else:
+        output.data(str(path))
     output.say(
         "next:\n" + "\n".join(f"  {step}" for step in units.next_steps(system, connects(session.paths.socket))),
         session.options,

@@ -7,11 +7,10 @@ from typing import Annotated
 import click
 
 from fourfold.cli.appname import from_file
-from fourfold.cli.happened import KIND, USUAL_TAIL, Asked, happened
+from fourfold.cli.happened import USUAL_TAIL, Asked, happened, kind_of
 from fourfold.cli.parameters import Argument, Option
 from fourfold.cli.session import Session
-from fourfold.cli.since import HELP
-from fourfold.cli.since import since as moment_of
+from fourfold.cli.since import Since
 from fourfold.errors import UserError
 
 
@@ -26,9 +25,10 @@ def command(
     tail: Annotated[
         int | None, Option(min=0, metavar="N", help=f"Begin with the newest N; {USUAL_TAIL} without --since.")
     ] = None,
-    since: Annotated[str | None, Option(metavar="TIME", help=HELP)] = None,
+    since: Since = None,
     kind: Annotated[
-        list[str] | None, Option(metavar="KIND", help="Only these: deploy.failed, 'instance.*'. Repeatable.")
+        list[str] | None,
+        Option(metavar="KIND", parser=kind_of, help="Only these: deploy.failed, 'instance.*'. Repeatable."),
     ] = None,
     everything: Annotated[bool, Option("--all", help="Of all apps, not only of the one here.")] = False,
 ) -> int:
@@ -46,10 +46,6 @@ def command(
         if words and words[0] == "replay":
             return replayed(session, words[1:], everything)
         raise UserError(f"cannot do {' '.join(words or [])}: expected replay or --failed", "fourfold events --help")
-    if wrong := [each for each in kind or () if not KIND.fullmatch(each)]:
-        raise click.BadParameter(
-            f"expected a kind such as deploy.failed, or a pattern such as 'deploy.*', got {wrong[0]!r}"
-        )
     app = None if everything or operation else session.options.app or from_file(session.options)
-    asked = Asked(app, operation, moment_of(since) if since else None, tuple(kind or ()), tail)
+    asked = Asked(app, operation, since, tuple(kind or ()), tail)
     return happened(session, asked, following)

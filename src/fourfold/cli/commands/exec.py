@@ -15,7 +15,7 @@ kind = ProgramCommand
 
 def command(
     ctx: click.Context,
-    service: Annotated[str, Argument(metavar="SERVICE")],
+    service: Annotated[str, Argument(metavar="SERVICE", help="In an instance of it.")],
     argv: Annotated[list[str], Argument(metavar="CMD", help="With its own options, as it is.")],
     instance: Annotated[
         str | None, Option("--instance", metavar="ID", help="Which one (`status -v`); else any that is ready.")

@@ -42,7 +42,10 @@ def command(
         return exported(folder, name)
 
     made = init(folder, source, evaluate)
-    output.data(str(made.path))
+    if options.json:
+        output.as_json({"file": str(made.path), "made_of": made.source})
+    else:
+        output.data(str(made.path))
     if made.source:
         output.say(_told(made), options)
     if made.skipped:

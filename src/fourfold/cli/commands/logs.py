@@ -10,8 +10,7 @@ import click
 from fourfold.cli import formats, output
 from fourfold.cli.parameters import Argument, Option
 from fourfold.cli.session import Session
-from fourfold.cli.since import HELP
-from fourfold.cli.since import since as moment_of
+from fourfold.cli.since import Since
 
 USUAL_TAIL = 100
 
@@ -20,7 +19,7 @@ def command(
     ctx: click.Context,
     services: Annotated[list[str] | None, Argument(metavar="SERVICE", show_default=False)] = None,
     follows: Annotated[bool, Option("--follow", "-f", help="Go on with new lines until Ctrl-C.")] = False,
-    since: Annotated[str | None, Option(metavar="TIME", help=HELP)] = None,
+    since: Since = None,
     tail: Annotated[
         int | None,
         Option(min=0, metavar="N", help=f"Of each instance the newest N; {USUAL_TAIL} without --since."),
@@ -39,7 +38,7 @@ def command(
         tail = USUAL_TAIL
     which = {
         "service": services or [],
-        "since": moment_of(since) if since else None,
+        "since": since,
         "tail": tail,
         "previous": str(previous).lower(),
     }

@@ -46,7 +46,8 @@ def on(
         "actor": session.actor,
     }
     found: list[str] = session.client.ask("PUT", f"/v1/apps/{session.app}/maintenance", body)
-    _done(session, found, f"in maintenance: {', '.join(found)}; fourfold maintenance off ends it")
+    told = f"in maintenance: {', '.join(found)}; fourfold maintenance off ends it"
+    output.done(told, session.options, services=found)
 
 
 @command.add("off")
@@ -56,14 +57,8 @@ def off(ctx: click.Context, services: _Services = None) -> None:
     path = f"/v1/apps/{session.app}/maintenance"
     found: list[str] = session.client.ask("DELETE", path, service=services or [], actor=session.actor)
     told = f"back from maintenance: {', '.join(found)}"
-    _done(session, found, told if found else f"{', '.join(services or [session.app])} is not in maintenance")
-
-
-def _done(session: Session, services: list[str], told: str) -> None:
-    if session.options.json:
-        output.as_json({"services": services})
-    else:
-        output.say(told, session.options)
+    told = told if found else f"{', '.join(services or [session.app])} is not in maintenance"
+    output.done(told, session.options, services=found)
 
 
 def _text(page: Path) -> str:

@@ -25,7 +25,7 @@ def command(
     force: Annotated[bool, Option("--force", help="Also where apps are: those are moved aside.")] = False,
     passphrase_file: PassphraseFile = None,
     without_keys: Annotated[bool, Option("--without-keys", help="Leave out all that is secret.")] = False,
-    start: Annotated[bool, Option("--start/--no-start", help="Start everything (default) or not.")] = True,
+    start: Annotated[bool, Option("--start/--no-start", help="Start everything or not.")] = True,
 ) -> int:
     """Make an empty home of a backup, and bring everything up again.
 

@@ -15,7 +15,7 @@ kind = ProgramCommand
 
 def command(
     ctx: click.Context,
-    service: Annotated[str, Argument(metavar="SERVICE")],
+    service: Annotated[str, Argument(metavar="SERVICE", help="A job, or beside which it runs.")],
     argv: Annotated[
         list[str] | None,
         Argument(metavar="CMD", help="With its own options, as it is; none: run a job.", show_default=False),

@@ -16,9 +16,20 @@ if TYPE_CHECKING:
 MOST = 10_000
 
 
+def _parse(text: str) -> tuple[str, int | None]:
+    """None: `auto`."""
+    service, equals, number = text.partition("=")
+    if service and number == "auto":
+        return service, None
+    if not (service and equals and number.isascii() and number.isdigit()) or int(number) > MOST:
+        expected = f"expected SERVICE=N with N from 0 to {MOST}, such as catalog=3, or SERVICE=auto"
+        raise click.BadParameter(f"{expected}; got {text!r}")
+    return service, int(number)
+
+
 def command(
     ctx: click.Context,
-    counts: Annotated[list[str], Argument(metavar="SERVICE=N|auto")],
+    counts: Annotated[list[tuple[str, int | None]], Argument(metavar="SERVICE=N|auto", parser=_parse)],
     save: Annotated[bool, Option("--save", help="Write it into the service file too.")] = False,
 ) -> int:
     """Set how many instances services have.
@@ -30,7 +41,7 @@ def command(
     from fourfold.cli.operation import see_through
     from fourfold.cli.progress import Progress
 
-    wanted = dict(_parse(text) for text in counts)  # all are checked before the first is asked for
+    wanted = dict(counts)
     session = Session.of(ctx)
     saves = {service: _saving(session, service, count) for service, count in wanted.items()} if save else {}
     for service, count in wanted.items():
@@ -54,14 +65,3 @@ def _saving(session: Session, service: str, count: int | None) -> Callable[[], N
     if count is None:
         raise click.BadParameter(f"{service}=auto is what the file says already: leave out --save")
     return saving(session, service, "instances", count)
-
-
-def _parse(text: str) -> tuple[str, int | None]:
-    """None: `auto`."""
-    service, equals, number = text.partition("=")
-    if service and number == "auto":
-        return service, None
-    if not (service and equals and number.isascii() and number.isdigit()) or int(number) > MOST:
-        expected = f"expected SERVICE=N with N from 0 to {MOST}, such as catalog=3, or SERVICE=auto"
-        raise click.BadParameter(f"{expected}; got {text!r}")
-    return service, int(number)

@@ -23,7 +23,9 @@ def command(
         raise click.BadParameter("--api and --comparison are two different documents: give one of them")
     if api:
         # The command line must not import the server; its package prints the document itself.
-        return subprocess.run([sys.executable, "-m", "fourfold.api"]).returncode
+        made = subprocess.run([sys.executable, "-m", "fourfold.api"], stdout=subprocess.PIPE, text=True)
+        output.data(made.stdout.rstrip())
+        return made.returncode
     if comparison:
         from fourfold.cli.comparison_schema import schema as of_comparison
 

@@ -74,14 +74,15 @@ def rm(ctx: click.Context, names: Annotated[list[str], Argument(metavar="NAME")]
     session = Session.of(ctx)
     names = list(dict.fromkeys(names))
     session.client.ask("DELETE", f"/v1/apps/{session.app}/secrets", name=names, actor=session.actor)
-    output.say(f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} removed", session.options)
+    told = f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} removed"
+    output.done(told, session.options, removed=names)
 
 
 def _put(session: Session, values: dict[str, str]) -> None:
     path = f"/v1/apps/{session.app}/secrets"
     session.started_client.ask("PUT", path, {"values": values, "actor": session.actor})
-    verb = "is" if len(values) == 1 else "are"
-    output.say(f"{', '.join(values)} {verb} set; services get it with the next `fourfold up`", session.options)
+    told = f"{', '.join(values)} {'is' if len(values) == 1 else 'are'} set"
+    output.done(f"{told}; services get it with the next `fourfold up`", session.options, set=list(values))
     if not session.knows(session.app):
         output.say(f"there is no app {session.app} here yet: kept until it comes up", session.options)
 

@@ -78,6 +78,10 @@ def rm(ctx: click.Context, names: Annotated[list[str], Argument(metavar="NAME")]
     from urllib.parse import quote
 
     session = Session.of(ctx)
-    for name in dict.fromkeys(names):
+    names = list(dict.fromkeys(names))
+    for name in names:
         session.client.ask("DELETE", f"/v1/tokens/{quote(name, safe='')}", actor=session.actor)
-        output.say(f"{name} is removed", session.options)
+        if not session.options.json:
+            output.say(f"{name} is removed", session.options)
+    if session.options.json:
+        output.as_json({"removed": names})
