@@ -11,7 +11,7 @@ import pytest
 
 from fourfold.cli import endpoint
 from fourfold.cli.client import Client, LostError, NoDaemonError, QuietError
-from fourfold.errors import UserError
+from fourfold.errors import UserError, WorldError
 
 
 class Scripted:
@@ -87,6 +87,49 @@ def test_what_breaks_off_is_lost(path: Path, answer: bytes) -> None:
     with pytest.raises(LostError):
         client.get("/x")
     server.close()
+
+
+PAGE = b"content-type: text/html\r\ncontent-length: 6\r\n\r\n<html>"
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"HTTP/1.1 502 Bad Gateway\r\n" + PAGE, "no daemon, but HTTP status 502$"),
+        (b"HTTP/1.0 503 Service Unavailable\r\n\r\n<html>", "no daemon, but HTTP status 503$"),
+        (
+            b"HTTP/1.1 302 Found\r\nlocation: https://x/login\r\n" + PAGE,
+            "no daemon, but HTTP status 302 to 'https://x/login'$",
+        ),
+        (b"HTTP/1.1 301 Moved\r\ncontent-length: 0\r\n\r\n", "no daemon, but HTTP status 301$"),
+        (b'HTTP/1.1 404 X\r\ncontent-length: 16\r\n\r\n{"detail": "no"}', "no daemon, but HTTP status 404$"),
+    ],
+)
+def test_what_is_no_daemon(path: Path, answer: bytes, told: str) -> None:
+    """A proxy whose daemon is not there, one that wants a login, another program's port."""
+    client, server = asked(path, answer, answer)
+    with pytest.raises(WorldError, match=f"cannot use what answers at .*: {told}"):
+        client.post("/v1/operations/op1/cancel")
+    with pytest.raises(WorldError, match="cannot use what answers"):
+        next(client.logs("shop"))
+    server.close()
+
+
+def test_a_page_in_place_of_an_answer(path: Path) -> None:
+    """It is asked once more, for its version, and not for ever."""
+    page = b"HTTP/1.1 200 OK\r\nconnection: close\r\n" + PAGE
+    client, server = asked(path, *[page] * 4)
+    with pytest.raises(WorldError, match=r"cannot understand what answers at .*: it does not say that it is a daemon"):
+        client.get("/v1/apps")
+    with pytest.raises(WorldError, match="it does not say that it is a daemon"):
+        next(client.logs("shop"))
+    server.close()
+    assert [line.split(b" ")[1] for line in server.asked] == [
+        b"/v1/apps",
+        b"/v1/info",
+        b"/v1/apps/shop/logs",
+        b"/v1/info",
+    ]
 
 
 def test_a_connection_is_used_again(path: Path) -> None:

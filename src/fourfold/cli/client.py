@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -81,7 +81,7 @@ class Client:
         try:
             return json.loads(text, object_hook=Answered) if text else None
         except ValueError as error:
-            raise self.differs() or WorldError(f"cannot understand the daemon's answer: {text[:200]!r}") from error
+            raise self.differs() or _not_understood(text) from error
 
     def send_blobs(self, content: Iterator[bytes]) -> None:
         with self._translated():
@@ -145,6 +145,8 @@ class Client:
                 for line in lines:
                     if line:
                         yield line.decode()
+            if rest:  # by no daemon: a page of a proxy, most likely
+                raise self.differs() or _not_understood(rest)
 
     def _send(self, *request: Any) -> Iterator[bytes]:
         with self._answer(*request) as answer:
@@ -167,14 +169,25 @@ class Client:
         connection = self._connection()
         try:
             answer = connection.ask(method, target, content, kind, timeout)
-            if answer.status >= 400:
-                raise error_from(b"".join(answer.pieces()).decode("utf-8", "replace"))
+            if answer.status >= 300:
+                raise self._refusal(answer)
             yield answer
         finally:
             if connection.reusable:
                 self._idle.append(connection)
             else:
                 connection.close()
+
+    def _refusal(self, answer: Answer) -> FourfoldError:
+        text = b""
+        with suppress(BrokenError):  # proxies end theirs by closing the connection
+            for piece in answer.pieces():
+                text += piece
+        to = f" to {answer.headers['location']!r}" if "location" in answer.headers else ""
+        return _stated(text.decode("utf-8", "replace")) or WorldError(
+            f"cannot use what answers at {self.endpoint.where}: no daemon, but HTTP status {answer.status}{to}",
+            "a proxy or another program answers there: see whether the daemon runs that it stands for",
+        )
 
     def _connection(self) -> Connection:
         while self._idle:
@@ -196,14 +209,20 @@ class Client:
         """That the daemon is of another version, which explains an answer that was not understood: most likely the
         package was upgraded and the daemon was not."""
         try:
-            version = str(self.get("/v1/info").get("version", "unknown"))
-        except (FourfoldError, AttributeError):
-            version = "unknown"
+            with self._translated():
+                info = json.loads(b"".join(self._send("GET", "/v1/info", {}, None, CONNECT)))
+            version = str(info["version"])
+        except WorldError as error:
+            return error
+        except (FourfoldError, ValueError, KeyError, TypeError):
+            what = f"cannot understand what answers at {self.endpoint.where}: it does not say that it is a daemon"
+            return WorldError(what, "a proxy or another program answers there")
         if version == __version__:
             return None
+        where = "over there" if self.endpoint.remote else "(services keep running)"
         return WorldError(
             f"cannot understand the daemon's answer: it is version {version}, this command is {__version__}",
-            "start this version: `fourfold daemon restart` (services keep running)",
+            f"start this version: `fourfold daemon restart` {where}",
         )
 
     def answers(self) -> bool:
@@ -243,20 +262,29 @@ class Client:
             words = self.endpoint.words()
             if "open failed" in words:  # of ssh: nothing listens over there
                 raise self.unreachable(error) from error
+            see = "run it again" if self.endpoint.remote else "see `fourfold doctor --offline`, then run `fourfold up`"
             raise LostError(
                 f"cannot go on: the daemon went away while it answered ({words or error})",
-                "services keep running; see `fourfold doctor --offline`, then run `fourfold up`",
+                f"services keep running; {see}",
             ) from error
 
 
 def error_from(text: str) -> FourfoldError:
     """The error that the daemon raised, from its JSON."""
+    return _stated(text) or _not_understood(text.encode())
+
+
+def _not_understood(text: bytes) -> WorldError:
+    return WorldError(f"cannot understand the daemon's answer: {text[:200]!r}")
+
+
+def _stated(text: str) -> FourfoldError | None:
     try:
         body = json.loads(text)
         status, what, hint = int(body["status"]), str(body["error"]), body.get("hint")
         problems = [Problem(**problem) for problem in body.get("problems", [])]
     except (ValueError, KeyError, TypeError, AttributeError):
-        return WorldError(f"cannot understand the daemon's answer: {text[:200]!r}")
+        return None
     if problems:
         return SpecError(problems)
     kinds: dict[int, type[FourfoldError]] = {404: NotFoundError, 409: ConflictError}

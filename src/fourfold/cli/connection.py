@@ -10,6 +10,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from fourfold.cli.endpoint import CONNECT, Endpoint, connect
 
 PIECE = 256 * 1024
+BROKE_OFF = "it closed the connection in the middle of an answer"
 
 
 class ConnectError(Exception):
@@ -47,8 +48,10 @@ class Connection:
             return Answer(self, self._http.getresponse())
         except TimeoutError:
             raise
-        except (OSError, HTTPException) as error:
+        except OSError as error:
             raise BrokenError(str(error)) from error
+        except HTTPException as error:
+            raise BrokenError(f"that is not HTTP: {str(error)[:100]!r}") from error
 
     def _send(self, method: str, target: str, body: bytes | Iterator[bytes] | None, headers: Mapping[str, str]) -> None:
         chunked = isinstance(body, Iterator)
@@ -82,9 +85,11 @@ class Answer:
                 yield piece
         except TimeoutError:
             raise
-        except (OSError, HTTPException, ValueError) as error:
+        except OSError as error:
             raise BrokenError(str(error)) from error
+        except (HTTPException, ValueError) as error:
+            raise BrokenError(BROKE_OFF) from error
         if self._response.length:
-            raise BrokenError("it closed the connection in the middle of an answer")
+            raise BrokenError(BROKE_OFF)
         self._response.close()  # `read1` does not always, and the next request would be refused
         self._connection.reusable = keeps
