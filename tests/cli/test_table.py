@@ -15,6 +15,7 @@ from fourfold.cli.group import EPILOG, build, load
 from fourfold.cli.options import Options
 from fourfold.cli.parameters import summary
 from fourfold.cli.table import COMMANDS
+from tests.api.serving import Serving
 
 DESIGNED = (
     "init validate config plan up deploy status explain logs exec run scale rollback history restart stop down "
@@ -136,10 +137,48 @@ def test_python_dash_m() -> None:
     [("fourfold st", "stop status"), ("fourfold up --pr", "--prune"), ("fourfold exec web --ins", "--instance")],
 )
 def test_completion(words: str, completed: str) -> None:
+    assert pressed(words) == [f"plain,{word}" for word in completed.split()]
+
+
+def pressed(words: str) -> list[str]:
+    """What Tab gives in bash."""
     asked = {"_FOURFOLD_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
     script = Path(sys.executable).with_name("fourfold")
     done = subprocess.run([script], env={**os.environ, **asked}, capture_output=True, text=True)
-    assert done.stdout.split() == [f"plain,{word}" for word in completed.split()]
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("fourfold logs ", "web cron catalog"),
+        ("fourfold restart web c", "cron catalog"),
+        ("fourfold exec c", "cron catalog"),
+        ("fourfold -a shop logs ", "catalog"),
+        ("fourfold -a nix logs ", ""),
+        ("fourfold status -a ", "shop"),
+        ("fourfold help st", "stop status"),
+    ],
+)
+def test_names_are_completed(server: Serving, words: str, completed: str) -> None:
+    """Of the file here, and of the daemon."""
+    Path("fourfold.yaml").write_text("app: shop\nservices:\n  web: {source: .}\n  cron: {source: .}\n")
+    assert pressed(words) == [f"plain,{word}" for word in completed.split()]
+
+
+def test_names_without_a_daemon(home: Path) -> None:
+    assert pressed("fourfold logs ") == []
+    Path("fourfold.yaml").write_text("app: shop\nservices:\n  web: {source: .}\n")
+    assert pressed("fourfold logs ") == ["plain,web"]
+    assert pressed("fourfold -a ") == []
+    Path("fourfold.yaml").write_text("app: [shop\n")
+    assert pressed("fourfold logs ") == []
+
+
+@pytest.mark.parametrize("words", ["fourfold -f fo", "fourfold backup fo", "fourfold build web --to fo"])
+def test_files_are_completed(home: Path, words: str) -> None:
+    assert pressed(words) == ["file,fo"]
 
 
 @pytest.mark.parametrize(

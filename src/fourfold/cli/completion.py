@@ -1,18 +1,77 @@
-"""Completion in shells: Click's script for one, printed or put where that shell reads it."""
+"""Completion in shells: Click's script for one, printed or put where that shell reads it; names and files for it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from fourfold.errors import UserError
+from fourfold.errors import FourfoldError, UserError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from fourfold.cli.client import Client
+    from fourfold.cli.session import Session
 
 VARIABLE = "_FOURFOLD_COMPLETE"
 RC = {"bash": ".bashrc", "zsh": ".zshrc"}
 """What a shell reads at its start, and is told there to read the script; fish has a folder for scripts."""
+
+PATIENCE = 1.0
+"""Seconds that somebody who pressed Tab waits for the daemon."""
+
+
+def services(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Those of the file, unless an app is named, and those that run."""
+    from fourfold.cli.session import Session
+
+    session, found = Session.of(ctx), dict[str, None]()
+    with suppress(FourfoldError):
+        found |= dict.fromkeys(_in_file(session))
+    with suppress(FourfoldError):
+        found |= dict.fromkeys(each.name for each in _asked(session).get(f"/v1/apps/{session.app}").services)
+    return [name for name in found if name.startswith(incomplete)]
+
+
+def apps(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from fourfold.cli.session import Session
+
+    with suppress(FourfoldError):
+        names = [app.name for app in _asked(Session.of(ctx)).get("/v1/apps")]
+        return [name for name in names if name.startswith(incomplete)]
+    return []
+
+
+def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
+COMPLETED = {"SERVICE": services, "FILE": files, "PATH": files}
+"""What completes a parameter, by its metavar, where its type does not say."""
+
+
+def _in_file(session: Session) -> Iterable[str]:
+    from fourfold.cli.appname import find_file
+    from fourfold.spec.outline import outline
+
+    path = None if session.options.app else find_file(session.options)
+    return outline(path, env=session.options.env, environ=os.environ).everything if path else ()
+
+
+def _asked(session: Session) -> Client:
+    """Over ssh somebody might be asked for a password in the midst of a line. Raises UserError."""
+    from fourfold.cli.client import Client
+
+    if session.remote:
+        raise UserError("cannot ask the daemon of another machine for names")
+    return Client(session.client.endpoint, patience=PATIENCE)
 
 
 def options() -> list[click.Option]:

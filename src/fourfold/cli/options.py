@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
+from fourfold.cli.completion import apps
 from fourfold.cli.parameters import Option
 
 if TYPE_CHECKING:
@@ -80,7 +81,9 @@ def root(
     ] = None,
     app: Annotated[
         str | None,
-        _option("FOURFOLD_APP", "--app", "-a", metavar="NAME", help="App; else the one of the file."),
+        _option(
+            "FOURFOLD_APP", "--app", "-a", metavar="NAME", shell_complete=apps, help="App; else the one of the file."
+        ),
     ] = None,
     env: Annotated[
         str | None,

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
+import click
+
 from fourfold.cli.formats import count
 from fourfold.cli.options import Options, Progressing
 from fourfold.errors import FourfoldError, SpecError
@@ -19,7 +21,20 @@ INSTANCE_COLOURS = ("cyan", "yellow", "green", "magenta", "blue")
 
 def colours(options: Options, stream: TextIO) -> bool:
     """https://no-color.org: any non-empty NO_COLOR means no."""
-    return stream.isatty() and not options.no_color and not os.environ.get("NO_COLOR")
+    return is_screen(stream) and not options.no_color and not os.environ.get("NO_COLOR")
+
+
+def is_screen(stream: TextIO) -> bool:
+    """A terminal that knows control sequences."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def agreed(question: str) -> bool:
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        print(file=sys.stderr)  # after the question
+        raise
 
 
 def paint(text: str, colour: str, options: Options, stream: TextIO | None = None) -> str:

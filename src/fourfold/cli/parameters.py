@@ -16,6 +16,8 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 
 import click
 
+from fourfold.cli.completion import COMPLETED
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -125,6 +127,7 @@ def _param(name: str, hint: Any, default: Any) -> click.Parameter:
     many = get_origin(kinds[0]) is list
     settings = dict(said.settings)
     settings["type"] = _type(get_args(kinds[0])[0] if many else kinds[0], settings)
+    settings.setdefault("shell_complete", COMPLETED.get(settings.get("metavar", "")))
     required = default is inspect.Parameter.empty
     settings |= {"required": required} if required or many else {"default": default}
     if isinstance(said, Argument):
@@ -161,7 +164,7 @@ def _at_least(kind: type[int] | type[float], least: float) -> click.types.FuncPa
 class _Argument(click.Argument):
     """Click takes a metavar as it is; and names it in errors with all of its brackets."""
 
-    def __init__(self, names: list[str], *, hidden: bool = False, show_default: bool = True, **settings: Any) -> None:
+    def __init__(self, names: list[str], *, hidden: bool = False, **settings: Any) -> None:
         super().__init__(names, **settings)
         self.hidden = hidden
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fourfold.cli.options import Options
+from fourfold.cli.output import agreed
 from fourfold.errors import NotFoundError, UserError
 from fourfold.paths import Paths
 
@@ -154,7 +155,7 @@ class Session:
             return
         if not sys.stdin.isatty():
             raise UserError(f'cannot ask "{question}": this is not a terminal', "say yes beforehand with -y")
-        if not click.confirm(question, err=True):
+        if not agreed(question):
             print("nothing was changed", file=sys.stderr)
             raise click.exceptions.Exit(1)
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from fourfold.cli.options import Options
+from fourfold.cli.output import is_screen
 from fourfold.errors import UserError
 
 EVERY = 1.0
@@ -29,9 +30,9 @@ def watch(
 ) -> None:
     """With `pressed`, keys are taken as they come, and what they change is shown at once.
 
-    Raises UserError when standard output is no terminal, and whatever `show` raises.
+    Raises UserError when standard output is no screen, and whatever `show` raises.
     """
-    if not sys.stdout.isatty():
+    if not is_screen(sys.stdout):
         raise UserError("cannot watch: standard output is not a terminal", "leave --watch out")
     lines = show()  # an error is told on the ordinary screen
     with _keys(pressed is not None) as wait:

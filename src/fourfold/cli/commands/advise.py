@@ -13,14 +13,14 @@ from fourfold.cli.session import Session
 
 def command(
     ctx: click.Context,
-    services: Annotated[list[str] | None, Argument(metavar="SERVICE", show_default=False)] = None,
+    services: Annotated[list[str] | None, Argument(metavar="SERVICE")] = None,
     assume: Annotated[
         list[str] | None,
         Option("--assume", metavar="FACT=VALUE", help="Suppose so: untrusted=yes, quiet_hours=80%. Repeatable."),
     ] = None,
     usage: Annotated[
         str | None,
-        Option("--usage", metavar="FILE", help="Its traffic: hours in CSV or JSON.", show_default=False),
+        Option("--usage", metavar="FILE", help="Its traffic: hours in CSV or JSON."),
     ] = None,
 ) -> None:
     """Say which pattern fits each service, why, and what would change that.

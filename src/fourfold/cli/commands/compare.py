@@ -24,24 +24,22 @@ def command(
     service: Annotated[str, Argument(metavar="SERVICE")],
     patterns: Annotated[
         list[str] | None,
-        Option("--as", metavar="PATTERN", help="Under these: several times, or with commas.", show_default=False),
+        Option("--as", metavar="PATTERN", help="Under these: several times, or with commas."),
     ] = None,
     quick: Annotated[bool, Option("--quick", help="Fewer and shorter rounds: less sure.")] = False,
     rps: Annotated[
         float | None,
-        Option("--rps", metavar="N", min=0.001, help="Requests a second to ask it.", show_default=False),
+        Option("--rps", metavar="N", min=0.001, help="Requests a second to ask it."),
     ] = None,
     duration: Annotated[
         float | None,
-        Option("--duration", metavar="TIME", parser=time_of, help="For so long each round.", show_default=False),
+        Option("--duration", metavar="TIME", parser=time_of, help="For so long each round."),
     ] = None,
     requests: Annotated[
         Path | None,
-        Option("--requests", metavar="FILE", help="What to ask: lines like GET /items.", show_default=False),
+        Option("--requests", metavar="FILE", help="What to ask: lines like GET /items."),
     ] = None,
-    html: Annotated[
-        Path | None, Option("--html", metavar="FILE", help="Write a page to pass around.", show_default=False)
-    ] = None,
+    html: Annotated[Path | None, Option("--html", metavar="FILE", help="Write a page to pass around.")] = None,
     last: Annotated[bool, Option("--last", help="Show the newest comparison; measure nothing.")] = False,
 ) -> int:
     """Run a service under every pattern, beside the live one, and measure each.

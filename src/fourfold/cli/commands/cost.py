@@ -20,22 +20,20 @@ if TYPE_CHECKING:
 
 def command(
     ctx: click.Context,
-    service: Annotated[str | None, Argument(metavar="SERVICE", show_default=False)] = None,
+    service: Annotated[str | None, Argument(metavar="SERVICE")] = None,
     usage: Annotated[
         str | None,
-        Option("--usage", metavar="FILE", help="Of the hours in it (CSV, JSON). No daemon.", show_default=False),
+        Option("--usage", metavar="FILE", help="Of the hours in it (CSV, JSON). No daemon."),
     ] = None,
-    prices: Annotated[
-        str | None, Option("--prices", metavar="FILE", help="Laid over Fourfold's prices.", show_default=False)
-    ] = None,
+    prices: Annotated[str | None, Option("--prices", metavar="FILE", help="Laid over Fourfold's prices.")] = None,
     export: Annotated[
         str | None,
-        Option("--export", metavar="FILE", help="Write what --usage reads; `-`: print it.", show_default=False),
+        Option("--export", metavar="FILE", help="Write what --usage reads; `-`: print it."),
     ] = None,
     curve: Annotated[bool, Option("--curve", help="Costs over requests a month too.")] = False,
     month: Annotated[
         str | None,
-        Option("--month", metavar="YYYY-MM", help="Of what functions took, by UTC.", show_default=False),
+        Option("--month", metavar="YYYY-MM", help="Of what functions took, by UTC."),
     ] = None,
 ) -> None:
     """Show what services cost in a month, as they run and under all other patterns.

@@ -16,7 +16,7 @@ from fourfold.errors import UserError
 
 def command(
     ctx: click.Context,
-    words: Annotated[list[str] | None, Argument(metavar="[replay ID… | SERVICE]", show_default=False)] = None,
+    words: Annotated[list[str] | None, Argument(metavar="[replay ID… | SERVICE]")] = None,
     failed: Annotated[bool, Option("--failed", help="Events that were given up, of all services or SERVICE.")] = False,
     following: Annotated[bool, Option("--follow", "-f", help="Go on with new ones until Ctrl-C.")] = False,
     operation: Annotated[

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def command(
     ctx: click.Context,
-    service: Annotated[str | None, Argument(metavar="SERVICE", show_default=False)] = None,
+    service: Annotated[str | None, Argument(metavar="SERVICE")] = None,
     runs: Annotated[bool, Option("--runs", help="Runs of jobs only.")] = False,
 ) -> None:
     """List releases, and runs of a job: who, when, how it went."""

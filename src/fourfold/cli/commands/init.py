@@ -36,7 +36,7 @@ def command(
     def evaluate(name: str) -> str | None:
         """JavaScript is run only where somebody has said so: by `--from`, `-y`, or when asked."""
         may = source is not None or options.yes
-        if not may and not (sys.stdin.isatty() and click.confirm(f"Run {name} with node, to read it?", err=True)):
+        if not may and not (sys.stdin.isatty() and output.agreed(f"Run {name} with node, to read it?")):
             return None
         output.say(f"running {name} with node, to read it", options)
         return exported(folder, name)

@@ -17,7 +17,7 @@ USUAL_TAIL = 100
 
 def command(
     ctx: click.Context,
-    services: Annotated[list[str] | None, Argument(metavar="SERVICE", show_default=False)] = None,
+    services: Annotated[list[str] | None, Argument(metavar="SERVICE")] = None,
     follows: Annotated[bool, Option("--follow", "-f", help="Go on with new lines until Ctrl-C.")] = False,
     since: Since = None,
     tail: Annotated[

@@ -15,7 +15,7 @@ from fourfold.errors import NotFoundError, UserError
 command = Commands("Answer a page in place of services while they are worked on.")
 
 _TYPES = {".html": "text/html; charset=utf-8", ".htm": "text/html; charset=utf-8", ".json": "application/json"}
-_Services = Annotated[list[str] | None, Argument(metavar="SERVICE", show_default=False)]
+_Services = Annotated[list[str] | None, Argument(metavar="SERVICE")]
 
 
 @command.add("on")

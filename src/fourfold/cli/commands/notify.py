@@ -18,7 +18,7 @@ COUNTS = frozenset({"DELIVERED", "GIVEN UP"})
 
 def command(
     ctx: click.Context,
-    what: Annotated[Literal["test"] | None, Argument(metavar="[test]", show_default=False)] = None,
+    what: Annotated[Literal["test"] | None, Argument(metavar="[test]")] = None,
 ) -> int:
     """Show where the app's events are sent to (`notify` in its file), and whether they are taken.
 

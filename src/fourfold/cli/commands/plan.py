@@ -19,7 +19,7 @@ MARKS = {"create": "+", "deploy": "~", "scale": "~", "restart": "~", "stop": "-"
 
 def command(
     ctx: click.Context,
-    services: Annotated[list[str] | None, Argument(metavar="SERVICE", show_default=False)] = None,
+    services: Annotated[list[str] | None, Argument(metavar="SERVICE")] = None,
     pattern: As = None,
     prune: Annotated[bool, Option("--prune", help="As with `up --prune`.")] = False,
     reset: Annotated[bool, Option("--reset", help="As with `up --reset`.")] = False,

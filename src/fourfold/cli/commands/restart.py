@@ -12,7 +12,7 @@ from fourfold.cli.session import Session
 
 def command(
     ctx: click.Context,
-    services: Annotated[list[str] | None, Argument(metavar="SERVICE", show_default=False)] = None,
+    services: Annotated[list[str] | None, Argument(metavar="SERVICE")] = None,
 ) -> int:
     """Replace instances by new ones of the same release.
 

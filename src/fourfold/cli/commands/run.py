@@ -15,10 +15,10 @@ kind = ProgramCommand
 
 def command(
     ctx: click.Context,
-    service: Annotated[str, Argument(metavar="SERVICE", help="A job, or beside which it runs.")],
+    service: Annotated[str, Argument(metavar="SERVICE", help="A job, or what it runs beside.")],
     argv: Annotated[
         list[str] | None,
-        Argument(metavar="CMD", help="With its own options, as it is; none: run a job.", show_default=False),
+        Argument(metavar="CMD", help="With its own options, as it is; none: run a job."),
     ] = None,
 ) -> int:
     """Run a job, or a one-off program beside a service.

@@ -64,7 +64,7 @@ def command(
 
     if session.options.json:
         output.as_json(session.client.get("/v1/top", app=app))
-    elif sys.stdout.isatty() and not once:
+    elif output.is_screen(sys.stdout) and not once:
         watch(lambda: [shown.help, "", *show()], session.options, EVERY, shown.pressed)
     else:
         output.data("\n".join(show()))
