@@ -83,6 +83,16 @@ BAD_USAGE = [
         "see: fourfold compare --help",
     ),
     (
+        ["restart", "web", "../x"],
+        "cannot run fourfold restart: invalid value for 'SERVICE': expected a name, got '../x'",
+        "see: fourfold restart --help",
+    ),
+    (
+        ["cancel", ""],
+        "cannot run fourfold cancel: invalid value for 'OPERATION': expected a name, got ''",
+        "see: fourfold cancel --help",
+    ),
+    (
         ["logs", "--since", "noon"],
         "cannot run fourfold logs: invalid value for '--since': expected 10m, 2h or 2026-11-22T08:00:00Z, got 'noon'",
         "see: fourfold logs --help",
@@ -165,6 +175,12 @@ def test_an_answer_of_another_version(cli: Cli, home: Path) -> None:
         f"error: cannot understand the daemon's answer: it is version 0.0.9, this command is {__version__}\n"
         "hint: start this version: `fourfold daemon restart` (services keep running)\n"
     )
+
+
+def test_the_folder_here_was_removed(cli: Cli, server: Serving, home: Path) -> None:
+    (home / "work").rmdir()
+    assert cli("status").code == 0
+    assert cli("validate").err.startswith("error: cannot find a service file")
 
 
 def test_no_daemon(cli: Cli, home: Path) -> None:

@@ -27,8 +27,8 @@ GOOD = {
     "http://localhost": Target("http", "", "localhost"),
 }
 BAD = {
-    "": "nothing is none of these",
-    "box": "nothing is none of these",
+    "": "it does not say how to get there",
+    "box": "it does not say how to get there",
     "tcp://box": "tcp is none of these",
     "ssh://": "'' is not a host",
     "ssh://-oProxyCommand=x": "is not a host",

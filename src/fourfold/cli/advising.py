@@ -92,7 +92,7 @@ def _look(session: Session, loaded: Loaded) -> tuple[Seen, dict[str, str]]:
     from fourfold.cli.progress import Progress
     from fourfold.cli.steps import Steps
 
-    outline = of(loaded, session.options.env, os.environ)
+    outline = of(loaded, os.environ)
     found: Seen = {}
     digests: dict[str, str] = {}
     for source, packed in pack_all(outline, sources(outline, None), session.paths, Progress(Steps({}))):

@@ -18,7 +18,10 @@ def find_file(options: Options) -> Path | None:
     """The file given with -f, else the nearest one in this folder or its parents."""
     if options.file:
         return Path(options.file)
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except OSError:  # it was removed
+        return None
     for folder in (here, *here.parents):
         if (folder / NAME).is_file():
             return folder / NAME

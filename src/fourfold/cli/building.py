@@ -86,7 +86,7 @@ def build(
     if target is not None and not session.options.wait:
         raise UserError("cannot make an image with --detach: it is made of what was built", "leave --detach out")
     loaded = load_file(session)
-    outline = of(loaded, session.options.env, os.environ)
+    outline = of(loaded, os.environ)
     wanted = sources(outline, [service])
     client = session.started_client
     bodies: list[dict[str, Any]] = []

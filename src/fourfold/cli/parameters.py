@@ -140,6 +140,8 @@ def _param(name: str, hint: Any, default: Any) -> click.Parameter:
 
 def _type(kind: Any, settings: dict[str, Any]) -> Any:
     parser, least = settings.pop("parser", None), settings.pop("min", None)
+    if parser is None and settings.get("metavar") in ("SERVICE", "OPERATION"):
+        parser = _name
     if parser is not None:
         return click.types.FuncParamType(parser)
     if get_origin(kind) is Literal:
@@ -149,6 +151,13 @@ def _type(kind: Any, settings: dict[str, Any]) -> Any:
     if least is not None:
         return _at_least(kind, least)
     return click.Path(path_type=Path) if kind is Path else kind
+
+
+def _name(text: str) -> str:
+    """Which becomes a part of a path of the API."""
+    if not text or "/" in text:
+        raise click.BadParameter(f"expected a name, got {text!r}")
+    return text
 
 
 def _at_least(kind: type[int] | type[float], least: float) -> click.types.FuncParamType[str, float]:

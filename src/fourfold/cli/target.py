@@ -50,7 +50,7 @@ def parse(text: str) -> Target:
             raise _wrong(text, "the path of a socket begins with / (unix:///run/…)")
         return Target("unix", text, path=str(Path(path)))
     if kind not in ("ssh", "https", "http"):
-        raise _wrong(text, f"{kind or 'nothing'} is none of these")
+        raise _wrong(text, f"{kind} is none of these" if kind else "it does not say how to get there")
     if not (_NAME.fullmatch(host) or _is_address(host)):
         raise _wrong(text, f"{host!r} is not a host")
     if kind == "ssh":

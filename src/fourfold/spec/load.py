@@ -21,6 +21,7 @@ class Loaded:
     file: Path
     files: tuple[Path, ...]
     """The file and its overlays: none of them is ever part of a source."""
+    texts: list[tuple[str, str]]
 
 
 def load(path: Path, *, env: str | None, environ: Mapping[str, str], all_there: bool = False) -> Loaded:
@@ -29,9 +30,20 @@ def load(path: Path, *, env: str | None, environ: Mapping[str, str], all_there: 
     Raises SpecError with everything that is wrong in the files, or UserError when one cannot be read. `all_there`:
     sources and certificates that they name and the disk does not have are wrong too.
     """
-    files, texts = texts_of(path, env)
+    return load_texts(path, *texts_of(path, env), environ, all_there=all_there)
+
+
+def load_texts(
+    path: Path,
+    files: tuple[Path, ...],
+    texts: list[tuple[str, str]],
+    environ: Mapping[str, str],
+    *,
+    all_there: bool = False,
+) -> Loaded:
+    """As `load`, of what was read already: a pipe can be read once only."""
     further = partial(_missing, path.absolute().parent) if all_there else None
-    return Loaded(parse(texts, environ, further), path, files)
+    return Loaded(parse(texts, environ, further), path, files, texts)
 
 
 def _missing(folder: Path, parts: Parts) -> Iterator[Finding]:

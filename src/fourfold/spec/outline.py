@@ -21,6 +21,9 @@ from fourfold.spec.tree import read_tree
 if TYPE_CHECKING:
     from fourfold.spec.load import Loaded
 
+if TYPE_CHECKING:
+    pass
+
 
 @dataclass(frozen=True)
 class Outline:
@@ -29,7 +32,8 @@ class Outline:
     file: Path
     files: tuple[Path, ...]
     """The file and its overlays."""
-    env: str | None
+    texts: list[tuple[str, str]]
+    """Of the files."""
     environ: Mapping[str, str]
     all_there: bool
     """See `spec.load.load`."""
@@ -53,9 +57,9 @@ class Outline:
 
     def judge(self) -> None:
         """Raises SpecError with all that is wrong in the files."""
-        from fourfold.spec.load import load
+        from fourfold.spec.load import load_texts
 
-        load(self.file, env=self.env, environ=self.environ, all_there=self.all_there)
+        load_texts(self.file, self.files, self.texts, self.environ, all_there=self.all_there)
 
     @contextmanager
     def judged(self) -> Iterator[None]:
@@ -73,14 +77,15 @@ def outline(path: Path, *, env: str | None, environ: Mapping[str, str], all_ther
     with suppress(SpecError):
         tree, problems = read_tree(texts, environ)
         if not problems and _is_plain(data := plain(tree)):
-            return Outline(data, path, files, env, environ, all_there)
-    from fourfold.spec.load import load
+            return Outline(data, path, files, texts, environ, all_there)
+    from fourfold.spec.load import load_texts
 
-    return of(load(path, env=env, environ=environ, all_there=all_there), env, environ)
+    return of(load_texts(path, files, texts, environ, all_there=all_there), environ)
 
 
-def of(loaded: Loaded, env: str | None, environ: Mapping[str, str]) -> Outline:
-    return Outline(loaded.app.model_dump(mode="json"), loaded.file, loaded.files, env, environ, all_there=False)
+def of(loaded: Loaded, environ: Mapping[str, str]) -> Outline:
+    data = loaded.app.model_dump(mode="json")
+    return Outline(data, loaded.file, loaded.files, loaded.texts, environ, all_there=False)
 
 
 def _entries(data: dict[str, Any], key: str) -> dict[str, dict[str, Any]]:
