@@ -122,7 +122,7 @@ def test_what_cannot_be_packed_is_told_of_all_sources_at_once(cli: Cli, server: 
 
 def test_deploy_some(cli: Cli, server: Serving, app: Path) -> None:
     server.facade.happened = GOOD
-    assert cli("deploy", "docs", "--reset").code == 0
+    assert cli("deploy", "docs", "docs", "--reset").code == 0
     [(request,)] = asked(server, "up")
     assert (request.services, set(request.sources), request.reset) == (["docs"], {"docs"}, True)
     result = cli("deploy", "nix")

@@ -36,7 +36,8 @@ def test_the_first_hour(home: Home) -> None:
 
     home.run("stop", "-a", "app", "web")
     assert home.service()["stopped"] and home.get().status_code == 503 and "web" in home.get().text
-    home.run("restart", "-a", "app", "web")
+    restarted = home.run("restart", "-a", "app", "web", "web").stderr
+    assert restarted.count("release 1 is being deployed") == 1, restarted
     assert home.get().status_code == 200
     home.run("down", "-a", "app", "-y")
     assert json.loads(home.run("apps", "-o", "json").stdout) == []

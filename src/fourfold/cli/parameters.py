@@ -111,9 +111,11 @@ def command(function: Callable[..., Any], name: str, kind: type[Command] = Comma
     contexts = [key for key in takes if hints[key] is click.Context]
     params = [_param(key, hints[key], each.default) for key, each in takes.items() if key not in contexts]
     lists = {param.name for param in params if param.multiple or param.nargs == -1}
+    once = {param.name for param in params if param.metavar == "SERVICE"}
 
     def called(**values: Any) -> Any:
         values |= {key: list(values[key] or ()) or None for key in lists}
+        values |= {key: list(dict.fromkeys(values[key])) for key in lists & once if values[key]}
         return function(**values, **dict.fromkeys(contexts, click.get_current_context()))
 
     return kind(name, params=params, callback=called, help=inspect.getdoc(function), **settings)

@@ -77,7 +77,7 @@ def sources(file: Outline, services: list[str] | None) -> list[Source]:
     if missing := [name for name in services or [] if name not in known]:
         raise NotFoundError(f"cannot find {', '.join(missing)} in {file.file}: services are {', '.join(known)}")
     found: dict[Path, list[str]] = {}
-    for name in known if services is None else dict.fromkeys(services):
+    for name in known if services is None else services:
         if name in file.groups or known[name].get("image") is not None:
             continue
         # Not resolved: pack itself looks at the links that the name goes through.

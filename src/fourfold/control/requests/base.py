@@ -18,9 +18,10 @@ class Requests:
         self._bringing = Bringing(parts)
 
     def _names(self, app: str, services: Sequence[str]) -> list[str]:
+        """Each once, however often it is named."""
         self._parts.status.need_app(app)
         if services:
-            return [self._need(app, name).name for name in services]
+            return [self._need(app, name).name for name in dict.fromkeys(services)]
         return [row.name for row in self._parts.registry.of_app(app) if not row.removed]
 
     def _need(self, app: str, service: str) -> ServiceRow:
