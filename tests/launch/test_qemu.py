@@ -31,9 +31,9 @@ def test_an_ordinary_one() -> None:
     assert command().split(" -") == [
         "qemu-system-x86_64",
         "name shop.catalog-3-k7f2",
-        "M microvm",
+        "M microvm,ioapic2=off",
         "accel tcg,tb-size=32",
-        "cpu max",
+        "cpu max,erms=off,fsrm=off",
         "smp 1",
         "m 96M",
         "global virtio-mmio.force-legacy=false",
@@ -57,7 +57,7 @@ def test_an_ordinary_one() -> None:
         "serial chardev:console",
         "chardev socket,id=qmp,fd=5,server=on,wait=off",
         "mon chardev=qmp,mode=control",
-        "device virtio-serial-device",
+        "device virtio-serial-device,max_ports=4",
         "chardev file,id=output,path=/proc/self/fd/1,append=on",
         "device virtserialport,chardev=output,name=fourfold.output",
         "chardev file,id=report,path=/proc/self/fd/6,append=on",
@@ -74,13 +74,13 @@ def test_nothing_secret_and_no_path_of_the_host_is_in_it() -> None:
 @pytest.mark.parametrize(
     ("changes", "wanted"),
     [
-        ({"kind": "q35"}, ["-M q35", "virtio-blk-pci,drive=disk0", "virtio-net-pci", "romfile=", "virtio-serial-pci"]),
+        ({"kind": "q35"}, ["-M q35 -accel", "virtio-blk-pci,drive=disk0", "virtio-net-pci", "romfile=", "serial-pci"]),
         ({"accelerator": "kvm"}, ["-accel kvm -cpu host"]),
         ({"cpus": 2, "memory": 512 << 20}, ["-smp 2 -m 512M"]),
         (
             {"shares": (Share("/volumes/a", "/data"),)},
             [
-                "-M microvm,memory-backend=ram",
+                "-M microvm,memory-backend=ram,ioapic2=off ",
                 "-object memory-backend-memfd,id=ram,size=96M,share=on",
                 "-chardev socket,id=share0,path=share0 -device vhost-user-fs-device,chardev=share0,tag=share0",
             ],
@@ -90,6 +90,13 @@ def test_nothing_secret_and_no_path_of_the_host_is_in_it() -> None:
 def test_what_a_machine_asks_for(changes: dict[str, object], wanted: list[str]) -> None:
     got = command(replace(MACHINE, **changes))  # type: ignore[arg-type]
     assert all(each in got for each in wanted), got
+
+
+def test_a_second_ioapic_only_where_the_places_of_one_are_not_enough() -> None:
+    def has(shares: int) -> bool:
+        return "ioapic2=off" not in command(replace(MACHINE, shares=(Share("/volumes/a", "/data"),) * shares))
+
+    assert not has(3) and has(4)
 
 
 FORWARDED = Forwarded("/disks/init", (20012, 8080), ((Listen("198.18.0.100", 29001), 29001),))

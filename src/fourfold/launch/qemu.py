@@ -43,6 +43,11 @@ _BLOCK = 4096
 _FIRST = 3
 """Number of the first descriptor that is not a standard stream."""
 _LOG = 1
+_PLACES = 8
+"""For devices, of a microvm with one IOAPIC. With a second there are 24 (QEMU's hw/i386/microvm.c), and each takes
+memory, and the guest's time when it looks what is there."""
+_PORTS = 4
+"""Ours, and the first, which QEMU keeps for a console. It has 31 unless it is told."""
 _SANDBOX = "on,obsolete=deny,resourcecontrol=deny"
 
 
@@ -89,15 +94,22 @@ def command(machine: Machine, name: str, mac: str, open: Plugs) -> tuple[str, ..
 
 def _machine(machine: Machine) -> tuple[str, ...]:
     accelerator = "kvm" if machine.accelerator == "kvm" else "tcg,tb-size=32"
-    # Guests of TCG see the whole instruction set that it translates, which is more than its default processor's.
-    processor = "host" if machine.accelerator == "kvm" else "max"
+    # Guests of TCG see the whole instruction set that it translates, which is more than its default processor's. They
+    # are not told that `rep movsb` copies quickly, or kernel and C library use it: TCG does it byte by byte.
+    processor = "host" if machine.accelerator == "kvm" else "max,erms=off,fsrm=off"
     backed, memory = memory_backend(machine)
+    options = f"{',memory-backend=ram' if backed else ''}{',ioapic2=off' if _few_devices(machine) else ''}"
     # vhost-user knows no other virtio than that of 1.0, and virtio-mmio has the old one unless it is told.
     modern = ("-global", "virtio-mmio.force-legacy=false") if machine.kind == "microvm" else ()
     return (
-        *("-M", f"{machine.kind}{',memory-backend=ram' if backed else ''}", "-accel", accelerator, "-cpu", processor),
+        *("-M", f"{machine.kind}{options}", "-accel", accelerator, "-cpu", processor),
         *("-smp", str(machine.cpus), "-m", f"{machine.memory // _MIB}M", *memory, *modern),
     )
+
+
+def _few_devices(machine: Machine) -> bool:
+    """Besides disks and shares there are the configuration, the network and the ports."""
+    return machine.kind == "microvm" and len(machine.disks) + len(machine.shares) + 3 <= _PLACES
 
 
 def memory_backend(machine: Machine) -> tuple[bool, tuple[str, ...]]:
@@ -157,7 +169,7 @@ def _ports(machine: Machine, open: Plugs) -> Iterable[str]:
     yield from ("-chardev", f"file,id=console,{log}", "-serial", "chardev:console")
     yield from ("-chardev", f"socket,id=qmp,fd={open.number('listen', QMP)},server=on,wait=off")
     yield from ("-mon", "chardev=qmp,mode=control")
-    yield from ("-device", _device(machine, "virtio-serial"))
+    yield from ("-device", f"{_device(machine, 'virtio-serial')},max_ports={_PORTS}")
     yield from _port("output", f"file,id=output,{log}", OUTPUT)
     yield from _port("report", _report(open), REPORT_PORT)
     yield from _port(

@@ -29,7 +29,8 @@ CONFIG_BYTES = 1 << 20
 """Size of that disk, and so the most that a clone is told: a guest keeps the sizes of disks that it has seen."""
 CLONE = "clone"
 """In QEMU's folder: the FIFOs `clone.in` and `clone.out`."""
-_FORMAT = 1
+_FORMAT = 2
+"""Of the machines as QEMU is told to make them (`launch.qemu`): another one cannot take a state in."""
 _OF_ONE = ("guest", "template", "kept", "waits", "forwarded")
 """What differs between machines that may go on from the same template."""
 _NAMES_ONE = ("FOURFOLD_INSTANCE",)

@@ -27,8 +27,8 @@ LEAST_MEMORY = 32 * _MIB
 USUAL_MEMORY = 512 * _MIB
 """Of a service that does not say how much it needs. Of a guest's memory only what it has used is taken."""
 MOST_VOLUMES = 16
-"""A microvm has 24 places for devices (QEMU's hw/i386/microvm.c, where it has a second IOAPIC, as by default): disks,
-network and the ports of the guest's init take the others."""
+"""A microvm has 24 places for devices at most (see `launch.qemu`): disks, network and the ports of the guest's init
+take the others."""
 CUT_OFF = "reaches services of its app and nothing else: only root can give it a network"
 """What is to be known of each that is forwarded."""
 UNLOCKED = "locks on files of their volumes count within one machine only: the virtiofsd of this host has no others"
