@@ -32,7 +32,7 @@ def test_an_ordinary_one() -> None:
         "qemu-system-x86_64",
         "name shop.catalog-3-k7f2",
         "M microvm,ioapic2=off",
-        "accel tcg,tb-size=32",
+        "accel tcg,tb-size=64",
         "cpu max,erms=off,fsrm=off",
         "smp 1",
         "m 96M",

@@ -93,7 +93,8 @@ def command(machine: Machine, name: str, mac: str, open: Plugs) -> tuple[str, ..
 
 
 def _machine(machine: Machine) -> tuple[str, ...]:
-    accelerator = "kvm" if machine.accelerator == "kvm" else "tcg,tb-size=32"
+    # MiB of translated code: whatever is beyond, all is translated again. Only what is used is taken.
+    accelerator = "kvm" if machine.accelerator == "kvm" else "tcg,tb-size=64"
     # Guests of TCG see the whole instruction set that it translates, which is more than its default processor's. They
     # are not told that `rep movsb` copies quickly, or kernel and C library use it: TCG does it byte by byte.
     processor = "host" if machine.accelerator == "kvm" else "max,erms=off,fsrm=off"
