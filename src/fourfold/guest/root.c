@@ -64,10 +64,13 @@ void root_begin(void)
     mounted("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
 }
 
-/* Mounts fourfold-NUMBER below /disks, whatever it is of the file systems we make. -> false: there is none. */
+/* Mounts fourfold-NUMBER below /disks, whatever it is of the file systems we make. -> false: there is none.
+ * What is cached of erofs are files, not also what they were decompressed from. */
 static bool disk(int number)
 {
-    static const char *const types[] = {"erofs", "squashfs", "ext4"};
+    static const char *const types[][2] = {
+        {"erofs", "cache_strategy=disabled"}, {"squashfs", NULL}, {"ext4", NULL},
+    };
     char name[32], device[64], target[32];
 
     snprintf(name, sizeof name, "fourfold-%d", number);
@@ -76,7 +79,7 @@ static bool disk(int number)
     snprintf(target, sizeof target, "/disks/%d", number);
     folder(target);
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (mount(device, target, types[i], MS_RDONLY | MS_NODEV, NULL) == 0)
+        if (mount(device, target, types[i][0], MS_RDONLY | MS_NODEV, types[i][1]) == 0)
             return true;
         else if (errno != EINVAL && errno != ENODEV) /* another file system; one that this kernel does not know */
             break;
