@@ -59,16 +59,32 @@ def _can_make_venv() -> bool:
 
 def _has_virtiofsd() -> bool:
     """Debian 12 has it in what qemu-system-x86 depends on, later releases in a package of its own."""
+    return _is_bookworm() or Path("/usr/libexec/virtiofsd").exists()
+
+
+def _is_bookworm() -> bool:
     release = Path("/etc/os-release")
-    own = not (release.exists() and "VERSION_CODENAME=bookworm" in release.read_text())
-    return not own or Path("/usr/libexec/virtiofsd").exists()
+    return release.exists() and "VERSION_CODENAME=bookworm" in release.read_text()
+
+
+def _is_ubuntu() -> bool:
+    release = Path("/etc/os-release")
+    return release.exists() and "ID=ubuntu" in release.read_text().splitlines()
+
+
+def _has_docker() -> bool:
+    """Debian 12 and Ubuntu have the command in docker.io, later releases of Debian in a package of its own."""
+    return _is_bookworm() or _is_ubuntu() or command("docker")()
+
+
+def _has_container_network() -> bool:
+    """What buildah 1.39 and newer makes networks with."""
+    return _is_bookworm() or _is_ubuntu() or Path("/usr/lib/podman/netavark").exists()
 
 
 def _has_browser() -> bool:
     """Ubuntu has one as a snap only, which does not start in a container: tests of pages are left out there."""
-    release = Path("/etc/os-release")
-    ubuntu = release.exists() and "ID=ubuntu" in release.read_text().splitlines()
-    return ubuntu or any(command(name)() for name in ("chromium-headless-shell", "chromium", "google-chrome"))
+    return _is_ubuntu() or any(command(name)() for name in ("chromium-headless-shell", "chromium", "google-chrome"))
 
 
 MACHINES = (
@@ -126,6 +142,9 @@ TEST = (
     Part(command("buildah"), "buildah"),
     Part(command("docker-registry"), "docker-registry"),
     Part(command("dockerd"), "docker.io"),
+    Part(_has_docker, "docker-cli"),
+    Part(_has_container_network, "netavark"),
+    Part(command("curl"), "curl"),
     Part(_has_browser, "chromium-headless-shell"),
     Part(command("make"), "make"),
     Part(command("g++"), "g++"),
@@ -143,6 +162,7 @@ BENCH = (
     Part(command("slirp4netns"), "slirp4netns"),
     Part(command("iptables"), "iptables"),
     Part(command("dockerd"), "docker.io"),
+    Part(_has_docker, "docker-cli"),
     Part(command("docker-compose"), "docker-compose"),
     Part(Path("/usr/share/java/tomcat10-embed-core.jar").exists, "libtomcat10-embed-java"),
     Part(Path("/usr/share/java/tomcat10-annotations-api.jar").exists, "libtomcat10-java"),

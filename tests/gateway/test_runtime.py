@@ -158,7 +158,8 @@ def test_servers_of_sticky_services_get_a_cookie_and_lose_their_clients_when_the
     ]
 
 
-def test_counters_need_their_columns_only() -> None:
+@pytest.mark.parametrize("failed", [1, 2], ids=["once", "twice, as HAProxy 3.0 counts"])
+def test_counters_need_their_columns_only(failed: int) -> None:
     filler = [f"f{number}" for number in range(60)]
     names = [
         "# pxname",
@@ -172,10 +173,11 @@ def test_counters_need_their_columns_only() -> None:
         "rtime",
         "eresp",
         "dreq",
+        "stot",
         *filler,
     ]
-    whole = ["a.b", "BACKEND", "1", "10", "20", "4", "6", "9", "1500", "1", "2"]
-    one = ["a.b", "a.b-1-x", "1", "10", "20", "4", "5", "9", "1500", "1", ""]
+    whole = ["a.b", "BACKEND", "1", "10", "20", "4", "6", "9", "1500", "1", "2", "10"]
+    one = ["a.b", "a.b-1-x", "1", "10", "20", "4", "5", "9", "1500", str(failed), "", "10"]
     text = "Pid: 1\n\n" + "\n".join(",".join([*row, *("" for _ in filler)]) for row in (whole, one)) + "\n\n"
     text = text.replace("Pid: 1\n\n", "Pid: 1\n\n" + ",".join(names) + "\n")
     of_routes, of_instances = counters(text, {"a.b": ("a.b", "/x")})

@@ -26,7 +26,7 @@ from .rig import Guest, RefusedError, Rig, free_port
 
 PROBE = Path(__file__).parent / "webapps/probe"
 BUILD = "javac -d webapp/WEB-INF/classes src/probe/*.java && jar --create --file probe.war -C webapp ."
-MIGRATION = "/usr/share/tomcat-jakartaee-migration/lib/jakartaee-migration-1.0.6-shaded.jar"
+MIGRATION = "/usr/share/tomcat-jakartaee-migration/lib/*"
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,11 @@ _LIBRARIES = {
     "equinox": (_JARS, "eclipse-osgi.jar"),
     "felix": (_JARS, "org.apache.felix.framework.jar"),
     "tomcat10": (_JARS, "tomcat10-catalina.jar"),
-    "ecj": (_JARS, "eclipse-jdt-core.jar"),
+    "ecj": (_JARS, "eclipse-jdt-core-compiler-batch.jar", "eclipse-jdt-core.jar"),
     "jakartaee-migration": (_MIGRATION, "jakartaee-migration-*.jar"),
 }
-"""OSGi frameworks, Tomcat with its compiler and its converter, where Debian puts them: each by one of its JARs."""
+"""OSGi frameworks, Tomcat with its compiler and its converter, where Debian puts them: each by one of its JARs, the
+first of those named that is there (with Debian 13 the compiler has left `eclipse-jdt-core.jar`)."""
 _TOOLS = ("npm", "yarn", "pnpm", "bun", "mvn", "bundle", "javac", "ruby", "bwrap", "setpriv", "prlimit")
 
 
@@ -118,10 +119,12 @@ def _versioned(folders: list[Path], pattern: re.Pattern[str], name: str) -> Iter
                 yield Runtime(f"{name}{match[1]}", str(path), match[1])
 
 
-def _library(folder: str, name: str) -> str | None:
+def _library(folder: str, *names: str) -> str | None:
     """The file itself, whose name has the version, where there is a link to it."""
-    found = sorted(path for path in Path(folder).glob(name) if path.is_file())
-    return str(found[-1].resolve()) if found else None
+    for name in names:
+        if found := sorted(path for path in Path(folder).glob(name) if path.is_file()):
+            return str(found[-1].resolve())
+    return None
 
 
 def _javas() -> Iterator[Runtime]:

@@ -25,7 +25,7 @@ _WHOLE = "BACKEND"
 STATS = "# pxname,"
 """How what `show stat` says begins."""
 _COLUMNS = (
-    "# pxname", "svname", "req_tot", "hrsp_5xx", "hrsp_4xx", "scur", "rtime", "eresp", "bin", "bout", "dreq",
+    "# pxname", "svname", "req_tot", "hrsp_5xx", "hrsp_4xx", "scur", "rtime", "eresp", "bin", "bout", "dreq", "stot",
 )  # fmt: skip
 _STATS_WIDTH = 50
 """Other lines have fewer columns."""
@@ -227,20 +227,22 @@ def worker_identity(text: str) -> tuple[str, str]:
 def counters(text: str, routes: Mapping[str, tuple[str, str]]) -> tuple[list[RouteStats], list[InstanceStats]]:
     """From `show stat -1 6 -1`; `routes`: backend -> (service, route). Of each instance one for each route.
 
-    A server's own counters know what it answered; `eresp` is what it took and did not answer.
+    A server's own counters know what it answered; `eresp` is what it took and did not answer, which HAProxy 3.0 counts
+    twice where the connection was reset: no more can be than it was sent (`stot`) and did not answer.
     """
     of_routes, of_instances = [], []
     for backend, server, *numbers in _stat_rows(text):
         if backend not in routes:
             continue
         # Those of a proxy that is not of HTTP are empty.
-        requests, errors_5xx, errors_4xx, in_flight, milliseconds, lost, received, sent, refused = [
+        requests, errors_5xx, errors_4xx, in_flight, milliseconds, failed, received, sent, refused, given = [
             int(number) if number else 0 for number in numbers
         ]
         if server == _WHOLE:
             counts = requests, errors_5xx, errors_4xx, in_flight, received, sent
             of_routes.append(RouteStats(*routes[backend], *counts, milliseconds / 1000, refused))
         else:
+            lost = min(failed, given - requests)
             answered = requests + lost, errors_5xx + lost, errors_4xx, in_flight
             of_instances.append(InstanceStats(server, *answered, milliseconds / 1000))
     return of_routes, of_instances

@@ -16,6 +16,10 @@ LINE = 12_000
 """Bytes of commands in one line; HAProxy's buffer takes 16,384."""
 
 
+_NO_SUCH_WORKER = b"Can't find the target PID"
+"""What the master says of a worker that is gone. HAProxy 3.0 keeps the connection after it."""
+
+
 class NotRunning(WorldError):
     """Nothing listens on the socket."""
 
@@ -43,7 +47,10 @@ async def _exchange(path: Path, line: str) -> str:
     try:
         writer.write(line.encode() + b"\n")
         writer.write_eof()
-        return (await reader.read()).decode("utf-8", "replace")
+        answer = bytearray()
+        while not answer.startswith(_NO_SUCH_WORKER) and (piece := await reader.read(65536)):
+            answer += piece
+        return answer.decode("utf-8", "replace")
     finally:
         writer.close()
 

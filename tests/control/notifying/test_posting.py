@@ -29,7 +29,10 @@ async def server(answer: bytes, asked: list[bytes] | None = None, drips: bool = 
             writer.write(answer)
             await writer.drain()
             writer.close()
+        else:  # from Python 3.13 on, a connection that nobody knows any more is closed
+            silent.append(writer)
 
+    silent: list[asyncio.StreamWriter] = []
     running = await asyncio.start_server(client, "127.0.0.1", 0)
     async with running:
         yield f"http://127.0.0.1:{running.sockets[0].getsockname()[1]}/hook/secret-token"
