@@ -31,11 +31,15 @@ _ETC = (
 _ETC_NETWORK = ("hosts", "pip.conf", "resolv.conf", "uv")
 
 
+PROCESSES = 1024
+"""Of a build, where only its user's can be counted."""
+
+
 @dataclass(frozen=True)
 class Bounds:
     """Resource limits of every process of a step (setrlimit(2)); they can only be lowered. Sizes in bytes."""
 
-    processes: int | None = 1024
+    processes: int | None = PROCESSES
     """Of the build's user, counted by the kernel per user (and per user namespace): of all builds of this host, then.
     None: its control group bounds them."""
     data: int = 4 * 1024**3

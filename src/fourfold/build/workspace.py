@@ -17,7 +17,7 @@ from fourfold.build.bases.look import root_of
 from fourfold.build.host import usable
 from fourfold.build.model import Host
 from fourfold.build.registry import copy_home
-from fourfold.build.sandbox import BWRAP, TOOLS, Bounds, Box, Mode, Registry
+from fourfold.build.sandbox import BWRAP, PROCESSES, TOOLS, Bounds, Box, Mode, Registry
 from fourfold.store import trees
 
 UV = "uv-itself"
@@ -170,7 +170,7 @@ def _most_processes(uid: int, groups: Iterable[str]) -> int | None:
     those of another build could leave it none."""
     if any((Path(group) / "pids.max").exists() for group in groups):
         return None
-    total = Bounds.processes or 0
+    total = PROCESSES
     for entry in Path("/proc").iterdir():
         try:
             if entry.name.isdigit() and entry.stat().st_uid == uid:

@@ -21,9 +21,6 @@ from fourfold.spec.tree import read_tree
 if TYPE_CHECKING:
     from fourfold.spec.load import Loaded
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True)
 class Outline:
