@@ -80,22 +80,25 @@ def test_qemu_is_the_services_user_and_sees_what_it_needs(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("program", "said"),
+    ("program", "options", "said", "last"),
     [
-        ("/usr/lib/qemu/virtiofsd", ("-f", "-o", "source={},")),
-        ("/usr/libexec/virtiofsd", ("--shared-dir={}", "--cache=never")),
+        ("/usr/lib/qemu/virtiofsd", "", ("-f", "-o", "source={},"), "setfcap"),
+        ("/usr/libexec/virtiofsd", "--allow-mmap", ("--shared-dir={}", "--cache=never"), "--allow-mmap"),
+        ("/usr/libexec/virtiofsd", "", ("--shared-dir={}", "--cache=never"), "setfcap"),
     ],
 )
 def test_its_shares_are_served(
-    program: str, said: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    program: str, options: str, said: tuple[str, ...], last: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(accelerators, "virtiofsd", lambda: program)
+    monkeypatch.setattr(accelerators, "help_of", lambda program: options)
     machine = Machine(**{**vars(MACHINE), "shares": (Share(str(tmp_path), "/data"),)})
     got = request(tmp_path, machine)
     ((socket, argv),) = got["bundle"]["helpers"].items()
     assert socket == "share0" and argv[:2] == [program, "--fd=3"]
     for word, begins in zip(argv[2:], said, strict=False):
         assert word.startswith(begins.format(tmp_path))
+    assert argv[-1].endswith(last)
     assert "share=share0:/data:rw" in got["bundle"]["files"][0][1].split("\0")
 
 

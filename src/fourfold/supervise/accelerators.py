@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -77,6 +78,14 @@ def qemu() -> str | None:
 def virtiofsd() -> str | None:
     """Its own path: Debian 13 has a link at the old one."""
     return next((os.path.realpath(path) for path in _VIRTIOFSD if os.access(path, os.X_OK)), None)
+
+
+@cache
+def help_of(program: str) -> str:
+    """What it says of its options; empty where it cannot be run."""
+    with suppress(OSError, subprocess.SubprocessError):
+        return subprocess.run([program, "--help"], capture_output=True, text=True, timeout=10).stdout
+    return ""
 
 
 def _lacking() -> str | None:

@@ -43,8 +43,10 @@ _IDLE = ("idle", "1")
 _QEMUS_OPTIONS = "cache=auto,timeout=0,posix_lock,flock,xattr,log_level=err,modcaps=-mknod:-setfcap"
 """What one instance writes the others see at once, and their locks count for each other. A page cache stays allowed: no
 shared mappings without. Device files and files with capabilities are not for guests to make on this host."""
-_OPTIONS = ("--cache=never", "--allow-mmap", "--xattr", "--log-level=error", "--modcaps=-mknod:-setfcap")
+_OPTIONS = ("--cache=never", "--xattr", "--log-level=error", "--modcaps=-mknod:-setfcap")
 """The same of the virtiofsd in Rust, which keeps what it cached for a second or not at all, and has no locks."""
+_MAPPED = "--allow-mmap"
+"""Shared mappings without a cache: newer ones allow them, that of Ubuntu 24.04 does not."""
 
 
 class Machines:
@@ -241,7 +243,8 @@ def _helpers(machine: Machine) -> dict[str, list[str]]:
 def _serving(program: str, folder: str) -> Sequence[str]:
     if program == accelerators.QEMUS_VIRTIOFSD:
         return ("-f", "-o", f"source={folder},{_QEMUS_OPTIONS}")
-    return (f"--shared-dir={folder}", *_OPTIONS)
+    mapped = (_MAPPED,) if _MAPPED in accelerators.help_of(program) else ()
+    return (f"--shared-dir={folder}", *_OPTIONS, *mapped)
 
 
 def _entries(
