@@ -63,7 +63,7 @@ CONTAINER = replace(PROCESS, overrides={"pattern": "container", "instances": 3})
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No other program of this host has a port."""
-    monkeypatch.setattr("fourfold.control.checks.refuse_taken", lambda listens, ours, ipv6: None)
+    monkeypatch.setattr("fourfold.control.checks.refuse_taken", lambda listens, ipv6: None)
 
 
 def has_port(rig: Rig, pattern: str, address: str | None) -> None:

@@ -109,7 +109,7 @@ def test_it_outlives_daemon_and_spawner(served: Home) -> None:
     assert inside(served, "print('here')") == "here\n" and served.get().text == "hello from one\n"
     os.kill(after["pid"], signal.SIGKILL)
     until(lambda: served.instances()[0]["restarts"] == 1 and served.service()["ready"] == 1, 60, "another")
-    assert served.get().text == "hello from one\n"
+    until(lambda: served.get().text == "hello from one\n", 20, "it to be sent requests")
 
 
 def test_it_moves_there_and_back(served: Home) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -52,6 +53,21 @@ async def test_our_own_addresses_are_no_conflict(rig: Rig) -> None:
 
 
 @with_rig
+async def test_what_is_left_of_one_that_was_killed_is_ours(rig: Rig) -> None:
+    """Its workers keep the addresses until they see that their master is gone, and nobody says whose they are."""
+    web = await rig.program()
+    await rig.start(rig.config([web.server]))
+    processes = await rig.gateway._processes()
+    assert processes and processes.current
+    os.kill(processes.current, signal.SIGSTOP)
+    os.kill(processes.master, signal.SIGKILL)
+    try:
+        await rig.gateway.check(rig.config([web.server]))
+    finally:
+        os.kill(processes.current, signal.SIGKILL)
+
+
+@with_rig
 async def test_haproxy_is_not_asked_again_about_what_it_found_good(rig: Rig) -> None:
     web, more = await rig.program(), await rig.program("shop.web-1-more")
     asked: list[Path] = []
@@ -71,15 +87,15 @@ async def test_haproxy_is_not_asked_again_about_what_it_found_good(rig: Rig) -> 
 def test_the_same_port_of_another_address_is_no_conflict() -> None:
     with socket.create_server(("127.0.0.2", 0)) as other:
         port = other.getsockname()[1]
-        listening.refuse_taken([("x", "127.0.0.1", port)], frozenset(), ipv6=True)
+        listening.refuse_taken([("x", "127.0.0.1", port)], ipv6=True)
         with pytest.raises(UserError, match=f"pid {os.getpid()}"):
-            listening.refuse_taken([("x", "", port)], frozenset(), ipv6=True)
-        listening.refuse_taken([("x", "", port)], frozenset({os.getpid()}), ipv6=True)
+            listening.refuse_taken([("x", "", port)], ipv6=True)
+        listening.refuse_taken([("x", "", port)], ipv6=True, ours=os.getpid().__eq__)
 
 
 def test_an_address_of_another_machine_is_refused() -> None:
     with pytest.raises(UserError, match="this machine has no such address"):
-        listening.refuse_taken([("x", "192.0.2.1", free_port())], frozenset(), ipv6=False)
+        listening.refuse_taken([("x", "192.0.2.1", free_port())], ipv6=False)
 
 
 @with_rig

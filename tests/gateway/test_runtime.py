@@ -26,7 +26,6 @@ PROC = """#<PID>          <type>          <reloads>       <uptime>        <versi
 
 def test_processes() -> None:
     assert processes(PROC) == Processes(1162, 2, 1271, (1233, 1234))
-    assert processes(PROC).pids == {1162, 1271, 1233, 1234}
     assert processes("") == Processes()
     assert processes("1162 master 0 0d00h00m00s 2.8.0\n# workers\n# programs\n") == Processes(1162)
 

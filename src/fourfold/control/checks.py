@@ -124,7 +124,7 @@ def check_fixed_ports(registry: Registry, app: App, wishes: Iterable[Wish]) -> N
         if owner is not None and owner != f"{app.app}.{wish.name}":
             raise UserError(f"cannot give {wish.name} the port {port}: {owner} has it", "choose another port")
         if owner is None and port not in ours:
-            refuse_taken([(wish.name, "127.0.0.1", port)], frozenset(), ipv6=False)
+            refuse_taken([(wish.name, "127.0.0.1", port)], ipv6=False)
         taken[port] = f"{app.app}.{wish.name}"
 
 

@@ -110,8 +110,8 @@ class Gateway:
 
     async def check(self, config: GatewayConfig) -> None:
         """Raises UserError when `apply` would not work: a bad route, certificate or address, or one that is taken."""
-        async with self._lock:  # a worker that a reload starts meanwhile would be taken for somebody else's
-            await self._check(await self._prepare(config), await self._processes())
+        async with self._lock:
+            await self._check(await self._prepare(config))
 
     async def apply(self, config: GatewayConfig) -> bool:
         """Make it so; True when that took a reload. Doing it again changes nothing.
@@ -125,7 +125,7 @@ class Gateway:
             before = await asyncio.to_thread(self._folder.text)
             known = seen.live.fingerprint if seen else fingerprint(before or "")
             if known != wanted.rendered.fingerprint:
-                await self._check(wanted, seen.processes if seen else None)
+                await self._check(wanted)
             reloads = seen is not None and known != wanted.rendered.fingerprint
             if seen and reloads:
                 await asyncio.to_thread(self._folder.write, wanted.rendered, wanted.certificates)
@@ -274,14 +274,19 @@ class Gateway:
         if not self._machine.cookie_key and any(backend.sticky for backend in backends):
             self._machine = replace(self._machine, cookie_key=await asyncio.to_thread(self._folder.cookie_key))
 
-    async def _check(self, wanted: _Ready, processes: Processes | None) -> None:
-        ours = processes.pids if processes else frozenset()
+    async def _check(self, wanted: _Ready) -> None:
         needed = list(addresses(wanted.config))
-        await asyncio.to_thread(listening.refuse_taken, needed, ours, self._machine.ipv6)
+        await asyncio.to_thread(listening.refuse_taken, needed, self._machine.ipv6, self._is_ours)
         if wanted.rendered.fingerprint != self._good:  # to ask HAProxy takes 60 ms of CPU
             with self._folder.trial(wanted.rendered, wanted.certificates) as folder:
                 await program.check(self.binary, folder)
             self._good = wanted.rendered.fingerprint
+
+    def _is_ours(self, pid: int) -> bool:
+        """By the folder that it runs in: a master that has died or only starts cannot say who its workers are."""
+        with suppress(OSError):
+            return Path(f"/proc/{pid}/cwd").samefile(self._folder.path)
+        return False
 
     # what HAProxy is doing
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import psutil
 
@@ -13,8 +13,12 @@ from fourfold.errors import UserError
 _ALL = ("0.0.0.0", "::")
 
 
-def refuse_taken(addresses: Iterable[tuple[str, str, int]], ours: frozenset[int], ipv6: bool) -> None:
-    """`addresses`: (what for, host or "" for all, port). `ours`: pids that may have them. Raises UserError."""
+def nobody(pid: int) -> bool:
+    return False
+
+
+def refuse_taken(addresses: Iterable[tuple[str, str, int]], ipv6: bool, ours: Callable[[int], bool] = nobody) -> None:
+    """`addresses`: (what for, host or "" for all, port). `ours`: whether a pid may have them. Raises UserError."""
     listeners: list[tuple[str, int, int | None]] | None = None
     for what, host, port in addresses:
         code = _bind(host, port, ipv6)
@@ -22,10 +26,11 @@ def refuse_taken(addresses: Iterable[tuple[str, str, int]], ours: frozenset[int]
             if listeners is None:
                 listeners = _listeners()
             owners = {pid for ip, number, pid in listeners if number == port and (ip in _ALL or host in ("", ip))}
-            if owners and owners <= ours:
+            others = {pid for pid in owners if pid is None or not ours(pid)}
+            if owners and not others:
                 continue
             raise UserError(
-                f"cannot listen on {_text(host, port)} ({what}): {_names(owners - ours)} has it",
+                f"cannot listen on {_text(host, port)} ({what}): {_names(others)} has it",
                 "stop that program or use another port",
             )
         if code:

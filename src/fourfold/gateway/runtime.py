@@ -41,10 +41,6 @@ class Processes:
     current: int | None = None
     old: tuple[int, ...] = ()
 
-    @property
-    def pids(self) -> frozenset[int]:
-        return frozenset(pid for pid in (self.master, self.current, *self.old) if pid)
-
 
 def processes(text: str) -> Processes:
     master, failed, current, old = 0, 0, None, []
