@@ -148,6 +148,10 @@ def owners_in(disk: Path, path: str) -> str:
         ("vm: {template: ready}", "only root"),
     ],
 )
-def test_what_only_root_can_is_refused(served: Home, extra: str, words: str) -> None:
-    file = served.app(web_file(served.port, extra=extra).replace("app: app", "app: another"), "another")
-    assert words in served.run("up", "-f", str(file), code=2).stderr and not served.has_app("another")
+def test_what_only_root_can_is_refused(extra: str, words: str) -> None:
+    home = Home(nobody=True, pattern="vm")
+    try:
+        file = home.app(web_file(home.port, extra=extra))
+        assert words in home.run("up", "-f", str(file), code=2).stderr and not home.has_app()
+    finally:
+        home.close()
