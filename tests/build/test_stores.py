@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import hashlib
 import os
 import stat
@@ -81,6 +82,18 @@ def test_what_is_not_what_it_says_leaves_nothing(paths: Paths) -> None:
         with pytest.raises(UserError, match="no digest and size"):
             receive(blobs, header)
     assert files(paths) == []
+
+
+def test_what_breaks_off_closes_its_own_file_and_no_other(paths: Paths) -> None:
+    """By its number alone, its object would close that once more when it goes, whoever has it by then."""
+    with Blobs(paths).incoming() as incoming:
+        incoming.begin(DIGEST)
+        incoming.write(CONTENT)
+    ours = os.pipe()
+    del incoming
+    gc.collect()
+    for descriptor in ours:
+        os.close(descriptor)  # OSError: it is closed already
 
 
 @pytest.mark.parametrize("cut", [1, 7, 64, 1 << 16])

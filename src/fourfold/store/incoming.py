@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -45,7 +46,8 @@ class Incoming:
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
-            os.close(self._file.fileno())  # not `close`: a full disk would be met again while flushing
+            with suppress(OSError):
+                self._file.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def add(self, digest: str, chunks: Iterable[bytes]) -> None:
