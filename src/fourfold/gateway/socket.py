@@ -14,8 +14,6 @@ from fourfold.errors import WorldError
 
 LINE = 12_000
 """Bytes of commands in one line; HAProxy's buffer takes 16,384."""
-
-
 _NO_SUCH_WORKER = b"Can't find the target PID"
 """What the master says of a worker that is gone. HAProxy 3.0 keeps the connection after it."""
 
