@@ -165,8 +165,8 @@ def test_a_fault_in_a_probe_is_told_and_keeps_no_daemon_from_its_end(
         unused = cast(Any, print)
         prober = Prober(registry, cast(Any, Ready()), unused, unused, unused, ask_host=unused)
         prober.watch(samples.instance("pages-1", "pages", state="starting", pattern="group"))  # of a service unknown
-        while not caplog.records:
-            await asyncio.sleep(0)
+        probing = [task for each in prober._tasks.values() for task in each]
+        await asyncio.wait(probing, return_when=asyncio.FIRST_EXCEPTION)
         await prober.close()
 
     asyncio.run(watch())
