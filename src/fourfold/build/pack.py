@@ -149,7 +149,7 @@ class _Walk:
             status = entry.stat(follow_symlinks=False)
             if stat.S_ISLNK(status.st_mode):
                 link = Entry(name, link=str(Path(entry.path).readlink()))
-                check_link(link)
+                check_link(link, entry.path)
                 self.links.append(link)
                 return
         except OSError as error:

@@ -194,8 +194,9 @@ def _check_name(path: str, names: dict[str, str]) -> None:
         raise UserError(f"cannot accept {path!r} beside {other!r}: the names differ only in case", "rename one")
 
 
-def check_link(entry: Entry) -> None:
+def check_link(entry: Entry, place: str | None = None) -> None:
     """Inside, whatever other links there are: `..` only at the front, where the folders above are real ones.
+    `place`: how an error names it; as the entry by default.
 
     With `..` later in the target, a link on the way could make a path that reads as inside lead out.
     """
@@ -218,5 +219,6 @@ def check_link(entry: Entry) -> None:
         why = "its target is not UTF-8"
     if why:
         raise UserError(
-            f"cannot accept the link {entry.path!r}: {why}", "copy the file here, or name the link in .fourfoldignore"
+            f"cannot accept the link {(place or entry.path)!r}: {why}",
+            "copy the file here, or name the link in .fourfoldignore",
         )
