@@ -63,6 +63,8 @@ class Probe(Model):
 class Health(Probe):
     """Readiness: no traffic before it is well."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"path": "/healthz"}]})
+
     grace: f.Duration = Field(default=30.0, ge=0, description="How long a start may take before it counts as failed")
     live: Probe | None = Field(default=None, description="Liveness: failing it restarts the instance")
 
@@ -84,6 +86,8 @@ class FixedPort(Model):
 class Static(Model):
     """Files served instead of a program."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"dir": "dist"}]})
+
     dir: f.InnerPath = Field(default=".", description="Folder inside the source (after `build`)")
     fallback: f.InnerPath | None = Field(default=None, description="Served where no file is: index.html of a SPA")
 
@@ -103,6 +107,8 @@ class SecretUse(Model):
 
 class Volume(Model):
     """A folder that outlives instances and releases."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "uploads", "path": "/data"}]})
 
     name: f.Name = Field(description="Its name within the service")
     path: f.FolderPath = Field(description="Where instances see it")
@@ -199,10 +205,18 @@ class Service(Model):
     health: Health | None = Field(default=None, description="When it counts as ready, and as alive")
     instances: Instances = Field(default=1, description="How many run: a number, or as many as their load asks for")
     resources: Resources = Field(default=Resources(), description="Limits of one instance")
-    env: dict[f.EnvName, f.EnvValue] = Field(default={}, description="Its environment")
-    secrets: list[SecretUse] = Field(default=[], description="Secrets it gets as variables or files")
-    volumes: list[Volume] = Field(default=[], description="Folders kept over redeploys")
-    depends_on: list[str] = Field(default=[], description="Services and externals: start after, get <NAME>_URL")
+    env: dict[f.EnvName, f.EnvValue] = Field(
+        default={}, description="Its environment", examples=[{"LOG_LEVEL": "info"}]
+    )
+    secrets: list[SecretUse] = Field(
+        default=[], description="Secrets it gets as variables or files", examples=[["API_KEY"]]
+    )
+    volumes: list[Volume] = Field(
+        default=[], description="Folders kept over redeploys", examples=[[{"name": "uploads", "path": "/data"}]]
+    )
+    depends_on: list[str] = Field(
+        default=[], description="Services and externals: start after, get <NAME>_URL", examples=[["catalog"]]
+    )
     deploy: Deploy = Field(default=Deploy(), description="How a new release takes over")
     stop: StopPolicy = Field(default=StopPolicy(), description="How an instance ends")
     restart: Restart = Field(default=Restart(), description="What happens when it ends by itself")

@@ -13,6 +13,21 @@ from fourfold.spec.node import Node, Path, dotted
 from fourfold.spec.places import at, nearest, similar
 from fourfold.spec.units import shown
 
+_OTHERS_WORDS = {
+    **dict.fromkeys(("command", "cmd", "entrypoint", "args", "exec", "script", "start"), "run"),
+    **dict.fromkeys(("replicas", "count", "numprocs", "scale"), "instances"),
+    **dict.fromkeys(("context", "directory", "cwd", "working_dir"), "source"),
+    **dict.fromkeys(("environment", "env_vars", "variables"), "env"),
+    **dict.fromkeys(("limits", "mem_limit"), "resources"),
+    **dict.fromkeys(("readinessprobe", "livenessprobe", "check", "checks"), "health"),
+    **dict.fromkeys(("ingress", "hosts", "domain", "domains"), "route"),
+    **dict.fromkeys(("links", "after", "requires"), "depends_on"),
+    "mounts": "volumes",
+    "schedule": "triggers",
+    "name": "app",
+}
+"""What Compose, Kubernetes, Nomad, systemd, Supervisor, PM2 and Kamal call it, in small letters -> what it is here."""
+
 
 def translate(error: ValidationError, tree: Node) -> list[Problem]:
     """One Problem for each thing that is wrong."""
@@ -52,8 +67,26 @@ def _unknown(tree: Node, loc: tuple[str | int, ...]) -> Problem:
     if len(loc) == 1:
         known.append("defaults")
     node, path = nearest(tree, loc)
-    hint = similar(str(loc[-1]), known)
+    name = str(loc[-1])
+    hint = _called(name, known) or _elsewhere(tree, loc[:-1], name) or similar(name, known)
     return _at_key(node, path, f"unknown key: expected one of {', '.join(known)}", hint)
+
+
+def _elsewhere(tree: Node, loc: tuple[str | int, ...], name: str) -> str | None:
+    """Where a key belongs that is known, but not here: in a map below, or in one that this is in."""
+    here = schema.at(loc)
+    if below := [key for key in schema.keys(here) if name in schema.keys(schema.at((*loc, key)))][:3]:
+        return f"`{name}` belongs under `{'` or `'.join(below)}`"
+    for length in range(len(loc) - 1, -1, -1):
+        if name in schema.keys(schema.at(loc[:length])):
+            _, path = nearest(tree, loc[:length])
+            return f"`{name}` belongs under `{dotted(path)}`" if path else f"`{name}` belongs at the top of the file"
+    return None
+
+
+def _called(name: str, known: list[str]) -> str | None:
+    ours = _OTHERS_WORDS.get(name.lower())
+    return f"`{name}` is called `{ours}` here" if ours in known else None
 
 
 def _at_key(node: Node, path: Path, message: str, hint: str | None = None) -> Problem:

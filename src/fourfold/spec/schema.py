@@ -90,7 +90,17 @@ def describe(part: Schema) -> str:
         "object": "a map",
         "string": "text that is not empty" if "minLength" in part else "text",
     }
-    return words.get(str(part.get("type")), "something else") + bounds(part)
+    word = words.get(str(part.get("type")), "something else")
+    if part.get("type") in ("array", "object") and "examples" in part:
+        word += f" such as {_flow(part['examples'][0])}"
+    return word + bounds(part)
+
+
+def _flow(value: Any) -> str:
+    """As YAML on one line."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {_flow(child)}' for key, child in value.items())}}}"
+    return f"[{', '.join(map(_flow, value))}]" if isinstance(value, list) else str(value)
 
 
 def bounds(part: Schema) -> str:
