@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,8 @@ from fourfold.build.pack import Limits, Packed, pack
 from fourfold.errors import NotFoundError, UserError
 
 from .helpers import write
+
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -168,10 +173,25 @@ def test_names_that_are_not_utf8_are_refused(app: Path) -> None:
     assert "caf\\xe9" in refusal(app)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_unreadable_files_are_refused(app: Path) -> None:
-    (app / "main.py").chmod(0)
-    assert "Permission denied" in refusal(app)
+def test_unreadable_files_are_refused() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        app = write(Path(folder) / "app", {"main.py": "1"})
+        (app / "main.py").chmod(0)
+        Path(folder).chmod(0o755)
+        with ordinary_user():
+            assert "Permission denied" in refusal(app)
+
+
+@contextmanager
+def ordinary_user() -> Iterator[None]:
+    """Root reads everything."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
 
 
 def test_too_large_names_the_largest_folders(app: Path) -> None:
