@@ -93,6 +93,18 @@ def test_the_same_port_of_another_address_is_no_conflict() -> None:
         listening.refuse_taken([("x", "", port)], ipv6=True, ours=os.getpid().__eq__)
 
 
+def test_one_that_ends_while_it_is_looked_for_has_it_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = socket.create_server(("127.0.0.1", 0))
+    port = other.getsockname()[1]
+
+    def look() -> list[tuple[str, int, int | None]]:
+        other.close()
+        return []
+
+    monkeypatch.setattr(listening, "_listeners", look)
+    listening.refuse_taken([("x", "127.0.0.1", port)], ipv6=False)
+
+
 def test_an_address_of_another_machine_is_refused() -> None:
     with pytest.raises(UserError, match="this machine has no such address"):
         listening.refuse_taken([("x", "192.0.2.1", free_port())], ipv6=False)

@@ -27,7 +27,7 @@ def refuse_taken(addresses: Iterable[tuple[str, str, int]], ipv6: bool, ours: Ca
                 listeners = _listeners()
             owners = {pid for ip, number, pid in listeners if number == port and (ip in _ALL or host in ("", ip))}
             others = {pid for pid in owners if pid is None or not ours(pid)}
-            if owners and not others:
+            if (owners and not others) or not _bind(host, port, ipv6):  # nobody's: it may have ended meanwhile
                 continue
             raise UserError(
                 f"cannot listen on {_text(host, port)} ({what}): {_names(others)} has it",
