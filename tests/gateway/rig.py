@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import random
+import select
 import shutil
 import signal
 import socket
@@ -15,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fourfold.gateway.haproxy import Gateway
 from fourfold.gateway.model import Backend, Frontend, GatewayConfig, Rule, Server
@@ -24,8 +26,12 @@ from fourfold.paths import Paths
 Headers = dict[str, str]
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """Below the range that the kernel gives to connections, so that none of them takes it before we do."""
+    """Below the range that the kernel gives to connections, so that none of them takes it before we do; each but once,
+    for it may not be listened on yet."""
     while True:
         port = random.randrange(12_000, 32_000)
         with socket.socket() as probe:
@@ -33,10 +39,12 @@ def free_port() -> int:
                 probe.bind(("0.0.0.0", port))
             except OSError:
                 continue
+        if port not in _given:
+            _given.add(port)
             return port
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> None:
     """Wait for a condition; a test fails when it does not come true."""
     async with asyncio.timeout(seconds):
         while not await condition():  # noqa: ASYNC110 - there is no event: the condition is HAProxy's
@@ -292,13 +300,22 @@ class Rig:
             )
 
     def kill(self) -> None:
+        """And wait for its workers, which see a little later that their master is gone, and answer until then."""
         assert self.process
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        workers = [os.pidfd_open(int(pid)) for pid in children]
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+        for worker in workers:
+            assert select.select([worker], [], [], 60)[0], "a worker goes on without its master"
+            os.close(worker)
 
     @property
-    def log(self) -> str:
-        return (self.home / "log").read_text()
+    def logged(self) -> list[dict[str, Any]]:
+        """Of each request a line, once all of it is there: in any order, for each thread of HAProxy writes of its own
+        connections, once they were answered."""
+        *lines, _ = (self.home / "log").read_text().split("\n")
+        return [json.loads(line) for line in lines if line.startswith("{")]
 
     async def close(self) -> None:
         for program in self._programs:

@@ -123,15 +123,15 @@ async def test_a_request_of_four_seconds_outlives_a_reload(rig: Rig) -> None:
 @with_rig
 async def test_a_websocket_outlives_a_reload_until_hard_stop(rig: Rig) -> None:
     web = await rig.program()
-    await rig.start(rig.config([web.server], hard_stop_after=3))
+    await rig.start(rig.config([web.server], hard_stop_after=8))
     streams = await websocket(rig.port)
     await counted(rig, web.name, 1)
-    await rig.gateway.apply(rig.config([web.server], [Rule("shop.web"), Rule("shop.web", "x.test")], 3))
-    await rig.gateway.apply(rig.config([draining(web.server)], [Rule("shop.web"), Rule("shop.web", "x.test")], 3))
+    await rig.gateway.apply(rig.config([web.server], [Rule("shop.web"), Rule("shop.web", "x.test")], 8))
+    await rig.gateway.apply(rig.config([draining(web.server)], [Rule("shop.web"), Rule("shop.web", "x.test")], 8))
     assert (await rig.gateway.in_flight())[web.name] >= 1
     assert await echo(streams, b"still here") == b"still here"
     await drained(rig, web.name)
-    assert await asyncio.wait_for(streams[0].read(), 10) == b""
+    assert await asyncio.wait_for(streams[0].read(), 60) == b""
     streams[1].close()
 
 
@@ -143,6 +143,7 @@ async def test_a_removed_server_with_requests_in_flight_is_deleted_later(rig: Ri
     await counted(rig, web.name, 1)
     await rig.gateway.apply(rig.config([other.server]))
     assert (await get(rig.port)).seen["instance"] == other.name
+    await drained(rig, other.name)  # it is counted a little longer than until its answer is there
     assert (await rig.gateway.in_flight()) == {web.name: 1, other.name: 0} and rig.gateway.leaves
     web.release.set()
     assert (await slow).status == 200
@@ -260,26 +261,35 @@ async def test_counters_go_on_over_reloads_and_restarts(rig: Rig) -> None:
     web = await rig.program()
     await rig.start(rig.config([web.server]))
 
-    async def requests() -> int:
-        return next(stats.requests for stats in await rig.gateway.stats() if stats.route == "/")
+    async def requests(count: int) -> None:
+        """HAProxy counts one when all of it is over: a little later than its answer is there."""
+
+        async def told() -> bool:
+            return count == next(stats.requests for stats in await rig.gateway.stats() if stats.route == "/")
+
+        await until(told)
 
     for _ in range(3):
         await get(rig.port)
-    assert await requests() == 3
+    await requests(3)
     await rig.gateway.apply(rig.config([web.server], [Rule("shop.web"), Rule("shop.web", "x.test")]))
     await get(rig.port)
-    assert await requests() == 4
+    await requests(4)
     rig.kill()
-    assert await requests() == 4
+    await requests(4)
     await rig.launch()
     await get(rig.port)
-    assert await requests() == 5
+    await requests(5)
     await rig.gateway.apply(rig.config([], [Rule("shop.web"), Rule("shop.web", "x.test")]))
     await get(rig.port)
-    stats = next(stats for stats in await rig.gateway.stats() if stats.route == "/")
-    assert (stats.requests, stats.errors_5xx, stats.in_flight) == (6, 1, 0)
-    assert stats.bytes_in > 0
-    assert stats.bytes_out > 0
+    await requests(6)
+
+    async def over() -> bool:
+        stats = next(stats for stats in await rig.gateway.stats() if stats.route == "/")
+        assert (stats.requests, stats.errors_5xx) == (6, 1) and stats.bytes_in > 0 and stats.bytes_out > 0
+        return stats.in_flight == 0
+
+    await until(over)
 
 
 @with_rig
@@ -288,26 +298,29 @@ async def test_every_route_is_counted_by_itself_and_by_the_next_daemon_too(rig: 
     rules = [Rule("shop.web"), Rule("shop.web", path="/api", methods=("GET", "POST"), strip=True)]
     await rig.start(rig.config([web.server], rules))
 
-    async def counted() -> dict[str, int]:
-        return {stats.route: stats.requests for stats in await rig.gateway.stats()}
+    async def are_counted(counts: dict[str, int]) -> None:
+        async def told() -> bool:
+            return counts == {stats.route: stats.requests for stats in await rig.gateway.stats()}
+
+        await until(told)
 
     for target in ("/", "/api/x", "/api/y"):
         assert (await get(rig.port, target)).status == 200
     for _ in range(4):
         assert (await get(rig.internal)).status == 200
-    assert await counted() == {"/": 1, "GET|POST /api": 2, "": 4}
+    await are_counted({"/": 1, "GET|POST /api": 2, "": 4})
     await rig.gateway.keep_stats()
     rig.gateway = Gateway(rig.paths)  # another daemon
-    assert await counted() == {"/": 1, "GET|POST /api": 2, "": 4}
+    await are_counted({"/": 1, "GET|POST /api": 2, "": 4})
     await get(rig.port, "/api")
     rig.kill()
     await rig.launch()
     await get(rig.port, "/api")
-    assert await counted() == {"/": 1, "GET|POST /api": 3, "": 4}  # one came after the last reading
+    await are_counted({"/": 1, "GET|POST /api": 3, "": 4})  # one came after the last reading
     rules.insert(0, Rule("shop.web", "a.test", "/a"))  # its backends have other names now
     assert await rig.gateway.apply(rig.config([web.server], rules))
     await get(rig.port)
-    assert await counted() == {"/": 2, "GET|POST /api": 3, "": 4, "a.test/a": 0}
+    await are_counted({"/": 2, "GET|POST /api": 3, "": 4, "a.test/a": 0})
     await rig.gateway.apply(rig.config([draining(web.server)], rules))
     assert {(await get(rig.port, target)).status for target in ("/", "/api")} == {503}
     assert (await get(rig.internal)).status == 503
@@ -323,14 +336,22 @@ async def test_what_each_instance_answered_and_failed_to(rig: Rig) -> None:
     await rig.start(rig.config([one.server, two.server], rules))
     for target in ("/", "/", "/api/x", "/api/x"):
         assert (await get(rig.port, target)).status == 200
-    served = await rig.gateway.served()
-    assert {name: each.requests for name, each in served.items()} == {one.name: 2, two.name: 2}
+
+    async def told() -> bool:
+        served = await rig.gateway.served()
+        return {name: each.requests for name, each in served.items()} == {one.name: 2, two.name: 2}
+
+    await until(told)
     await rig.gateway.apply(rig.config([two.server], rules[:1]))
     assert (await get(rig.port, "/die")).status == 502
-    await rig.gateway.keep_stats()
-    again = Gateway(rig.paths).last_served
-    assert one.name not in again
-    assert (again[two.name].requests, again[two.name].errors_5xx, again[two.name].in_flight) == (3, 1, 0)
+
+    async def kept() -> bool:
+        await rig.gateway.keep_stats()
+        again = Gateway(rig.paths).last_served
+        assert one.name not in again
+        return (again[two.name].requests, again[two.name].errors_5xx, again[two.name].in_flight) == (3, 1, 0)
+
+    await until(kept)
 
 
 @with_rig
@@ -406,7 +427,7 @@ async def test_servers_added_while_running_keep_their_connections(rig: Rig) -> N
     client = Client(rig.port)
     for _ in range(20):
         assert (await client.ask()).seen["instance"] == two.name
-    assert two.connections <= 4  # one for each thread and more, but not one for each request
+    assert two.connections <= 10  # one for each thread, more where time passes, but not one for each request
     await client.close()
 
 
