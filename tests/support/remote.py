@@ -10,8 +10,9 @@ from typing import Any, cast
 
 import httpx
 
-from tests.e2e.home import Home, free_port
+from tests.e2e.home import Home
 from tests.gateway.pem import pair
+from tests.gateway.rig import free_port
 
 
 class Remote:

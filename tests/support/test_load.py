@@ -11,18 +11,21 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
+from tests.gateway.rig import free_port
 from tests.support.load import Load
 from tests.support.wait import until
 
 WEB = Path(__file__).parent / "services" / "web.py"
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+def slowed(url: str) -> int:
+    """How many requests to be slow have reached it."""
+    with urlopen(f"{url}/slowed") as answer:
+        return int(answer.read())
 
 
 def listens(port: int) -> bool:
@@ -108,8 +111,10 @@ def test_hanging_up_on_a_kept_connection_has_a_kind_of_its_own() -> None:
 
 
 def test_refused() -> None:
-    with Load(f"http://127.0.0.1:{free_port()}/", connections=1, max_requests=2) as load:
-        assert load.wait().kinds == {"refused": 2}
+    with socket.socket() as taken:  # and nobody listens
+        taken.bind(("127.0.0.1", 0))
+        with Load(f"http://127.0.0.1:{taken.getsockname()[1]}/", connections=1, max_requests=2) as load:
+            assert load.wait().kinds == {"refused": 2}
 
 
 def test_timeout() -> None:
@@ -132,11 +137,11 @@ def test_a_killed_server_shows() -> None:
 
 
 def test_web_answers_what_is_in_flight_before_it_leaves() -> None:
-    with web() as (process, url), Load(f"{url}/slow?seconds=0.5", connections=8, max_requests=8) as load:
-        until(lambda: load._sent >= 8, what="eight requests in flight")
+    with web() as (process, url), Load(f"{url}/slow?seconds=1", connections=8, max_requests=8) as load:
+        until(lambda: slowed(url) == 8, what="eight requests in flight")
         process.send_signal(signal.SIGTERM)
         report = load.wait()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     assert (report.ok, report.failed) == (8, 0)
 
 

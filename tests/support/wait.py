@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], timeout: float = 20.0, what: str = "", every: float = 0.02) -> T:
+def until(condition: Callable[[], T], timeout: float = 60.0, what: str = "", every: float = 0.02) -> T:
     """Call `condition` until it answers something true, and return that.
 
     An exception counts as "not yet". After `timeout` seconds: AssertionError with what was waited for and what was

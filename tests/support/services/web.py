@@ -24,8 +24,9 @@ VERSION = env.get("VERSION", "unversioned")
 draining = threading.Event()
 warm = threading.Event()
 idle: set[socket.socket] = set()  # connections that wait for their next request
-hoard: list[bytearray] = []
 Query = dict[str, str]
+slowed: list[Query] = []  # all requests to be slow so far
+hoard: list[bytearray] = []
 
 
 def hog(size: int) -> None:
@@ -33,6 +34,11 @@ def hog(size: int) -> None:
     for _ in range(0, size, 1 << 20):
         hoard.append(bytearray(1 << 20))
         hoard[-1][::4096] = b"x" * 256
+
+
+def slow(query: Query) -> None:
+    slowed.append(query)
+    time.sleep(float(query.get("seconds", "1")))
 
 
 def spin(query: Query) -> None:
@@ -79,7 +85,8 @@ ACTS: dict[str, Callable[[Query], str | None]] = {
     "/": lambda query: f"hello from {VERSION}\n",
     "/env": lambda query: json.dumps(dict(env)),
     "/pid": lambda query: str(os.getpid()),
-    "/slow": lambda query: time.sleep(float(query.get("seconds", "1"))),
+    "/slow": slow,
+    "/slowed": lambda query: str(len(slowed)),
     "/hog": lambda query: hog(int(query["bytes"])),
     "/spin": spin,
     "/burn": burn,
