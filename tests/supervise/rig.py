@@ -23,7 +23,7 @@ from fourfold.supervise.model import Exit
 from fourfold.supervise.powers import probe, with_containers
 from fourfold.supervise.supervisor import Supervisor
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 PYTHON = "/usr/bin/python3"
 SERVICE = User(uid=799001, gid=799001, name="fourfold-test", home="/tmp")
 is_root = os.geteuid() == 0

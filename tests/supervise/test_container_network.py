@@ -35,7 +35,7 @@ async def test_it_is_reached_at_its_address_and_leaves_nothing(rig: Rig, network
 
 def ask(host: str, port: int) -> str:
     try:
-        with socket.create_connection((host, port), timeout=5) as connection:
+        with socket.create_connection((host, port), timeout=20) as connection:
             return connection.recv(100).decode()
     except OSError:
         return ""

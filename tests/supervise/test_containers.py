@@ -268,7 +268,8 @@ def test_entering_one_that_has_just_ended() -> None:
     async def test(rig: Rig) -> None:
         host = await rig.start(boxed(rig, "a.b-1-x", "sleep", "1000"), {}, 1)
         os.kill(host.pid, 9)
-        time.sleep(0.5)  # noqa: ASYNC251 - the spawner clears up, and the supervisor has not heard of it
+        while "a.b-1-x.1" in rig.groups():
+            time.sleep(0.01)  # noqa: ASYNC251 - the spawner clears up, and the supervisor has not heard of it
         with pytest.raises(ConflictError, match="does not run"):
             await rig.enter(boxed(rig, "a.b-1-x", "true"), {}, False)
         await rig.exit_of("a.b-1-x")
@@ -279,11 +280,10 @@ def test_entering_one_that_has_just_ended() -> None:
 def test_entering_with_a_terminal() -> None:
     async def test(rig: Rig) -> None:
         await rig.start(boxed(rig, "a.b-1-x", "sleep", "1000"), {}, 1)
-        entered = await rig.enter(boxed(rig, "a.b-1-x", "sh", "-c", "tty; read x; stty size"), {}, True)
+        waits = "tty; until stty size | grep '33 99'; do sleep 0.05; done"
+        entered = await rig.enter(boxed(rig, "a.b-1-x", "sh", "-c", waits), {}, True)
         first = await entered.read()
         entered.resize(33, 99)
-        await asyncio.sleep(0.2)
-        await entered.write(b"\n")
         assert first is not None
         text = first[1].decode() + await output(entered)
         assert "/dev/pts/" in text and "33 99" in text
@@ -352,9 +352,12 @@ def test_an_idle_container_costs_little_beside_its_program() -> None:
     async def test(rig: Rig) -> None:
         await rig.start(rig.launch("a.b-1-x", "sleep", "1000", **limited(memory=64 * MIB)), {}, 1)
         await rig.start(boxed(rig, "a.c-1-x", "sleep", "1000", resources={"memory": "64Mi"}), {}, 1)
-        await asyncio.sleep(0.3)
-        plain, container = rig.usage("a.b-1-x"), rig.usage("a.c-1-x")
-        assert plain is not None and container is not None
-        assert container.memory_bytes - plain.memory_bytes < 2 * MIB
+
+        def costs_little() -> bool:  # once what its start took is given back
+            plain, container = rig.usage("a.b-1-x"), rig.usage("a.c-1-x")
+            assert plain is not None and container is not None
+            return container.memory_bytes - plain.memory_bytes < 2 * MIB
+
+        await until(costs_little, "it takes more")
 
     scenario(test)

@@ -43,6 +43,7 @@ def test_exits_while_no_daemon_was_there_are_told_to_the_next() -> None:
         os.kill(pid, signal.SIGTERM)
         await until(lambda: not alive(pid), "it did not end")
         async with supervising(paths) as second:
+            await until(lambda: second.exits, "nothing was told")
             assert [(each.instance, each.code, each.run) for each in second.exits] == [("a.b-1-x", 7, 3)]
             assert second.running() == {"a.c-1-x": running["a.c-1-x"]}
             await until(lambda: not second._exits._noted, "it was not acknowledged")

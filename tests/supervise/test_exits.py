@@ -70,8 +70,11 @@ def test_many_that_end_at_once_while_the_daemon_sleeps_are_all_told() -> None:
 
     async def test(rig: Rig) -> None:
         names = [f"a.b-1-{number}" for number in range(12)]
+        spawner = await rig.spawner_pid()
+        os.kill(spawner, signal.SIGSTOP)  # until it was asked for all of them
         starts = asyncio.gather(*(rig.start(rig.launch(name, "true"), {}, 1) for name in names))
         await until(lambda: rig._client is not None and len(rig._client.questions) == len(names), "they were not asked")
+        os.kill(spawner, signal.SIGCONT)
         time.sleep(0.5)  # noqa: ASYNC251 - that nothing else goes on is the point
         await starts
         await until(lambda: len(rig.exits) == len(names), "an exit was lost")

@@ -36,6 +36,7 @@ def test_a_new_daemon_takes_over_guests_and_their_ends() -> None:
         os.kill(worker.pid, signal.SIGTERM)
         await until(lambda: not alive(worker.pid), "it did not end")
         async with supervising(paths) as second:
+            await until(lambda: second.exits, "its end was not told")
             assert second.running() == {name: running[name] for name in (HOST, OTHER, THIRD)}
             assert [(end.instance, end.code, end.run) for end in second.exits] == [(GUEST, 7, 1)]
             await until(lambda: GUEST not in names(paths.hosts / f"{HOST}.1"), "its artifact was left")

@@ -92,7 +92,7 @@ def test_a_cpu_hog_gets_its_share_and_no_more() -> None:
     async def test(rig: Rig) -> None:
         await rig.start(rig.launch("a.b-1-x", *script("while True: pass"), **limited(cpu=0.2)), {}, 1)
         await asyncio.sleep(0.3)
-        first, begun = rig.usage("a.b-1-x"), time.monotonic()
+        begun, first = time.monotonic(), rig.usage("a.b-1-x")
         await asyncio.sleep(1.5)
         last, ended = rig.usage("a.b-1-x"), time.monotonic()
         assert first is not None and last is not None
