@@ -34,7 +34,7 @@ def bundle(folder: Path, **given: Any) -> Bundle:
 def in_child(folder: Path, do: Callable[[], Any]) -> Any:
     """What `do` gives in a child whose current folder this is; a Failed as [stage, errno, detail]."""
     reader, writer = os.pipe()
-    if os.fork() == 0:
+    if (pid := os.fork()) == 0:
         os.chdir(folder)
         writer = plugs.move_up(writer)
         os.closerange(3, plugs.ABOVE)
@@ -49,7 +49,7 @@ def in_child(folder: Path, do: Callable[[], Any]) -> Any:
     os.close(writer)
     with os.fdopen(reader, "rb") as file:
         answer = json.loads(file.read())
-    os.wait()
+    os.waitpid(pid, 0)
     return answer
 
 

@@ -61,11 +61,11 @@ def test_no_descriptor_is_lost(refused: str, tmp_path: Path, monkeypatch: pytest
         return real(*arguments)
 
     monkeypatch.setattr(os, refused, scarce)
-    before = sorted(Path("/proc/self/fd").iterdir())
+    before = set(Path("/proc/self/fd").iterdir())
     answers: list[dict[str, Any]] = []
     instances.spawn(PLAIN, [], None, answers.append)
     assert answers == [{"error": {"stage": "fork", "errno": 24, "detail": ""}}]
-    assert sorted(Path("/proc/self/fd").iterdir()) == before
+    assert set(Path("/proc/self/fd").iterdir()) <= before  # what others left may be collected meanwhile
 
 
 def test_many_that_end_share_a_look_at_the_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from fourfold.paths import Paths
 from fourfold.store.templates import MEMORY, STATE, Origin, Templates, sweep_templates
+from tests.support.wait import until
 
 KEY, OTHER = "a" * 64, "b" * 64
 ORIGIN = Origin(app="shop", service="catalog", artifact="c" * 64, boot_id="this boot")
@@ -28,7 +29,15 @@ def publish(paths: Paths, templates: Templates, key: str = KEY, origin: Origin =
     staged.mkdir()
     (staged / MEMORY).write_bytes(b"m" * 8192)
     (staged / STATE).write_bytes(b"s" * 100)
-    return templates.publish(key, staged, origin)
+    folder = templates.publish(key, staged, origin)
+    until(lambda: clock_of_files(paths) > (folder / MEMORY).stat().st_ctime_ns)
+    return folder
+
+
+def clock_of_files(paths: Paths) -> int:
+    """It is some milliseconds coarse: what is touched within those looks as before."""
+    (paths.work / "now").write_text("")
+    return (paths.work / "now").stat().st_ctime_ns
 
 
 def test_it_is_found_by_its_key(paths: Paths, templates: Templates) -> None:
