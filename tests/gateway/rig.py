@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -303,7 +303,10 @@ class Rig:
         """And wait for its workers, which see a little later that their master is gone, and answer until then."""
         assert self.process
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        workers = [os.pidfd_open(int(pid)) for pid in children]
+        workers = []
+        for pid in children:
+            with suppress(ProcessLookupError):  # an old one, which has just ended
+                workers.append(os.pidfd_open(int(pid)))
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
         for worker in workers:

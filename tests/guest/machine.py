@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from tests.support.wait import until
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 QEMU = "qemu-system-x86_64"
 SIZE = 65536
 """Of the disk with the configuration."""

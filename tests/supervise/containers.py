@@ -116,6 +116,7 @@ def leaves_no_trace(test: Any) -> Any:
     """Groups, mounts, namespaces and folders are as before."""
 
     async def checked(rig: Rig) -> None:
+        await until(lambda: not rig.groups(), "what its start tried is left")
         before = traces(rig.paths)
         await test(rig)
         await asyncio.gather(*(rig.kill(name) for name in rig.running()))

@@ -165,6 +165,7 @@ def test_the_spawner_dies_while_it_starts_one(point: str) -> None:
         rig = Rig(paths)
         launch = boxed(rig, "a.b-1-x", "sh", "-c", "echo ran; sleep 1000")
         await rig.open()
+        await until(lambda: not rig.groups(), "what its start tried is left")
         before = traces(paths)
         with pytest.raises(WorldError, match="cannot reach the spawner"):
             await rig.start(launch, {}, 1)

@@ -16,6 +16,7 @@ pytestmark = needs_runtime()
 async def test_it_is_reached_at_its_address_and_leaves_nothing(rig: Rig, network: Network) -> None:
     own = {"bridge": BRIDGE.instance("10.177.0.5")}
     await run(rig, "a.a-1-x", "true", image_fields=own)  # makes the bridge
+    await until(lambda: not rig.groups() and links() == ["lo", "fourfold0"], "something was left")
     before, interfaces = traces(rig.paths), links()
     launch = boxed(rig, "a.b-1-x", *script(ECHO), image_fields=own)
     await rig.start(launch, {}, 1)

@@ -46,6 +46,7 @@ def test_whoever_is_left_in_a_pen_is_killed_with_it() -> None:
             left = await asyncio.create_subprocess_exec("sleep", "600")
             for folder in map(Path, folders):
                 (folder / "cgroup.procs").write_text(str(left.pid))
+            await until(lambda: not rig._tasks, "something goes on")
             rig._clear_leftovers()
             assert not rig._tasks, "after a new spawner, groups of builds are no leftovers"
             shares = [read(f"{folder}/{name}") for folder in folders for name in ("cpu.weight", "cpu.shares")]
