@@ -111,6 +111,31 @@ async def test_a_slow_request_outlives_a_reload_and_is_counted_on_the_old_worker
 
 
 @with_rig
+async def test_once_a_reload_is_done_the_old_worker_takes_no_connection(rig: Rig) -> None:
+    """It learns by a signal that it is to stop, which may take a while on a busy machine."""
+    web = await rig.program()
+    await rig.start(rig.config([web.server]))
+    slow = asyncio.create_task(get(rig.port, "/held"))
+    await counted(rig, web.name, 1)
+    processes, ask_worker = await rig.gateway._processes(), rig.gateway._ask_worker
+    told: list[str] = []
+
+    async def late(pid: int, *commands: str) -> str:
+        answer = await ask_worker(pid, *commands)
+        if processes is None or pid != processes.current or commands != ("show info",):
+            return answer
+        told.append(answer if len(told) > 2 else answer.replace("Stopping: 1", "Stopping: 0"))
+        return told[-1]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(rig.gateway, "_ask_worker", late)
+        assert await rig.gateway.apply(rig.config([web.server], [Rule("shop.web"), Rule("shop.web", "x.test")]))
+    assert len(told) > 3 and "Stopping: 1" in told[-1]
+    web.release.set()
+    assert (await slow).status == 200
+
+
+@with_rig
 async def test_a_request_of_four_seconds_outlives_a_reload(rig: Rig) -> None:
     web = await rig.program()
     await rig.start(rig.config([web.server]))

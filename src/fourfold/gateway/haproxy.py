@@ -39,6 +39,8 @@ from fourfold.store.sources import write_atomically
 LIVE = ("show info", "show servers state", "show backend")
 PATIENCE = 30.0
 """Seconds that HAProxy may take to start a worker."""
+STOPS_WITHIN = 5.0
+"""Seconds that an old worker may take to see that it is to stop, on a machine without a moment to spare."""
 STOP_GRACE = 10.0
 CPU_WEIGHT = 1000
 """Ten times a service's: one that takes every cycle it gets must not slow down the requests of all others."""
@@ -342,6 +344,7 @@ class Gateway:
                 if found.current not in (None, before.current):
                     seen = await self._look()
                     if seen and seen.live.fingerprint == rendered.fingerprint:
+                        await self._takes_no_more(before.current)
                         return seen
         except NotRunning:
             pass
@@ -352,6 +355,13 @@ class Gateway:
             f"cannot reload the gateway: {said[0] if said else 'HAProxy did not take the new configuration'}",
             "its log says why; the configuration before is in use",
         )
+
+    async def _takes_no_more(self, pid: int | None) -> None:
+        """Back when an old worker accepts no connections any more: it learns by a signal that it is to stop."""
+        with suppress(WorldError):
+            async for _ in _until(STOPS_WITHIN):
+                if pid is None or runtime.has_stopped(await self._ask_worker(pid, "show info")):
+                    return
 
     async def _set_servers(self, backends: tuple[Backend, ...], seen: _Seen | None) -> None:
         """Of the services that HAProxy knows. The exchange that changes them tells what there is then."""

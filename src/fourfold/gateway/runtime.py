@@ -214,6 +214,11 @@ def has_clients(text: str) -> bool:
     return any(line.startswith("CurrConns: ") and int(line.split()[1]) for line in text.splitlines())
 
 
+def has_stopped(text: str) -> bool:
+    """From `show info`: whether it accepts no connections any more; a worker that has ended says nothing."""
+    return "Stopping: 0" not in text.splitlines()
+
+
 def worker_identity(text: str) -> tuple[str, str]:
     """(pid, start time) from `show info`: a worker's counters start at 0 with it."""
     facts = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
