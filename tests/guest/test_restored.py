@@ -42,7 +42,7 @@ def test_it_waits_for_its_configuration(guests: Guests) -> None:
 
 
 def test_a_ready_service_becomes_another(guests: Guests) -> None:
-    script = f"echo ready; trap '{WHO}; exit 3' TERM; while :; do sleep 1000 & wait $!; done"
+    script = f"trap '{WHO}; exit 3' TERM; echo ready; while :; do sleep 1000 & wait $!; done"
     with guests.made(configured(4, script)) as it:
         it.start(template=True)
         it.until("started")
