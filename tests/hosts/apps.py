@@ -11,7 +11,7 @@ from urllib.request import urlopen
 
 from fourfold.store.artifacts import Artifact
 from tests.build.helpers import write
-from tests.hosts.rig import free_port
+from tests.support.ports import free_port
 from tests.support.wait import until
 
 SITE = ".venv/lib/python3.11/site-packages"
@@ -26,8 +26,9 @@ def app(environ, start_response):
     path = environ["PATH_INFO"]
     if path == "/boom":
         raise ValueError("a bad request")
-    if path == "/slow":
-        time.sleep(float(environ["QUERY_STRING"]))
+    if path == "/wait":
+        while not os.path.exists(environ["QUERY_STRING"]):
+            time.sleep(0.01)
     if path == "/spin":
         until = time.thread_time() + float(environ["QUERY_STRING"])
         while time.thread_time() < until:
@@ -110,9 +111,9 @@ def alone(artifact: Artifact, path: str) -> Any:
             return body
 
     try:
-        body = until(asked)
+        body = until(asked, 60)
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
     return json.loads(body)

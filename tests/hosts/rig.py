@@ -23,6 +23,7 @@ from typing import Any, Self
 
 from fourfold.store import trees
 from fourfold.store.artifacts import relocate
+from tests.support.ports import free_port
 from tests.support.wait import until
 
 
@@ -135,13 +136,13 @@ class Rig:
                 pass
 
     def ask(self, do: str, **given: Any) -> dict[str, Any]:
-        """The `ok` of the answer. Raises RefusedError, and AssertionError when there is none within 20 s."""
+        """The `ok` of the answer. Raises RefusedError, and AssertionError when there is none within 60 s."""
         with self._came:
             self._number += 1
             number = self._number
         self._socket.sendall(json.dumps({"id": number, "do": do, **given}).encode() + b"\n")
         with self._came:
-            if not self._came.wait_for(lambda: number in self._answers, 20):
+            if not self._came.wait_for(lambda: number in self._answers, 60):
                 raise AssertionError(f"no answer to {do} {given}; the host said: {self.output.read_text()[-3000:]}")
             message = self._answers.pop(number)
         if "error" in message:
@@ -186,7 +187,7 @@ class Rig:
         )
         return Guest(name, run, port, place, log, answer["pid"])
 
-    def stop(self, guest: Guest, grace: float = 10) -> None:
+    def stop(self, guest: Guest, grace: float = 60) -> None:
         self.ask("stop", guest=guest.name, run=guest.run, grace=grace)
 
     def kill(self, guest: Guest) -> None:
@@ -201,7 +202,7 @@ class Rig:
     def usage(self) -> dict[str, Any]:
         return self.ask("usage")
 
-    def wait(self, fits: Callable[[dict[str, Any]], bool], what: str, timeout: float = 30) -> dict[str, Any]:
+    def wait(self, fits: Callable[[dict[str, Any]], bool], what: str, timeout: float = 60) -> dict[str, Any]:
         """The first event that fits, of those that came and will come."""
         with self._came:
             if not self._came.wait_for(lambda: any(map(fits, self.events)), timeout):
@@ -209,13 +210,13 @@ class Rig:
                 raise AssertionError(f"waited {timeout} s for {what}; events: {self.events}; the host said: {said}")
             return next(event for event in self.events if fits(event))
 
-    def ended(self, guest: Guest, timeout: float = 30) -> dict[str, Any]:
+    def ended(self, guest: Guest, timeout: float = 60) -> dict[str, Any]:
         return self.wait(lambda event: self._is_end_of(guest, event), f"{guest.name} to end", timeout)
 
     def _is_end_of(self, guest: Guest, event: dict[str, Any]) -> bool:
         return (event["event"], event["guest"], event.get("run")) == ("ended", guest.name, guest.run)
 
-    def note(self, guest: Guest, kind: str, timeout: float = 30) -> dict[str, Any]:
+    def note(self, guest: Guest, kind: str, timeout: float = 60) -> dict[str, Any]:
         key = ("note", guest.name, kind)
         return self.wait(
             lambda e: (e["event"], e["guest"], e.get("kind")) == key, f"the note {kind} of {guest.name}", timeout
@@ -249,14 +250,7 @@ class Rig:
             return True
         return False
 
-    def terminate(self, timeout: float = 30) -> int:
+    def terminate(self, timeout: float = 60) -> int:
         """TERM, and what the host exits with."""
         os.kill(self.process.pid, signal.SIGTERM)
         return self.process.wait(timeout)
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port

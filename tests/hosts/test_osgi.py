@@ -24,9 +24,10 @@ from fourfold.spec.groups import GROUP, Group
 from fourfold.store import trees
 from fourfold.store.artifacts import Artifact
 from tests.build.helpers import Home
+from tests.support.ports import free_port
 from tests.support.wait import until
 
-from .rig import Guest, Rig, free_port
+from .rig import Guest, Rig
 
 HERE = Path(__file__).parent / "osgi"
 HOST = find_host(os.environ)
@@ -157,19 +158,20 @@ def test_what_hangs_is_ended_all_the_same_and_what_stays_is_told(trials: Trials)
     with trials.rig() as rig:
         tree, argv = trials.member("starting", "hang-start")
         starting = rig.start("starting", tree, argv)
-        until(lambda: "start starting" in starting.said, 20, "its activator")
+        until(lambda: "start starting" in starting.said, 60, "its activator")
         rig.kill(starting)
         rig.ended(starting)
         tree, argv = trials.member("stopping", "serve hang-stop leak")
         stopping = rig.start("stopping", tree, argv)
         rig.get(stopping)
         rig.stop(stopping, grace=60)
-        until(lambda: "stop" in stopping.said.split("\n"), 20, "its activator")
+        until(lambda: "stop" in stopping.said.split("\n"), 60, "its activator")
         rig.kill(stopping)
         rig.ended(stopping)
         idle, busy = (rig.start(name, *trials.member(name, f"serve {name}")) for name in ("daemon", "leak"))
         for guest in (busy, idle):
             rig.get(guest)
+        for guest in (busy, idle):
             rig.stop(guest)
         ends = [event["guest"] for event in rig.events if rig.ended(busy) and event["event"] == "ended"]
         assert ends[2:] == ["daemon", "leak"], "nobody waits for daemons, which a JVM does not either"

@@ -119,11 +119,13 @@ def test_requests_in_progress_are_answered_before_it_ends(mounted: Rig, tmp_path
     guest = mounted.start("orders", plain(tmp_path, "orders"), APP)
     mounted.get(guest)
     answers: list[int] = []
-    asking = threading.Thread(target=lambda: answers.append(mounted.get(guest, "/slow?1").status))
+    go = tmp_path / "go"
+    asking = threading.Thread(target=lambda: answers.append(mounted.get(guest, f"/wait?{go}").status))
     asking.start()
     until(lambda: mounted.usage()["guests"]["orders"]["longest"] > 0.1)
     mounted.stop(guest)
     until(lambda: mounted.refuses(guest))
+    go.touch()
     asking.join()
     assert answers == [200] and mounted.ended(guest)["said"] == ""
 

@@ -20,9 +20,10 @@ from fourfold.spec.groups import GROUP, Group
 from fourfold.store import trees
 from fourfold.store.artifacts import Artifact
 from tests.build.helpers import Home
+from tests.support.ports import free_port
 from tests.support.wait import until
 
-from .rig import Guest, RefusedError, Rig, free_port
+from .rig import Guest, RefusedError, Rig
 
 PROBE = Path(__file__).parent / "webapps/probe"
 BUILD = "javac -d webapp/WEB-INF/classes src/probe/*.java && jar --create --file probe.war -C webapp ."
@@ -82,7 +83,7 @@ def test_each_has_its_settings_log_and_path(made: Made, rig: Rig) -> None:
     assert (rig.get(one, "/").status, rig.get(two, "/page.jsp").text.strip()) == (404, "2")
     do(rig, one, "print", "only-one", "/shop")
     do(rig, two, "print", "only-two")
-    until(lambda: "only-two" in two.said, 10, "what it prints")
+    until(lambda: "only-two" in two.said, 60, "what it prints")
     assert "only-one" in one.said and "only-one" not in two.said and "only-" not in rig.output.read_text()
     assert do(rig, two, "find", "fourfold.host.Guests") == "not found"
     for guest in (one, two):
@@ -96,7 +97,7 @@ def test_each_has_its_settings_log_and_path(made: Made, rig: Rig) -> None:
     assert rig.list()["ended"] == []
 
 
-def test_usage_is_by_guest(made: Made, rig: Rig) -> None:
+def test_usage_is_by_guest(made: Made, rig: Rig, tmp_path: Path) -> None:
     busy, idle = start(rig, made, "busy"), start(rig, made, "idle")
     assert rig.get(idle, "/do/fail?value=x").status == 500
     before = rig.usage()["guests"]["busy"]
@@ -107,12 +108,14 @@ def test_usage_is_by_guest(made: Made, rig: Rig) -> None:
     assert after["cpu_seconds"] - before["cpu_seconds"] >= 0.25
     assert after["allocated_bytes"] - before["allocated_bytes"] >= 20_000_000
     assert (after["requests"], after["errors"], after["busy"]) == (2, 0, 0)
-    assert usage["guests"]["idle"]["errors"] == 1
+    until(lambda: rig.usage()["guests"]["idle"]["errors"] == 1, 60, "the failure, which is told before it is counted")
     assert 0 < usage["whole"]["heap_bytes"] < usage["whole"]["heap_most"]
-    thread = threading.Thread(target=do, args=(rig, busy, "sleep", "1500"))
+    go = tmp_path / "go"
+    thread = threading.Thread(target=do, args=(rig, busy, "await", str(go)))
     thread.start()
-    until(lambda: rig.usage()["guests"]["busy"]["busy"] == 1, 10, "a request in progress")
-    until(lambda: rig.usage()["guests"]["busy"]["longest"] > 0.1, 10, "it to take long")
+    until(lambda: rig.usage()["guests"]["busy"]["busy"] == 1, 60, "a request in progress")
+    until(lambda: rig.usage()["guests"]["busy"]["longest"] > 0.1, 60, "it to take long")
+    go.touch()
     thread.join()
     rig.kill(busy)
     rig.kill(idle)
@@ -120,24 +123,28 @@ def test_usage_is_by_guest(made: Made, rig: Rig) -> None:
     rig.ended(idle)
 
 
-def test_a_request_in_progress_is_answered_and_a_stuck_one_is_not_waited_for_forever(made: Made, rig: Rig) -> None:
+def test_a_request_in_progress_is_answered_and_a_stuck_one_is_not_waited_for_forever(
+    made: Made, rig: Rig, tmp_path: Path
+) -> None:
     guest = start(rig, made, "drained")
     answers: list[str] = []
     do(rig, guest, "print", "up")
-    thread = threading.Thread(target=lambda: answers.append(do(rig, guest, "sleep", "1000")))
+    go = tmp_path / "go"
+    thread = threading.Thread(target=lambda: answers.append(do(rig, guest, "await", str(go))))
     thread.start()
-    until(lambda: rig.usage()["guests"]["drained"]["busy"] == 1, 10, "the request")
-    rig.stop(guest, grace=30)
+    until(lambda: rig.usage()["guests"]["drained"]["busy"] == 1, 60, "the request")
+    rig.stop(guest, grace=60)
     with pytest.raises(RefusedError, match="its run 1 has not ended yet"):
         rig.start("drained", made.probe.tree, made.probe.argv, run="2")
-    until(lambda: rig.refuses(guest), 5, "no new connections")
+    until(lambda: rig.refuses(guest), 60, "no new connections")
+    go.touch()
     assert rig.ended(guest)["said"] == ""
     thread.join()
-    assert answers == ["slept"]
+    assert answers == ["came"]
     guest = start(rig, made, "stuck")
     do(rig, guest, "print", "up")
     threading.Thread(target=_ignored, args=(rig, guest, "sleep", "600000"), daemon=True).start()
-    until(lambda: rig.usage()["guests"]["stuck"]["busy"] == 1, 10, "the request")
+    until(lambda: rig.usage()["guests"]["stuck"]["busy"] == 1, 60, "the request")
     rig.stop(guest, grace=0.2)
     assert rig.ended(guest)["said"] == "it was ended with 1 request in progress"
     with pytest.raises(RefusedError, match="it does not run here"):
@@ -207,7 +214,7 @@ def test_alone_it_runs_as_a_process(made: Made, tmp_path: Path) -> None:
         until(lambda: subprocess.run(fetch).returncode == 0, 60, "an answer")
         assert subprocess.run(fetch, capture_output=True, text=True).stdout == "hello hello String"
         process.terminate()
-        assert process.wait(20) == 143
+        assert process.wait(60) == 143
         assert "probe: good bye" in (tmp_path / "log").read_text()
     finally:
         process.kill()
@@ -219,7 +226,7 @@ def test_alone_it_runs_as_a_process(made: Made, tmp_path: Path) -> None:
     finally:
         process.kill()
     failing = subprocess.run(
-        here.argv, env={**env, "MISSING_CLASS": "x.Y"}, capture_output=True, text=True, timeout=60, cwd=here.tree
+        here.argv, env={**env, "MISSING_CLASS": "x.Y"}, capture_output=True, text=True, timeout=120, cwd=here.tree
     )
     assert failing.returncode == 1
     assert "error: cannot start" in failing.stderr and "java.lang.ClassNotFoundException: x.Y" in failing.stderr

@@ -11,6 +11,8 @@ import jakarta.servlet.http.HttpServletResponse;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.lang.management.ThreadMXBean;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import javax.naming.InitialContext;
@@ -39,6 +41,11 @@ public final class Probe extends HttpServlet {
             case "sleep":
                 pause(Long.parseLong(value));
                 return "slept";
+            case "await":
+                while (!Files.exists(Path.of(value))) {
+                    pause(10);
+                }
+                return "came";
             case "fail":
                 throw new IllegalStateException(value);
             case "burn":
