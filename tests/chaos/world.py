@@ -137,7 +137,7 @@ class World:
             case "deploy":
                 return Change(up, self._next(AUTOMATIC[step.strategy]))
             case "slow":
-                return Change(up, self._next(AUTOMATIC["rolling"], HEALTH_SECONDS=0.9))
+                return Change(up, self._next(AUTOMATIC["rolling"], HEALTH_SECONDS=0.7))
         self.file.write_text(self._text("broken", AUTOMATIC[step.strategy], EXIT_CODE=3))
         return Change(up, self.state, code=1, or_else=replace(self.state, worker=True))
 
