@@ -12,7 +12,7 @@ import pytest
 from fourfold.api import scraping
 from fourfold.api.scraping import Scraping
 from fourfold.errors import WorldError
-from tests.e2e.home import free_port
+from tests.support.ports import free_port
 
 TEXT = "# TYPE fourfold_gateway_up gauge\nfourfold_gateway_up 1\n"
 

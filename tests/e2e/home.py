@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import httpx
 import psutil
 
 from tests.support.nobody import AS_NOBODY, reachable_checkout
+from tests.support.ports import WORKER, free_port
 from tests.support.wait import until
 
 WEB = Path(__file__).parents[1] / "support" / "services" / "web.py"
@@ -54,12 +54,12 @@ class Home:
             "COLUMNS": "160",
             "TEST_PATTERN": pattern,
         }
-        low = 20000 + os.getpid() % 40 * 200
+        lane = os.getpid() % 10 * 4 + WORKER % 4  # another one than any worker beside this one has
+        low = 20000 + lane * 200
         self.environ |= {"FOURFOLD_PORTS": f"{low}-{low + 199}"}
-        low = 29000 + os.getpid() % 40 * 50
+        low = 29000 + lane * 50
         self.environ |= {"FOURFOLD_INTERNAL_PORTS": f"{low}-{low + 49}"}
-        worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-        number = (next(NUMBERS) + worker * 60) % 240
+        number = (next(NUMBERS) + WORKER * 60) % 240
         self.environ |= {"FOURFOLD_BRIDGE": f"fourfold{number} 10.177.{number}.1/24"}
 
     # -- files ----------------------------------------------------------------------------------------------------
@@ -150,10 +150,10 @@ class Home:
         return httpx.Client(transport=transport, base_url="http://fourfold", timeout=60)
 
     def get(self, path: str = "/", **headers: str) -> httpx.Response:
-        return httpx.get(f"http://127.0.0.1:{self.port}{path}", headers=headers, timeout=15, verify=False)
+        return httpx.get(f"http://127.0.0.1:{self.port}{path}", headers=headers, timeout=30, verify=False)
 
     def post(self, path: str, form: dict[str, str]) -> httpx.Response:
-        return httpx.post(f"http://127.0.0.1:{self.port}{path}", data=form, timeout=15, verify=False)
+        return httpx.post(f"http://127.0.0.1:{self.port}{path}", data=form, timeout=30, verify=False)
 
     def provoke(self, path: str) -> None:
         """The answer does not matter: the program may die of it. A POST, which no gateway sends to the next one too."""
@@ -189,6 +189,16 @@ class Home:
         for part in kept.iterdir():
             how = "-al" if part.is_dir() else "-a"
             subprocess.run(["cp", how, part, self.state / part.name], check=True)
+
+    def holding(self, content: bytes) -> list[Path]:
+        """Its files with this in them, while others come and go."""
+        found = []
+        for folder, _, names in os.walk(self.home):
+            for path in (Path(folder, name) for name in names):
+                with suppress(FileNotFoundError):
+                    if path.is_file() and content in path.read_bytes():
+                        found.append(path)
+        return found
 
     def daemon_log(self) -> str:
         log = self.home / "state" / "daemon.log"
@@ -252,13 +262,13 @@ class Home:
                 stderr=log,
                 start_new_session=True,
             )
-        until(lambda: daemon.poll() is not None or self.daemon_pid() == daemon.pid, 30, "the daemon to answer")
+        until(lambda: daemon.poll() is not None or self.daemon_pid() == daemon.pid, 60, "the daemon to answer")
         return daemon
 
     def kill_daemon(self) -> None:
         pid = self.daemon_pid()
         os.kill(pid, signal.SIGKILL)
-        until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 10)
+        until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 60)
 
     def _remove_group(self, group: Path) -> None:
         for folder in (*group.iterdir(), group):
@@ -279,6 +289,8 @@ class Home:
 
 
 STOP = "{drain: 20s, grace: 5s}"
+HEALTH = "{path: /healthz, interval: 1s, grace: 2m}"
+"""Without KVM a machine takes a minute to boot when all else on this one is busy too."""
 IN_A_GROUP: ContextVar[bool] = ContextVar("IN_A_GROUP", default=False)
 """Whether `web_file` is for the test's service as a member of a group, or a process that can become one."""
 UNKIND: dict[str, Any] = {"stop": "{signal: KILL, drain: 20s}", "STARTUP_DELAY": 0.3, "WARM_UP": 0.3}
@@ -306,7 +318,7 @@ services:
     run: {run}
     port: 8080
     route: {{path: /}}
-    health: {{path: /healthz, interval: 1s}}
+    health: {HEALTH}
     {count}
     stop: {stop}
     function: {{timeout: 20s, concurrency: 6}}
@@ -321,9 +333,3 @@ def resting(service: dict[str, Any]) -> bool:
     """All of its instances are ready, and no deployment of it is under way."""
     ready = [instance["state"] for instance in service["instances"]] == ["ready"] * service["desired"]
     return ready and service["deployment"]["state"] not in ("running", "rolling-back")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -57,4 +57,4 @@ def small_disk(home: Home, megabytes: int = 24) -> Iterator[SmallDisk]:
         for process in home.processes():
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        until(lambda: subprocess.run(["umount", "-l", str(home.home)]).returncode == 0, 10, "the unmount")
+        until(lambda: subprocess.run(["umount", "-l", str(home.home)]).returncode == 0, 60, "the unmount")

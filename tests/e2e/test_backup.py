@@ -61,13 +61,14 @@ def test_restored_on_an_empty_home(home: Home, pattern: str, tmp_path: Path) -> 
         )
         assert told["apps"] == ["app"] and told["volumes"] == 1
         daemon = other.start_daemon()
-        until(lambda: restoring(other, "build.started"), 30, "it to build again")
+        until(lambda: restoring(other, "build.started"), 60, "it to build again")
         daemon.send_signal(signal.SIGKILL)  # the next one goes on with it
         daemon.wait()
         other.start_daemon()
         until(lambda: restoring(other, "operation.done") and all_ready(other), 600, "all to be up again")
         other.port = home.port
-        assert other.get().headers["x-version"] == "one" and other.get("/built/").status_code == 200
+        until(lambda: other.get().headers["x-version"] == "one", 60, "the gateway to know the first")
+        until(lambda: other.get("/built/").status_code == 200, 60, "the gateway to know the second")
         environ = Path(f"/proc/{other.instances('built')[0]['pid']}/environ").read_bytes()
         assert b"TOKEN=t0ken" in environ.split(b"\0")
         assert (other.state / "volumes/app/built/data/kept").read_text() == "kept\n"

@@ -9,7 +9,8 @@ import threading
 
 import pytest
 
-from tests.e2e.home import Home, free_port, web_file
+from tests.e2e.home import Home, web_file
+from tests.support.ports import free_port
 from tests.support.wait import until
 
 
@@ -160,4 +161,4 @@ def test_many_clients_at_once(up: Home) -> None:
         thread.start()
     for thread in threads:
         thread.join(60)
-    until(lambda: up.service()["ready"] == up.service()["desired"], 20, "the service to be at rest")
+    until(lambda: up.service()["ready"] == up.service()["desired"], 60, "the service to be at rest")

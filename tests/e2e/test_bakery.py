@@ -138,7 +138,7 @@ def test_sources_in_and_artifacts_out(daemon: Home, tmp_path: Path) -> None:
 def test_turns_quotas_cancelling_and_deaths(daemon: Home, tmp_path: Path) -> None:
     archive = source(tmp_path)
     first = send(daemon, archive, "service=slow&actor=ann")["id"]
-    until(lambda: state(daemon, first) == "building" and sleepers(), 30, "the first to be built")
+    until(lambda: state(daemon, first) == "building" and sleepers(), 60, "the first to be built")
     second = send(daemon, archive, "service=slow&actor=ann")["id"]
     third = send(daemon, archive, "service=fn&actor=ann")["id"]
     with daemon.api() as api:
@@ -154,9 +154,9 @@ def test_turns_quotas_cancelling_and_deaths(daemon: Home, tmp_path: Path) -> Non
     assert json.loads(early.stdout)["status"] == 409
 
     daemon.kill_daemon()
-    until(lambda: not sleepers(), 20, "the build to die with its daemon")
+    until(lambda: not sleepers(), 60, "the build to die with its daemon")
     daemon.start_daemon(FOURFOLD_BAKERY_QUEUE="3", FOURFOLD_BUILDS="2")
-    until(lambda: state(daemon, first) == "building" and sleepers(), 30, "the first to begin again")
+    until(lambda: state(daemon, first) == "building" and sleepers(), 60, "the first to begin again")
     assert [show(daemon, id)["position"] for id in (other, second, third)] == [1, 2, 3]
 
     daemon.run("cancel", second)

@@ -27,20 +27,23 @@ class Handler(socketserver.StreamRequestHandler):
 socketserver.ThreadingTCPServer(("0.0.0.0", 6379), Handler).serve_forever()
 """
 WEB = """
-import os, socket
+import os, socket, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 place = urlsplit(os.environ["COUNTER_URL"])
 store = socket.create_connection((place.hostname, place.port)).makefile("rwb", buffering=0)
 greeting = store.readline().decode().strip()
+one_at_a_time = threading.Lock()
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        store.write(b"hit\\n")
+        with one_at_a_time:
+            store.write(b"hit\\n")
+            hits = store.readline().decode().strip()
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(f"{greeting}: {store.readline().decode().strip()} {os.environ['TITLE']}".encode())
+        self.wfile.write(f"{greeting}: {hits} {os.environ['TITLE']}".encode())
 
 ThreadingHTTPServer(("0.0.0.0", 5000), Handler).serve_forever()
 """
@@ -125,7 +128,7 @@ def test_programs_of_a_procfile_and_of_supervisor(home: Home) -> None:
     text = file.read_text().replace("route: {path: /}", "route: {host: numbered.localhost}")
     file.write_text(text + f'gateway: {{listen: "127.0.0.1:{home.port}"}}\n')
     home.run("up", "-f", str(file))
-    until(lambda: home.get(Host="numbered.localhost").text == "by number", 10, "the page")
+    until(lambda: home.get(Host="numbered.localhost").text == "by number", 60, "the page")
     assert len(home.instances("web", "numbered")) == 2
 
 

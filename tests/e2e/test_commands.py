@@ -28,7 +28,7 @@ def test_the_first_hour(home: Home) -> None:
     assert home.service()["desired"] == 2 and home.service()["overrides"] == {}
 
     home.get("/log?text=hello-from-a-request")
-    assert home.run("logs", "-a", "app", "gateway").stdout.count("/log") >= 1
+    until(lambda: "/log" in home.run("logs", "-a", "app", "gateway").stdout, 60, "the access log")
     history = json.loads(home.run("history", "-a", "app", "web", "-o", "json").stdout)
     assert history[0]["message"] == "the first" and history[0]["current"]
     assert "web is well" in home.run("explain", "-a", "app", "web").stdout
@@ -65,7 +65,7 @@ def test_volumes_are_kept_and_prune_removes(home: Home) -> None:
     assert "not in the file" in home.run("plan", "-f", str(file), "--prune").stdout
     assert "--prune" in home.run("up", "-f", str(file), code=2).stderr, "its route is still the old one's"
     home.run("up", "-f", str(file), "--prune")
-    until(lambda: [service["name"] for service in home.status()["services"]] == ["site"], 20, "the old one to be gone")
+    until(lambda: [service["name"] for service in home.status()["services"]] == ["site"], 60, "the old one to be gone")
 
 
 def test_down_keeps_and_purge_deletes(home: Home) -> None:
@@ -171,7 +171,7 @@ def test_init_makes_a_file_that_works(home: Home) -> None:
     file = folder / "fourfold.yaml"
     file.write_text(file.read_text() + f'\ngateway: {{listen: "127.0.0.1:{home.port}"}}\n')
     home.run("up", "-f", str(file))
-    until(lambda: home.get("/").status_code == 200 or home.get("/site").status_code == 200, 10, "the page")
+    until(lambda: home.get("/").status_code == 200 or home.get("/site").status_code == 200, 60, "the page")
 
 
 def test_a_home_inside_of_a_source_is_no_part_of_it(home: Home) -> None:

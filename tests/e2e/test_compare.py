@@ -102,7 +102,7 @@ def test_when_the_daemon_goes_away_meanwhile(home: Home, how: str) -> None:
     home.start_daemon()
     said, _ = comparing.communicate(timeout=60)
     assert comparing.returncode == 1, said
-    until(lambda: there_is(home) == before, 30, "all of it to be gone")
+    until(lambda: there_is(home) == before, 60, "all of it to be gone")
     assert home.get("/").status_code == 200
 
 

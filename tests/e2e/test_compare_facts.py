@@ -55,7 +55,7 @@ async def look(home: Home) -> dict[str, Facts | None]:
     parts = await open_parts(paths, load_settings(paths.settings, environ), SystemClock())
     try:
         machine = next(row.id for row in parts.registry.instances.values() if row.service == "vm")
-        for _ in range(600):  # until it is connected with the guest
+        for _ in range(2400):  # until it is connected with the guest
             if await parts.supervisor.guest_usage(machine) is not None:
                 break
             await asyncio.sleep(0.05)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.home import Home, free_port, web_file
+from tests.e2e.home import Home, web_file
 from tests.support.mounts import mounts_of
+from tests.support.ports import free_port
 from tests.support.wait import until
 
 pytestmark = pytest.mark.patterns("container")
@@ -63,7 +64,7 @@ def test_no_port_of_the_host_but_those_of_services(served: Home) -> None:
     port = free_port()
     listener = subprocess.Popen(["/usr/bin/python3", "-m", "http.server", str(port)], stderr=subprocess.DEVNULL)
     try:
-        until(lambda: subprocess.run(["/usr/bin/python3", "-c", CONNECT.format("127.0.0.1", port)]).returncode == 0, 20)
+        until(lambda: subprocess.run(["/usr/bin/python3", "-c", CONNECT.format("127.0.0.1", port)]).returncode == 0, 60)
         for host in ("10.177.0.1", "127.0.0.1"):
             inside(served, CONNECT.format(host, port), code=1)
     finally:
@@ -80,20 +81,20 @@ def test_nothing_is_left(home: Home) -> None:
     file = home.app(web_file(home.port, instances=2, VERSION="one"))
     home.run("up", "-f", str(file))
     home.run("down", "-a", "app", "-y")
-    until(lambda: not home.of_instances(), 20, "all to be gone")
+    until(lambda: not home.of_instances(), 60, "all to be gone")
     before = traces(home)
     for victim in ("instance", "spawner", "daemon"):
         home.run("up", "-f", str(file))
         if victim == "instance":
             os.kill(home.instances()[0]["pid"], signal.SIGKILL)
-            until(lambda: all(i["state"] == "ready" for i in home.instances()), 30, "its restart")
+            until(lambda: all(i["state"] == "ready" for i in home.instances()), 60, "its restart")
         elif victim == "spawner":
             home.spawner().kill()
         else:
             home.kill_daemon()
             home.start_daemon()
         home.run("down", "-a", "app", "-y")
-        until(lambda: traces(home) == before, 30, f"nothing to be left after the {victim} was killed")
+        until(lambda: traces(home) == before, 60, f"nothing to be left after the {victim} was killed")
 
 
 def traces(home: Home) -> dict[str, list[str]]:
@@ -111,5 +112,4 @@ def test_the_environments_secrets_are_in_no_file(home: Home) -> None:
     home.run("secrets", "set", "API_KEY", "-a", "app", stdin="s3cret-value")
     home.run("up", "-f", str(file))
     assert inside(home, "import os; print(os.environ['API_KEY'])") == "s3cret-value\n"
-    holding = [path for path in home.home.rglob("*") if path.is_file() and b"s3cret-value" in path.read_bytes()]
-    assert holding == []
+    assert home.holding(b"s3cret-value") == []

@@ -74,7 +74,7 @@ class Asking:
 
     def flow(self) -> None:
         goal = self.counted().total() + 50
-        until(lambda: self.counted().total() >= goal, 20, "requests to be answered")
+        until(lambda: self.counted().total() >= goal, 60, "requests to be answered")
 
 
 def test_at_the_door(home: Home) -> None:
@@ -97,7 +97,7 @@ def test_at_the_door(home: Home) -> None:
         assert stranger.get("/staff").status_code == 401
         assert stranger.get("/staff", auth=("ann", "right")).status_code == 200
         home.run("secrets", "set", "STAFF", "-a", "app", stdin="ann:other\n")
-        until(lambda: stranger.get("/staff", auth=("ann", "other")).status_code == 200, 20, "the new password")
+        until(lambda: stranger.get("/staff", auth=("ann", "other")).status_code == 200, 60, "the new password")
         assert stranger.get("/staff", auth=("ann", "right")).status_code == 401
         home.run("secrets", "rm", "STAFF", "-a", "app", code=2)
 
@@ -113,7 +113,7 @@ def test_at_the_door(home: Home) -> None:
 
             # A renewed certificate is served without an `up`.
             lay(home, second)
-            until(lambda: served(home) == second[0], 30, "the renewed certificate")
+            until(lambda: served(home) == second[0], 60, "the renewed certificate")
             third = pair()
             lay(home, third)
             home.run("certificate", "renew", "-f", str(path))

@@ -15,7 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.home import Home, free_port, web_file
+from tests.e2e.home import Home, web_file
+from tests.support.ports import free_port
 from tests.support.small import small_folder
 from tests.support.wait import until
 

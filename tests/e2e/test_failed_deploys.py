@@ -15,8 +15,8 @@ PYTHON, FAIL = "/usr/bin/python3", 'print("no such table", flush=True); raise Sy
 CAUSES: dict[str, tuple[dict[str, Any], str, str]] = {
     "crashes": ({"EXIT_CODE": 3}, "", "exit code 3"),
     "dies by a signal": ({}, f"run: [{PYTHON}, -c, 'import os; os.kill(os.getpid(), 11)']", "signal 11"),
-    "never gets ready": ({"NEVER_READY": 1}, "health: {path: /healthz, grace: 6s}", "GET /healthz answered 503"),
-    "listens elsewhere": ({"WRONG_PORT": 1}, "health: {path: /healthz, grace: 6s}", "instead of $PORT"),
+    "never gets ready": ({"NEVER_READY": 1}, "health: {path: /healthz, grace: 10s}", "GET /healthz answered 503"),
+    "listens elsewhere": ({"WRONG_PORT": 1}, "health: {path: /healthz, grace: 10s}", "instead of $PORT"),
     "takes too much memory": ({"MEMORY_HOG": 200_000_000}, "resources: {memory: 64Mi}", "out of memory"),
     "fails before": ({}, f"deploy: {{before: [{PYTHON}, -c, '{FAIL}']}}", "before: exit code 4"),
     "has no such command": ({}, "run: [no-such-program, --now]", "no such command"),
@@ -47,7 +47,7 @@ NEEDS = {"takes too much memory": needs("memory")}
 def test_the_old_version_serves_on(home: Home, cause: str, pattern: str) -> None:
     environ, extra, words = CAUSES[cause]
     words = OF_FUNCTIONS.get(cause, words) if pattern == "function" else words
-    extra = extra.replace("grace: 6s", "grace: 20s") if pattern == "vm" else extra  # it has to boot first
+    extra = extra.replace("grace: 10s", "grace: 40s") if pattern == "vm" else extra  # it has to boot first
     file = home.app(web_file(home.port, VERSION="one"))
     home.run("up", "-f", str(file))
     with Load(f"http://127.0.0.1:{home.port}/", connections=2, rps=50) as load:

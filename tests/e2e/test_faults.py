@@ -29,7 +29,7 @@ def test_one_of_two_instances_is_killed(home: Home) -> None:
     with Load(f"http://127.0.0.1:{home.port}/", connections=4, rps=200) as load:
         until(lambda: load.report().ok > 50)
         os.kill(victim["pid"], signal.SIGKILL)
-        until(lambda: all(i["state"] == "ready" and i["pid"] != victim["pid"] for i in home.instances()), 20)
+        until(lambda: all(i["state"] == "ready" and i["pid"] != victim["pid"] for i in home.instances()), 60)
         ok = load.report().ok
         until(lambda: load.report().ok > ok + 50)
     assert len(load.report().failures) <= 4, str(load.report())
@@ -45,41 +45,42 @@ def test_the_spawner_is_killed(home: Home) -> None:
         until(lambda: load.report().ok > 20)
         old = home.spawner()
         old.kill()
-        until(lambda: home.spawner().pid != old.pid, 20, "another spawner")
+        until(lambda: home.spawner().pid != old.pid, 60, "another spawner")
         ok = load.report().ok
         until(lambda: load.report().ok > ok + 20)
     assert not load.report().failures, str(load.report())
     assert {i["pid"] for i in home.instances()} == before
     victim = home.instances()[0]
     os.kill(victim["pid"], signal.SIGKILL)
-    until(lambda: all(i["state"] == "ready" for i in home.instances() if i["pid"] != victim["pid"]), 20)
+    until(lambda: all(i["state"] == "ready" for i in home.instances() if i["pid"] != victim["pid"]), 60)
 
     def again() -> dict[str, Any]:
         return next(i for i in home.instances() if i["id"] == victim["id"])
 
-    until(lambda: again()["restarts"] == 1 and again()["pid"] is not None, 20, "its restart")
+    until(lambda: again()["restarts"] == 1 and again()["pid"] is not None, 60, "its restart")
     crashed = again()
     os.kill(crashed["pid"], signal.SIGKILL)
-    until(lambda: again()["restarts"] == 2, 20, "the next one")
+    until(lambda: again()["restarts"] == 2, 60, "the next one")
     exit = again()["exit"]
     assert (exit["code"], exit["signal"]) != (None, None)
 
 
 def test_haproxy_is_killed(home: Home) -> None:
-    """Again and again; it is started again within a second each time, by the times that were recorded."""
+    """Again and again; each time it is started again within a second, by the times that were recorded, or within five
+    when others have the CPU too."""
     home.run("up", "-f", str(home.app(web_file(home.port, VERSION="one"))))
     for _ in range(3):
         killed = int(gateway_row(home)["pid"])
         os.kill(killed, signal.SIGKILL)
         started_again(home, killed)
-        until(lambda: home.get().status_code == 200, 20, "the gateway to be back")
+        until(lambda: home.get().status_code == 200, 60, "the gateway to be back")
         row = gateway_row(home)
-        assert row["started_at"] - json.loads(row["exit"])["at"] < 1
+        assert row["started_at"] - json.loads(row["exit"])["at"] < 5
     assert home.service()["ready"] == 1
 
 
 def started_again(home: Home, killed: int) -> None:
-    until(lambda: gateway_row(home)["pid"] not in (killed, None), 20, "the gateway to be started again")
+    until(lambda: gateway_row(home)["pid"] not in (killed, None), 60, "the gateway to be started again")
 
 
 def gateway_row(home: Home) -> dict[str, Any]:
@@ -97,11 +98,11 @@ def test_both_daemon_and_spawner_are_killed(home: Home) -> None:
     spawner = home.spawner()
     home.kill_daemon()
     spawner.kill()
-    spawner.wait(10)
+    spawner.wait(60)
     kill_wholly(one["pid"])
     assert home.get().status_code == 200
     home.start_daemon()
-    until(lambda: home.service()["ready"] == 2, 20, "two instances to be ready")
+    until(lambda: home.service()["ready"] == 2, 60, "two instances to be ready")
     pids = {i["id"]: i["pid"] for i in home.instances()}
     assert pids[two["id"]] == two["pid"] and pids[one["id"]] != one["pid"]
 
@@ -110,7 +111,7 @@ def kill_wholly(pid: int) -> None:
     """Back when it has ended: until then it may take a request that it does not answer."""
     descriptor = os.pidfd_open(pid)
     os.kill(pid, signal.SIGKILL)
-    assert select.select([descriptor], [], [], 20)[0], "it ends"
+    assert select.select([descriptor], [], [], 60)[0], "it ends"
     os.close(descriptor)
 
 
@@ -131,8 +132,8 @@ def test_after_a_reboot_everything_comes_back_in_order(home: Home) -> None:
     home.run("up", "-f", str(home.root / "app" / "fourfold.yaml"))
     reboot(home)
     home.start_daemon()
-    until(lambda: home.service()["ready"] == 1 and home.service("zbase")["ready"] == 1, 30, "all to be back")
-    until(lambda: home.get().status_code == 200, 10, "the gateway to be back")
+    until(lambda: home.service()["ready"] == 1 and home.service("zbase")["ready"] == 1, 60, "all to be back")
+    until(lambda: home.get().status_code == 200, 60, "the gateway to be back")
     (first,), (second,) = home.instances("zbase"), home.instances("web")
     ready_at = datetime.fromisoformat(first["started_at"]) + timedelta(seconds=first["ready_after"])
     assert first["ready_after"] >= 2
@@ -145,16 +146,22 @@ def test_after_a_reboot_everything_comes_back_in_order(home: Home) -> None:
 def reboot(home: Home) -> None:
 
     home.kill_daemon()
-    for process in home.processes():
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    until(lambda: not home.processes(), 10, "all processes to be gone")
+    until(lambda: not killed(home), 60, "all processes to be gone")
     database = sqlite3.connect(home.home / "state" / "fourfold.db")
     with database:
         database.execute("UPDATE instances SET boot_id = 'the-boot-before'")
     database.close()
     for path in sorted((home.home / "run").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
+
+
+def killed(home: Home) -> list[psutil.Process]:
+    """Those that were there still: one may just have been about to start another."""
+    there = home.processes()
+    for process in there:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    return there
 
 
 def test_a_crash_loop_is_named_and_slowed_down(home: Home) -> None:
@@ -172,7 +179,7 @@ def test_a_crash_loop_is_named_and_slowed_down(home: Home) -> None:
     until(crash, 60, "the crash loop to be named")
     assert "crash loop" in home.run("explain", "-a", "app", "web", code=None).stdout
     assert "instance.crash-loop" in home.run("events", "-a", "app").stdout
-    until(lambda: home.service()["ready"] == 1, 20, "it to recover when it is left alone")
+    until(lambda: home.service()["ready"] == 1, 60, "it to recover when it is left alone")
 
 
 @pytest.mark.patterns("process")  # which can reach the gate on the host's loopback
@@ -185,11 +192,11 @@ def test_two_ups_at_once(home: Home) -> None:
         extra = f"deploy: {{before: [python3, -c, {json.dumps(wait)}]}}"
         file.write_text(web_file(home.port, extra=extra, VERSION="two"))
         first = home.start("up", "-f", str(file))
-        gate.settimeout(20)
+        gate.settimeout(60)
         held, _ = gate.accept()
         file.write_text(web_file(home.port, VERSION="three"))
         second = home.start("up", "-f", str(file))
-        until(lambda: "operation.queued" in home.run("events", "-a", "app").stdout, 20, "the second to wait")
+        until(lambda: "operation.queued" in home.run("events", "-a", "app").stdout, 60, "the second to wait")
         held.close()
     output, _ = second.communicate(timeout=60)
     said, _ = first.communicate(timeout=60)
@@ -223,7 +230,7 @@ def test_a_foreign_process_is_never_signalled(home: Home) -> None:
             text = text.replace(f'"pid": {pid},', f'"pid": {bystander.pid},')
         journal.write_text(text)
         home.start_daemon()
-        until(lambda: home.service()["ready"] == 1, 20, "the service to be back")
+        until(lambda: home.service()["ready"] == 1, 60, "the service to be back")
         home.run("down", "-a", "app", "-y")
         assert bystander.poll() is None
     finally:
@@ -236,7 +243,8 @@ def test_a_foreign_process_is_never_signalled(home: Home) -> None:
 def test_stop_honours_the_signal_and_its_grace(home: Home, stubborn: bool) -> None:
     """A program that listens to its stop signal ends by itself; one that does not is killed after the grace."""
     environ: dict[str, Any] = {"IGNORE_TERM": 1} if stubborn else {}
-    home.run("up", "-f", str(home.app(web_file(home.port, **environ).replace("grace: 5s", "grace: 1s"))))
+    grace = "grace: 1s" if stubborn else "grace: 60s"
+    home.run("up", "-f", str(home.app(web_file(home.port, **environ).replace("grace: 5s", grace))))
     pid = home.instances()[0]["pid"]
     home.run("stop", "-a", "app", "web")
     assert home.instances() == [] and not psutil.pid_exists(pid)

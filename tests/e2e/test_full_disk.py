@@ -43,11 +43,11 @@ def test_an_instance_that_ends_meanwhile_is_started_again_and_its_exit_known(hom
     disk.fill()
     victim = home.instances()[0]["pid"]
     os.kill(victim, signal.SIGKILL)
-    until(lambda: "cannot take note that" in home.daemon_log(), 20, "the exit to be refused")
+    until(lambda: "cannot take note that" in home.daemon_log(), 60, "the exit to be refused")
     with home.api() as api:
         assert "fourfold_gateway_up 1" in api.get("/metrics").raise_for_status().text
     disk.free()
-    until(lambda: home.service()["ready"] == 1 and home.instances()[0]["pid"] != victim, 30, "it to be back")
+    until(lambda: home.service()["ready"] == 1 and home.instances()[0]["pid"] != victim, 60, "it to be back")
     instance = home.instances()[0]
     ended = f"{instance['id']} ended: "
     said = [line.partition(ended)[2] for line in home.run("events", "-a", "app").stdout.splitlines() if ended in line]
@@ -63,7 +63,7 @@ def test_a_service_that_writes_logs_lives_on(home: Home, disk: SmallDisk) -> Non
     assert home.get("/pid").text == str(pid)
     disk.free()
     home.get("/flood?lines=10")
-    until(lambda: "line 9 " in home.run("logs", "-a", "app", "web", "--tail", "3").stdout, 20, "new lines")
+    until(lambda: "line 9 " in home.run("logs", "-a", "app", "web", "--tail", "3").stdout, 60, "new lines")
     assert home.get("/pid").text == str(pid)
 
 

@@ -33,7 +33,7 @@ services:
     pattern: function
     runtime: python3.11
     route: {path: /f}
-    function: {handler: app.handler, timeout: 3s, concurrency: 4, tmp: 16Mi}
+    function: {handler: app.handler, timeout: 10s, concurrency: 4, tmp: 16Mi}
     env: {GREETING: hello}
     resources: {memory: 96Mi, pids: 60}
 gateway: {listen: "LISTEN"}
@@ -124,7 +124,7 @@ def test_a_session(served: Home, pattern: str) -> None:
 
 
 BAD = {
-    "sleep": "Task timed out after 3.00 seconds",
+    "sleep": "Task timed out after 10.00 seconds",
     "exit": "Runtime exited with error: exit status 3",
     "hog": "Runtime exited with error: signal: killed",
     "fork": "",
@@ -163,14 +163,14 @@ def test_the_invoker_is_killed_while_events_run(served: Home, pattern: str) -> N
     with ExitStack() as held:
         client = held.enter_context(httpx.Client(timeout=30))
         busy = lambda: served.instances("f")[0]["sandboxes"]["states"].get("busy")  # noqa: E731
-        until(busy, 20, "the event to be begun")
+        until(busy, 60, "the event to be begun")
         there = members(served, instance["pid"])
         assert len(there) >= 3
         os.kill(instance["pid"], signal.SIGKILL)
-        output, _ = waiting.communicate(timeout=30)
+        output, _ = waiting.communicate(timeout=60)
         assert waiting.returncode == 1 and "cannot tell how the event of f ended" in output
-        until(lambda: client.get(f"http://127.0.0.1:{served.port}/f").status_code == 200, 30, "it to serve again")
-    until(lambda: not any(process.is_running() for process in there), 20, "what was there to be gone")
+        until(lambda: client.get(f"http://127.0.0.1:{served.port}/f").status_code == 200, 60, "it to serve again")
+    until(lambda: not any(process.is_running() for process in there), 60, "what was there to be gone")
     is_well(served)
     served.kill_daemon()
     assert served.get("/f").status_code == 200, "it serves without a daemon"
@@ -250,6 +250,6 @@ def test_the_web_services_of_the_shop(home: Home, pattern: str) -> None:
 
 def serves(home: Home) -> None:
     """Through storefront, orders and catalog."""
-    placed = until(lambda: placed_order(home), 30, "the order to be taken")
+    placed = until(lambda: placed_order(home), 60, "the order to be taken")
     assert placed in home.get("/api/orders/").json()
     assert "Today: pears" in home.get("/").text and home.get("/docs").status_code == 200

@@ -63,6 +63,10 @@ def settled(home: Home, hosts: int = 1) -> bool:
     return whole and len(found) == hosts and guests == [sorted(found)] * 2
 
 
+def texts(home: Home) -> list[str]:
+    return [home.get(f"/{name}").text for name in ("one", "two")]
+
+
 def test_a_group_and_its_members(home: Home) -> None:
     file = prepare(home)
     at = ("-f", str(file))
@@ -80,7 +84,7 @@ def test_a_group_and_its_members(home: Home) -> None:
     (file.parent / "one" / "app.py").write_text("import os\nos.kill(os.getpid(), 9)")
     assert "started in it: killed by signal 9" in home.run("up", *at, code=1).stderr  # and it is not tried again
     until(lambda: settled(home) and home.instances("pages")[0]["restarts"] == 1, 60)
-    assert home.get("/one").text == "v1 one"
+    until(lambda: texts(home) == ["v1 one", "v1 two"], 60, "the gateway to know")
 
     one, two = (
         Load(f"http://127.0.0.1:{home.port}/{name}", connections=2, rps=60, version="(v[0-9])")
@@ -105,7 +109,7 @@ def test_a_group_and_its_members(home: Home) -> None:
         until(lambda: settled(home), 60)
     for load in (one, two):
         assert not load.report().failures, str(load.report())
-    assert home.instances("one")[0]["memory_bytes"] > 0  # a process of its own now, which is metered
+    until(lambda: home.instances("one")[0]["memory_bytes"], 60, "that of a process of its own, which is metered")
     for name in ("pages", "one"):
         assert "of another kind" in home.run("rollback", *at, name, "--to", "1", code=2).stderr
     assert home.run("exec", *at, "one", "--", "sh", "-c", "id -u; pwd").stdout.split()[0] != "0"

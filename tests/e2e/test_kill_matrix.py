@@ -16,8 +16,9 @@ import psutil
 import pytest
 
 from tests.e2e import flows
-from tests.e2e.home import WEB, Home, free_port
+from tests.e2e.home import WEB, Home
 from tests.e2e.traffic import Traffic
+from tests.support.ports import free_port
 from tests.support.wait import until
 
 OTHERS = (
@@ -37,8 +38,8 @@ POINTS = 10
 
 
 def chance() -> random.Random:
-    """Another in each run; FOURFOLD_TEST_SEED repeats one."""
-    seed = os.environ.get("FOURFOLD_TEST_SEED") or str(random.randrange(1_000_000))
+    """The same in each run; FOURFOLD_TEST_SEED chooses others."""
+    seed = os.environ.get("FOURFOLD_TEST_SEED") or "1"
     print(f"FOURFOLD_TEST_SEED={seed}")
     return random.Random(seed)
 
@@ -155,7 +156,7 @@ def dies_at(flow: flows.Flow, time: int, step: int) -> bool:
         with suppress(httpx.HTTPError):
             home.events()  # stores what is still to be stored, which may be what it dies of
             return False
-        daemon.wait(10)
+        daemon.wait(60)
     return True
 
 
@@ -168,9 +169,9 @@ def at_rest(home: Home, step: int, *may: flows.Outcome) -> flows.Outcome:
     assert {instance["release"] for instance in service["instances"]} <= {service["release"]}
     found = flows.Outcome(version_served(home, step), len(pids)) if pids else flows.NOTHING
     assert found in may, f"step {step}: {found}, not {' or '.join(map(str, may))}"
-    until(lambda: sorted(mains(home)) == pids, 20, f"step {step}: exactly the processes {pids}")
+    until(lambda: sorted(mains(home)) == pids, 60, f"step {step}: exactly the processes {pids}")
     guests = [instance["id"] for instance in service["instances"] if instance["host"] is not None]
-    until(lambda: in_hosts(home) == guests, 20, f"step {step}: exactly the guests {guests}")
+    until(lambda: in_hosts(home) == guests, 60, f"step {step}: exactly the guests {guests}")
     for pid in pids if guests else ():
         assert len(listening(pid)) == pids.count(pid), f"step {step}: a guest that nobody knows serves"
     return found
@@ -198,7 +199,7 @@ def mains(home: Home) -> list[int]:
 
 def version_served(home: Home, step: int) -> str:
     """Of the very first deploy the gateway may be behind: no command has said that it is through."""
-    return str(until(lambda: home.get().headers["x-version"], 30, f"step {step}: the gateway to serve"))
+    return str(until(lambda: home.get().headers["x-version"], 60, f"step {step}: the gateway to serve"))
 
 
 @contextmanager

@@ -104,14 +104,14 @@ def test_functions_are_services_that_outlive_daemons(running: Home) -> None:
     assert (got.status_code, got.text) == (201, "/a/b")
 
     client.invoke(FunctionName="f", InvocationType="Event", Payload=b'"later"')
-    until(lambda: "got later" in running.run("logs", "-a", "lambda", "f").stdout, 30, "the event to be handled")
+    until(lambda: "got later" in running.run("logs", "-a", "lambda", "f").stdout, 60, "the event to be handled")
 
     client.put_function_concurrency(FunctionName="f", ReservedConcurrentExecutions=0)
     with pytest.raises(ClientError, match="TooManyRequests"):
         client.invoke(FunctionName="f")
     wait(client, "f", "function_updated_v2")
     client.delete_function(FunctionName="f")
-    until(lambda: not running.has_app("lambda") or not running.status("lambda")["services"], 30, "its services to go")
+    until(lambda: not running.has_app("lambda") or not running.status("lambda")["services"], 60, "its services to go")
     client.create_function(FunctionName="f", Code={"ZipFile": zipped(CODE % 3)}, **given)
     client.create_function(FunctionName="Two", Code={"ZipFile": zipped(CODE % 4)}, **given)
     wait(client, "f")

@@ -12,8 +12,9 @@ import psutil
 import pytest
 
 from fourfold.supervise import accelerators
-from tests.e2e.home import Home, free_port, web_file
+from tests.e2e.home import HEALTH, Home, web_file
 from tests.e2e.test_containers import CONNECT
+from tests.support.ports import free_port
 from tests.support.wait import until
 
 pytestmark = [pytest.mark.patterns("vm"), pytest.mark.containers]
@@ -71,7 +72,7 @@ def test_it_reaches_services_and_nothing_else_of_this_host(served: Home) -> None
     port = free_port()
     listener = subprocess.Popen([PYTHON, "-m", "http.server", str(port)], stderr=subprocess.DEVNULL)
     try:
-        until(lambda: subprocess.run([PYTHON, "-c", CONNECT.format("127.0.0.1", port)]).returncode == 0, 20)
+        until(lambda: subprocess.run([PYTHON, "-c", CONNECT.format("127.0.0.1", port)]).returncode == 0, 60)
         for host in (served.environ["FOURFOLD_BRIDGE"].split()[1].split("/")[0], "127.0.0.1"):
             inside(served, CONNECT.format(host, port), code=1)
     finally:
@@ -90,7 +91,7 @@ def test_a_one_off_has_a_machine_of_its_own(served: Home) -> None:
     (instance,) = served.instances()
     assert told.stdout.startswith("hello ") and instance["id"].partition(".")[2] not in told.stdout
     assert served.run("run", "-a", "app", "web", "--", PYTHON, "-c", "raise SystemExit(5)", code=5).returncode == 5
-    until(lambda: len(served.of_instances()) == 1, 20, "the machines of one-offs to be gone")
+    until(lambda: len(served.of_instances()) == 1, 60, "the machines of one-offs to be gone")
 
 
 def test_a_volume_is_one_folder_for_all_and_for_every_pattern(home: Home) -> None:
@@ -104,7 +105,7 @@ def test_a_volume_is_one_folder_for_all_and_for_every_pattern(home: Home) -> Non
     told = home.run("deploy", "-f", str(file), "web", "--as", "vm").stderr
     locks = accelerators.virtiofsd() == accelerators.QEMUS_VIRTIOFSD
     assert ("within one machine only" in told) is not locks
-    until(lambda: len(home.instances()) == 2, what="the processes to be gone")
+    until(lambda: [each["pattern"] for each in home.instances()] == ["vm"] * 2, 60, "the processes to be gone")
     one, two = (each["id"] for each in home.instances())
     for name, other in ((one, two), (two, one)):
         inside(home, write, name, instance=name)
@@ -132,11 +133,11 @@ def test_a_container_may_have_a_kernel_of_its_own(home: Home) -> None:
 
 def test_a_hung_machine_is_replaced(home: Home) -> None:
     health = "{path: /healthz, interval: 1s, grace: 1h, live: {path: /healthz, interval: 200ms, failures: 3}}"
-    text = web_file(home.port).replace("{path: /healthz, interval: 1s}", health)
+    text = web_file(home.port).replace(HEALTH, health)
     home.run("up", "-f", str(home.app(text)))
     (before,) = home.instances()
     os.kill(before["pid"], signal.SIGSTOP)
-    until(lambda: home.instances()[0]["restarts"] == 1 and home.service()["ready"] == 1, 60, "its replacement")
+    until(lambda: home.instances()[0]["restarts"] and home.service()["ready"] == 1, 120, "its replacement")
     assert not psutil.pid_exists(before["pid"])
 
 
@@ -171,7 +172,7 @@ def test_nothing_is_left(home: Home) -> None:
     file = home.app(web_file(home.port, instances=2, extra=extra, VERSION="one"))
     home.run("up", "-f", str(file))
     home.run("down", "-a", "app", "-y")
-    until(lambda: not home.of_instances(), 20, "all to be gone")
+    until(lambda: not home.of_instances(), 60, "all to be gone")
     before = traces(home)
     home.run("up", "-f", str(file))
     os.kill(home.instances()[0]["pid"], signal.SIGKILL)
@@ -180,7 +181,7 @@ def test_nothing_is_left(home: Home) -> None:
     home.start_daemon()
     until(lambda: home.service()["ready"] == 2, 60, "both to be there")
     home.run("down", "-a", "app", "-y")
-    until(lambda: traces(home) == before, 30, "nothing to be left")
+    until(lambda: traces(home) == before, 60, "nothing to be left")
 
 
 def traces(home: Home) -> dict[str, list[str]]:

@@ -14,7 +14,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.home import Home, free_port, web_file
+from tests.e2e.home import Home, web_file
+from tests.support.ports import free_port
 from tests.support.wait import until
 
 
@@ -79,7 +80,7 @@ def test_metrics_go_on_whoever_dies(home: Home) -> None:
     home.run("down", "-y", "-a", "app")
     assert not [s for s in scrape(home).samples if s.labels.get("app") == "app"]
     home.run("daemon", "stop")
-    daemon.wait(20)
+    daemon.wait(60)
     lines = [json.loads(line) for line in home.daemon_log().splitlines()]
     assert all(line.keys() >= {"time", "level", "logger", "message"} for line in lines)
     (deployed,) = [line for line in lines if line.get("kind") == "deploy.done" and "is deployed" in line["message"]]
@@ -173,4 +174,4 @@ def test_webhooks_are_told_whoever_dies(home: Home, receiver: Receiver) -> None:
     assert b"secret-token" not in b"".join(file.read_bytes() for file in home.state.glob("*.db*"))
     home.run("down", "-y", "-a", "app")
     home.run("daemon", "stop")
-    daemon.wait(20)
+    daemon.wait(60)

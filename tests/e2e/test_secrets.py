@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import httpx
 import psutil
 import pytest
@@ -37,10 +39,8 @@ def test_only_the_instance_has_it(home: Home) -> None:
         )
     )
     assert "API_KEY" in said and VALUE not in said
-    assert VALUE not in "".join(" ".join(process.cmdline()) for process in psutil.process_iter() if _readable(process))
-    for path in home.home.rglob("*"):
-        if path.is_file():
-            assert VALUE.encode() not in path.read_bytes(), path
+    assert not [line for line in command_lines() if VALUE in line]
+    assert home.holding(VALUE.encode()) == []
 
 
 LOOK = """
@@ -50,11 +50,12 @@ print(open(sys.argv[1]).read(), f"{about.st_mode & 0o777:o}", about.st_uid == os
 """
 
 
-def _readable(process: psutil.Process) -> bool:
-    try:
-        return bool(process.cmdline())
-    except psutil.Error:
-        return False
+def command_lines() -> list[str]:
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):  # it has ended
+            found.append(" ".join(process.cmdline()))
+    return found
 
 
 def test_a_new_value_is_deployed_by_the_next_up(home: Home) -> None:

@@ -74,7 +74,7 @@ class Shared:
 
     def one(self, service: str) -> dict[str, Any]:
         """Its one instance, once those before it have ended."""
-        until(lambda: len(self.home.instances(service)) == 1, what=f"several of {service} are there")
+        until(lambda: len(self.home.instances(service)) == 1, 60, f"several of {service} are there")
         (instance,) = self.home.instances(service)
         return instance
 
@@ -116,22 +116,22 @@ def test_what_dies_comes_back_and_what_fails_fails_alone(app: Shared) -> None:
     for load in (good, worker):
         assert load.report().ok and not load.report().failures, str(load.report())
     os.kill(pids["worker"], signal.SIGKILL)
-    until(lambda: app.one("worker")["restarts"] == 1 and app.all_ready(), 30, "the worker to be back")
+    until(lambda: app.one("worker")["restarts"] == 1 and app.all_ready(), 60, "the worker to be back")
     assert app.one("worker")["exit"]["signal"] == 9 and app.one("node")["pid"] == pids["node"]
     host_dies(app, "node", ("worker",), meanwhile="good")
     host_dies(app, "py", ("good", "bad"), meanwhile="worker")
     home.run("down", "-a", "app", "-y")
-    until(lambda: not home.of_instances(), 10, "all to be gone")
+    until(lambda: not home.of_instances(), 60, "all to be gone")
 
 
 def host_dies(app: Shared, group: str, members: tuple[str, ...], meanwhile: str) -> None:
     pid = app.one(group)["pid"]
     with app.traffic(meanwhile) as other:
         os.kill(pid, signal.SIGKILL)
-        until(lambda: app.one(group)["pid"] not in (None, pid) and app.all_ready(), 30, "all to be back")
+        until(lambda: app.one(group)["pid"] not in (None, pid) and app.all_ready(), 60, "all to be back")
     assert not other.report().failures, str(other.report())
     served = [f"/{name}/" for name in members]  # the gateway is told some milliseconds after `status`
-    until(lambda: all(app.home.get(path).headers.get("x-version") == "one" for path in served), 10, "all to be served")
+    until(lambda: all(app.home.get(path).headers.get("x-version") == "one" for path in served), 60, "all to be served")
     assert {app.one(name)["host"] for name in members} == {app.one(group)["id"]}
 
 

@@ -34,7 +34,7 @@ def test_the_shop_takes_an_order(home: Home) -> None:
     assert order in home.get("/api/orders/").json()
     assert product["name"] in home.get("/").text.partition("Last orders")[2]
     packed = f"packed order {order['id']}: 2 x rye"
-    until(lambda: packed in home.run("logs", "-a", "shop", "worker").stdout, 30, "the worker to pack it")
+    until(lambda: packed in home.run("logs", "-a", "shop", "worker").stdout, 60, "the worker to pack it")
     docs = home.get("/docs")
     assert docs.status_code == 200 and "text/html" in docs.headers["content-type"]
     pressed = home.post("/order", {"sku": products[-1]["sku"]})  # as the button on the page does

@@ -34,7 +34,7 @@ def deploying(home: Home, file: Path, code: int) -> Iterator[subprocess.Popen[st
     up = home.start("up", "-f", str(file))
     try:
         yield up
-        said = up.communicate(timeout=90)[0]
+        said = up.communicate(timeout=180)[0]
         assert up.returncode == code, said
     finally:
         up.kill()

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.home import Home, free_port
+from tests.e2e.home import Home
 from tests.support.moto import Moto, moto_server
+from tests.support.ports import free_port
 from tests.support.wait import until
 
 TAKER = """\
@@ -94,14 +95,15 @@ def test_over_deaths_of_the_daemon_and_the_service(home: Home, moto: Moto) -> No
     put("poison", *(f"a{number:02d}" for number in range(20, 30)))
     s3.put_object(Bucket="photos", Key="two.png", Body=b"2")
     home.start_daemon()
-    with suppress(KeyError, IndexError, ProcessLookupError):
-        os.kill(home.instances("taker")[0]["pid"], signal.SIGKILL)
+    pid = until(lambda: home.instances("taker")[0]["pid"], 60, "it to run: poison ends it too")
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
     wanted = {f"a{number:02d}" for number in range(30)} | {"one.png", "two.png"}
-    until(lambda: wanted <= set(taken()), 60, "all to be taken")
+    until(lambda: wanted <= set(taken()), 120, "all to be taken")
 
     first = list(dict.fromkeys(each for each in taken() if each.startswith("a")))
     assert first == sorted(first)
-    (message,) = until(lambda: sqs.receive_message(QueueUrl=lost).get("Messages"), 20, "what was given up")
+    (message,) = until(lambda: sqs.receive_message(QueueUrl=lost).get("Messages"), 60, "what was given up")
     told = json.loads(message["Body"])
     assert told["requestContext"]["condition"] == "RetryAttemptsExhausted"
     assert told["KinesisBatchInfo"]["batchSize"] == 1

@@ -46,7 +46,7 @@ def test_each_request_is_counted_once(home: Home) -> None:
     ask(6)
     victim = home.instances()[0]
     os.kill(victim["pid"], signal.SIGKILL)
-    until(lambda: all(each["state"] == "ready" and each["pid"] != victim["pid"] for each in home.instances()), 30)
+    until(lambda: all(each["state"] == "ready" and each["pid"] != victim["pid"] for each in home.instances()), 60)
     ask(4)
     home.kill_daemon()
     ask(9)
@@ -59,7 +59,8 @@ def test_each_request_is_counted_once(home: Home) -> None:
     assert (found["requests"], found["errors"]) == (asked, 0)
     assert found["cpu_seconds"] > 7 * 0.01, "each start of Python takes more"
     assert found["memory_byte_seconds"] > found["instance_seconds"] * 2**20
-    assert before[0]["requests"] > 0 and 0 < before[0]["instances"] < 3, "two, and fewer while they started"
+    assert any(hour["requests"] > 0 for hour in before), "of this hour, or of the one that has just ended"
+    assert 0 < max(hour["instances"] for hour in before) < 3, "two, and fewer while they started"
 
 
 def stored(home: Home) -> dict[str, float]:

@@ -50,9 +50,9 @@ def test_restart_and_gateway_reload_with_a_slow_request_in_flight(served: tuple[
     home, _ = served
     answers: list[httpx.Response] = []
     slow = threading.Thread(target=lambda: answers.append(home.get("/slow?seconds=4")))
+    slow.start()
+    until(lambda: any(row["in_flight"] for row in routes(home)), 60, "the slow request to be in flight")
     with Traffic(home.port) as traffic:
-        slow.start()
-        until(lambda: any(row["in_flight"] for row in routes(home)), 10, "the slow request to be in flight")
         other = home.app(web_file(home.port, VERSION="other").replace("app: app", "app: other")
                          .replace("path: /}", "path: /other}"), "other")  # fmt: skip
         home.run("up", "-f", str(other))

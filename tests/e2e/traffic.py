@@ -47,7 +47,7 @@ class Traffic:
     def flow(self) -> None:
         """Until some more of each kind have been answered."""
         goals = [(load, load.report().ok + 15) for load in self._loads]
-        until(lambda: all(load.report().ok >= goal for load, goal in goals), 30, "answers of every kind")
+        until(lambda: all(load.report().ok >= goal for load, goal in goals), 60, "answers of every kind")
 
     def report(self) -> Report:
         """Of all together; complete once the `with` has been left."""

@@ -43,7 +43,7 @@ class Load:
         method: str = "GET",
         headers: dict[str, str] | None = None,
         body: bytes = b"",
-        timeout: float = 10.0,
+        timeout: float = 30.0,
         max_seconds: float = 300.0,
         max_requests: int = 1_000_000,
     ) -> None:

@@ -12,7 +12,7 @@ import httpx
 
 from tests.e2e.home import Home
 from tests.gateway.pem import pair
-from tests.gateway.rig import free_port
+from tests.support.ports import free_port
 
 
 class Remote:

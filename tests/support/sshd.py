@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.gateway.rig import free_port
+from tests.support.ports import free_port
 from tests.support.wait import until
 
 SERVER = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin") or "/usr/sbin/sshd"
@@ -43,7 +43,7 @@ def sshd(folder: Path, environ: dict[str, str]) -> Iterator[Path]:
     with log.open("wb") as out:
         server = subprocess.Popen([SERVER, "-D", "-e", "-f", folder / "sshd.conf"], stderr=out)
     try:
-        until(lambda: "listening" in log.read_text() or server.poll() is not None)
+        until(lambda: "listening" in log.read_text() or server.poll() is not None, 20)
         assert server.poll() is None, log.read_text()
         yield bin
     finally:

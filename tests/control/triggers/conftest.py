@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.home import free_port
 from tests.support.moto import Moto, moto_server
+from tests.support.ports import free_port
 
 
 @pytest.fixture(scope="session")
