@@ -70,7 +70,7 @@ def test_no_port_of_the_host_but_those_of_services(served: Home) -> None:
     finally:
         listener.kill()
         listener.wait()
-    inside(served, "import os, urllib.request; print(urllib.request.urlopen(os.environ['WEB_URL'], timeout=5).status)")
+    inside(served, "import os, urllib.request; print(urllib.request.urlopen(os.environ['WEB_URL'], timeout=30).status)")
 
 
 CONNECT = "import socket; socket.create_connection(({!r}, {}), timeout=3)"

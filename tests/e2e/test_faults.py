@@ -140,7 +140,7 @@ def test_after_a_reboot_everything_comes_back_in_order(home: Home) -> None:
     assert datetime.fromisoformat(second["started_at"]) >= ready_at
     for instance in (first, second):
         assert instance["restarts"] == 0
-        assert httpx.get(f"http://{instance['address']}/env", timeout=10).json()["API_KEY"] == "s3cret"
+        assert httpx.get(f"http://{instance['address']}/env", timeout=30).json()["API_KEY"] == "s3cret"
 
 
 def reboot(home: Home) -> None:

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.patterns("process", "shared", "container", "vm")  # an 
 def spoil(home: Home) -> str:
     """Tell one instance, past the gateway, to be unwell from now on; its id."""
     victim = home.instances()[0]
-    httpx.get(f"http://{victim['address']}/unready", timeout=10)
+    httpx.get(f"http://{victim['address']}/unready", timeout=30)
     return str(victim["id"])
 
 

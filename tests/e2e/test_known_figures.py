@@ -58,7 +58,7 @@ def test_what_is_known_comes_out(home: Home) -> None:
     for figure in ("idle_memory_bytes", "loaded_memory_bytes", "next_instance_memory_bytes"):
         assert 98 * MIB <= heavy[figure] - plain[figure] <= 110 * MIB, figure
         assert 4 * MIB <= plain[figure] <= 40 * MIB
-    assert 10 <= heavy["cpu_seconds_per_1000_requests"] <= 15
+    assert 10 <= heavy["cpu_seconds_per_1000_requests"] <= 18  # twice would be 20
     assert 0 < plain["cpu_seconds_per_1000_requests"] <= 5
     assert heavy["requests_per_second"] <= 100  # one thread at a time runs Python
     assert heavy["requests_per_second"] < plain["requests_per_second"]

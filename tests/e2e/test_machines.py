@@ -78,7 +78,7 @@ def test_it_reaches_services_and_nothing_else_of_this_host(served: Home) -> None
     finally:
         listener.kill()
         listener.wait()
-    inside(served, "import os, urllib.request; print(urllib.request.urlopen(os.environ['WEB_URL'], timeout=5).status)")
+    inside(served, "import os, urllib.request; print(urllib.request.urlopen(os.environ['WEB_URL'], timeout=30).status)")
     served.run("scale", "-a", "app", "web=2")
     one, two = served.instances()
     inside(served, CONNECT.format(*two["address"].split(":")), code=1, instance=one["id"])

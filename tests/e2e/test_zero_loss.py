@@ -58,7 +58,7 @@ def test_restart_and_gateway_reload_with_a_slow_request_in_flight(served: tuple[
         home.run("up", "-f", str(other))
         home.run("restart", "-a", "app")
         traffic.flow()
-        slow.join(20)
+        slow.join(60)
     traffic.unharmed()
     assert [answer.status_code for answer in answers] == [200]
 
