@@ -270,6 +270,7 @@ class FakeFacade:
         try:
             sent = 0
             while True:
+                self.news.clear()  # before it looks: what comes while the last of these is sent is news
                 for item in items[sent:]:
                     sent += 1
                     yield item
@@ -277,7 +278,6 @@ class FakeFacade:
                     raise self.after_items
                 if not follow:
                     return
-                self.news.clear()
                 await self.news.wait()
         finally:
             self.following -= 1
