@@ -15,7 +15,7 @@ import pytest
 
 from fourfold.api.app import create_app
 from fourfold.api.guard import Guard
-from fourfold.api.network import PACE, Network
+from fourfold.api.network import Network
 from fourfold.api.pair import Pair
 from fourfold.api.patient import PatientHttp
 from fourfold.api.refusals import Refusals
@@ -35,7 +35,7 @@ class _Bus:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             if holds():
                 return
@@ -56,7 +56,7 @@ class World:
             return (await client.get(f"https://localhost:{self.network.port}/v1/info")).status_code
 
     async def served(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 with contextlib.suppress(httpx.TransportError):
                     assert await self.get() == 200
@@ -106,10 +106,10 @@ def trial(folder: Path, what: Callable[[World], Awaitable[None]]) -> None:
 
 
 def test_a_head_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PatientHttp, "head_seconds", 0.2)
-
     async def slow(world: World) -> None:
-        answers = await asyncio.gather(*(world.raw(text) for text in (b"", b"G", b"GET / HTTP/1.1\r\nA: b\r\n")))
+        with monkeypatch.context() as patch:
+            patch.setattr(PatientHttp, "head_seconds", 0.2)
+            answers = await asyncio.gather(*(world.raw(text) for text in (b"", b"G", b"GET / HTTP/1.1\r\nA: b\r\n")))
         assert all(answer.startswith(b"HTTP/1.1 408 ") for answer in answers)
         assert world.refusals.counts == {"slow": 3}
 
@@ -207,7 +207,7 @@ def test_websockets_of_a_greedy_client(tmp_path: Path, first: bytes, frame: byte
         accepted = await reader.readuntil(b"\r\n\r\n")
         assert accepted.startswith(b"HTTP/1.1 101 ") and b"deflate" not in accepted
         writer.write(first)
-        async with asyncio.timeout(20):  # it ends
+        async with asyncio.timeout(60):  # it ends
             with contextlib.suppress(ConnectionError, ssl.SSLError):
                 for _ in range(100):
                     writer.write(frame * 3000)
@@ -249,10 +249,11 @@ def test_a_store_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_more_connections_than_one_client_may_begin(tmp_path: Path) -> None:
     async def many(world: World) -> None:
-        made = [await world.connect(tls=False) for _ in range(PACE)]
-        for _, writer in made:
-            writer.close()
-        await until(lambda: world.refusals.counts["connections"] > 0)
+        world.network._most = 10_000  # it is not how many there are
+        async with asyncio.timeout(60):
+            while not world.refusals.counts["connections"]:
+                _, writer = await world.connect(tls=False)
+                writer.close()
         await world.served()  # in the next second
 
     trial(tmp_path, many)

@@ -26,7 +26,7 @@ async def serving(metrics: Callable[[], Awaitable[str]] = text) -> AsyncIterator
     port = free_port()
     running = asyncio.create_task(Scraping(metrics, f"127.0.0.1:{port}").run())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 with suppress(OSError):
                     _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -44,7 +44,7 @@ async def said(port: int, sent: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(sent)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await reader.read()
     except ConnectionError:
         return b""
@@ -62,7 +62,7 @@ async def until_served(port: int) -> None:
 
 def test_a_scrape() -> None:
     async def run() -> None:
-        async with serving() as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        async with serving() as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             for path in ("/metrics", "/metrics?name[]=x"):
                 answer = await client.get(path)
                 assert (answer.status_code, answer.text) == (200, TEXT)
@@ -87,12 +87,13 @@ def test_a_scrape() -> None:
     ],
 )
 def test_what_is_no_request(sent: bytes, status: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scraping, "PATIENCE", 0.1)
+    monkeypatch.setattr(scraping, "PATIENCE", 60 if status else 0.1)
 
     async def run() -> None:
         async with serving() as port:
             answer = await said(port, sent)
             assert answer.startswith(status) and bool(answer) == bool(status)
+            monkeypatch.setattr(scraping, "PATIENCE", 60)
             assert (await said(port, b"GET /metrics HTTP/1.1\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
 
     asyncio.run(run())
@@ -106,7 +107,7 @@ def test_slow_clients_keep_nobody_else_out(monkeypatch: pytest.MonkeyPatch) -> N
             slow = [await asyncio.open_connection("127.0.0.1", port) for _ in range(scraping.AT_ONCE * 3)]
             for _, writer in slow:
                 writer.write(b"GET /metr")
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await until_served(port)
                 for reader, writer in slow:
                     with suppress(ConnectionError):
@@ -137,7 +138,7 @@ def test_an_address_that_is_taken_is_tried_again(
         taken = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
         port = taken.sockets[0].getsockname()[1]
         running = asyncio.create_task(Scraping(text, f"127.0.0.1:{port}").run())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not caplog.records:  # noqa: ASYNC110 - nobody is told of it
                 await asyncio.sleep(0.01)
             taken.close()
