@@ -84,7 +84,7 @@ def test_who_stays_behind_in_groups_is_ended(at: int) -> None:
                     sandbox = await sandboxes.start()
                     await answered(sandbox)
                     server = Path(sandbox.group.folders[0]).with_name("forkserver")
-                    await asyncio.wait_for(sandboxes.kill(sandbox), 10)
+                    await asyncio.wait_for(sandboxes.kill(sandbox), 60)
                     await until(partial(is_gone, sandbox), "somebody of it is left")
                     await until(lambda: len(processes(server)) == 1, "somebody is left beside the fork server")  # noqa: B023
 
@@ -96,8 +96,8 @@ async def test_a_sandbox_that_ends_without_a_word_while_its_channel_is_held_open
     with tree() as folder:
         async with opened(handler(folder, SAYS_NOTHING + HANDLER, preload="handler")) as sandboxes:
             sandbox = await sandboxes.start()
-            assert await asyncio.wait_for(sandbox.exited, 10) == Exited(None, signal.SIGKILL, False)
-            await asyncio.wait_for(sandboxes.kill(sandbox), 10)
+            assert await asyncio.wait_for(sandbox.exited, 60) == Exited(None, signal.SIGKILL, False)
+            await asyncio.wait_for(sandboxes.kill(sandbox), 60)
 
 
 @sandboxed
@@ -153,7 +153,7 @@ async def test_a_concurrency_of_zero_is_none() -> None:
         for given in (python(folder, "", concurrency=0), handler(folder, HANDLER, concurrency=0)):
             async with opened(given) as sandboxes:
                 with pytest.raises(SandboxError, match="all 0 sandboxes are in use"):
-                    await asyncio.wait_for(sandboxes.start(), 10)
+                    await asyncio.wait_for(sandboxes.start(), 60)
 
 
 async def answered(sandbox: Sandbox) -> None:
@@ -167,7 +167,9 @@ async def answers(sandbox: Sandbox) -> bool:
     call = asyncio.create_task(answered(sandbox))
     sandbox.exited.add_done_callback(lambda _: call.cancel())
     await asyncio.wait({call})
-    return not call.cancelled() and call.result() is None
+    if call.cancelled() or isinstance(call.exception(), ConnectionError):
+        return False
+    return call.result() is None
 
 
 def processes(group: Path) -> list[str]:

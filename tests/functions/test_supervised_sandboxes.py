@@ -41,7 +41,7 @@ async def main():
         await sandboxes.lost
 asyncio.run(main())
 """
-BUSY = "import os, time\nprint('up', flush=True)\nif not os.fork(): os.setsid()\nwhile True: pass"
+BUSY = "import os\nif os.fork(): print('up', flush=True)\nelse: os.setsid()\nwhile True: pass"
 
 
 def supervised() -> None:

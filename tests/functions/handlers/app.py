@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +65,25 @@ def _close(event: Any) -> str:
     return "closed"
 
 
+BEATS: list[float] = []
+"""When the thread that was left behind ran."""
+
+
 def _thread(event: Any) -> None:
     def beat() -> None:
         while True:
-            _write(event)
+            BEATS.append(time.monotonic())
             time.sleep(0.01)
 
     threading.Thread(target=beat, daemon=True).start()
+
+
+def _longest_pause(event: Any) -> float:
+    """Of the thread, once it has run some times more."""
+    seen = len(BEATS)
+    while len(BEATS) < seen + 10:
+        time.sleep(0.01)
+    return max(later - earlier for earlier, later in pairwise(BEATS))
 
 
 def _write(event: Any) -> None:
@@ -103,8 +116,8 @@ DO: dict[str, Callable[[Any], Any]] = {
     "close": _close,
     "not json": lambda event: {1, 2},
     "thread": _thread,
+    "longest pause": _longest_pause,
     "write": _slowly,
     "wait": _wait,
-    "length": lambda event: Path(event["file"]).stat().st_size,
     "hog": lambda event: len(bytearray(event["bytes"])),
 }
