@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.gateway.rig import free_port
 from tests.support.wait import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,23 +18,12 @@ EMULATOR = ROOT / ".venv" / "share" / "aws-lambda-rie"
 PATH = "/2015-03-31/functions/function/invocations"
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
-
-
 @contextmanager
 def emulator(
     tree: Path, handler: str, timeout: int, argv: Sequence[str] = (sys.executable, "-m", "awslambdaric")
 ) -> Iterator[int]:
     """-> the port on which it takes events."""
-    port, api = free_ports(2)
+    port, api = free_port(), free_port()
     options = ("--runtime-interface-emulator-address", f"127.0.0.1:{port}", "--runtime-api-address", f"127.0.0.1:{api}")
     env = {
         "PATH": os.environ["PATH"],

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.functions.byhand import Runtime
-from tests.functions.emulator import free_ports
 from tests.functions.rig import Rig, in_loop, make_config
 from tests.functions.test_scheduling import running_by_hand
+from tests.gateway.rig import free_port
 from tests.support.http import Answer, exchange
 
 STREAMING = "Lambda-Runtime-Function-Response-Mode: streaming\r\n"
@@ -93,7 +93,7 @@ def test_a_stream_is_gathered_for_who_does_not_take_it_as_one(tmp_path: Path, fa
 
 def test_a_stream_reaches_an_http_client_while_it_comes(tmp_path: Path) -> None:
     async def work() -> None:
-        port = free_ports(1)[0]
+        port = free_port()
         async with running_by_hand(tmp_path, make_config(tmp_path, "", concurrency=1, port=port)) as (rig, runtime):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")

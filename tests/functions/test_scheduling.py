@@ -125,7 +125,7 @@ def test_bursts_start_several_and_the_one_used_last_is_used_next(tmp_path: Path)
             asking = []
             for runtime in (runtimes[2], runtimes[0], runtimes[3], runtimes[1]):
                 asking.append(asyncio.ensure_future(runtime.next()))
-                await asyncio.sleep(0.01)  # in this order
+                await eventually(lambda: rig.invoker.state()["sandboxes"].get("frozen") == len(asking))  # in this order
             again = rig.submit(b'"again"')
             request_id, _ = await asking[3]
             await runtimes[1].respond(request_id, b"1")
@@ -282,6 +282,7 @@ def test_one_event_at_a_time_and_a_deadline_for_each(tmp_path: Path) -> None:
             assert rig.sandboxes.killed == rig.sandboxes.started[:1]
             await eventually(lambda: len(rig.sandboxes.started) == 2)
             other = await Runtime.connect(rig.sandboxes.started[1])
+            object.__setattr__(rig.config, "timeout", 60.0)  # this one is in time on any machine
             request_id, event = await other.next()
             await other.respond(request_id, event)
             assert (await waiting).payload == b"2"
