@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 
 from fourfold.errors import WorldError
 from fourfold.store.artifacts import Artifact
+from tests.support.wait import until
 
 from .helpers import Home, environment
 
@@ -44,6 +44,11 @@ def failure(home: Home, source: Path, **spec: Any) -> WorldError:
     return caught.value
 
 
+def seconds(number: int) -> str:
+    """For a `sleep` to last: by them it is known among all processes of this machine, other tests' too."""
+    return f"4321{number}{os.getpid()}"
+
+
 def processes_with(mark: str) -> list[str]:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
@@ -56,7 +61,4 @@ def processes_with(mark: str) -> list[str]:
 
 
 def gone(mark: str) -> bool:
-    deadline = time.monotonic() + 10
-    while processes_with(mark) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return not processes_with(mark)
+    return until(lambda: not processes_with(mark), what=f"the end of all with {mark}")

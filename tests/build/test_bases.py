@@ -7,7 +7,6 @@ import hashlib
 import os
 import ssl
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -244,16 +243,15 @@ def test_an_image_of_very_many_layers_can_be_built_in(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "why"), [("yes", "say more than their versions"), ("sleep 60", "did not answer within 1 s")]
+    ("program", "patience", "why"),
+    [("yes", 60, "say more than their versions"), ("sleep 1000", 1, "did not answer within 1 s")],
 )
 def test_programs_of_an_image_are_asked_briefly(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, why: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, patience: float, why: str
 ) -> None:
-    monkeypatch.setattr(look, "_SECONDS", 1.0)
+    monkeypatch.setattr(look, "_SECONDS", patience)
     monkeypatch.setattr(look, "_LOOK", f"exec {program}")
     (tmp_path / "tree").mkdir()
     box = Box("none", tmp_path / "tree", tmp_path, tmp_path, uid=0, gid=0)
-    began = time.monotonic()
     with pytest.raises(WorldError, match=f"cannot look into the image x: its programs {why}"):
         asyncio.run(look.look(box, "x", HOST))
-    assert time.monotonic() - began < 10

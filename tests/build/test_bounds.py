@@ -17,7 +17,7 @@ from fourfold.launch.model import Limits, Powers
 from fourfold.supervise.cgroupfind import find
 from fourfold.supervise.supervisor import Supervisor
 
-from .building import build, failure, gone, processes_with
+from .building import build, failure, gone, processes_with, seconds
 from .helpers import Home, write
 
 pytestmark = pytest.mark.e2e
@@ -69,22 +69,24 @@ def test_a_disk_that_is_nearly_full(home: Home, source: Path, monkeypatch: pytes
     monkeypatch.setattr(
         "shutil.disk_usage", lambda folder: SimpleNamespace(total=100_000, free=free.pop() if len(free) > 1 else 49)
     )
-    error = failure(home, source, build="sleep 43215", run="x")
+    mark = seconds(5)
+    error = failure(home, source, build=f"sleep {mark}", run="x")
     assert "ended before its disk was full" in error.what
-    assert gone("43215")
+    assert gone(mark)
     assert home.left_over == []
 
 
 def test_a_build_over_its_time_is_ended_with_all_its_processes(home: Home, source: Path) -> None:
     write(source, {"a": ""})
     home = Home(home.root, BuildLimits(seconds=1.5))
-    error = failure(home, source, build="setsid sleep 43211 & sleep 43211", run="x")
+    mark = seconds(1)
+    error = failure(home, source, build=f"setsid sleep {mark} & sleep {mark}", run="x")
     assert "time for the build was up" in error.what
-    assert gone("43211")
+    assert gone(mark)
 
 
 def test_a_cancelled_build_leaves_nothing(home: Home, source: Path) -> None:
-    mark = f"43212{os.getpid()}"
+    mark = seconds(2)
     write(source, {"a": ""})
 
     async def cancelled() -> None:
@@ -104,7 +106,8 @@ def test_a_cancelled_build_leaves_nothing(home: Home, source: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the limit counts all processes of a user: needs one of its own")
 def test_a_fork_bomb_meets_a_limit_and_is_ended(home: Home, source: Path) -> None:
-    write(source, {"bomb.sh": "while true; do sh -c 'sleep 43213' & done 2>&1 | head -n 1000000 >/dev/null\n"})
+    mark = seconds(3)
+    write(source, {"bomb.sh": f"while true; do sh -c 'sleep {mark}' & done 2>&1 | head -n 1000000 >/dev/null\n"})
     home = Home(home.root, BuildLimits(seconds=4))
     most = 0
 
@@ -112,14 +115,14 @@ def test_a_fork_bomb_meets_a_limit_and_is_ended(home: Home, source: Path) -> Non
         nonlocal most
         task = asyncio.create_task(home.build(source, build="sh bomb.sh", run="x"))
         while not task.done():
-            most = max(most, len(processes_with("43213")))
+            most = max(most, len(processes_with(mark)))
             await asyncio.sleep(0.2)
         with pytest.raises(WorldError):
             await task
 
     asyncio.run(watch())
     assert most < 1100
-    assert gone("43213")
+    assert gone(mark)
 
 
 BOMB = """python3 -c '

@@ -90,13 +90,10 @@ def test_an_edit_makes_only_the_tree_again(home: Home, source: Path) -> None:
     first = build(home, write(source, PYTHON))
     home.lines.clear()
     write(source, {"app.py": "print('new')"})
-    began = time.monotonic()
     second = build(home, source)
-    seconds = time.monotonic() - began
     assert run(home, second) == "new"
     assert second.image == first.image
     assert home.lines == []
-    assert seconds < 1
 
 
 def test_a_move_keeps_the_versions_of_dependencies(home: Home, source: Path) -> None:
@@ -256,7 +253,7 @@ def test_a_base_that_is_not_finished_leaves_nothing(home: Home, said: str) -> No
                 reached.set()
 
         task = asyncio.create_task(bases(home).get(recipe(this_system(), ["java17"]), None, log, "cancelled"))
-        await asyncio.wait_for(reached.wait(), 60)
+        await asyncio.wait_for(reached.wait(), 240)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

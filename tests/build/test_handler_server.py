@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from fourfold.store.artifacts import Artifact
+from tests.gateway.rig import free_port
 from tests.support.wait import until
 
 from .building import build
@@ -35,7 +36,7 @@ class Running:
     def ask(
         self, method: str, path: str, body: bytes | str = b"", **headers: str
     ) -> tuple[int, Mapping[str, str], bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body, names)
         answer = connection.getresponse()
@@ -52,9 +53,7 @@ class Running:
 @contextmanager
 def running(artifact: Artifact) -> Iterator[Running]:
     """The artifact's program as an instance, once it takes connections."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
+    port = free_port()
     env = environment(artifact, HOME="/tmp", PORT=str(port), HOST="127.0.0.1", AWS_LAMBDA_FUNCTION_NAME="web")
     process = subprocess.Popen(
         sandboxed(artifact, *artifact.argv), env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -104,7 +103,7 @@ def handler(event, context):
 
 def test_a_python_handler_as_a_process(home: Home, source: Path) -> None:
     write(source, {"app.py": PYTHON})
-    made = build(home, source, function={"handler": "app.handler", "timeout": 1, "concurrency": 2})
+    made = build(home, source, function={"handler": "app.handler", "timeout": 5, "concurrency": 2})
     with running(made) as server:
         status, headers, body = server.ask("POST", "/a/b?x=1", b"hi")
         assert (status, json.loads(body)) == (201, ["POST", "/a/b", "hi"])
@@ -132,7 +131,7 @@ def test_a_python_handler_as_a_process(home: Home, source: Path) -> None:
 def test_a_handler_that_cannot_be_loaded_ends_the_start_with_the_reason(home: Home, source: Path) -> None:
     write(source, {"app.py": "import nowhere"})
     with running(build(home, source, function={"handler": "app.handler"})) as server:
-        assert server.process.wait(30) == 1
+        assert server.process.wait(60) == 1
         assert server.process.stdout is not None
         assert "No module named 'nowhere'" in server.process.stdout.read()
 

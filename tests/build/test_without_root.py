@@ -21,7 +21,7 @@ from fourfold.errors import UserError
 from fourfold.spec.model import Service
 from fourfold.store.artifacts import Artifact
 
-from .building import build, gone, run
+from .building import build, gone, run, seconds
 from .helpers import Home, environment, write
 
 pytestmark = pytest.mark.e2e
@@ -130,9 +130,10 @@ def test_where_no_namespaces_can_be_made_builds_still_work_and_say_so(
     home = Home(home.root, unisolated=True)
     home.root.chmod(0o755)
     write(source, {"requirements.txt": "six\n", "app.py": "import six; print(six.__name__)"})
-    artifact = build(home, source, build="sleep 43214 & id -u > id; pwd > cwd")
+    mark = seconds(4)
+    artifact = build(home, source, build=f"sleep {mark} & id -u > id; pwd > cwd")
     assert home.lines[0].startswith("WARNING: this build is not kept apart from this host")
-    assert gone("43214"), "what a step leaves in the background ends with it"
+    assert gone(mark), "what a step leaves in the background ends with it"
     assert (artifact.tree / "id").read_text().strip() == ("799999" if os.geteuid() == 0 else str(os.geteuid()))
     assert run(artifact) == "six", "paths are those of /app all the same"
     placed = artifact.located(artifact.tree)

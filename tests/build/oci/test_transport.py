@@ -200,7 +200,8 @@ def test_a_pull_that_is_cancelled_leaves_nothing(paths: Paths, images: Images, t
             resolve(reference, images, paths.work, lambda line: unpacking.set() if "Unpack" in line else None)
         )
         await unpacking.wait()
-        await asyncio.sleep(0.05)
+        while not any(paths.work.glob("*/unpacked/f*")):  # noqa: ASYNC110 - a thread makes them
+            await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
