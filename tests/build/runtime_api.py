@@ -46,7 +46,7 @@ class RuntimeApi:
     def call(self, event: Any) -> Told:
         """Give one event, and wait for what comes of it."""
         self.events.put(json.dumps(event).encode())
-        return self.told.get(timeout=20)
+        return self.told.get(timeout=60)
 
 
 def _handler(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
@@ -66,7 +66,7 @@ def _handler(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
             head += (
                 f"Lambda-Runtime-Aws-Request-Id: id-{api.count}\r\nLambda-Runtime-Trace-Id: Root=1-0-{api.count}\r\n"
             )
-            head += f"Lambda-Runtime-Deadline-Ms: {int((time.time() + 30) * 1000)}\r\n"
+            head += f"Lambda-Runtime-Deadline-Ms: {int((time.time() + 60) * 1000)}\r\n"
             head += "Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:us-east-1:0:function:f\r\n"
             head += "Fourfold-Stream: 1\r\n\r\n" if api.streams else "\r\n"
             self.wfile.write(head.encode() + event)

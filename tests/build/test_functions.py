@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import socket
 import subprocess
 import zipfile
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from fourfold.build.zip import Zipped, write_zip
 from fourfold.errors import UserError
 from fourfold.store.artifacts import Artifact
+from tests.gateway.rig import free_port
 
 from .building import build
 from .helpers import Home, write
@@ -102,11 +102,11 @@ def test_a_node_handler_in_all_its_forms(home: Home, source: Path) -> None:
         assert told.body == b'{"statusCode":201}' + bytes(8) + b"one two"
     for handler, kind in (("index.missing", "Runtime.HandlerNotFound"), ("nowhere.x", "Runtime.ImportModuleError")):
         with runtime_api() as api, client(made, api, _HANDLER=handler):
-            told = api.told.get(timeout=20)
+            told = api.told.get(timeout=60)
             assert (told.place, told.json["errorType"]) == ("init/error", kind)
     with runtime_api() as api, client(made, api, _HANDLER="index.hangs") as process:
         assert api.call({}).json["errorType"] == "Runtime.UncaughtException"
-        assert process.wait(20) == 128
+        assert process.wait(60) == 128
 
 
 JAVA = """
@@ -159,7 +159,7 @@ def test_a_java_handler_in_all_its_forms(home: Home, source: Path) -> None:
         with runtime_api() as api, client(made, api, _HANDLER=f"shop.Orders::{name}"):
             assert api.call(event).json == answer
     with runtime_api() as api, client(made, api, _HANDLER="shop.Orders::nothing"):
-        assert api.told.get(timeout=20).json["errorType"] == "java.lang.NoSuchMethodException"
+        assert api.told.get(timeout=60).json["errorType"] == "java.lang.NoSuchMethodException"
 
 
 def test_a_bootstrap_and_a_zip(home: Home, source: Path, tmp_path: Path) -> None:
@@ -229,13 +229,6 @@ http.server.ThreadingHTTPServer((os.environ["HOST"], int(os.environ["PORT"])), H
 """
 
 
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
-
-
 def test_a_web_service_behind_the_adapter(home: Home, source: Path) -> None:
     write(source, {"app.py": WEB})
     made = function(home, source, None, port=free_port())
@@ -272,7 +265,7 @@ def test_a_web_service_behind_the_adapter(home: Home, source: Path) -> None:
         check_odd_answers(api, v2)
     made = function(home, source, None, port=free_port(), run="echo gone; exit 3")
     with runtime_api() as api, client(made, api):
-        told = api.told.get(timeout=20)
+        told = api.told.get(timeout=60)
         assert told.place == "init/error" and "exit status 3" in told.json["errorMessage"]
 
 
@@ -302,7 +295,7 @@ def check_odd_answers(api: RuntimeApi, event: dict[str, Any]) -> None:
     assert len(ask("/length/9000000").body) > 9_000_000
     broken = ask("/broken-stream")
     assert broken.headers["Lambda-Runtime-Function-Error-Type"] == "ServiceError"
-    assert api.told.get(timeout=20).place.endswith("/error")
+    assert api.told.get(timeout=60).place.endswith("/error")
     gone = ask("/exit").json
     assert gone["errorType"] == "Runtime.ExitError" and gone["errorMessage"].endswith("exit status 4")
 

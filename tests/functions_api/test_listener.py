@@ -20,6 +20,7 @@ from fourfold.control.settings import Settings
 from fourfold.errors import UserError
 from fourfold.paths import Paths
 from fourfold.store import layout
+from tests.gateway.rig import free_port
 from tests.store.samples import FixedClock, open_in
 
 
@@ -49,9 +50,8 @@ def opened(home: Path, **settings: Any) -> str | None:
 
 def test_a_port_that_is_taken_leads_to_another_one_that_is_kept(tmp_path: Path) -> None:
     with socket.socket() as stranger:
-        stranger.bind(("127.0.0.1", 0))
+        stranger.bind(("127.0.0.1", port := free_port()))
         stranger.listen()
-        port = stranger.getsockname()[1]
         first = opened(tmp_path, lambda_listen=f"127.0.0.1:{port}")
         assert first is not None
         assert port < int(first.rpartition(":")[2]) <= port + listener.TRIES

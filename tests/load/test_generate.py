@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 import sys
 import time
@@ -92,11 +93,10 @@ def test_client_errors_are_counted_apart() -> None:
 
 def test_nobody_listens() -> None:
     async def run() -> Report:
-        server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        server.close()
-        await server.wait_closed()
-        return await Run(Plan("127.0.0.1", port, (Request(),), 100, 0.1, connections=2)).report()
+        with socket.socket() as held:  # so that nobody else has it meanwhile
+            held.bind(("127.0.0.1", 0))
+            plan = Plan("127.0.0.1", held.getsockname()[1], (Request(),), 100, 0.1, connections=2)
+            return await Run(plan).report()
 
     assert asyncio.run(run()).kinds == {"connection refused": 10}
 
