@@ -26,7 +26,7 @@ class Serving:
         self._made = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), daemon=True)
         self._thread.start()
-        assert self._made.wait(10)
+        assert self._made.wait(60)
         eventually(self.answers)
 
     async def _main(self) -> None:
@@ -52,7 +52,7 @@ class Serving:
 
         self.call(do)
 
-    def stop(self, timeout: float = 20) -> None:
+    def stop(self, timeout: float = 60) -> None:
         if self._thread.is_alive():
             self.call(self._task.cancel)
         self._thread.join(timeout)
@@ -69,7 +69,7 @@ def serving(path: Path, facade: FakeFacade | None = None) -> Iterator[Serving]:
         server.stop()
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 20) -> None:
+def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Wait until it holds; fail when it does not within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -51,7 +51,7 @@ def test_it_is_started_and_waited_for(home: Path, monkeypatch: pytest.MonkeyPatc
     paths = Paths.find(os.environ, 0)
     starter.Starting(paths, Options(quiet=True)).wait()
     assert connects(paths.socket)
-    assert started[0].wait(20) == 0
+    assert started[0].wait(60) == 0
     assert paths.daemon_log.read_text() == "told\n"
     assert paths.daemon_log.stat().st_mode & 0o777 == 0o600
 

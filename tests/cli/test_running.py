@@ -40,4 +40,4 @@ def test_a_run_is_followed_over_a_restart_of_the_daemon(home: Path) -> None:
     second.run_lines = [LogLine(1795334400.0, "one"), LogLine(1795334401.0, "two")]
     with process, serving(home / "run/fourfold.sock", second):
         assert process.stdout.read() == "two\n"
-        assert process.wait(20) == 7
+        assert process.wait(60) == 7

@@ -76,7 +76,7 @@ def test_signals_go_to_the_program(server: Serving) -> None:
     with subprocess.Popen([*COMMAND, "run", "catalog", "--", "x"], stdin=subprocess.PIPE) as process:
         eventually(lambda: ("run", ("shop", "catalog", ["x"], False)) in server.facade.calls)
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 143
+        assert process.wait(60) == 143
     assert server.facade.program.signals == ["INT"]
 
 
@@ -88,7 +88,7 @@ def test_signals_pass_input_that_is_not_read(server: Serving) -> None:
     ):
         eventually(lambda: runs(server))
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 143
+        assert process.wait(60) == 143
 
 
 def test_signals_pass_output_that_is_not_read(server: Serving) -> None:
@@ -101,7 +101,7 @@ def test_signals_pass_output_that_is_not_read(server: Serving) -> None:
         process.send_signal(signal.SIGINT)
         eventually(lambda: server.facade.program.signals == ["INT"])
         process.stdout.close()
-        process.wait(20)
+        process.wait(60)
 
 
 def test_a_second_interrupt_ends_the_session(server: Serving) -> None:
@@ -112,7 +112,7 @@ def test_a_second_interrupt_ends_the_session(server: Serving) -> None:
         eventually(lambda: server.facade.program.signals == ["INT"])
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(60) == 130
     eventually(lambda: server.facade.program.closed)
 
 
@@ -135,7 +135,7 @@ def test_a_daemon_that_goes_away(server: Serving) -> None:
     ) as process:
         eventually(lambda: runs(server))
         server.stop()
-        assert process.wait(20) == 1
+        assert process.wait(60) == 1
         assert process.stderr is not None
         assert b"error: cannot go on: the daemon went away" in process.stderr.read()
 
@@ -174,10 +174,10 @@ def test_top_takes_keys(server: Serving) -> None:
         os.write(ours, b"s\x1b[A")
         shows(b"SERVICE")
         os.write(ours, b"q")
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         assert termios.tcgetattr(its) == before
     with on_a_terminal("top", "--once") as (process, ours, its):
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         assert b"\x1b[" not in os.read(ours, 1000)
 
 
@@ -195,5 +195,5 @@ def test_a_terminal(server: Serving) -> None:
         process.send_signal(signal.SIGWINCH)
         eventually(lambda: server.facade.program.sizes == [(24, 80), (50, 132)])
         server.call(lambda: server.facade.program.signal("HUP"))
-        assert process.wait(20) == 143
+        assert process.wait(60) == 143
         assert termios.tcgetattr(its) == before

@@ -151,7 +151,7 @@ class Rig:
 
 async def eventually(condition: Callable[[], bool]) -> None:
     """For what nothing is told of."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 

@@ -167,7 +167,7 @@ async def test_starts_that_the_store_refuses_are_not_lost(rig: Rig) -> None:
     await rig.lifecycle.act(Effects(starts=["a"]))
     assert not rig.supervisor.alive and rig.state("a") == "starting"
     end()
-    await asyncio.wait_for(rig.bus.until(lambda: rig.state("a") == "exited"), 10)
+    await asyncio.wait_for(rig.bus.until(lambda: rig.state("a") == "exited"), 60)
 
 
 @rigged
@@ -181,7 +181,7 @@ async def test_ready_counts_for_its_own_run_only(rig: Rig) -> None:
     rig.add("a", run=2)
     rig.add("b")
     rig.readiness.ready("b")
-    await asyncio.wait_for(rig.bus.until(lambda: rig.state("b") == "ready"), 10)
+    await asyncio.wait_for(rig.bus.until(lambda: rig.state("b") == "ready"), 60)
     assert rig.state("a") == "starting"
 
 
@@ -191,7 +191,7 @@ async def test_ready_is_timed_when_it_is_stored(rig: Rig) -> None:
     rig.add("a")
     rig.readiness.ready("a")
     rig.clock.time += 7200
-    await asyncio.wait_for(rig.bus.until(lambda: rig.state("a") == "ready"), 10)
+    await asyncio.wait_for(rig.bus.until(lambda: rig.state("a") == "ready"), 60)
     row = rig.registry.instances["a"]
     assert row.ready_at == row.changed_at == rig.clock.now()
 

@@ -51,7 +51,7 @@ def kinds(rig: Rig, id: str) -> list[str]:
 
 async def ended(rig: Rig, id: str) -> None:
     last = ("operation.done", "operation.failed")
-    await asyncio.wait_for(rig.bus.until(lambda: any(kind in last for kind in kinds(rig, id))), 10)
+    await asyncio.wait_for(rig.bus.until(lambda: any(kind in last for kind in kinds(rig, id))), 60)
 
 
 def submit(each: Operations, work: Work, app: str = "shop") -> str:
@@ -207,11 +207,11 @@ async def test_those_of_one_turn_wait_for_each_other_and_not_for_their_apps(rig:
     assert second.waiting_for is not None
     assert second.waiting_for.startswith("compare of shop by ann")
     submit(each, gates[2].work)
-    await asyncio.wait_for(gates[2].begun.wait(), 10)
+    await asyncio.wait_for(gates[2].begun.wait(), 60)
     assert not gates[1].begun.is_set()
     gates[0].open.set()
     await ended(rig, first.id)
-    await asyncio.wait_for(gates[1].begun.wait(), 10)
+    await asyncio.wait_for(gates[1].begun.wait(), 60)
     await each.close()
 
 

@@ -198,7 +198,7 @@ async def test_its_death_and_a_runtime_that_is_not_there() -> None:
             client = await Client.of(sandbox)
             group = Path(sandbox.group.folders[0]).parent / "forkserver"
             os.kill(int((group / "cgroup.procs").read_text().split()[0]), signal.SIGKILL)
-            exited = await asyncio.wait_for(sandbox.exited, 10)
+            exited = await asyncio.wait_for(sandbox.exited, 60)
             assert str(exited) == "signal: killed" and not exited.oom
             await sandboxes.kill(sandbox)
             client.close()

@@ -80,7 +80,7 @@ def test_the_cradle_is_killed(fork_server: bool) -> None:
                     assert await line(sandbox) == "up"
                 sandboxes.freeze(running[0])
                 os.kill(sandboxes.cradle, signal.SIGKILL)
-                assert await asyncio.wait_for(sandboxes.lost, 10) == "the cradle has ended"
+                assert await asyncio.wait_for(sandboxes.lost, 60) == "the cradle has ended"
                 await asyncio.to_thread(until, lambda: not _of_user())
                 for sandbox in running:
                     assert sandbox.exited.result() == Exited(None, signal.SIGKILL, False)
@@ -118,7 +118,7 @@ def test_a_bridge_that_is_not_there_is_told() -> None:
                     async with opened(given):
                         pass
             async with opened(config(folder, "/bin/true", network=NO_BRIDGE)) as sandboxes:
-                await asyncio.wait_for((await sandboxes.start()).exited, 10)
+                await asyncio.wait_for((await sandboxes.start()).exited, 60)
 
     asyncio.run(go())
 

@@ -86,7 +86,7 @@ async def running(source: Source) -> AsyncIterator[None]:
         assert not ended, "the source has ended by itself"
 
 
-async def until(holds: Callable[[], object], seconds: float = 30.0) -> None:
+async def until(holds: Callable[[], object], seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
         while not holds():  # noqa: ASYNC110
             await asyncio.sleep(0.02)

@@ -40,7 +40,7 @@ def test_rules(rule: str, address: str, expected: bool) -> None:
 def send(listener: Listener, *recipients: str, raw: bytes = MAIL) -> dict[str, tuple[int, bytes]]:
     """Recipients that were refused; raises what smtplib raises."""
     assert listener.address is not None
-    with smtplib.SMTP(*listener.address, timeout=10) as client:
+    with smtplib.SMTP(*listener.address, timeout=60) as client:
         return client.sendmail("ada@example.org", list(recipients), raw)
 
 
@@ -91,8 +91,8 @@ def test_connections_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     def one_too_many() -> int:
         assert listener.address is not None
-        with smtplib.SMTP(*listener.address, timeout=10), pytest.raises(smtplib.SMTPConnectError) as caught:
-            smtplib.SMTP(*listener.address, timeout=10)
+        with smtplib.SMTP(*listener.address, timeout=60), pytest.raises(smtplib.SMTPConnectError) as caught:
+            smtplib.SMTP(*listener.address, timeout=60)
         return caught.value.smtp_code
 
     async def go() -> None:
