@@ -97,11 +97,11 @@ async def seen(clients: Invokers, config: Config, sandboxes: dict[str, int], wai
 
 
 def test_the_journal_is_exact_after_kill_9_and_the_caller_is_told(tmp_path: Path) -> None:
-    config = make_config(tmp_path, concurrency=2, timeout=30.0, instance=f"killed-3-{os.getpid()}")
+    config = make_config(tmp_path, concurrency=2, timeout=100.0, instance=f"killed-3-{os.getpid()}")
 
     async def work(process: subprocess.Popen[bytes]) -> int:
         clients = Invokers()
-        stuck = asyncio.ensure_future(ask(clients, config, {"do": "sleep", "seconds": 20}))
+        stuck = asyncio.ensure_future(ask(clients, config, {"do": "sleep", "seconds": 100}))
         answered = 0
 
         async def many() -> None:

@@ -146,8 +146,10 @@ def test_sandboxes_that_nobody_needs_are_ended_but_those_provisioned_stay(tmp_pa
             await asyncio.gather(*(rig.submit(event) for event in events(range(20))))
             await eventually(lambda: len(rig.sandboxes.killed) == len(rig.sandboxes.started) - 1)
             left = next(each for each in rig.sandboxes.started if each not in rig.sandboxes.killed)
+            made = len(rig.sandboxes.started)
             rig.sandboxes.exit(left, 1)
-            await eventually(lambda: "frozen" in rig.invoker.state()["sandboxes"])  # another one in its place
+            await eventually(lambda: len(rig.sandboxes.started) == made + 1)  # another one in its place
+            await eventually(lambda: "frozen" in rig.invoker.state()["sandboxes"])
             assert len(rig.sandboxes.started) - len(rig.sandboxes.killed) == 1
 
     in_loop(work())
