@@ -91,6 +91,12 @@ def test_pm2(apps: list[dict[str, Any]]) -> None:
     check({"ecosystem.json": json.dumps({"apps": apps})}, "ecosystem.json")
 
 
+def test_many_of_one_long_name() -> None:
+    apps = [{"name": "x" * 40, "script": "app.js"}] * 12
+    made = draft(Folder(Listing("demo"), {"ecosystem.json": json.dumps({"apps": apps})}.get), "ecosystem.json")
+    assert len({service.name for service in made.services}) == 12
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.dictionaries(TEXT, PROGRAM))
 def test_supervisord(sections: dict[str, dict[str, str]]) -> None:

@@ -103,8 +103,10 @@ def draft(folder: Folder, file: str) -> Draft:
     names: set[str] = set()
     for said in given:
         service = _service(folder, made, said, given)
+        base, number = service.name[:36], 1
         while service.name in names:
-            service.name = f"{service.name[:38]}-2"
+            number += 1
+            service.name = f"{base}-{number}"
         names.add(service.name)
         made.services.append(service)
     if isinstance(data, dict) and data.get("deploy"):
