@@ -14,7 +14,7 @@ import pytest
 from fourfold.build.zip import Zipped, write_zip
 from fourfold.errors import UserError
 from fourfold.store.artifacts import Artifact
-from tests.gateway.rig import free_port
+from tests.support.ports import free_port
 
 from .building import build
 from .helpers import Home, write

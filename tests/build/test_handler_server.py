@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from fourfold.store.artifacts import Artifact
-from tests.gateway.rig import free_port
+from tests.support.ports import free_port
 from tests.support.wait import until
 
 from .building import build

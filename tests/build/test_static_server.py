@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fourfold.build import static_server
-from tests.gateway.rig import free_port
+from tests.support.ports import free_port
 
 from .helpers import write
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from fourfold.control.settings import Settings
 from tests.control.life import Life, Want, lived
-from tests.gateway.rig import free_port
+from tests.support.ports import free_port
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from fourfold.gateway.haproxy import Gateway
 from fourfold.paths import Paths
 from tests.control.life import Life, Want
 from tests.gateway.pem import self_signed
-from tests.gateway.rig import free_port
+from tests.support.ports import free_port
 
 
 class Host:

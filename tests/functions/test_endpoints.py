@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.functions.rig import in_loop, make_config, running
-from tests.gateway.rig import free_port
 from tests.support.http import Answer, exchange
+from tests.support.ports import free_port
 
 
 async def ask(port: int, head: str, body: bytes = b"") -> Answer:

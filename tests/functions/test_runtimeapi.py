@@ -11,8 +11,8 @@ import pytest
 from tests.functions.byhand import Runtime
 from tests.functions.rig import Rig, in_loop, make_config
 from tests.functions.test_scheduling import running_by_hand
-from tests.gateway.rig import free_port
 from tests.support.http import Answer, exchange
+from tests.support.ports import free_port
 
 STREAMING = "Lambda-Runtime-Function-Response-Mode: streaming\r\n"
 PRELUDE = "Content-Type: application/vnd.awslambda.http-integration-response\r\n"

@@ -20,8 +20,8 @@ from fourfold.control.settings import Settings
 from fourfold.errors import UserError
 from fourfold.paths import Paths
 from fourfold.store import layout
-from tests.gateway.rig import free_port
 from tests.store.samples import FixedClock, open_in
+from tests.support.ports import free_port
 
 
 def opened(home: Path, **settings: Any) -> str | None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import random
 import select
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -22,26 +20,9 @@ from fourfold.gateway.haproxy import Gateway
 from fourfold.gateway.model import Backend, Frontend, GatewayConfig, Rule, Server
 from fourfold.launch.model import Launch
 from fourfold.paths import Paths
+from tests.support.ports import free_port
 
 Headers = dict[str, str]
-
-
-_given: set[int] = set()
-
-
-def free_port() -> int:
-    """Below the range that the kernel gives to connections, so that none of them takes it before we do; each but once,
-    for it may not be listened on yet."""
-    while True:
-        port = random.randrange(12_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("0.0.0.0", port))
-            except OSError:
-                continue
-        if port not in _given:
-            _given.add(port)
-            return port
 
 
 async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> None:

@@ -17,7 +17,8 @@ from fourfold.gateway.program import machine
 from fourfold.gateway.render import render
 from fourfold.gateway.runtime import Processes
 from fourfold.gateway.socket import ask
-from tests.gateway.rig import Client, Load, Program, Rig, echo, free_port, get, until, websocket, with_rig
+from tests.gateway.rig import Client, Load, Program, Rig, echo, get, until, websocket, with_rig
+from tests.support.ports import free_port
 
 
 async def drained(rig: Rig, name: str) -> None:

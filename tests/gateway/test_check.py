@@ -16,7 +16,8 @@ from fourfold.gateway import listening, program
 from fourfold.gateway.haproxy import Gateway
 from fourfold.gateway.model import Backend, Frontend, GatewayConfig, Rule
 from fourfold.gateway.socket import NotRunning, ask, lines
-from tests.gateway.rig import Rig, free_port, get, with_rig
+from tests.gateway.rig import Rig, get, with_rig
+from tests.support.ports import free_port
 
 
 @with_rig

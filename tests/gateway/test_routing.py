@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from fourfold.gateway.model import Backend, Frontend, GatewayConfig, Rule
 from fourfold.gateway.routing import NOTHING, Tables, normal, tables
-from tests.gateway.rig import Client, Rig, free_port, with_rig
+from tests.gateway.rig import Client, Rig, with_rig
+from tests.support.ports import free_port
 
 HOSTS = [None, "a.test", "b.test", "*.test", "c.a.test", "*.a.test"]
 PATHS = ["/", "/a", "/a/b", "/a/b/c", "/ab", "/a/bc", "/a%20b", "/A"]

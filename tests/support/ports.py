@@ -15,10 +15,10 @@ NUMBERS = itertools.count(os.getpid())
 
 
 def free_port() -> int:
-    """Of loopback. Nobody else gets it meanwhile: no outgoing connection, no other worker, and here all come first."""
+    """Nobody else gets it meanwhile: no outgoing connection, no other worker, and here all come first."""
     for number in itertools.islice(NUMBERS, EACH):
         port = LOW + number % EACH * WORKERS + WORKER % WORKERS
         with suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
+            probe.bind(("0.0.0.0", port))
             return port
     raise AssertionError("none of this worker's ports is free")

@@ -15,8 +15,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.gateway.rig import free_port
 from tests.support.load import Load
+from tests.support.ports import free_port
 from tests.support.wait import until
 
 WEB = Path(__file__).parent / "services" / "web.py"
