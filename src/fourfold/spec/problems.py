@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -74,14 +75,24 @@ def _unknown(tree: Node, loc: tuple[str | int, ...]) -> Problem:
 
 def _elsewhere(tree: Node, loc: tuple[str | int, ...], name: str) -> str | None:
     """Where a key belongs that is known, but not here: in a map below, or in one that this is in."""
-    here = schema.at(loc)
-    if below := [key for key in schema.keys(here) if name in schema.keys(schema.at((*loc, key)))][:3]:
+    if below := [key for key, keys in _below(loc) if name in keys][:3]:
         return f"`{name}` belongs under `{'` or `'.join(below)}`"
     for length in range(len(loc) - 1, -1, -1):
-        if name in schema.keys(schema.at(loc[:length])):
+        if name in _keys(loc[:length]):
             _, path = nearest(tree, loc[:length])
             return f"`{name}` belongs under `{dotted(path)}`" if path else f"`{name}` belongs at the top of the file"
     return None
+
+
+@lru_cache
+def _below(loc: tuple[str | int, ...]) -> list[tuple[str, frozenset[str]]]:
+    """The keys of a map, and those of the maps that stand there."""
+    return [(key, _keys((*loc, key))) for key in schema.keys(schema.at(loc))]
+
+
+@lru_cache
+def _keys(loc: tuple[str | int, ...]) -> frozenset[str]:
+    return frozenset(schema.keys(schema.at(loc)))
 
 
 def _called(name: str, known: list[str]) -> str | None:
