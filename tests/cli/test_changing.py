@@ -116,7 +116,7 @@ def test_what_cannot_be_packed_is_told_of_all_sources_at_once(cli: Cli, server: 
     os.mkfifo(app / "docs/pipe")
     result = cli("up")
     assert result.code == 2
-    assert "'passwords'" in result.err and "docs/pipe': it is a pipe" in result.err
+    assert "/catalog/passwords'" in result.err and "docs/pipe': it is a pipe" in result.err
     assert asked(server, "up") == []
 
 
