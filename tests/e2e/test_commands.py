@@ -121,6 +121,7 @@ def test_gc_keeps_five_releases_and_what_runs(home: Home) -> None:
         home.web(file, VERSION=f"v{number}")
         home.run("up", "-f", str(file))
     home.run("rollback", "-a", "app", "web", "--to", "1")
+    until(lambda: len(home.instances()) == 1, 60, "the old one to be gone")
     home.run("gc")
     releases = json.loads(home.run("history", "-a", "app", "web", "-o", "json").stdout)
     assert [release["number"] for release in releases] == [8, 7, 6, 5, 4, 1]
