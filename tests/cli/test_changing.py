@@ -193,6 +193,21 @@ def test_a_build_that_fails_shows_its_last_lines(cli: Cli, server: Serving, app:
     assert result.err.endswith("error: cannot build docs: exit code 1\nhint: look at it\n")
 
 
+def test_a_build_that_fails_does_not_show_what_runs(cli: Cli, server: Serving, app: Path) -> None:
+    server.facade.happened = [
+        step(1, "build.log", "syntax error", "docs"),
+        step(2, "build.failed", "cannot build docs: exit code 1", "docs"),
+        step(3, "operation.failed", "cannot build docs: exit code 1"),
+    ]
+    server.facade.explained["docs"] = v.ExplainView(
+        service="docs", well=True, summary="docs is well", findings=[], what_to_do=[], exits=[], probe_error=None,
+        deployment=v.DeploymentView(state="done", reason=None), last_lines=["listening on 8080"],
+    )  # fmt: skip
+    result = cli("up", "-q")
+    assert "  | syntax error\n" in result.err
+    assert "listening" not in result.err
+
+
 def test_up_says_what_is_not_ready(cli: Cli, server: Serving, app: Path) -> None:
     """What has not changed is not waited for: the host has just started, the service ends again and again, or an
     earlier `up` of it is at a step."""

@@ -169,8 +169,9 @@ def _status(session: Session, app: str) -> StatusView | None:
 
 
 def _print_failure(session: Session, step: Step, view: ExplainView | None) -> None:
-    """Reason, findings and last lines, on stderr."""
+    """Reason, findings and last lines, on stderr. Of a build that failed, its own: what runs has not changed."""
     options = session.options
+    view = None if step.unbuilt else view
     findings = (view.findings if view else []) or [step.text]
     lines = [f"{output.paint(step.name, 'bold', options, sys.stderr)}:", *(f"  {finding}" for finding in findings)]
     if last := (view.last_lines if view else []) or list(step.build_lines):

@@ -41,6 +41,8 @@ class Step:
     text: str = "waiting"
     began: str | None = None
     ready: set[str] = field(default_factory=set)
+    unbuilt: bool = False
+    """It failed before anything of it ran."""
     build_lines: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
 
     def apply(self, event: EventView) -> None:
@@ -67,6 +69,7 @@ class Step:
             self.build_lines.append(event.message)
             self._busy(f"building: {event.message.strip()}")
         elif what == "failed":
+            self.unbuilt = True
             self._fail(event)
         else:
             self._busy("building" if what == "started" else "built")
