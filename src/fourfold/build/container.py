@@ -26,12 +26,12 @@ from fourfold.build.oci.pull import resolve
 from fourfold.build.standing import (
     DEBIAN,
     SCRATCH,
+    Heard,
     dependencies,
     digest_of,
     has_steps,
     interpreter_of,
     is_inside,
-    needs_compilers,
     with_path,
 )  # fmt: skip
 from fourfold.errors import UserError, WorldError
@@ -217,12 +217,13 @@ class Containers:
     ) -> Artifact:
         """The tree made in its base; once more with compilers when it turned out that it needs them."""
         host = replace(ground.host, abi=f"container {FORMAT} {record.digest}")
+        heard = Heard(log)
         root = self._folders(record) if has_steps(plan) else []
         if not root or request.scope not in self._compiling:
             try:
-                return await self._trees.make(request, host, listing, plan, log, image, root)
-            except WorldError as error:
-                if ground.system is None or not needs_compilers(error.what):
+                return await self._trees.make(request, host, listing, plan, heard, image, root)
+            except WorldError:
+                if ground.system is None or not heard.needs_compilers:
                     raise
                 log("The build needs compilers: once more, with them beside the base.")
                 self._compiling.add(request.scope)

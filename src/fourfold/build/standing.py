@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -37,9 +37,17 @@ def is_inside(plan: BuildPlan, base: str) -> bool:
     return base != DEBIAN or any(runtime.name.startswith(_BOUND) for runtime in plan.runtimes)
 
 
-def needs_compilers(failure: str) -> bool:
-    """Whether a build failed, by the last lines that it printed, because there were no compilers or headers."""
-    return _NO_COMPILER.search(failure) is not None
+class Heard:
+    """A build's log that tells afterwards, of one that failed, whether compilers or headers were missing: that may
+    stand far above the last lines."""
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self._log = log
+        self.needs_compilers = False
+
+    def __call__(self, line: str) -> None:
+        self.needs_compilers = self.needs_compilers or _NO_COMPILER.search(line) is not None
+        self._log(line)
 
 
 def dependencies(plan: BuildPlan) -> tuple[str, ...]:
