@@ -34,7 +34,7 @@ async def test_an_address_of_another_program_is_refused_with_its_name(rig: Rig) 
         GatewayConfig((Frontend(f"127.0.0.1:{port}"),)),
         GatewayConfig(backends=(Backend("shop.web", (), port),)),
     ):
-        with pytest.raises(UserError, match=rf"cannot listen on .*{port} .*\(pid {other.pid}\) has it"):
+        with pytest.raises(UserError, match=rf"cannot listen on .*{port} .*\(pid {other.pid}, in .+\) has it"):
             await rig.gateway.check(taken)
         with pytest.raises(UserError):
             await rig.gateway.apply(taken)

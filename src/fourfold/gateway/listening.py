@@ -74,10 +74,19 @@ def _names(pids: Iterable[int | None]) -> str:
     names = []
     for pid in sorted(pid for pid in pids if pid):
         try:
-            names.append(f"{psutil.Process(pid).name()} (pid {pid})")
+            names.append(f"{psutil.Process(pid).name()} (pid {pid}{_place(pid)})")
         except psutil.Error:
             names.append(f"pid {pid}")
     return " and ".join(names) or "another program"
+
+
+def _place(pid: int) -> str:
+    """Where it works, which tells two of one name apart, such as the gateway of another Fourfold."""
+    try:
+        folder = psutil.Process(pid).cwd()
+    except psutil.Error:
+        return ""
+    return f", in {folder}" if folder.strip("/") else ""
 
 
 def _text(host: str, port: int) -> str:
