@@ -39,6 +39,9 @@ def told(app: App) -> dict[str, tuple[str, object, object]]:
     [
         ({"index.html": ""}, {"my-app": (".", ".", 8080)}),
         ({"go.mod": "", "main.go": "http.ListenAndServe()"}, {"my-app": (".", None, 8080)}),
+        ({"go.mod": "", "cmd/web/main.go": "http.ListenAndServe()"}, {"my-app": (".", None, 8080)}),
+        ({"config.ru": "run App"}, {"my-app": (".", None, 8080)}),
+        ({"Gemfile": "", "app.rb": "Port: ENV['PORT']"}, {"my-app": (".", None, 8080)}),
         ({"pom.xml": "spring-boot-starter-web"}, {"my-app": (".", None, 8080)}),
         ({"shop.jar": ""}, {"my-app": ("./shop.jar", None, 8080)}),
         ({"Gemfile": "gem 'sinatra'"}, {"my-app": (".", None, 8080)}),

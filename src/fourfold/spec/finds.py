@@ -258,16 +258,19 @@ def _java(listing: Listing) -> Found | None:
 
 
 def _ruby(listing: Listing) -> Found | None:
-    if "Gemfile" not in listing.files:
+    marker = next((name for name in ("Gemfile", "config.ru") if name in listing.files), None)
+    if marker is None:
         return None
     listens = "config.ru" in listing.files or re.search(_WEB["ruby"], listing.text("Gemfile"))
-    return Found("", "", "Gemfile", port=8080 if listens else None)
+    listens = listens or _LISTENS.search(listing.text(*PROGRAMS))
+    return Found("", "", marker, port=8080 if listens else None)
 
 
 def _go(listing: Listing) -> Found | None:
     if "go.mod" not in listing.files:
         return None
-    return Found("", "", "go.mod", port=8080 if _LISTENS.search(listing.text("main.go")) else None)
+    programs = [name for name in listing.texts if re.fullmatch(r"(cmd/[^/]+/)?main\.go", name)]
+    return Found("", "", "go.mod", port=8080 if _LISTENS.search(listing.text(*programs)) else None)
 
 
 def _static(listing: Listing) -> Found | None:
