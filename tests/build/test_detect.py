@@ -53,6 +53,13 @@ ARGV: list[tuple[str, dict[str, str], dict[str, Any], tuple[str, ...]]] = [
     ("server.js", {"server.js": ""}, {}, ("/usr/bin/env", "node", "server.js")),
     ("ruby", {"app.rb": ""}, {}, ("/usr/bin/ruby3.1", "app.rb")),
     ("gems", {"Gemfile": "", "app.rb": ""}, {}, ("/usr/bin/env", "bundle", "exec", "/usr/bin/ruby3.1", "app.rb")),
+    ("rack", {"config.ru": ""}, {}, ("/bin/sh", "-c", 'exec rackup --host "$HOST" --port "$PORT"')),
+    (
+        "puma",
+        {"Gemfile": "gem 'puma'", "config.ru": ""},
+        {},
+        ("/bin/sh", "-c", 'exec bundle exec puma -b "tcp://$HOST:$PORT"'),
+    ),
     ("go", {"go.mod": "module x", "main.go": ""}, {}, ("/app/.fourfold/bin/app",)),
     ("procfile web", {"Procfile": "web: a $PORT\nworker: b\n"}, {"port": 80}, ("/bin/sh", "-c", "exec a $PORT")),
     ("procfile worker", {"Procfile": "web: a\nworker: b\n"}, {}, ("/bin/sh", "-c", "exec b")),
@@ -385,3 +392,60 @@ def test_another_run_needs_no_other_artifact_but_another_build_does() -> None:
     files = {"app.py": "", "requirements.txt": "bottle"}
     assert plan(files, run="python app.py").identity() == plan(files, run="python app.py --more").identity()
     assert plan(files, build="true").identity() != plan(files, build="false").identity()
+
+
+MAIN = "package main\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "package"),
+    [
+        ({"main.go": MAIN}, "."),
+        ({"cmd/web/main.go": MAIN}, "./cmd/web"),
+        ({"shop.go": "package shop\n", "cmd/web/main.go": MAIN, "cmd/internal/x.go": "package x\n"}, "./cmd/web"),
+        ({"shop_test.go": MAIN, "cmd/web/main.go": f"//go:build linux\n\n{MAIN}"}, "./cmd/web"),
+    ],
+)
+def test_which_go_program_is_built(files: dict[str, str], package: str) -> None:
+    download, compile_ = plan({"go.mod": "module x", **files}).steps
+    assert (download.network, compile_.network) == (True, False)
+    assert str(compile_).endswith(f" -o .fourfold/bin/app {package}")
+
+
+def test_several_go_programs_are_named() -> None:
+    with pytest.raises(UserError, match="cmd/ has api, web") as caught:
+        plan({"go.mod": "module x", "cmd/web/main.go": MAIN, "cmd/api/main.go": MAIN})
+    assert "./cmd/api" in (caught.value.hint or "")
+
+
+def test_vendored_go_modules_are_not_downloaded() -> None:
+    files = {"go.mod": "module x", "main.go": MAIN, "vendor/modules.txt": "# example.org/y v1.0.0\n"}
+    assert [step.network for step in plan(files).steps] == [False]
+    assert [step.network for step in plan(files, build="make", run="./app").steps] == [False]
+
+
+def test_a_go_build_of_ones_own_finds_what_was_downloaded() -> None:
+    download, own = plan({"go.mod": "module x", "main.go": MAIN}, build="go build -o app", run="./app").steps
+    assert own.env["GOMODCACHE"] == download.env["GOMODCACHE"] == "/cache/go/mod"
+
+
+def test_vendored_gems_are_part_of_the_layer_and_not_of_the_result() -> None:
+    made = plan({"Gemfile": "gem 'x'", "app.rb": "", "vendor/cache/x-1.gem": ""})
+    assert made.layers[0].files == ("Gemfile", "vendor/cache/x-1.gem")
+    assert made.drop == ("vendor/cache",)
+    assert plan({"Gemfile": "gem 'x'", "app.rb": ""}).drop == ()
+
+
+def test_maven_forgets_where_its_packages_came_from_before_it_is_offline() -> None:
+    fetch, package = plan({"pom.xml": ""}).steps
+    assert fetch.argv[2].endswith("-name _remote.repositories -delete")
+    assert (fetch.network, package.network) == (True, False)
+    assert fetch.env["MAVEN_CACHE"] == package.env["MAVEN_CACHE"] == "/cache/maven"
+
+
+def test_a_maven_build_of_ones_own_finds_what_was_fetched() -> None:
+    made = plan({"pom.xml": ""}, build="mvn -Pprod package")
+    assert [step.network for step in made.steps] == [True, False]
+    assert made.shims[".fourfold/shims/mvn"].startswith("#!/bin/sh\nexec /usr/bin/mvn -o ")
+    assert made.steps[1].env["MAVEN_CACHE"] == "/cache/maven" and made.find_jar
+    assert [step.network for step in plan({"pom.xml": ""}, build="./gradlew jar").steps] == [False]

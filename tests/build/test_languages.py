@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fourfold.errors import WorldError
 from fourfold.store import trees
 from fourfold.store.artifacts import Artifact
 
@@ -156,6 +157,26 @@ def test_ruby_with_a_gemfile(home: Home, source: Path) -> None:
     assert run(build(home, source)) == "ruby"
 
 
+def test_vendored_gems_need_no_registry(home: Home, source: Path) -> None:
+    gem = """Gem::Specification.new do |s|
+      s.name, s.version, s.summary, s.authors, s.files = "hello", "1.0", "x", ["x"], ["lib/hello.rb"]
+    end"""
+    made = write(source.parent / "gem", {"hello.gemspec": gem, "lib/hello.rb": "HELLO = 'from a gem'"})
+    cache = source / "vendor/cache"
+    cache.mkdir(parents=True)
+    gem_file = cache / "hello-1.0.gem"
+    subprocess.run(["gem", "build", "-q", "-o", gem_file, "hello.gemspec"], cwd=made, check=True, capture_output=True)
+    write(source, {"Gemfile": 'source "https://gems.invalid"\ngem "hello"\n'})
+    write(source, {"app.rb": "require 'hello'; puts HELLO"})
+    artifact = build(home, source)
+    assert run(artifact) == "from a gem"
+    assert not (artifact.tree / "vendor/cache").exists()
+    write(source, {"Gemfile": 'source "https://gems.invalid"\ngem "hello"\ngem "missing"\n'})
+    with pytest.raises(WorldError, match=r"gems\.invalid") as caught:
+        build(home, source)
+    assert "docs/builds.md" in (caught.value.hint or "")
+
+
 def test_a_jar_is_made_and_found(home: Home, source: Path) -> None:
     write(
         source, {"src/Main.java": 'class Main { public static void main(String[] a) { System.out.println("jar"); } }'}
@@ -166,6 +187,21 @@ def test_a_jar_is_made_and_found(home: Home, source: Path) -> None:
     (source.parent / "orders.jar").write_bytes((made.tree / "o.jar").read_bytes())
     alone = build(home, source.parent / "orders.jar")
     assert alone.argv[1:] == ("-jar", "/app/orders.jar") and run(alone) == "jar"
+
+
+JAR = "mkdir -p %(to)s && jar --create --file %(to)s/%(name)s.jar --main-class Main -C c ."
+
+
+def test_the_jar_of_a_module_is_found(home: Home, source: Path) -> None:
+    write(source, {"Main.java": 'class Main { public static void main(String[] a) { System.out.println("web"); } }'})
+    write(source, {"pom.xml": "", "core/pom.xml": "", "web/pom.xml": ""})
+    web, original = (JAR % {"to": "web/target", "name": name} for name in ("web", "original-web"))
+    steps = f"javac -d c Main.java && {original} && {web}"
+    artifact = build(home, source, build=steps)
+    assert artifact.argv[1:] == ("-jar", "/app/web/target/web.jar") and run(artifact) == "web"
+    with pytest.raises(WorldError, match=r"core/target/core\.jar, web/target/web\.jar") as caught:
+        build(home, source, build=f"{steps} && {JAR % {'to': 'core/target', 'name': 'core'}}")
+    assert caught.value.hint == "say it: `run: java -jar core/target/core.jar`"
 
 
 def test_an_executable(home: Home, source: Path) -> None:

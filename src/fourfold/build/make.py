@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fourfold.build import result
-from fourfold.build.builders.java import JAR_FOLDERS
+from fourfold.build.builders.java import JAR_FOLDERS, module_folders
 from fourfold.build.function import check_unzipped
 from fourfold.build.inspect import jar_headers, jar_main_class
 from fourfold.build.kinds import osgi
@@ -190,6 +190,13 @@ def _publish(shop: Workshop, job: Job, locks: dict[str, Lock], box: Box) -> Arti
 def _jar_argv(job: Job, tree: Path) -> tuple[str, ...]:
     java = job.plan.runtime
     runnable = [jar for jar in result.jars(tree, JAR_FOLDERS) if jar_main_class(jar)]
+    modules = [] if runnable else [jar for jar in result.jars(tree, module_folders(job.listing)) if jar_main_class(jar)]
+    if len(modules) > 1:
+        names = [str(jar.relative_to(tree)) for jar in modules]
+        raise WorldError(
+            f"cannot tell which JAR of {job.service} to run: {', '.join(names)}", f"say it: `run: java -jar {names[0]}`"
+        )
+    runnable += modules
     if java is None or not runnable:
         raise WorldError(
             f"cannot find what to run in what {job.service} built: no JAR with a Main-Class in "

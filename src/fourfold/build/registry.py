@@ -16,7 +16,9 @@ from urllib.parse import unquote, urlsplit
 
 from fourfold.build.sandbox import Registry
 
-_PREFIXES = ("PIP_", "UV_", "NPM_CONFIG_", "npm_config_", "BUNDLE_", "GOPROXY", "GONOSUM", "GOSUMDB", "GOPRIVATE")
+_PREFIXES = (
+    "PIP_", "UV_", "NPM_CONFIG_", "npm_config_", "BUNDLE_", "GOPROXY", "GONOPROXY", "GONOSUM", "GOSUMDB", "GOPRIVATE",
+)  # fmt: skip
 _NAMES = (
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO",
     "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy",

@@ -118,6 +118,7 @@ def jars(tree: Path, folders: tuple[str, ...]) -> Iterator[Path]:
                     path.is_file()
                     and not path.is_symlink()
                     and not path.stem.endswith(("-sources", "-javadoc", "-tests"))
+                    and not path.stem.startswith("original-")
                 ):
                     yield path
 

@@ -27,9 +27,19 @@ TAIL = 20
 _CONTROLS = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
 """Colours, cursor movements and titles (ECMA-48: CSI, OSC and other escape sequences): tools write them in vain."""
 NO_NETWORK = (
-    "see what it printed; `build` has no network: name dependencies in requirements.txt, package.json or Gemfile, "
-    "which are fetched before it"
+    "see what it printed; `build` has no network: name dependencies in requirements.txt, package.json, Gemfile, go.mod "
+    "or pom.xml, which are fetched before it"
 )
+NO_REGISTRY = (
+    "can this host reach it? A mirror or proxy is taken from the settings of the daemon's user, and packages may lie "
+    "in the source: see docs/builds.md"
+)
+_UNREACHED = re.compile(
+    r"(no such|unknown) host|could not (reach|connect)|name or service not known|failure in name resolution|dns error"
+    r"|ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|connection (refused|timed out)|network is unreachable|i/o timeout",
+    re.IGNORECASE,
+)
+"""Go, Maven, Bundler, pip and git, uv, npm."""
 
 
 @dataclass
@@ -187,6 +197,8 @@ async def _watch_size(step: Step, box: Box, size: int, free: int) -> WorldError:
 def _failed(step: Step, code: int, output: Output, out_of_memory: bool) -> WorldError:
     how = f"ended with exit code {code}" if code >= 0 else f"was killed by signal {-code}"
     hint = NO_NETWORK if step.own else "the whole log is in: fourfold events --tail 1000"
+    if step.network and any(_UNREACHED.search(line) for line in output.tail):
+        hint = NO_REGISTRY
     if out_of_memory:
         how, hint = "ran out of memory", "let it do less at once, or raise `build_memory` in fourfold.toml"
     lines = "\n".join(f"  {line}" for line in output.tail)
