@@ -208,6 +208,7 @@ def test_an_answer_that_breaks_off(cli: Cli, server: Serving, app: Path, form: s
 REFUSED = {
     ("nothing",): "cannot find nothing",
     ("catalog", "--format", "war"): "cannot make an image in format 'war'",
+    ("catalog", "--format", "docker-archive:x.tar"): "say `--format docker-archive --to x.tar`",
     ("catalog", "--format", "registry:"): "names no image",
     ("catalog", "--format", "registry:x/y", "--to", "z"): "cannot use --to with a registry",
     ("catalog", "--to", "x"): "cannot use --to without --format",

@@ -61,8 +61,11 @@ def target_of(form: str, to: str | None, service: str) -> Target:
             f"{', '.join(IMAGES)} and registry:HOST/NAME:TAG; of virtual machines {', '.join(DISKS)}; of functions zip"
         )
         near = get_close_matches(form.lower(), (*DISKS, *IMAGES, ZIP), 1)
-        hint = f"did you mean {near[0]}? The" if near else "the"
-        raise UserError(f"cannot make an image in format {form!r}", f"{hint} formats are {known}")
+        hint = f"did you mean {near[0]}? The formats" if near else "the formats"
+        kind, _, place = form.partition(":")
+        if place and kind in (*IMAGES, *DISKS, ZIP):
+            hint = f"say `--format {kind} --to {place}`; the formats"
+        raise UserError(f"cannot make an image in format {form!r}", f"{hint} are {known}")
     if to == "":
         raise UserError("cannot write the image: --to names no place", "name a file, or leave --to out")
     if form in (*DISKS, ZIP):
