@@ -65,7 +65,7 @@ def test_no_port_of_the_host_but_those_of_services(served: Home) -> None:
     listener = subprocess.Popen(["/usr/bin/python3", "-m", "http.server", str(port)], stderr=subprocess.DEVNULL)
     try:
         until(lambda: subprocess.run(["/usr/bin/python3", "-c", CONNECT.format("127.0.0.1", port)]).returncode == 0, 60)
-        for host in ("10.177.0.1", "127.0.0.1"):
+        for host in (served.environ["FOURFOLD_BRIDGE"].split()[1].split("/")[0], "127.0.0.1"):
             inside(served, CONNECT.format(host, port), code=1)
     finally:
         listener.kill()
