@@ -113,7 +113,7 @@ class Rig:
             self.registry, self.executor, cast(Starter, self.starter), cast(Supervisor, self.supervisor),
             self.bus, self.clock, lambda: None,
         )  # fmt: skip
-        self.readiness = Readiness(self.registry, self.bus, self.clock, lambda: None)
+        self.readiness = Readiness(self.registry, self.bus, self.clock, lambda: None, self.lifecycle.came_up)
         self.adopting = Adopting(
             self.registry, self.executor, cast(Supervisor, self.supervisor), self.lifecycle, self.clock
         )

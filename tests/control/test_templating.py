@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -65,36 +66,49 @@ class Starting:
 
 
 class Scene:
-    """`made` names what templates were made of; `hold` keeps the next from being done, `wrong` lets it fail."""
+    """`made` names what templates were made of; `hold` keeps the next from being done, `wrong` lets it fail.
+
+    `read` is what guests say that they have read, None that they do not answer; `known`, what templates were to read.
+    """
 
     def __init__(self, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
         self.made: list[Launch] = []
         self.hold: asyncio.Event | None = None
         self.wrong: Exception | None = None
+        self.read: list[str] | None = ["0:2:/usr/bin/python3"]
+        self.known: list[Sequence[str]] = []
         self.starting = Starting()
         self.templates = Templates(rig.paths)
         self.templating = Templating(
-            rig.paths, self.templates, rig.clock, cast(Boot, None), self._is_ready, self._lend, "boot"
+            rig.paths, self.templates, rig.clock, cast(Boot, None), self._is_ready, self._reads, self._lend, "boot"
         )
         self.lifecycle = Lifecycle(
             rig.registry, rig.executor, cast(Starter, self.starting), cast(Supervisor, self.starting),
             rig.bus, rig.clock, lambda: None,
         )  # fmt: skip
-        self.lifecycle.templates = self.templating
+        rig.lifecycle.templates = self.lifecycle.templates = self.templating
         self.rig = rig
         monkeypatch.setattr(templating, "make", self._make)
         monkeypatch.setattr(templating, "host_key", lambda accelerator: "QEMU")
 
     def _lend(self, name: str) -> str:
-        assert name.startswith("shop.web-2-template-")
+        assert re.match(r"shop\.web-[12]-template-", name)
         return "10.177.0.9"
 
     async def _is_ready(self, row: InstanceRow, service: Service) -> None:
         assert row.address == "10.177.0.9", "asked where it is"
         raise WorldError("it does not get ready")
 
-    async def _make(self, boot: Any, launch: Launch, staged: Path, ready: Any, patience: float) -> None:
+    async def _reads(self, name: str) -> list[str]:
+        if self.read is None:
+            raise WorldError("it has ended")
+        return self.read
+
+    async def _make(
+        self, boot: Any, launch: Launch, staged: Path, ready: Any, patience: float, reads: Sequence[str]
+    ) -> None:
         self.made.append(launch)
+        self.known.append(reads)
         self.patience = patience
         self.rig.clock.time += 20.0
         if self.hold is not None:
@@ -108,6 +122,13 @@ class Scene:
 
     async def start(self, *names: str) -> None:
         await self.lifecycle.act(Effects(starts=list(names)))
+
+    async def ready(self, *names: str) -> None:
+        """They have been started, and now get ready."""
+        await eventually(lambda: set(names) <= set(self.starting.started))
+        for name in names:
+            self.rig.readiness.ready(name)
+        await eventually(lambda: all(self.rig.state(name) == "ready" for name in names))
 
     def told(self) -> list[str]:
         return [event.message for event in self.rig.bus.since(0) if event.kind.startswith("template.")]
@@ -296,6 +317,71 @@ async def test_a_ready_one_is_made_at_an_address_of_its_own(scene: Scene) -> Non
     await eventually(lambda: "a" in scene.starting.started)
     assert scene.made[0].network == Bridge("fourfold0", "10.177.0.9/16", "10.177.0.1")
     assert scene.told() == ["no template of web, its machines boot: it does not get ready"]
+
+
+@staged
+async def test_what_machines_read_is_in_the_memory_of_those_to_come(scene: Scene) -> None:
+    scene.starting.network = Bridge("fourfold0", "10.177.0.5/16", "10.177.0.1")
+    scene.rig.add("a", "b", "c")
+    await scene.start("a")
+    await scene.ready("a")
+    assert scene.told() == ["made a template, booted, in 20.0 s"], "it may be the only one that there will be"
+    first = scene.starting.started["a"].template
+    await scene.start("b")
+    await scene.ready("b")
+    await eventually(lambda: len(scene.told()) == 2)
+    assert scene.told()[1] == "made a template, with what it reads in memory, in 20.0 s"
+    assert scene.known == [(), ["0:2:/usr/bin/python3"]]
+    assert scene.made[1].network == Bridge("fourfold0", "10.177.0.9/16", "10.177.0.1"), "the instance runs at its own"
+    assert scene.made[1].limits.cpu_weight == 20, "and nobody waits for this"
+    assert not scene.templating.is_to_learn("a"), "it is known now"
+    await scene.start("c")
+    assert scene.starting.started["b"].template == first != scene.starting.started["c"].template
+    await scene.ready("c")
+    assert len(scene.made) == 2 == len(list(scene.templates.list()))
+
+
+@staged
+async def test_a_machine_that_ends_before_it_can_tell_is_followed_by_one_that_does(scene: Scene) -> None:
+    scene.rig.add("a", "b", "c")
+    scene.read = None
+    await scene.start("a")
+    await eventually(lambda: "a" in scene.starting.started)
+    await scene.start("b")
+    await scene.ready("a", "b")
+    await eventually(lambda: scene.templating.is_to_learn("b"))
+    scene.read = ["0:2:/usr/bin/python3"]
+    await scene.start("c")
+    await scene.ready("c")
+    await eventually(lambda: len(scene.made) == 2)
+
+
+@staged
+async def test_one_that_cannot_be_made_again_is_good_as_it_is(scene: Scene) -> None:
+    scene.rig.add("a", "b", "c")
+    await scene.start("a", "b")
+    await eventually(lambda: len(scene.starting.started) == 2)
+    scene.wrong = WorldError("the disk is full")
+    await scene.ready("a", "b")
+    await eventually(lambda: len(scene.told()) == 2)
+    assert scene.told()[1] == "no better template of web: the disk is full"
+    await scene.start("c")
+    await scene.ready("c")
+    assert scene.from_template() == {"a", "b", "c"} and len(scene.made) == 2, "nor is it tried again"
+
+
+@staged
+async def test_one_made_again_that_is_of_no_use_leaves_the_first(scene: Scene) -> None:
+    scene.rig.add("a", "b", "c", "d")
+    await scene.start("a", "b")
+    await scene.ready("a", "b")
+    await eventually(lambda: len(scene.told()) == 2)
+    await scene.start("c")
+    scene.lifecycle.exited(
+        Exit(1, "c", 1, None, False, 1.0, said="QEMU ended with exit code 1: load of migration failed")
+    )
+    await scene.start("d")
+    assert scene.starting.started["d"].template == scene.starting.started["a"].template
 
 
 @staged

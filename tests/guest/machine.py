@@ -219,15 +219,19 @@ class Guests:
             it.go_on(self._template)
             yield it
 
+    @contextmanager
+    def template(self, pairs: Pairs | None) -> Iterator[Machine]:
+        """One that waits for its configuration, saved: others `go_on` from its folder."""
+        with self.made(pairs) as it:
+            it.start(template=True)
+            it.until("waiting")
+            it.save()
+            assert it.report == ["booted", "waiting"]
+            yield it
+
     @cached_property
     def _template(self) -> Path:
-        """The folder of one that waits for its configuration."""
-        it = self._kept.enter_context(self.made(None))
-        it.start(template=True)
-        it.until("waiting")
-        it.save()
-        assert it.report == ["booted", "waiting"]
-        return it.folder
+        return self._kept.enter_context(self.template(None)).folder
 
 
 def _memory(folder: Path, share: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from fourfold.supervise.guest import Guest
-from tests.guest.machine import PATIENCE, Guests, shell
+from tests.guest.machine import PATIENCE, Guests, Machine, shell
 from tests.support.wait import until
 
 WHO = "hostname; ip -o addr show dev eth0; ip link show dev eth0; date +%s; head -c 8 /dev/urandom | cat -v; echo"
@@ -62,6 +62,37 @@ def test_a_ready_service_becomes_another(guests: Guests) -> None:
             it.command({"execute": "system_powerdown"})
             assert it.ended() == ["started", "ended exit 3"]
             seen(it.output, number)
+
+
+def test_what_it_is_to_read_is_in_the_memory_of_all_that_go_on(guests: Guests) -> None:
+    told = [("wait", "1"), ("read", "0:1:/bin/tail"), ("read", "1:2:/bin/dd"), ("read", "0:9:/no/such"), ("read", "x")]
+    with guests.template(told) as it, guests.made(shell("sleep 1000")) as other:
+        other.go_on(it.folder)
+        other.until("started")
+        read = asyncio.run(reads(other))
+    with guests.clone(shell("sleep 1000")) as other:
+        other.until("started")
+        not_read = asyncio.run(reads(other))
+    for path, pages in (("/bin/tail", {0}), ("/bin/dd", {1, 2})):
+        assert pages <= read[path] and path not in not_read
+    assert read["/bin/sh"] and not_read["/bin/sh"], "the service"
+
+
+async def reads(it: Machine) -> dict[str, set[int]]:
+    """File -> its pages that are in the machine's memory."""
+    guest = await Guest.connect(it.control, PATIENCE)
+    session = await guest.execute(["/proc/1/exe", "reads"], {}, "/", None)
+    out = b""
+    while (item := await session.read()) is not None:
+        assert item[0] == 1, item
+        out += item[1]
+    assert await session.wait() == 0
+    await guest.close()
+    found: dict[str, set[int]] = {}
+    for entry in out.decode().split("\0")[:-1]:
+        first, count, path = entry.removeprefix("read=").split(":", 2)
+        found.setdefault(path, set()).update(range(int(first), int(first) + int(count)))
+    return found
 
 
 def test_thawed_as_it_is(guests: Guests) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from fourfold.errors import WorldError
 from fourfold.launch.model import File, Launch, SecretRef
+from fourfold.launch.template import CONFIG_BYTES
 from fourfold.supervise.model import Exit
 from fourfold.supervise.templates import Booting, make
 from tests.launch.test_qemu import MACHINE
@@ -110,6 +111,26 @@ async def test_it_is_kept_where_it_waits(qemu: Qemu, staged: Path) -> None:
     machine = qemu.launch.machine
     assert not qemu.launch.env and not qemu.launch.files, "secrets come after the restore"
     assert (machine.kept, machine.waits, machine.template) == (str(staged), True, None)
+    look_at(staged)
+
+
+@with_qemu
+async def test_it_is_told_what_to_read_as_far_as_that_fits(qemu: Qemu, staged: Path) -> None:
+    reads = [f"0:1:/{number:06}/{'x' * 1000}" for number in range(2000)]
+    seen = b""
+
+    @asynccontextmanager
+    async def boot(launch: Launch, log: int) -> AsyncIterator[Booting]:
+        nonlocal seen
+        seen = (staged / "config").read_bytes()
+        async with qemu.boot(launch, log) as booting:
+            yield booting
+
+    await make(boot, LAUNCH, staged, None, 20.0, reads)
+    assert len(seen) == CONFIG_BYTES and seen.startswith(b"FOURFOLD GUEST 1 ")
+    told = seen[28:].rstrip(b"\0").decode().split("\0")
+    assert told[0] == "wait=1" and told[1:] == [f"read={each}" for each in reads[: len(told) - 1]]
+    assert 1000 < len(told) < 2000
     look_at(staged)
 
 

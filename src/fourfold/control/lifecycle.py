@@ -52,6 +52,8 @@ class Templates(Protocol):
     async def make(
         self, row: InstanceRow, service: Service, launch: Launch, key: str, artifact: str, emit: Emit
     ) -> None: ...
+    def is_to_learn(self, name: str) -> bool: ...
+    async def learn(self, row: InstanceRow, service: Service, artifact: str, emit: Emit) -> None: ...
     def ended(self, exit: Exit, came_up: bool) -> str | None: ...
 
 
@@ -152,9 +154,7 @@ class Lifecycle:
     async def _start_later(self, prepared: Prepared, service: Service, key: str) -> None:
         row, launch, values = prepared
         assert self.templates is not None
-        build = self._registry.build(key_of(row), row.release, row.pattern)
-        artifact = build.artifact if build is not None else ""
-        await self.templates.make(row, service, launch, key, artifact, self._tell)
+        await self.templates.make(row, service, launch, key, self._artifact(row), self._tell)
         now = self._registry.instances.get(row.id)
         if now is None or (now.run, now.state) != (row.run, "starting"):
             return  # it is not wanted any more
@@ -162,6 +162,16 @@ class Lifecycle:
         outcome = await self._spawn(row, self.templates.applied(row, key, launch), values)
         if outcome is not None:
             self._record_starts([outcome])
+
+    def _artifact(self, row: InstanceRow) -> str:
+        build = self._registry.build(key_of(row), row.release, row.pattern)
+        return build.artifact if build is not None else ""
+
+    def came_up(self, row: InstanceRow) -> None:
+        """It is ready, for the first time."""
+        if self.templates is not None and self.templates.is_to_learn(row.id):
+            service = self._registry.spec(key_of(row), row.release)
+            self._beside(self.templates.learn(row, service, self._artifact(row), self._tell))
 
     def _begin_anew(self, row: InstanceRow) -> InstanceRow:
         """Its grace begins now: however long a template took, it takes nothing from that."""

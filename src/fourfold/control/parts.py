@@ -139,7 +139,7 @@ class Parts:
         self.reconciler = Reconciler(self.registry, executor, self.traffic, clock, self._act, self._waits)
         self.prober = Prober(
             self.registry,
-            Readiness(self.registry, self.bus, clock, self._wake),
+            Readiness(self.registry, self.bus, clock, self._wake, self.lifecycle.came_up),
             self.gateway.ready,
             HealthCommands(self.registry, self.starter, self.supervisor).run,
             Diagnose(self._main_pid, self._listens),
@@ -152,8 +152,8 @@ class Parts:
         self.journals = Journals(paths)
         self.templates = Templates(paths)
         self.templating = Templating(
-            paths, self.templates, clock, self.supervisor.boot, self.prober.until_ready, self.starter.lend,
-            process.boot_id(),
+            paths, self.templates, clock, self.supervisor.boot, self.prober.until_ready, self.supervisor.guest_reads,
+            self.starter.lend, process.boot_id(),
         )  # fmt: skip
         self.lifecycle.templates = self.templating
         aws = Aws()

@@ -10,16 +10,26 @@ from fourfold.control.bus import Bus
 from fourfold.control.instanceevents import InstanceEvents
 from fourfold.control.loops import Soon, until_stored
 from fourfold.control.registry import Registry, key_of
+from fourfold.store.model import InstanceRow
 
 
 class Readiness:
     """Satisfies `prober.Listener`."""
 
-    def __init__(self, registry: Registry, bus: Bus, clock: Clock, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        bus: Bus,
+        clock: Clock,
+        wake: Callable[[], None],
+        came_up: Callable[[InstanceRow], None],
+    ) -> None:
+        """`came_up` hears of each that gets ready for the first time."""
         self._registry = registry
         self._tell = InstanceEvents(registry, bus).tell
         self._clock = clock
         self._wake = wake
+        self._came_up = came_up
         self._got_ready: dict[str, int] = {}
         """Instance -> run; to be stored, with the time of that moment: until then the clock may be set."""
         self._storing = Soon(self._store_ready)
@@ -46,6 +56,8 @@ class Readiness:
             first = row.state == "starting" and row.started_at is not None
             after = f" after {now - (row.started_at or 0):.2f} s" if first else ""
             self._tell("instance.ready", row, f"{row.id} is ready{after}")
+            if row.state == "starting":
+                self._came_up(row)
         self._got_ready.clear()
         self._wake()
 

@@ -3,6 +3,9 @@
 That takes as long as a machine takes to boot, which the first one would need anyhow. Whatever is wrong with a template,
 a machine then boots: one that cannot be made keeps nothing from starting, and one that a machine could not go on from
 is thrown away. Another is made after a while: what was in the way (a full disk, a busy host) may have passed.
+
+Where a second machine of a template gets ready, more will come: that one is asked which files it has read, and
+another template is made, in whose memory they are. Those to come need not read them, and have them in common.
 """
 
 from __future__ import annotations
@@ -10,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,8 +39,25 @@ log = logging.getLogger(__name__)
 _ANSWER_SECONDS = 10.0
 AGAIN_AFTER = 600.0
 """Seconds for which machines boot where none could be made, or gone on from."""
+_BEFORE_IT_LEARNS = 2
+"""Machines that have gone on from a template."""
+_CPU_WEIGHT = 20
+"""Of a machine that nobody waits for; services have 100 (cgroup-v2's `cpu.weight`)."""
 Ready = Callable[[InstanceRow, Service], Awaitable[None]]
 """Returns once the program of an instance is ready, whatever its row says."""
+Reads = Callable[[str], Awaitable[Sequence[str]]]
+"""What an instance's guest has in its memory of its files. WorldError."""
+
+
+@dataclass(frozen=True)
+class _Use:
+    """Of a template, by one instance."""
+
+    key: str
+    found: str
+    """The one that it goes on from: `key`, or what has been made of it since."""
+    launch: Launch
+    """Without a template."""
 
 
 class Emit(Protocol):
@@ -44,7 +65,8 @@ class Emit(Protocol):
 
 
 class Templating:
-    """`boot` starts a machine that one is made of; `is_ready` asks its program; `lend` gives it an address."""
+    """`boot` starts a machine that one is made of; `is_ready` asks its program, `reads` its guest; `lend` gives it an
+    address."""
 
     def __init__(
         self,
@@ -53,6 +75,7 @@ class Templating:
         clock: Clock,
         boot: Boot,
         is_ready: Ready,
+        reads: Reads,
         lend: Callable[[str], str],
         boot_id: str,
     ) -> None:
@@ -61,14 +84,18 @@ class Templating:
         self._clock = clock
         self._boot = boot
         self._is_ready = is_ready
+        self._reads = reads
         self._lend = lend
         self._boot_id = boot_id
         self._making: dict[str, asyncio.Task[None]] = {}
         self._writing: set[asyncio.Task[None]] = set()
         self._useless: dict[str, float] = {}
         """Key of what could not be made, or gone on from -> until when none is."""
-        self._used: dict[str, str] = {}
-        """Instance -> key of the template that it was started from."""
+        self._used: dict[str, _Use] = {}
+        self._users: Counter[str] = Counter()
+        """Key -> machines that have gone on from it."""
+        self._asked: set[str] = set()
+        """Keys of those for which a machine has been asked what it reads."""
 
     def key(self, row: InstanceRow, service: Service, launch: Launch) -> str | None:
         """Of the template that this machine may go on from; None: it is to boot."""
@@ -87,25 +114,68 @@ class Templating:
 
     def applied(self, row: InstanceRow, key: str | None, launch: Launch) -> Launch:
         """The Launch that goes on from the template, if it is there."""
-        folder = self._templates.find(key, self._boot_id) if key is not None else None
-        if key is None or folder is None or (launch.machine or launch.sandbox) is None:
+        found = self._find(key) if key is not None else None
+        if key is None or found is None or (launch.machine or launch.sandbox) is None:
             self._used.pop(row.id, None)
             return launch
-        self._used[row.id] = key
+        folder = found[1]
+        self._used[row.id] = _Use(key, found[0], launch)
+        self._users[key] += 1
         if launch.machine is None:
             return replace(launch, env={**launch.env, TEMPLATE: str(folder)})
         return replace(launch, machine=replace(launch.machine, template=str(folder)))
 
     def is_missing(self, key: str | None) -> bool:
-        return key is not None and self._templates.find(key, self._boot_id) is None
+        return key is not None and self._find(key) is None
+
+    def _find(self, key: str) -> tuple[str, Path] | None:
+        for each in (template.learned(key), key):
+            if (folder := self._templates.find(each, self._boot_id)) is not None:
+                return each, folder
+        return None
+
+    def is_to_learn(self, name: str) -> bool:
+        """Whether the template of this instance, which is ready now, is worth to be made again."""
+        use = self._used.get(name)
+        return (
+            use is not None
+            and use.launch.machine is not None
+            and use.found == use.key
+            and self._users[use.key] >= _BEFORE_IT_LEARNS
+            and use.key not in self._asked
+        )
+
+    async def learn(self, row: InstanceRow, service: Service, artifact: str, emit: Emit) -> None:
+        """Have it made again, with what this instance has read in its memory. Never raises: events tell."""
+        use = self._used.get(row.id)
+        if use is None or service.vm.template != "boot":
+            return  # it has ended; or there is nothing left to read
+        self._asked.add(use.key)
+        try:
+            reads = await self._reads(row.id)
+        except WorldError as error:
+            log.info("what %s has read is not known: %s", row.id, error)
+            self._asked.discard(use.key)  # it ends, perhaps: the next one will say
+            return
+        if not reads:
+            return
+        gently = replace(use.launch, limits=replace(use.launch.limits, cpu_weight=_CPU_WEIGHT))
+        await self.make(row, service, gently, template.learned(use.key), artifact, emit, reads)
 
     async def make(
-        self, row: InstanceRow, service: Service, launch: Launch, key: str, artifact: str, emit: Emit
+        self,
+        row: InstanceRow,
+        service: Service,
+        launch: Launch,
+        key: str,
+        artifact: str,
+        emit: Emit,
+        reads: Sequence[str] = (),
     ) -> None:
-        """Have it made, once for all that ask. Never raises: events tell."""
+        """Have it made, once for all that ask. Never raises: events tell. `reads`: what it is to have in its memory."""
         task = self._making.get(key)
         if task is None:
-            task = asyncio.get_running_loop().create_task(self._make(row, service, launch, key, artifact, emit))
+            task = asyncio.get_running_loop().create_task(self._make(row, service, launch, key, artifact, emit, reads))
             self._making[key] = task
             task.add_done_callback(lambda _: self._making.pop(key, None))
         await asyncio.shield(task)
@@ -115,11 +185,11 @@ class Templating:
 
         `came_up`: the machine was ready, or was to end: whatever ended it, it had gone on from its template.
         """
-        key = self._used.pop(exit.instance, None)
-        if key is None or came_up or not exit.said.startswith("QEMU ended"):
+        use = self._used.pop(exit.instance, None)
+        if use is None or came_up or not exit.said.startswith("QEMU ended"):
             return None
-        self._spoil(key)
-        self._templates.remove(key)
+        self._spoil(use.found)
+        self._templates.remove(use.found)
         return f"{exit.instance} could not go on from its template, and boots: {exit}"
 
     async def close(self) -> None:
@@ -129,27 +199,42 @@ class Templating:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _make(
-        self, row: InstanceRow, service: Service, launch: Launch, key: str, artifact: str, emit: Emit
+        self,
+        row: InstanceRow,
+        service: Service,
+        launch: Launch,
+        key: str,
+        artifact: str,
+        emit: Emit,
+        reads: Sequence[str],
     ) -> None:
         began = self._clock.now()
         ready = launch.sandbox is None and service.vm.template == "ready"
         try:
-            await self._publish(
-                row, service, _booted(launch), key, ready, Origin(row.app, row.service, artifact, self._boot_id)
-            )
+            origin = Origin(row.app, row.service, artifact, self._boot_id)
+            await self._publish(row, service, _booted(launch), key, ready, origin, reads)
         except Exception as error:
             if not isinstance(error, FourfoldError):
                 log.error("cannot make a template of %s", row.service, exc_info=error)
             self._spoil(key)
-            emit("template.failed", row, f"no template of {row.service}, its machines boot: {error}")
+            lacking = "no better template" if reads else "no template"
+            instead = "" if reads else ", its machines boot"
+            emit("template.failed", row, f"{lacking} of {row.service}{instead}: {error}")
             return
-        what = "with the service ready in it" if ready else "booted"
+        what = "with the service ready in it" if ready else "with what it reads in memory" if reads else "booted"
         seconds = self._clock.now() - began
         emit("template.made", row, f"made a template, {what}, in {seconds:.1f} s", seconds=seconds)
         self._soon(asyncio.to_thread(self._templates.sync, key))
 
     async def _publish(
-        self, row: InstanceRow, service: Service, launch: Launch, key: str, ready: bool, origin: Origin
+        self,
+        row: InstanceRow,
+        service: Service,
+        launch: Launch,
+        key: str,
+        ready: bool,
+        origin: Origin,
+        reads: Sequence[str],
     ) -> None:
         staged = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._work, prefix="template-"))
         # Of the key too: where their environments differ, two of a release are made at once.
@@ -157,13 +242,13 @@ class Templating:
         try:
             rest: Callable[[Booting], Awaitable[None]] | None = None
             address = None
+            if (ready or reads) and isinstance(launch.network, Bridge):
+                address = self._lend(name)  # nobody is to take it for the instance, which may run
+                row = replace(row, address=address)
             if ready:
-                if isinstance(launch.network, Bridge):  # nobody is to take it for the instance
-                    address = self._lend(name)
-                    row = replace(row, address=address)
                 rest = partial(self._come_to_rest, row, service)
             one = template.named(launch, name, address)
-            await make(self._boot, one, staged, rest, _patience(service))
+            await make(self._boot, one, staged, rest, _patience(service), reads)
             await asyncio.to_thread(self._templates.publish, key, staged, origin)
         finally:
             await asyncio.shield(asyncio.to_thread(trees.remove, staged))

@@ -2,6 +2,7 @@
 
 #include "disks.h"
 #include "given.h"
+#include "reads.h"
 #include "report.h"
 #include "say.h"
 #include "text.h"
@@ -82,6 +83,7 @@ static void say_unknown(void)
     static const char *const known[] = {
         "hostname", "mac", "address", "gateway", "mtu", "dhcp", "time", "seed", "argv", "env", "cwd", "uid", "gid",
         "groups", "file", "share", "tmp", "pids", "memory", "descriptors", "stop", "grace", "init", "idle",
+        "wait", "read",
     };
 
     for (const char *at = entries.text; at < entries.text + entries.size; at += strlen(at) + 1) {
@@ -138,17 +140,19 @@ static void take(void)
 bool config_read(void)
 {
     static const struct timespec pause = {.tv_nsec = 1500000};
-    bool waited = false;
 
     open_disk();
-    while (read_block(first, sizeof first, 0), !written(first)) {
-        if (!waited)
-            report("waiting");
-        waited = true;
-        nanosleep(&pause, NULL); /* nobody can tell a guest that it has been restored: it has to look */
+    read_block(first, sizeof first, 0);
+    if (written(first)) {
+        take();
+        if (!entries_get(&entries, "wait"))
+            return false;
+        reads_take(&entries);
     }
-    take();
-    return waited;
+    report("waiting");
+    while (!config_changed())
+        nanosleep(&pause, NULL); /* nobody can tell a guest that it has been restored: it has to look */
+    return true;
 }
 
 void config_load(const char *path)

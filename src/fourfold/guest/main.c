@@ -12,6 +12,7 @@
 #include "modules.h"
 #include "network.h"
 #include "port.h"
+#include "reads.h"
 #include "reaper.h"
 #include "report.h"
 #include "root.h"
@@ -44,6 +45,8 @@ int main(int count, char **words)
         agent_main();
     if (count > 2 && !strcmp(words[1], "forward"))
         forward_main(words[2]);
+    if (count > 1 && !strcmp(words[1], "reads") && getpid() != 1)
+        reads_main();
     boot();
     bool waited = config_read();
     identity_take(waited);

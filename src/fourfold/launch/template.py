@@ -1,10 +1,10 @@
 """Templates of machines: what must be the same for one to go on from another's memory, and how QEMU is told. Pure.
 
-A template is made by booting a machine whose memory is a shared mapping of a file, and whose configuration disk is
-empty: the guest waits for it. Its devices' state is then written to another file (QMP `migrate`, with the capability
-`x-ignore-shared`, without the memory). A clone maps the memory privately, copy-on-write, and takes the state in; then
-its guest sees the configuration, and becomes what that says. What a clone's QEMU is to be told is in a FIFO before it
-is started, so that nobody has to talk to it.
+A template is made by booting a machine whose memory is a shared mapping of a file, and whose configuration disk says
+what to read, and to wait for another. Its devices' state is then written to another file (QMP `migrate`, with the
+capability `x-ignore-shared`, without the memory). A clone maps the memory privately, copy-on-write, and takes the state
+in; then its guest sees the configuration, and becomes what that says. What a clone's QEMU is to be told is in a FIFO
+before it is started, so that nobody has to talk to it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ MEMORY, STATE, CONFIG = "memory", "state", "config"
 """Files of a template; the last is its configuration disk, and goes once it is made."""
 CONFIG_BYTES = 1 << 20
 """Size of that disk, and so the most that a clone is told: a guest keeps the sizes of disks that it has seen."""
+_HEAD = 4096
+"""Bytes of it for what stands before what a guest is to read."""
 CLONE = "clone"
 """In QEMU's folder: the FIFOs `clone.in` and `clone.out`."""
 _FORMAT = 2
@@ -56,6 +58,21 @@ def key(launch: Launch, host: str, ready: bool) -> str:
         shared["program"] = [launch.argv, sorted(env.items()), launch.cwd, asdict(launch.limits), launch.user]
         shared["told"] = [entry for entry in machine.guest if entry[0] not in _TAKEN_AGAIN]
     return hashlib.sha256(json.dumps(shared, sort_keys=True, default=repr).encode()).hexdigest()
+
+
+def learned(key: str) -> str:
+    """Of the same template with what its clones read in its memory, so that none has to read it."""
+    return hashlib.sha256(f"{key} learned".encode()).hexdigest()
+
+
+def waiting(reads: Iterable[str]) -> list[tuple[str, str]]:
+    """What the guest of a template is told: to read this, and to wait. What is too much for its disk, it does not."""
+    told, room = [("wait", "1")], CONFIG_BYTES - _HEAD
+    for each in reads:
+        room -= len(f"read={each}\0".encode(errors="surrogateescape"))
+        if room >= 0:
+            told.append(("read", each))
+    return told
 
 
 def can_have(machine: Machine) -> bool:

@@ -40,6 +40,8 @@ _ANSWER_SECONDS = 10.0
 _CLOCK_SECONDS = 600.0
 """Between two times at which a guest is told what time it is: its clock is its own."""
 _IDLE = ("idle", "1")
+_ITSELF = "/proc/1/exe"
+"""The guest's program, wherever it came from."""
 _QEMUS_OPTIONS = "cache=auto,timeout=0,posix_lock,flock,xattr,log_level=err,modcaps=-mknod:-setfcap"
 """What one instance writes the others see at once, and their locks count for each other. A page cache stays allowed: no
 shared mappings without. Device files and files with capabilities are not for guests to make on this host."""
@@ -174,6 +176,18 @@ class Machines:
         with suppress(WorldError):
             return await known.usage()
         return None
+
+    async def reads(self, name: str) -> list[str]:
+        """What of its root's files is in its memory: the values of `read` in `guest/README.md`. WorldError."""
+        session = await (await self.guest(name)).execute([_ITSELF, "reads"], {}, "/", None)
+        said = bytearray()
+        try:
+            while len(said) < template.CONFIG_BYTES and (piece := await session.read()) is not None:
+                said += piece[1] if piece[0] == 1 else b""
+        finally:
+            await session.close()
+        whole = said.rpartition(b"\0")[0].decode(errors="surrogateescape")
+        return [value for key, _, value in (each.partition("=") for each in whole.split("\0")) if key == "read"]
 
     async def execute(self, launch: Launch, machine: Machine, env: Mapping[str, str], name: str, tty: bool) -> Session:
         """Run `launch.argv` beside its service. WorldError."""

@@ -230,6 +230,12 @@ class Supervisor(Connection):
         run = self._runs.get(instance)
         return await self._machines.usage(group_of(instance, run)) if run is not None else None
 
+    async def guest_reads(self, instance: str) -> list[str]:
+        """Of a virtual machine, for the template of others: see `Machines.reads`. WorldError: it cannot tell."""
+        if (run := self._runs.get(instance)) is None:
+            raise WorldError(f"{instance} does not run")
+        return await self._machines.reads(group_of(instance, run))
+
     async def attach(self, launch: Launch, secrets: Mapping[str, str], tty: bool) -> Attached:
         """Run a one-off with held streams. It ends when closed, or with the daemon, and is told to no `on_exit`."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -16,7 +16,7 @@ from fourfold.errors import WorldError
 from fourfold.launch import qemu
 from fourfold.launch.common import SYSTEM_PATH
 from fourfold.launch.model import Launch
-from fourfold.launch.template import CONFIG, CONFIG_BYTES, MEMORY, STATE, keeping
+from fourfold.launch.template import CONFIG, CONFIG_BYTES, MEMORY, STATE, keeping, waiting
 from fourfold.supervise.model import Exit
 from fourfold.supervise.qmp import Qmp, connected
 
@@ -47,17 +47,19 @@ async def make(
     staged: Path,
     ready: Callable[[Booting], Awaitable[None]] | None,
     patience: float,
+    reads: Sequence[str] = (),
 ) -> None:
     """Put MEMORY and STATE into the folder `staged`. `patience`: seconds that it may take.
 
-    `launch` is that of an instance. Without `ready` its machine is kept as soon as it waits for its configuration,
-    which it does not get; else it gets it, and is kept when `ready` returns. WorldError.
+    `launch` is that of an instance. Without `ready` its machine is kept as soon as it has read `reads` (as
+    `Machines.reads` has them) and waits for its configuration, which it does not get; else it gets it, and is kept when
+    `ready` returns. WorldError.
     """
     assert launch.machine is not None
     launch = replace(launch, machine=replace(launch.machine, kept=str(staged), template=None, waits=ready is None))
     if ready is None:  # nothing of the service is in it: what it needs, secrets among them, each clone is told
         launch = replace(launch, env={}, files=())
-    await asyncio.to_thread(_prepare, staged, launch)
+    await asyncio.to_thread(_prepare, staged, launch, qemu.configuration(waiting(reads)) if ready is None else "")
     with (staged / _LOG).open("r+b", buffering=0) as log:
         try:
             async with asyncio.timeout(patience), boot(launch, log.fileno()) as machine:
@@ -72,7 +74,7 @@ async def make(
         (staged / name).unlink()
 
 
-def _prepare(staged: Path, launch: Launch) -> None:
+def _prepare(staged: Path, launch: Launch, config: str) -> None:
     assert launch.machine is not None
     sizes = {MEMORY: launch.machine.memory, CONFIG: CONFIG_BYTES, _LOG: 0}
     try:
@@ -81,6 +83,8 @@ def _prepare(staged: Path, launch: Launch) -> None:
                 os.fchmod(file.fileno(), 0o600)
                 if (owner := launch.machine.owner) is not None:
                     os.fchown(file.fileno(), owner.uid, owner.gid)
+                if name == CONFIG:
+                    file.write(config.encode(errors="surrogateescape"))
                 file.truncate(size)
     except OSError as error:
         raise WorldError(f"cannot make room for a template: {error.strerror}", "make room on the disk") from error
