@@ -14,6 +14,7 @@ from fourfold.control.scalingview import ScalingView
 from fourfold.control.status import deployment_text
 from fourfold.control.views import ExplainView, ServiceView
 from fourfold.plan import model as m
+from fourfold.store.model import Event
 from tests.api.sample import run_view
 from tests.store.samples import deployment, instance, service_row
 
@@ -44,6 +45,16 @@ def test_well() -> None:
     assert (view.well, view.summary) == (True, "web is well: 1 of 1 instances of release 1 ready")
     failing = explained(hooks=["the webhook at https://x.example takes no events"])
     assert (failing.well, failing.findings) == (True, ["the webhook at https://x.example takes no events"])
+
+
+def test_a_build_that_failed() -> None:
+    said = "cannot build web: pip found no six==9\nmore of it"
+    failed = Event(7, 1_000_000.0, "shop", "web", None, "build.failed", said, None, {"hint": "name another version"})
+    view = explained(failed_build=failed)
+    assert (view.well, view.summary) == (True, "web is well: 1 of 1 instances of release 1 ready")
+    (finding,) = view.findings
+    assert finding.startswith("its last build, at 1970-01-12T13:46:40") and finding.endswith("no six==9")
+    assert view.what_to_do[0] == "name another version" and view.what_to_do[-1].endswith("fourfold deploy web")
 
 
 @pytest.mark.parametrize(

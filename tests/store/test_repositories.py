@@ -165,6 +165,18 @@ def test_the_newest_events(store: Store) -> None:
     assert store.events.before(2, "shop") == 1 and store.events.before(1, None, "a") == 1
 
 
+def test_the_newest_of_a_kind(store: Store) -> None:
+    for kind, service in (("build.done", "web"), ("build.failed", "web"), ("build.log", "web"), ("build.done", "api")):
+        add_event(store.events, kind, "", app="shop", service=service)
+    add_event(store.events, "operation.done", "", app="shop")
+    found = store.events.newest("shop", "web", "build.done", "build.failed")
+    assert found is not None and (found.kind, found.seq) == ("build.failed", 2)
+    assert store.events.newest("shop", "web", "operation.done") is None
+    assert store.events.newest("blog", None, "operation.done") is None
+    done = store.events.newest("shop", None, "operation.done")
+    assert done is not None and done.seq == 5
+
+
 def test_trimmed_events_do_not_give_their_numbers_away(store: Store) -> None:
     added = [add_event(store.events, "build.log", str(number)) for number in range(10)]
     assert store.events.trim(0, 20, 0) == 0

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from fourfold.clock import rfc3339
 from fourfold.control import stagewords
 from fourfold.control import views as v
 from fourfold.control.goals import described, moves, pattern_of
@@ -15,7 +16,7 @@ from fourfold.control.scalingview import ScalingView
 from fourfold.control.status import deployment_view, exit_view
 from fourfold.launch.vm import CUT_OFF
 from fourfold.plan.restart import is_crash_loop
-from fourfold.store.model import Deployment, InstanceRow, ServiceRow
+from fourfold.store.model import Deployment, Event, InstanceRow, ServiceRow
 
 _ENDINGS = {"error": "with an error", "timeout": "timed out", "crash": "crashed", "oom": "out of memory"}
 _CANNOT_WRITE = re.compile("read-only file system|unable to open database file", re.IGNORECASE)
@@ -51,6 +52,8 @@ class Case:
     events_refused: str = ""
     """Why the last one of these was not taken; empty: they are on their way."""
     events_given_up: int = 0
+    failed_build: Event | None = None
+    """Of the last change of its source, none of which is served."""
     hooks: Sequence[str] = ()
     """What is wrong with webhooks of its app."""
     step: v.StepView | None = None
@@ -80,6 +83,7 @@ def explain(case: Case) -> v.ExplainView:
     if not well and any(_CANNOT_WRITE.search(line) for line in case.last_lines):
         todo.append("write to a volume or to /tmp: what it runs from can only be read")
     moves_on = case.step is not None and len(findings) == 1
+    _build(case, findings, todo)
     _maintenance(case, findings, todo)
     _events(case, findings, todo)
     _limits(case, findings, todo)
@@ -130,6 +134,15 @@ def _serves(case: Case, ready: int) -> str:
         return f"{ready} of {case.desired} instances of release {case.row.release} ready"
     each = " and ".join(f"{count} of release {release}" for release, count in sorted(releases.items()))
     return f"{each} ready, {case.desired} are wanted"
+
+
+def _build(case: Case, findings: list[str], todo: list[str]) -> None:
+    if (failed := case.failed_build) is not None:
+        why = failed.message.partition("\n")[0]
+        findings.append(f"its last build, at {rfc3339(failed.at)}, failed; nothing of it was deployed: {why}")
+        todo += [hint] if (hint := failed.data.get("hint")) else []
+        todo.append("read what it printed: fourfold events --kind build.log")
+        todo.append(f"mend it, then: fourfold deploy {case.row.name}")
 
 
 def _maintenance(case: Case, findings: list[str], todo: list[str]) -> None:

@@ -101,6 +101,15 @@ class Events:
         )
         return int(found[0][0]) if found else 0
 
+    def newest(self, app: str, service: str | None, *kinds: str) -> Event | None:
+        """Of these kinds, of one service or, None, of the app as a whole."""
+        found = TABLE.select(
+            self._database,
+            "WHERE app = ?1 AND service IS ?2 AND kind IN (SELECT value FROM json_each(?3)) ORDER BY seq DESC LIMIT 1",
+            app, service, json.dumps(kinds),
+        )  # fmt: skip
+        return found[0] if found else None
+
     def unended(self, newest: int = 1000) -> list[str]:
         """Operations that have begun and not ended, among the `newest` that was told of operations; newest first."""
         found = self._database.query(

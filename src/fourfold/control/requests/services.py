@@ -20,6 +20,7 @@ from fourfold.control.sharing import check_rollback
 from fourfold.errors import UserError
 from fourfold.launch.patterns import program_memory, unenforced
 from fourfold.plan.restart import settled
+from fourfold.store.model import Event
 
 
 class Services(Requests):
@@ -131,6 +132,16 @@ class Services(Requests):
                 events_refused=line.refused if line is not None else "",
                 events_given_up=parts.store.queue.count_failed(app, service),
                 events=await parts.invoking.totals(each.id for each in alive if each.block is not None),
+                failed_build=self._failed_build(app, service),
                 hooks=parts.notifying.hooks.troubles(app),
             )
         )
+
+    def _failed_build(self, app: str, service: str) -> Event | None:
+        """The last one, unless the app was changed since: what failed has been mended, or given up."""
+        events = self._parts.store.events
+        last = events.newest(app, service, "build.failed", "build.done")
+        if last is None or last.kind == "build.done":
+            return None
+        done = events.newest(app, None, "operation.done")
+        return last if done is None or done.seq < last.seq else None
