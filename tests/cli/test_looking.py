@@ -165,6 +165,15 @@ def test_up_and_plan_refuse_all_sources_that_are_not_there(cli: Cli, home: Path,
         ]
 
 
+@pytest.mark.parametrize("command", ["deploy", "plan", "build"])
+def test_sources_of_what_is_not_deployed_need_not_be_there(cli: Cli, home: Path, server: Serving, command: str) -> None:
+    (home / "work/fourfold.yaml").write_text("app: shop\nservices: {a: {source: ./gone}, b: {source: ./lost}}\n")
+    result = cli(command, "b")
+    assert result.code == 2
+    assert f"fourfold.yaml:2:45: services.b.source: {home}/work/lost is not there" in result.err
+    assert result.err.count("is not there") == 1
+
+
 def test_validate_looks_for_what_the_file_names(cli: Cli, home: Path) -> None:
     text = "app: shop\nservices: {a: {source: ./there, run: x}, b: {source: ./gone.jar, nope: 1}}\n"
     (home / "work/fourfold.yaml").write_text(text + "gateway: {tls: {cert: c.pem, key: k.pem}}\n")

@@ -19,7 +19,7 @@ def test_a_pipe_is_read_once(tmp_path: Path) -> None:
     os.mkfifo(pipe := tmp_path / "pipe")
     writer = threading.Thread(target=pipe.write_text, args=(TEXT,))
     writer.start()
-    found = outline(pipe, env=None, environ={}, all_there=True)
+    found = outline(pipe, env=None, environ={}, needed=None)
     writer.join()
     assert list(found.services) == ["web"]
     with pytest.raises(SpecError, match=r"services.web.source: .*/gone is not there"):

@@ -34,7 +34,7 @@ class How:
 
 def bring(session: Session, services: list[str] | None, how: How) -> int:
     """The exit code."""
-    file = read_file(session, all_there=services is None)
+    file = read_file(session, services)
     if waits := session.comes_up:
         file.judge()  # meanwhile
     with file.judged():

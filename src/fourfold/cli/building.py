@@ -88,7 +88,7 @@ def build(
         )
     if target is not None and not session.options.wait:
         raise UserError("cannot make an image with --detach: it is made of what was built", "leave --detach out")
-    loaded = load_file(session)
+    loaded = load_file(session, [service])
     outline = of(loaded, os.environ)
     wanted = sources(outline, [service])
     client = session.started_client

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,21 +35,22 @@ class Source:
     services: list[str]
 
 
-def load_file(session: Session) -> Loaded:
+def load_file(session: Session, needed: Collection[str] = ()) -> Loaded:
+    """`needed`: see `spec.load`."""
     from fourfold.spec.load import load
 
     options = session.options
-    loaded = load(need_file(options), env=options.env, environ=os.environ)
+    loaded = load(need_file(options), env=options.env, environ=os.environ, needed=needed)
     _same_app(options.app, loaded.file, loaded.app.app)
     return loaded
 
 
-def read_file(session: Session, *, all_there: bool) -> Outline:
+def read_file(session: Session, needed: Collection[str] | None) -> Outline:
     """What has to be known of the file to bring it up: much sooner there than all of it.
 
-    `all_there`: what it names has to be on the disk, see `spec.load`."""
+    `needed`: whose sources have to be on the disk, see `spec.load`."""
     options = session.options
-    found = outline(need_file(options), env=options.env, environ=os.environ, all_there=all_there)
+    found = outline(need_file(options), env=options.env, environ=os.environ, needed=needed)
     _same_app(options.app, found.file, found.app)
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,13 +24,13 @@ class Loaded:
     texts: list[tuple[str, str]]
 
 
-def load(path: Path, *, env: str | None, environ: Mapping[str, str], all_there: bool = False) -> Loaded:
+def load(path: Path, *, env: str | None, environ: Mapping[str, str], needed: Collection[str] | None = ()) -> Loaded:
     """The app of a service file, with `fourfold.ENV.yaml` beside it merged over it.
 
-    Raises SpecError with everything that is wrong in the files, or UserError when one cannot be read. `all_there`:
-    sources and certificates that they name and the disk does not have are wrong too.
+    Raises SpecError with everything that is wrong in the files, or UserError when one cannot be read. `needed`:
+    sources of these services that the disk does not have are wrong too; None: of all, and certificates.
     """
-    return load_texts(path, *texts_of(path, env), environ, all_there=all_there)
+    return load_texts(path, *texts_of(path, env), environ, needed=needed)
 
 
 def load_texts(
@@ -39,17 +39,17 @@ def load_texts(
     texts: list[tuple[str, str]],
     environ: Mapping[str, str],
     *,
-    all_there: bool = False,
+    needed: Collection[str] | None = (),
 ) -> Loaded:
     """As `load`, of what was read already: a pipe can be read once only."""
-    further = partial(_missing, path.absolute().parent) if all_there else None
+    further = partial(_missing, path.absolute().parent, needed)
     return Loaded(parse(texts, environ, further), path, files, texts)
 
 
-def _missing(folder: Path, parts: Parts) -> Iterator[Finding]:
+def _missing(folder: Path, needed: Collection[str] | None, parts: Parts) -> Iterator[Finding]:
     built = {name: service for name, service in parts.services.items() if service.image is None}
-    named = {("services", name, "source"): service.source for name, service in built.items()}
-    if parts.gateway is not None and (tls := parts.gateway.tls) is not None:
+    named = {("services", name, "source"): built[name].source for name in built if needed is None or name in needed}
+    if needed is None and parts.gateway is not None and (tls := parts.gateway.tls) is not None:
         named |= {("gateway", "tls", "cert"): tls.cert, ("gateway", "tls", "key"): tls.key}
     for key, path in named.items():
         if not (folder / path).exists():

@@ -6,7 +6,7 @@ takes longer than the command. Where a file is refused, it is loaded as a whole,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,7 +32,7 @@ class Outline:
     texts: list[tuple[str, str]]
     """Of the files."""
     environ: Mapping[str, str]
-    all_there: bool
+    needed: Collection[str] | None
     """See `spec.load.load`."""
 
     @property
@@ -56,7 +56,7 @@ class Outline:
         """Raises SpecError with all that is wrong in the files."""
         from fourfold.spec.load import load_texts
 
-        load_texts(self.file, self.files, self.texts, self.environ, all_there=self.all_there)
+        load_texts(self.file, self.files, self.texts, self.environ, needed=self.needed)
 
     @contextmanager
     def judged(self) -> Iterator[None]:
@@ -68,21 +68,21 @@ class Outline:
             raise
 
 
-def outline(path: Path, *, env: str | None, environ: Mapping[str, str], all_there: bool = False) -> Outline:
+def outline(path: Path, *, env: str | None, environ: Mapping[str, str], needed: Collection[str] | None = ()) -> Outline:
     """As `spec.load.load`, which is asked where the file is no good at first sight. Raises what it raises."""
     files, texts = texts_of(path, env)
     with suppress(SpecError):
         tree, problems = read_tree(texts, environ)
         if not problems and _is_plain(data := plain(tree)):
-            return Outline(data, path, files, texts, environ, all_there)
+            return Outline(data, path, files, texts, environ, needed)
     from fourfold.spec.load import load_texts
 
-    return of(load_texts(path, files, texts, environ, all_there=all_there), environ)
+    return of(load_texts(path, files, texts, environ, needed=needed), environ)
 
 
 def of(loaded: Loaded, environ: Mapping[str, str]) -> Outline:
     data = loaded.app.model_dump(mode="json")
-    return Outline(data, loaded.file, loaded.files, loaded.texts, environ, all_there=False)
+    return Outline(data, loaded.file, loaded.files, loaded.texts, environ, needed=())
 
 
 def _entries(data: dict[str, Any], key: str) -> dict[str, dict[str, Any]]:

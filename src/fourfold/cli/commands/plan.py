@@ -33,7 +33,7 @@ def command(
 
     session = Session.of(ctx)
     try:
-        file = read_file(session, all_there=not services)
+        file = read_file(session, services or None)
         client = session.started_client
         check(client, file)
         progress = Progress(Steps({}))

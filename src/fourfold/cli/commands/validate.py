@@ -23,7 +23,7 @@ def command(ctx: click.Context) -> int:
     options = Session.of(ctx).options
     path = need_file(options)
     try:
-        loaded = load(path, env=options.env, environ=os.environ, all_there=True)
+        loaded = load(path, env=options.env, environ=os.environ, needed=None)
     except SpecError as error:
         if not options.json:
             raise
