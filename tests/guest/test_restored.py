@@ -65,15 +65,15 @@ def test_a_ready_service_becomes_another(guests: Guests) -> None:
 
 
 def test_what_it_is_to_read_is_in_the_memory_of_all_that_go_on(guests: Guests) -> None:
-    told = [("wait", "1"), ("read", "0:1:/bin/tail"), ("read", "1:2:/bin/dd"), ("read", "0:9:/no/such"), ("read", "x")]
+    told = [("wait", "1"), ("read", "0:1:/bin/tail"), ("read", "1:2:/bin/stty"), ("read", "0:9:/no/such"), ("read", "x")]
     with guests.template(told) as it, guests.made(shell("sleep 1000")) as other:
         other.go_on(it.folder)
         other.until("started")
         read = asyncio.run(reads(other))
-    with guests.clone(shell("sleep 1000")) as other:
-        other.until("started")
+    with guests.clone(shell("dd if=/dev/null of=/tmp/big bs=1 seek=1T; echo ready; sleep 1000")) as other:
+        until(lambda: "ready" in other.output, PATIENCE)
         not_read = asyncio.run(reads(other))
-    for path, pages in (("/bin/tail", {0}), ("/bin/dd", {1, 2})):
+    for path, pages in (("/bin/tail", {0}), ("/bin/stty", {1, 2})):
         assert pages <= read[path] and path not in not_read
     assert read["/bin/sh"] and not_read["/bin/sh"], "the service"
 
