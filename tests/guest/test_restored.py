@@ -65,7 +65,13 @@ def test_a_ready_service_becomes_another(guests: Guests) -> None:
 
 
 def test_what_it_is_to_read_is_in_the_memory_of_all_that_go_on(guests: Guests) -> None:
-    told = [("wait", "1"), ("read", "0:1:/bin/tail"), ("read", "1:2:/bin/stty"), ("read", "0:9:/no/such"), ("read", "x")]
+    told = [
+        ("wait", "1"),
+        ("read", "0:1:/bin/tail"),
+        ("read", "1:2:/bin/stty"),
+        ("read", "0:9:/no/such"),
+        ("read", "x"),
+    ]
     with guests.template(told) as it, guests.made(shell("sleep 1000")) as other:
         other.go_on(it.folder)
         other.until("started")

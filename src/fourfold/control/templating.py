@@ -64,6 +64,25 @@ class Emit(Protocol):
     def __call__(self, kind: str, row: InstanceRow, message: str, **data: Any) -> None: ...
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """A template to make of an instance's machine."""
+
+    row: InstanceRow
+    service: Service
+    launch: Launch
+    key: str
+    artifact: str
+    emit: Emit
+    reads: Sequence[str]
+    """What it is to have in its memory of its files."""
+
+    @property
+    def is_ready(self) -> bool:
+        """With the service in it."""
+        return self.launch.sandbox is None and self.service.vm.template == "ready"
+
+
 class Templating:
     """`boot` starts a machine that one is made of; `is_ready` asks its program, `reads` its guest; `lend` gives it an
     address."""
@@ -175,7 +194,8 @@ class Templating:
         """Have it made, once for all that ask. Never raises: events tell. `reads`: what it is to have in its memory."""
         task = self._making.get(key)
         if task is None:
-            task = asyncio.get_running_loop().create_task(self._make(row, service, launch, key, artifact, emit, reads))
+            wanted = _Wanted(row, service, launch, key, artifact, emit, reads)
+            task = asyncio.get_running_loop().create_task(self._make(wanted))
             self._making[key] = task
             task.add_done_callback(lambda _: self._making.pop(key, None))
         await asyncio.shield(task)
@@ -198,57 +218,40 @@ class Templating:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _make(
-        self,
-        row: InstanceRow,
-        service: Service,
-        launch: Launch,
-        key: str,
-        artifact: str,
-        emit: Emit,
-        reads: Sequence[str],
-    ) -> None:
+    async def _make(self, wanted: _Wanted) -> None:
+        row, name = wanted.row, wanted.row.service
         began = self._clock.now()
-        ready = launch.sandbox is None and service.vm.template == "ready"
         try:
-            origin = Origin(row.app, row.service, artifact, self._boot_id)
-            await self._publish(row, service, _booted(launch), key, ready, origin, reads)
+            await self._publish(wanted)
         except Exception as error:
             if not isinstance(error, FourfoldError):
-                log.error("cannot make a template of %s", row.service, exc_info=error)
-            self._spoil(key)
-            lacking = "no better template" if reads else "no template"
-            instead = "" if reads else ", its machines boot"
-            emit("template.failed", row, f"{lacking} of {row.service}{instead}: {error}")
+                log.error("cannot make a template of %s", name, exc_info=error)
+            self._spoil(wanted.key)
+            lacking = "no better template of {}" if wanted.reads else "no template of {}, its machines boot"
+            wanted.emit("template.failed", row, f"{lacking.format(name)}: {error}")
             return
-        what = "with the service ready in it" if ready else "with what it reads in memory" if reads else "booted"
+        what = "with what it reads in memory" if wanted.reads else "booted"
+        what = "with the service ready in it" if wanted.is_ready else what
         seconds = self._clock.now() - began
-        emit("template.made", row, f"made a template, {what}, in {seconds:.1f} s", seconds=seconds)
-        self._soon(asyncio.to_thread(self._templates.sync, key))
+        wanted.emit("template.made", row, f"made a template, {what}, in {seconds:.1f} s", seconds=seconds)
+        self._soon(asyncio.to_thread(self._templates.sync, wanted.key))
 
-    async def _publish(
-        self,
-        row: InstanceRow,
-        service: Service,
-        launch: Launch,
-        key: str,
-        ready: bool,
-        origin: Origin,
-        reads: Sequence[str],
-    ) -> None:
+    async def _publish(self, wanted: _Wanted) -> None:
+        row, launch, key = wanted.row, _booted(wanted.launch), wanted.key
         staged = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._work, prefix="template-"))
         # Of the key too: where their environments differ, two of a release are made at once.
         name = f"{row.app}.{row.service}-{row.release}-template-{key[:6]}"
         try:
             rest: Callable[[Booting], Awaitable[None]] | None = None
             address = None
-            if (ready or reads) and isinstance(launch.network, Bridge):
+            if (wanted.is_ready or wanted.reads) and isinstance(launch.network, Bridge):
                 address = self._lend(name)  # nobody is to take it for the instance, which may run
                 row = replace(row, address=address)
-            if ready:
-                rest = partial(self._come_to_rest, row, service)
+            if wanted.is_ready:
+                rest = partial(self._come_to_rest, row, wanted.service)
             one = template.named(launch, name, address)
-            await make(self._boot, one, staged, rest, _patience(service), reads)
+            await make(self._boot, one, staged, rest, _patience(wanted.service), wanted.reads)
+            origin = Origin(row.app, row.service, wanted.artifact, self._boot_id)
             await asyncio.to_thread(self._templates.publish, key, staged, origin)
         finally:
             await asyncio.shield(asyncio.to_thread(trees.remove, staged))
