@@ -87,7 +87,7 @@ def test_what_it_is_to_read_is_in_the_memory_of_all_that_go_on(guests: Guests) -
 async def reads(it: Machine) -> dict[str, set[int]]:
     """File -> its pages that are in the machine's memory."""
     guest = await Guest.connect(it.control, PATIENCE)
-    session = await guest.execute(["/proc/1/exe", "reads"], {}, "/", None)
+    session = await guest.execute(["/proc/self/exe", "reads"], {}, "/", None)
     out = b""
     while (item := await session.read()) is not None:
         assert item[0] == 1, item

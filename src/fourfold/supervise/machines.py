@@ -40,8 +40,8 @@ _ANSWER_SECONDS = 10.0
 _CLOCK_SECONDS = 600.0
 """Between two times at which a guest is told what time it is: its clock is its own."""
 _IDLE = ("idle", "1")
-_ITSELF = "/proc/1/exe"
-"""The guest's program, wherever it came from."""
+_ITSELF = "/proc/self/exe"
+"""Of whom starts it: the guest, also where PID 1 is another."""
 _QEMUS_OPTIONS = "cache=auto,timeout=0,posix_lock,flock,xattr,log_level=err,modcaps=-mknod:-setfcap"
 """What one instance writes the others see at once, and their locks count for each other. A page cache stays allowed: no
 shared mappings without. Device files and files with capabilities are not for guests to make on this host."""
