@@ -26,6 +26,7 @@ IN_EVERY_RUN: dict[str, dict[str, tuple[str, ...]]] = {
         "test_faults": ("test_the_spawner_is_killed", "test_both_daemon_and_spawner_are_killed"),
         "test_failed_deploys": (
             "test_the_old_version_serves_on[vm-crashes]",
+            "test_the_old_version_serves_on[vm-listens elsewhere]",
             "test_the_old_version_serves_on[vm-takes too much memory]",
         ),
         "test_neighbours": ("test_a_memory_hog_is_killed_alone_and_named",),

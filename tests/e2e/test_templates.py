@@ -49,9 +49,13 @@ def test_clones_are_themselves(home: Home, how: str) -> None:
     home.run("down", "-a", "app", "-y")
 
 
+def both_ready(home: Home) -> list[Any]:
+    ready = [each for each in home.instances() if each["state"] == "ready"]
+    return ready if len(ready) == 2 else []
+
+
 def are_themselves(home: Home) -> None:
-    instances = [each for each in home.instances() if each["state"] == "ready"]
-    assert len(instances) == 2, "they serve on while a template is made of one"
+    instances = until(lambda: both_ready(home), 60, "both, also the one of which a template was made")
     names = [each["id"] for each in instances]
     before = time.time()
     seen = [inside(home, OWN, name).split() for name in names]
