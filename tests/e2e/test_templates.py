@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.e2e.home import Home, web_file
@@ -64,6 +65,8 @@ def are_themselves(home: Home) -> None:
     assert [host.rpartition("-")[2] for host in hosts] == [name.rpartition("-")[2] for name in names]
     assert all(before - OFF < float(clock) < after + OFF for clock in clocks) and len(set(numbers)) == 2
     assert len({each["address"] for each in instances}) == 2
+    for each in instances:  # at its own address, which no template had in the meantime
+        assert httpx.get(f"http://{each['address']}/healthz", timeout=15).status_code == 200
 
 
 def test_one_that_is_broken_is_not_missed(home: Home) -> None:
