@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 import psutil
 
+from tests.support.forked import ForkedDaemon
 from tests.support.nobody import AS_NOBODY, reachable_checkout
 from tests.support.ports import WORKER, free_port
 from tests.support.wait import until
@@ -44,6 +45,7 @@ class Home:
         self.root = Path(tempfile.mkdtemp(prefix="ff-"))
         self.root.chmod(0o711)
         self._nobody = nobody
+        self._daemons: set[int] = set()
         self._hand_over(self.root)
         self.port = free_port()
         self.environ = {
@@ -215,7 +217,7 @@ class Home:
             try:
                 told = process.environ().get("FOURFOLD_HOME") == str(self.home)
                 named = any(str(self.home) in word for word in process.cmdline())
-                mine = told or named or self._is_of_instance(process)
+                mine = told or named or process.pid in self._daemons or self._is_of_instance(process)
             except (psutil.Error, OSError):
                 continue
             if mine and process.pid != os.getpid():
@@ -250,18 +252,20 @@ class Home:
                     return process
         raise AssertionError("no spawner runs")
 
-    def start_daemon(self, **environ: str) -> subprocess.Popen[bytes]:
-        """Start one and wait until it answers, or has ended."""
-        self.home.joinpath("state").mkdir(parents=True, exist_ok=True)
-        with (self.home / "state" / "daemon.log").open("ab") as log:
-            daemon = subprocess.Popen(
-                [*self._python, "-m", "fourfold.daemon"],
-                env=self.environ | environ,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+    def start_daemon(self, **environ: str) -> ForkedDaemon | subprocess.Popen[bytes]:
+        """Start one and wait until it answers, or has ended. Those that commands start are not forked."""
+        log = self.home / "state" / "daemon.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        daemon: ForkedDaemon | subprocess.Popen[bytes]
+        if self._nobody:
+            with log.open("ab") as out:
+                command, env = [*self._python, "-m", "fourfold.daemon"], self.environ | environ
+                daemon = subprocess.Popen(
+                    command, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+                )
+        else:
+            daemon = ForkedDaemon(self.environ | environ, log)
+        self._daemons.add(daemon.pid)
         until(lambda: daemon.poll() is not None or self.daemon_pid() == daemon.pid, 60, "the daemon to answer")
         return daemon
 
