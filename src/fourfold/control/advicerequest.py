@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from fourfold.control.views import View
+from fourfold.control.views import Request
 from fourfold.cost.advice.source import Source
 from fourfold.cost.model import Hour
 
@@ -20,7 +20,7 @@ def _few(usage: Any) -> Any:
     return usage
 
 
-class AdviceRequest(View):
+class AdviceRequest(Request):
     spec: dict[str, Any] | None = None
     """A service file, as `up` takes it; null: what runs."""
     services: list[str] | None = None

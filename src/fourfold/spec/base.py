@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Each is built when it is first used, most as a part of another: what imports them starts sooner.
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from fourfold.control.views import View
+from fourfold.control.views import Request
 from fourfold.cost.comparison import PATTERNS, Pattern
 
 
-class CompareRequest(View):
+class CompareRequest(Request):
     """Run the release that a service is on under several patterns, one beside the other, and measure each."""
 
     patterns: list[Pattern] = Field(default=[], description="Under which; empty is under all")

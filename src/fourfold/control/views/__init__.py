@@ -9,6 +9,7 @@ from fourfold.control.views.apps import UpRequest as UpRequest
 from fourfold.control.views.artifacts import ArtifactView as ArtifactView
 from fourfold.control.views.artifacts import ImageView as ImageView
 from fourfold.control.views.artifacts import LayerView as LayerView
+from fourfold.control.views.base import Request as Request
 from fourfold.control.views.base import View as View
 from fourfold.control.views.costs import CostRequest as CostRequest
 from fourfold.control.views.costs import CostView as CostView

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from fourfold.control.views.base import View
+from fourfold.control.views.base import Request, View
 from fourfold.control.views.services import ServiceView
 
 
@@ -39,7 +39,7 @@ class AppView(View):
     updated_at: str
 
 
-class UpRequest(View):
+class UpRequest(Request):
     """Bring an app to what its file says. `services` limits it to some (with `deploy`); None is all."""
 
     spec: dict[str, Any]

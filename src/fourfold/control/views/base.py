@@ -1,4 +1,4 @@
-"""The base of all of them."""
+"""The bases of all of them."""
 
 from __future__ import annotations
 
@@ -6,4 +6,12 @@ from pydantic import BaseModel, ConfigDict
 
 
 class View(BaseModel):
+    """What is answered; built when it is first answered."""
+
+    model_config = ConfigDict(defer_build=True, extra="forbid")
+
+
+class Request(BaseModel):
+    """What is asked for."""
+
     model_config = ConfigDict(extra="forbid")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from fourfold.control.views.base import View
+from fourfold.control.views.base import Request, View
 from fourfold.cost.comparison import Pattern
 from fourfold.cost.results import ServiceCost
 
@@ -31,7 +31,7 @@ class PriceText(View):
     text: str = Field(max_length=1024 * 1024)
 
 
-class CostRequest(View):
+class CostRequest(Request):
     """What `cost` is asked."""
 
     service: str | None = None
