@@ -29,7 +29,7 @@ def explained(**given: Any) -> ExplainView:
         "waiting_for": None,
         "probe_errors": [],
         "limits_missing": {},
-        "memory_limit": None,
+        "memory_limit": lambda row: None,
         "last_lines": [],
     }
     return explain(Case(**(fields | given)))
@@ -226,6 +226,11 @@ def test_a_memory_limit_is_blamed_for_what_was_tried_last_only() -> None:
     failed = deployment(release=3, state="rolled-back", reason="no such command")
     assert limit not in explained(dead=dead, deployment=failed).findings
     assert limit in explained(dead=dead, deployment=replace(failed, release=2)).findings
+    theirs = {2: 64 * 2**20, 1: 512 * 2**20}
+    told = explained(
+        dead=dead, deployment=replace(failed, release=2), memory_limit=lambda row: theirs[row.release]
+    ).findings
+    assert limit.replace("the host's", "64 MiB") in told
 
 
 @pytest.mark.parametrize(

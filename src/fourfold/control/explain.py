@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fourfold.clock import rfc3339
@@ -38,7 +38,8 @@ class Case:
     waiting_for: str | None
     probe_errors: Sequence[str]
     limits_missing: dict[str, str]
-    memory_limit: int | None
+    memory_limit: Callable[[InstanceRow], int | None]
+    """Bytes that its program may take, by the release that it is of."""
     last_lines: Sequence[str]
     unsettled: Collection[str] = ()
     """Ids of instances that run again after they ended, and not yet for long."""
@@ -216,8 +217,10 @@ def _instances(case: Case, findings: list[str], todo: list[str]) -> None:
         _where_it_listens(error, todo)
     tried = {case.row.release, case.attempt.release if case.attempt is not None else case.row.release}
     newest = [row for row in (*case.instances, *case.dead) if row.exit is not None and row.release in tried]
-    if any(row.exit is not None and row.exit["oom"] for row in newest[:3]):
-        limit = f"{case.memory_limit // 2**20} MiB" if case.memory_limit else "the host's"
+    killed = next((row for row in newest[:3] if row.exit is not None and row.exit["oom"]), None)
+    if killed is not None:
+        most = case.memory_limit(killed)
+        limit = f"{most // 2**20} MiB" if most else "the host's"
         findings.append(f"it reached its memory limit ({limit}) and was killed")
         todo.append("raise resources.memory, or find out what it keeps")
     if findings and any("Read-only file system" in line for line in case.last_lines):
