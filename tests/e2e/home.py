@@ -45,7 +45,7 @@ class Home:
         self.root = Path(tempfile.mkdtemp(prefix="ff-"))
         self.root.chmod(0o711)
         self._nobody = nobody
-        self._daemons: set[int] = set()
+        self._daemons: set[psutil.Process] = set()
         self._hand_over(self.root)
         self.port = free_port()
         self.environ = {
@@ -217,7 +217,7 @@ class Home:
             try:
                 told = process.environ().get("FOURFOLD_HOME") == str(self.home)
                 named = any(str(self.home) in word for word in process.cmdline())
-                mine = told or named or process.pid in self._daemons or self._is_of_instance(process)
+                mine = told or named or process in self._daemons or self._is_of_instance(process)
             except (psutil.Error, OSError):
                 continue
             if mine and process.pid != os.getpid():
@@ -265,7 +265,8 @@ class Home:
                 )
         else:
             daemon = ForkedDaemon(self.environ | environ, log)
-        self._daemons.add(daemon.pid)
+        with suppress(psutil.NoSuchProcess):  # it has ended already
+            self._daemons.add(psutil.Process(daemon.pid))
         until(lambda: daemon.poll() is not None or self.daemon_pid() == daemon.pid, 60, "the daemon to answer")
         return daemon
 

@@ -39,7 +39,7 @@ class Case:
     probe_errors: Sequence[str]
     limits_missing: dict[str, str]
     memory_limit: Callable[[InstanceRow], int | None]
-    """Bytes that its program may take, by the release that it is of."""
+    """Bytes that the program of this instance may take."""
     last_lines: Sequence[str]
     unsettled: Collection[str] = ()
     """Ids of instances that run again after they ended, and not yet for long."""
