@@ -47,6 +47,13 @@ def test_well() -> None:
     assert (failing.well, failing.findings) == (True, ["the webhook at https://x.example takes no events"])
 
 
+def test_what_the_gateway_does_not_serve_is_not_well() -> None:
+    view = explained(unserved="it does not run: exit code 1")
+    assert view.summary.startswith("web serves, but not all is well")
+    assert view.findings == ["the gateway does not serve its routes: it does not run: exit code 1"]
+    assert view.what_to_do == ["read what the gateway says: fourfold logs --previous gateway"]
+
+
 def test_a_build_that_failed() -> None:
     said = "cannot build web: pip found no six==9\nmore of it"
     failed = Event(7, 1_000_000.0, "shop", "web", None, "build.failed", said, None, {"hint": "name another version"})

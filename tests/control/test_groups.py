@@ -190,7 +190,7 @@ async def test_status(rig: Rig) -> None:
     deployed(rig, app_of(PAGES | {"instances": 2}), "pages", "one")
     with rig.registry.transaction():
         rig.registry.put_instance(instance("shop.one-1-a", "one", pattern="shared", host="shop.pages-1-a"))
-    status = Status(rig.registry, Powers, lambda name: None, dict)
+    status = Status(rig.registry, Powers, lambda name: None, lambda app: None)
     pages, one = (status.service(rig.registry.services[f"shop.{name}"]) for name in ("pages", "one"))
     assert (pages.pattern, pages.kind, pages.group, pages.desired) == ("group", "python", None, 2)
     assert (one.pattern, one.kind, one.group, one.desired, one.ready) == ("shared", None, "pages", 2, 1)

@@ -157,7 +157,7 @@ async def test_who_waits_is_told_how_to_end_what_is_before(rig: Rig) -> None:
 async def test_an_app_that_its_first_up_still_builds(rig: Rig) -> None:
     """Whoever looks for it is told that it comes; a build alone brings none."""
     made, gate = operations(rig), Gate()
-    status = Status(rig.registry, Powers, lambda name: None, dict, coming=made.coming)
+    status = Status(rig.registry, Powers, lambda name: None, lambda app: None, coming=made.coming)
     made.submit("blog", "build", "bob", ["web"], gate.work)
     with pytest.raises(NotFoundError, match="cannot find app blog: there is shop"):
         status.need_app("blog")

@@ -202,6 +202,24 @@ async def test_a_configuration_that_cannot_be_is_tried_again_later_and_told_once
 
 
 @played
+async def test_each_run_of_the_gateway_is_tried_for_addresses_that_others_took(scene: Scene) -> None:
+    """It could not listen: the app whose address that was is left out, and the others come back."""
+    assert scene.traffic.problem("old") is None
+    scene.gateway.refuse = lambda config: None if len(config.frontends[0].rules) < 2 else UserError("nginx has port 80")
+    with scene.registry.transaction():
+        row = scene.registry.instances["fourfold.gateway-0-a"]
+        ended = {"at": 1.0, "code": 1, "signal": None, "oom": False, "reason": "exit code 1"}
+        scene.registry.put_instance(replace(row, state="exited", run=row.run + 1, exit=ended))
+    assert scene.traffic.problem("old") == "it does not run: exit code 1"
+    scene.traffic.sync()
+    await scene.until(lambda: bool(scene.traffic.left_out))
+    assert scene.traffic.problem("young") == "nginx has port 80"
+    assert scene.gateway.routes() == {"old.web/a"}
+    scene.gateway_is("ready")
+    assert scene.traffic.problem("old") is None
+
+
+@played
 async def test_a_server_that_could_not_go_yet_is_tried_again(scene: Scene) -> None:
     scene.gateway.leaves = True
     scene.life.up(Want("web", ("/c",)), app="old")

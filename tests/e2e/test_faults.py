@@ -19,6 +19,7 @@ import pytest
 
 from tests.e2e.home import Home, web_file
 from tests.support.load import Load
+from tests.support.ports import free_port
 from tests.support.wait import until
 
 
@@ -78,6 +79,37 @@ def test_haproxy_is_killed(home: Home) -> None:
         row = gateway_row(home)
         assert row["started_at"] - json.loads(row["exit"])["at"] < 5
     assert home.service()["ready"] == 1
+
+
+@pytest.mark.patterns("process")
+def test_another_program_takes_an_address_while_haproxy_is_dead(home: Home) -> None:
+    """That app is told to be without a gateway, and by whom; the others are served again."""
+    home.run("up", "-f", str(home.app(web_file(home.port))))
+    port = free_port()
+    home.run("up", "-f", str(home.app(web_file(port).replace("app: app", "app: other"), "other")))
+    daemon = psutil.Process(home.daemon_pid())
+    daemon.suspend()
+    gateways = [each for each in home.processes() if each.name() == "haproxy"]
+    for process in gateways:
+        process.kill()
+    psutil.wait_procs(gateways, 60)
+    with socket.create_server(("127.0.0.1", port)):
+        daemon.resume()
+        until(lambda: home.status("other")["gateway_problem"] is not None, 60, "the thief to be named")
+        until(lambda: answers(home.port), 60, "the other app to be served")
+        problem = home.status("other")["gateway_problem"]
+        assert f"cannot listen on 127.0.0.1:{port}" in problem and f"(pid {os.getpid()}" in problem
+        said = home.run("explain", "-a", "other", "web").stdout
+        assert "the gateway does not serve its routes" in said and "logs --previous gateway" in said
+        assert "the gateway does not serve other" in home.run("doctor", code=1).stdout
+        assert home.status()["gateway_problem"] is None
+    until(lambda: answers(port), 60, "it to be served again")
+
+
+def answers(port: int) -> bool:
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"http://127.0.0.1:{port}/", timeout=5).status_code == 200
+    return False
 
 
 def started_again(home: Home, killed: int) -> None:

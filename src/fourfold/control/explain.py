@@ -41,6 +41,8 @@ class Case:
     memory_limit: Callable[[InstanceRow], int | None]
     """Bytes that the program of this instance may take."""
     last_lines: Sequence[str]
+    unserved: str | None = None
+    """Why the gateway does not serve its routes."""
     unsettled: Collection[str] = ()
     """Ids of instances that run again after they ended, and not yet for long."""
     is_forwarded: bool = False
@@ -77,6 +79,7 @@ def explain(case: Case) -> v.ExplainView:
     todo: list[str] = []
     _deployment(case, findings, todo)
     _group(case, findings, todo)
+    _gateway(case, findings, todo)
     _instances(case, findings, todo)
     _job(case, findings, todo)
     ready = sum(row.state == "ready" for row in case.instances)
@@ -201,6 +204,12 @@ def _group(case: Case, findings: list[str], todo: list[str]) -> None:
     else:
         findings.append(f"{group.ready} of {group.desired} instances of its group {group.name} are ready")
         todo.append(f"see: fourfold explain {group.name}")
+
+
+def _gateway(case: Case, findings: list[str], todo: list[str]) -> None:
+    if case.unserved:
+        findings.append(f"the gateway does not serve its routes: {case.unserved}")
+        todo.append("read what the gateway says: fourfold logs --previous gateway")
 
 
 def _instances(case: Case, findings: list[str], todo: list[str]) -> None:

@@ -206,7 +206,7 @@ class Parts:
             self.registry,
             lambda: self.supervisor.powers,
             self.supervisor.usage,
-            lambda: self.traffic.left_out,
+            lambda app: self.traffic.problem(app),
             self._job,
             self.neighbours.last,
             lambda: self.gateway.last_served,

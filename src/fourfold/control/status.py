@@ -38,7 +38,7 @@ class Status:
         registry: Registry,
         powers: Callable[[], Powers],
         usage: UsageOf,
-        left_out: Callable[[], Mapping[str, str]],
+        unserved: Callable[[str], str | None],
         job: Callable[[ServiceRow], v.JobView | None] = lambda row: None,
         hosted: Callable[[InstanceRow], Hosted | None] = lambda row: None,
         served: Callable[[], Mapping[str, InstanceStats]] = dict,
@@ -46,7 +46,7 @@ class Status:
         scaled: Callable[[ServiceRow], tuple[float, Decision] | None] = lambda row: None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`left_out`: app -> why the gateway does not serve its routes; `job`: what a service does that is one;
+        """`unserved`: why the gateway does not serve the routes of an app; `job`: what a service does that is one;
         `hosted`: what a guest's host last said of it; `served`: what the gateway last knew of instances;
         `coming`: what is said of an app that is not there yet; `scaled`: what was decided last of its count."""
         self._scaled = scaled
@@ -55,7 +55,7 @@ class Status:
         self._hosted = hosted
         self._served = served
         self._job = job
-        self._left_out = left_out
+        self._unserved = unserved
         self.lambda_api: str | None = None
         """Its URL, while its listener is open."""
         self._registry = registry
@@ -68,11 +68,11 @@ class Status:
         return row or self._registry.store.apps.need(name)
 
     def app(self, name: str) -> v.StatusView:
-        row = self.need_app(name)
+        row, url = self.need_app(name), self.gateway_url(name)
         return v.StatusView(
             app=name,
-            gateway=self.gateway_url(name),
-            gateway_problem=self._left_out().get(name),
+            gateway=url,
+            gateway_problem=self._unserved(name) if url else None,
             daemon=v.DaemonView(pid=os.getpid(), version=__version__),
             lambda_api=self.lambda_api,
             file=row.file,

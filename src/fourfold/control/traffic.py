@@ -70,7 +70,7 @@ class GatewayTraffic:
         """Why there is none, as told last."""
         self._delay = RETRY_SECONDS
         self._again: asyncio.TimerHandle | None = None
-        self._serving: list[tuple[str, int]] = []
+        self._runs: list[tuple[str, int, bool]] = []
         self._routed: set[str] = set()
         """Servers that the gateway sends requests to."""
         self._told: set[str] = set()
@@ -99,6 +99,15 @@ class GatewayTraffic:
 
     def _process(self) -> list[tuple[str, int]]:
         return [(row.id, row.run) for row in self._registry.of_service(GATEWAY) if row.state == "ready"]
+
+    def problem(self, app: str) -> str | None:
+        """Why the gateway does not serve this app's routes; None: it does, or is only just starting."""
+        if why := self.left_out.get(app):
+            return why
+        ends = [row.exit["reason"] for row in self._registry.of_service(GATEWAY) if row.exit is not None]
+        if self._process() or not ends:
+            return None
+        return f"it does not run: {self._error or ends[-1]}"
 
     async def settled(self, app: str) -> None:
         """Wait until the gateway serves what the rows say now. Raises WorldError when it does not come to that."""
@@ -179,9 +188,10 @@ class GatewayTraffic:
 
     async def _bring(self) -> None:
         await self._bridge()
-        config, serving = self.config(), self._process()
-        if serving != self._serving:  # a new HAProxy may have read an older file
-            self._serving, self._tried = serving, None
+        config = self.config()
+        runs = [(row.id, row.run, row.state == "ready") for row in self._registry.of_service(GATEWAY)]
+        if runs != self._runs:  # a new HAProxy may have read an older file, or found that others have its addresses
+            self._runs, self._tried = runs, None
             self._know(set(), set())
         if config != self._tried:
             self._tried = config

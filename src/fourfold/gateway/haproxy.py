@@ -119,7 +119,7 @@ class Gateway:
         """Make it so; True when that took a reload. Doing it again changes nothing.
 
         Raises UserError (nothing changed) or WorldError; after a reload that failed the old configuration is back.
-        When HAProxy does not run the file is left for it to read.
+        When HAProxy does not run the file is left for it to read, unless others have its addresses.
         """
         async with self._lock:
             wanted = await self._prepare(config)
@@ -128,6 +128,8 @@ class Gateway:
             known = seen.live.fingerprint if seen else fingerprint(before or "")
             if known != wanted.rendered.fingerprint:
                 await self._check(wanted)
+            elif seen is None:  # somebody may have taken an address since it ended
+                await self._refuse_taken(wanted)
             reloads = seen is not None and known != wanted.rendered.fingerprint
             if seen and reloads:
                 await asyncio.to_thread(self._folder.write, wanted.rendered, wanted.certificates)
@@ -277,12 +279,15 @@ class Gateway:
             self._machine = replace(self._machine, cookie_key=await asyncio.to_thread(self._folder.cookie_key))
 
     async def _check(self, wanted: _Ready) -> None:
-        needed = list(addresses(wanted.config))
-        await asyncio.to_thread(listening.refuse_taken, needed, self._machine.ipv6, self._is_ours)
+        await self._refuse_taken(wanted)
         if wanted.rendered.fingerprint != self._good:  # to ask HAProxy takes 60 ms of CPU
             with self._folder.trial(wanted.rendered, wanted.certificates) as folder:
                 await program.check(self.binary, folder)
             self._good = wanted.rendered.fingerprint
+
+    async def _refuse_taken(self, wanted: _Ready) -> None:
+        needed = list(addresses(wanted.config))
+        await asyncio.to_thread(listening.refuse_taken, needed, self._machine.ipv6, self._is_ours)
 
     def _is_ours(self, pid: int) -> bool:
         """By the folder that it runs in: a master that has died or only starts cannot say who its workers are."""

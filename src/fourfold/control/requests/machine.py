@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
 from fourfold import __version__
@@ -62,7 +62,18 @@ class Machine(Requests):
         await self._parts.trials.look_for_all()
         checks = await asyncio.to_thread(examine, self._parts.paths, self._parts.supervisor.powers)
         listener = self._parts.access.listener
-        return [*checks, *([listener()] if listener is not None else []), *self._parts.notifying.hooks.checks()]
+        return [
+            *checks,
+            *self._unserved(),
+            *([listener()] if listener is not None else []),
+            *self._parts.notifying.hooks.checks(),
+        ]
+
+    def _unserved(self) -> Iterator[v.CheckView]:
+        for app in self._parts.registry.apps:
+            if self._parts.status.gateway_url(app) and (why := self._parts.traffic.problem(app)):
+                said = f"the gateway does not serve {app}: {why}"
+                yield v.CheckView(name="routes", state="failed", message=said, hint="see: fourfold logs gateway")
 
     async def backup(self, request: BackupRequest) -> AsyncIterator[bytes]:
         from fourfold.control.keeping.keeping import backup  # for those who ask

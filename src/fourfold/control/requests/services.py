@@ -122,6 +122,7 @@ class Services(Requests):
                 probe_errors=errors,
                 limits_missing=unenforced(pattern, spec, parts.supervisor.powers),
                 is_forwarded=is_forwarded(pattern, spec, parts.supervisor.powers),
+                unserved=parts.traffic.problem(app) if view.routes else None,
                 memory_limit=lambda each: program_memory(each.pattern, parts.registry.spec(key, each.release)),
                 last_lines=await parts.last_lines(unwell[-1] if unwell else None),
                 group=parts.status.group_of(row),
