@@ -398,6 +398,45 @@ async def test_what_another_program_removes_is_made_again(own: Network) -> None:
 
 
 @in_network
+async def test_who_was_on_it_is_again(own: Network) -> None:
+    """Also a machine; nothing that is of another bridge, and still none of them reaches another."""
+    said: list[str] = []
+    own.on_mended = said.append
+    await own.make()
+    tap = netlink.tap(Bridge("fourfold0", "10.177.0.9/16", "10.177.0.1"), "ff-machine")
+    run("ip", "link", "add", "other", "type", "bridge")
+    run("ip", "link", "set", "dev", "other", "alias", "fourfold1 10.178.0.2/16")
+    mine, other = socket.socketpair()
+
+    def ask() -> None:
+        while other.recv(1) == b"?":
+            other.sendall(reaches("10.177.0.1", 19000).encode())
+
+    await own.allow([19000])
+    if (pid := os.fork()) == 0:
+        mine.close()
+        in_container(5, ask)
+        os._exit(0)
+    other.close()
+    with closing(socket.create_server(("10.177.0.1", 19000))):
+        for breaking in ("link delete", "address flush", "link set down"):
+            mine.sendall(b"?")
+            assert mine.recv(9) == b"yes"
+            run("ip", *breaking.split(), "dev", "fourfold0")
+            await own._locked(own._mend)
+            own._tell()
+            ports = json.loads(run("bridge", "-j", "-d", "link", "show"))
+            kept = {each["ifname"]: (each["master"], each["isolated"], each["learning"]) for each in ports}
+            assert len(kept) == 2 and set(kept.values()) == {("fourfold0", True, False)} and "ff-machine" in kept
+        mine.sendall(b"?")
+        assert mine.recv(9) == b"yes"
+    mine.close()
+    assert (await asyncio.to_thread(os.waitpid, pid, 0))[1] == 0
+    os.close(tap)
+    assert len(said) == 3 and all(each.endswith("2 instances on it") for each in said)
+
+
+@in_network
 async def test_what_was_not_let_through_is_tried_again(own: Network) -> None:
     await own.make()
     load = own._nft

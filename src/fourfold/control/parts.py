@@ -118,6 +118,7 @@ class Parts:
         self.logs = Logs(paths, self.registry)
         self.gateway = Gateway(paths)
         self.network = Network(BridgeNetwork.parse(settings.bridge), paths.state)
+        self.network.on_mended = partial(self.bus.emit, "daemon.bridge-mended")
         self.supervisor = Supervisor(paths, Powers(), self._exited, self._spawner_lost, self.network)
         self.disks = Disks(paths)
         self.stored = Stored(self.sources, self.blobs, self.artifacts, self.images, self.disks)

@@ -28,6 +28,7 @@ _NLMSG_ERROR, _NLMSG_ALIGN = 2, 4
 _REQUEST, _ACK, _REPLACE, _EXCL, _CREATE = 0x1, 0x4, 0x100, 0x200, 0x400  # NLM_F_…
 _RTM_NEWLINK, _RTM_NEWADDR, _RTM_NEWROUTE, _RTM_NEWNEIGH = 16, 20, 24, 28
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_NET_NS_PID = 1, 3, 4, 10, 18, 19
+_IFLA_IFALIAS = 20
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER, _NLA_F_NESTED = 1, 2, 1, 0x8000
 _IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA = 4, 5
 _IFLA_BRPORT_LEARNING, _IFLA_BRPORT_UNICAST_FLOOD, _IFLA_BRPORT_ISOLATED = 8, 9, 33
@@ -36,7 +37,7 @@ _RTA_OIF, _RTA_GATEWAY = 4, 5
 _NDA_DST, _NDA_LLADDR, _NTF_MASTER, _NUD_NOARP, _NUD_PERMANENT = 1, 2, 0x04, 0x40, 0x80
 _RT_TABLE_MAIN, _RTPROT_BOOT, _RT_SCOPE_UNIVERSE, _RTN_UNICAST = 254, 3, 0, 1
 _IFF_UP = 0x1
-_SIOCGIFMTU, _SIOCGIFINDEX = 0x8921, 0x8933
+_SIOCGIFFLAGS, _SIOCGIFADDR, _SIOCGIFMTU, _SIOCGIFINDEX = 0x8913, 0x8915, 0x8921, 0x8933
 _TUN, _TUNSETIFF, _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR = "/dev/net/tun", 0x400454CA, 0x2, 0x1000, 0x4000
 
 _SYSCTLS = {"ip_unprivileged_port_start": "0", "ping_group_range": "0 2147483647"}
@@ -107,7 +108,7 @@ def _plug(host: socket.socket, bridge: Bridge, index: int, size: int, veth: str,
     address = IPv4Interface(bridge.address)
     hardware = hardware_address(str(address.ip))
     _request(host, _RTM_NEWLINK, _EXCL | _CREATE, _pair(veth, index, size, hardware, pid))
-    _request(host, _RTM_NEWLINK, 0, _isolated(veth))
+    _request(host, _RTM_NEWLINK, 0, _isolated(veth, bridge))
     _settle(host, index, _index(host, veth), address)
 
 
@@ -126,7 +127,7 @@ def tap(bridge: Bridge, name: str) -> int:
             port = socket.if_nametoindex(name)
             to_bridge = (_number(_IFLA_MTU, size), _number(_IFLA_MASTER, index))
             _request(host, _RTM_NEWLINK, 0, b"".join((_link(port, 0), *to_bridge)))
-            _request(host, _RTM_NEWLINK, 0, _isolated(name))
+            _request(host, _RTM_NEWLINK, 0, _isolated(name, bridge))
             _request(host, _RTM_NEWLINK, 0, _link(port, _IFF_UP))
             _settle(host, index, port, IPv4Interface(bridge.address))
     except OSError as error:
@@ -136,16 +137,26 @@ def tap(bridge: Bridge, name: str) -> int:
     return fd
 
 
-def _isolated(port: str) -> bytes:
+def plug_again(bridge: Bridge, port: str) -> None:
+    """Put an interface on a bridge that was made anew or went down; `bridge` as the alias has it. OSError."""
+    with _open() as host:
+        index, number = socket.if_nametoindex(bridge.name), socket.if_nametoindex(port)
+        _request(host, _RTM_NEWLINK, 0, _link(number, 0) + _number(_IFLA_MASTER, index))
+        _request(host, _RTM_NEWLINK, 0, _isolated(port, bridge))
+        _settle(host, index, number, IPv4Interface(bridge.address))
+
+
+def _isolated(port: str, bridge: Bridge) -> bytes:
     """What makes an interface exchange frames with its bridge alone, and not with other such ports of it, which learns
-    nothing from them, and sends there only what is for who is known to be there."""
+    nothing from them, and sends there only what is for who is known to be there. Its alias says where it belongs."""
     told = ((_IFLA_BRPORT_ISOLATED, b"\1"), (_IFLA_BRPORT_LEARNING, b"\0"), (_IFLA_BRPORT_UNICAST_FLOOD, b"\0"))
     info = (
         _attribute(_IFLA_INFO_SLAVE_KIND, b"bridge"),
         _attribute(_IFLA_INFO_SLAVE_DATA | _NLA_F_NESTED, *(_attribute(*each) for each in told)),
     )
     named = _attribute(_IFLA_IFNAME, port.encode() + b"\0")
-    return b"".join((_link(0, 0), named, _attribute(_IFLA_LINKINFO | _NLA_F_NESTED, *info)))
+    alias = _attribute(_IFLA_IFALIAS, f"{bridge.name} {bridge.address}".encode())
+    return b"".join((_link(0, 0), named, alias, _attribute(_IFLA_LINKINFO | _NLA_F_NESTED, *info)))
 
 
 def _settle(host: socket.socket, bridge: int, port: int, address: IPv4Interface) -> None:
@@ -175,6 +186,17 @@ def mtu(name: str) -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         answer = fcntl.ioctl(sock, _SIOCGIFMTU, struct.pack("16si20x", name.encode(), 0))
     return int(struct.unpack_from("i", answer, 16)[0])
+
+
+def is_up(name: str, address: str) -> bool:
+    """Whether an interface is up and has this IPv4 address (netdevice(7))."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            has = fcntl.ioctl(sock, _SIOCGIFADDR, struct.pack("16s24x", name.encode()))
+            flags = fcntl.ioctl(sock, _SIOCGIFFLAGS, struct.pack("16s24x", name.encode()))
+        except OSError:  # it has none, or is not there
+            return False
+    return socket.inet_ntoa(has[20:24]) == address and bool(struct.unpack_from("H", flags, 16)[0] & _IFF_UP)
 
 
 def _index(sock: socket.socket, name: str) -> int:

@@ -80,6 +80,11 @@ def make(network: BridgeNetwork, mtu: int, owner: str) -> str:
     )
 
 
+def raised(network: BridgeNetwork) -> str:
+    """For `ip -batch -`: give one that is there its address again, and have it up."""
+    return f"address replace {network.address} broadcast + dev {network.name}\nlink set dev {network.name} up\n"
+
+
 def rules(network: BridgeNetwork, ports: Collection[int], calls: Mapping[Call, int] | None = None) -> str:
     """For `nft -f -`, which does all of it or nothing: the table as it is to be, whatever it was.
 

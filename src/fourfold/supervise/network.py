@@ -20,6 +20,8 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from fourfold.errors import UserError, WorldError
+from fourfold.spawner import netlink
+from fourfold.spawner.request import Bridge
 from fourfold.supervise import bridge
 from fourfold.supervise.bridge import BridgeNetwork
 
@@ -64,6 +66,9 @@ class Network:
         self._calls: dict[bridge.Call, int] = {}
         self._open: tuple[frozenset[int], dict[bridge.Call, int]] | None = None
         """Those that are; None: not known."""
+        self._mended = 0
+        """Instances that were on it again after another program had removed it, and of which nobody has been told."""
+        self.on_mended: Callable[[str], None] = log.warning
 
     @property
     def address(self) -> str | None:
@@ -84,6 +89,7 @@ class Network:
         """Have it; quick when it is there. UserError: addresses or name are another's; WorldError: the system's no."""
         if not self._is_there():
             await self._locked(self._make_once)
+            self._tell()
 
     async def allow(self, ports: Collection[int], calls: Mapping[bridge.Call, int] | None = None) -> None:
         """Those of the gateway's internal listeners, from now on, and what leads to them by name. WorldError."""
@@ -104,8 +110,18 @@ class Network:
                 continue
             try:
                 await self._locked(self._mend)
+                self._tell()
             except (UserError, WorldError) as error:
                 log.error("%s", error)
+
+    def _tell(self) -> None:
+        if self._mended:
+            instances = f"{self._mended} instance{'s' if self._mended != 1 else ''}"
+            self._mended = 0
+            self.on_mended(
+                f"another program had removed the bridge {self.network.name}, its address or its rules: "
+                f"they are there again, and {instances} on it"
+            )
 
     async def _locked(self, do: Callable[[], None]) -> None:
         """Also when who asked is cancelled: the thread goes on."""
@@ -161,6 +177,18 @@ class Network:
         self._forward()
         self._beside_docker()
         self._index = self._present()
+        self._plug_again()
+
+    def _plug_again(self) -> None:
+        """What was on it before another program removed it, or had it down."""
+        for link in self._asked("link"):
+            name, _, address = str(link.get("ifalias", "")).partition(" ")
+            if name == self.network.name and address:
+                try:
+                    netlink.plug_again(Bridge(name, address, self.network.gateway), link["ifname"])
+                    self._mended += 1
+                except (OSError, ValueError) as error:  # it has ended meanwhile
+                    log.warning("cannot put %s back on the bridge %s: %s", link["ifname"], name, error)
 
     def _allow(self) -> None:
         """With all rules: they may be gone by now, or those of an earlier version."""
@@ -169,8 +197,12 @@ class Network:
         self._open = (ports, calls)
 
     def _mend(self) -> None:
-        if not self._is_there() or not self._has_rules():
-            log.warning("the bridge %s or its rules were removed by another program: made again", self.network.name)
+        there = self._is_there()
+        up = there and netlink.is_up(self.network.name, self.network.gateway)
+        if not up or not self._has_rules():
+            log.warning("the bridge %s, its address or its rules were removed by another program", self.network.name)
+            if there:
+                self._ip("-batch", "-", given=bridge.raised(self.network))
             self._make()
         self._forward()
         self._beside_docker()
