@@ -160,8 +160,13 @@ class Paths:
         return self.run / "spawner.journal"
 
     @property
+    def spawner_lock(self) -> Path:
+        """With what it protects, as the daemon's: whatever becomes of `run`, or wherever another caller has it."""
+        return self.state / "spawner.lock"
+
+    @property
     def daemon_lock(self) -> Path:
-        return self.run / "daemon.lock"
+        return self.state / "daemon.lock"
 
     @property
     def daemon_log(self) -> Path:

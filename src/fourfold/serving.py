@@ -26,9 +26,11 @@ from fourfold.control.core import Control
 from fourfold.control.doctor import examine
 from fourfold.control.facade import Facade
 from fourfold.control.faults import clock_of
+from fourfold.control.goals import GATEWAY
 from fourfold.control.parts import Parts, open_parts
 from fourfold.control.settings import load_settings
-from fourfold.errors import ConflictError, UserError
+from fourfold.errors import ConflictError, UserError, WorldError
+from fourfold.gateway.render import MASTER_SOCKET
 from fourfold.paths import Paths
 from fourfold.store import layout
 from fourfold.supervise.accelerators import with_machines
@@ -36,6 +38,8 @@ from fourfold.supervise.powers import probe, with_containers
 
 log = logging.getLogger("fourfold")
 
+LOOK_EVERY = 2.0
+"""Seconds between two looks at the folders."""
 PRIORITY = -10
 """Nice value of the daemon, and so of the spawner that it starts; instances get 0 (spawner.child)."""
 
@@ -102,6 +106,7 @@ async def run(paths: Paths) -> None:
         work = asyncio.create_task(parts.run())
         control = Control(parts, stop)
         lambda_api = await open_lambda_api(parts, control)
+        keeping = asyncio.create_task(_keep_folders(parts))
         scraping = asyncio.create_task(_scraping(control, settings.metrics_listen))
         tidying = asyncio.create_task(control.sweep())
         server = asyncio.create_task(serve(parts, control, paths.socket, ready))
@@ -112,8 +117,24 @@ async def run(paths: Paths) -> None:
         await control.close()
         parts.bus.close()
         await lambda_api.close()
-        await _end(tidying, scraping, server, work, ended)
+        await _end(keeping, tidying, scraping, server, work, ended)
         await parts.close()
+
+
+async def _keep_folders(parts: Parts) -> None:
+    """Whoever clears caches or temporary files may think that `run` can go."""
+    while True:
+        await asyncio.sleep(LOOK_EVERY)
+        if not parts.paths.gateway.exists():
+            layout.create(parts.paths, root=os.geteuid() == 0)
+            what = f"another program has emptied {parts.paths.run}: its folders are there again"
+            log.warning("%s", what)
+            parts.bus.emit("daemon.run-folder-emptied", f"{what}; `fourfold restart` for what had sockets in there")
+        if not (parts.paths.gateway / MASTER_SOCKET).exists():
+            for row in parts.registry.of_service(GATEWAY):
+                if row.state in ("ready", "unready"):  # nobody can tell that one anything any more
+                    with contextlib.suppress(WorldError):
+                        await parts.supervisor.kill(row.id)
 
 
 async def _scraping(control: Control, address: str) -> None:
@@ -171,13 +192,14 @@ def only_one(paths: Paths) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            file.seek(0)
-            pid = file.read().strip() or "unknown"
+            pid, socket = layout.holder(paths)
+            hint = "use it, or end it with: fourfold daemon stop"
+            if socket != str(paths.socket):
+                hint = f"use it, with the XDG_RUNTIME_DIR or FOURFOLD_HOME that it has, or end it: kill {pid}"
             raise ConflictError(
-                f"cannot start the daemon: one runs already for {paths.state} (pid {pid})",
-                "use it, or end it with: fourfold daemon stop",
+                f"cannot start the daemon: one runs already for {paths.state} (pid {pid}, at {socket})", hint
             ) from None
         file.truncate(0)
-        file.write(str(os.getpid()))
+        file.write(f"{os.getpid()}\n{paths.socket}\n")
         file.flush()
         yield

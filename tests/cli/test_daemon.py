@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ import pytest
 from fourfold.cli import starter
 from fourfold.cli.endpoint import connects
 from fourfold.cli.options import Options
-from fourfold.errors import WorldError
+from fourfold.errors import ConflictError, WorldError
 from fourfold.paths import Paths
+from fourfold.serving import only_one
 from tests.api.serving import Serving
 from tests.cli.conftest import Cli
 
@@ -84,11 +86,23 @@ def test_one_that_refuses_its_settings(cli: Cli, home: Path) -> None:
     assert "cannot use settings" in result.err
 
 
+def test_a_caller_with_another_run_folder_starts_no_second_one(home: Path) -> None:
+    """Such as one of cron, without XDG_RUNTIME_DIR: the state is what there can be one daemon of."""
+    paths = Paths.find(os.environ, 0)
+    paths.state.mkdir(parents=True)
+    elsewhere = replace(paths, run=home / "elsewhere")
+    with only_one(paths), pytest.raises(ConflictError) as caught, only_one(elsewhere):
+        pass
+    assert f"(pid {os.getpid()}, at {paths.socket})" in str(caught.value)
+    assert f"kill {os.getpid()}" in str(caught.value.hint) and "XDG_RUNTIME_DIR" in str(caught.value.hint)
+    assert starter._has_holder(paths) and not starter._has_holder(elsewhere)  # nobody waits for that one
+
+
 def test_another_command_has_started_one_at_the_same_time(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ours ends because the lock is held; the one that holds it answers a little later."""
     paths = Paths.find(os.environ, 0)
-    paths.run.mkdir(parents=True)
-    paths.daemon_lock.write_text(str(os.getpid()))
+    paths.state.mkdir(parents=True)
+    paths.daemon_lock.write_text(f"{os.getpid()}\n{paths.socket}\n")
     stand_in(monkeypatch, "sh", "-c", "exit 2")
     looks = iter([False, False, False, True])
     monkeypatch.setattr(starter, "connects", lambda path: next(looks))

@@ -120,6 +120,7 @@ def test_what_containers_are_made_with(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_lock_that_is_held(paths: Paths) -> None:
     paths.run.mkdir()
+    paths.state.mkdir()
     with paths.daemon_lock.open("w") as lock:
         lock.write("123")
         lock.flush()

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import sqlite3
@@ -79,6 +80,31 @@ def test_haproxy_is_killed(home: Home) -> None:
         row = gateway_row(home)
         assert row["started_at"] - json.loads(row["exit"])["at"] < 5
     assert home.service()["ready"] == 1
+
+
+@pytest.mark.patterns("process")
+@pytest.mark.parametrize("unwatched", [False, True])
+def test_the_run_folder_is_emptied(home: Home, unwatched: bool) -> None:
+    """By whoever clears caches: no second daemon and no second spawner come, and what runs is served as before."""
+    home.run("up", "-f", str(home.app(web_file(home.port, VERSION="one"))))
+    spawner, pid, daemon = home.spawner().pid, home.instances()[0]["pid"], home.daemon_pid()
+    if unwatched:
+        home.kill_daemon()
+    shutil.rmtree(home.home / "run")
+    home.web(home.root / "app" / "fourfold.yaml", VERSION="one", MORE=1)
+    home.run("up", "-f", str(home.root / "app" / "fourfold.yaml"))
+    assert (home.daemon_pid() == daemon) is not unwatched
+    until(lambda: answers(home.port), 60, "the gateway to serve")
+    home.kill_daemon()
+    home.start_daemon()
+    assert home.spawner().pid == spawner and home.service()["ready"] == 1
+    until(lambda: exits(home), 60, "the end of the one before to be known")
+    assert exits(home)[0]["code"] == 0 and not psutil.pid_exists(pid)
+
+
+def exits(home: Home) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(home.run("explain", "-a", "app", "web", "-o", "json").stdout)["exits"]
+    return found
 
 
 @pytest.mark.patterns("process")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import stat
@@ -14,10 +15,14 @@ import uvicorn
 from fastapi import FastAPI
 
 from fourfold.api.streams import Streams
-from fourfold.errors import ConflictError, UserError, WorldError
+from fourfold.errors import ConflictError, FourfoldError, UserError, WorldError
+
+log = logging.getLogger(__name__)
 
 ENDING = 5
 """Seconds that answers in progress may take after the end was asked for."""
+LOOK_EVERY = 2.0
+"""Seconds between two looks at whether the socket is there: whoever clears caches may take it away."""
 
 
 async def serve(app: FastAPI, socket_path: Path, listening: Callable[[], None] = lambda: None) -> None:
@@ -40,6 +45,7 @@ async def serve(app: FastAPI, socket_path: Path, listening: Callable[[], None] =
     server = _Server(config)
     listening()
     serving = asyncio.create_task(server.serve(sockets=[listener]))
+    keeping = asyncio.create_task(server.keep_listening(socket_path))
     try:
         await asyncio.shield(serving)
     except asyncio.CancelledError:
@@ -48,11 +54,31 @@ async def serve(app: FastAPI, socket_path: Path, listening: Callable[[], None] =
         await serving
         raise
     finally:
+        keeping.cancel()
         listener.close()
-        _unlink_own(socket_path, inode)
+        _unlink_own(socket_path, server.inode or inode)
 
 
 class _Server(uvicorn.Server):
+    inode: int | None = None
+    """Of a socket that took the place of the first one."""
+
+    async def keep_listening(self, path: Path) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            if _is_gone(path):
+                try:
+                    listener, self.inode = listen(path)
+                    self.servers.append(await asyncio.get_running_loop().create_server(self._protocol, sock=listener))
+                    log.warning("%s was removed by another program: made again", path)
+                except FourfoldError as error:
+                    log.error("%s", error)
+
+    def _protocol(self) -> asyncio.Protocol:
+        kind: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Signals are the daemon's own business."""
@@ -75,6 +101,10 @@ def listen(path: Path) -> tuple[socket.socket, int]:
     except OSError as error:
         raise WorldError(f"cannot listen on {path}: {error.strerror or error}") from error
     return listener, inode
+
+
+def _is_gone(path: Path) -> bool:
+    return not path.exists()
 
 
 def _remove_stale(path: Path) -> None:

@@ -89,7 +89,7 @@ def _await(process: subprocess.Popen[bytes], descriptor: int, paths: Paths, begi
             code = process.wait()
             if connects(paths.socket):
                 return
-            if _has_holder(paths.daemon_lock):  # another command has started one at the same time: wait for that one
+            if _has_holder(paths):  # another command has started one at the same time: wait for that one
                 ended.unregister(descriptor)
                 continue
             kind = UserError if code == UserError.exit_code else WorldError
@@ -105,10 +105,14 @@ def _await(process: subprocess.Popen[bytes], descriptor: int, paths: Paths, begi
             )
 
 
-def _has_holder(lock: Path) -> bool:
-    """Whether the daemon named in the lock file lives. Not by trying the lock: that could keep it from taking it."""
+def _has_holder(paths: Paths) -> bool:
+    """Whether the daemon named in the lock file lives, and is to answer at our socket.
+
+    Not by trying the lock: that could keep it from taking it.
+    """
     try:
-        return Path(f"/proc/{int(lock.read_text())}").exists()
+        pid, socket = paths.daemon_lock.read_text().splitlines()
+        return socket == str(paths.socket) and Path(f"/proc/{int(pid)}").exists()
     except (OSError, ValueError):
         return False
 

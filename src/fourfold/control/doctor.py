@@ -27,7 +27,7 @@ from fourfold.gateway.certificates import DAY, SOON, ending, facts
 from fourfold.launch.model import Powers
 from fourfold.launch.vm import CUT_OFF, UNLOCKED
 from fourfold.paths import LONGEST_SOCKET, Paths
-from fourfold.store import keyfile
+from fourfold.store import keyfile, layout
 from fourfold.store.apps import Apps
 from fourfold.store.db import open_database
 from fourfold.store.room import lacking
@@ -104,15 +104,16 @@ def _daemon(paths: Paths) -> CheckView:
     """By the kernel's list of locks: trying the lock could keep a daemon that starts from taking it."""
     try:
         inode = paths.daemon_lock.stat().st_ino
-        pid = paths.daemon_lock.read_text().strip() or "unknown"
+        pid, at = layout.holder(paths)
     except OSError:
         return CheckView(name="daemon", state="ok", message="none runs here")
     if f":{inode} " not in Path("/proc/locks").read_text():
         return CheckView(name="daemon", state="ok", message="none runs here")
     with socket.socket(socket.AF_UNIX) as probe:
-        if probe.connect_ex(str(paths.socket)) == 0:
-            return CheckView(name="daemon", state="ok", message=f"runs, pid {pid}")
-    said = f"pid {pid} holds {paths.daemon_lock} and does not answer at {paths.socket}"
+        if probe.connect_ex(at) == 0:
+            elsewhere = f", at {at}" if at != str(paths.socket) else ""
+            return CheckView(name="daemon", state="ok", message=f"runs, pid {pid}{elsewhere}")
+    said = f"pid {pid} holds {paths.daemon_lock} and does not answer at {at}"
     return CheckView(name="daemon", state="failed", message=said, hint=f"see {paths.daemon_log}; end it: kill {pid}")
 
 

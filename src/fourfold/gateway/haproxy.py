@@ -292,7 +292,8 @@ class Gateway:
     def _is_ours(self, pid: int) -> bool:
         """By the folder that it runs in: a master that has died or only starts cannot say who its workers are."""
         with suppress(OSError):
-            return Path(f"/proc/{pid}/cwd").samefile(self._folder.path)
+            there = str(Path(f"/proc/{pid}/cwd").readlink())
+            return there.removesuffix(" (deleted)") == str(self._folder.path.resolve())  # others may have emptied `run`
         return False
 
     # what HAProxy is doing

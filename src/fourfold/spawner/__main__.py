@@ -1,4 +1,4 @@
-"""`python -I -S .../fourfold/spawner/__main__.py --socket S --journal J [--detach] [--state FD]`, `--probe` or `--try`.
+"""`python -I -S .../spawner/__main__.py --socket S --journal J --lock L [--detach] [--state FD]`, `--probe`, `--try`.
 
 With --detach it exits with 0 as soon as a spawner listens, leaving that behind as a process of its own session; with 3
 when another spawner has the lock. --probe prints, as JSON, what instances can be given on this host; --try

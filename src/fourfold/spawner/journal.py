@@ -75,6 +75,11 @@ class Journal:
         self.ended = {number: ended for number, ended in self.ended.items() if number > seq}
         self._append_later({"acked": seq})
 
+    def keep(self) -> None:
+        """Write all of it again if its file is gone."""
+        if not os.path.exists(self._path):
+            self._rewrite()
+
     def _append_later(self, entry: dict[str, Any]) -> None:
         """What happened has happened: when the disk is full it stays in memory until a rewrite succeeds."""
         try:

@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--try", action="store_true", dest="trial")
     parser.add_argument("--socket")
     parser.add_argument("--journal")
+    parser.add_argument("--lock")
     parser.add_argument("--detach", action="store_true")
     parser.add_argument("--state", type=int)
     options = parser.parse_args()
@@ -37,7 +38,7 @@ def main() -> None:
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     try:
-        server = Server(options.socket, options.journal, _inherited(options.state))
+        server = Server(options.socket, options.journal, options.lock, _inherited(options.state))
     except BlockingIOError:
         os.write(ready, _TAKEN)
         sys.exit(LOCKED)

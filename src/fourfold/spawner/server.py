@@ -26,6 +26,7 @@ from fourfold.spawner.request import PROTOCOL, Failed, Spawn
 
 _MOST_UNREAD = 32 * 1024 * 1024
 _MOST_FDS = 16
+_LOOK_AT_FILES = 5.0
 
 
 class Connection:
@@ -100,7 +101,7 @@ class Connection:
 class Server:
     """One per home: holds the lock, listens, and answers."""
 
-    def __init__(self, path: str, journal: str, inherited: dict[str, Any] | None) -> None:
+    def __init__(self, path: str, journal: str, lock: str, inherited: dict[str, Any] | None) -> None:
         """`inherited`: what a re-executed spawner was handed by its former self. BlockingIOError: another one runs."""
         self._path, self._journal_path = path, journal
         self._loop = Loop()
@@ -108,7 +109,7 @@ class Server:
         self._then: Callable[[], None] | None = None
         """What to do when nothing is starting or ending: re-exec or exit."""
         if inherited is None:
-            self._lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._listener = _listen(path)
         else:
@@ -123,6 +124,7 @@ class Server:
         self._loop.watch(self._listener.fileno(), self._accept)
         self._logs_paced = True
         self._look_at_logs()
+        self._loop.after(_LOOK_AT_FILES, self._look_at_files)
         self._instances.look_at_memory()
         if inherited is not None:
             self._instances.use_descriptors(tuple(inherited["descriptors"]))
@@ -157,6 +159,17 @@ class Server:
             self._loop.after(wait, self._look_at_logs)
         elif self._logs.fd >= 0:
             self._loop.watch(self._logs.fd, self._look_at_logs)
+
+    def _look_at_files(self) -> None:
+        """Whoever emptied the folder would else keep the next daemon from us, and the next spawner from what runs."""
+        self._loop.after(_LOOK_AT_FILES, self._look_at_files)
+        if not os.path.exists(self._path):
+            os.makedirs(os.path.dirname(self._path), 0o700, exist_ok=True)
+            self._loop.unwatch(self._listener.fileno())
+            self._listener.close()
+            self._listener = _listen(self._path)
+            self._loop.watch(self._listener.fileno(), self._accept)
+        self._journal.keep()
 
     def _publish(self, event: dict[str, Any]) -> None:
         for connection in list(self._connections):

@@ -64,6 +64,12 @@ def create(paths: Paths, root: bool) -> None:
         raise _refused(error) from error
 
 
+def holder(paths: Paths) -> tuple[str, str]:
+    """Pid and socket of the daemon that has the lock, or had it last. OSError."""
+    pid, _, socket = paths.daemon_lock.read_text().strip().partition("\n")
+    return pid or "unknown", socket or str(paths.socket)
+
+
 def empty_work(paths: Paths) -> None:
     """Remove what a daemon that died left half made.
 

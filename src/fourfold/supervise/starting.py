@@ -19,7 +19,8 @@ _MOST_LOG = 1024 * 1024
 
 
 def spawner_argv(paths: Paths) -> list[str]:
-    return [*SPAWNER_ARGV, "--socket", str(paths.spawner_socket), "--journal", str(paths.spawner_journal)]
+    files = {"socket": paths.spawner_socket, "journal": paths.spawner_journal, "lock": paths.spawner_lock}
+    return [*SPAWNER_ARGV, *(word for name, file in files.items() for word in (f"--{name}", str(file)))]
 
 
 async def connect_or_start(
@@ -34,6 +35,8 @@ async def connect_or_start(
         except OSError:
             if late or code not in (0, _LOCKED):
                 words = _last_words(paths) or f"exit code {code}"
+                if code == _LOCKED:
+                    words = f"one has {paths.spawner_lock}, and does not listen at {paths.spawner_socket}"
                 raise WorldError(f"cannot start the spawner: {words}", _hint(paths)) from None
         code = await _start(paths)
         late = asyncio.get_running_loop().time() > deadline  # one more try: a start that took long may have succeeded
@@ -50,7 +53,8 @@ async def _start(paths: Paths) -> int:
 
 def _run_starter(paths: Paths) -> int:
     """-> exit code of the starter, which waits until the spawner listens. About 60 ms."""
-    paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder in (paths.run, paths.state):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (paths.run / "spawner.log").open("ab") as log:
         if log.tell() > _MOST_LOG:
             log.truncate(0)
