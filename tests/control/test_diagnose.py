@@ -6,10 +6,11 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
 
 import pytest
 
-from fourfold.control.diagnose import Diagnose, _address, _judge
+from fourfold.control.diagnose import Diagnose, _address, _judge, is_halted
 from fourfold.spawner import kernel
 
 LOOPBACK, BRIDGE = "127.0.0.1", "10.177.0.5"
@@ -61,6 +62,16 @@ def test_a_guest_is_asked_who_listens(listens: tuple[str, ...] | None, said: str
         return listens
 
     assert asyncio.run(Diagnose(lambda name: None, in_guest).nobody("shop.web-1-a", "198.18.0.15", 8080)) == said
+
+
+def test_who_was_stopped_from_outside() -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        assert not is_halted(process.pid)
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        assert is_halted(process.pid)
+        process.kill()
+    assert not is_halted(process.pid)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may make network namespaces")

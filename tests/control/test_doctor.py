@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -132,6 +133,24 @@ def test_a_lock_that_is_held(paths: Paths) -> None:
             listener.bind(str(paths.socket))
             listener.listen()
             assert check(paths, "daemon").message == "runs, pid 123"
+
+
+def test_a_store_that_was_removed_under_the_daemon(paths: Paths) -> None:
+    """It is said how to have it again, which works."""
+    layout.create(paths, root=False)
+    assert check(paths, "store").message.startswith("not made yet")
+    paths.daemon_lock.write_text(f"{os.getpid()}\n{paths.socket}\n")
+    with open_database(paths.database) as database:
+        Secrets(database, paths.secrets_key, SystemClock()).set_many("a", {"B": "c"})
+        for file in paths.state.glob("fourfold.db*"):
+            file.unlink()
+        found = check(paths, "store")
+        assert found.state == "failed" and found.message.startswith(f"{paths.database} was removed under the daemon")
+        commands, _, then = str(found.hint).partition("; then: ")
+        assert then == "fourfold daemon restart"
+        subprocess.run(["sh", "-c", commands], check=True)
+    with open_database(paths.database) as database:
+        assert Secrets(database, paths.secrets_key, SystemClock()).resolve("a", ["B"]) == {"B": "c"}
 
 
 def test_the_key_of_secrets(paths: Paths) -> None:

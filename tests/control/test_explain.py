@@ -27,7 +27,7 @@ def explained(**given: Any) -> ExplainView:
         "dead": [],
         "deployment": deployment(),
         "waiting_for": None,
-        "probe_errors": [],
+        "probe_errors": {},
         "limits_missing": {},
         "memory_limit": lambda row: None,
         "last_lines": [],
@@ -87,7 +87,7 @@ def test_at_a_step_it_says_who_serves() -> None:
     assert (
         explained(deployment=at, step=step, instances=there).summary == f"web serves, and is being deployed: {serves}"
     )
-    ill = explained(deployment=at, step=step, instances=there, probe_errors=["503"])
+    ill = explained(deployment=at, step=step, instances=there, probe_errors={"shop.web-2-b": "503"})
     assert ill.summary == f"web serves, but not all is well: {serves}"
 
 
@@ -222,6 +222,27 @@ def test_what_ended_and_runs_again(failures: int, state: str, unsettled: list[st
     view = explained(instances=[row], unsettled=unsettled)
     assert view.findings == finding
     assert view.well == (state == "ready" and not finding)
+
+
+def test_what_had_been_ready_is_named_and_what_to_do_about_it() -> None:
+    """One that only starts is not to be restarted, and one that was stopped from outside goes on by a signal."""
+    there = [instance("a", state="unready"), instance("b", state="starting")]
+    view = explained(instances=there, probe_errors={"a": "no answer within 1 s", "b": "nothing listens"})
+    says = ["the health probe of a says: no answer within 1 s", "the health probe of b says: nothing listens"]
+    assert view.findings == says
+    assert [each.partition(" (")[0] for each in view.what_to_do] == [
+        "read what it says: fourfold logs web",
+        "if it hangs: fourfold restart web",
+    ]
+    assert not explained(instances=there[1:], probe_errors={"b": "nothing listens"}).what_to_do
+    view = explained(instances=there[:1], probe_errors={"a": "no answer"}, halted={"a": 7})
+    assert view.findings[1] == "a stands still: a signal or a debugger has stopped its process 7"
+    assert view.what_to_do == ["let it go on: kill -CONT 7"]
+
+
+def test_what_could_not_even_be_started_has_no_last_lines() -> None:
+    view = explained(instances=[instance("a", state="exited", exit=ended("cannot use secrets: their key is missing"))])
+    assert view.what_to_do == ["see what this machine lacks: fourfold doctor"]
 
 
 def test_a_memory_limit_is_blamed_for_what_was_tried_last_only() -> None:

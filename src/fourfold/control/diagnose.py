@@ -19,6 +19,13 @@ _LISTEN = "0A"
 async def in_none(name: str) -> None: ...
 
 
+def is_halted(pid: int) -> bool:
+    """Whether a signal or a debugger has stopped that process."""
+    with suppress(psutil.Error):
+        return psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+    return False
+
+
 class Diagnose:
     """`main_pid(instance)` is the pid of its main process, or None. `in_guest(instance)`: of a virtual machine, where
     programs listen in it, as /proc/net/tcp writes it; of others None."""

@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -161,7 +162,7 @@ def _gib(size: int) -> str:
 
 def _store(paths: Paths) -> CheckView:
     if not paths.database.exists():
-        return CheckView(name="store", state="ok", message=f"not made yet: {paths.database}")
+        return _lost(paths) or CheckView(name="store", state="ok", message=f"not made yet: {paths.database}")
     try:
         with open_database(paths.database) as database:
             wrong = database.check()
@@ -172,6 +173,24 @@ def _store(paths: Paths) -> CheckView:
             name="store", state="failed", message=f"{paths.database}: {wrong[0]}", hint="restore it from a backup"
         )
     return CheckView(name="store", state="ok", message=f"sound: {paths.database}")
+
+
+def _lost(paths: Paths) -> CheckView | None:
+    """A store that was removed while the daemon has it open is there until that ends."""
+    copies = []
+    with suppress(OSError):  # none runs
+        pid, _ = layout.holder(paths)
+        for descriptor in sorted(Path(f"/proc/{pid}/fd").iterdir()):
+            with suppress(FileNotFoundError):  # closed meanwhile
+                place, _, gone = str(descriptor.readlink()).partition(" (")
+                if gone and place in (str(paths.database), f"{paths.database}-wal"):
+                    copies.append(f"cp {descriptor} {place}")
+    if not copies:
+        return None
+    said = f"{paths.database} was removed under the daemon (pid {pid}), and is lost when that ends"
+    return CheckView(
+        name="store", state="failed", message=said, hint=f"{'; '.join(copies)}; then: fourfold daemon restart"
+    )
 
 
 def _secrets(paths: Paths) -> CheckView:

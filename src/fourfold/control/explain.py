@@ -36,11 +36,14 @@ class Case:
     """Those that are gone for good, newest first."""
     deployment: Deployment | None
     waiting_for: str | None
-    probe_errors: Sequence[str]
+    probe_errors: Mapping[str, str]
+    """Instance -> what its probe said last; none where all is well."""
     limits_missing: dict[str, str]
     memory_limit: Callable[[InstanceRow], int | None]
     """Bytes that the program of this instance may take."""
     last_lines: Sequence[str]
+    halted: Mapping[str, int] = field(default_factory=dict)
+    """Instance -> its process, where a signal or a debugger has stopped that."""
     unserved: str | None = None
     """Why the gateway does not serve its routes."""
     unsettled: Collection[str] = ()
@@ -102,7 +105,7 @@ def explain(case: Case) -> v.ExplainView:
         what_to_do=list(dict.fromkeys(todo)),
         deployment=deployment_view(case.deployment, case.step),
         exits=[view for row in (*case.instances, *case.dead)[:10] if (view := _exit(row))],
-        probe_error=case.probe_errors[0] if case.probe_errors else None,
+        probe_error=next(iter(case.probe_errors.values()), None),
         last_lines=list(case.last_lines),
     )
 
@@ -220,10 +223,10 @@ def _instances(case: Case, findings: list[str], todo: list[str]) -> None:
         if row.exit is not None and (row.state == "exited" or again):
             loop = f" ({row.failures} times in a row: a crash loop)" if loops else ""
             findings.append(f"{row.id} {'runs again after it ' if again else ''}ended: {row.exit['reason']}{loop}")
-            todo.append(f"read its last lines: fourfold logs --previous {name}")
-    for error in case.probe_errors:
-        findings.append(f"its health probe says: {error}")
-        _where_it_listens(error, todo)
+            never_ran = row.exit["reason"].startswith("cannot ")
+            last = f"read its last lines: fourfold logs --previous {name}"
+            todo.append("see what this machine lacks: fourfold doctor" if never_ran else last)
+    _probes(case, findings, todo)
     tried = {case.row.release, case.attempt.release if case.attempt is not None else case.row.release}
     newest = [row for row in (*case.instances, *case.dead) if row.exit is not None and row.release in tried]
     killed = next((row for row in newest[:3] if row.exit is not None and row.exit["oom"]), None)
@@ -235,6 +238,20 @@ def _instances(case: Case, findings: list[str], todo: list[str]) -> None:
     if findings and any("Read-only file system" in line for line in case.last_lines):
         own_root = pattern_of(case.row) == "container"
         todo.append("write to /tmp or a volume" + (", or set `container: {read_only: false}`" if own_root else ""))
+
+
+def _probes(case: Case, findings: list[str], todo: list[str]) -> None:
+    name = case.row.name
+    fallen = {row.id for row in case.instances if row.state == "unready"}
+    for instance, error in case.probe_errors.items():
+        findings.append(f"the health probe of {instance} says: {error}")
+        _where_it_listens(error, todo)
+        if instance in fallen and instance not in case.halted:
+            todo.append(f"read what it says: fourfold logs {name}")
+            todo.append(f"if it hangs: fourfold restart {name} (with `live: {{…}}` in the file that is done by itself)")
+    for instance, pid in case.halted.items():
+        findings.append(f"{instance} stands still: a signal or a debugger has stopped its process {pid}")
+        todo.append(f"let it go on: kill -CONT {pid}")
 
 
 def _job(case: Case, findings: list[str], todo: list[str]) -> None:

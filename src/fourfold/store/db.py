@@ -29,7 +29,8 @@ LOCKED = ("another program holds it locked", "close whatever else has {path} ope
 READONLY = ("it cannot be written", "check owner and mode of {folder} and that its disk is not mounted read-only")
 DAMAGED = (
     "the file is damaged",
-    "put a backup of {path} in its place; or move it away, with its -wal and -shm files, to begin with an empty store",
+    "put a backup in its place: fourfold restore --force FILE; or move {path} away, with its -wal and -shm files, "
+    "to begin with an empty store: what runs is ended then, until `fourfold up` starts it anew",
 )
 BROKEN = ("reading or writing its disk failed", "look for disk errors in the kernel's log (dmesg), then try again")
 

@@ -9,6 +9,7 @@ from fourfold.build.build import BuildRequest
 from fourfold.control import views as v
 from fourfold.control.checks import check_network, check_powers, refuse_job, refuse_several
 from fourfold.control.counting import most_of, set_to
+from fourfold.control.diagnose import is_halted
 from fourfold.control.explain import Case, explain
 from fourfold.control.goals import goal_of, is_forwarded, on_bridge, pattern_of
 from fourfold.control.groups import check_restart, check_scale
@@ -103,7 +104,7 @@ class Services(Requests):
         dead = [each for each in parts.store.instances.of(app, service) if each.state == "gone" and each.exit]
         dead.sort(key=lambda each: each.changed_at, reverse=True)
         alive = parts.registry.of_service(key)
-        errors = [error for each in alive if (error := parts.registry.live[each.id].probe_error)]
+        errors = {each.id: error for each in alive if (error := parts.registry.live[each.id].probe_error)}
         rules, now = goal_of(parts.registry, key).restarting, parts.clock.now()
         again = [each for each in alive if each.failures and not settled(now - (each.ready_at or now), rules)]
         unwell = [each for each in alive if each.state != "ready"] or again or dead[:1]
@@ -120,6 +121,7 @@ class Services(Requests):
                 step=parts.status.step(key),
                 waiting_for=parts.reconciler.waiting.get(key),
                 probe_errors=errors,
+                halted={each.id: each.pid for each in alive if each.pid is not None and is_halted(each.pid)},
                 limits_missing=unenforced(pattern, spec, parts.supervisor.powers),
                 is_forwarded=is_forwarded(pattern, spec, parts.supervisor.powers),
                 unserved=parts.traffic.problem(app) if view.routes else None,
