@@ -125,6 +125,8 @@ async def _keep_folders(parts: Parts) -> None:
     """Whoever clears caches or temporary files may think that `run` can go."""
     while True:
         await asyncio.sleep(LOOK_EVERY)
+        if not parts.paths.daemon_lock.exists():  # all of it was moved or removed: nothing is begun in its old place
+            continue
         if not parts.paths.gateway.exists():
             layout.create(parts.paths, root=os.geteuid() == 0)
             what = f"another program has emptied {parts.paths.run}: its folders are there again"

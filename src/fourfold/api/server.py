@@ -67,7 +67,7 @@ class _Server(uvicorn.Server):
         """Until cancelled."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            if _is_gone(path):
+            if _is_gone(path):  # but not its folder, or that is there again
                 try:
                     listener, self.inode = listen(path)
                     self.servers.append(await asyncio.get_running_loop().create_server(self._protocol, sock=listener))
@@ -104,7 +104,7 @@ def listen(path: Path) -> tuple[socket.socket, int]:
 
 
 def _is_gone(path: Path) -> bool:
-    return not path.exists()
+    return path.parent.exists() and not path.exists()
 
 
 def _remove_stale(path: Path) -> None:

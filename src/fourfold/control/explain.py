@@ -21,6 +21,7 @@ from fourfold.store.model import Deployment, Event, InstanceRow, ServiceRow
 _ENDINGS = {"error": "with an error", "timeout": "timed out", "crash": "crashed", "oom": "out of memory"}
 _CANNOT_WRITE = re.compile("read-only file system|unable to open database file", re.IGNORECASE)
 """As the system says it (EROFS), and as SQLite does."""
+_LACKS = "see what this machine lacks by now: fourfold doctor --offline"
 _ELSEWHERE = re.compile(r"instead of \$PORT|must listen on \$HOST")
 """As `diagnose` says it."""
 
@@ -212,7 +213,8 @@ def _group(case: Case, findings: list[str], todo: list[str]) -> None:
 def _gateway(case: Case, findings: list[str], todo: list[str]) -> None:
     if case.unserved:
         findings.append(f"the gateway does not serve its routes: {case.unserved}")
-        todo.append("read what the gateway says: fourfold logs --previous gateway")
+        last = "read what the gateway says: fourfold logs --previous gateway"
+        todo.append(_LACKS if "cannot start" in case.unserved else last)
 
 
 def _instances(case: Case, findings: list[str], todo: list[str]) -> None:
@@ -225,7 +227,7 @@ def _instances(case: Case, findings: list[str], todo: list[str]) -> None:
             findings.append(f"{row.id} {'runs again after it ' if again else ''}ended: {row.exit['reason']}{loop}")
             never_ran = row.exit["reason"].startswith("cannot ")
             last = f"read its last lines: fourfold logs --previous {name}"
-            todo.append("see what this machine lacks: fourfold doctor" if never_ran else last)
+            todo.append(_LACKS if never_ran else last)
     _probes(case, findings, todo)
     tried = {case.row.release, case.attempt.release if case.attempt is not None else case.row.release}
     newest = [row for row in (*case.instances, *case.dead) if row.exit is not None and row.release in tried]

@@ -125,7 +125,7 @@ class GatewayTraffic:
             async with asyncio.timeout(PATIENCE), self._settled:
                 await self._settled.wait_for(settled)
         except TimeoutError:
-            error = self._error or WorldError(f"it is not ready after {PATIENCE:g} s")
+            error = self._error or WorldError(self.problem(app) or f"it is not ready after {PATIENCE:g} s")
         else:
             error = self._error if isinstance(self._error, UserError) else None
         if why := error or self.left_out.get(app):

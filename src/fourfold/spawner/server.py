@@ -103,7 +103,7 @@ class Server:
 
     def __init__(self, path: str, journal: str, lock: str, inherited: dict[str, Any] | None) -> None:
         """`inherited`: what a re-executed spawner was handed by its former self. BlockingIOError: another one runs."""
-        self._path, self._journal_path = path, journal
+        self._path, self._lock_path = path, lock
         self._loop = Loop()
         self._connections: list[Connection] = []
         self._then: Callable[[], None] | None = None
@@ -163,6 +163,8 @@ class Server:
     def _look_at_files(self) -> None:
         """Whoever emptied the folder would else keep the next daemon from us, and the next spawner from what runs."""
         self._loop.after(_LOOK_AT_FILES, self._look_at_files)
+        if not os.path.exists(self._lock_path):  # all of it was moved or removed: nothing is begun in its old place
+            return
         if not os.path.exists(self._path):
             os.makedirs(os.path.dirname(self._path), 0o700, exist_ok=True)
             self._loop.unwatch(self._listener.fileno())
