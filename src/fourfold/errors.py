@@ -6,6 +6,7 @@ world did (exit code 1, worth retrying).
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -81,6 +82,25 @@ class WorldError(FourfoldError):
 
     exit_code = 1
     status = 503
+
+
+_DISK = {
+    errno.ENOSPC: ("the disk is full", "free some space (`fourfold gc`, `df`), then try again"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space (`fourfold gc`, `quota`), then try again"),
+    errno.EROFS: (
+        "the file system is read-only",
+        "it may be so since an error: see `dmesg`, then mount it for writing",
+    ),
+    errno.EIO: ("reading or writing the disk failed", "look for disk errors in the kernel's log (`dmesg`)"),
+}
+
+
+def of_the_disk(error: BaseException, what: str) -> WorldError | None:
+    """`cannot WHAT: the disk is full: PATH` where it is the disk that refused something, and no fault of ours."""
+    if not isinstance(error, OSError) or error.errno not in _DISK:
+        return None
+    why, hint = _DISK[error.errno]
+    return WorldError(f"cannot {what}: {why}{f': {error.filename}' if error.filename else ''}", hint)
 
 
 @dataclass(frozen=True)

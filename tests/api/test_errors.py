@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 
 import httpx
@@ -30,6 +31,14 @@ def test_a_refused_file_keeps_its_problems(http: httpx.Client, server: Serving) 
     problem = Problem("services.a.port", "not a port", "fourfold.yaml", 3, 9, "1 to 65535")
     server.facade.fails["gc"] = SpecError([problem])
     assert http.post("/v1/gc").json()["problems"] == [vars(problem)]
+
+
+def test_what_the_disk_refuses_is_no_fault_of_ours(http: httpx.Client, server: Serving) -> None:
+    server.facade.fails["gc"] = OSError(errno.EROFS, "Read-only file system", "/state/x")
+    answer = http.post("/v1/gc")
+    assert answer.status_code == 503
+    assert answer.json()["error"] == "cannot answer: the file system is read-only: /state/x"
+    assert "dmesg" in answer.json()["hint"]
 
 
 def test_unexpected_ones_are_logged_and_not_told(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 
 import pytest
 
@@ -71,7 +72,7 @@ async def test_a_start_that_fails_takes_no_other_with_it(rig: Rig) -> None:
         "user": UserError("cannot find the secret"),
         "fault": KeyError("x"),
     }
-    rig.supervisor.fails = {"spawn": OSError("no")}
+    rig.supervisor.fails = {"spawn": OSError(errno.ENOSPC, "No space left on device", "/logs/x")}
     await rig.lifecycle.act(Effects(starts=["world", "user", "fault", "spawn", "fine"]))
     assert rig.stored("fine").pid is not None and rig.state("fine") == "starting"
     exits = {name: rig.stored(name).exit or {} for name in ("world", "user", "fault", "spawn")}
@@ -79,6 +80,7 @@ async def test_a_start_that_fails_takes_no_other_with_it(rig: Rig) -> None:
         "world": ("exited", False), "user": ("exited", True), "fault": ("exited", False), "spawn": ("exited", False),
     }  # fmt: skip
     assert exits["world"]["reason"] == "cannot make the volume"
+    assert exits["spawn"]["reason"] == "cannot start spawn: the disk is full: /logs/x"
     assert exits["fault"]["reason"] == "cannot start fault: a fault in Fourfold, see the daemon's log"
 
 

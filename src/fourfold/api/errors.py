@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from fourfold.api.shapes import ErrorBody, ProblemBody
-from fourfold.errors import FourfoldError, SpecError, TooManyError
+from fourfold.errors import FourfoldError, SpecError, TooManyError, of_the_disk
 
 log = logging.getLogger("fourfold.api")
 
@@ -27,6 +27,7 @@ MOST = 20
 
 def describe(error: BaseException) -> ErrorBody:
     """The body for any exception; one that is not ours is logged under an id, and nothing inner is told."""
+    error = of_the_disk(error, "answer") or error
     if isinstance(error, FourfoldError):
         problems = error.problems if isinstance(error, SpecError) else ()
         return ErrorBody(

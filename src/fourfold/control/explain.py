@@ -225,9 +225,7 @@ def _instances(case: Case, findings: list[str], todo: list[str]) -> None:
         if row.exit is not None and (row.state == "exited" or again):
             loop = f" ({row.failures} times in a row: a crash loop)" if loops else ""
             findings.append(f"{row.id} {'runs again after it ' if again else ''}ended: {row.exit['reason']}{loop}")
-            never_ran = row.exit["reason"].startswith("cannot ")
-            last = f"read its last lines: fourfold logs --previous {name}"
-            todo.append(_LACKS if never_ran else last)
+            todo.append(_about_its_end(row.exit["reason"], name))
     _probes(case, findings, todo)
     tried = {case.row.release, case.attempt.release if case.attempt is not None else case.row.release}
     newest = [row for row in (*case.instances, *case.dead) if row.exit is not None and row.release in tried]
@@ -240,6 +238,12 @@ def _instances(case: Case, findings: list[str], todo: list[str]) -> None:
     if findings and any("Read-only file system" in line for line in case.last_lines):
         own_root = pattern_of(case.row) == "container"
         todo.append("write to /tmp or a volume" + (", or set `container: {read_only: false}`" if own_root else ""))
+
+
+def _about_its_end(reason: str, name: str) -> str:
+    if not reason.startswith("cannot "):
+        return f"read its last lines: fourfold logs --previous {name}"
+    return "build it again: fourfold up" if "is not in the store" in reason else _LACKS
 
 
 def _probes(case: Case, findings: list[str], todo: list[str]) -> None:

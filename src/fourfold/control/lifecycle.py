@@ -18,7 +18,7 @@ from fourfold.control.loops import until_stored
 from fourfold.control.registry import Registry, key_of
 from fourfold.control.starter import Starter
 from fourfold.control.templating import Emit
-from fourfold.errors import FourfoldError, UserError, WorldError
+from fourfold.errors import FourfoldError, UserError, WorldError, of_the_disk
 from fourfold.launch.model import Launch
 from fourfold.plan.restart import failures_after, is_crash_loop
 from fourfold.spec.model import Service
@@ -251,6 +251,7 @@ class Lifecycle:
         row = self._registry.instances.get(name)
         if row is None or row.state == "exited" or row.run != run:
             return  # a guest whose host has ended, or that was given up, meanwhile
+        error = of_the_disk(error, f"start {name}") or error
         reason = str(error)
         if not isinstance(error, FourfoldError):
             log.error("cannot start %s", name, exc_info=error)

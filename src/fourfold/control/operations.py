@@ -19,7 +19,7 @@ from fourfold.control.logformat import about
 from fourfold.control.registry import Registry
 from fourfold.control.traffic import GatewayTraffic
 from fourfold.control.views import OperationView
-from fourfold.errors import ConflictError, FourfoldError, NotFoundError
+from fourfold.errors import ConflictError, FourfoldError, NotFoundError, WorldError, of_the_disk
 from fourfold.store.deployments import OPEN
 from fourfold.store.model import Deployment
 
@@ -212,10 +212,11 @@ class Operations:
             await self._see_through(operation)
         except FourfoldError as error:
             self._failed(operation, str(error), hint=error.hint, exit_code=error.exit_code)
-        except Exception:
+        except Exception as error:
             log.exception("operation %s of %s", operation.kind, operation.app)
-            what = f"cannot {operation.kind} {operation.app}: a fault in Fourfold, see the daemon's log"
-            self._failed(operation, what)
+            doing = f"{operation.kind} {operation.app}"
+            told = of_the_disk(error, doing) or WorldError(f"cannot {doing}: a fault in Fourfold, see the daemon's log")
+            self._failed(operation, told.what, hint=told.hint)
 
     def _tell_start(self, operation: Operation) -> None:
         self._bus.emit("operation.started", f"{operation.kind} of {operation.app} begins", **operation.tag())
