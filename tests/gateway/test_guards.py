@@ -205,6 +205,10 @@ async def test_no_other_spelling_of_a_path_comes_past_its_guard(rig: Rig) -> Non
         Rule("shop.web", path="/admin/x%20y", auth=staff),
         Rule("shop.web", path="/upload", methods=("POST",), limits=Limits(body=10)),
         Rule("shop.web", host="one.test", path="/here", auth=staff),
+        Rule("shop.web", host="*.wild.test"),
+        Rule("shop.web", host="a.wild.test", path="/own", auth=staff),
+        Rule("shop.web", host="b.wild.test"),
+        Rule("shop.web", host="*.wild.test", path="/all", auth=staff),
     ]
     await rig.start(rig.config([web.server], rules))
     for path in (
@@ -230,6 +234,11 @@ async def test_no_other_spelling_of_a_path_comes_past_its_guard(rig: Rig) -> Non
     assert (await get(rig.port, "/%75pload", "POST", b"x" * 20)).status == 400
     assert (await Client(rig.port).ask("/Here", headers={"Host": "one.test:80"})).status == 400
     assert (await Client(rig.port).ask("/Here", headers={"Host": "two.test"})).status == 200
+    for host, path, status in (
+        *(("a.wild.test", "/%6fwn", 400), ("a.wild.test", "/own", 401), ("b.wild.test", "/%61ll", 400)),
+        *(("b.wild.test", "/all", 401), ("b.wild.test", "/own", 200), ("c.a.wild.test", "/%6fwn", 200)),
+    ):
+        assert (await Client(rig.port).ask(path, headers={"Host": host})).status == status, (host, path)
     assert (await get(rig.port, "/admin/x%20y", authorization=basic("ann:secret"))).status == 200
 
 

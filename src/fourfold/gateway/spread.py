@@ -61,8 +61,16 @@ def _guarded(rule: Rule, rules: list[Rule]) -> tuple[Rule, ...]:
         if (other.auth or other.limits)
         and (other.auth, other.limits) != (rule.auth, rule.limits)
         and other.path.startswith(f"{rule.path}/")
-        and (rule.host is None or other.host in (None, rule.host))
+        and _meet(rule.host, other.host)
     )
+
+
+def _meet(one: str | None, other: str | None) -> bool:
+    """Whether a request may be of both hosts: a star is one label."""
+    if one is None or other is None or one == other:
+        return True
+    star, host = sorted((one, other))
+    return star == f"*.{host.partition('.')[2]}"
 
 
 def service_of(name: str) -> str:
