@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 
 import pytest
 
-from fourfold.errors import ConflictError, UserError
+from fourfold.errors import ConflictError, UserError, WorldError
 from fourfold.supervise.attach import Attached
-from tests.supervise.rig import SERVICE, Rig, alive, scenario, until
+from tests.supervise.rig import SERVICE, Rig, alive, names, scenario, until
 
 
 async def everything(attached: Attached) -> tuple[bytes, bytes, int]:
@@ -96,6 +97,21 @@ def test_what_is_attached_ends_with_the_spawner() -> None:
         assert await attached.wait() == 137 and piece is not None
         await until(lambda: not alive(int(piece[1])), "it goes on with nobody to hear it")
         await attached.close()
+
+    scenario(test)
+
+
+def test_one_that_was_to_be_attached_when_the_spawner_died_is_told_why() -> None:
+    async def test(rig: Rig) -> None:
+        pid, before = await rig.spawner_pid(), len(names("/proc/self/fd"))
+        os.kill(pid, signal.SIGSTOP)
+        attaching = asyncio.create_task(rig.attach(rig.launch("a.r-run", "true"), {}, False))
+        await until(rig.attached, "it does not begin")
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(WorldError, match="cannot reach the spawner"):
+            await attaching
+        await until(lambda: rig.lost, "no new spawner came")
+        assert len(names("/proc/self/fd")) == before and not rig.attached()
 
     scenario(test)
 

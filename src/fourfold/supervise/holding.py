@@ -78,7 +78,7 @@ class Holding:
         try:
             await spawn(theirs)
         except BaseException:
-            del self._held[name]
+            self._held.pop(name, None)  # the spawner may have died
             for fd in {input, *outputs}:
                 os.close(fd)
             raise
@@ -102,7 +102,7 @@ class Holding:
             try:
                 await self._spawn(idling, secrets, 0, None, streams, tty=False)
             except BaseException:
-                del self._held[name]
+                self._held.pop(name, None)
                 raise
 
         async def end() -> None:
