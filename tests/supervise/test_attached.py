@@ -10,7 +10,7 @@ import pytest
 
 from fourfold.errors import ConflictError, UserError, WorldError
 from fourfold.supervise.attach import Attached
-from tests.supervise.rig import SERVICE, Rig, alive, names, scenario, until
+from tests.supervise.rig import PATIENCE, SERVICE, Rig, alive, names, scenario, until
 
 
 async def everything(attached: Attached) -> tuple[bytes, bytes, int]:
@@ -112,6 +112,24 @@ def test_one_that_was_to_be_attached_when_the_spawner_died_is_told_why() -> None
             await attaching
         await until(lambda: rig.lost, "no new spawner came")
         assert len(names("/proc/self/fd")) == before and not rig.attached()
+
+    scenario(test)
+
+
+def test_one_that_nobody_waits_for_any_more_when_it_is_started_ends() -> None:
+    async def test(rig: Rig) -> None:
+        await rig.sleeper("a.b-1-x")
+        pid = await rig.spawner_pid()
+        os.kill(pid, signal.SIGSTOP)
+        entering = asyncio.create_task(rig.enter(rig.launch("a.b-1-x", "sleep", "1000"), {}, False))
+        await until(rig.attached, "it does not begin")
+        await asyncio.sleep(0)  # and has been asked for
+        entering.cancel()
+        os.kill(pid, signal.SIGCONT)
+        await asyncio.gather(entering, return_exceptions=True)
+        async with asyncio.timeout(PATIENCE):
+            while len(await rig._call("list")) > 1:
+                pass
 
     scenario(test)
 

@@ -77,10 +77,13 @@ class Holding:
         theirs, input, outputs = open_streams(tty)
         try:
             await spawn(theirs)
-        except BaseException:
+        except BaseException as error:
             self._held.pop(name, None)  # the spawner may have died
             for fd in {input, *outputs}:
                 os.close(fd)
+            if isinstance(error, asyncio.CancelledError):  # it may run, or yet be started
+                with suppress(WorldError):
+                    await self._kill(name)
             raise
         finally:
             for fd in theirs:

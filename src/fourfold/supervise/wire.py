@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import socket
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ class Client:
         self._on_event = on_event
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
-        self._sending = asyncio.Lock()
+        self._unsent: deque[tuple[bytes, list[int]]] = deque()
+        """Requests, or the rest of the first one, with the descriptors that go along."""
         self.questions = Questions()
         self._reader = self._loop.create_task(self._read(), name="spawner connection")
 
@@ -63,35 +65,37 @@ class Client:
             raise Gone
         with self.questions.asked(at_once) as (number, answer):
             line = json.dumps({"id": number, "op": op, **arguments}).encode() + b"\n"
-            try:
-                async with self._sending:
-                    await self._send(line, fds)
-                return await answer
-            except OSError as error:
-                raise Gone from error
+            self._unsent.append((line, [os.dup(fd) for fd in fds]))
+            if len(self._unsent) == 1:
+                self._send()
+            return await answer
 
     async def close(self) -> None:
         self._reader.cancel()
         await asyncio.gather(self._reader, return_exceptions=True)
 
-    async def _send(self, line: bytes, fds: Sequence[int]) -> None:
-        if fds:  # with the first byte: they are there when the line is
-            while True:
-                try:
-                    socket.send_fds(self._sock, [line[:1]], list(fds))
-                    break
-                except BlockingIOError:
-                    await self._writable()
-            line = line[1:]
-        await self._loop.sock_sendall(self._sock, line)
-
-    async def _writable(self) -> None:
-        ready = self._loop.create_future()
-        self._loop.add_writer(self._sock, lambda: None if ready.done() else ready.set_result(None))
+    def _send(self) -> None:
+        """As much as the spawner takes now. Whoever asked may be gone by then: of a line that was begun all is sent, or
+        the next one would be taken for its rest, and get its descriptors."""
+        self._loop.remove_writer(self._sock)
         try:
-            await ready
-        finally:
-            self._loop.remove_writer(self._sock)
+            while self._unsent:
+                line, fds = self._unsent[0]
+                sent = socket.send_fds(self._sock, [line], fds)  # with the first byte: they are there when the line is
+                _close_all(fds)
+                self._unsent[0] = line[sent:], []
+                if sent == len(line):
+                    self._unsent.popleft()
+        except BlockingIOError:
+            self._loop.add_writer(self._sock, self._send)
+        except OSError:
+            self._lose()
+
+    def _lose(self) -> None:
+        for _, fds in self._unsent:
+            _close_all(fds)
+        self._unsent.clear()
+        self.questions.lose()
 
     async def _read(self) -> None:
         unread = b""
@@ -103,8 +107,9 @@ class Client:
         except OSError:
             pass
         finally:
+            self._loop.remove_writer(self._sock)
             self._sock.close()
-            self.questions.lose()
+            self._lose()
         self._on_end()  # not when we were cancelled: then it is we who have ended
 
     def _take_safely(self, line: bytes) -> None:
@@ -122,3 +127,8 @@ class Client:
             self.questions.refuse(message["id"], Refused(error["stage"], error["errno"], error["detail"]))
         else:
             self.questions.answer(message["id"], message["ok"])
+
+
+def _close_all(fds: Sequence[int]) -> None:
+    for fd in fds:
+        os.close(fd)
