@@ -1,7 +1,8 @@
-"""What handlers ask for: the facade, as its caller sees it, and the open streams."""
+"""What handlers ask for: the facade, as its caller sees it, and the open streams; a moment as seconds."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, cast
 
 from fastapi import Depends
@@ -10,6 +11,7 @@ from starlette.requests import HTTPConnection
 from fourfold.api.acting import KEPT, acting
 from fourfold.api.streams import Streams
 from fourfold.control.facade import Facade
+from fourfold.errors import UserError
 
 
 def _facade(connection: HTTPConnection) -> Facade:
@@ -24,3 +26,11 @@ def _streams(connection: HTTPConnection) -> Streams:
 
 TheFacade = Annotated[Facade, Depends(_facade)]
 TheStreams = Annotated[Streams, Depends(_streams)]
+
+
+def seconds(since: datetime | None) -> float | None:
+    """Since the epoch. Raises UserError for a moment that has none: the first day of the year 1, in some zones."""
+    try:
+        return since.timestamp() if since is not None else None
+    except (ValueError, OverflowError):
+        raise UserError(f"cannot look back to {since}: that is too far away") from None

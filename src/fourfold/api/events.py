@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import Query, Response
 from pydantic import StringConstraints
 
-from fourfold.api.deps import TheFacade, TheStreams
+from fourfold.api.deps import TheFacade, TheStreams, seconds
 from fourfold.api.errors import as_line
 from fourfold.api.resource import resource
 from fourfold.api.shapes import MOST
@@ -45,7 +45,7 @@ async def list_events(
     ] = (),
 ) -> Response:
     """Events in order of `seq`."""
-    which = Which(tuple(kind), since.timestamp() if since else None)
+    which = Which(tuple(kind), seconds(since))
     source = facade.events(app, after, follow, operation, tail, which)
     if not follow:
         return await streams.answer(_array(source), str, as_line, "application/json", follow=False)

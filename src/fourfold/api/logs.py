@@ -9,12 +9,11 @@ from typing import Annotated, Any
 
 from fastapi import Query, Response
 
-from fourfold.api.deps import TheFacade, TheStreams
+from fourfold.api.deps import TheFacade, TheStreams, seconds
 from fourfold.api.errors import as_line
 from fourfold.api.resource import resource
 from fourfold.api.shapes import MOST, LogLineBody
 from fourfold.clock import rfc3339
-from fourfold.errors import UserError
 from fourfold.supervise.model import LogLine
 
 router = resource("logs")
@@ -40,16 +39,8 @@ async def read_logs(
     follow: Annotated[bool, Query(description="Go on with new lines as they come")] = False,
 ) -> Response:
     """What the instances wrote to standard output and standard error."""
-    source = facade.logs(app, service, _seconds(since), tail, previous, follow)
+    source = facade.logs(app, service, seconds(since), tail, previous, follow)
     return await streams.answer(source, _encode, lambda error: as_line(error) + "\n", "application/x-ndjson", follow)
-
-
-def _seconds(since: datetime | None) -> float | None:
-    """Since the epoch. Raises UserError for a moment that has none: the first day of the year 1, in some zones."""
-    try:
-        return since.timestamp() if since is not None else None
-    except (ValueError, OverflowError):
-        raise UserError(f"cannot read logs since {since}: that is too far away") from None
 
 
 def _encode(item: tuple[str, LogLine]) -> str:
