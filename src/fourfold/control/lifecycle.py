@@ -123,7 +123,10 @@ class Lifecycle:
 
     async def _start(self, names: Sequence[str]) -> None:
         if names:
-            await self._settle([self._registry.instances[name] for name in names])
+            try:
+                await self._settle([self._registry.instances[name] for name in names])
+            except Exception as error:  # what was to be found out is as it was; who cannot start so, fails by itself
+                log.error("before starts: %s", error, exc_info=not isinstance(error, FourfoldError))
             at_once = [each for each in map(self._templated, self._prepare(names)) if each is not None]
             for guest in [each for each in at_once if each[0].host is not None]:
                 at_once.remove(guest)
