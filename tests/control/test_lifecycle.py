@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from collections.abc import Sequence
 
 import pytest
 
 from fourfold.control.executor import Effects
 from fourfold.errors import UserError, WorldError
-from fourfold.plan.model import Drain
+from fourfold.plan.model import Drain, Start
 from fourfold.store.model import InstanceRow
 from fourfold.supervise.model import Identity
 from tests.control.rig import Rig, eventually, rigged
@@ -61,6 +62,25 @@ async def test_a_batch_of_starts_costs_two_commits(rig: Rig) -> None:
     rig.registry.faults.committed = committed  # type: ignore[method-assign]
     await rig.lifecycle.act(Effects(starts=["a", "b", "c"]))
     assert commits == 2
+
+
+@rigged
+async def test_no_two_instances_have_one_name(rig: Rig) -> None:
+    names = iter(["x", "x", "x", "y"])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("fourfold.control.registry.letters", lambda count: next(names))
+        assert rig.executor.execute([Start("shop.web"), Start("shop.web")]).starts == ["shop.web-1-x", "shop.web-1-y"]
+
+
+@rigged
+async def test_what_cannot_be_found_out_before_a_start_keeps_nothing_from_it(rig: Rig) -> None:
+    async def settle(rows: Sequence[InstanceRow]) -> None:
+        raise WorldError("cannot write accelerator.json: its disk is full")
+
+    rig.lifecycle._settle = settle
+    rig.add("a")
+    await rig.lifecycle.act(Effects(starts=["a"]))
+    assert rig.supervisor.alive.keys() == {"a"}
 
 
 @rigged

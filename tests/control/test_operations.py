@@ -216,6 +216,15 @@ async def test_those_of_one_turn_wait_for_each_other_and_not_for_their_apps(rig:
 
 
 @rigged
+async def test_what_is_cancelled_before_it_has_begun(rig: Rig) -> None:
+    each = operations(rig)
+    id = submit(each, Gate().work)
+    await each.cancel(id, "ann")
+    await asyncio.sleep(0)
+    assert kinds(rig, id)[-1] == "operation.failed" and each.ended.is_set() and not each.busy("shop")
+
+
+@rigged
 async def test_what_is_abandoned_has_ended_wherever_it_was(rig: Rig) -> None:
     each, gates = operations(rig), [Gate() for _ in range(3)]
     for gate in gates[:2]:

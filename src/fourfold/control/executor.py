@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,9 +13,6 @@ from fourfold.control.goals import SYSTEM, described, goal_of, pattern_of, resto
 from fourfold.control.registry import Registry, key_of
 from fourfold.plan import model as m
 from fourfold.store.model import Deployment, InstanceRow, InstanceState, Role
-
-ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
-"""Without letters and digits that people mix up."""
 
 
 @dataclass
@@ -91,10 +87,9 @@ class Executor:
         if stable and row is not None:
             row = restored(row, self._registry.deployments[key].previous)
         release = row.release if row else 0
-        suffix = "".join(secrets.choice(ALPHABET) for _ in range(4))
         now = self._clock.now()
         made = InstanceRow(
-            id=f"{key}-{release}-{suffix}",
+            id=self._registry.unused_id(f"{key}-{release}", 4),
             app=app,
             service=service,
             release=release,

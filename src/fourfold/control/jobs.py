@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
 from fourfold.clock import Clock
 from fourfold.control.bus import Bus
-from fourfold.control.executor import ALPHABET, Effects, Executor
+from fourfold.control.executor import Effects, Executor
 from fourfold.control.goals import pattern_of
 from fourfold.control.loops import keep
 from fourfold.control.registry import Registry
@@ -95,9 +94,8 @@ class Jobs:
                 f"cannot run {service}: {MOST_RUNS} runs of it are under way", f"end them: fourfold stop {service}"
             )
         now = self._clock.now()
-        suffix = "".join(secrets.choice(ALPHABET) for _ in range(5))
         run = RunRow(
-            id=f"{key}-{row.release}-{suffix}",
+            id=self._registry.unused_id(f"{key}-{row.release}", 5),
             app=app,
             service=service,
             release=row.release,

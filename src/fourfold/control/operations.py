@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from fourfold.clock import Clock
 from fourfold.control.bus import Bus
+from fourfold.control.ids import letters
 from fourfold.control.logformat import about
 from fourfold.control.registry import Registry
 from fourfold.control.traffic import GatewayTraffic
@@ -74,7 +74,7 @@ class Operations:
 
     def submit(self, app: str, kind: str, actor: str, services: list[str], work: Work, turn: str = "") -> OperationView:
         """Begin `work` once the operations before it on this app have ended; with `turn`, those of that turn."""
-        id = "".join(secrets.choice("abcdefghjkmnpqrstuvwxyz23456789") for _ in range(8))
+        id = letters(8)
         operation = Operation(id, app, kind, actor, self._clock.now(), services, turn=turn)
         self._known.add(id)
         after = self._bus.last
@@ -185,7 +185,8 @@ class Operations:
         if operation in queue:
             queue.remove(operation)
             if not queue:
-                del self._queues[operation.queue], self._locks[operation.queue]
+                del self._queues[operation.queue]
+                self._locks.pop(operation.queue, None)  # one that was cancelled before it began made none
 
     def _leave(self, operation: Operation) -> None:
         del self._tasks[operation.id]

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from fourfold.control.faults import Faults
+from fourfold.control.ids import letters
 from fourfold.plan.model import Answered
 from fourfold.spec.groups import Host
 from fourfold.spec.model import Service
@@ -108,6 +109,12 @@ class Registry:
     def running_deployment(self, key: str) -> Deployment | None:
         deployment = self.deployments.get(key)
         return deployment if deployment is not None and deployment.state in OPEN else None
+
+    def unused_id(self, stem: str, count: int) -> str:
+        """For an instance, with so many letters: of 1,000 with four, two have the same ones as often as not."""
+        while self.store.instances.get(name := f"{stem}-{letters(count)}") is not None:
+            pass
+        return name
 
     # -- writing (inside a transaction) ---------------------------------------------------------------------------
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import builtins
 import logging
-import secrets
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -22,6 +21,7 @@ from fourfold.control.bakery.shelf import Shelf
 from fourfold.control.bakery.turns import in_turn
 from fourfold.control.bakery.views import name_of, view_of
 from fourfold.control.bakery.work import Baker, request_of, tag_of
+from fourfold.control.ids import letters
 from fourfold.control.loops import AGAIN_SECONDS
 from fourfold.control.parts import Parts
 from fourfold.errors import ConflictError, FourfoldError, NotFoundError, UserError, WorldError
@@ -32,8 +32,6 @@ from fourfold.store.manifest import Manifest
 from fourfold.store.room import require_room, while_room
 
 log = logging.getLogger(__name__)
-
-_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
 class Bakery:
@@ -110,7 +108,7 @@ class Bakery:
     async def _queue(self, order: Order, source: str, actor: str) -> BakeView:
         """Raises UserError for what cannot be built here: nothing is queued then."""
         await asyncio.to_thread(self._require_room)
-        id = "".join(secrets.choice(_LETTERS) for _ in range(12))
+        id = letters(12)
         # Nobody is told of a build, and the addresses of webhooks are secrets.
         spec = order.app.model_copy(update={"notify": []}).model_dump(mode="json")
         row = Bake(
