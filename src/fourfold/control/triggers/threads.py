@@ -46,6 +46,8 @@ class Threads:
             with self._lock:
                 self._free -= 1
                 if do is None:
+                    if not self._calls.empty():
+                        continue  # it came just now, when we still counted as free
                     self._threads -= 1
                     return
             if future.set_running_or_notify_cancel():
