@@ -183,6 +183,24 @@ def test_one_that_is_damaged_or_elsewhere_keeps_nothing_from_the_others(tmp_path
     asyncio.run(run())
 
 
+def test_an_app_that_goes_while_another_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        scene = Scene(tmp_path)
+        scene.stored(scene.made(-HOUR))
+        looked: list[str] = []
+
+        async def look_at(app: str, paths: tuple[str, str]) -> None:
+            looked.append(app)
+            for name in {"shop", "blog"} - {app}:
+                scene.life.registry.apps.pop(name, None)
+
+        monkeypatch.setattr(scene.certificates, "_look_at", look_at)
+        await scene.certificates.look()
+        assert len(looked) == 1
+
+    asyncio.run(run())
+
+
 def test_the_end_is_told_five_times(tmp_path: Path) -> None:
     async def run() -> None:
         scene = Scene(tmp_path)

@@ -44,6 +44,29 @@ def test_it_looks_again(monkeypatch: pytest.MonkeyPatch, awaited: bool) -> None:
     assert told.count("later") == (3 if awaited else 0)
 
 
+def test_what_ends_with_a_failure_begins_again_and_takes_nothing_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loops, "AGAIN_SECONDS", 0.0)
+
+    async def scenario() -> None:
+        begun, ended = 0, asyncio.Event()
+
+        async def run() -> None:
+            nonlocal begun
+            begun += 1
+            if begun < 3:
+                raise WorldError("cannot") if begun == 1 else ValueError("a mistake")
+            ended.set()
+            await asyncio.Event().wait()
+
+        running = asyncio.create_task(loops.keep_running("them", run))
+        await asyncio.wait_for(ended.wait(), 20)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    asyncio.run(scenario())
+
+
 def test_what_is_done_again_rests_for_a_while() -> None:
     assert [loops.rest(took) for took in (0.0, 0.001, 60.0)] == [0.0, 0.005, loops.REST_SECONDS]
 

@@ -73,7 +73,8 @@ class Certificates:
     async def look(self) -> None:
         """Once: take what was renewed, and tell of what ends."""
         for app, paths in dict(self._apps()).items():
-            if is_here(self._registry.apps[app].file):
+            row = self._registry.apps.get(app)  # it may have gone while another was looked at
+            if row is not None and is_here(row.file):
                 with self._each(app):
                     await self._look_at(app, paths)
         if not 0 <= self._clock.now() - self._looked < AGAIN_SECONDS:  # the clock may have been set back

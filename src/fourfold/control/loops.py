@@ -88,6 +88,18 @@ async def keep(
                 await news.wait()
 
 
+async def keep_running(what: str, run: Callable[[], Awaitable[None]]) -> None:
+    """Until cancelled: what ends with a failure begins again, and takes no other part with it."""
+    while True:
+        try:
+            await run()
+        except FourfoldError as error:
+            log.error("%s: %s", what, error)
+        except Exception:
+            log.exception("a fault in what keeps %s going", what)
+        await asyncio.sleep(AGAIN_SECONDS)
+
+
 def until_stored(tell: Callable[Arguments, None]) -> Callable[Arguments, None]:
     """What has happened has happened: when the store refuses to take note (a full disk), it is told again later."""
 

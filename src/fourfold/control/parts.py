@@ -37,6 +37,7 @@ from fourfold.control.keeping.rebuild import Rebuild
 from fourfold.control.lambdas.lambdas import Lambdas
 from fourfold.control.lifecycle import Lifecycle
 from fourfold.control.logs import Logs
+from fourfold.control.loops import keep_running
 from fourfold.control.maintaining import Maintaining
 from fourfold.control.metering import Metering
 from fourfold.control.metrics.keeping import Keeping
@@ -289,23 +290,27 @@ class Parts:
 
     async def run(self) -> None:
         """Until cancelled."""
+        kept: dict[str, Callable[[], Awaitable[None]]] = {
+            "the gateway": self.traffic.run,
+            "the gateway's counters": self.traffic.keep_stats,
+            "instances": partial(self._once_built, self.reconciler.run),
+            "garbage": self.sweeper.run,
+            "logs": self.sweeper.watch,
+            "the bridge": self.network.keep,
+            "events": partial(self._once_built, self.events.run),
+            "neighbours": self.neighbours.run,
+            "usage": self.metering.run,
+            "the clock": self.timekeeping.run,
+            "metrics": self.tallies.run,
+            "counts by load": self.scaler.run,
+            "webhooks": self.notifying.run,
+            "canaries": self.canaries.run,
+            "the daemon's log": partial(keep_bounded, self.paths.daemon_log, self.settings.log_bytes),
+            "certificates": self.certificates.run,
+        }
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.traffic.run())
-            group.create_task(self.traffic.keep_stats())
-            group.create_task(self._once_built(self.reconciler.run))
-            group.create_task(self.sweeper.run())
-            group.create_task(self.sweeper.watch())
-            group.create_task(self.network.keep())
-            group.create_task(self._once_built(self.events.run))
-            group.create_task(self.neighbours.run())
-            group.create_task(self.metering.run())
-            group.create_task(self.timekeeping.run())
-            group.create_task(self.tallies.run())
-            group.create_task(self.scaler.run())
-            group.create_task(self.notifying.run())
-            group.create_task(self.canaries.run())
-            group.create_task(keep_bounded(self.paths.daemon_log, self.settings.log_bytes))
-            group.create_task(self.certificates.run())
+            for what, run in kept.items():
+                group.create_task(keep_running(what, run))
 
     async def _once_built(self, run: Callable[[], Awaitable[None]]) -> None:
         """What starts things waits, after a restore, until they are there."""

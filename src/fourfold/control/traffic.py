@@ -140,6 +140,7 @@ class GatewayTraffic:
         self.sync()
 
     async def run(self) -> None:
+        self.sync()
         while True:
             try:
                 async with asyncio.timeout(DRAIN_POLL_SECONDS if self._draining() else None):
