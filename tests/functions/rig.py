@@ -23,7 +23,7 @@ from fourfold.functions.endings import Outcome
 from fourfold.functions.http import Site
 from fourfold.functions.invocation import Surroundings
 from fourfold.functions.invoker import Invoker
-from fourfold.functions.journal import Journal, read
+from fourfold.functions.journal import Journal, from_line
 from fourfold.functions.logs import Output
 from fourfold.functions.model import Answer, Config, Invocation, SandboxNetwork, SandboxUser, Usage
 from fourfold.functions.sandboxes import Sandboxes
@@ -42,6 +42,12 @@ def in_loop(work: Coroutine[Any, Any, T]) -> T:
     """On the loop that the invoker has."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(asyncio.wait_for(work, 120))
+
+
+def read(folder: str | Path) -> list[Usage]:
+    """All whole lines of all files of a usage journal."""
+    lines = [line for path in sorted(Path(folder).iterdir()) for line in path.read_bytes().splitlines(keepends=True)]
+    return [found for line in lines if (found := from_line(line)) is not None]
 
 
 def make_config(folder: Path, handler: str = "app.by_name", **changes: Any) -> Config:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from fourfold.functions import journal
-from fourfold.functions.journal import Journal, read
+from fourfold.functions.journal import Journal
 from fourfold.functions.model import Usage
+from tests.functions.rig import read
 
 
 def usage(number: int) -> Usage:
@@ -20,7 +21,7 @@ def test_what_is_written_is_read_and_torn_lines_are_left_out(tmp_path: Path) -> 
     Journal(str(tmp_path / "usage"), "two").append(usage(3))
     with (tmp_path / "usage" / "one.0.usage").open("ab") as file:
         file.write(b'{"at":1764000000.1,"request_id":"to')  # killed by a full disk, in the middle of it
-    found = list(read(tmp_path / "usage"))
+    found = read(tmp_path / "usage")
     assert found == [usage(number) for number in range(4)]
     assert (tmp_path / "usage").stat().st_mode & 0o777 == 0o700
 
@@ -38,10 +39,10 @@ def test_a_full_disk_is_told_and_costs_no_line(tmp_path: Path, monkeypatch: pyte
     assert not written.append(usage(3))
     monkeypatch.setattr(journal, "MAX_KEPT", 1)
     assert not written.append(usage(4)), "there is too much"
-    assert list(read(tmp_path)) == [usage(number) for number in range(3)]
+    assert read(tmp_path) == [usage(number) for number in range(3)]
     monkeypatch.setattr(os, "write", real)
     written.close()
-    assert list(read(tmp_path)) == [usage(number) for number in range(4)]
+    assert read(tmp_path) == [usage(number) for number in range(4)]
 
 
 def _full(fd: int, data: bytes) -> int:

@@ -19,9 +19,8 @@ from typing import Any
 import pytest
 
 from fourfold.functions.client import FunctionGone, Invokers
-from fourfold.functions.journal import read
 from fourfold.functions.model import CONFIG, Answer, Config, Invocation
-from tests.functions.rig import eventually, in_loop, make_config
+from tests.functions.rig import eventually, in_loop, make_config, read
 from tests.support.wait import until
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,7 +7,6 @@ Nothing is compressed as long as it fits: what deflate makes of the same bytes d
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import stat
 import zipfile
@@ -39,11 +38,6 @@ class Zipped:
     sha256: str
     """In hex."""
     size: int
-
-    @property
-    def code_sha256(self) -> str:
-        """base64, as `CodeSha256`."""
-        return base64.b64encode(bytes.fromhex(self.sha256)).decode()
 
 
 def write_zip(artifact: Artifact, file: IO[bytes], service: str = "it") -> Zipped:

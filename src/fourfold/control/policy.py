@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from fourfold.control.goals import wanted_count
 from fourfold.control.registry import Registry
-from fourfold.spec.model import Service
 from fourfold.store.deployments import OPEN
 from fourfold.store.model import ServiceRow
 
@@ -76,9 +75,3 @@ def live_release(registry: Registry, row: ServiceRow) -> int | None:
 def _has_worked(row: ServiceRow, registry: Registry) -> bool:
     deployment = registry.deployments[f"{row.app}.{row.name}"]
     return deployment.state != "failed" or bool(deployment.previous) or wanted_count(row, deployment) > 0
-
-
-def live_spec(registry: Registry, row: ServiceRow) -> Service | None:
-    """What the service is to others now, see `live_release`."""
-    release = live_release(registry, row)
-    return None if release is None else registry.spec(f"{row.app}.{row.name}", release)

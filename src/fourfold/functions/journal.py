@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from fourfold.functions.model import Usage
@@ -83,15 +81,6 @@ def to_line(usage: Usage) -> bytes:
         f'"duration_ms":{usage.duration_ms:.2f},"billed_ms":{usage.billed_ms},"init_ms":{usage.init_ms:.2f},'
         f'"memory":{usage.memory},"used":{usage.used},"ended":"{usage.ended}"}}\n'
     ).encode()
-
-
-def read(folder: str | Path) -> Iterator[Usage]:
-    """All lines of all files, in no particular order; torn ones are left out. OSError: the folder cannot be read."""
-    for path in sorted(Path(folder).glob(f"*{SUFFIX}")):
-        with suppress(FileNotFoundError), path.open("rb") as file:
-            for line in file:
-                if (usage := from_line(line)) is not None:
-                    yield usage
 
 
 def from_line(line: bytes) -> Usage | None:

@@ -22,7 +22,6 @@ from fourfold.spawner.request import Bridge, Bundle, Failed, Spawn, Started
 NOT_STARTED = 125
 """Exit code of a child that never became its program; nobody sees it but a new spawner after a dead one."""
 
-_HIGHEST_FD = 1 << 20
 LEAF = "/entered"
 """Of a v2 group that is divided: where its own processes are."""
 
@@ -57,7 +56,7 @@ def become(
     `host` is the instance to enter. A failure goes to `status` as JSON; the exec itself closes it.
     """
     try:
-        _close_all_but({go, status, *streams})
+        plugs.close_all_but({go, status, *streams})
         if os.read(go, 1) != b"g":
             os._exit(NOT_STARTED)  # the spawner died before it had written down who we are
         os.close(go)
@@ -142,14 +141,6 @@ def _plug_in(spawn: Spawn, given: Bundle) -> tuple[list[int], list[int]]:
 def first_groups(spawn: Spawn) -> list[str]:
     """Those that the child joins; a runtime puts its program into the other ones."""
     return spawn.bundle.cgroups if spawn.bundle is not None else spawn.cgroups
-
-
-def _close_all_but(kept: set[int]) -> None:
-    low = 3
-    for fd in sorted(kept):
-        os.closerange(low, fd)
-        low = fd + 1
-    os.closerange(low, _HIGHEST_FD)
 
 
 def fork(groups: list[str]) -> tuple[int, str | None]:

@@ -21,8 +21,18 @@ from fourfold.spawner.request import Bridge, Bundle, Failed, Spawn, User
 
 FIRST = 3
 """Number of the first descriptor that a program is handed."""
+_HIGHEST = 1 << 20
 ABOVE = 64
 """What is still needed until the exec is kept from here on."""
+
+
+def close_all_but(kept: set[int]) -> None:
+    """And the three standard ones."""
+    low = 3
+    for fd in sorted(kept):
+        os.closerange(low, fd)
+        low = fd + 1
+    os.closerange(low, _HIGHEST)
 
 
 def move_up(fd: int) -> int:

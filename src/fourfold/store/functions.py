@@ -103,9 +103,6 @@ class Functions:
     def put_version(self, row: VersionRow) -> None:
         _VERSIONS.put(self._database, row)
 
-    def remove_version(self, row: VersionRow) -> None:
-        _VERSIONS.remove(self._database, row.app, row.service, row.number)
-
     def aliases(self) -> list[AliasRow]:
         return _ALIASES.select(self._database, "ORDER BY app, service, name")
 

@@ -91,10 +91,6 @@ class Queued:
     def get(self, seq: int) -> EventRow | None:
         return TABLE.get(self._database, seq)
 
-    def of_id(self, id: str) -> EventRow | None:
-        found = TABLE.select(self._database, "WHERE id = ?", id)
-        return found[0] if found else None
-
     def put(self, row: EventRow) -> None:
         TABLE.put(self._database, row)
 

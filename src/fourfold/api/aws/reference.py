@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from fourfold.api.aws.errors import constraint, invalid, not_found
 from fourfold.control.lambdas.lambdas import Lambdas
-from fourfold.control.lambdas.model import ACCOUNT, LATEST
+from fourfold.control.lambdas.model import ACCOUNT
 
 PATTERN = (
     r"(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?"
@@ -49,7 +49,3 @@ def parse(lambdas: Lambdas, text: str, qualifier: str | None = None) -> Referenc
 
 def is_number(qualifier: str) -> bool:
     return qualifier.isascii() and qualifier.isdigit()
-
-
-def is_alias(qualifier: str) -> bool:
-    return bool(qualifier) and qualifier != LATEST and not is_number(qualifier)

@@ -75,8 +75,6 @@ class Started:
 
     start_seconds: float | None
     """From the start of the instance to its first good answer."""
-    operation_seconds: float
-    """That the operation took."""
     took_over_seconds: float | None = None
     """From when the operation was asked for until what it started has all the traffic."""
 
@@ -101,7 +99,7 @@ class Measuring:
 
     async def starting(self, candidate: CandidateApp, work: Callable[[], Awaitable[None]]) -> Started:
         """Of the instance that `work` (bring up, restart) starts; returns when both have ended."""
-        parts, begun = self._parts, time.monotonic()
+        parts = self._parts
         starts = Starts(
             parts.registry, parts.clock, parts.supervisor.has_started, parts.traffic.acts_on,
             candidate.name, candidate.service,
@@ -110,7 +108,6 @@ class Measuring:
         watching = asyncio.create_task(starts.watch())
         try:
             await work()
-            seconds = time.monotonic() - begun
             with suppress(TimeoutError):
                 async with asyncio.timeout(ANSWERS_AFTER):
                     await asyncio.shield(watching)
@@ -118,7 +115,7 @@ class Measuring:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
         took_over = starts.took_over_at
-        return Started(starts.start_seconds, seconds, took_over - asked_at if took_over is not None else None)
+        return Started(starts.start_seconds, took_over - asked_at if took_over is not None else None)
 
     async def round(
         self, candidate: CandidateApp, load: LoadPlan | None, restart: Callable[[], Awaitable[None]]

@@ -10,8 +10,6 @@ from functools import lru_cache
 
 from fourfold.control.metrics.catalog import Metric
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 _HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})
 

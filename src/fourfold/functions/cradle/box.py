@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import struct
@@ -94,13 +93,6 @@ class Box:
             with suppress(OSError):
                 os.kill(self.child, signal.SIGKILL)
         self.channel.close()
-
-    def is_gone(self) -> bool:
-        if self.pidfd < 0:
-            return True
-        poll = select.poll()
-        poll.register(self.pidfd, select.POLLIN)
-        return bool(poll.poll(0))
 
     def close(self) -> None:
         self.channel.close()

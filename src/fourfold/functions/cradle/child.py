@@ -14,10 +14,10 @@ from typing import NoReturn
 from fourfold.functions import forkserver
 from fourfold.functions.model import TASK, SandboxUser
 from fourfold.spawner import kernel
+from fourfold.spawner.plugs import close_all_but
 
 NAMESPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWNET | kernel.CLONE_NEWUTS | kernel.CLONE_NEWPID
 _DESCRIPTORS = 1024
-_HIGHEST_FD = 1 << 20
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 """Exit codes, as of a shell (POSIX, 2.8.2)."""
 
@@ -62,7 +62,8 @@ def be_sandbox(program: Program, channel: socket.socket, output: int, joins: Seq
 def arrive(program: Program, channel: socket.socket, output: int, joins: Sequence[int]) -> None:
     """Join the groups, while the cradle makes the network; then what is private is mounted. OSError."""
     _reset()
-    _close_all_but({channel.fileno(), output, *joins})
+    # What stayed open in here would keep the cradle's and other sandboxes' ends from being seen.
+    close_all_but({channel.fileno(), output, *joins})
     channel.send(b"here")
     for fd in joins:
         os.write(fd, b"0")
@@ -124,15 +125,6 @@ def own_users(user: SandboxUser) -> int:
 
 def _only(number: int) -> str:
     return f"{number} {number} 1"
-
-
-def _close_all_but(kept: set[int]) -> None:
-    """What stayed open in here would keep the cradle's and other sandboxes' ends from being seen."""
-    low = 3
-    for fd in sorted(kept):
-        os.closerange(low, fd)
-        low = fd + 1
-    os.closerange(low, _HIGHEST_FD)
 
 
 def _reset() -> None:

@@ -121,15 +121,7 @@ def killed_for_memory(group: Group) -> bool:
 
 def remove(group: Group) -> bool:
     """-> whether it is gone."""
-    gone = True
-    for folder in group.folders:
-        try:
-            os.rmdir(folder)
-        except FileNotFoundError:
-            pass
-        except OSError:
-            gone = False
-    return gone
+    return all([nested.remove(folder) for folder in group.folders])  # noqa: C419
 
 
 def find(proc: str = "/proc") -> Groups:

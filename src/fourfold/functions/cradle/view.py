@@ -61,7 +61,6 @@ def _united(layers: tuple[str, ...]) -> str:
     """Folder that shows all layers, later ones over earlier ones. It hides the last layer's own, from us alone."""
     if len(layers) == 1:
         return layers[0]
-    here, links = os.getcwd(), []
     shown = layers[-1]
     opened = [os.open(layer, os.O_PATH | os.O_DIRECTORY) for layer in reversed(layers)]
     try:
@@ -70,7 +69,6 @@ def _united(layers: tuple[str, ...]) -> str:
     finally:
         for fd in opened:
             os.close(fd)
-        os.chdir(here)
     return shown
 
 

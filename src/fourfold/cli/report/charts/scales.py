@@ -5,15 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 FEW_TIMES = 12.0
 """A range wider than this, as highest by lowest, is drawn on a logarithmic axis: the low ones would be one line."""
-
-
-class Scale(Protocol):
-    def __call__(self, value: float) -> float: ...
-    def ticks(self, most: int) -> list[float]: ...
 
 
 @dataclass(frozen=True)
