@@ -10,7 +10,7 @@ from typing import cast
 
 from fourfold.control.journals import Journals
 from fourfold.control.operations import Operations
-from fourfold.control.sweeping import Sweeper
+from fourfold.control.sweeping import Sweeper, _Logs
 from fourfold.store.artifacts import Artifact, Artifacts
 from fourfold.store.bakery import BakeryFiles
 from fourfold.store.bakes import Bake
@@ -52,6 +52,19 @@ def numbers(rig: Rig) -> list[int]:
 
 async def until_collected(rig: Rig, kept: list[int]) -> None:
     await eventually(lambda: numbers(rig) == kept)
+
+
+def test_a_log_that_a_start_removes_meanwhile(tmp_path: Path) -> None:
+    folder = tmp_path / "shop" / "web"
+    folder.mkdir(parents=True)
+    for name in ("a.1.log", "b.1.log"):
+        (folder / name).touch()
+    shelf = _Logs(tmp_path)
+    listed = iter(shelf.list())
+    first = next(listed).digest
+    for path in folder.iterdir():
+        path.unlink()
+    assert not list(listed) and shelf.remove(first) == 0
 
 
 @rigged

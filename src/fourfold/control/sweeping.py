@@ -197,13 +197,16 @@ class _Logs:
             instance = path.name.removesuffix(".idx").removesuffix(".log").rpartition(".")[0]
             self._files.setdefault(instance, []).append(path)
         for instance, files in self._files.items():
-            stats = [path.stat() for path in files]
-            yield Kept(instance, sum(each.st_blocks * 512 for each in stats), max(each.st_mtime for each in stats))
+            with suppress(FileNotFoundError):  # a start has removed older ones
+                stats = [path.stat() for path in files]
+                yield Kept(instance, sum(each.st_blocks * 512 for each in stats), max(each.st_mtime for each in stats))
 
     def remove(self, digest: str) -> int:
-        freed = sum(path.stat().st_blocks * 512 for path in self._files[digest])
+        freed = 0
         for path in self._files[digest]:
-            path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                freed += path.stat().st_blocks * 512
+                path.unlink()
         return freed
 
 
@@ -218,8 +221,9 @@ class _Caches:
     def list(self) -> Iterable[Kept]:
         for path in self._folder.iterdir():
             if not self._busy(path.name.partition(".")[0]):
-                used_at = max(each.stat().st_mtime for each in (path, *path.iterdir()))
-                yield Kept(path.name, 0, used_at)
+                with suppress(FileNotFoundError):  # the bakery may be building with it
+                    used_at = max(each.stat().st_mtime for each in (path, *path.iterdir()))
+                    yield Kept(path.name, 0, used_at)
 
     def remove(self, digest: str) -> int:
         """Moved away at once: a build that begins now begins with none."""
