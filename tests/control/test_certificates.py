@@ -183,6 +183,22 @@ def test_one_that_is_damaged_or_elsewhere_keeps_nothing_from_the_others(tmp_path
     asyncio.run(run())
 
 
+def test_an_app_that_goes_while_its_certificate_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        scene = Scene(tmp_path)
+        scene.stored(scene.made(-HOUR))
+        read = scene.certificates._stored
+
+        def stored(app: str) -> Facts:
+            scene.life.registry.apps.clear()
+            return read(app)
+
+        monkeypatch.setattr(scene.certificates, "_stored", stored)
+        assert (await scene.certificates.view("shop")).shared
+
+    asyncio.run(run())
+
+
 def test_an_app_that_goes_while_another_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
         scene = Scene(tmp_path)

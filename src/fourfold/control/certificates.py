@@ -101,8 +101,8 @@ class Certificates:
         apps = dict(self._apps())
         if app not in apps:
             raise UserError(f"cannot show the certificate of {app}: its gateway has no TLS")
-        found = await asyncio.to_thread(self._stored, app)
-        is_watched = is_here(self._registry.apps[app].file)
+        is_watched, is_shared = is_here(self._registry.apps[app].file), len(self._mates(app)) > 1
+        found = await asyncio.to_thread(self._stored, app)  # from here on the app may go
         here = await asyncio.to_thread(_signature, apps[app]) if is_watched else None
         return CertificateView(
             names=list(found.names),
@@ -111,7 +111,7 @@ class Certificates:
             ends_at=rfc3339(found.ends),
             days=int((found.ends - self._clock.now()) // DAY),
             files=list(apps[app]),
-            shared=len(self._mates(app)) > 1,
+            shared=is_shared,
             watched=here is not None,
         )
 
