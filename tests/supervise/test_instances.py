@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 from pathlib import Path
 
@@ -116,6 +117,18 @@ print(os.readlink('/proc/self/fd/0'))
         assert lines[3:] == ["[0, 1, 2] True 0o22", "/dev/null"]
 
     scenario(test)
+
+
+def test_a_program_that_crashes_leaves_no_core_with_its_secrets() -> None:
+    async def test(rig: Rig) -> None:
+        assert (await rig.run("a.b-1-x", "sh", "-c", "ulimit -S -c"))[1] == ["0"]
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))  # the spawner begins with it
+    try:
+        scenario(test)
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
 
 
 @needs_users
