@@ -9,7 +9,7 @@ import pytest
 
 from fourfold.control import stagewords
 from fourfold.control import views as v
-from fourfold.control.explain import Case, explain
+from fourfold.control.explain import Case, explain, telling
 from fourfold.control.scalingview import ScalingView
 from fourfold.control.status import deployment_text
 from fourfold.control.views import ExplainView, ServiceView
@@ -284,3 +284,17 @@ def test_what_to_do_after_a_start_that_failed(reason: str, lines: list[str], adv
 def test_ends_say_whose_they_were_and_whether_they_were_asked_for() -> None:
     dead = [instance("a", state="gone", exit=ended("killed by signal 15", asked=True))]
     assert [(each.instance, each.asked) for each in explained(dead=dead).exits] == [("a", True)]
+
+
+def test_the_last_lines_are_those_of_what_failed() -> None:
+    broken, replaced = instance("broken", release=2, state="gone"), instance("replaced", state="gone")
+    failed = deployment(release=2, state="rolled-back")
+    assert telling([], [replaced, broken], failed) is broken, "it ended first"
+    assert telling([replace(replaced, state="stopping")], [broken], failed) is broken
+    moved = deployment(release=1, state="rolled-back", pattern="container")
+    there = replace(broken, release=1, pattern="container")
+    assert telling([], [replaced, there], moved) is there
+    assert telling([], [replaced, broken], deployment(release=2)) is replaced, "nothing has failed"
+    ill = replace(replaced, state="exited")
+    assert telling([ill], [broken], failed) is ill, "it is what is wrong now"
+    assert telling([], [], failed) is None

@@ -78,6 +78,20 @@ class Case:
         return None if ended else self.deployment
 
 
+def telling(unwell: Sequence[InstanceRow], dead: Sequence[InstanceRow], last: Deployment | None) -> InstanceRow | None:
+    """Whose last lines say most; None when nothing has happened. `dead`: newest first; `last`: its last deployment.
+
+    What a failed deployment has started may have ended before an instance that was told to make room for it.
+    """
+    ill = [each for each in unwell if each.state not in ("draining", "stopping", "killing")]
+    if ill:
+        return ill[-1]
+    gone = [*reversed(unwell), *dead]
+    if last is not None and last.state in ("failed", "rolling-back", "rolled-back"):
+        gone.sort(key=lambda each: (each.release, each.pattern) != (last.release, last.pattern))
+    return next(iter(gone), None)
+
+
 def explain(case: Case) -> v.ExplainView:
     findings: list[str] = []
     todo: list[str] = []

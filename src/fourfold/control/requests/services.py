@@ -10,7 +10,7 @@ from fourfold.control import views as v
 from fourfold.control.checks import check_network, check_powers, refuse_job, refuse_several
 from fourfold.control.counting import most_of, set_to
 from fourfold.control.diagnose import is_halted
-from fourfold.control.explain import Case, explain
+from fourfold.control.explain import Case, explain, telling
 from fourfold.control.goals import goal_of, is_forwarded, on_bridge, pattern_of
 from fourfold.control.groups import check_restart, check_scale
 from fourfold.control.groups import check_rollback as check_group_rollback
@@ -107,7 +107,8 @@ class Services(Requests):
         errors = {each.id: error for each in alive if (error := parts.registry.live[each.id].probe_error)}
         rules, now = goal_of(parts.registry, key).restarting, parts.clock.now()
         again = [each for each in alive if each.failures and not settled(now - (each.ready_at or now), rules)]
-        unwell = [each for each in alive if each.state != "ready"] or again or dead[:1]
+        unwell = [each for each in alive if each.state != "ready"] or again
+        deployment = parts.registry.deployments.get(key)
         pattern = pattern_of(row)
         line = parts.events.queue.lines.find(key)
         return explain(
@@ -117,7 +118,7 @@ class Services(Requests):
                 scaling=view.scaling,
                 instances=[each for each in alive if each.role == "serve"],
                 dead=dead,
-                deployment=parts.registry.deployments.get(key),
+                deployment=deployment,
                 step=parts.status.step(key),
                 waiting_for=parts.reconciler.waiting.get(key),
                 probe_errors=errors,
@@ -126,7 +127,7 @@ class Services(Requests):
                 is_forwarded=is_forwarded(pattern, spec, parts.supervisor.powers),
                 unserved=parts.traffic.problem(app) if view.routes else None,
                 memory_limit=lambda each: program_memory(each.pattern, parts.registry.spec(key, each.release)),
-                last_lines=await parts.last_lines(unwell[-1] if unwell else None),
+                last_lines=await parts.last_lines(telling(unwell, dead, deployment)),
                 group=parts.status.group_of(row),
                 unsettled=[each.id for each in again],
                 job=job_view(parts.registry, parts.events, row, now),
