@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fourfold.build.model import BuildPlan, Runtime, Step
-from fourfold.build.standing import Heard, interpreter_of, is_inside, with_path
+from fourfold.build.builders.static import SERVER
+from fourfold.build.model import BuildPlan, Host, Runtime, Step
+from fourfold.build.standing import Heard, interpreter_of, is_inside, needed, with_path
 from fourfold.store.artifacts import Image
 
 PYTHON, JAVA = Runtime("python3.11", "/usr/bin/python3.11", "3.11"), Runtime("java17", "/usr/bin/java", "17")
+NODE = Runtime("nodejs20", "/usr/bin/node", "20.20.2")
 STEP = (Step(("make",)),)
+SITE = BuildPlan(
+    runtimes=(NODE, PYTHON), steps=STEP, files={SERVER: ""}, argv=(PYTHON.path, f"/app/{SERVER}", "/app/dist")
+)
+HOST = Host({each.name: each for each in (PYTHON, JAVA, NODE)})
 
 
 @pytest.mark.parametrize(
@@ -25,10 +32,19 @@ STEP = (Step(("make",)),)
         (BuildPlan(steps=STEP), "debian", False),
         (BuildPlan(steps=STEP), "scratch", False),
         (BuildPlan(runtimes=(JAVA,), steps=STEP), "docker://alpine", True),
+        (SITE, "debian", False),
+        (SITE, "docker://alpine", True),
     ],
 )
 def test_what_is_built_in_the_base(plan: BuildPlan, base: str, inside: bool) -> None:
-    assert is_inside(plan, base) is inside
+    assert is_inside(plan, base, HOST) is inside
+
+
+def test_a_site_that_this_host_can_make_is_served_without_what_made_it() -> None:
+    assert needed(SITE, HOST) == (PYTHON,)
+    bare = replace(HOST, runtimes={"python3.11": PYTHON})
+    assert is_inside(SITE, "debian", bare) and needed(SITE, bare) == (NODE, PYTHON)
+    assert needed(BuildPlan(runtimes=(NODE, PYTHON), steps=STEP, beside=(JAVA,)), HOST) == (NODE, PYTHON, JAVA)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from fourfold.build.standing import (
     has_steps,
     interpreter_of,
     is_inside,
+    needed,
     with_path,
 )  # fmt: skip
 from fourfold.errors import UserError, WorldError
@@ -132,11 +133,12 @@ class Containers:
                 return BuildPlan(notes=(f"The base {base} is fetched before it can be said how to build.",))
         ground = await self._ground(request, lambda line: None)
         _, plan = await self._read(request, ground)
+        host = await self._trees.host()
         if ground.system is not None:
-            self._bases.require(_recipe(ground.system, plan))
-        inside = is_inside(plan, ground.base)
+            self._bases.require(_recipe(ground.system, plan, host))
+        inside = is_inside(plan, ground.base, host)
         if has_steps(plan) and not inside:
-            await self._trees.read(_on_host(request), await self._trees.host())
+            await self._trees.read(_on_host(request), host)
         await self._trees.require_isolation(request, plan, inside)
         return plan
 
@@ -152,7 +154,7 @@ class Containers:
         record = ground.record or await self._base(ground, plan, log, request.fresh)
         image = replace(record.image, user="", cwd=APP, dependencies=dependencies(plan))
         plan = replace(plan, env=with_path(plan.env, image))
-        if has_steps(plan) and not is_inside(plan, ground.base):
+        if has_steps(plan) and not is_inside(plan, ground.base, await self._trees.host()):
             process = await self._trees.build(_on_host(request), log)
             artifact = await self._around(request, process, plan, image, record.digest)
         else:
@@ -166,7 +168,7 @@ class Containers:
         ground = await self._ground(request, lambda line: None)
         assert ground.system is not None
         _, plan = await self._read(request, ground)
-        return _recipe(ground.system, plan)
+        return _recipe(ground.system, plan, await self._trees.host())
 
     async def _ground(self, request: BuildRequest, log: Log) -> Ground:
         base, host = request.spec.container.base, await self._trees.host()
@@ -203,7 +205,8 @@ class Containers:
 
     async def _base(self, ground: Ground, plan: BuildPlan, log: Log, fresh: str, building: bool = False) -> Record:
         assert ground.system is not None
-        return await self._bases.get(_recipe(ground.system, plan, building), ground.host.tools.get("uv"), log, fresh)
+        wanted = _recipe(ground.system, plan, await self._trees.host(), building)
+        return await self._bases.get(wanted, ground.host.tools.get("uv"), log, fresh)
 
     async def _inside(
         self,
@@ -291,8 +294,8 @@ def _as_said(service: Service) -> BuildPlan:
     return BuildPlan(argv=run_argv(service.run) if service.run else None)
 
 
-def _recipe(system: System, plan: BuildPlan, building: bool = False) -> Recipe:
-    return recipe(system, (runtime.name for runtime in (*plan.runtimes, *plan.beside)), building)
+def _recipe(system: System, plan: BuildPlan, host: Host, building: bool = False) -> Recipe:
+    return recipe(system, (runtime.name for runtime in needed(plan, host)), building)
 
 
 def _require_static(service: str, artifact: Artifact) -> None:

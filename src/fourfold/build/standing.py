@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
-from fourfold.build.model import BuildPlan
+from fourfold.build.builders.static import SERVER
+from fourfold.build.model import BuildPlan, Host, Runtime
 from fourfold.store.artifacts import Image
 
 DEBIAN, SCRATCH = "debian", "scratch"
@@ -29,12 +30,26 @@ def has_steps(plan: BuildPlan) -> bool:
     return bool(plan.layers or plan.steps)
 
 
-def is_inside(plan: BuildPlan, base: str) -> bool:
+def is_site(plan: BuildPlan) -> bool:
+    """Whether it is run to serve files: our server needs Python, and the files need nothing."""
+    return SERVER in plan.files
+
+
+def is_inside(plan: BuildPlan, base: str, host: Host) -> bool:
     """Whether its steps run in the base. What they make for base `debian` in other languages runs there as well: it is
-    the host's own release."""
+    the host's own release. And files that are served are files, whatever made them, if `host` can."""
     if not has_steps(plan) or base == SCRATCH:
         return False
+    if base == DEBIAN and is_site(plan) and all(runtime.name in host.runtimes for runtime in plan.runtimes):
+        return False
     return base != DEBIAN or any(runtime.name.startswith(_BOUND) for runtime in plan.runtimes)
+
+
+def needed(plan: BuildPlan, host: Host) -> tuple[Runtime, ...]:
+    """The runtimes that a base `debian` is to have."""
+    outside = is_site(plan) and not is_inside(plan, DEBIAN, host)
+    own = [each for each in plan.runtimes if not outside or each.path == (plan.argv or ("",))[0]]
+    return (*own, *plan.beside)
 
 
 class Heard:
