@@ -135,6 +135,41 @@ def test_a_port_that_the_kernel_leads_elsewhere_is_asked_too(
     asyncio.run(watch())
 
 
+@pytest.mark.parametrize("health", [None, {"path": "/h"}])
+@pytest.mark.parametrize(
+    ("route", "name"),
+    [
+        ({"path": "/"}, "localhost"),
+        ([{"host": "*.shop.example"}, {"host": "shop.example"}], "shop.example"),
+    ],
+)
+def test_a_program_is_called_as_behind_its_route(registry: Registry, health: Any, route: Any, name: str) -> None:
+    """Django and Rails refuse all other hosts, and a container's own address would be one."""
+    spec = Service.model_validate({"run": "./work", "port": 8080, "route": route, "health": health})
+    with registry.transaction():
+        registry.add_release(samples.release(spec=fingerprint(spec)))
+        registry.put_app(samples.app_row())
+        registry.put_service(samples.service_row())
+    asked: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.extend((await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        writer.close()
+
+    async def watch() -> None:
+        ready, unused = Ready(), cast(Any, print)
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            prober = Prober(registry, cast(Any, ready), unused, unused, unused)
+            port = server.sockets[0].getsockname()[1]
+            prober.watch(samples.instance("web-1", state="starting", port=port, address="127.0.0.1"))
+            await asyncio.wait_for(ready.wait(), 30)
+            await prober.close()
+
+    asyncio.run(watch())
+    assert {line for line in asked if line.startswith("Host:")} == {f"Host: {name}"}
+
+
 def test_a_host_is_ready_once_it_answers(registry: Registry) -> None:
     """It has no port; what it is asked is whether it can be told to start guests."""
     with registry.transaction():

@@ -85,7 +85,7 @@ def test_a_program_behind_the_adapter_has_its_very_port(port: Any, inside: str) 
     assert got.listen == Listen("127.0.0.1", 20001) and config(got).memory == 64 * 2**20
     assert got.limits.pids == 256 + 10 * 12 and "fn.FOURFOLD_READY_PATH" not in got.env
     got = made({"run": "x", "port": port, "health": {"path": "/well"}}, {"handler": ""})
-    assert got.env["fn.FOURFOLD_READY_PATH"] == "/well"
+    assert (got.env["fn.FOURFOLD_READY_PATH"], got.env["fn.FOURFOLD_READY_HOST"]) == ("/well", "localhost")
 
 
 def test_what_runs_beside_it_is_as_a_process() -> None:

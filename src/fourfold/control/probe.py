@@ -31,12 +31,15 @@ async def tcp(host: str, port: int, timeout: float) -> str | None:
         return _refusal(error, host, port)
 
 
-async def http(host: str, port: int, path: str, timeout: float) -> str | None:
-    """Well is 2xx or 3xx. HTTP/1.1 with `Connection: close`; the status line says it (RFC 9112, section 4)."""
+async def http(host: str, port: int, path: str, timeout: float, called: str = "localhost") -> str | None:
+    """Well is 2xx or 3xx. HTTP/1.1 with `Connection: close`; the status line says it (RFC 9112, section 4).
+
+    `called`: what the request calls it (`Host`). Programs refuse to be called by an address, or by what is not theirs.
+    """
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout) as limit, _connected(host, port) as sock:
-            await loop.sock_sendall(sock, _request(path, host, port))
+            await loop.sock_sendall(sock, _request(path, called))
             line = await _first_line(loop, sock)
             await _read_rest(loop, sock, limit)
             return _judge(line, path)
@@ -54,7 +57,7 @@ async def unix(path: str, target: str, timeout: float) -> str | None:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
                 sock.setblocking(False)
                 await loop.sock_connect(sock, path)
-                await loop.sock_sendall(sock, _request(target, "localhost", 0))
+                await loop.sock_sendall(sock, _request(target, "localhost"))
                 return _judge(await _first_line(loop, sock), target)
     except TimeoutError:
         return f"GET {target} on {path} gave no answer within {timeout:g} s"
@@ -63,7 +66,7 @@ async def unix(path: str, target: str, timeout: float) -> str | None:
         return f"nothing listens on {path}" if gone else f"{path}: {error.strerror or error}"
 
 
-async def speaks(host: str, port: int, timeout: float, http: bool) -> str | None:
+async def speaks(host: str, port: int, timeout: float, http: bool, called: str = "localhost") -> str | None:
     """For a service that does not say how to ask it: whether a program is behind the port, not only a listening socket.
 
     A server that listens before its workers have started accepts connections and answers none. So it is sent a request,
@@ -75,7 +78,7 @@ async def speaks(host: str, port: int, timeout: float, http: bool) -> str | None
     try:
         async with asyncio.timeout(timeout) as limit, _connected(host, port) as sock:
             connected = True
-            await loop.sock_sendall(sock, _request("/", host, port))
+            await loop.sock_sendall(sock, _request("/", called))
             if await loop.sock_recv(sock, 4096):
                 await _read_rest(loop, sock, limit)
             elif http:
@@ -89,8 +92,8 @@ async def speaks(host: str, port: int, timeout: float, http: bool) -> str | None
         return _refusal(error, host, port)
 
 
-def _request(path: str, host: str, port: int) -> bytes:
-    lines = (f"GET {path} HTTP/1.1", f"Host: {host}:{port}", "User-Agent: fourfold", "Connection: close", "", "")
+def _request(path: str, called: str) -> bytes:
+    lines = (f"GET {path} HTTP/1.1", f"Host: {called}", "User-Agent: fourfold", "Connection: close", "", "")
     return "\r\n".join(lines).encode()
 
 
@@ -177,7 +180,11 @@ def refused(host: str, port: int) -> str:
 
 
 def asker(
-    probe: Probe | None, host: str, port: int | None, command: Callable[[tuple[str, ...], float], Awaitable[str | None]]
+    probe: Probe | None,
+    host: str,
+    port: int | None,
+    command: Callable[[tuple[str, ...], float], Awaitable[str | None]],
+    called: str,
 ) -> Ask | None:
     """The question for a probe as the file has it; without one, a connect if there is a port. None: nothing to ask."""
     timeout = probe.timeout if probe is not None else 1.0
@@ -188,5 +195,5 @@ def asker(
         return None
     if probe is not None and probe.path is not None:
         path = probe.path
-        return lambda: http(host, port, path, timeout)
+        return lambda: http(host, port, path, timeout, called)
     return lambda: tcp(host, port, timeout)

@@ -131,7 +131,7 @@ class Prober:
     def _asker(self, row: InstanceRow, service: Service, probe: Probe | None) -> Ask | None:
         if _is_forwarded(row, service) and not (probe is not None and (probe.path or probe.command)):
             return self._in_guest(row)
-        return asker(probe, row.reached_at, row.port, partial(self._run_command, row.id))
+        return asker(probe, row.reached_at, row.port, partial(self._run_command, row.id), service.called)
 
     def _in_guest(self, row: InstanceRow) -> Ask:
         """For a machine whose port is forwarded, QEMU takes connections that nobody in its guest would."""
@@ -164,7 +164,7 @@ class Prober:
             return None
         if health is not None and (health.path or health.tcp or health.command):
             return None
-        answers = partial(speaks, row.reached_at, row.port, 1.0, http=bool(service.route))
+        answers = partial(speaks, row.reached_at, row.port, 1.0, http=bool(service.route), called=service.called)
         return partial(_both, self._in_guest(row), answers) if _is_forwarded(row, service) else answers
 
     def _once_it_listens(self, row: InstanceRow, ask: Ask) -> Ask:

@@ -18,8 +18,8 @@ from fourfold.spec.model import Service
 USUAL_MEMORY = 128 * 1024 * 1024
 """Of a sandbox whose service does not say: as AWS's functions have."""
 MODULE = ("-I", "-m", "fourfold.functions")
-READY_PATH = "FOURFOLD_READY_PATH"
-"""Where the adapter asks a program in a sandbox whether it is well, before its first event: `health.path`."""
+READY_PATH, READY_HOST = "FOURFOLD_READY_PATH", "FOURFOLD_READY_HOST"
+"""What the adapter asks a program in a sandbox, before its first event, to know whether it is well: `health.path`."""
 _SANDBOX_PROCESSES = 1024
 """That each may have, as AWS's have."""
 _OWN_PROCESSES = 256
@@ -36,7 +36,7 @@ def launch(service: Service, facts: Facts) -> Launch:
     inside = None if function.handler or facts.port is None else Listen("127.0.0.1", port_inside(service))
     own = environment(service, replace(facts, scratch="/tmp"), inside)
     if inside is not None and service.health is not None and service.health.path is not None:
-        own[READY_PATH] = service.health.path
+        own |= {READY_PATH: service.health.path, READY_HOST: service.called}
     env: dict[str, str | SecretRef] = {PREFIX + name: value for name, value in own.items()}
     memory = service.resources.memory or function.memory
     machine = sandbox.machine(service, facts, memory) if is_in_machines(service) else None

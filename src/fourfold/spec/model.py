@@ -235,6 +235,11 @@ class Service(Model):
         return paths.pop() if len(paths) == 1 and not any(route.strip for route in self.route) else "/"
 
     @property
+    def called(self) -> str:
+        """The host that we ask it for, as those behind its routes do: programs refuse names that are not theirs."""
+        return next((route.host for route in self.route if route.host and "*" not in route.host), "localhost")
+
+    @property
     def scaling(self) -> Scaling | None:
         return self.instances if isinstance(self.instances, Scaling) else None
 

@@ -2,9 +2,10 @@
 
 A client of the AWS Lambda Runtime API (2018-06-01) of its own; standard library only, Python 3.9 or later. Usage:
 `adapter.py PORT PROGRAM …`. The program gets PORT, and HOST as 127.0.0.1. It is given events once it listens, and
-answers GET `$FOURFOLD_READY_PATH` well where that is set. Events of API Gateway (v1 and v2), function URLs and load
-balancers become the request that they tell of; all others are posted as JSON to /events. An answer that is long, or of
-unknown length, is passed on while it comes where the runtime says that its caller takes it so (`Fourfold-Stream`).
+answers GET `$FOURFOLD_READY_PATH` well where that is set, asked for `$FOURFOLD_READY_HOST`. Events of API Gateway (v1
+and v2), function URLs and load balancers become the request that they tell of; all others are posted as JSON to
+/events. An answer that is long, or of unknown length, is passed on while it comes where the runtime says that its
+caller takes it so (`Fourfold-Stream`).
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ class Service:
         while path:
             answer = ""
             try:
-                asked = self.ask("GET", path, [("host", "localhost")], b"")
+                asked = self.ask("GET", path, [("host", os.environ.get("FOURFOLD_READY_HOST", "localhost"))], b"")
                 self.read(asked)
                 if 200 <= asked.status < 400:
                     return

@@ -68,9 +68,7 @@ async def _asked(
         low, high = RECORDED_RATES
         return log.requests, "recorded", min(max(log.total / seconds / max(desired(row), 1), low), high)
     path = await _usual_path(parts, row, spec)
-    host = next((route.host for route in spec.route if route.host is not None and "*" not in route.host), None)
-    headers = (("Host", host),) if host is not None else ()
-    return (Request("GET", path, headers),), "default", DEFAULT_RATE
+    return (Request("GET", path, (("Host", spec.called),)),), "default", DEFAULT_RATE
 
 
 async def _usual_path(parts: Parts, row: ServiceRow, spec: Service) -> str:
@@ -82,7 +80,7 @@ async def _usual_path(parts: Parts, row: ServiceRow, spec: Service) -> str:
         return spec.route_path
     if asked is None or asked.port is None:
         return health
-    wrong = await probe.http(asked.reached_at, asked.port, spec.route_path, ANSWERS_WITHIN)
+    wrong = await probe.http(asked.reached_at, asked.port, spec.route_path, ANSWERS_WITHIN, spec.called)
     return health if wrong is not None else spec.route_path
 
 

@@ -82,10 +82,10 @@ class Starts:
         host, port = row.reached_at, row.port
         if row.address is not None and await probe.tcp(host, port, CONNECTS_WITHIN) is not None:
             return False
-        health = self._spec(row).health
-        if health is not None and health.path is not None:
-            return await probe.http(host, port, health.path, ANSWERS_WITHIN) is None
-        return await probe.speaks(host, port, ANSWERS_WITHIN, http=True) is None
+        spec = self._spec(row)
+        if spec.health is not None and spec.health.path is not None:
+            return await probe.http(host, port, spec.health.path, ANSWERS_WITHIN, spec.called) is None
+        return await probe.speaks(host, port, ANSWERS_WITHIN, http=True, called=spec.called) is None
 
     def _has_taken_over(self, mine: list[InstanceRow]) -> bool:
         old = [row for row in self._registry.of_service(self._key) if row.id in self._old and row.state != "exited"]
