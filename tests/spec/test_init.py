@@ -55,6 +55,21 @@ def told(app: App) -> dict[str, tuple[str, object, object]]:
             {"my-app": (".", "flask --app app:app run --host $HOST --port $PORT", 8080)},
         ),
         (
+            {"requirements.txt": "fastapi[standard]", "app/main.py": "app = FastAPI()", "app/__init__.py": ""},
+            {"my-app": (".", "uvicorn app.main:app --host $HOST --port $PORT", 8080)},
+        ),
+        (
+            {"pyproject.toml": "[build-system]\nfastapi", "src/acme/main.py": "api = FastAPI()"},
+            {"my-app": (".", "uvicorn acme.main:api --host $HOST --port $PORT", 8080)},
+        ),
+        ({"pyproject.toml": "fastapi", "src/acme/main.py": "api = FastAPI()"}, {"my-app": (".", None, 8080)}),
+        (
+            {"requirements.txt": "flask", "a/app.py": "app = Flask('a')", "b/app.py": "app = Flask('b')"},
+            {"my-app": (".", None, 8080)},
+        ),
+        ({"shop.war": "", "ROOT.war": ""}, {"shop": ("./shop.war", None, 8080), "root": ("./ROOT.war", None, 8080)}),
+        ({"wars/shop.war": ""}, {"shop": ("./wars/shop.war", None, 8080)}),
+        (
             {"requirements.txt": "Django", "manage.py": ""},
             {"my-app": (".", "python manage.py runserver --noreload $HOST:$PORT", 8080)},
         ),
@@ -121,7 +136,6 @@ def test_what_is_found(files: dict[str, str], expected: dict[str, tuple[str, obj
     [
         ({}, ["# web:", "#   source: ./web"]),
         ({"Dockerfile": "EXPOSE 5000"}, ["# my-app:    ", "found by Dockerfile", "#   source: .\n", "#   port: 5000"]),
-        ({"shop.war": ""}, ["# my-app:    ", "shop.war, which needs a server"]),
         ({"a/src/Main.java": ""}, ["# a:    ", "#   source: ./a", "javac", "#   run: java -cp classes Main"]),
     ],
 )
@@ -133,6 +147,14 @@ def test_what_cannot_be_started_as_it_is_is_shown(files: dict[str, str], shown: 
     assert all(part in text for part in shown), text
     told = re.sub("(?m)^  # (?!Nothing)", "  ", text[text.index("services:") : text.index("\n# gateway")])
     parse([("fourfold.yaml", "app: a\n" + told)], {})
+
+
+def test_web_applications_answer_under_the_path_of_their_route() -> None:
+    app = drafted("x", {"shop.war": "", "ROOT.war": ""})
+    assert [(route.path, route.strip) for each in app.services.values() for route in each.route] == [
+        ("/", False),
+        ("/shop", False),
+    ]
 
 
 def test_what_is_unsure_stands_beside_what_is_found() -> None:

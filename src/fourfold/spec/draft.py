@@ -9,7 +9,7 @@ from fourfold.spec.finds import Found, Listing, find, service_name
 from fourfold.spec.finds_functions import functions
 from fourfold.spec.interpolate import escape
 
-_FRONT = ("web", "frontend", "front", "storefront", "ui", "site", "www", "app", "client", "portal")
+_FRONT = ("root", "web", "frontend", "front", "storefront", "ui", "site", "www", "app", "client", "portal")
 _HEAD = """\
 # {app}: what runs and how. All keys: `fourfold schema`.
 #   Services run as processes, or as what `pattern` says: container, vm or function.
@@ -78,14 +78,16 @@ def _service(service: Found, front: bool) -> str:
         lines.append(f"    static: {{dir: {_quoted(service.static)}}}")
     elif service.run:
         lines.append(f"    run: {_quoted(service.run)}")
-    else:
+    elif not service.keeps_path:
         lines.append("    # run: …                        # found by itself; say it to be sure")
     if service.port is None:
         lines.append("    # port: 8080                    # when it listens: on $PORT, and the address $HOST")
     else:
         port = f"    port: {service.port}"
-        lines.append(port if service.static else port + _comment(len(port), "it must listen on $PORT, at $HOST"))
-        route = "{path: /}" if front else f"{{path: /{service.name}, strip: true}}"
+        told = service.static or service.keeps_path
+        lines.append(port if told else port + _comment(len(port), "it must listen on $PORT, at $HOST"))
+        strip = "" if service.keeps_path else ", strip: true"
+        route = "{path: /}" if front else f"{{path: /{service.name}{strip}}}"
         lines.append(f"    route: {route}")
         if not service.static:
             lines.append("    # health: {path: /healthz}      # no traffic before this answers with 200")

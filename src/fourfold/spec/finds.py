@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
+from fourfold.spec.finds_python import python_run
+
 READ = (
     "package.json", "requirements.txt", "pyproject.toml", "manage.py", "Procfile", "Dockerfile", "Gemfile", "pom.xml",
     "template.yaml", "template.yml", "pnpm-workspace.yaml", "serverless.yml", "serverless.yaml",
@@ -85,6 +87,8 @@ class Found:
     static: str | None = None
     port: int | None = None
     """A hint: what it listens on elsewhere; None: it does not seem to listen."""
+    keeps_path: bool = False
+    """It answers under the whole path of its route."""
     sure: bool = True
     """False: it is only shown, as a comment."""
 
@@ -96,7 +100,7 @@ def find(listing: Listing) -> list[Found]:
 
 
 def _find(listing: Listing, source: str, depth: int) -> list[Found]:
-    here = _services(listing, source) or _unsure(listing, source)
+    here = _services(listing, source) or _wars(listing, source) or _unsure(listing, source)
     if source == "." and (found := members(listing)):
         return found
     if here and here[0].sure:
@@ -151,16 +155,20 @@ def _member(folder: str, found: Found, listing: Listing) -> Found:
     )
 
 
+def _wars(listing: Listing, source: str) -> list[Found]:
+    """Each is served by a Tomcat of its own, under the path of its route."""
+    wars = sorted(name for name in listing.files if name.endswith(".war") and "/" not in name)
+    base = Found("", "", "", port=8080, keeps_path=True)
+    return [replace(base, name=service_name(war[:-4]), source=f"{source}/{war}", why=war) for war in wars]
+
+
 def _unsure(listing: Listing, source: str) -> list[Found]:
     """What tells that there is a service, and not how to start it."""
-    wars = sorted(name for name in listing.files if name.endswith(".war") and "/" not in name)
     java = [name for name in listing.files if name.endswith(".java") and re.match(r"(src/|[^/]+$)", name)]
     base = Found(service_name(listing.name), source, "Dockerfile", port=_exposed(listing) or 8080, sure=False)
     if java:
         build = "mkdir -p classes && javac -d classes $(find . -name '*.java')"
         return [replace(base, why="Java sources", build=build, run="java -cp classes Main")]
-    if wars:
-        return [replace(base, why=f"{wars[0]}, which needs a server to run in")]
     return [base] if "Dockerfile" in listing.files else []
 
 
@@ -227,26 +235,7 @@ def _python(listing: Listing) -> Found | None:
         return None
     listens = re.search(_WEB["python"], listing.text("pyproject.toml", "requirements.txt"))
     listens = listens or _LISTENS.search(listing.text(*PROGRAMS))
-    return Found("", "", marker, _python_run(listing), port=8080 if listens else None)
-
-
-def _python_run(listing: Listing) -> str | None:
-    """What starts it, where that can be told; the builder finds app.py, main.py and packages with __main__.py."""
-    gunicorn = re.search(r"(?im)\bgunicorn\b", listing.text("pyproject.toml", "requirements.txt"))
-    if "manage.py" in listing.files:
-        project = re.search(r"DJANGO_SETTINGS_MODULE\W+([\w.]+?)\.settings", listing.text("manage.py"))
-        if gunicorn and project:
-            return f"gunicorn {project[1]}.wsgi -b $HOST:$PORT"
-        return "python manage.py runserver --noreload $HOST:$PORT"  # else a start that failed waits for an edit
-    for file in ("app.py", "main.py", "server.py", "asgi.py", "wsgi.py"):
-        made = re.search(r"(?m)^(\w+)\s*(?::[^=\n]+)?=\s*(FastAPI|Starlette|Flask)\(", listing.text(file))
-        if made and made[2] == "Flask" and gunicorn:
-            return f"gunicorn {file.removesuffix('.py')}:{made[1]} -b $HOST:$PORT"
-        if made and made[2] == "Flask":
-            return f"flask --app {file.removesuffix('.py')}:{made[1]} run --host $HOST --port $PORT"
-        if made:
-            return f"uvicorn {file.removesuffix('.py')}:{made[1]} --host $HOST --port $PORT"
-    return "python server.py" if "server.py" in listing.files else None
+    return Found("", "", marker, python_run(listing), port=8080 if listens else None)
 
 
 def _java(listing: Listing) -> Found | None:
@@ -282,7 +271,7 @@ def _single_script(listing: Listing) -> Found | None:
     for name in PROGRAMS:
         if name in listing.files and name.endswith((".py", ".js", ".rb")):
             program = {"py": "python", "js": "node", "rb": "ruby"}[name.rpartition(".")[2]]
-            run = (_python_run(listing) if program == "python" else None) or f"{program} {name}"
+            run = (python_run(listing) if program == "python" else None) or f"{program} {name}"
             return Found("", "", name, run, port=8080 if _LISTENS.search(listing.text(name)) else None)
     return None
 
