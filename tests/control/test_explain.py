@@ -274,6 +274,9 @@ def test_a_memory_limit_is_blamed_for_what_was_tried_last_only() -> None:
          "make the program listen on $PORT (and the address in $HOST)"),
         ("w did not stay up: exit code 1", ["Error: EROFS: read-only file system, mkdir '/app/data'"],
          "write to a volume or to /tmp: what it runs from can only be read"),
+        ("w did not stay up: exit code 1", ["Error: listen EADDRINUSE: address already in use :::8080"],
+         "make the program listen on $PORT (and the address in $HOST): the port that it took by itself is another "
+         "program's"),
     ],
 )  # fmt: skip
 def test_what_to_do_after_a_start_that_failed(reason: str, lines: list[str], advice: str) -> None:

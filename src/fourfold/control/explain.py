@@ -21,9 +21,13 @@ from fourfold.store.model import Deployment, Event, InstanceRow, ServiceRow
 _ENDINGS = {"error": "with an error", "timeout": "timed out", "crash": "crashed", "oom": "out of memory"}
 _CANNOT_WRITE = re.compile("read-only file system|unable to open database file", re.IGNORECASE)
 """As the system says it (EROFS), and as SQLite does."""
+_TAKEN = re.compile("address already in use|EADDRINUSE", re.IGNORECASE)
 _LACKS = "see what this machine lacks by now: fourfold doctor --offline"
 _ELSEWHERE = re.compile(r"instead of \$PORT|must listen on \$HOST")
 """As `diagnose` says it."""
+
+
+LISTEN = "make the program listen on $PORT (and the address in $HOST)"
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,8 @@ def explain(case: Case) -> v.ExplainView:
     well = ready >= case.desired and not findings
     if not well and any(_CANNOT_WRITE.search(line) for line in case.last_lines):
         todo.append("write to a volume or to /tmp: what it runs from can only be read")
+    if not well and any(_TAKEN.search(line) for line in case.last_lines):
+        todo.append(f"{LISTEN}: the port that it took by itself is another program's")
     moves_on = case.step is not None and len(findings) == 1
     _build(case, findings, todo)
     _maintenance(case, findings, todo)
@@ -206,7 +212,7 @@ def _deployment(case: Case, findings: list[str], todo: list[str]) -> None:
 
 def _where_it_listens(reason: str, todo: list[str]) -> None:
     if _ELSEWHERE.search(reason):
-        todo.append("make the program listen on $PORT (and the address in $HOST)")
+        todo.append(LISTEN)
 
 
 def _group(case: Case, findings: list[str], todo: list[str]) -> None:
