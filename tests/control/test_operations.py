@@ -11,7 +11,7 @@ import pytest
 from fourfold.control.operations import Operation, Operations, Work
 from fourfold.control.status import Status
 from fourfold.control.traffic import GatewayTraffic
-from fourfold.errors import ConflictError, NotFoundError
+from fourfold.errors import ConflictError, NotFoundError, WorldError
 from fourfold.launch.model import Powers
 from tests.control.rig import Rig, rigged
 from tests.store.samples import deployment
@@ -166,6 +166,29 @@ async def test_an_app_that_its_first_up_still_builds(rig: Rig) -> None:
         status.need_app("blog")
     assert f"`fourfold cancel {id}` ends it" in (caught.value.hint or "")
     assert status.need_app("shop").name == "shop"
+    await made.close()
+
+
+@rigged
+async def test_an_app_whose_first_up_failed(rig: Rig) -> None:
+    """Whoever looks for it is told why it is not there, until something else is tried."""
+
+    async def fails(operation: Operation) -> None:
+        raise WorldError("cannot build web: pip found no six==9\nmore of it")
+
+    async def works(operation: Operation) -> None:
+        pass
+
+    made = operations(rig)
+    status = Status(rig.registry, Powers, lambda name: None, dict, coming=made.coming)
+    await ended(rig, submit(made, fails, "blog"))
+    rig.bus.flush()
+    with pytest.raises(NotFoundError, match=r"cannot find app blog: what .* failed: .* no six==9$"):
+        status.need_app("blog")
+    await ended(rig, submit(made, works, "blog"))
+    rig.bus.flush()
+    with pytest.raises(NotFoundError, match="there is shop"):
+        status.need_app("blog")
     await made.close()
 
 

@@ -104,12 +104,19 @@ class Operations:
         return app in self._queues
 
     def coming(self, app: str) -> NotFoundError | None:
-        """Of an app that is not there: how that is said while its first `up` still builds."""
+        """Of an app that is not there: how that is said while its first `up` still builds, or when that has failed."""
         ups = (each for each in self._queues.get(app, ()) if each.kind in ("up", "deploy"))
         if (first := next(ups, None)) is None:
-            return None
+            return self._came_to_nothing(app)
         what = f"cannot find app {app} yet: {first.kind} by {first.actor or 'somebody'} still builds it"
         return NotFoundError(what, f"`fourfold events -f --operation {first.id}` follows it; {_way_out(first)}")
+
+    def _came_to_nothing(self, app: str) -> NotFoundError | None:
+        last = self._registry.store.events.newest(app, None, "operation.failed", "operation.done")
+        if last is None or last.kind == "operation.done":
+            return None
+        why = last.message.partition("\n")[0]
+        return NotFoundError(f"cannot find app {app}: what was tried last failed: {why}", "see: fourfold events")
 
     def counts(self) -> tuple[int, int]:
         """How many are at work, and how many wait for their turn."""
