@@ -277,6 +277,8 @@ def test_a_memory_limit_is_blamed_for_what_was_tried_last_only() -> None:
         ("w did not stay up: exit code 1", ["Error: listen EADDRINUSE: address already in use :::8080"],
          "make the program listen on $PORT (and the address in $HOST): the port that it took by itself is another "
          "program's"),
+        ("w did not stay up: exit code 127", ["./w: error while loading shared libraries: libx.so.1: cannot open it"],
+         "put the library into the source and its folder into LD_LIBRARY_PATH, or use a base that has it"),
     ],
 )  # fmt: skip
 def test_what_to_do_after_a_start_that_failed(reason: str, lines: list[str], advice: str) -> None:

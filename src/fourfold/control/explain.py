@@ -19,15 +19,27 @@ from fourfold.plan.restart import is_crash_loop
 from fourfold.store.model import Deployment, Event, InstanceRow, ServiceRow
 
 _ENDINGS = {"error": "with an error", "timeout": "timed out", "crash": "crashed", "oom": "out of memory"}
-_CANNOT_WRITE = re.compile("read-only file system|unable to open database file", re.IGNORECASE)
-"""As the system says it (EROFS), and as SQLite does."""
-_TAKEN = re.compile("address already in use|EADDRINUSE", re.IGNORECASE)
 _LACKS = "see what this machine lacks by now: fourfold doctor --offline"
 _ELSEWHERE = re.compile(r"instead of \$PORT|must listen on \$HOST")
 """As `diagnose` says it."""
 
 
-LISTEN = "make the program listen on $PORT (and the address in $HOST)"
+_LISTEN = "make the program listen on $PORT (and the address in $HOST)"
+_ADVICE = (
+    (
+        re.compile("read-only file system|unable to open database file", re.IGNORECASE),
+        "write to a volume or to /tmp: what it runs from can only be read",
+    ),
+    (
+        re.compile("address already in use|EADDRINUSE", re.IGNORECASE),
+        f"{_LISTEN}: the port that it took by itself is another program's",
+    ),
+    (
+        re.compile("error while loading shared libraries"),
+        "put the library into the source and its folder into LD_LIBRARY_PATH, or use a base that has it",
+    ),
+)
+"""What last lines mean, as the system, SQLite and ld.so say it."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +118,8 @@ def explain(case: Case) -> v.ExplainView:
     _job(case, findings, todo)
     ready = sum(row.state == "ready" for row in case.instances)
     well = ready >= case.desired and not findings
-    if not well and any(_CANNOT_WRITE.search(line) for line in case.last_lines):
-        todo.append("write to a volume or to /tmp: what it runs from can only be read")
-    if not well and any(_TAKEN.search(line) for line in case.last_lines):
-        todo.append(f"{LISTEN}: the port that it took by itself is another program's")
+    if not well:
+        todo += [advice for said, advice in _ADVICE if any(map(said.search, case.last_lines))]
     moves_on = case.step is not None and len(findings) == 1
     _build(case, findings, todo)
     _maintenance(case, findings, todo)
@@ -212,7 +222,7 @@ def _deployment(case: Case, findings: list[str], todo: list[str]) -> None:
 
 def _where_it_listens(reason: str, todo: list[str]) -> None:
     if _ELSEWHERE.search(reason):
-        todo.append(LISTEN)
+        todo.append(_LISTEN)
 
 
 def _group(case: Case, findings: list[str], todo: list[str]) -> None:

@@ -16,8 +16,8 @@ class Identity:
     boot_id: str
 
 
-_SHELLS = {126: "a command that cannot be executed", 127: "no such command"}
-"""What shells and inits mean by it: "Exit Status for Commands" of POSIX.1-2017, XCU 2.8.2."""
+_SHELLS = {126: "a command that cannot be executed", 127: "no such command or library"}
+"""What shells and inits mean by it: "Exit Status for Commands" of POSIX.1-2017, XCU 2.8.2. And ld.so(8)."""
 
 
 @dataclass(frozen=True)
