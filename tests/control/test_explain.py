@@ -279,6 +279,9 @@ def test_a_memory_limit_is_blamed_for_what_was_tried_last_only() -> None:
          "program's"),
         ("w did not stay up: exit code 127", ["./w: error while loading shared libraries: libx.so.1: cannot open it"],
          "put the library into the source and its folder into LD_LIBRARY_PATH, or use a base that has it"),
+        ("w did not stay up: its first sandbox did not come up",
+         ["[fourfold] cannot start function w: its program: it did not ask for an event within 10.0 s"],
+         "raise resources.memory: a sandbox has CPU in proportion to its memory"),
     ],
 )  # fmt: skip
 def test_what_to_do_after_a_start_that_failed(reason: str, lines: list[str], advice: str) -> None:

@@ -38,8 +38,12 @@ _ADVICE = (
         re.compile("error while loading shared libraries"),
         "put the library into the source and its folder into LD_LIBRARY_PATH, or use a base that has it",
     ),
+    (
+        re.compile("did not ask for an event within"),
+        "raise resources.memory: a sandbox has CPU in proportion to its memory",
+    ),
 )
-"""What last lines mean, as the system, SQLite and ld.so say it."""
+"""What last lines mean, as the system, SQLite, ld.so and our invokers say it."""
 
 
 @dataclass(frozen=True)
