@@ -16,6 +16,7 @@ import signal
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from getpass import getpass
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -27,6 +28,7 @@ from fourfold.control.doctor import examine
 from fourfold.control.facade import Facade
 from fourfold.control.faults import clock_of
 from fourfold.control.goals import GATEWAY
+from fourfold.control.loops import keep_running
 from fourfold.control.parts import Parts, open_parts
 from fourfold.control.settings import load_settings
 from fourfold.errors import ConflictError, UserError, WorldError
@@ -106,7 +108,7 @@ async def run(paths: Paths) -> None:
         work = asyncio.create_task(parts.run())
         control = Control(parts, stop)
         lambda_api = await open_lambda_api(parts, control)
-        keeping = asyncio.create_task(_keep_folders(parts))
+        keeping = asyncio.create_task(keep_running("folders", partial(_keep_folders, parts)))
         scraping = asyncio.create_task(_scraping(control, settings.metrics_listen))
         tidying = asyncio.create_task(control.sweep())
         server = asyncio.create_task(serve(parts, control, paths.socket, ready))
@@ -123,6 +125,7 @@ async def run(paths: Paths) -> None:
 
 async def _keep_folders(parts: Parts) -> None:
     """Whoever clears caches or temporary files may think that `run` can go."""
+    unheard = False
     while True:
         await asyncio.sleep(LOOK_EVERY)
         if not parts.paths.daemon_lock.exists():  # all of it was moved or removed: nothing is begun in its old place
@@ -132,7 +135,8 @@ async def _keep_folders(parts: Parts) -> None:
             what = f"another program has emptied {parts.paths.run}: its folders are there again"
             log.warning("%s", what)
             parts.bus.emit("daemon.run-folder-emptied", f"{what}; `fourfold restart` for what had sockets in there")
-        if not (parts.paths.gateway / MASTER_SOCKET).exists():
+        was_unheard, unheard = unheard, not (parts.paths.gateway / MASTER_SOCKET).exists()
+        if unheard and was_unheard:  # twice: HAProxy itself may just have put another one in its place
             for row in parts.registry.of_service(GATEWAY):
                 if row.state in ("ready", "unready"):  # nobody can tell that one anything any more
                     with contextlib.suppress(WorldError):

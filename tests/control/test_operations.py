@@ -180,7 +180,7 @@ async def test_an_app_whose_first_up_failed(rig: Rig) -> None:
         pass
 
     made = operations(rig)
-    status = Status(rig.registry, Powers, lambda name: None, dict, coming=made.coming)
+    status = Status(rig.registry, Powers, lambda name: None, lambda app: None, coming=made.coming)
     await ended(rig, submit(made, fails, "blog"))
     rig.bus.flush()
     with pytest.raises(NotFoundError, match=r"cannot find app blog: what .* failed: .* no six==9$"):

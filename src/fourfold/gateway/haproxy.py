@@ -292,8 +292,9 @@ class Gateway:
     def _is_ours(self, pid: int) -> bool:
         """By the folder that it runs in: a master that has died or only starts cannot say who its workers are."""
         with suppress(OSError):
-            there = str(Path(f"/proc/{pid}/cwd").readlink())
-            return there.removesuffix(" (deleted)") == str(self._folder.path.resolve())  # others may have emptied `run`
+            there = Path(f"/proc/{pid}/cwd")
+            removed = f"{self._folder.path.resolve()} (deleted)"  # others may have emptied `run`
+            return str(there.readlink()) == removed or there.samefile(self._folder.path)
         return False
 
     # what HAProxy is doing
