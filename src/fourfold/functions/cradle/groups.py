@@ -121,7 +121,8 @@ def killed_for_memory(group: Group) -> bool:
 
 def remove(group: Group) -> bool:
     """-> whether it is gone."""
-    return all([nested.remove(folder) for folder in group.folders])  # noqa: C419
+    gone = [nested.remove(folder) for folder in group.folders]  # all of them, also after one that stays
+    return all(gone)
 
 
 def find(proc: str = "/proc") -> Groups:
