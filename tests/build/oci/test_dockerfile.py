@@ -36,22 +36,24 @@ WORKDIR /srv
 ENTRYPOINT ["/srv/web"]
 CMD ["--fast"]
 """
+MOST = {"nofile": 64, "nproc": -1}
 with_buildah = pytest.mark.skipif(os.geteuid() != 0, reason="buildah works as root here")
 
 
 def test_buildahs_command_lines() -> None:
-    (title, build), (_, push) = commands(RECIPE, "buildah", Path("/work/x"), fresh=False)
+    (title, build), (_, push) = commands(RECIPE, "buildah", Path("/work/x"), fresh=False, most=MOST)
     assert title == "buildah bud -f deploy/Dockerfile"
     start = [*DIES_WITH_US, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "buildah"]
     places = ["--root", "/state/caches/shop.web/buildah", "--runroot", "/work/x/run"]
     assert build[:14] == [*start, *places] == push[:14]
     assert build[-3:] == ["-f", "/work/x/context/deploy/Dockerfile", "/work/x/context"] and "chroot" in build
+    assert "--ulimit=nofile=64:64" in build and "--ulimit=nproc=-1:-1" in build
     assert push[-2:] == ["image", "oci:/work/x/layout:image"] and "--no-cache" not in build
-    assert "--no-cache" in commands(RECIPE, "buildah", Path("/work/x"), fresh=True)[0][1]
+    assert "--no-cache" in commands(RECIPE, "buildah", Path("/work/x"), fresh=True, most=MOST)[0][1]
 
 
 def test_dockers_command_lines() -> None:
-    (_, build), (_, save) = commands(RECIPE, "docker", Path("/work/x"), fresh=True)
+    (_, build), (_, save) = commands(RECIPE, "docker", Path("/work/x"), fresh=True, most=MOST)
     tag = build[build.index("-t") + 1]
     assert list(build) == [
         "docker", "build", "--no-cache", "-t", tag, "-f", "/work/x/context/deploy/Dockerfile", "/work/x/context",

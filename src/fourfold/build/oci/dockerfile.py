@@ -10,10 +10,11 @@ import asyncio
 import hashlib
 import os
 import re
+import resource
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -38,6 +39,7 @@ _PASSED = (
     "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
 )  # fmt: skip
 """Where the tools find credentials and the way out."""
+_LIMITS = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
 _SOURCE = re.compile(r"^Error: .*initializing source (docker://\S+): (.+)")
 
 
@@ -144,8 +146,9 @@ async def _run(recipe: Recipe, tool: Tool, staging: Path, log: Log, fresh: bool)
     env |= {"PATH": "/usr/sbin:/sbin", "TMPDIR": str(_temporary(recipe))}
     end = asyncio.get_running_loop().time() + recipe.seconds
     output = Output(log)
+    most = {name: resource.getrlimit(limit)[1] for name, limit in _LIMITS.items()}
     try:
-        for title, argv in commands(recipe, tool, staging, fresh):
+        for title, argv in commands(recipe, tool, staging, fresh, most):
             left = end - asyncio.get_running_loop().time()
             await run_step(Step(tuple(argv), network=True, env=env, title=title), box, output, left, recipe.size)
     except WorldError as error:
@@ -163,8 +166,14 @@ def not_fetched(said: Iterable[str]) -> FourfoldError | None:
     return transport.explained("pull", found[-1][1], found[-1][2], "buildah") if found else None
 
 
-def commands(recipe: Recipe, tool: Tool, staging: Path, fresh: bool) -> list[tuple[str, Sequence[str]]]:
-    """Titles and command lines, one after the other. Pure."""
+def commands(
+    recipe: Recipe, tool: Tool, staging: Path, fresh: bool, most: Mapping[str, int]
+) -> list[tuple[str, Sequence[str]]]:
+    """Titles and command lines, one after the other. Pure.
+
+    `most` is what may be had here of each limit: buildah 1.39 would raise those two to 1,048,576 (1.28 did not), and
+    fails where root may not raise its limits.
+    """
     context = staging / "context"
     again = ["--no-cache"] if fresh else []
     if tool == "docker":
@@ -174,6 +183,7 @@ def commands(recipe: Recipe, tool: Tool, staging: Path, fresh: bool) -> list[tup
             (f"docker build -f {recipe.dockerfile}", build),
             ("docker save", ["docker", "save", "-o", str(staging / "image.tar"), tag]),
         ]
+    limits = [f"--ulimit={name}={value}:{value}" for name, value in most.items()]
     buildah = [
         *DIES_WITH_US, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "buildah", "--root",
         str(recipe.storage), "--runroot", str(staging / "run"), "--storage-driver", "overlay",
@@ -183,7 +193,7 @@ def commands(recipe: Recipe, tool: Tool, staging: Path, fresh: bool) -> list[tup
             f"buildah bud -f {recipe.dockerfile}",
             [
                 *buildah, "bud", *again, "--isolation", "chroot", "--layers", "--format", "oci", "-t", "image",
-                "-f", str(context / recipe.dockerfile), str(context),
+                *limits, "-f", str(context / recipe.dockerfile), str(context),
             ],
         ),
         ("buildah push", [*buildah, "push", "-q", "image", f"oci:{staging / 'layout'}:image"]),
