@@ -39,6 +39,7 @@ class Qemu:
         self.told: list[str] = []
         self.launch: Launch | None = None
         self.gone = False
+        self.guest: asyncio.StreamWriter | None = None
 
     @asynccontextmanager
     async def boot(self, launch: Launch, log: int) -> AsyncIterator[Booting]:
@@ -67,6 +68,7 @@ class Qemu:
             writer.write(line.encode() + b"\n")
         if self.reports[-1] == "":
             writer.close()
+        self.guest = writer  # from Python 3.13 on, a connection that nobody knows any more is closed
 
     def _answer(self, server: socket.socket) -> None:
         try:

@@ -36,6 +36,8 @@ async def server(answer: bytes, asked: list[bytes] | None = None, drips: bool = 
     running = await asyncio.start_server(client, "127.0.0.1", 0)
     async with running:
         yield f"http://127.0.0.1:{running.sockets[0].getsockname()[1]}/hook/secret-token"
+        for writer in silent:  # from Python 3.12 on, a server is closed when its connections are
+            writer.close()
 
 
 def posted(answer: bytes, asked: list[bytes] | None = None, drips: bool = False) -> Answer:
