@@ -17,6 +17,8 @@ from fourfold.spec.load import load
 from fourfold.spec.model import FixedPort
 from fourfold.spec.parse import parse
 
+FACTORY = "def create_app({}):\n    app = {}(__name__)\n\n    return app\n"
+
 
 def drafted(name: str, files: dict[str, str]) -> App:
     return parse([("fourfold.yaml", draft(Listing(name, frozenset(files), files)))], {})
@@ -85,9 +87,47 @@ def told(app: App) -> dict[str, tuple[str, object, object]]:
             {"my-app": (".", "gunicorn wsgi:application -b $HOST:$PORT", 8080)},
         ),
         (
+            {"requirements.txt": "flask", "blog/__init__.py": FACTORY.format("test_config=None", "Flask")},
+            {"my-app": (".", "flask --app blog:create_app run --host $HOST --port $PORT", 8080)},
+        ),
+        (
+            {"requirements.txt": "flask\ngunicorn", "blog/__init__.py": FACTORY.format("", "Flask")},
+            {"my-app": (".", 'gunicorn "blog:create_app()" -b $HOST:$PORT', 8080)},
+        ),
+        (
+            {"requirements.txt": "fastapi", "blog/main.py": FACTORY.format("", "FastAPI"), "blog/__init__.py": ""},
+            {"my-app": (".", "uvicorn blog.main:create_app --factory --host $HOST --port $PORT", 8080)},
+        ),
+        (
+            {"requirements.txt": "flask", "blog/__init__.py": FACTORY.format("config", "Flask")},
+            {"my-app": (".", None, 8080)},
+        ),
+        (
+            {
+                "requirements.txt": "Flask",
+                "wsgi.py": "from blog import create_app\napp = create_app()",
+                "blog/__init__.py": FACTORY.format("", "Flask"),
+            },
+            {"my-app": (".", "flask --app wsgi:app run --host $HOST --port $PORT", 8080)},
+        ),
+        (
+            {
+                "requirements.txt": "flask",
+                "blog/app.py": "app = Flask(__name__)",
+                "blog/__init__.py": FACTORY.format("", "Flask"),
+            },
+            {"my-app": (".", "flask --app blog.app:app run --host $HOST --port $PORT", 8080)},
+        ),
+        (
             {"package.json": '{"scripts": {"start": "x"}, "dependencies": {"express": "4"}}'},
             {"my-app": (".", None, 8080)},
         ),
+        (
+            {"package.json": '{"scripts": {"start": "json-server --watch db.json --port 3000"}}'},
+            {"my-app": (".", "json-server --watch db.json --port $PORT", 3000)},
+        ),
+        ({"package.json": '{"scripts": {"start": "A=1 npx json-server db.json"}}'}, {"my-app": (".", None, 8080)}),
+        ({"package.json": '{"scripts": {"start": "node next.js"}}'}, {"my-app": (".", None, None)}),
         ({"package.json": '{"scripts": {"build": "vite build"}}'}, {"my-app": (".", "dist", 8080)}),
         ({"package.json": "not json", "server.js": "s.listen(1)"}, {"my-app": (".", None, 8080)}),
         (

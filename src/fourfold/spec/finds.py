@@ -11,10 +11,11 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from fourfold.spec.finds_python import python_run
+from fourfold.spec.imports.commands import listening
 
 READ = (
     "package.json", "requirements.txt", "pyproject.toml", "manage.py", "Procfile", "Dockerfile", "Gemfile", "pom.xml",
-    "template.yaml", "template.yml", "pnpm-workspace.yaml", "serverless.yml", "serverless.yaml",
+    "template.yaml", "template.yml", "pnpm-workspace.yaml", "serverless.yml", "serverless.yaml", "__init__.py",
 )  # fmt: skip
 """Small files whose text tells something; of programs, those in `PROGRAMS`."""
 PROGRAMS = (
@@ -35,7 +36,8 @@ PROGRAMS = (
 )
 _WEB = {
     "python": r"(?im)\b(flask|fastapi|django|starlette|uvicorn|gunicorn|aiohttp|tornado|bottle|sanic|quart|falcon)\b",
-    "nodejs": r"\b(express|fastify|koa|next|nuxt|@hapi/hapi|@nestjs/core|hono|polka|restify|http-server|serve|vite)\b",
+    "nodejs": r"\b(express|fastify|koa|next|nuxt|@hapi/hapi|@nestjs/core|hono|polka|restify|http-server|json-server"
+    r"|serve|vite)\b",
     "ruby": r"\b(rails|sinatra|rack|rackup|puma|roda|hanami)\b",
     "java": r"spring-boot-starter-web|quarkus|micronaut|javalin|jetty|tomcat|undertow|helidon|vertx|dropwizard",
 }
@@ -224,9 +226,13 @@ def _node(listing: Listing) -> Found | None:
         return Found(
             "", "", "package.json with a build, and nothing to start", None, "npm ci && npm run build", "dist", 8080
         )
-    listens = re.search(_WEB["nodejs"], " ".join(needs)) or _LISTENS.search(listing.text(*PROGRAMS))
-    run = None if starts else next((f"node {name}" for name in ("app.js",) if name in listing.files), None)
-    return Found("", "", "package.json", run, port=8080 if listens else None)
+    start = scripts.get("start")
+    command, port = listening(start if isinstance(start, str) else "")
+    program = re.sub(r"^(\w+=\S*\s+|npx\s+)*", "", command).partition(" ")[0]
+    listens = re.search(_WEB["nodejs"], " ".join(needs)) or re.fullmatch(_WEB["nodejs"], program)
+    listens = listens or _LISTENS.search(listing.text(*PROGRAMS))
+    run = command if port else "node app.js" if not starts and "app.js" in listing.files else None
+    return Found("", "", "package.json", run, port=port or (8080 if listens else None))
 
 
 def _python(listing: Listing) -> Found | None:

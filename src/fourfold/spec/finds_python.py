@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fourfold.spec.finds import Listing
 
-_APP = re.compile(r"(?m)^(\w+)\s*(?::[^=\n]+)?=\s*(FastAPI|Starlette|Flask)\(")
+_APP = re.compile(r"(?m)^(\w+)\s*(?::[^=\n]+)?=\s*(FastAPI|Starlette|Flask|(?:create|make)_app)\(")
+_FACTORY = re.compile(r"(?m)^def ((?:create|make)_app)\(([^)]*)\)")
+_MAKES = re.compile(r"(?m)^[ \t].*\b(FastAPI|Starlette|Flask)\(")
 _FILES = ("app.py", "main.py", "server.py", "asgi.py", "wsgi.py")
+
+
+@dataclass(frozen=True)
+class _Made:
+    """An app that a module has, or that a function of it makes."""
+
+    place: str
+    """`shop.site:app`"""
+    flask: bool
+    called: bool = False
 
 
 def python_run(listing: Listing) -> str | None:
@@ -20,21 +33,42 @@ def python_run(listing: Listing) -> str | None:
         if gunicorn and project:
             return f"gunicorn {project[1]}.wsgi -b $HOST:$PORT"
         return "python manage.py runserver --noreload $HOST:$PORT"  # else a start that failed waits for an edit
-    for file in (*_FILES, *_in_a_package(listing)):
-        made = _APP.search(listing.text(file))
-        module = file.removeprefix("src/").removesuffix(".py").replace("/", ".")
-        if made and made[2] == "Flask" and gunicorn:
-            return f"gunicorn {module}:{made[1]} -b $HOST:$PORT"
-        if made and made[2] == "Flask":
-            return f"flask --app {module}:{made[1]} run --host $HOST --port $PORT"
-        if made:
-            return f"uvicorn {module}:{made[1]} --host $HOST --port $PORT"
-    return "python server.py" if "server.py" in listing.files else None
+    made = _made(listing)
+    if made is None:
+        return "python server.py" if "server.py" in listing.files else None
+    if made.flask and gunicorn:
+        return f"""gunicorn {f'"{made.place}()"' if made.called else made.place} -b $HOST:$PORT"""
+    if made.flask:
+        return f"flask --app {made.place} run --host $HOST --port $PORT"  # it calls a function by itself
+    return f"uvicorn {made.place} {'--factory ' if made.called else ''}--host $HOST --port $PORT"
 
 
-def _in_a_package(listing: Listing) -> list[str]:
-    """The only file in a package that makes an app. What is below `src` can be imported once it is installed."""
-    installed = "[build-system]" in listing.text("pyproject.toml")
-    place = re.compile(rf"({'(src/)?' if installed else '(?!src/)'}\w+/)({'|'.join(map(re.escape, _FILES))})")
-    found = [name for name in listing.texts if place.fullmatch(name) and _APP.search(listing.text(name))]
-    return found if len(found) == 1 else []
+def _made(listing: Listing) -> _Made | None:
+    """The first at the top, else the only one in a package; of these one that is there before one to be made."""
+    for file in _FILES:
+        if made := _in_file(listing, file):
+            return made
+    # What is below `src` can be imported once it is installed.
+    folders = r"(src/)?\w+/" if "[build-system]" in listing.text("pyproject.toml") else r"(?!src/)\w+/"
+    place = re.compile(rf"{folders}({'|'.join(map(re.escape, (*_FILES, '__init__.py')))})")
+    found = [made for name in sorted(listing.texts) if place.fullmatch(name) and (made := _in_file(listing, name))]
+    best = [made for made in found if not made.called] or found
+    return best[0] if len(best) == 1 else None
+
+
+def _in_file(listing: Listing, file: str) -> _Made | None:
+    text = listing.text(file)
+    module = file.removeprefix("src/").removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    if made := _APP.search(text):
+        kind = made[2] if made[2][0].isupper() else _framework(listing)
+        return _Made(f"{module}:{made[1]}", kind == "Flask") if kind else None
+    made, makes = _FACTORY.search(text), _MAKES.search(text)
+    if made and makes and all("=" in given for given in made[2].split(",") if given.strip()):
+        return _Made(f"{module}:{made[1]}", makes[1] == "Flask", called=True)
+    return None
+
+
+def _framework(listing: Listing) -> str | None:
+    """Whose app a function makes that is in another file."""
+    needs = listing.text("pyproject.toml", "requirements.txt").lower()
+    return next((name for name in ("Flask", "FastAPI", "Starlette") if re.search(rf"\b{name.lower()}\b", needs)), None)

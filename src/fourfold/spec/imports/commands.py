@@ -16,6 +16,7 @@ _LISTENS = (
     r"(?:0\.0\.0\.0|127\.0\.0\.1|localhost|\[::\]):(\d{2,5})\b",
     r"\bPORT=(\d{2,5})\b",
 )
+_ADDRESS = re.compile(r"(?<![\w.])(0\.0\.0\.0|127\.0\.0\.1|localhost):(?=\$PORT\b)")
 
 
 def words(command: str) -> list[str] | None:
@@ -39,6 +40,19 @@ def listens(command: str) -> int | None:
         if (match := re.search(pattern, command)) and 0 < int(match[1]) < 65536:
             return int(match[1])
     return None
+
+
+def listening(command: str) -> tuple[str, int | None]:
+    """A command with `$PORT` and `$HOST` in place of the port and address that it names, and that port.
+
+    Several instances of a process, or an old and a new one, cannot have one port of the host. Where a shell would see
+    `$PORT` in single quotes the command stays as it is.
+    """
+    port = listens(command)
+    if port is None or "'" in command or words(command) is None:
+        return command, None if port is None or "'" not in command else port
+    replaced = re.sub(rf"(?<![\w.]){port}(?![\w.])", "$PORT", command, count=1)
+    return _ADDRESS.sub("$HOST:", replaced), port
 
 
 def asked(command: str) -> tuple[int | None, str] | None:

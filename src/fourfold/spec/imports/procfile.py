@@ -13,8 +13,9 @@ from typing import Any
 from fourfold.errors import Problem, SpecError
 from fourfold.spec.dotenv import parse as dotenv
 from fourfold.spec.finds import recognised, service_name
+from fourfold.spec.imports.commands import listening
 from fourfold.spec.imports.model import Draft, Drafted, Folder, Note, Raw
-from fourfold.spec.imports.programs import listening, number, variables_of
+from fourfold.spec.imports.programs import number, variables_of
 from fourfold.spec.imports.routes import expose
 from fourfold.spec.imports.values import looks_secret
 

@@ -1,29 +1,12 @@
-"""Programs that run beside each other on a host, as processes of ours: ports, variables, secrets. Pure."""
+"""Programs that run beside each other on a host, as processes of ours: variables, secrets, ports. Pure."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from fourfold.spec.imports.commands import listens, words
 from fourfold.spec.imports.model import Drafted, Raw
 from fourfold.spec.imports.values import is_variable, looks_secret
-
-_ADDRESS = re.compile(r"(?<![\w.])(0\.0\.0\.0|127\.0\.0\.1|localhost):(?=\$PORT\b)")
-
-
-def listening(command: str) -> tuple[str, int | None]:
-    """A command with `$PORT` and `$HOST` in place of the port and address that it names, and that port.
-
-    Several instances of a process, or an old and a new one, cannot have one port of the host. Where a shell would see
-    `$PORT` in single quotes the command stays as it is.
-    """
-    port = listens(command)
-    if port is None or "'" in command or words(command) is None:
-        return command, None if port is None or "'" not in command else port
-    replaced = re.sub(rf"(?<![\w.]){port}(?![\w.])", "$PORT", command, count=1)
-    return _ADDRESS.sub("$HOST:", replaced), port
 
 
 def variables_of(made: Drafted, given: Mapping[str, str | Raw], secret_source: str | None, hints: list[str]) -> None:

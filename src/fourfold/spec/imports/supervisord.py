@@ -13,9 +13,9 @@ from fnmatch import fnmatchcase
 from fourfold.errors import Problem, SpecError
 from fourfold.spec.fields import SIGNALS
 from fourfold.spec.finds import service_name
-from fourfold.spec.imports.commands import without_shell, words
+from fourfold.spec.imports.commands import listening, without_shell, words
 from fourfold.spec.imports.model import Draft, Drafted, Folder, Note, Raw
-from fourfold.spec.imports.programs import listening, variables_of
+from fourfold.spec.imports.programs import variables_of
 from fourfold.spec.imports.routes import expose
 from fourfold.spec.imports.values import seconds
 from fourfold.spec.interpolate import escape
