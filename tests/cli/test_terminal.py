@@ -145,7 +145,10 @@ def on_a_terminal(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], in
     """The process, our end of its terminal, and the terminal itself (to ask for its modes)."""
     ours, its = pty.openpty()
     termios.tcsetwinsize(its, (24, 80))
-    process = subprocess.Popen([*COMMAND, *arguments], stdin=its, stdout=its, stderr=its, start_new_session=True)
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], stdin=its, stdout=its, stderr=its, start_new_session=True,
+        env={**os.environ, "TERM": "xterm"},
+    )  # fmt: skip
     try:
         yield process, ours, its
     finally:

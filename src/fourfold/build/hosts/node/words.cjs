@@ -21,7 +21,8 @@ function lastWords(log, from, tree) {
   const frame = lines.slice(start + 1, end).find((line) => /^\s+at .*:\d+:\d+\)?$/.test(line) && own(line))
     || until.slice(0, start).findLast((line) => /^\S+:\d+$/.test(line) && own(line));
   const place = frame ? ` (${frame.slice(frame.indexOf(`${tree}/`) + tree.length + 1).replace(/\)$/, '')})` : '';
-  return `${until[start].replace(/ \{$/, '').slice(0, MOST)}${place}`;
+  const error = until[start].replace(/ \{$/, '').replace(/^\[(.*)\]$/, '$1'); // up to Node 18, of one without a stack
+  return `${error.slice(0, MOST)}${place}`;
 }
 
 function tail(log, from) {
