@@ -112,9 +112,9 @@ def asked(server: Serving, method: str) -> list[Any]:
 def test_events(cli: Cli, server: Serving) -> None:
     server.facade.happened = HAPPENED
     assert cli("events", "-a", "shop").out == (
-        "08:00:00  shop         operation.started  up of shop begins (by alice)\n"
-        "08:00:00  catalog      deploy.done        catalog is done in 1.4 s\n"
-        "2026-11-21 08:00:00  shop         operation.failed   up of shop failed\n"
+        "08:00:00  shop         operation.started   up of shop begins (by alice)\n"
+        "08:00:00  catalog      deploy.done         catalog is done in 1.4 s\n"
+        "2026-11-21 08:00:00  shop         operation.failed    up of shop failed\n"
     )
     assert cli("events", "--tail", "1").out.count("\n") == 1
     assert [item["seq"] for item in json.loads(cli("events", "-o", "json").out)] == [1, 2, 3]

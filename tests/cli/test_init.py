@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,14 @@ def test_what_was_made_of_what_and_what_is_next(cli: Cli, work: Path) -> None:
     assert done.code == 2 and "it is there already" in done.err
     (work / "fourfold.yaml").unlink()
     assert "made of Procfile: 1 service\n" in cli("init", "--from", str(work / "Procfile")).err
+
+
+def test_the_result_comes_before_what_is_said_of_it_in_one_file_too(work: Path) -> None:
+    (work / "index.html").touch()
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-m", "fourfold", "init"]
+    done = subprocess.run(command, env=buffered, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.stdout == "fourfold.yaml\nlook it over, then: fourfold up\n"
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node.js")

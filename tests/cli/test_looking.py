@@ -48,26 +48,26 @@ def test_top(cli: Cli, server: Serving, home: Path) -> None:
     server.facade.rows = [guest_row.model_copy(update={**unknown, "instance": "shop.idle-1-a"}), guest_row, row]
     assert cli("top").out == (
         "INSTANCE         PATTERN  STATE  CPU %         CPU   MEMORY    LIMIT  PROCS  THREADS  FILES  READ  WRITTEN  "
-        "REQ/S  5XX     MEAN\n"
+        "REQ/S  5XX   MEAN\n"
         "shop.web-3-k7f2  process  ready   12.3  1 min 40 s   30 MiB  256 MiB      1        4     12   0 B   20 KiB  "
-        "    -    -        -\n"
+        "    -    -      -\n"
         "shop.app-1-b     shared   ready    5.0  1 min 40 s  ~30 MiB        -      -        4      -     -        -  "
-        "  4.0    2  0.012 s\n"
+        "  4.0    2  12 ms\n"
         "shop.idle-1-a    shared   ready      -           -        -        -      -        4      -     -        -  "
-        "  4.0    2  0.012 s\n"
+        "  4.0    2  12 ms\n"
     )
     guest = v.GuestView(cpu_seconds=1, memory_bytes=10485760, memory_total=52428800, processes=1)
     machine = row.model_copy(update={"pattern": "vm", "guest": guest})
     assert "30 MiB (10 MiB)  256 MiB (50 MiB)" in "\n".join(top_table([machine], with_app=True))
     assert cli("top", "--services").out == (
         "SERVICE       PATTERN          INSTANCES  CPU %         CPU   MEMORY  LIMIT  PROCS  THREADS  FILES  READ  "
-        "WRITTEN  REQ/S  5XX     MEAN\n"
+        "WRITTEN  REQ/S  5XX   MEAN\n"
         "shop.catalog  process, shared          3   17.3  3 min 20 s  ~60 MiB      -      1       12     12   0 B   "
-        "20 KiB    8.1    4  0.012 s\n"
+        "20 KiB    8.1    4  12 ms\n"
     )
     assert cli("top", "-a", "shop").out.endswith(
-        "\nSERVICE  ROUTE     REQUESTS  5XX  4XX  REFUSED  IN FLIGHT    MEAN\n"
-        "catalog  /catalog        12    0    1        0          0  0.01 s\n"
+        "\nSERVICE  ROUTE     REQUESTS  5XX  4XX  REFUSED  IN FLIGHT   MEAN\n"
+        "catalog  /catalog        12    0    1        0          0  10 ms\n"
     )
 
 

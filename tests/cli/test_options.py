@@ -50,6 +50,12 @@ def test_a_letter_that_a_command_uses_itself(cli: Cli, server: Serving, home: Pa
 
 BAD_USAGE = [
     (["statsu"], "cannot run fourfold: there is no command statsu; did you mean status?", "see: fourfold --help"),
+    (["ps"], "cannot run fourfold: there is no command ps; did you mean status?", "see: fourfold --help"),
+    (
+        ["secrets", "remove"],
+        "cannot run fourfold secrets: there is no command remove; did you mean rm?",
+        "see: fourfold secrets --help",
+    ),
     (["xyzzy"], "cannot run fourfold: there is no command xyzzy", "see: fourfold --help"),
     (["--nope"], "cannot run fourfold: no such option: --nope", "see: fourfold --help"),
     (["stop", "--9"], "cannot run fourfold stop: no such option: --9", "see: fourfold stop --help"),

@@ -159,7 +159,7 @@ async def test_an_app_that_its_first_up_still_builds(rig: Rig) -> None:
     made, gate = operations(rig), Gate()
     status = Status(rig.registry, Powers, lambda name: None, lambda app: None, coming=made.coming)
     made.submit("blog", "build", "bob", ["web"], gate.work)
-    with pytest.raises(NotFoundError, match="cannot find app blog: there is shop"):
+    with pytest.raises(NotFoundError, match="cannot find app blog: apps here are shop"):
         status.need_app("blog")
     id = submit(made, gate.work, "blog")
     with pytest.raises(NotFoundError, match="cannot find app blog yet: up by ann still builds it") as caught:
@@ -187,7 +187,7 @@ async def test_an_app_whose_first_up_failed(rig: Rig) -> None:
         status.need_app("blog")
     await ended(rig, submit(made, works, "blog"))
     rig.bus.flush()
-    with pytest.raises(NotFoundError, match="there is shop"):
+    with pytest.raises(NotFoundError, match="apps here are shop"):
         status.need_app("blog")
     await made.close()
 

@@ -31,10 +31,10 @@ def test_apps(store: Store) -> None:
     assert store.apps.all() == rows
     assert store.apps.need("shop") == rows[1]
     assert store.apps.remove("shop") and not store.apps.remove("shop")
-    with pytest.raises(NotFoundError, match="cannot find app shop: there is blog"):
+    with pytest.raises(NotFoundError, match="cannot find app shop: apps here are blog"):
         store.apps.need("shop")
     store.apps.remove("blog")
-    with pytest.raises(NotFoundError, match="no app yet"):
+    with pytest.raises(NotFoundError, match="there is none here"):
         store.apps.need("shop")
 
 

@@ -36,14 +36,6 @@ class _Kind:
     show: Callable[[float], str]
 
 
-def duration(value: float) -> str:
-    """`0.0021` -> `2.1 ms`, `4.52` -> `4.5 s`."""
-    if value >= 1 or value == 0:
-        return formats.seconds(value) if value else "0 s"
-    milliseconds = value * 1000
-    return f"{milliseconds:.0f} ms" if milliseconds >= 10 else f"{milliseconds:.2g} ms"
-
-
 def number(value: float) -> str:
     """`12345.6` -> `12,346`, `4.52` -> `4.5`."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
@@ -54,22 +46,22 @@ def size(value: float) -> str:
 
 
 KINDS: dict[str, _Kind] = {
-    "build_seconds": _Kind("build, first", duration),
-    "rebuild_seconds": _Kind("build, after an edit", duration),
+    "build_seconds": _Kind("build, first", formats.duration),
+    "rebuild_seconds": _Kind("build, after an edit", formats.duration),
     "artifact_bytes": _Kind("artifact", size),
-    "start_seconds": _Kind("start", duration),
-    "cold_start_seconds": _Kind("start, the very first", duration),
-    "restart_seconds": _Kind("restart", duration),
+    "start_seconds": _Kind("start", formats.duration),
+    "cold_start_seconds": _Kind("start, the very first", formats.duration),
+    "restart_seconds": _Kind("restart", formats.duration),
     "idle_memory_bytes": _Kind("memory, idle", size),
     "loaded_memory_bytes": _Kind("memory, under load", size),
     "next_instance_memory_bytes": _Kind("memory, each next one", size),
-    "cpu_seconds_per_1000_requests": _Kind("CPU, 1000 requests", duration),
+    "cpu_seconds_per_1000_requests": _Kind("CPU, 1000 requests", formats.duration),
     "requests_per_second": _Kind("requests/s, at most", number),
-    "latency_seconds.p50": _Kind("answered in, p50", duration),
-    "latency_seconds.p95": _Kind("answered in, p95", duration),
-    "latency_seconds.p99": _Kind("answered in, p99", duration),
+    "latency_seconds.p50": _Kind("answered in, p50", formats.duration),
+    "latency_seconds.p95": _Kind("answered in, p95", formats.duration),
+    "latency_seconds.p99": _Kind("answered in, p99", formats.duration),
     "errors": _Kind("errors", number),
-    "deploy_seconds": _Kind("deploy of an edit", duration),
+    "deploy_seconds": _Kind("deploy of an edit", formats.duration),
     "requests_lost_in_deploy": _Kind("requests lost in it", number),
     "monthly_cost": _Kind("a month, cloud", dollars),
     "own_hardware_monthly_cost": _Kind("a month, own hardware", dollars),

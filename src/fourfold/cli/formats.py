@@ -26,6 +26,13 @@ def size(count: int | None) -> str:
     return f"{value:.1f} TiB"
 
 
+def duration(value: float | None) -> str:
+    """`0.0021` -> `2.1 ms`, `4.52` -> `4.5 s`."""
+    if not value or value >= 1:
+        return "0 s" if value == 0 else seconds(value)
+    return f"{value * 1000:.0f} ms" if value >= 0.01 else f"{value * 1000:.2g} ms"
+
+
 def seconds(value: float | None) -> str:
     """`0.41` -> `0.41 s`, `90` -> `1 min 30 s`."""
     if value is None:

@@ -104,4 +104,4 @@ def _show(events: Iterable[EventView], session: Session) -> None:
         else:
             who = event.service or event.app or "-"
             by = f" (by {event.actor})" if event.actor and not event.message.endswith(f" by {event.actor}") else ""
-            print(f"{formats.clock(event.at, now)}  {who:<12} {event.kind:<18} {event.message}{by}", flush=True)
+            print(f"{formats.clock(event.at, now)}  {who:<12} {event.kind:<19} {event.message}{by}", flush=True)

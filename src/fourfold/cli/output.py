@@ -71,13 +71,15 @@ def done(text: str, options: Options, **facts: Any) -> None:
 
 def json_line(value: object) -> None:
     """Progress for programs, on stderr."""
+    sys.stdout.flush()
     print(json.dumps(_plain(value), ensure_ascii=False), file=sys.stderr, flush=True)
 
 
 def say(text: str, options: Options) -> None:
-    """A message, on stderr; --quiet silences it."""
+    """A message, on stderr; --quiet silences it. What is a result comes before it, also where both go to one file."""
     if options.quiet:
         return
+    sys.stdout.flush()
     if options.progress is Progressing.json:
         json_line({"kind": "note", "message": text.removeprefix("note: ")})
     else:

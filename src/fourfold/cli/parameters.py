@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 import click
 
 from fourfold.cli.completion import COMPLETED
+from fourfold.cli.table import ELSEWHERE
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -90,7 +91,8 @@ class Group(Command, click.Group):
         if name not in known and not name.startswith("-"):
             from difflib import get_close_matches
 
-            near = get_close_matches(name, known, 1)
+            meant = [each for each in ELSEWHERE.get(name, ()) if each in known]
+            near = meant or get_close_matches(name, known, 1)
             ctx.fail(f"there is no command {name}" + (f"; did you mean {near[0]}?" if near else ""))
         return super().resolve_command(ctx, args)
 

@@ -142,8 +142,9 @@ class Session:
 
     def need_app(self, app: str) -> None:
         if not self.knows(app):
-            known = ", ".join(view.name for view in self._apps()) or "none"
-            raise NotFoundError(f"cannot find app {app}: apps here are {known}", "bring it up with: fourfold up")
+            known = ", ".join(view.name for view in self._apps())
+            there = f"apps here are {known}" if known else "there is none here"
+            raise NotFoundError(f"cannot find app {app}: {there}", "bring it up with: fourfold up")
 
     def _apps(self) -> list[AppView]:
         views: list[AppView] = self.client.get("/v1/apps")

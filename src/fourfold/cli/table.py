@@ -29,6 +29,8 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Decide": {
         "compare": "Run a service under every pattern, beside the live one, and measure each.",
+        "cost": "Show what services cost in a month, as they run and under all other patterns.",
+        "advise": "Say which pattern fits each service, why, and what would change that.",
     },
     "Look": {
         "status": "Show every service, its instances and where to reach it.",
@@ -37,10 +39,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "events": "Print what happened; list and replay events that failed.",
         "notify": "Show where the app's events are sent to (`notify` in its file), and whether they are taken.",
         "history": "List releases, and runs of a job: who, when, how it went.",
-        "cost": "Show what services cost in a month, as they run and under all other patterns.",
         "top": "Show what every instance takes now.",
         "apps": "List the apps that this daemon runs.",
-        "advise": "Say which pattern fits each service, why, and what would change that.",
     },
     "Work inside": {
         "exec": "Run a program inside a running instance.",
@@ -59,3 +59,25 @@ SECTIONS: dict[str, dict[str, str]] = {
 }
 
 COMMANDS: dict[str, str] = {name: text for section in SECTIONS.values() for name, text in section.items()}
+
+ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "add": ("set", "create"),
+    "apply": ("up",),
+    "delete": ("rm", "down"),
+    "describe": ("explain",),
+    "destroy": ("down",),
+    "diff": ("plan",),
+    "inspect": ("explain",),
+    "list": ("apps",),
+    "ls": ("list", "apps"),
+    "new": ("init", "create"),
+    "ps": ("status",),
+    "remove": ("rm", "down"),
+    "rm": ("down",),
+    "shell": ("exec",),
+    "ssh": ("exec",),
+    "stats": ("top",),
+    "undo": ("rollback",),
+    "unset": ("rm",),
+}
+"""What other tools call it -> what it may be here, as commands and as commands of a command."""

@@ -104,7 +104,7 @@ def _taken(row: TopRow) -> tuple[str, ...]:
         formats.size(row.written_bytes),
         f"{row.requests_per_second:.1f}" if row.requests_per_second is not None else "-",
         _number(row.traffic.errors_5xx if row.traffic else None),
-        formats.seconds(row.traffic.response_seconds if row.traffic else None),
+        formats.duration(row.traffic.response_seconds if row.traffic else None),
     )
 
 
@@ -135,7 +135,7 @@ def routes(rows: list[RouteView]) -> list[str]:
                 str(row.errors_4xx),
                 str(row.refused),
                 str(row.in_flight),
-                formats.seconds(row.response_seconds),
+                formats.duration(row.response_seconds),
             )
             for row in rows
         ],

@@ -57,7 +57,7 @@ class Opening:
                 staged=stages.goes_by_steps(strategy, previous, rollback_point(new), operation.kind),
             )
         )
-        what = "is stopped" if new.stopped or new.removed else f"{described(deployment)} is being deployed"
+        what = "is being stopped" if new.stopped or new.removed else f"{described(deployment)} is being deployed"
         self._bus.emit(
             "deploy.started",
             what,

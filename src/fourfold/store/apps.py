@@ -24,8 +24,9 @@ class Apps:
         """Raises NotFoundError, which lists the apps that there are."""
         if row := self.get(name):
             return row
-        there = ", ".join(row.name for row in self.all() if row.candidate_of is None)
-        raise NotFoundError(f"cannot find app {name}: there is {there or 'no app yet'}", "see: fourfold apps")
+        known = ", ".join(row.name for row in self.all() if row.candidate_of is None)
+        there = f"apps here are {known}" if known else "there is none here"
+        raise NotFoundError(f"cannot find app {name}: {there}", "bring it up with: fourfold up")
 
     def all(self) -> list[AppRow]:
         """By name."""
