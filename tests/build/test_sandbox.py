@@ -58,6 +58,22 @@ def test_the_network_is_for_steps_that_fetch_only(step: Step, cut: bool) -> None
     assert not any("pw@mirror" in word for word in argv), "passwords never stand in a command line"
 
 
+def test_certificates_below_etc_are_shown_beside_a_root_that_is_not_the_hosts() -> None:
+    env = {
+        "SSL_CERT_FILE": "/etc/pki/ca.pem",
+        "UV_INDEX": "https://a file:///usr/pypi/simple",
+        "X": "/etc/pki/ca",
+    }
+    box = replace(BOX, registry=Registry(env, ("/etc/pki/ca.pem", "/usr/pypi")))
+    shown = pairs(step_argv(ONLINE, box), "--ro-bind-try")
+    assert shown["/host/etc/pki/ca.pem"] == "/etc/pki/ca.pem"
+    told = step_env(ONLINE, box)
+    assert told["SSL_CERT_FILE"] == "/host/etc/pki/ca.pem"
+    assert told["UV_INDEX"] == "https://a file:///host/usr/pypi/simple"
+    assert told["X"] == "/etc/pki/ca"
+    assert step_env(ONLINE, replace(box, mode="none"))["SSL_CERT_FILE"] == "/etc/pki/ca.pem"
+
+
 def test_only_the_tree_the_cache_and_the_builds_own_home_can_be_written() -> None:
     for step in (OFFLINE, ONLINE):
         argv = step_argv(step, BOX)

@@ -8,6 +8,7 @@ build's user; without root, bubblewrap maps this user into a user namespace of i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ TOOLS = "/tools"
 BWRAP = "/usr/bin/bwrap"
 HOST = "/host"
 """In another root: where the host's /usr is, for the few programs of ours that a step is started with."""
+_SYSTEM = ("/usr/", "/etc/")
 
 _ETC = (
     "alternatives", "ca-certificates", "ca-certificates.conf", "gemrc", "host.conf", "ld.so.cache", "ld.so.conf",
@@ -57,7 +59,7 @@ class Registry:
 
     env: Mapping[str, str] = field(default_factory=dict)
     binds: tuple[str, ...] = ()
-    """Files and folders of the host to show under the same path: certificates, local package folders."""
+    """Files and folders of the host that it names: certificates, local package folders. See `_place`."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ def step_argv(step: Step, box: Box) -> list[str]:
     ]
     argv += [word for path in box.show for word in _shown(path)]
     if step.network:
-        argv += [word for path in box.registry.binds for word in _shown(path)]
+        argv += [word for path in box.registry.binds for word in _bound(path, _place(path))]
         argv += [*_folder("/home"), "--bind", str(box.files / "home"), HOME]
     else:
         argv += [*_folder("/home"), *_memory(HOME, box.bounds.scratch)]
@@ -171,7 +173,7 @@ def step_env(step: Step, box: Box) -> dict[str, str]:
         "npm_config_cache": f"{cache}/npm",
         "PIP_CACHE_DIR": f"{cache}/pip",
         "npm_config_offline": "false" if step.network else "true",
-        **(box.registry.env if step.network else {}),
+        **({} if not step.network else box.registry.env if plain else _placed_in(box.registry)),
         **step.env,
         "PATH": ":".join([*first, *path, *folders]),
     }
@@ -245,10 +247,26 @@ def _memory(path: str, size: int) -> list[str]:
 
 
 def _shown(path: str) -> list[str]:
-    if path.startswith(("/usr/", "/etc/")):
-        return []
-    above = [str(parent) for parent in reversed(Path(path).parents) if str(parent) != "/"]
-    return [word for folder in above for word in _folder(folder)] + ["--ro-bind-try", path, path]
+    return [] if path.startswith(_SYSTEM) else _bound(path, path)
+
+
+def _place(path: str) -> str:
+    """Where a build finds what its registry names: nothing can be added to a /usr or /etc that is another root's."""
+    return f"{HOST}{path}" if path.startswith(_SYSTEM) else path
+
+
+def _placed_in(registry: Registry) -> dict[str, str]:
+    """Its variables, with the places in a build."""
+    moved = sorted((path for path in registry.binds if _place(path) != path), reverse=True)
+    if not moved:
+        return dict(registry.env)
+    pattern = re.compile(rf"(?<![^\s/])({'|'.join(map(re.escape, moved))})(?![^\s/])")
+    return {name: pattern.sub(lambda found: _place(found[1]), value) for name, value in registry.env.items()}
+
+
+def _bound(path: str, at: str) -> list[str]:
+    above = [str(parent) for parent in reversed(Path(at).parents) if str(parent) != "/"]
+    return [word for folder in above for word in _folder(folder)] + ["--ro-bind-try", path, at]
 
 
 def _as_user(box: Box) -> list[str]:
