@@ -8,10 +8,11 @@ import signal
 import subprocess
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from fourfold.cli.commands.plan import MARKS
 from fourfold.control import stagewords
 from fourfold.control import views as v
 from fourfold.errors import ConflictError, Problem, SpecError, UserError
@@ -304,6 +305,10 @@ def test_plan(cli: Cli, server: Serving, app: Path) -> None:
     assert asked(server, "offer_source"), "whether a source can be built is part of the plan"
     assert asked(server, "plan")[0][0].sources.keys() == {"catalog", "orders", "docs"}
     assert len(json.loads(cli("plan", "-o", "json").out)["changes"]) == 3
+
+
+def test_plan_has_a_mark_for_every_action() -> None:
+    assert set(MARKS) | {"keep"} == set(get_args(v.Action))
 
 
 def test_detailed_exit_codes(cli: Cli, server: Serving, app: Path) -> None:

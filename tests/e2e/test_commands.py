@@ -36,6 +36,8 @@ def test_the_first_hour(home: Home) -> None:
 
     home.run("stop", "-a", "app", "web")
     assert home.service()["stopped"] and home.get().status_code == 503 and "web" in home.get().text
+    planned = json.loads(home.run("plan", "-f", str(file), "-o", "json").stdout)
+    assert [change["action"] for change in planned["changes"]] == ["start"]
     restarted = home.run("restart", "-a", "app", "web", "web").stderr
     assert restarted.count("release 1 is being deployed") == 1, restarted
     assert home.get().status_code == 200

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 from fourfold.control.goals import UNSCALED, clamped, desired, pattern_of
 from fourfold.control.registry import Registry
+from fourfold.control.views.apps import Action
 from fourfold.spec.app import App
 from fourfold.spec.fingerprint import changes, fingerprint, under
 from fourfold.spec.model import Service
 from fourfold.spec.scaling import Scaling
 from fourfold.store.model import Build, ServiceRow
-
-Kind = Literal["create", "deploy", "scale", "restart", "start", "stop", "remove", "keep", "not-in-file"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Wish:
 @dataclass(frozen=True)
 class Change:
     service: str
-    kind: Kind
+    kind: Action
     reasons: tuple[str, ...] = ()
     build: bool = False
     """A release has to be made (or found) for it, or built for its pattern."""

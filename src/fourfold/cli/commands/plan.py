@@ -12,9 +12,12 @@ from fourfold.cli.parameters import Argument, Option
 from fourfold.cli.session import Session
 
 if TYPE_CHECKING:
-    from fourfold.control.views import ChangeView, PlanView
+    from fourfold.control.views import Action, ChangeView, PlanView
 
-MARKS = {"create": "+", "deploy": "~", "scale": "~", "restart": "~", "stop": "-", "remove": "-", "not-in-file": "?"}
+MARKS: dict[Action, str] = {
+    "create": "+", "start": "+", "deploy": "~", "scale": "~", "restart": "~", "stop": "-", "remove": "-",
+    "not-in-file": "?",
+}  # fmt: skip
 
 
 def command(

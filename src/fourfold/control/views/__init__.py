@@ -1,5 +1,6 @@
 """What the API answers and takes: the shapes of `-o json`. Times RFC 3339 UTC, sizes in bytes, durations in seconds."""
 
+from fourfold.control.views.apps import Action as Action
 from fourfold.control.views.apps import AppView as AppView
 from fourfold.control.views.apps import ChangeView as ChangeView
 from fourfold.control.views.apps import DaemonView as DaemonView

@@ -66,11 +66,14 @@ class UpRequest(Request):
     """Service -> override, such as `{"catalog": {"instances": 3, "pattern": "container"}}`."""
 
 
+Action = Literal["create", "deploy", "scale", "restart", "start", "stop", "remove", "keep", "not-in-file"]
+
+
 class ChangeView(View):
     """One line of `plan`: what would happen to a service and why."""
 
     service: str
-    action: Literal["create", "deploy", "scale", "restart", "stop", "remove", "keep", "not-in-file"]
+    action: Action
     reasons: list[str]
     """`source changed`, `env.LOG_LEVEL changed`, `instances 2 -> 4`, `secret API_KEY changed`, …"""
     release: int | None
