@@ -164,6 +164,7 @@ def told(app: App) -> dict[str, tuple[str, object, object]]:
             {"services/a/go.mod": "", "services/b/worker.py": "", "services/c/d/e/go.mod": ""},
             {"a": ("./services/a", None, None), "b": ("./services/b", "python worker.py", None)},
         ),
+        ({"package.json": '{"name": "tools"}', "a/go.mod": ""}, {"a": ("./a", None, None)}),
         ({"Dockerfile": "EXPOSE 80", "a/go.mod": ""}, {"a": ("./a", None, None)}),
     ],
 )
@@ -176,6 +177,7 @@ def test_what_is_found(files: dict[str, str], expected: dict[str, tuple[str, obj
     [
         ({}, ["# web:", "#   source: ./web"]),
         ({"Dockerfile": "EXPOSE 5000"}, ["# my-app:    ", "found by Dockerfile", "#   source: .\n", "#   port: 5000"]),
+        ({"package.json": "{}", "api.js": ""}, ["# my-app:    ", "found by package.json", "#   run: node index.js"]),
         ({"a/src/Main.java": ""}, ["# a:    ", "#   source: ./a", "javac", "#   run: java -cp classes Main"]),
     ],
 )

@@ -198,12 +198,11 @@ def _processes(listing: Listing, base: Found) -> list[Found]:
     programs = {name: run.strip() for name, run in lines if name != "release"}
     web = replace(base, port=_exposed(listing) or (8080 if "web" in programs else base.port))
     if programs:
-        web = replace(web, why="Procfile", run=None, build=base.build)
+        web = replace(web, why="Procfile", run=None, build=base.build, sure=True)
     others = [name for name in programs if name != "web"] if len(programs) > 1 else []
     first = [web] if "web" in programs or not others else []
     return first + [
-        replace(base, name=service_name(f"{base.name}-{name}"), why="Procfile", run=programs[name], port=None)
-        for name in others
+        replace(web, name=service_name(f"{base.name}-{name}"), run=programs[name], port=None) for name in others
     ]
 
 
@@ -231,8 +230,9 @@ def _node(listing: Listing) -> Found | None:
     program = re.sub(r"^(\w+=\S*\s+|npx\s+)*", "", command).partition(" ")[0]
     listens = re.search(_WEB["nodejs"], " ".join(needs)) or re.fullmatch(_WEB["nodejs"], program)
     listens = listens or _LISTENS.search(listing.text(*PROGRAMS))
-    run = command if port else "node app.js" if not starts and "app.js" in listing.files else None
-    return Found("", "", "package.json", run, port=port or (8080 if listens else None))
+    sure = bool(starts or "app.js" in listing.files)
+    run = command if port else None if starts else f"node {'app.js' if sure else 'index.js'}"
+    return Found("", "", "package.json", run, port=port or (8080 if listens else None), sure=sure)
 
 
 def _python(listing: Listing) -> Found | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -49,7 +50,9 @@ def command(
     if made.source:
         output.say(_told(made), options)
     if made.skipped:
-        output.say(f"{made.skipped} was not read: it is a program; `--from {made.skipped}` runs it with node", options)
+        output.say(
+            f"{made.skipped} was not read: it is a program; to run it with node: {_again(made, folder)}", options
+        )
     try:
         load(made.path, env=None, environ=os.environ)
         next_step = "look it over, then: " + " && ".join([*made.hints, "fourfold up"])
@@ -58,6 +61,14 @@ def command(
         if made.source:
             next_step = f"before it can be used: {error.problems[0].message} ({error.problems[0].path})"
     output.say(next_step, options)
+
+
+def _again(made: Written, folder: Path) -> str:
+    """The commands that have read what was skipped."""
+    where = [] if folder == Path() else [str(folder)]
+    return (
+        f"rm {shlex.quote(str(made.path))} && {shlex.join(['fourfold', 'init', *where, '--from', made.skipped or ''])}"
+    )
 
 
 def _told(made: Written) -> str:
