@@ -78,6 +78,7 @@ def test_up(cli: Cli, server: Serving, app: Path) -> None:
         "catalog | Collecting flask\n"
         "catalog: deploys release 3\n"
         "catalog: catalog is done in 1.4 s\n"
+        "unchanged: orders, docs\n"
         "shop: up of shop done in 1.5 s\n"
         "next: fourfold status, fourfold logs -f, fourfold explain SERVICE\n"
     )

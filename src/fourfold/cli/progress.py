@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from fourfold.cli.options import Options, Progressing
 from fourfold.cli.output import json_line
-from fourfold.cli.steps import State, Step, Steps, brief
+from fourfold.cli.steps import UNCHANGED, State, Step, Steps, brief
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -70,6 +70,9 @@ class Lines(Progress):
 
     def event(self, event: EventView) -> None:
         super().event(event)
+        same = [step.name for step in self.steps.services.values() if step.text == UNCHANGED]
+        if same and event.kind == "operation.done":
+            print(f"unchanged: {', '.join(same)}", file=sys.stderr, flush=True)
         who = event.service or event.app or "fourfold"
         mark = " |" if event.kind == "build.log" else ":"
         print(f"{who}{mark} {brief(event.message)}", file=sys.stderr, flush=True)

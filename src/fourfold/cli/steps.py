@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 State = Literal["waiting", "busy", "done", "failed"]
 KEPT_LINES = 15
+UNCHANGED = "unchanged"
 ENDED = ("operation.done", "operation.failed")
 
 
@@ -58,7 +59,7 @@ class Step:
     def settle(self) -> None:
         """The operation has ended: what nothing was heard of had nothing to do."""
         if self.began is None and self.state != "failed":
-            self.state, self.text = "done", "unchanged"
+            self.state, self.text = "done", UNCHANGED
 
     def _busy(self, text: str) -> None:
         if self.state != "failed":
