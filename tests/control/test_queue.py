@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from contextlib import suppress
 from itertools import pairwise
 
@@ -242,6 +243,29 @@ async def test_a_store_that_takes_nothing_loses_nothing(rig: EventRig) -> None:
             while rig.waiting:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     assert len(rig.invoking.calls) == 1
+
+
+@evented
+async def test_a_write_that_is_wrong_itself_is_in_no_others_way_and_not_tried_for_ever(rig: EventRig) -> None:
+    rig.service()
+    tries, unstorable = 0, {"position": object()}
+
+    def wrong() -> None:
+        nonlocal tries
+        tries += 1
+        raise ValueError("a mistake")
+
+    async def write() -> None:
+        rig.queue.write(wrong, lambda: None)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writes, "AGAIN_SECONDS", 0.0)
+        both = rig.enqueue(), rig.enqueue(state=unstorable)
+        _, stored, refused = await asyncio.gather(write(), *both, return_exceptions=True)
+        for _ in range(5):
+            await asyncio.sleep(0)
+    assert isinstance(stored, str) and isinstance(refused, sqlite3.ProgrammingError)
+    assert (rig.waiting, tries) == (1, 2)  # together with the others, then alone
 
 
 @evented

@@ -157,7 +157,7 @@ class Queue:
     # -- what becomes of them ---------------------------------------------------------------------------------------
 
     def write(self, store: Callable[[], None], stored: Callable[[], None]) -> None:
-        """With all others of this turn; again until it is stored."""
+        """With all others of this turn; again while the store refuses."""
         self._writes.add(Write(store, stored))
 
     def flush(self) -> None:

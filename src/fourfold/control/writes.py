@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fourfold.errors import FourfoldError
@@ -22,7 +22,7 @@ class Write:
     """Inside the transaction."""
     stored: Callable[[], None]
     refused: Callable[[Exception], None] | None = None
-    """None: it is tried again until it is stored."""
+    """None: while the store refuses, it is tried again; with a mistake of its own it is left to the next daemon."""
 
 
 class Writes:
@@ -38,20 +38,36 @@ class Writes:
     def flush(self) -> None:
         """Now, all or none."""
         pending, self._pending = self._pending, []
-        if not pending:
-            return
+        if pending:
+            self._store(pending)
+
+    def _store(self, writes: Sequence[Write]) -> None:
         try:
             with self._database.transaction():
-                for write in pending:
+                for write in writes:
                     write.store()
-        except Exception as error:
-            log.error("cannot store events: %s", error, exc_info=not isinstance(error, FourfoldError))
-            self._pending = [write for write in pending if write.refused is None]
-            if self._pending:
-                asyncio.get_running_loop().call_later(AGAIN_SECONDS, self.flush)
-            for write in pending:
-                if write.refused is not None:
-                    write.refused(error)
-            return
-        for write in pending:
-            write.stored()
+        except FourfoldError as error:
+            log.error("cannot store events: %s", error)
+            self._again([write for write in writes if write.refused is None])
+            _refuse(writes, error)
+        except Exception as error:  # a mistake in one of them: the others are stored, and it is not tried for ever
+            if len(writes) > 1:
+                for write in writes:
+                    self._store([write])
+                return
+            log.exception("cannot store an event")
+            _refuse(writes, error)
+        else:
+            for write in writes:
+                write.stored()
+
+    def _again(self, writes: list[Write]) -> None:
+        if writes and not self._pending:
+            asyncio.get_running_loop().call_later(AGAIN_SECONDS, self.flush)
+        self._pending += writes
+
+
+def _refuse(writes: Sequence[Write], error: Exception) -> None:
+    for write in writes:
+        if write.refused is not None:
+            write.refused(error)
