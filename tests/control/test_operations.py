@@ -122,7 +122,7 @@ async def test_what_has_changed_something_is_not_cancelled(rig: Rig) -> None:
     gate.open.set()
     await ended(rig, id)
     await made.ended.wait()
-    assert not made.busy("shop")
+    assert not made.busy("shop") and not made.is_open(id)
     with pytest.raises(ConflictError, match="it has ended"):
         await made.cancel(id, "bob")
     with pytest.raises(NotFoundError):

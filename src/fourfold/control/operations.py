@@ -68,7 +68,6 @@ class Operations:
         self._queues: dict[str, list[Operation]] = {}
         """Of each app (or turn), the one at work first."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._known: set[str] = set()
         self.ended = asyncio.Event()
         """Set whenever one has ended; for whoever tidies up after them."""
 
@@ -76,7 +75,6 @@ class Operations:
         """Begin `work` once the operations before it on this app have ended; with `turn`, those of that turn."""
         id = letters(8)
         operation = Operation(id, app, kind, actor, self._clock.now(), services, turn=turn)
-        self._known.add(id)
         after = self._bus.last
         queue = self._queues.get(operation.queue, [])
         waiting_for = hint = None
@@ -97,8 +95,9 @@ class Operations:
             id=id, app=app, kind=kind, services=services, after=after, waiting_for=waiting_for, hint=hint
         )
 
-    def knows(self, id: str) -> bool:
-        return id in self._known or bool(self._registry.store.deployments.of_operation(id))
+    def is_open(self, id: str) -> bool:
+        """It waits or goes on."""
+        return id in self._tasks
 
     def busy(self, app: str) -> bool:
         return app in self._queues
@@ -130,12 +129,12 @@ class Operations:
         """End one that waits or builds: it has changed nothing yet. Raises ConflictError for one that has."""
         operation = next((each for queue in self._queues.values() for each in queue if each.id == id), None)
         if operation is None:
-            if id in self._tasks:
+            if self.is_open(id):
                 raise ConflictError(
                     f"cannot cancel operation {id}: it is being deployed already, in steps",
                     "`fourfold deploy SERVICE --abort` takes a deployment back",
                 )
-            if self.knows(id):
+            if any(True for _ in self._bus.since(0, operation=id)):
                 raise ConflictError(f"cannot cancel operation {id}: it has ended")
             raise NotFoundError(f"cannot cancel operation {id}: it is not known")
         if operation.firm:
@@ -167,8 +166,7 @@ class Operations:
             self._resume(Operation(row.operation, row.app, "deployment", row.actor, row.started_at), _nothing)
 
     def _resume(self, operation: Operation, work: Work) -> None:
-        if operation.id not in self._known:
-            self._known.add(operation.id)
+        if not self.is_open(operation.id):
             operation.firm = True
             self._spawn(operation, work)
 

@@ -28,8 +28,7 @@ class Events(Requests):
         bus = self._parts.bus
         if tail is not None:
             after = max(after, bus.before(tail, app, operation, which))
-        under_way = operation is not None and self._parts.store.bakes.is_open(operation)
-        if operation is not None and not under_way and not self._parts.operations.knows(operation):
+        if operation is not None and not self._is_open(operation):
             if not any(True for _ in bus.since(0, app, operation)):
                 raise NotFoundError(f"cannot follow operation {operation}: it is not known")
             async for view in self._interrupted(app, after, operation):
@@ -45,6 +44,9 @@ class Events(Requests):
                 yield event_view(event)
             if operation is not None and event.kind in ("operation.done", "operation.failed"):
                 return
+
+    def _is_open(self, operation: str) -> bool:
+        return self._parts.operations.is_open(operation) or self._parts.store.bakes.is_open(operation)
 
     async def _interrupted(self, app: str | None, after: int, operation: str) -> AsyncIterator[v.EventView]:
         """An operation of a daemon before this one that had not come to its deployments, or had ended."""
