@@ -112,6 +112,10 @@ def test_renewed_files_are_taken_when_they_are_whole_and_newer(tmp_path: Path) -
         await scene.certificates.look()
         assert scene.serves(third)
 
+        scene.life.registry.apps.pop("blog")
+        await scene.certificates.look()
+        assert scene.certificates._watched.keys() == {"shop"}
+
         scene.put("k.pem", first[1])
         for seconds in (0, PATIENCE - 1, PATIENCE, PATIENCE + 5):
             scene.at(3 * HOUR + seconds)

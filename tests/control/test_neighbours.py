@@ -190,6 +190,10 @@ async def test_what_hosts_tell_by_themselves(life: Shared) -> None:
     assert messages[0] == "good is stuck: its event loop has not moved for 5 s"
     assert messages[1] == f"good has ended and left something behind in {HOST}: thread worker-1 runs on"
     assert life.kinds() == ["abuse", *["leak"] * MOST_LEAKS]
+    with life.registry.transaction():
+        life.registry.store.instances.remove(GOOD)
+    await life.neighbours.look()
+    assert not life.neighbours._leaks
 
 
 @shared

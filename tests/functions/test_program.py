@@ -95,6 +95,16 @@ async def seen(clients: Invokers, config: Config, sandboxes: dict[str, int], wai
         assert time.monotonic() < deadline, state
 
 
+def test_of_one_that_is_not_there_nothing_is_kept(tmp_path: Path) -> None:
+    async def run() -> None:
+        clients = Invokers()
+        with pytest.raises(FunctionGone, match="No such file"):
+            await clients.state(str(tmp_path / "gone"))
+        assert not clients._kept
+
+    asyncio.run(run())
+
+
 def test_the_journal_is_exact_after_kill_9_and_the_caller_is_told(tmp_path: Path) -> None:
     config = make_config(tmp_path, concurrency=2, timeout=100.0, instance=f"killed-3-{os.getpid()}")
 

@@ -72,6 +72,8 @@ class Certificates:
 
     async def look(self) -> None:
         """Once: take what was renewed, and tell of what ends."""
+        for gone in self._watched.keys() - self._registry.apps.keys():
+            del self._watched[gone]
         for app, paths in dict(self._apps()).items():
             row = self._registry.apps.get(app)  # it may have gone while another was looked at
             if row is not None and is_here(row.file):
@@ -167,6 +169,8 @@ class Certificates:
 
     async def _tell_of_ends(self) -> None:
         now = self._clock.now()
+        for gone in self._stages.keys() - self._registry.apps.keys():
+            del self._stages[gone]
         for app, _ in list(self._apps()):
             with self._each(app):
                 ends = (await asyncio.to_thread(self._stored, app)).ends

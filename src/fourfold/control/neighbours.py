@@ -126,6 +126,8 @@ class Neighbours:
         hosts = {name: self._registry.instances[name] for name in guests}
         runs = {(host.id, host.run) for host in hosts.values()}
         self._seen = {run: seen for run, seen in self._seen.items() if run in runs}
+        for guest in [each for each in self._leaks if self._registry.store.instances.get(each) is None]:
+            del self._leaks[guest]
         if not guests:
             return
         served = await self._served()

@@ -90,6 +90,7 @@ class Invokers:
                 lambda: _Connection(self._open), socket
             )
         except OSError as error:
+            self.forget(socket)
             raise FunctionGone(socket, error.strerror or str(error), sent=False) from None
         return connection
 

@@ -77,7 +77,7 @@ class Bakery:
             whole = await self._receive(while_room(pieces, self._require_room))
             order, source = await asyncio.to_thread(self._read, query, whole)
         finally:
-            self._coming[query.actor] -= 1
+            self._coming -= Counter((query.actor,))  # none is left of a 0
         return await self._queue(order, source, query.actor)
 
     def _read(self, query: UploadQuery, whole: Manifest) -> tuple[Order, str]:
