@@ -124,3 +124,14 @@ def test_user_networks_are_asked_for(monkeypatch: pytest.MonkeyPatch, said: str,
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, said, ""))
     got = with_machines(Powers())
     assert got.machines and got.apart is there and ("apart" in got.missing) is not there
+
+
+@pytest.mark.parametrize("error", [PermissionError("not for you"), subprocess.TimeoutExpired("qemu", 30)])
+def test_a_qemu_that_does_not_answer_has_none(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def run(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(accelerators, "_lacking", lambda: None)
+    monkeypatch.setattr(subprocess, "run", run)
+    got = with_machines(Powers())
+    assert not got.apart and str(error) in got.missing["apart"]

@@ -171,9 +171,11 @@ def qemu_version() -> str:
 
 def _no_user_network() -> str | None:
     """Whether this QEMU has them: a library does it (slirp), which some distributions leave out."""
-    done = subprocess.run(
-        [qemu() or PROGRAM, "-netdev", "help"], capture_output=True, text=True, timeout=30, check=False
-    )
+    argv = [qemu() or PROGRAM, "-netdev", "help"]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"{PROGRAM} cannot be asked which networks it has: {error}"
     if "user" in done.stdout.split():
         return None
     return f"this {PROGRAM} was made without user networks: {GET_QEMU}"
