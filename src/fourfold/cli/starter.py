@@ -110,8 +110,10 @@ def _has_holder(paths: Paths) -> bool:
 
     Not by trying the lock: that could keep it from taking it.
     """
+    from fourfold.store import layout
+
     try:
-        pid, socket = paths.daemon_lock.read_text().splitlines()
+        pid, socket = layout.holder(paths)
         return socket == str(paths.socket) and Path(f"/proc/{int(pid)}").exists()
     except (OSError, ValueError):
         return False
