@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from fourfold.control.goals import goal_of
-from fourfold.control.jobs import KEEP_DEAD
+from fourfold.control.jobs import KEEP_DEAD, LARGEST_EVENT
+from fourfold.control.running import Running
 from fourfold.errors import ConflictError, UserError, WorldError
 from fourfold.store.runs import KEEP_RUNS, RunRow
 from tests.control.eventrig import EventRig, evented
@@ -186,6 +187,17 @@ async def test_an_event_becomes_exactly_one_run(rig: EventRig) -> None:
     await rig.settle()
     (run,) = rig.jobs.under_way("shop.nightly")
     assert (run.source, run.event, rig.waiting) == ("s3", "", 0), "an event that is too large is left out"
+    (told,) = rig.told("run.started")
+    assert told.message.endswith("begins, by s3, without its event: 40,010 bytes are too large")
+
+
+@evented
+async def test_who_starts_a_run_is_told_that_its_event_is_too_large(rig: EventRig) -> None:
+    rig.service("nightly", job={})
+    running = Running(rig.paths, rig.registry, rig.events, rig.bus, rig.clock)
+    with pytest.raises(UserError, match="an event of 32,768 bytes: FOURFOLD_EVENT holds less"):
+        running.start("shop", "nightly", "é" * (LARGEST_EVENT // 2), "ann")
+    running.start("shop", "nightly", "x" * (LARGEST_EVENT - 1), "ann")
 
 
 @evented

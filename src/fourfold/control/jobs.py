@@ -33,7 +33,7 @@ KEEP_DEAD = 10
 MOST_RUNS = 100
 """Of one job at once; more events wait."""
 LARGEST_EVENT = 32 * 1024
-"""Bytes that FOURFOLD_EVENT holds: all of an environment has some hundred KiB."""
+"""Bytes that FOURFOLD_EVENT does not hold any more: all of an environment has some hundred KiB."""
 KILL_AGAIN_SECONDS = 5.0
 LOOK_SECONDS = 60.0
 
@@ -126,7 +126,8 @@ class Jobs:
             self._registry.store.runs.put(run)
             self._registry.put_instance(made)
         self._open[run.id] = run
-        self._tell("run.started", run, f"{run.id} begins, by {run.actor or run.source}")
+        left_out = "" if len(event) < LARGEST_EVENT else f", without its event: {len(event):,} bytes are too large"
+        self._tell("run.started", run, f"{run.id} begins, by {run.actor or run.source}{left_out}")
         self._do(Effects(starts=[run.id]))
         self.wake()
         return run

@@ -9,6 +9,7 @@ from fourfold.clock import Clock, rfc3339
 from fourfold.control import views as v
 from fourfold.control.bus import Bus
 from fourfold.control.eventing import Eventing
+from fourfold.control.jobs import LARGEST_EVENT
 from fourfold.control.registry import Registry
 from fourfold.errors import NotFoundError, UserError
 from fourfold.paths import Paths
@@ -34,7 +35,12 @@ class Running:
     # -- runs -----------------------------------------------------------------------------------------------------
 
     def start(self, app: str, service: str, event: str, actor: str) -> v.RunView:
-        """Raises UserError for what is no job, ConflictError where it is stopped."""
+        """Raises UserError for what is no job and for too large an event, ConflictError where it is stopped."""
+        if (size := len(event.encode())) >= LARGEST_EVENT:
+            raise UserError(
+                f"cannot run {service} with an event of {size:,} bytes: FOURFOLD_EVENT holds less than 32 KiB",
+                "keep what is larger in a file or a bucket, and give its name",
+            )
         run = self._events.jobs.start(app, service, source="run", event=event.encode(), actor=actor)
         return run_view(run, self._clock.now())
 
