@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -20,7 +21,7 @@ from fourfold.gateway.certificates import combine
 from fourfold.gateway.haproxy import Gateway
 from fourfold.paths import Paths
 from tests.control.life import Life, Want
-from tests.gateway.pem import self_signed
+from tests.gateway.pem import pair, self_signed
 from tests.support.ports import free_port
 
 
@@ -33,7 +34,9 @@ class Host:
         self.port = free_port()
         paths = Paths.find({"FOURFOLD_HOME": str(home)}, 0)
         passwords = Passwords(self.life.registry.store.secrets)
-        found = SimpleNamespace(registry=self.life.registry, paths=paths, gateway=Gateway(paths), passwords=passwords)
+        found = SimpleNamespace(
+            registry=self.life.registry, paths=paths, gateway=Gateway(paths), passwords=passwords, clock=self.life.clock
+        )
         self.parts = cast(Parts, found)
         self.certificates = paths.certificates
 
@@ -185,6 +188,32 @@ async def test_a_certificate_may_be_sent_with_the_request(host: Host) -> None:
     sent = request.model_copy(update={"certificate": self_signed().decode()})
     assert "PRIVATE" not in repr(sent)
     await check_up(host.parts, read_app(spec), ["web"], sent)
+
+
+@hosted
+async def test_a_certificate_whose_time_is_not_now_replaces_none_that_is_valid(host: Host) -> None:
+    now = datetime.now(UTC)
+    host.life.clock.time = now.timestamp()
+    one = {"source": "./x", "run": "x", "port": 8080, "route": [{"path": "/"}]}
+    spec = {"app": "shop", "gateway": host.gateway(tls=TLS), "services": {"web": one}}
+    served, day = host.certificates / "shop.pem", timedelta(days=1)
+
+    async def up(begins: datetime, ends: datetime) -> None:
+        sent = b"".join(pair(begins=begins, ends=ends)).decode()
+        request = UpRequest(spec=spec, sources={}, file="/x/fourfold.yaml", certificate=sent)
+        await check_up(host.parts, read_app(spec), ["web"], request)
+
+    ended, coming = (now - 2 * day, now - day), (now + day, now + 2 * day)
+    await up(*ended)
+    served.write_bytes(b"".join(pair()))
+    with pytest.raises(UserError, match=r"it has ended on .*, and the one that is served is valid"):
+        await up(*ended)
+    with pytest.raises(UserError, match="it is not valid before"):
+        await up(*coming)
+    await up(now - day, now + day)
+    for none_valid in (b"".join(pair(begins=ended[0], ends=ended[1])), b"damaged"):
+        served.write_bytes(none_valid)
+        await up(*ended)
 
 
 @hosted

@@ -8,6 +8,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import httpx
 
@@ -136,3 +137,33 @@ def test_at_the_door(home: Home) -> None:
         assert visitor.get("/").status_code == 200
     kinds = [event["kind"] for event in home.events()]
     assert (kinds.count("gateway.maintenance"), kinds.count("gateway.certificate") >= 2) == (2, True)
+
+
+ONE = """
+app: app
+services:
+  web: {{source: ./web, build: {build}, run: exec /usr/bin/python3 web.py, port: 8080, route: {{path: /}}}}
+gateway: {{listen: LISTEN, tls: {{cert: c.pem, key: k.pem}}}}
+"""
+
+
+def test_an_up_brings_its_certificate_when_it_is_built_and_no_ended_one_for_a_valid_one(home: Home) -> None:
+    path = home.app(ONE.format(build="echo"))
+    now, day = datetime.now(UTC), timedelta(days=1)
+    first, older, ended = pair(), pair(begins=now - 3 * day), pair(begins=now - 3 * day, ends=now - day)
+    lay(home, ended)
+    assert "warning: browsers refuse the certificate of gateway.tls: it has ended on" in home.run(
+        "up", "-f", str(path)
+    ).stderr  # fmt: skip
+    lay(home, first)
+    home.run("up", "-f", str(path))
+    lay(home, older)  # which nobody takes for a renewed one
+    home.app(ONE.format(build="exit 3"))
+    home.run("up", "-f", str(path), code=1)
+    assert served(home) == first[0]
+    home.app(ONE.format(build="echo"))
+    home.run("up", "-f", str(path))
+    assert served(home) == older[0]
+    lay(home, ended)
+    refused = home.run("up", "-f", str(path), code=2)
+    assert "it has ended on" in refused.stderr and served(home) == older[0]

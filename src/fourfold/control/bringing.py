@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 from fourfold.build.build import BuildRequest
 from fourfold.control import views as v
@@ -30,6 +29,7 @@ from fourfold.control.parts import Parts
 from fourfold.control.routing import certificate
 from fourfold.control.sharing import app_certificate, check_up
 from fourfold.control.wishes import wish_of
+from fourfold.gateway.certificates import facts, unfit
 from fourfold.launch.model import Powers
 from fourfold.launch.patterns import is_machine
 from fourfold.launch.vm import CUT_OFF, UNLOCKED
@@ -91,19 +91,27 @@ class Bringing:
             considered = await self.consider(request, candidate_of)
         app, wishes, changes = considered
         who = Who(request.actor, request.commit, request.message)
-        if content := app_certificate(app, request):
-            write_atomically(certificate(self._parts.paths.certificates, app.app), content, 0o600)
-            self._parts.traffic.refresh()
+        content = app_certificate(app, request)
+        if content is not None and (why := unfit(facts(content), self._parts.clock.now())):
+            what = f"warning: browsers refuse the certificate of gateway.tls: {why}"
+            self._parts.bus.emit("deploy.warning", what, **operation.tag())
         operation.services = [change.service for change in changes if change.kind not in ("keep", "not-in-file")]
         for wish in wishes:
             for warning in _warnings(wish, self._parts.supervisor.powers) if wish.name in operation.services else ():
                 self._parts.bus.emit("deploy.warning", f"warning: {warning}", service=wish.name, **operation.tag())
         stored = self._parts.registry.apps.get(app.app)
         others = stored.services if request.beside and stored is not None else ()
-        more: dict[str, Any] = {} if request.beside else {"also": self._parts.notifying.hooks.storing(app)}
-        await self._parts.deployer.up(
-            app, request.file, wishes, changes, who, operation, others, candidate_of=candidate_of, **more
-        )
+        store_hooks = None if request.beside else self._parts.notifying.hooks.storing(app)
+
+        def also() -> None:
+            if content is not None:
+                write_atomically(certificate(self._parts.paths.certificates, app.app), content, 0o600)
+            if store_hooks is not None:
+                store_hooks()
+
+        await self._parts.deployer.up(app, request.file, wishes, changes, who, operation, others, candidate_of, also)
+        if content is not None:
+            self._parts.traffic.refresh()
 
 
 def _warnings(wish: Wish, powers: Powers) -> Iterator[str]:

@@ -25,7 +25,7 @@ from fourfold.control.traffic import GatewayTraffic
 from fourfold.control.views import CertificateView
 from fourfold.errors import FourfoldError, UserError
 from fourfold.gateway import naming
-from fourfold.gateway.certificates import DAY, SOON, Facts, combine, ending, facts, is_renewal, read
+from fourfold.gateway.certificates import DAY, SOON, Facts, combine, ending, facts, is_renewal, read, unfit
 from fourfold.store.sources import write_atomically
 
 log = logging.getLogger(__name__)
@@ -92,10 +92,8 @@ class Certificates:
             )
         content = await asyncio.to_thread(combine, chain, key, "the certificate given")
         found = await asyncio.to_thread(facts, content)
-        if found.ends <= self._clock.now():
-            raise UserError(f"cannot serve this certificate: it has ended on {rfc3339(found.ends)}")
-        if found.begins > self._clock.now():
-            raise UserError(f"cannot serve this certificate: it is not valid before {rfc3339(found.begins)}")
+        if why := unfit(found, self._clock.now()):
+            raise UserError(f"cannot serve this certificate: {why}")
         await self._take(self._mates(app), content, found, actor)
 
     async def view(self, app: str) -> CertificateView:

@@ -16,7 +16,7 @@ from fourfold.control.status import route_text
 from fourfold.control.views import UpRequest
 from fourfold.errors import UserError
 from fourfold.gateway import naming
-from fourfold.gateway.certificates import combine, facts, read
+from fourfold.gateway.certificates import combine, facts, read, unfit
 from fourfold.spec.app import App
 from fourfold.spec.gateway import Gateway, Route
 from fourfold.store.model import AppRow, ServiceRow
@@ -29,6 +29,8 @@ async def check_up(parts: Parts, app: App, names: list[str], request: UpRequest)
     rows = registry.of_app(app.app)
     leaving = {row.name for row in rows if request.prune and row.name not in app.everything}
     content = app_certificate(app, request)
+    if content is not None:
+        _refuse_worse(content, certificate(parts.paths.certificates, app.app), parts.clock.now())
     claimant = Claimant(app.app, app.gateway, request.file, content, mine, leaving | mine.keys())
     refuse_taken(registry, parts.paths.certificates, claimant)
     stays = {row.name: wanted(registry, row) for row in rows if row.name not in leaving}
@@ -88,6 +90,22 @@ def _judged(content: bytes) -> bytes:
     """Raises UserError for one of which nobody could tell when it ends."""
     facts(content)
     return content
+
+
+def _refuse_worse(content: bytes, served: Path, now: float) -> None:
+    """One whose time is not now, in place of one that is valid: the files are not those that were renewed."""
+    if (why := unfit(facts(content), now)) and _is_valid(served, now):
+        raise UserError(
+            f"cannot serve the certificate of gateway.tls: {why}, and the one that is served is valid",
+            "put the renewed one where gateway.tls has it; `fourfold certificate show` tells what is served",
+        )
+
+
+def _is_valid(pem: Path, now: float) -> bool:
+    try:
+        return not unfit(facts(pem.read_bytes()), now)
+    except (OSError, UserError):  # none is there, or a damaged one
+        return False
 
 
 @dataclass(frozen=True)

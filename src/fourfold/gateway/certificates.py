@@ -96,11 +96,18 @@ def _facts(pem: bytes) -> Facts:
     return Facts(tuple(names), said, begins, ends)
 
 
+def unfit(found: Facts, now: float) -> str:
+    """Why browsers refuse it now; empty: its time is no reason."""
+    if found.ends <= now:
+        return f"it has ended on {rfc3339(found.ends)}"
+    return f"it is not valid before {rfc3339(found.begins)}" if found.begins > now else ""
+
+
 def is_renewal(found: Facts, present: Facts, now: float) -> bool:
     """Whether one that lies in a file is to be served in place of the present one: it is valid, newer, and for all of
     its names: a file of that name may be another app's, where the service file lies on another machine."""
     newer = found.begins >= present.begins or present.ends <= now
-    return newer and found.begins <= now < found.ends and set(present.names) <= set(found.names)
+    return newer and not unfit(found, now) and set(present.names) <= set(found.names)
 
 
 def ending(ends: float, now: float) -> str:
