@@ -25,6 +25,13 @@ def test_what_loads_survives_yaml_and_json(case: Case) -> None:
     assert parse_json(app.model_dump(mode="json")) == app
 
 
+def test_an_environment_is_text_as_it_was_written() -> None:
+    (case,) = [case for case in cases() if case.name == "env_as_written"]
+    app = parse([("f.yaml", case.text)], {})
+    assert (app.services["a"].env["VERSION"], app.services["a"].env["YES"]) == ("1.10", "yes")
+    assert app.groups["g"].env == {"VERSION": "1.10", "OCTAL": "010", "HEX": "0x10"}
+
+
 def test_no_message_speaks_pydantic() -> None:
     texts = " ".join(problem for case in cases() for problem in case.problems)
     for jargon in ("pydantic", "http", "Input should", "Value error", "NoneType", "dict", "str ", "Extra inputs"):

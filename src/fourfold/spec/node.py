@@ -69,7 +69,7 @@ def dotted(path: Path) -> str:
 
 
 def plain(node: Node, path: Path = ()) -> Any:
-    """The tree as dicts, lists and scalars. Entries of lists and of a service's `env` are text as it was written."""
+    """The tree as dicts, lists and scalars. Entries of lists and of `env` are text as it was written."""
     if isinstance(node.value, dict):
         return {key: plain(child, (*path, key)) for key, child in node.value.items()}
     if isinstance(node.value, list):
@@ -78,7 +78,7 @@ def plain(node: Node, path: Path = ()) -> Any:
 
 
 def _is_text(path: Path) -> bool:
-    in_env = len(path) == 4 and path[0] == "services" and path[2] == "env"
+    in_env = len(path) == 4 and path[0] in ("services", "groups") and path[2] == "env"
     return in_env or (bool(path) and isinstance(path[-1], int))
 
 
