@@ -46,7 +46,7 @@ def _inner_path(value: Any) -> Any:
 def _volume_path(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    folder = _path(value).rstrip("/")
+    folder = "".join(f"/{part}" for part in _path(value).split("/") if part not in ("", "."))
     if folder in ("", "/app", "/tmp") or re.match(r"/(proc|sys|dev|run/secrets)(/|$)", folder):
         raise ValueError(f"a volume cannot stand at {shown(value)}: that is part of every instance")
     return folder if value.startswith("/") else value
