@@ -80,6 +80,13 @@ def test_its_own_groups_hold_the_machine() -> None:
     assert got.machine.shares == (Share("/state/volumes/uploads", "/u"),)
 
 
+def test_a_volume_in_another_one_is_mounted_after_it() -> None:
+    volumes = [{"name": "cache", "path": "/data/cache"}, {"name": "data", "path": "/data"}]
+    got = made({"volumes": volumes}, volumes={"cache": "/v/cache", "data": "/v/data"})
+    assert got.machine is not None
+    assert got.machine.shares == (Share("/v/data", "/data"), Share("/v/cache", "/data/cache"))
+
+
 FORWARDED = Forwarded("/disks/init", (20012, 8080))
 USERS = replace(POWERS, users=False, shares=False, forwarded=True)
 

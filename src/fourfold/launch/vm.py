@@ -168,11 +168,17 @@ def _machine(service: Service, facts: Facts, image: ImageFacts, who: Account, wh
         disks=boot.disks,
         parameters=parameters(kind, accelerator, powers.ticks, whole_system),
         guest=_guest(service, facts, image, who, whole_system),
-        shares=tuple(Share(facts.volumes[volume.name], volume.path) for volume in service.volumes),
+        shares=_shares(service, facts),
         template=boot.template,
         owner=facts.user if powers.users else None,
         forwarded=image.forwarded,
     )
+
+
+def _shares(service: Service, facts: Facts) -> tuple[Share, ...]:
+    """Outer ones first: the guest mounts them in this order."""
+    shares = (Share(facts.volumes[volume.name], volume.path) for volume in service.volumes)
+    return tuple(sorted(shares, key=lambda share: share.target.count("/")))
 
 
 def _around(bounds: Limits, machine: Machine) -> Limits:
