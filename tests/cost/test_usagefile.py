@@ -73,6 +73,8 @@ def test_lines_of_the_same_hour_are_added() -> None:
         ("{}", "u: expected a list of objects"),
         ("[{]", "u: is not JSON"),
         ("[]", "u: has no hours"),
+        (f'[{{"hour": 1{"0" * 400}, "requests": 1}}]', "u: [0]: hour: expected a time"),
+        (f'[{{"hour": 1, "requests": 1{"0" * 400}}}]', "u: [0]: requests: expected a number, 0 or more, got a huge"),
         ('[{"hour": true, "requests": 1}]', "u: [0]: hour: expected a time"),
         ('[{"hour": 1, "requests": [1]}]', "u: [0]: requests: expected a number, 0 or more, got a list"),
         ('[{"hour": 1, "requests": 1, "service": 3}]', "u: [0]: service: expected a name, got 3"),

@@ -140,7 +140,7 @@ def _number(column: str, value: Any) -> float | None:
         return None
     try:
         number = float(value) if not isinstance(value, bool) else -1.0
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = -1.0
     if not 0 <= number < 1e18:
         raise _Wrong(f"{column}: expected a number, 0 or more, got {shown(value)}")
@@ -153,7 +153,7 @@ def _start(value: Any) -> float:
         raise _Wrong("`hour` is missing")
     try:
         at = float(value) if not isinstance(value, bool) else -1.0
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         try:
             given = datetime.fromisoformat(value)
             at = (given if given.tzinfo else given.replace(tzinfo=UTC)).timestamp()
