@@ -85,6 +85,7 @@ BOTH = Bounds(1, 10, {"rps": 50, "cpu": 0.5}, 0, 60)
 FLIGHT = Bounds(1, 10, {"concurrency": 4}, 0, 60)
 DECISIONS: dict[str, tuple[Bounds, list[Sample], int, int, str]] = {
     "more": (RPS, [rps(190)], 2, 4, "190 requests per second, 50 for each instance"),
+    "all digits of a number below a hundred": (RPS, [rps(99.7)], 2, 2, "100 requests per second"),
     "within the tolerance": (RPS, [rps(109)], 2, 2, "109 requests per second"),
     "at most twice as many, or four more": (RPS, [rps(499)], 2, 6, "499 requests per second"),
     "max": (RPS, [rps(900)], 8, 10, "900 requests per second"),

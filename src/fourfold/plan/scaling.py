@@ -216,7 +216,7 @@ def _whole(need: float) -> int:
 
 def _number(value: float) -> str:
     """`190`, `7.5`, `0.25`."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _duration(seconds: float) -> str:
