@@ -77,7 +77,7 @@ def compare(runners: Sequence[Runner], count: int, seconds: float) -> int:
         print(f"{BURST} at once: {name:<18} {told}, after {took:.2f} s")
     ours, _ = bursts["fourfold"]
     held = [
-        verdict("added to the handler's own time, ms", median(latencies["fourfold"]) - bare / 1000, 1),
+        verdict("added to the handler's own time, ms", median(latencies["fourfold"]) - bare, 1),
         verdict("events per second", median(rates["fourfold"]), 2000, at_least=True),
         verdict(f"answered or refused with 429, of {BURST} at once", ours["200"] + ours["429"], BURST, at_least=True),
     ]
