@@ -131,6 +131,11 @@ class Live(Progress):
         self._ended = True  # what stays on the screen may scroll
         self._live.stop()
 
+    def event(self, event: EventView) -> None:
+        super().event(event)
+        if event.kind == "deploy.warning":  # it is to be read when all the rest has changed
+            self._console.print(f"{event.service or event.app}: {event.message}", markup=False)
+
     def note(self, text: str) -> None:
         self._console.print(f"note: {text}", markup=False)
 
