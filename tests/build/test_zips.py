@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import random
 import stat
 import struct
 import tracemalloc
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -137,3 +139,25 @@ def test_names_twice_and_overlapping_members_are_refused(home: Home, source: Pat
     for names in (["lib/a", "lib"], ["A.py", "a.py"]):
         with pytest.raises(UserError, match="cannot accept"):
             build(home, zipped(source, dict.fromkeys(names, "x")))
+
+
+KINDS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_zip_is_refused_in_words(home: Home, tmp_path: Path, kind: int) -> None:
+    """Wherever it is damaged: `zipfile` and what it decompresses with raise all kinds of errors."""
+    whole, blobs, place = io.BytesIO(), Blobs(home.paths), tmp_path / "app.zip"
+    with zipfile.ZipFile(whole, "w", kind) as archive:
+        archive.writestr("é.txt", b"some text" * 20)
+    chance = random.Random(kind)
+    for at in range(len(whole.getvalue())):
+        damaged = bytearray(whole.getvalue())
+        for byte in (at, chance.randrange(len(damaged))):
+            damaged[byte] = chance.randrange(256)
+        place.write_bytes(damaged)
+        with suppress(UserError):
+            unpack(place, "app.zip", blobs)
+        with suppress(BadZipError):
+            check(bytes(damaged))
+        jar_headers(place)

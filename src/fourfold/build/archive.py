@@ -7,7 +7,11 @@ record of 46 bytes or more in it, before anybody can count them.
 from __future__ import annotations
 
 import io
+import lzma
+import os
+import struct
 import zipfile
+import zlib
 
 from fourfold.store.manifest import MAX_FILES
 
@@ -16,10 +20,22 @@ MOST_RECORDS = 2 * MAX_FILES
 _MOST_BYTES = 32 * 1024 * 1024
 _SHORTEST = 46
 _BEGIN = b"PK\1\2"
+DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError),
+    *(LookupError, NotImplementedError, RuntimeError, ValueError),
+)
+"""What comes of one that is damaged, or encrypted, or compressed in a way that nothing here knows: `zipfile` does not
+translate what it stumbles over."""
 
 
 class Archive(io.FileIO):
-    """What `zipfile` may open; zipfile.BadZipFile for a directory that is larger than a source may have."""
+    """What `zipfile` may open; zipfile.BadZipFile for a directory that is larger than a source may have, or that names
+    places outside of the file."""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        if whence == os.SEEK_SET and offset < 0:
+            raise zipfile.BadZipFile("its directory is damaged")
+        return super().seek(offset, whence)
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > _MOST_BYTES:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import zipfile
-import zlib
 from pathlib import Path
 
-from fourfold.build.archive import Archive
+from fourfold.build.archive import DAMAGED, Archive
 from fourfold.build.model import Listing
 from fourfold.errors import NotFoundError
 from fourfold.store.blobs import Blobs
@@ -56,7 +55,7 @@ def jar_headers(jar: Path) -> dict[str, str]:
     try:
         with Archive(jar) as file, zipfile.ZipFile(file) as opened, opened.open("META-INF/MANIFEST.MF") as member:
             text = member.read(READ_BYTES).decode(errors="replace")
-    except (OSError, KeyError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError):
+    except (OSError, *DAMAGED):
         return {}
     unfolded = re.sub(r"\r?\n ", "", text)  # long values go on in lines that start with a blank
     main = re.split(r"\r?\n\r?\n|\r\r", unfolded.lstrip())[0]

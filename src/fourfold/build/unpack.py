@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
-from fourfold.build.archive import Archive
+from fourfold.build.archive import DAMAGED, Archive
 from fourfold.errors import UserError
 from fourfold.store.blobs import Blobs
 from fourfold.store.incoming import Incoming
@@ -42,7 +42,7 @@ def unpack(archive: Path, name: str, blobs: Blobs, strip: bool = True) -> Manife
             checked = Manifest.of(_entry(opened, info, blobs, incoming) for info in members)
             incoming.commit()
             return Manifest.of(stripped(checked.entries)) if strip else checked
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except DAMAGED as error:
         raise UserError(f"cannot unpack {name!r}: {error}", "make the zip anew, without a password") from error
 
 
@@ -66,11 +66,18 @@ def _entry(opened: zipfile.ZipFile, info: zipfile.ZipInfo, blobs: Blobs, incomin
 def _read(opened: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> Iterator[bytes]:
     left = min(limit, info.file_size)
     with opened.open(info) as member:
-        while chunk := member.read(_CHUNK):
+        while chunk := _piece(member):
             left -= len(chunk)
             if left < 0:
                 raise UserError(f"cannot unpack {info.filename!r}: it is larger than the zip says or allowed")
             yield chunk
+
+
+def _piece(member: IO[bytes]) -> bytes:
+    try:
+        return member.read(_CHUNK)
+    except OSError as error:  # of the decompressor of bzip2
+        raise zipfile.BadZipFile(str(error)) from error
 
 
 def stripped(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from tempfile import TemporaryFile
 
-from fourfold.build.archive import check_records
+from fourfold.build.archive import DAMAGED, check_records
 from fourfold.errors import NotFoundError, UserError
 from fourfold.store.blobs import Blobs
 from fourfold.store.manifest import Entry, Manifest
@@ -57,7 +57,7 @@ def check(content: bytes) -> None:
         check_records(content)
         with zipfile.ZipFile(io.BytesIO(content)) as opened:
             total = sum(info.file_size for info in opened.infolist())
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+    except DAMAGED as error:
         raise BadZipError("InvalidParameterValueException", "Could not unzip uploaded file. Please check your file, "
                           "then try to upload again.") from error  # fmt: skip
     if total > MOST_UNZIPPED:
