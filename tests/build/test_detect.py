@@ -449,3 +449,29 @@ def test_a_maven_build_of_ones_own_finds_what_was_fetched() -> None:
     assert made.shims[".fourfold/shims/mvn"].startswith("#!/bin/sh\nexec /usr/bin/mvn -o ")
     assert made.steps[1].env["MAVEN_CACHE"] == "/cache/maven" and made.find_jar
     assert [step.network for step in plan({"pom.xml": ""}, build="./gradlew jar").steps] == [False]
+
+
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "why"),
+    [
+        *(("package.json", json.dumps({key: 3}), f"`{key}` is no map") for key in ("dependencies", "devDependencies")),
+        ("package.json", DEEP, "recursion"),
+        ("pyproject.toml", "project = 3", "`project` is no map"),
+        ("pyproject.toml", "project.scripts = [1]", r"`project\.scripts` is no map"),
+        ("pyproject.toml", "project.dynamic = 'x'", r"`project\.dynamic` is no list"),
+        ("pyproject.toml", "tool.uv.sources = 3", r"`tool\.uv\.sources` is no map"),
+        ("pyproject.toml", "build-system.requires = {a = 1}", r"`build-system\.requires` is no list"),
+        ("pyproject.toml", f"a = {DEEP}", "recursion"),
+        ("uv.lock", "package = [3]", "int"),
+        ("uv.lock", "[[package]]\nname='shop'\n[package.metadata]\nrequires-dist=[3]", "int"),
+        ("uv.lock", "[[package]]\nname='shop'\n[package.metadata]\nrequires-dist=[{name='a', specifier='x'}]", "x"),
+    ],
+)
+def test_a_file_of_another_shape_is_refused(file: str, content: str, why: str) -> None:
+    files = {"app.py": "", "server.js": "", "pyproject.toml": PYPROJECT, file: content}
+    runtime = "nodejs20" if file == "package.json" else "python3.11"
+    with pytest.raises(UserError, match=f"cannot read {file}: .*{why}"):
+        plan(files, runtime=runtime)

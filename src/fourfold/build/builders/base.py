@@ -60,6 +60,17 @@ def _alternative(found: list[Runtime]) -> list[str]:
     return [f"say `runtime: {found[0].name}`"] if found else []
 
 
+def need_kinds(file: str, content: object, kinds: Mapping[str, type]) -> None:
+    """Raises UserError where a key of a source's own file, such as `project.scripts`, is not the map or list that it
+    has to be."""
+    for key, kind in kinds.items():
+        found = content
+        for part in key.split("."):
+            found = found.get(part) if isinstance(found, dict) else None
+        if found is not None and not isinstance(found, kind):
+            raise UserError(f"cannot read {file}: `{key}` is no {'map' if kind is dict else 'list'}", "mend the file")
+
+
 def need_tool(host: Host, name: str, package: str, why: str) -> str:
     if path := host.tools.get(name):
         return path

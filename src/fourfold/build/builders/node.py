@@ -11,12 +11,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from fourfold.build.builders.base import Found, choose, need_tool
+from fourfold.build.builders.base import Found, choose, need_kinds, need_tool
 from fourfold.build.command import run_argv
 from fourfold.build.model import APP, Host, Layer, Listing, Runtime, Step, shell
 from fourfold.errors import UserError
 
 _LOCKS = ("package-lock.json", "npm-shrinkwrap.json")
+_DEPENDENCIES = ("dependencies", "devDependencies", "optionalDependencies")
 _NOT_NPM = ("workspace:", "catalog:", "portal:", "patch:")
 _COMMAND = re.compile(r"(?:^|[;&|(\n])\s*(?:[A-Z_]+=\S*\s+)*(yarn|pnpm|bun)\b")
 """Other package managers where a shell expects a command."""
@@ -83,10 +84,11 @@ def _package(listing: Listing) -> dict[str, Any]:
     text = listing.text("package.json")
     try:
         package = json.loads(text) if text is not None else {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"cannot read package.json: {error}", "mend the file") from None
     if not isinstance(package, dict) or not isinstance(package.get("scripts", {}), dict):
         raise UserError("cannot read package.json: it is not a map, or its scripts are not", "mend the file")
+    need_kinds("package.json", package, dict.fromkeys(_DEPENDENCIES, dict))
     return package
 
 
@@ -121,8 +123,7 @@ def _check_managers(package: Mapping[str, Any], host: Host, build: str) -> None:
 
 
 def _dependency_versions(package: Mapping[str, Any]) -> dict[str, str]:
-    kinds = ("dependencies", "devDependencies", "optionalDependencies")
-    return {name: str(version) for kind in kinds for name, version in (package.get(kind) or {}).items()}
+    return {name: str(version) for kind in _DEPENDENCIES for name, version in (package.get(kind) or {}).items()}
 
 
 def _has_dependencies(package: Mapping[str, Any], development: bool) -> bool:

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from fourfold.build.builders.base import choose
+from fourfold.build.builders.base import choose, need_kinds
 from fourfold.build.model import Host, Listing, Runtime, join
 from fourfold.errors import UserError
 
@@ -24,6 +24,12 @@ _LOOKS_LOCAL = re.compile(
 )
 _OTHER_LOCKS = ("poetry.lock", "Pipfile.lock", "pdm.lock", "pylock.toml", "uv.lock")
 _PATCHES = 100
+_KINDS = {
+    **dict.fromkeys(("project", "project.scripts", "build-system", "tool", "tool.poetry", "tool.uv"), dict),
+    **dict.fromkeys(("tool.poetry.dependencies", "tool.uv.sources"), dict),
+    **dict.fromkeys(("project.dependencies", "project.dynamic", "build-system.requires"), list),
+}
+"""Of what is looked at in pyproject.toml."""
 
 
 def project(listing: Listing) -> dict[str, Any]:
@@ -31,9 +37,11 @@ def project(listing: Listing) -> dict[str, Any]:
     if text is None:
         return {}
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        found = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UserError(f"cannot read pyproject.toml: {error}", "mend the file") from None
+    need_kinds("pyproject.toml", found, _KINDS)
+    return found
 
 
 def is_package(listing: Listing, project: dict[str, Any]) -> bool:
@@ -120,15 +128,16 @@ def _check_lock(listing: Listing, table: dict[str, Any]) -> None:
     """
     from packaging.utils import canonicalize_name
 
+    name = canonicalize_name(str(table.get("name", "")))
     try:
         lock = tomllib.loads(listing.text("uv.lock") or "")
-    except tomllib.TOMLDecodeError as error:
+        own = next((each for each in lock.get("package", ()) if each.get("name") == name), None)
+        if own is None or "dependencies" in table.get("dynamic", ()):
+            return
+        had = _locked(own.get("metadata", {}).get("requires-dist", ()))
+    except (ValueError, RecursionError, AttributeError, TypeError, KeyError) as error:  # not as uv has written it
         raise UserError(f"cannot read uv.lock: {error}", "run `uv lock`") from None
-    name = canonicalize_name(str(table.get("name", "")))
-    own = next((each for each in lock.get("package", ()) if each.get("name") == name), None)
-    if own is None or "dependencies" in table.get("dynamic", ()):
-        return
-    had, wants = _locked(own.get("metadata", {}).get("requires-dist", ())), _asked(table.get("dependencies", ()))
+    wants = _asked(table.get("dependencies", ()))
     other = {name for name in had.keys() & wants.keys() if None not in had[name] and had[name] != wants[name]}
     if changed := sorted((had.keys() ^ wants.keys()) | other):
         raise UserError(
@@ -157,7 +166,7 @@ def _asked(lines: Iterable[str]) -> dict[str, set[SpecifierSet | None]]:
     for line in lines:
         try:
             requirement = Requirement(line)
-        except InvalidRequirement as error:
+        except (InvalidRequirement, TypeError) as error:
             raise UserError(f"cannot read the dependency {line!r} in pyproject.toml: {error}", "mend it") from None
         found.setdefault(canonicalize_name(requirement.name), set()).add(requirement.specifier)
     return found
