@@ -101,6 +101,7 @@ def test_one_file_is_a_source_too(app: Path) -> None:
 @pytest.mark.parametrize(
     ("ignore", "files", "kept"),
     [
+        ({".gitignore": "\ufeffx\ny\n"}, ["x", "y", "z"], ["z"]),
         ({".gitignore": "*.log\n!keep.log\n"}, ["a.log", "keep.log", "d/b.log"], ["keep.log"]),
         ({".gitignore": "/dist/\n"}, ["dist/a", "d/dist/b"], ["d/dist/b"]),
         ({"d/.gitignore": "x\n"}, ["x", "d/x", "d/e/x"], ["x"]),

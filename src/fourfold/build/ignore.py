@@ -97,7 +97,7 @@ class Ignore:
 
 def _read(file: Path, base: str, translate: Callable[[str], str] = str) -> tuple[Rules, ...]:
     try:
-        lines = file.read_text().splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return ()
     except (OSError, UnicodeDecodeError) as error:
