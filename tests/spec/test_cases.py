@@ -32,6 +32,13 @@ def test_an_environment_is_text_as_it_was_written() -> None:
     assert app.groups["g"].env == {"VERSION": "1.10", "OCTAL": "010", "HEX": "0x10"}
 
 
+def test_what_comes_as_json_is_text_that_programs_can_take() -> None:
+    web = {"run": ["sleep", "1\0"], "env": {"A": "a\0b"}}
+    with pytest.raises(SpecError) as caught:
+        parse_json({"app": "shop", "services": {"web": web}})
+    assert [problem.path for problem in caught.value.problems] == ["services.web.env.A", "services.web.run[1]"]
+
+
 def test_no_message_speaks_pydantic() -> None:
     texts = " ".join(problem for case in cases() for problem in case.problems)
     for jargon in ("pydantic", "http", "Input should", "Value error", "NoneType", "dict", "str ", "Extra inputs"):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
+
+UNUSABLE = re.compile("[\x00\ud800-\udfff]")
+UNUSABLE_TEXT = "holds a character that no program can take (NUL or half a surrogate pair)"
 
 Scalar: TypeAlias = str | int | float | bool | None
 Path: TypeAlias = tuple[str | int, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -14,7 +14,7 @@ from fourfold.spec.checks import Finding, Parts, check
 from fourfold.spec.gateway import Gateway
 from fourfold.spec.groups import Group
 from fourfold.spec.model import External, Service
-from fourfold.spec.node import Node, from_plain, plain
+from fourfold.spec.node import UNUSABLE, UNUSABLE_TEXT, Node, Path, from_plain, plain
 from fourfold.spec.places import at, refuse
 from fourfold.spec.problems import translate
 from fourfold.spec.tree import read_tree
@@ -36,7 +36,15 @@ def parse_json(data: Any) -> App:
     """An app as JSON, from a client -> the app. Raises SpecError: what comes over the API is judged like a file."""
     if not isinstance(data, dict):
         raise SpecError([Problem("", "expected an app as a map")])
-    return _judge(from_plain(data), [], [])
+    tree = from_plain(data)
+    return _judge(tree, [at(tree, path, UNUSABLE_TEXT) for path in _unusable(tree)], [])
+
+
+def _unusable(node: Node) -> Iterator[Path]:
+    for child in node.children():
+        yield from _unusable(child)
+    if isinstance(node.value, str) and UNUSABLE.search(node.value):
+        yield node.path
 
 
 def _judge(tree: Node, problems: list[Problem], names: list[str], further: Checks | None = None) -> App:

@@ -12,7 +12,7 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from fourfold.errors import Problem, SpecError
 from fourfold.spec import yaml_fast
-from fourfold.spec.node import Node, Path, Scalar, Where, dotted
+from fourfold.spec.node import UNUSABLE, UNUSABLE_TEXT, Node, Path, Scalar, Where, dotted
 from fourfold.spec.yaml_errors import explain
 
 MAX_BYTES = 1024 * 1024
@@ -24,7 +24,6 @@ _TAG = "tag:yaml.org,2002:"
 _PLAIN_TAGS = frozenset(
     _TAG + kind for kind in ("str", "int", "float", "bool", "null", "timestamp", "value", "merge", "map", "seq")
 )
-_UNUSABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def decode(data: bytes, name: str) -> str:
@@ -114,8 +113,8 @@ class _Builder:
         if key and raw.end_mark.index == raw.start_mark.index:
             where = key  # nothing stands there: the reader's mark is somewhere behind it
         self._characters += len(raw.value)
-        if _UNUSABLE.search(raw.value):
-            self._problem("holds a character that no program can take (NUL or half a surrogate pair)", where, path)
+        if UNUSABLE.search(raw.value):
+            self._problem(UNUSABLE_TEXT, where, path)
         return Node(_scalar(raw), where, path, key, text=raw.value)
 
     def _entries(self, raw: Any, path: Path) -> dict[str, Node]:
