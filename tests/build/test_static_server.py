@@ -9,6 +9,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,6 +125,51 @@ def test_pipelined_requests_are_answered_in_order(port: int) -> None:
     one = "GET /{} HTTP/1.1\r\n\r\n"
     paths = ["app.js", "big.bin", "docs/", "big.bin", "app.js"]
     assert [answer[2] for answer in ask(port, *(one.format(path) for path in paths))] == ["1", BIG, "docs", BIG, "1"]
+
+
+class Client(asyncio.Transport):
+    """What it got, and whether it may send."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.got = b""
+        self.may_send = True
+
+    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        self.got += data
+
+    def pause_reading(self) -> None:
+        self.may_send = False
+
+    def resume_reading(self) -> None:
+        self.may_send = True
+
+    def is_closing(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("asked", "answers"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n" * 3000, 3000),
+        (b"GET / HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 50_000, 1),
+    ],
+)
+def test_who_takes_no_answers_is_given_none_and_asked_to_wait(tmp_path: Path, asked: bytes, answers: int) -> None:
+    (tmp_path / "index.html").write_text("home")
+
+    async def run() -> None:
+        client = Client()
+        connection = static_server.Connection(static_server.Site(tmp_path, None), set(), asyncio.Event())
+        connection.connection_made(client)
+        connection.pause_writing()  # as transports do when much waits to be taken
+        connection.data_received(asked)
+        assert not client.got and not client.may_send
+        connection.resume_writing()
+        assert client.got.count(b"200 OK") == answers and client.may_send
+        connection.connection_lost(None)
+
+    asyncio.run(run())
 
 
 def test_hundreds_of_connections_are_kept_alive_together(port: int) -> None:

@@ -144,7 +144,9 @@ class Connection(asyncio.Protocol):
         self.writable.clear()
 
     def resume_writing(self) -> None:
+        self.heard = self.loop.time()
         self.writable.set()
+        self._requests()
 
     def _idle(self) -> None:
         left = self.heard + IDLE_SECONDS - self.loop.time()
@@ -163,19 +165,21 @@ class Connection(asyncio.Protocol):
         self.heard = self.loop.time()
         self.buffer += data
         self._requests()
+        if len(self.buffer) > MAX_HEAD:  # more than one request: its client is to take the answers first
+            self.transport.pause_reading()
 
     def _requests(self) -> None:
-        while self.sending is None and not self.transport.is_closing():
+        while self.sending is None and self.writable.is_set() and not self.transport.is_closing():
             if self.body_left:  # GET with a body is odd but legal: skipped
                 taken = min(self.body_left, len(self.buffer))
                 self.buffer, self.body_left = self.buffer[taken:], self.body_left - taken
                 if self.body_left:
-                    return
+                    return self.transport.resume_reading()
             head, found, rest = self.buffer.lstrip(b"\r\n").partition(b"\r\n\r\n")
             if not found:
                 if len(self.buffer) > MAX_HEAD:
-                    self._answer(431, {}, b"", "GET", close=True)
-                return
+                    return self._answer(431, {}, b"", "GET", close=True)
+                return self.transport.resume_reading()
             self.buffer = rest
             self._request(head.decode("latin-1"))
 
