@@ -10,6 +10,8 @@ reloading work as they always do. What is left to do is that `import app` means 
   other module of that name.
 
 The host's own server has a world too: guests may bring another version of it.
+
+What is asked at every import must not import anything itself, as pathlib does from Python 3.13 on: it is not used here.
 """
 
 from __future__ import annotations
@@ -22,7 +24,6 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.machinery import ModuleSpec, all_suffixes
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -100,8 +101,8 @@ class World:
             return False
         added = False
         for place in list(sys.path):
-            folder = str(Path(self.root, place))  # a relative one is of its working folder
-            if f"{folder}/".startswith(f"{self.root}/") and Path(folder).is_dir():
+            folder = os.path.normpath(os.path.join(self.root, place))  # a relative one is of its working folder
+            if f"{folder}/".startswith(f"{self.root}/") and os.path.isdir(folder):
                 with contextlib.suppress(ValueError):
                     sys.path.remove(place)
                 if folder not in self._path:
@@ -136,7 +137,7 @@ def importables(folder: str) -> tuple[set[str], set[str]]:
     for entry in entries:
         if entry.is_dir():
             if entry.name.isidentifier() and entry.name != "__pycache__":
-                is_package = any(Path(entry.path, f"__init__{suffix}").exists() for suffix in suffixes)
+                is_package = any(os.path.exists(f"{entry.path}/__init__{suffix}") for suffix in suffixes)
                 (strong if is_package else weak).add(entry.name)
         else:
             suffix = next((suffix for suffix in suffixes if entry.name.endswith(suffix)), None)
