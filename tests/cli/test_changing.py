@@ -151,6 +151,38 @@ def test_commit_and_dirt_are_found(cli: Cli, server: Serving, app: Path) -> None
     assert [request.commit for (request,) in asked(server, "up")] == [head, f"{head}-dirty"]
 
 
+def test_a_cause_is_told_once_when_an_up_fails(cli: Cli, server: Serving, app: Path) -> None:
+    """What waited for it is named, and has nothing to add."""
+    why = "not begun: shop.catalog failed, and it depends on that"
+    server.facade.happened = [
+        step(1, "deploy.failed", "release 4 failed: exit code 3", "catalog", reason="exit code 3"),
+        step(2, "deploy.failed", f"release 1 failed: {why}", "docs", reason=why),
+        step(3, "operation.failed", "up of shop failed: …", failed={"catalog": "exit code 3", "docs": why}),
+    ]
+    for name, reason in (("catalog", "exit code 3"), ("docs", why)):
+        server.facade.explained[name] = v.ExplainView(
+            service=name,
+            well=False,
+            summary=f"{name} is not well",
+            findings=[f"the deployment of release 4 failed: {reason}; nothing of it was kept"],
+            what_to_do=["mend it"],
+            deployment=v.DeploymentView(state="failed", reason=reason),
+            exits=[],
+            probe_error=None,
+            last_lines=[],
+        )
+    told = cli("up").err.split("up of shop begins")[-1]
+    assert told.endswith(
+        "catalog: release 4 failed: exit code 3\n"
+        f"docs: release 1 failed: {why}\n"
+        "catalog:\n"
+        "  the deployment of release 4 failed; nothing of it was kept\n"
+        "  do: mend it\n"
+        f"error: cannot finish the up of shop: catalog failed: exit code 3; docs {why}\n"
+        "hint: see: fourfold explain catalog -a shop\n"
+    )
+
+
 def test_a_failed_up_says_why(cli: Cli, server: Serving, app: Path) -> None:
     server.facade.happened = BAD
     server.facade.explained["catalog"] = v.ExplainView(

@@ -163,6 +163,14 @@ def test_a_function_whose_events_fail() -> None:
     assert explained(events={"invocations": 3, "ok": 3}).findings == []
 
 
+@pytest.mark.parametrize(
+    "reason", ["not begun: shop.db failed, and it depends on that", "it depends on shop.db, not ready after 20 s"]
+)
+def test_what_failed_for_another_leads_there(reason: str) -> None:
+    view = explained(deployment=deployment(state="failed", reason=reason))
+    assert view.what_to_do == ["see: fourfold explain db", "mend the cause, then: fourfold deploy web"]
+
+
 def test_a_move_is_named() -> None:
     previous = {"pattern": "process", "overrides": {}}
     moving = deployment(state="running", pattern="container", previous=previous)

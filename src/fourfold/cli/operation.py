@@ -133,7 +133,8 @@ def _ended(session: Session, operation: OperationView, steps: Steps) -> int:
     if ok:
         return 0
     for step, view in explained:
-        _print_failure(session, step, view)
+        if not step.unbegun:
+            _print_failure(session, step, view)
     kind = UserError if steps.exit_code == UserError.exit_code else WorldError
     raise kind(_reason(operation, steps) or "cannot tell how it ended", steps.hint or _hint(operation, steps))
 
@@ -169,10 +170,13 @@ def _status(session: Session, app: str) -> StatusView | None:
 
 
 def _print_failure(session: Session, step: Step, view: ExplainView | None) -> None:
-    """Reason, findings and last lines, on stderr. Of a build that failed, its own: what runs has not changed."""
+    """Findings and last lines, on stderr; the error that follows names the reason. Of a build that failed, its own: what
+    runs has not changed."""
     options = session.options
     view = None if step.unbuilt else view
-    findings = (view.findings if view else []) or [step.text]
+    reason = (view.deployment.reason if view else None) or ""
+    findings = [each.replace(f": {reason};", ";") for each in view.findings] if view else []
+    findings = findings or [step.text]
     lines = [f"{output.paint(step.name, 'bold', options, sys.stderr)}:", *(f"  {finding}" for finding in findings)]
     if last := (view.last_lines if view else []) or list(step.build_lines):
         lines += ["  last lines:", *formats.quoted(last)]

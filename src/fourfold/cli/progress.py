@@ -70,6 +70,8 @@ class Lines(Progress):
 
     def event(self, event: EventView) -> None:
         super().event(event)
+        if event.kind == "operation.failed":
+            return  # the error of the command says it
         same = [step.name for step in self.steps.services.values() if step.text == UNCHANGED]
         if same and event.kind == "operation.done":
             print(f"unchanged: {', '.join(same)}", file=sys.stderr, flush=True)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 State = Literal["waiting", "busy", "done", "failed"]
 KEPT_LINES = 15
 UNCHANGED = "unchanged"
+UNBEGUN = "not begun: "
+"""As reasons of the planner begin (`plan.verdict`)."""
 ENDED = ("operation.done", "operation.failed")
 
 
@@ -44,6 +46,8 @@ class Step:
     ready: set[str] = field(default_factory=set)
     unbuilt: bool = False
     """It failed before anything of it ran."""
+    unbegun: bool = False
+    """What failed is another service, which says why."""
     build_lines: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
 
     def apply(self, event: EventView) -> None:
@@ -104,7 +108,11 @@ class Step:
             self._busy(f"starting {len(self.ready)}{of} ready")
 
     def _fail(self, event: EventView) -> None:
-        self.state, self.text = "failed", f"failed: {brief(str(event.data.get('reason') or event.message))}"
+        self.fail(brief(str(event.data.get("reason") or event.message)))
+
+    def fail(self, reason: str) -> None:
+        self.unbegun = reason.startswith(UNBEGUN)
+        self.state, self.text = "failed", reason if self.unbegun else f"failed: {reason}"
 
 
 class Steps:
@@ -148,7 +156,7 @@ class Steps:
     def _failed(self, name: str, reason: str) -> None:
         step = self.services.setdefault(name, Step(name))
         if step.state != "failed":
-            step.state, step.text = "failed", f"failed: {reason}"
+            step.fail(reason)
 
     @property
     def failed(self) -> list[Step]:

@@ -22,8 +22,8 @@ _ENDINGS = {"error": "with an error", "timeout": "timed out", "crash": "crashed"
 _LACKS = "see what this machine lacks by now: fourfold doctor --offline"
 _ELSEWHERE = re.compile(r"instead of \$PORT|must listen on \$HOST")
 """As `diagnose` says it."""
-
-
+_NEEDED = re.compile(r"(?:not begun:|it depends on) ([^ ,]+)")
+"""As `plan.verdict` says it."""
 _LISTEN = "make the program listen on $PORT (and the address in $HOST)"
 _ADVICE = (
     (
@@ -216,9 +216,11 @@ def _deployment(case: Case, findings: list[str], todo: list[str]) -> None:
         deployment.state, "nothing of it was kept" if not deployment.previous else "it was left as it stood"
     )
     findings.append(f"the deployment of {described(deployment)} failed: {deployment.reason}; {ended}")
+    reason = deployment.reason or ""
+    if needed := _NEEDED.search(reason):
+        todo.append(f"see: fourfold explain {needed[1].removeprefix(f'{case.row.app}.')}")
     if deployment.aborted is None:
         todo.append(f"mend the cause, then: fourfold deploy {case.row.name}")
-    reason = deployment.reason or ""
     _where_it_listens(reason, todo)
     if "was not ready within" in reason and not _ELSEWHERE.search(reason):
         todo.append("or, if its start only takes longer, raise health.grace")
