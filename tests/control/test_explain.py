@@ -232,6 +232,12 @@ def test_what_ended_and_runs_again(failures: int, state: str, unsettled: list[st
     assert view.well == (state == "ready" and not finding)
 
 
+def test_what_does_not_even_end_when_it_is_killed_is_told() -> None:
+    view = explained(instances=[instance("a", state="killing", pid=7)])
+    assert view.findings == ["a was killed and has not ended yet"]
+    assert view.what_to_do == ["if that lasts, the kernel keeps its process: cat /proc/7/stack"]
+
+
 def test_what_had_been_ready_is_named_and_what_to_do_about_it() -> None:
     """One that only starts is not to be restarted, and one that was stopped from outside goes on by a signal."""
     there = [instance("a", state="unready"), instance("b", state="starting")]

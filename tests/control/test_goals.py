@@ -231,6 +231,36 @@ def test_a_host_that_is_silent_is_ended(registry: Registry, monkeypatch: pytest.
     asyncio.run(watch())
 
 
+def test_an_invoker_that_is_silent_is_ended_though_its_port_takes_connections(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(prober_module, "HOST_LIVES", Probe(interval=0.01, timeout=0.01, failures=3))
+    where = tmp_path / "invoker"
+    with registry.transaction():
+        registry.add_release(samples.release(spec=fingerprint(Service.model_validate({"run": "./work", "port": 80}))))
+        registry.put_app(samples.app_row())
+        registry.put_service(samples.service_row(pattern="function"))
+
+    async def watch() -> str:
+        told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        sick = Ready()
+        sick.sick = lambda name, error: told.set_result(error)  # type: ignore[attr-defined]
+        unused = cast(Any, print)
+        prober = Prober(registry, cast(Any, sick), unused, unused, unused, socket_of=lambda name: where)
+        with socket.create_server(("127.0.0.1", 0)) as port, socket.socket(socket.AF_UNIX) as stands_still:
+            stands_still.bind(str(where))
+            stands_still.listen()
+            at = {"pattern": "function", "port": port.getsockname()[1]}
+            with registry.transaction():
+                registry.put_instance(samples.instance("web-1", ready_at=1.0, **at))
+            prober.watch(registry.instances["web-1"])
+            await asyncio.wait_for(told, 30)
+            await prober.close()
+        return told.result()
+
+    assert "gave no answer within" in asyncio.run(watch())
+
+
 def test_the_time_in_which_a_machine_boots_is_none_that_its_service_has_run(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

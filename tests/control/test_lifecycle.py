@@ -10,9 +10,9 @@ import pytest
 
 from fourfold.control.executor import Effects
 from fourfold.errors import UserError, WorldError
-from fourfold.plan.model import Drain, Start
+from fourfold.plan.model import Drain, Kill, Start
 from fourfold.store.model import InstanceRow
-from fourfold.supervise.model import Identity
+from fourfold.supervise.model import Exit, Identity
 from tests.control.rig import Rig, eventually, rigged
 
 
@@ -216,6 +216,23 @@ async def test_ready_is_timed_when_it_is_stored(rig: Rig) -> None:
     await asyncio.wait_for(rig.bus.until(lambda: rig.state("a") == "ready"), 60)
     row = rig.registry.instances["a"]
     assert row.ready_at == row.changed_at == rig.clock.now()
+
+
+@rigged
+async def test_an_end_says_why_it_was_brought_about(rig: Rig) -> None:
+    """Of the planner's kills one is told, however often it takes."""
+    rig.add("late", "hangs", state="stopping")
+    rig.registry.live["hangs"].sick = "liveness: no answer"
+    for _ in range(2):
+        rig.executor.execute([Kill("late"), Kill("hangs")])
+    for name in ("late", "hangs"):
+        rig.lifecycle.exited(Exit(1, name, None, 9, False, at=rig.clock.now()))
+    assert [rig.stored(name).exit["reason"] for name in ("late", "hangs")] == [  # type: ignore[index]
+        "killed by signal 9, for it did not stop in time",
+        "killed by signal 9, for it did not stop in time; liveness: no answer",
+    ]
+    told = [event.message for event in rig.bus.since(0) if event.kind == "instance.stopping"]
+    assert told == [f"{name} did not stop in time and is killed" for name in ("late", "hangs")]
 
 
 @rigged

@@ -16,7 +16,7 @@ from fourfold import spawner
 from fourfold.errors import WorldError
 from fourfold.launch.model import Launch
 from fourfold.paths import Paths
-from fourfold.spawner.process import read_text
+from fourfold.spawner.process import read_text, write_text
 from fourfold.supervise import connection
 from fourfold.supervise.program import SPAWNER_ARGV
 from fourfold.supervise.starting import spawner_argv
@@ -45,6 +45,24 @@ def test_containers_outlive_the_spawner_and_are_adopted() -> None:
         assert exit.code in of_adopted(5) and (exit.signal, exit.run) == (None, 2)
         await rig.kill("a.b-1-x")
         assert (await rig.exit_of("a.b-1-x")).signal in of_adopted(9)
+
+    scenario(leaves_no_trace(test))
+
+
+def freeze(pid: int, folders: list[str]) -> None:
+    groups = dict(line.split(":")[1:] for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines())
+    v1 = f"/sys/fs/cgroup/freezer{groups.get('freezer')}/freezer.state"
+    assert write_text(v1, "FROZEN") or any([write_text(f"{each}/cgroup.freeze", "1") for each in folders])  # noqa: C419
+
+
+def test_a_frozen_container_is_killed() -> None:
+    """By `runc pause`, say; v1 keeps from the frozen even that they are killed."""
+
+    async def test(rig: Rig) -> None:
+        identity = await rig.start(boxed(rig, "a.b-1-x", "sleep", "1000"), {}, 1)
+        freeze(identity.pid, rig._groups.everywhere("a.b-1-x.1"))
+        await rig.kill("a.b-1-x")
+        assert (await rig.exit_of("a.b-1-x")).signal == 9
 
     scenario(leaves_no_trace(test))
 

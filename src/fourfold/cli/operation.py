@@ -170,7 +170,7 @@ def _status(session: Session, app: str) -> StatusView | None:
 
 
 def _print_failure(session: Session, step: Step, view: ExplainView | None) -> None:
-    """Findings and last lines, on stderr; the error that follows names the reason. Of a build that failed, its own: what
+    """Findings and last lines, on stderr; the error after them names the reason. Of a build that failed, its own: what
     runs has not changed."""
     options = session.options
     view = None if step.unbuilt else view

@@ -57,7 +57,10 @@ class Executor:
                     self._registry.live[name].sick = reason
                 effects.signals.append(name)
             case m.Kill(name):
-                self._leave(name, "killing", "did not stop in time and is killed")
+                if self._registry.instances[name].state == "killing":
+                    self._to(name, "killing")  # again, of which nobody need be told again
+                else:
+                    self._leave(name, "killing", "did not stop in time and is killed")
                 effects.kills.append(name)
             case m.Forget(name):
                 self._to(name, "gone")

@@ -262,6 +262,9 @@ def _instances(case: Case, findings: list[str], todo: list[str]) -> None:
             loop = f" ({row.failures} times in a row: a crash loop)" if loops else ""
             findings.append(f"{row.id} {'runs again after it ' if again else ''}ended: {row.exit['reason']}{loop}")
             todo.append(_about_its_end(row.exit["reason"], name))
+        if row.state == "killing":
+            findings.append(f"{row.id} was killed and has not ended yet")
+            todo.append(f"if that lasts, the kernel keeps its process: cat /proc/{row.pid}/stack")
     _probes(case, findings, todo)
     tried = {case.row.release, case.attempt.release if case.attempt is not None else case.row.release}
     newest = [row for row in (*case.instances, *case.dead) if row.exit is not None and row.release in tried]

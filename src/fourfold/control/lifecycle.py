@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from signal import SIGKILL
 from typing import Any, Protocol
 
 from fourfold.clock import Clock
@@ -304,12 +305,17 @@ class Lifecycle:
                 code=exit.code,
                 signal=exit.signal,
                 oom=exit.oom,
-                reason=str(exit),
+                reason=self._reason(row, exit),
                 failures=self._failures(row),
             )
         if row.role == "serve" and row.state in ("starting", "ready", "unready"):
             self._tell_exit(row, exit)
         self._wake()
+
+    def _reason(self, row: InstanceRow, exit: Exit) -> str:
+        late = row.state == "killing" and exit.signal == SIGKILL and not exit.oom
+        sick = self._registry.live[row.id].sick
+        return "; ".join(filter(None, (f"{exit}, for it did not stop in time" if late else str(exit), sick)))
 
     def _failures(self, row: InstanceRow) -> int:
         if row.state in ("draining", "stopping", "killing") and self._registry.live[row.id].sick is None:

@@ -33,7 +33,8 @@ NOT_STARTED = "its virtual machine has not started the program yet"
 NOT_UP = "its first sandbox has not come up yet"
 DEFAULT = Probe()
 HOST_LIVES = Probe(interval=10.0, failures=6)
-"""A host answers within a second, whatever its guests do. One that is silent for a minute cannot be told anything."""
+"""A host or an invoker answers within a second, whatever its guests or sandboxes do. One that is silent for a minute
+cannot be told anything."""
 
 
 class Listener(Protocol):
@@ -80,7 +81,9 @@ class Prober:
             return self._begin(row, self._readiness(row, self._ask_gateway, DEFAULT, self._ask_gateway))
         if row.pattern == "function":
             connects = self._invoker(row)
-            return self._begin(row, self._readiness(row, connects, DEFAULT, partial(_comes_up, connects)))
+            self._begin(row, self._readiness(row, connects, DEFAULT, partial(_comes_up, connects)))
+            answers = partial(unix, str(self._socket_of(row.id)), "/state", HOST_LIVES.timeout)
+            return self._begin(row, self._liveness(row.id, answers, HOST_LIVES))
         if row.pattern == GROUP and self._ask_host is not None:
             answers = partial(_answers, self._ask_host, row.id)
             self._begin(row, self._readiness(row, answers, DEFAULT, answers))

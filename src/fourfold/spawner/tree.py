@@ -48,12 +48,12 @@ class Tree:
                 if inner != group:  # a thousand sandboxed processes with a twentieth of a core take long to die
                     _ = write_text(f"{inner}/cpu.cfs_quota_us", "-1") or write_text(f"{inner}/cpu.max", "max")
         killed = [write_text(f"{group}/cgroup.kill", "1") for group in groups]
-        if any(killed):
-            return
-        freezers = [group for group in groups if write_text(f"{group}/freezer.state", "FROZEN")]
-        self._kill_each(since)
-        for group in freezers:
-            for folder in nested.with_inner(group):  # who is frozen by itself stays so, and does not even die
+        if not any(killed):
+            for group in groups:
+                write_text(f"{group}/freezer.state", "FROZEN")
+            self._kill_each(since)
+        for group in groups:
+            for folder in nested.with_inner(group):  # who is frozen in v1, by whomever, does not even die
                 write_text(f"{folder}/freezer.state", "THAWED")
 
     def oom_kills(self) -> int:

@@ -18,6 +18,7 @@ from pathlib import Path
 from fourfold.errors import WorldError
 from fourfold.launch.model import Limits
 from fourfold.spawner import nested
+from fourfold.spawner.process import write_text
 from fourfold.supervise.cgroupcounters import Counters, counters
 
 LIMITS = ("cpu", "memory", "pids", "io")
@@ -199,10 +200,14 @@ class Groups:
 
     def kill(self, name: str) -> None:
         """SIGKILL to all members: by cgroup.kill where there is one, else one by one."""
-        for folder in self.folders(name):
-            with suppress(OSError):
-                _set(Path(folder) / "cgroup.kill", "1")
-                return
+        folders = [str(base / name) for base in self._bases()]
+        if not any([write_text(f"{folder}/cgroup.kill", "1") for folder in folders]):  # noqa: C419
+            self._kill_each(name)
+        for folder in folders:
+            for inner in nested.with_inner(folder):  # v1's frozen processes do not even die
+                write_text(f"{inner}/freezer.state", "THAWED")
+
+    def _kill_each(self, name: str) -> None:
         for pid in self.pids(name):
             with suppress(OSError):
                 fd = os.pidfd_open(pid)
@@ -211,10 +216,6 @@ class Groups:
                         signal.pidfd_send_signal(fd, signal.SIGKILL)
                 finally:
                     os.close(fd)
-        for folder in self.folders(name):
-            for inner in nested.with_inner(folder):
-                with suppress(OSError):  # an invoker freezes sandboxes: v1's frozen processes do not even die
-                    _set(Path(inner) / "freezer.state", "THAWED")
 
     async def remove_when_empty(self, name: str, patience: float = 10.0) -> None:
         """Members need a moment to die; the kernel has no event for it in v1."""
