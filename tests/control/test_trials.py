@@ -83,3 +83,13 @@ def test_what_boots_first_decides_under_what(scene: Scene) -> None:
     assert scene.settle(None) == []
     assert scene.settle(boot, boot) == ["with_accelerator"] and scene.host.powers.accelerator == "tcg"
     assert scene.settle(boot) == []
+
+
+def test_what_worked_once_is_looked_at_anew(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its program may have gone, while the daemon ran."""
+    scene.look_for(("container", {}), ("vm", {}))
+    for name, found in (("with_containers", {"containers": False, "runtimes": ()}), ("with_machines", {})):
+        monkeypatch.setattr(trials, name, scene._trial(name, found))
+    asyncio.run(scene.trials.look_anew())
+    assert scene.tried[2:] == ["with_containers", "with_machines"] and not scene.host.powers.containers
+    assert scene.look_for(("container", {})) == ["with_containers"], "it may have come back"

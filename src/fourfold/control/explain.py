@@ -107,9 +107,14 @@ def telling(unwell: Sequence[InstanceRow], dead: Sequence[InstanceRow], last: De
     if ill:
         return ill[-1]
     gone = [*reversed(unwell), *dead]
-    if last is not None and last.state in ("failed", "rolling-back", "rolled-back"):
-        gone.sort(key=lambda each: (each.release, each.pattern) != (last.release, last.pattern))
-    return next(iter(gone), None)
+    return next((each for each in gone if has_failed(each, last)), next(iter(gone), None))
+
+
+def has_failed(row: InstanceRow, last: Deployment | None) -> bool:
+    """Whether it was started by the last deployment, which failed."""
+    if last is None or last.state not in ("failed", "rolling-back", "rolled-back"):
+        return False
+    return (row.release, row.pattern) == (last.release, last.pattern)
 
 
 def explain(case: Case) -> v.ExplainView:

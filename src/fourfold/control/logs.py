@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 
+from fourfold.control.explain import has_failed
 from fourfold.control.goals import GATEWAY
 from fourfold.control.registry import Registry
 from fourfold.paths import Paths
@@ -52,19 +53,25 @@ class Logs:
     def _present(self, key: str) -> list[Run]:
         """What runs; when nothing does, what ran last."""
         rows = [row for row in self._registry.of_service(key) if row.role != "before" or row.state != "exited"]
-        return [(row.id, row.run) for row in rows] or self._dead(key)[:1]
+        return _runs(rows or self._dead(key)[:1])
 
     def _previous(self, key: str) -> list[Run]:
-        """The run before the present one of each instance, or the last instance that is gone."""
-        earlier = [(row.id, row.run - 1) for row in self._registry.of_service(key) if row.run > 1]
-        return earlier or self._dead(key)[:1]
+        """The run before the present one of each instance, or the last instance that is gone; before both what a
+        deployment that failed had started, unless something has ended since."""
+        again = [row for row in self._registry.of_service(key) if row.run > 1]
+        last = self._registry.deployments.get(key)
+        failed = [row for row in self._dead(key) if has_failed(row, last)]
+        if failed and not any(_ended_at(row) > _ended_at(failed[0]) for row in again):
+            return _runs(failed[:1])
+        return [(row.id, row.run - 1) for row in again] or _runs(self._dead(key)[:1])
 
-    def _dead(self, key: str) -> list[Run]:
+    def _dead(self, key: str) -> list[InstanceRow]:
+        """The last one first."""
         if key == GATEWAY:
             return []
         app, _, service = key.partition(".")
         gone = [row for row in self._registry.store.instances.of(app, service) if row.state == "gone"]
-        return [(row.id, row.run) for row in sorted(gone, key=lambda row: row.changed_at, reverse=True)]
+        return sorted(gone, key=lambda row: row.changed_at, reverse=True)
 
     async def _follow(
         self, keys: Sequence[str], runs: list[Run], since: float | None, tail: int | None
@@ -100,6 +107,14 @@ class Logs:
     def _runs_now(self, run: Run) -> bool:
         row = self._registry.instances.get(run[0])
         return row is not None and row.run == run[1] and row.state != "exited"
+
+
+def _runs(rows: Sequence[InstanceRow]) -> list[Run]:
+    return [(row.id, row.run) for row in rows]
+
+
+def _ended_at(row: InstanceRow) -> float:
+    return float((row.exit or {}).get("at", 0.0))
 
 
 def _at(line: LogLine | None) -> float:

@@ -16,7 +16,6 @@ from fourfold.store.artifacts import Artifact
 from fourfold.store.deployments import OPEN
 from fourfold.store.disks import Disks
 from fourfold.supervise.accelerators import with_accelerator, with_machines
-from fourfold.supervise.containers import RUNTIMES
 from fourfold.supervise.powers import with_containers
 from fourfold.supervise.supervisor import Supervisor
 
@@ -55,8 +54,10 @@ class Trials:
         }
         await self._look(runtimes, machines)
 
-    async def look_for_all(self) -> None:
-        await self._look({str(each) for each in RUNTIMES}, machines=True)
+    async def look_anew(self) -> None:
+        """At all, also at what once worked: programs may have gone."""
+        await self._try(with_containers)
+        await self._try(with_machines)
 
     async def settle(self, artifacts: Iterable[Artifact]) -> None:
         """Have KVM tried with what is to boot, where that is not decided yet."""

@@ -59,7 +59,7 @@ class Machine(Requests):
         return view
 
     async def doctor(self) -> list[v.CheckView]:
-        await self._parts.trials.look_for_all()
+        await self._parts.trials.look_anew()
         checks = await asyncio.to_thread(examine, self._parts.paths, self._parts.supervisor.powers)
         listener = self._parts.access.listener
         return [
