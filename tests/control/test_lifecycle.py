@@ -12,6 +12,7 @@ from fourfold.control.executor import Effects
 from fourfold.errors import UserError, WorldError
 from fourfold.plan.model import Drain, Kill, Start
 from fourfold.store.model import InstanceRow
+from fourfold.supervise.connection import Lost
 from fourfold.supervise.model import Exit, Identity
 from tests.control.rig import Rig, eventually, rigged
 
@@ -174,7 +175,15 @@ async def test_a_start_of_an_older_run_is_replaced(rig: Rig) -> None:
     rig.supervisor.runs["a"] = 1
     rig.supervisor.before_start = refuse
     await rig.lifecycle.act(Effects(starts=["a"]))
-    assert rig.supervisor.told == ["a"] and rig.state("a") == "exited"
+    assert rig.supervisor.told == ["a"] and rig.state("a") == "exited" and rig.stored("a").failures == 0
+
+
+@rigged
+async def test_that_the_spawner_dies_is_no_failure_of_what_it_was_starting(rig: Rig) -> None:
+    rig.add("a")
+    rig.supervisor.fails = {"a": Lost("cannot reach the spawner: it died")}
+    await rig.lifecycle.act(Effects(starts=["a"]))
+    assert (rig.state("a"), rig.stored("a").failures) == ("exited", 0)
 
 
 def refuse(name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from fourfold.launch.model import Launch
 from fourfold.paths import Paths
 from fourfold.spawner.process import read_text, write_text
 from fourfold.supervise import connection
+from fourfold.supervise.connection import Lost
 from fourfold.supervise.program import SPAWNER_ARGV
 from fourfold.supervise.starting import spawner_argv
 from tests.supervise.containers import boxed, leaves_no_trace, needs_runtime, traces
@@ -185,12 +186,13 @@ def test_the_spawner_dies_while_it_starts_one(point: str) -> None:
         await rig.open()
         await until(lambda: not rig.groups(), "what its start tried is left")
         before = traces(paths)
-        with pytest.raises(WorldError, match="cannot reach the spawner"):
+        runs = point in ("noted", "before answer")  # as another spawner finds out
+        with nullcontext() if runs else pytest.raises(Lost):
             await rig.start(launch, {}, 1)
         await hurt.wait()
         await until(lambda: rig.lost, "no new spawner came")
         try:
-            if point in ("noted", "before answer"):
+            if runs:
                 assert list(rig.running()) == ["a.b-1-x"]
                 await until(lambda: rig.lines("a.b-1-x") == ["ran"], "it does not run")
                 await rig.kill("a.b-1-x")

@@ -24,6 +24,7 @@ from fourfold.launch.model import Launch
 from fourfold.plan.restart import failures_after, is_crash_loop
 from fourfold.spec.model import Service
 from fourfold.store.model import InstanceRow
+from fourfold.supervise.connection import Lost
 from fourfold.supervise.model import Exit, Identity
 from fourfold.supervise.supervisor import Supervisor
 
@@ -240,18 +241,20 @@ class Lifecycle:
         except Exception as error:
             identity = self._supervisor.running().get(name)
             if identity is None:
-                self._refused(name, error, row.run)
+                self._refused(name, error, row.run, its_own=not isinstance(error, Lost))
                 return None
         # A start of which we did not hear took place: it is this run, or an older one that has to go.
         if self._supervisor.run_of(name) == row.run:
             return row, identity
         await self.kill(name)
-        self._refused(name, WorldError(f"an earlier run of {name} was still there and has been killed"), row.run)
+        why = WorldError(f"an earlier run of {name} was still there and has been killed")
+        self._refused(name, why, row.run, its_own=False)
         return None
 
     @until_stored
-    def _refused(self, name: str, error: Exception, run: int) -> None:
-        """A start that fails becomes an instance that ended: the planner tries again, or gives up."""
+    def _refused(self, name: str, error: Exception, run: int, its_own: bool = True) -> None:
+        """A start that fails becomes an instance that ended: the planner tries again, or gives up where it was
+        the instance's own failure."""
         row = self._registry.instances.get(name)
         if row is None or row.state == "exited" or row.run != run:
             return  # a guest whose host has ended, or that was given up, meanwhile
@@ -262,7 +265,7 @@ class Lifecycle:
             reason = f"cannot start {name}: a fault in Fourfold, see the daemon's log"
         fatal = isinstance(error, UserError)
         with self._registry.transaction():
-            self._executor.ended(name, code=None, reason=reason, fatal=fatal, failures=row.failures + 1)
+            self._executor.ended(name, code=None, reason=reason, fatal=fatal, failures=row.failures + its_own)
         self._tell("instance.exited", row, f"{name}: {reason}", reason=reason)
         self._wake()
 

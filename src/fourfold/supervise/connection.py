@@ -6,6 +6,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from fourfold.errors import WorldError
@@ -20,6 +21,10 @@ log = logging.getLogger(__name__)
 _RETRY = (0.05, 0.2, 1.0, 5.0)
 _LONGEST_START = 30.0
 """Seconds that the start of a daemon that is gone may go on."""
+
+
+class Lost(WorldError):
+    """The spawner died, or is silent. Whether it has done what it was asked, its successor knows."""
 
 
 class Connection(ABC):
@@ -82,7 +87,13 @@ class Connection(ABC):
                 return await self._client.call(op, fds, at_once, **arguments)
         except (Gone, TimeoutError) as error:
             why = "it died" if isinstance(error, Gone) else "no answer in 30 s"
-            raise WorldError(f"cannot reach the spawner: {why}", "it is being started again; try once more") from error
+            raise Lost(f"cannot reach the spawner: {why}", "it is being started again; try once more") from error
+
+    async def reached(self) -> None:
+        """When there is a connection, again if need be; or after half a minute without one."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(30):
+                await self._connected.wait()
 
     async def _connect(self) -> None:
         client = await connect_or_start(self._paths, self._on_event, self._on_end)

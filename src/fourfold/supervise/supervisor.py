@@ -12,7 +12,7 @@ import secrets as random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from fourfold.errors import ConflictError, WorldError
@@ -26,7 +26,7 @@ from fourfold.supervise.bundles import Bundles, runtime_group
 from fourfold.supervise.cgroupcounters import Counters
 from fourfold.supervise.cgroupfind import find
 from fourfold.supervise.cgroups import Groups
-from fourfold.supervise.connection import Connection
+from fourfold.supervise.connection import Connection, Lost
 from fourfold.supervise.exits import Exits
 from fourfold.supervise.guest import GuestUsage
 from fourfold.supervise.guests import Guests
@@ -334,6 +334,11 @@ class Supervisor(Connection):
             answer: dict[str, Any] = await self._call("spawn", streams, started, spawn=request, passed=len(streams))
         except Refused as refused:
             raise explain(instance, cwd, refused) from refused
+        except Lost:
+            await self.reached()
+            if streams or instance not in self._running:
+                raise
+            return asdict(self._running[instance])  # another spawner has found it
         return answer
 
     # what the spawner says
