@@ -1,7 +1,7 @@
 """One SQLite file, opened so that a power cut loses nothing: WAL, full sync, foreign keys, one writer.
 
 Everything here is called from the daemon's event loop thread and returns at once; a transaction must never span an
-`await`, or another task's statements would join it. Errors of SQLite become errors for people (see `_explained`).
+`await`, or another task's statements would join it. Errors of SQLite become errors for people (see `explained`).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Database:
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a SELECT or PRAGMA."""
-        with _explained("read", self.path):  # damage may show at any row, not only at the first
+        with explained("read", self.path):  # damage may show at any row, not only at the first
             return self._connection.execute(sql, values).fetchall()
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
@@ -119,7 +119,7 @@ class Database:
         self.close()
 
     def _run(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
-        with _explained("write", self.path):
+        with explained("write", self.path):
             return self._connection.execute(sql, values)
 
 
@@ -137,10 +137,10 @@ def open_database(
             f"use a Python with SQLite {'.'.join(map(str, OLDEST_SQLITE))} or newer",
         )
     _touch(path)
-    with _explained("open", path):
+    with explained("open", path):
         connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
     try:
-        with _explained("open", path):
+        with explained("open", path):
             _configure(connection, path)
             _migrate(connection, path, known_migrations() if migrations is None else migrations)
     except BaseException:
@@ -260,7 +260,7 @@ def _version(connection: sqlite3.Connection) -> int:
 
 
 @contextmanager
-def _explained(doing: str, path: Path) -> Iterator[None]:
+def explained(doing: str, path: Path) -> Iterator[None]:
     """Turn what SQLite reports about the world into a WorldError; mistakes in a statement stay what they are."""
     try:
         yield

@@ -43,6 +43,25 @@ def restored(paths: Paths, content: bytes, tmp_path: Path, **given: Any) -> Rest
         return restore(paths, raw, **(fields | given))
 
 
+def damage(store: Path) -> None:
+    store.write_bytes(b"x" * 4096)
+    store.with_name(f"{store.name}-wal").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("harm", "said", "hint"),
+    [
+        (Path.unlink, "it was removed", "`fourfold doctor` says how to have it back"),
+        (damage, "the file is damaged", "fourfold restore --force"),
+    ],
+)
+def test_a_store_that_cannot_be_copied(home: Paths, harm: Callable[[Path], object], said: str, hint: str) -> None:
+    harm(home.database)
+    with pytest.raises(WorldError, match=f"cannot copy the store .*: {said}") as caught:
+        made(home)
+    assert hint in (caught.value.hint or "")
+
+
 def test_there_and_back(home: Paths, empty: Paths, tmp_path: Path) -> None:
     content = made(home)
     assert b"s3cret" not in content and home.secrets_key.read_bytes().strip() not in content

@@ -27,6 +27,7 @@ from fourfold.paths import Paths
 from fourfold.store import locks
 from fourfold.store.artifacts import Artifacts
 from fourfold.store.blobs import Blobs
+from fourfold.store.db import explained
 from fourfold.store.sources import Sources
 from fourfold.store.staging import staging
 
@@ -206,7 +207,11 @@ def _text(name: str, content: bytes) -> Member:
 
 def _copy(database: Path, to: Path) -> int:
     """A copy as of now, while others read and write, in one file. -> its `user_version`."""
-    try:
+    if not database.exists():
+        raise WorldError(
+            f"cannot copy the store {database}: it was removed", "`fourfold doctor` says how to have it back"
+        )
+    with explained("copy", database):
         source = sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)
         copy = sqlite3.connect(to)
         try:
@@ -218,8 +223,6 @@ def _copy(database: Path, to: Path) -> int:
         finally:
             source.close()
             copy.close()
-    except sqlite3.DatabaseError as error:
-        raise WorldError(f"cannot copy the store {database}: {error}", "make room on its disk, see `df`") from error
 
 
 def _sources(database: sqlite3.Connection) -> Iterator[str]:
