@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from fourfold.control import trials
+from fourfold.control.parts import Parts
 from fourfold.control.trials import Trials
 from fourfold.launch.model import Powers
 from fourfold.paths import Paths
@@ -18,6 +19,7 @@ from fourfold.spec.model import Service
 from fourfold.store.artifacts import Artifact, Boot
 from fourfold.store.disks import Disks
 from fourfold.supervise.supervisor import Supervisor
+from tests.store.samples import instance
 
 KEYS = ("a" * 64, "b" * 64)
 
@@ -83,6 +85,16 @@ def test_what_boots_first_decides_under_what(scene: Scene) -> None:
     assert scene.settle(None) == []
     assert scene.settle(boot, boot) == ["with_accelerator"] and scene.host.powers.accelerator == "tcg"
     assert scene.settle(boot) == []
+
+
+def test_what_is_started_again_is_looked_for_again(scene: Scene) -> None:
+    """Its program may have come back, without a deploy."""
+    spec = Service.model_validate({"run": "./x"})
+    registry = SimpleNamespace(spec=lambda key, release: spec, build=lambda key, release, pattern: None)
+    parts = SimpleNamespace(registry=registry, trials=scene.trials, artifacts=None)
+    rows = [instance("a", pattern="container"), instance("b", pattern="process")]
+    asyncio.run(Parts.settle(cast(Parts, parts), rows))
+    assert scene.tried == ["with_containers"]
 
 
 def test_what_worked_once_is_looked_at_anew(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -277,8 +277,10 @@ class Parts:
     # -- what requests need -----------------------------------------------------------------------------------------
 
     async def settle(self, rows: Iterable[InstanceRow]) -> None:
-        """Before these are started: find out under what virtual machines run."""
-        builds = (self.registry.build(key_of(row), row.release, row.pattern) for row in rows if row.app != SYSTEM)
+        """Before these are started: find out whether what they lacked is there now, and under what machines run."""
+        services = [row for row in rows if row.app != SYSTEM]
+        await self.trials.look_for((row.pattern, self.registry.spec(key_of(row), row.release)) for row in services)
+        builds = (self.registry.build(key_of(row), row.release, row.pattern) for row in services)
         artifacts = []
         for build in builds:
             with suppress(NotFoundError):
