@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import signal
+import stat
 import time
 from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
@@ -304,3 +305,10 @@ def test_trimming_goes_on_where_a_dead_spawner_left_off() -> None:
         assert set(rig.lines("a.b-1-x")[:-1]) == {"a longer line"}
 
     scenario(test)
+
+
+def test_a_folder_of_logs_that_was_removed_is_ours_alone_again(tmp_path: Path) -> None:
+    paths = Paths.find({"FOURFOLD_HOME": str(tmp_path)}, 0)
+    paths.state.mkdir()
+    logs.make_room(paths, "shop.web-1-x", 1, {})
+    assert stat.S_IMODE(paths.logs.stat().st_mode) == 0o700

@@ -35,6 +35,7 @@ def make_room(paths: Paths, instance: str, run: int, running: Mapping[str, int])
     """Where the log of a new run goes; `running`: instance -> run of all that do. WorldError."""
     path = path_of(paths, instance, run)
     try:
+        paths.logs.mkdir(mode=0o700, exist_ok=True)  # somebody may have removed it
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WorldError(f"cannot start {instance}: its log {path}: {error.strerror}") from error
