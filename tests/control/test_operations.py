@@ -13,8 +13,11 @@ from fourfold.control.status import Status
 from fourfold.control.traffic import GatewayTraffic
 from fourfold.errors import ConflictError, NotFoundError, WorldError
 from fourfold.launch.model import Powers
-from tests.control.rig import Rig, rigged
-from tests.store.samples import deployment
+from fourfold.spec.fingerprint import fingerprint
+from fourfold.spec.groups import Group
+from fourfold.spec.model import Service
+from tests.control.rig import Rig, eventually, rigged
+from tests.store.samples import deployment, release, service_row
 
 
 class Traffic:
@@ -259,3 +262,36 @@ async def test_what_is_abandoned_has_ended_wherever_it_was(rig: Rig) -> None:
     assert each.busy("stays")
     await each.abandon("gone")
     await each.close()
+
+
+@rigged
+async def test_an_operation_on_a_group_ends_when_its_members_are_in_it(rig: Rig) -> None:
+    """Of those that are well elsewhere: others may never come up."""
+    host = fingerprint(Group(kind="node").as_host())
+    guest = fingerprint(Service.model_validate({"run": "x", "pattern": "shared", "shared": {"group": "pages"}}))
+    with rig.registry.transaction():
+        rig.registry.add_release(release("pages", spec=host))
+        rig.registry.put_service(service_row("pages", pattern="group", instances=2))
+        for name in ("well", "ill"):
+            rig.registry.add_release(release(name, spec=guest))
+            rig.registry.put_service(service_row(name, pattern="shared"))
+    rig.add("h1", "h2", service="pages", pattern="group", state="ready")
+    rig.add("well-1", service="well", pattern="shared", host="h1", state="ready")
+    rig.add("well-2", service="well", pattern="shared", host="h2", state="starting")
+    rig.add("ill-1", service="ill", pattern="shared", host="h1", state="starting")
+    asked: list[str] = []
+
+    async def work(operation: Operation) -> None:
+        with rig.registry.transaction():
+            done = {"operation": operation.id, "state": "done", "pattern": "group"}
+            rig.registry.put_deployment(deployment("pages", **done))
+
+    each = operations(rig, lambda: asked.append(rig.state("well-2")))
+    name = submit(each, work)
+    await eventually(lambda: bool(rig.registry.store.deployments.of_operation(name)))
+    for _ in range(10):  # its turns until it waits
+        await asyncio.sleep(0)
+    assert not asked
+    rig.readiness.ready("well-2")
+    await ended(rig, name)
+    assert asked == ["ready"]

@@ -100,7 +100,7 @@ def test_a_group_and_its_members(home: Home) -> None:
         home.run("deploy", *at, "one", "--as", "process")
         home.run("deploy", *at, "one", "--as", "shared")
         home.run("scale", *at, "pages=2")
-        until(lambda: settled(home, 2), 60)
+        assert settled(home, 2)
         home.run("scale", *at, "pages=1", "--save")
         until(lambda: settled(home), 60)
         file.write_text(file.read_text().replace("kind: python", "kind: python, mode: forked"))

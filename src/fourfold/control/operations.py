@@ -6,22 +6,25 @@ The rows of an operation's deployments carry its id, so that a new daemon goes o
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from fourfold.clock import Clock
 from fourfold.control.bus import Bus
+from fourfold.control.goals import goal_of
+from fourfold.control.groups import members
 from fourfold.control.ids import letters
 from fourfold.control.logformat import about
-from fourfold.control.registry import Registry
+from fourfold.control.registry import Registry, key_of
 from fourfold.control.traffic import GatewayTraffic
 from fourfold.control.views import OperationView
 from fourfold.errors import ConflictError, FourfoldError, NotFoundError, WorldError, of_the_disk
+from fourfold.spec.groups import GROUP
 from fourfold.store.deployments import OPEN
-from fourfold.store.model import Deployment
+from fourfold.store.model import Deployment, ServiceRow
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +178,7 @@ class Operations:
         for task in tasks:
             task.cancel()
         for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError):
+            with suppress(asyncio.CancelledError):
                 await task
 
     def _spawn(self, operation: Operation, work: Work) -> None:
@@ -235,12 +238,31 @@ class Operations:
             what = "; ".join(f"{service}: {reason}" for service, reason in bad.items())
             self._failed(operation, f"{operation.kind} of {operation.app} failed: {what}", failed=bad)
             return
+        await self._members_follow([row for row in deployments if row.pattern == GROUP])
         await self._traffic.settled(operation.app)
         seconds = self._clock.now() - operation.since
         self._bus.emit(
             "operation.done", f"{operation.kind} of {operation.app} done in {seconds:.1f} s",
             **operation.tag(), services=operation.services, seconds=seconds,
         )  # fmt: skip
+
+    async def _members_follow(self, groups: list[Deployment]) -> None:
+        """They start in new instances of their group as soon as those are there, which is no deployment of theirs: one
+        that does not come up in there fails nobody, and is waited for as long as it may take."""
+        followed = [(row, each) for row in groups for each in members(self._registry, row.app, row.service)]
+        if followed:
+            patience = max(goal_of(self._registry, key_of(member)).grace for _, member in followed)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await self._bus.until(lambda: not any(self._is_missing(*each) for each in followed))
+
+    def _is_missing(self, group: Deployment, member: ServiceRow) -> bool:
+        """In an instance of its group, while it is well in another one."""
+        guests = self._registry.of_service(key_of(member))
+        if not any(guest.state == "ready" for guest in guests):
+            return False
+        hosts = {row.id for row in self._registry.of_service(key_of(group)) if row.state == "ready"}
+        return bool(hosts - {guest.host for guest in guests if guest.state != "starting" or guest.failures})
 
     def _failed(self, operation: Operation, message: str, **data: Any) -> None:
         self._bus.emit("operation.failed", message, **operation.tag(), **data)
