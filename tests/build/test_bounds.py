@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import resource
@@ -74,6 +75,21 @@ def test_a_disk_that_is_nearly_full(home: Home, source: Path, monkeypatch: pytes
     assert "ended before its disk was full" in error.what
     assert gone(mark)
     assert home.left_over == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="without root, its user reaches all tools")
+def test_a_disk_that_fills_before_a_build_begins(home: Home, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "uv")
+
+    write(source, {"a": "", "requirements.txt": "six\n"})
+    monkeypatch.setattr("fourfold.build.workspace._within_reach", full)
+    monkeypatch.setattr("fourfold.build.build.find_mode", lambda uid: "none")
+    home = Home(home.root, unisolated=True)
+    assert "No space left on device" in failure(home, source, build="true", run="x").what
+    assert home.left_over == []
+    (source / "requirements.txt").unlink()
+    build(home, source, run="x")  # nothing is run for it, which needs no tools
 
 
 def test_a_build_over_its_time_is_ended_with_all_its_processes(home: Home, source: Path) -> None:

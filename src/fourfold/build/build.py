@@ -315,7 +315,7 @@ class Builder:
             work=self._paths.work,
             cache=folder / "downloads",
             layers=folder / "layers",
-            host=host,
+            host=host if isolate else replace(host, tools={}),  # nothing is run
             mode=await self.isolation() if isolate else "none",
             owner=self._owner,
             groups=groups,

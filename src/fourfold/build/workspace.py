@@ -74,18 +74,23 @@ async def workspace(
     `groups`: see `Box`.
     `layers`: the root to build in, lowest first; none: the host's.
     """
-    box = await asyncio.to_thread(_make, work, cache, host, mode, owner, registry, groups)
+    folder = await asyncio.to_thread(_folder, work)
     try:
+        box = await asyncio.to_thread(_make, folder, cache, host, mode, owner, registry, groups)
         yield await asyncio.to_thread(_in_root, box, layers) if layers else box
     finally:
-        await asyncio.shield(asyncio.to_thread(trees.remove, box.tree.parent))
+        await asyncio.shield(asyncio.to_thread(trees.remove, folder))
+
+
+def _folder(work: Path) -> Path:
+    work.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=work, prefix="build-"))
 
 
 def _make(
-    work: Path, cache: Path, host: Host, mode: Mode, owner: tuple[int, int], registry: Registry, groups: tuple[str, ...]
-) -> Box:
-    work.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=work, prefix="build-"))
+    folder: Path, cache: Path, host: Host, mode: Mode, owner: tuple[int, int], registry: Registry,
+    groups: tuple[str, ...],
+) -> Box:  # fmt: skip
     _write_files(folder / "files", os.environ, *owner)
     cache.mkdir(parents=True, exist_ok=True)
     # Without mounts, the build's user must get to its folders by their real paths.
