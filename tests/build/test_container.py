@@ -29,6 +29,7 @@ from fourfold.store.artifacts import Artifact
 from fourfold.store.compressed import CompressedLayers
 from fourfold.store.images import Images
 from tests.support.mounts import mounts_of
+from tests.support.runtimes import java
 
 from .helpers import Home, write
 
@@ -211,7 +212,7 @@ def test_an_image_as_base_is_looked_into(home: Home, source: Path) -> None:
         assert artifact.runtime == made.runtime
         assert (artifact.tree / ".venv/bin/python").readlink() == Path(f"/usr/bin/{made.runtime}")
         with pytest.raises(UserError, match=r"the image oci:\S+ has no Java at all"):
-            build(home, source, "java", runtime="java17", container={"base": base})
+            build(home, source, "java", runtime=java(), container={"base": base})
     finally:
         shutil.rmtree(layout)
 
@@ -252,7 +253,7 @@ def test_a_base_that_is_not_finished_leaves_nothing(home: Home, said: str) -> No
             if said in line:
                 reached.set()
 
-        task = asyncio.create_task(bases(home).get(recipe(this_system(), ["java17"]), None, log, "cancelled"))
+        task = asyncio.create_task(bases(home).get(recipe(this_system(), [java()]), None, log, "cancelled"))
         await asyncio.wait_for(reached.wait(), 240)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -15,6 +15,7 @@ from fourfold.build.zip import Zipped, write_zip
 from fourfold.errors import UserError
 from fourfold.store.artifacts import Artifact
 from tests.support.ports import free_port
+from tests.support.runtimes import java
 
 from .building import build
 from .helpers import Home, write
@@ -141,7 +142,7 @@ def jar(folder: Path, text: str = JAVA, name: str = "orders.jar") -> None:
 
 def test_a_java_handler_in_all_its_forms(home: Home, source: Path) -> None:
     jar(source)
-    made = function(home, source, "shop.Orders::place", runtime="java17")
+    made = function(home, source, "shop.Orders::place", runtime=java())
     assert made.function is not None and made.function.kind == "java"
     assert (made.tree / ".fourfold/runtime/classes.jsa").is_file(), "the archive of classes was made"
     assert list(zipped(made)[1]) == ["lib/orders.jar"]

@@ -17,6 +17,7 @@ import pytest
 
 from fourfold.store.artifacts import Artifact
 from tests.support.ports import free_port
+from tests.support.runtimes import java
 from tests.support.wait import until
 
 from .building import build
@@ -151,7 +152,7 @@ def test_node_and_java_handlers_as_processes(home: Home, source: Path, tmp_path:
         assert server.ask("GET", "/x")[0] == 502, "v1 takes only what has a statusCode"
     other = source.parent / "other"
     jar(other)
-    made = build(home, other, "java", runtime="java17", function={"handler": "shop.Orders::length"})
+    made = build(home, other, "java", runtime=java(), function={"handler": "shop.Orders::length"})
     with running(made) as server:
         assert server.invoke("four") == (4, None)
         assert server.invoke(None)[1] == "Unhandled"

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from tests.e2e.home import Home
+from tests.support.runtimes import python
 from tests.support.wait import until
 
 pytestmark = [pytest.mark.patterns("vm"), pytest.mark.timeout(600)]
@@ -26,13 +27,13 @@ services:
   f:
     source: ./f
     pattern: function
-    runtime: python3.11
+    runtime: PYTHON
     route: {path: /f}
     function: {handler: app.handler, timeout: 30s, concurrency: 2, tmp: 16Mi, isolation: vm}
     secrets: [TOKEN]
     resources: {memory: 96Mi}
 gateway: {listen: "LISTEN"}
-"""
+""".replace("PYTHON", python())
 APP = """\
 import os, threading, time
 

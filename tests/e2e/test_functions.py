@@ -20,6 +20,7 @@ import pytest
 from tests.e2e.home import Home
 from tests.e2e.test_moving import ASKED, SHOP, placed_order
 from tests.support.load import Load
+from tests.support.runtimes import python
 from tests.support.transcript import play
 from tests.support.wait import until
 
@@ -31,13 +32,13 @@ services:
   f:
     source: ./f
     pattern: function
-    runtime: python3.11
+    runtime: PYTHON
     route: {path: /f}
     function: {handler: app.handler, timeout: 10s, concurrency: 4, tmp: 16Mi}
     env: {GREETING: hello}
     resources: {memory: 96Mi, pids: 60}
 gateway: {listen: "LISTEN"}
-"""
+""".replace("PYTHON", python())
 APP = """\
 import os, threading, time
 

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from tests.e2e.home import Home
 from tests.functions_api.conftest import ROLE, SOON, zipped
+from tests.support.runtimes import python
 from tests.support.transcript import play
 from tests.support.wait import until
 
@@ -74,7 +75,7 @@ def answer(client: Any, event: Any, **given: Any) -> Any:
 
 def test_functions_are_services_that_outlive_daemons(running: Home) -> None:
     client = client_of(running)
-    given = {"Runtime": "python3.11", "Role": ROLE, "Handler": "app.handler"}
+    given = {"Runtime": python(), "Role": ROLE, "Handler": "app.handler"}
     client.create_function(FunctionName="f", Code={"ZipFile": zipped(CODE % 1)}, **given, Publish=True)
     running.kill_daemon()  # in the middle of the build: what was accepted is done
     running.start_daemon()

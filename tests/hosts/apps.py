@@ -12,9 +12,10 @@ from urllib.request import urlopen
 from fourfold.store.artifacts import Artifact
 from tests.build.helpers import write
 from tests.support.ports import free_port
+from tests.support.runtimes import python
 from tests.support.wait import until
 
-SITE = ".venv/lib/python3.11/site-packages"
+SITE = f".venv/lib/{python()}/site-packages"
 
 PLAIN = """
 import json, os, sys, time, threading

@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
@@ -237,7 +238,7 @@ def test_dependencies_are_shared_where_they_are_the_same(mounted: Rig, tmp_path:
     newer = mounted.start("newer", member("newer", "2", "1"), PACKED)
     version = mounted.get(newer).json["version"]
     assert version.split()[0] == "212" and ".lib guest" in version, "and what needs it is its own as well"
-    speed = installed("speed", "1", {"speed.cpython-311-x86_64-linux-gnu.so": ""}, requires="lib")
+    speed = installed("speed", "1", {f"speed{EXTENSION_SUFFIXES[0]}": ""}, requires="lib")
     refused = mounted.start("compiled", member("compiled", "2", "1", speed), PACKED)
     assert mounted.ended(refused)["said"] == (
         "cannot mount compiled: it has lib 2, which speed needs, and this process has lib 1, which first brought; "
