@@ -18,7 +18,7 @@ CHECKS = {
     "no such module": "missing('shop.absent') == \"No module named 'shop.absent'\"",
     "an optional module": "missing('local_settings') == \"No module named 'local_settings'\"",
     "its own calendar": "__import__('calendar').OWN",
-    "others' calendar": "importlib.import_module('email._parseaddr').calendar.timegm is not None",
+    "others' calendar": "importlib.import_module('mailbox').calendar.timegm is not None",
     "a folder put on the path": "[sys.path.insert(0, os.path.join(HERE, 'more')), __import__('extra').EXTRA][1] == 5",
     "told by name to a library": "pydoc.locate('shop.models.Order') is models().Order",
     "a relative folder put on the path": "[sys.path.insert(0, 'even/more'), __import__('extra2').EXTRA][1] == 6",
