@@ -42,6 +42,7 @@ def reachable_checkout() -> Checkout:
     python = copy / ".venv" / "bin" / "python"
     python.parent.mkdir()
     python.symlink_to(Path(sys.executable).resolve())
+    shutil.copy(Path(sys.prefix, "bin/uv"), python.parent)
     (link,) = copy.glob(".venv/lib/python*/site-packages/_editable_impl_fourfold.pth")
     link.write_text(f"{copy}/src\n")
     for path in (copy, *copy.rglob("*")):
