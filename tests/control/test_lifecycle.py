@@ -10,7 +10,7 @@ import pytest
 
 from fourfold.control.executor import Effects
 from fourfold.errors import UserError, WorldError
-from fourfold.plan.model import Drain, Kill, Start
+from fourfold.plan.model import Drain, Kill, Restart, Start
 from fourfold.store.model import InstanceRow
 from fourfold.supervise.connection import Lost
 from fourfold.supervise.model import Exit, Identity
@@ -103,6 +103,19 @@ async def test_a_start_that_fails_takes_no_other_with_it(rig: Rig) -> None:
     assert exits["world"]["reason"] == "cannot make the volume"
     assert exits["spawn"]["reason"] == "cannot start spawn: the disk is full: /logs/x"
     assert exits["fault"]["reason"] == "cannot start fault: a fault in Fourfold, see the daemon's log"
+
+
+@rigged
+async def test_a_start_that_is_lost_with_the_spawner_is_no_failure_of_the_instance(rig: Rig) -> None:
+    """Unless it is lost again and again."""
+    rig.add("a")
+    rig.supervisor.fails = {"a": Lost("cannot reach the spawner: it died")}
+    await rig.lifecycle.act(Effects(starts=["a"]))
+    counted = [rig.stored("a").failures]
+    for _ in range(2):
+        await rig.lifecycle.act(rig.executor.execute([Restart("a")]))
+        counted.append(rig.stored("a").failures)
+    assert counted == [0, 1, 2]
 
 
 @rigged

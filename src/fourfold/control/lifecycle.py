@@ -254,7 +254,7 @@ class Lifecycle:
     @until_stored
     def _refused(self, name: str, error: Exception, run: int, its_own: bool = True) -> None:
         """A start that fails becomes an instance that ended: the planner tries again, or gives up where it was
-        the instance's own failure."""
+        the instance's own failure. What is not counts from the second time in a row on: tries need pauses."""
         row = self._registry.instances.get(name)
         if row is None or row.state == "exited" or row.run != run:
             return  # a guest whose host has ended, or that was given up, meanwhile
@@ -264,8 +264,9 @@ class Lifecycle:
             log.error("cannot start %s", name, exc_info=error)
             reason = f"cannot start {name}: a fault in Fourfold, see the daemon's log"
         fatal = isinstance(error, UserError)
+        counts = its_own or (row.exit or {}).get("reason") == reason
         with self._registry.transaction():
-            self._executor.ended(name, code=None, reason=reason, fatal=fatal, failures=row.failures + its_own)
+            self._executor.ended(name, code=None, reason=reason, fatal=fatal, failures=row.failures + counts)
         self._tell("instance.exited", row, f"{name}: {reason}", reason=reason)
         self._wake()
 
