@@ -40,10 +40,11 @@ def test_a_new_daemon_takes_over_guests_and_their_ends() -> None:
             assert second.running() == {name: running[name] for name in (HOST, OTHER, THIRD)}
             assert [(end.instance, end.code, end.run) for end in second.exits] == [(GUEST, 7, 1)]
             await until(lambda: GUEST not in names(paths.hosts / f"{HOST}.1"), "its artifact was left")
+            await until(lambda: not second._exits._noted, "its end was not forgotten")
             await second.close()
             third = Rig(paths)
             await third.open()
-            assert third.exits == [], "its end was not forgotten"
+            assert third.exits == [], "its end was told again"
             os.kill(third.running()[HOST].pid, signal.SIGKILL)
             assert (await third.exit_of(HOST)).signal == 9
             await until(lambda: not third.running() and not alive(other.pid), "guests outlive their host")

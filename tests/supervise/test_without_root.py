@@ -29,6 +29,6 @@ def test_as_nobody(name: str) -> None:
             capture_output=True,
             text=True,
         )
-        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
+        assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-1000:]
     finally:
         shutil.rmtree(folder)
