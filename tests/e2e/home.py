@@ -271,7 +271,7 @@ class Home:
         return daemon
 
     def kill_daemon(self) -> None:
-        pid = self.daemon_pid()
+        pid = until(self.daemon_pid, 60, "a daemon to answer")  # a command that waits may have begun one, too
         os.kill(pid, signal.SIGKILL)
         until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 60)
 
