@@ -61,7 +61,7 @@ def client_of(home: Home) -> Any:
 def test_the_session_of_the_page_works_as_printed(running: Home, tmp_path: Path) -> None:
     tools = Path(sys.executable).parent
     environ = running.environ | {"PATH": f"{tools}:{os.environ['PATH']}", "AWS_PAGER": "", "HOME": str(tmp_path)}
-    play(PAGE.read_text(), tmp_path, environ)
+    play(PAGE.read_text().replace("python3.11", python()), tmp_path, environ)
 
 
 def wait(client: Any, name: str, kind: str = "function_active_v2") -> None:
