@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fourfold.functions.sandboxes import Exited, Sandbox, SandboxError
+from fourfold.functions.sandboxes import Exited, Sandbox, SandboxError, Sandboxes
 from tests.functions.sandboxing import (
     Client,
     handler,
@@ -126,8 +126,8 @@ async def test_a_fork_server_that_ends_each_time_is_not_started_for_ever() -> No
     with tree() as folder:
         async with opened(handler(folder, ENDS + HANDLER, preload="handler")) as sandboxes:
             await until(lambda: "ends again and again" in "".join(sandboxes.notes), "it is started again")
-            while not await answers(await sandboxes.start()):
-                pass  # it was parked when the last fork server ended, and ended with it
+            while not await answers(sandboxes):
+                pass  # it was parked, or about to be, when the last fork server ended, and ended with it
 
 
 @sandboxed
@@ -162,8 +162,12 @@ async def answered(sandbox: Sandbox) -> None:
     client.close()
 
 
-async def answers(sandbox: Sandbox) -> bool:
-    """Unless it ends before that."""
+async def answers(sandboxes: Sandboxes) -> bool:
+    """A new sandbox does, unless it ends before that."""
+    try:
+        sandbox = await sandboxes.start()
+    except SandboxError:
+        return False
     call = asyncio.create_task(answered(sandbox))
     sandbox.exited.add_done_callback(lambda _: call.cancel())
     await asyncio.wait({call})
