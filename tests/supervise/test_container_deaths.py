@@ -53,7 +53,8 @@ def test_containers_outlive_the_spawner_and_are_adopted() -> None:
 def freeze(pid: int, folders: list[str]) -> None:
     groups = dict(line.split(":")[1:] for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines())
     v1 = f"/sys/fs/cgroup/freezer{groups.get('freezer')}/freezer.state"
-    assert write_text(v1, "FROZEN") or any([write_text(f"{each}/cgroup.freeze", "1") for each in folders])  # noqa: C419
+    frozen = [write_text(v1, "FROZEN"), *(write_text(f"{each}/cgroup.freeze", "1") for each in folders)]
+    assert any(frozen)
 
 
 def test_a_frozen_container_is_killed() -> None:

@@ -22,7 +22,7 @@ _SHORTEST = 46
 _BEGIN = b"PK\1\2"
 DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError),
-    *(LookupError, NotImplementedError, RuntimeError, ValueError),
+    *(LookupError, RuntimeError, ValueError),
 )
 """What comes of one that is damaged, or encrypted, or compressed in a way that nothing here knows: `zipfile` does not
 translate what it stumbles over."""

@@ -201,7 +201,8 @@ class Groups:
     def kill(self, name: str) -> None:
         """SIGKILL to all members: by cgroup.kill where there is one, else one by one."""
         folders = [str(base / name) for base in self._bases()]
-        if not any([write_text(f"{folder}/cgroup.kill", "1") for folder in folders]):  # noqa: C419
+        killed = [write_text(f"{folder}/cgroup.kill", "1") for folder in folders]
+        if not any(killed):
             self._kill_each(name)
         for folder in folders:
             for inner in nested.with_inner(folder):  # v1's frozen processes do not even die
