@@ -13,6 +13,7 @@ import pytest
 
 from fourfold.cli.main import run
 from tests.api.serving import Serving, serving
+from tests.cli.changes import FILE
 
 
 @dataclass
@@ -65,3 +66,14 @@ def morning(monkeypatch: pytest.MonkeyPatch) -> None:
     from datetime import UTC, datetime
 
     monkeypatch.setattr("fourfold.cli.formats.utc_now", lambda: datetime(2026, 11, 22, 9, 0, 5, tzinfo=UTC))
+
+
+@pytest.fixture
+def app(home: Path) -> Path:
+    """A folder with the service file and the sources that it names."""
+    work = home / "work"
+    (work / "fourfold.yaml").write_text(FILE)
+    for name, text in (("catalog", "print(1)"), ("docs", "hello")):
+        (work / name).mkdir()
+        (work / name / "app.py").write_text(text)
+    return work
