@@ -157,6 +157,34 @@ def test_a_connection_is_used_again(path: Path) -> None:
         thread.join()
 
 
+def test_a_kept_connection_that_closes_when_it_is_asked(path: Path) -> None:
+    """What changes nothing is asked again, on another one; what may have been done is not."""
+    answer = HEAD + b"content-length: 1\r\n\r\n1"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        client = Client(endpoint.local(path))
+        asked = []
+
+        def serve() -> None:
+            for requests in (2, 2, 1):
+                connection, _ = listener.accept()
+                with connection:
+                    asked.append(connection.recv(65536).split(b" ")[0])
+                    connection.sendall(answer)
+                    if requests == 2:
+                        asked.append(connection.recv(65536).split(b" ")[0])
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert [client.get("/x"), client.get("/x")] == [1, 1]
+        with pytest.raises(LostError):
+            client.post("/x")
+        assert client.get("/x") == 1
+        thread.join()
+    assert asked == [b"GET", b"GET", b"GET", b"POST", b"GET"]
+
+
 def test_nobody_there(path: Path) -> None:
     with pytest.raises(NoDaemonError):
         Client(endpoint.local(path)).get("/x")

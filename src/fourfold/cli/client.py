@@ -166,9 +166,8 @@ class Client:
         target = quote(path, safe=_SAFE) + (f"?{query}" if query else "")
         content = json.dumps(body).encode() if isinstance(body, Mapping) else body
         kind = "application/json" if isinstance(body, Mapping) else "application/octet-stream"
-        connection = self._connection()
+        connection, answer = self._asked(method, target, content, kind, timeout)
         try:
-            answer = connection.ask(method, target, content, kind, timeout)
             if answer.status >= 300:
                 raise self._refusal(answer)
             yield answer
@@ -189,12 +188,27 @@ class Client:
             "a proxy or another program answers there: see whether the daemon runs that it stands for",
         )
 
-    def _connection(self) -> Connection:
+    def _asked(
+        self, method: str, target: str, content: bytes | Iterator[bytes] | None, kind: str, timeout: float | None
+    ) -> tuple[Connection, Answer]:
+        """On a connection that was kept, or on a new one. Who keeps one may close it at the moment in which it is
+        asked: what changes nothing is asked again then (RFC 9110, 9.2.2)."""
+        kept = self._kept()
+        connection = kept or Connection(self.endpoint)
+        try:
+            return connection, connection.ask(method, target, content, kind, timeout)
+        except BaseException as error:
+            connection.close()
+            if kept and method == "GET" and isinstance(error, BrokenError):
+                return self._asked(method, target, content, kind, timeout)
+            raise
+
+    def _kept(self) -> Connection | None:
         while self._idle:
             if (kept := self._idle.pop()).is_fresh():
                 return kept
             kept.close()
-        return Connection(self.endpoint)
+        return None
 
     def shaped(self, kind: type[V], answer: Any) -> V:
         """The answer as what it is declared to be, for who needs its methods. Raises WorldError."""
