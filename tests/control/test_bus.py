@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from fourfold.control import bus
+from fourfold.control.faults import Faults
+from fourfold.errors import WorldError
 from fourfold.store import gc
 from tests.control.rig import Rig, eventually, rigged
 
@@ -60,3 +63,21 @@ async def test_old_events_are_forgotten_while_new_ones_come(rig: Rig) -> None:
             rig.bus.emit("run.done", "", app="shop", service="tick")
         rig.bus.flush()
     assert len([event for event in rig.bus.since(0) if event.kind == "run.done"]) == 5
+
+
+@rigged
+async def test_whoever_follows_is_told_that_the_store_takes_no_more(rig: Rig) -> None:
+    """What has happened would else be waited for without a word, for as long as its disk is full."""
+
+    async def follow() -> list[str]:
+        return [event.message async for event in rig.bus.follow(0)]
+
+    following = asyncio.create_task(follow())
+    await asyncio.sleep(0)
+    refuses = WorldError("cannot write the store: its disk is full")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Faults, "committing", Mock(side_effect=refuses))
+        rig.bus.emit("x", "one")
+        with pytest.raises(WorldError, match="its disk is full"):
+            await following
+    assert [event.message for event in rig.bus.since(0)] == ["one"]

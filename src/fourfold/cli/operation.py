@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fourfold.cli import formats, output
 from fourfold.cli.client import Client, LostError, NoDaemonError, QuietError
-from fourfold.cli.following import until_back
+from fourfold.cli.following import BACK_WITHIN, until_back
 from fourfold.cli.progress import Progress, progress
 from fourfold.cli.session import Session
 from fourfold.cli.steps import ENDED, Step, Steps
@@ -59,11 +59,12 @@ def follow(client: Client, operation: OperationView, timeout: float | None) -> I
     """
     deadline = time.monotonic() + timeout if timeout is not None else None
     after = operation.after
+    refused: float | None = None
     while True:
         try:
             left = None if deadline is None else max(0.001, deadline - time.monotonic())
             for event in client.events(operation=operation.id, after=after, read_timeout=left):
-                after = event.seq
+                after, refused = event.seq, None
                 yield event
                 if event.kind in ENDED:
                     return
@@ -77,6 +78,14 @@ def follow(client: Client, operation: OperationView, timeout: float | None) -> I
             ) from None
         except (LostError, NoDaemonError):
             until_back(client)
+        except WorldError as error:  # the store takes no events: its disk is full, somebody locks it
+            refused = refused or time.monotonic()
+            if time.monotonic() - refused > BACK_WITHIN:
+                raise WorldError(
+                    f"cannot see the {operation.kind} of {operation.app} end: {error.what}",
+                    f"mend that, then see what it came to: {_following(operation)}",
+                ) from error
+            time.sleep(0.5)
 
 
 def _following(operation: OperationView) -> str:

@@ -74,11 +74,11 @@ class Bus:
             self._stored += len(pending)
         except BaseException:
             self._pending = [*pending, *self._pending][-MOST_PENDING:]
+            self._wake()  # those that follow ask for it too, and are told why it cannot be had
             raise
         for event in pending:
             logformat.tell(event)
-        for listener in self._listeners:
-            listener.set()
+        self._wake()
         if self._stored >= TRIM_AFTER:
             self._stored = 0
             self._events.trim(gc.KEEP_EVENTS, gc.KEEP_LINES, gc.KEEP_ROUTINE)
@@ -106,7 +106,8 @@ class Bus:
     async def follow(
         self, after: int, app: str | None = None, operation: str | None = None, which: Which = ALL
     ) -> AsyncIterator[Event]:
-        """Events with seq > `after`, past and to come, until the daemon ends."""
+        """Events with seq > `after`, past and to come, until the daemon ends. Raises WorldError when the store refuses
+        those that have come."""
         news = asyncio.Event()
         self._listeners.add(news)
         try:
@@ -139,5 +140,8 @@ class Bus:
         except WorldError as error:
             log.error("%s", error)
         self._closed = True
+        self._wake()
+
+    def _wake(self) -> None:
         for listener in self._listeners:
             listener.set()
