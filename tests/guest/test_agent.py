@@ -41,7 +41,7 @@ def test_the_agent_runs_the_service(guests: Guests) -> None:
             assert (await guest.usage()).processes >= 1
             session = await guest.execute(["cat", "/proc/self/cgroup"], {"PATH": "/bin"}, "/", None)
             assert await session.read() == (1, b"0::/unit/exec-0\n")
-            await guest.power_off()
+            await guest.signal("TERM")
             await guest.close()
 
         asyncio.run(stop())

@@ -55,9 +55,13 @@ async def run(guest: Guest, *argv: str, user: User | None = SERVICE) -> tuple[by
     return await everything(session)
 
 
-def test_power_off(guests: Guests) -> None:
+def press(it: Machine) -> None:
+    it.command({"execute": "system_powerdown"})
+
+
+def test_power_button(guests: Guests) -> None:
     async def test(it: Machine, guest: Guest) -> None:
-        await guest.power_off()
+        await asyncio.to_thread(press, it)
         assert await asyncio.to_thread(it.ended) == ["started", "ended exit 5"]
         assert it.output == "ready\ntold\n"
         await asyncio.wait_for(guest.closed.wait(), PATIENCE)
@@ -69,18 +73,10 @@ def test_power_off(guests: Guests) -> None:
 
 def test_what_does_not_end_is_killed(guests: Guests) -> None:
     async def test(it: Machine, guest: Guest) -> None:
-        await guest.power_off()
+        await asyncio.to_thread(press, it)
         assert (await asyncio.to_thread(it.ended))[-1] == "ended signal 9"
 
     scenario(guests, test, ("grace", "1"), ("stop", "HUP"))
-
-
-def test_power_button(guests: Guests) -> None:
-    with guests.clone(shell(WAITING, ("stop", "TERM"))) as it:
-        it.until("started")
-        until(lambda: "ready" in it.output)
-        it.command({"execute": "system_powerdown"})
-        assert it.ended()[-1] == "ended exit 5"
 
 
 OBSTINATE = "trap '' TERM; echo ready; while :; do sleep 1000; done"
@@ -96,7 +92,7 @@ def test_power_button_of_an_idle_machine(guests: Guests, script: str, grace: str
         guest = await Guest.connect(it.control, PATIENCE)
         session = await guest.execute(["sh", "-c", script], ENV, "/", SERVICE, (), False)
         assert (first := await session.read()) is not None and first[1] == b"ready\n"
-        await asyncio.to_thread(it.command, {"execute": "system_powerdown"})
+        await asyncio.to_thread(press, it)
         out, _, code = await everything(session)
         return out, code
 
@@ -107,14 +103,9 @@ def test_power_button_of_an_idle_machine(guests: Guests, script: str, grace: str
 
 
 def test_an_idle_machine_with_no_program_powers_down_at_once(guests: Guests) -> None:
-    async def off(it: Machine) -> None:
-        guest = await Guest.connect(it.control, PATIENCE)
-        await guest.power_off()
-        await guest.close()
-
     with guests.clone([("idle", "1")]) as it:
         it.until("started")
-        asyncio.run(off(it))
+        press(it)
         assert it.ended()[-1] == "started"
 
 

@@ -4,7 +4,6 @@
 enum kind {
     HELLO = 1,
     SIGNAL = 2,
-    POWER = 3,
     EXEC = 4,
     INPUT = 5,
     RESIZE = 6,

@@ -47,10 +47,6 @@ void request_take(uint16_t session, uint8_t kind, char *payload, size_t size)
     case SIGNAL:
         done(session, is_word ? send_signal(text) : "no such signal");
         break;
-    case POWER:
-        service_stop();
-        done(session, NULL);
-        break;
     case TIME:
         done(session, is_word ? identity_time(text, true) : "not seconds since the epoch");
         break;

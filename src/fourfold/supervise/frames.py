@@ -17,7 +17,6 @@ CHUNK = 16384
 class Kind(IntEnum):
     HELLO = 1
     SIGNAL = 2
-    POWER = 3
     EXEC = 4
     INPUT = 5
     RESIZE = 6

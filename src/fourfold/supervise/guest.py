@@ -87,10 +87,6 @@ class Guest:
         """To the service's main process: `TERM`."""
         await self._do(Kind.SIGNAL, name.encode())
 
-    async def power_off(self) -> None:
-        """Ask the service to end, then the machine; comes back when that has begun."""
-        await self._do(Kind.POWER)
-
     async def set_time(self, now: float) -> None:
         """`now`: seconds since the epoch."""
         await self._do(Kind.TIME, f"{now:.6f}".encode())
