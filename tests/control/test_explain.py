@@ -187,6 +187,15 @@ def test_a_move_is_named() -> None:
     assert explained(deployment=back).findings == ["release 1 as process is being deployed"]
 
 
+def test_a_move_that_failed_is_tried_again_as_a_move() -> None:
+    late = "w was not ready within 30 s: nothing listens"
+    failed = deployment(state="rolled-back", pattern="vm", previous={"pattern": "process"}, reason=late)
+    assert explained(deployment=failed).what_to_do == [
+        "mend the cause, then: fourfold deploy web --as vm",
+        "or, if its start only takes longer, as without KVM, raise health.grace",
+    ]
+
+
 def test_too_few() -> None:
     view = explained(desired=2)
     assert view.summary == "web is not well: 1 of 2 instances of release 1 ready"

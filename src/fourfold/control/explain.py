@@ -225,10 +225,12 @@ def _deployment(case: Case, findings: list[str], todo: list[str]) -> None:
     if needed := _NEEDED.search(reason):
         todo.append(f"see: fourfold explain {needed[1].removeprefix(f'{case.row.app}.')}")
     if deployment.aborted is None:
-        todo.append(f"mend the cause, then: fourfold deploy {case.row.name}")
+        to = f" --as {deployment.pattern}" if moves(deployment) else ""
+        todo.append(f"mend the cause, then: fourfold deploy {case.row.name}{to}")
     _where_it_listens(reason, todo)
     if "was not ready within" in reason and not _ELSEWHERE.search(reason):
-        todo.append("or, if its start only takes longer, raise health.grace")
+        without = ", as without KVM" if deployment.pattern == "vm" else ""
+        todo.append(f"or, if its start only takes longer{without}, raise health.grace")
 
 
 def _where_it_listens(reason: str, todo: list[str]) -> None:
