@@ -33,6 +33,8 @@ def member(mode: str = "mounted", **given: Any) -> Service:
         ("/app/.venv/bin/python -m uvicorn main:app", "main:app", ()),
         (["uv", "run", "uvicorn", "main:app"], "main:app", ()),
         ("LEVEL=1 gunicorn -w 2 -k uvicorn.workers.UvicornWorker -b 0.0.0.0:$PORT shop.web:app", "shop.web:app", ()),
+        ("gunicorn -b unix:app.sock -c python:shop.conf shop.web:app", "shop.web:app", ()),
+        ("hypercorn --config file:hypercorn.toml --bind unix:app.sock main:app", "main:app", ()),
         ("gunicorn --chdir=web 'wsgi:create_app()'", "wsgi:create_app()", ("web",)),
         ("gunicorn shop.wsgi", "shop.wsgi:application", ()),
         ("hypercorn --bind :8000 main", "main:app", ()),

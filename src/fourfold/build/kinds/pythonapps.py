@@ -20,6 +20,8 @@ _USUAL = {"gunicorn": "application", "hypercorn": "app"}
 _OURS = ("--host", "--port", "-b", "--bind", "--listen", "--factory", "--call", "--no-access-log", *_FOLDERS)
 """What is done or means nothing: the host decides where members listen."""
 _OPTION = re.compile(r"--?[A-Za-z][\w-]*")
+_NAMES_NO_APP = ("-b", "--bind", "-c", "--config")
+"""What follows may look like one: `unix:app.sock`, `python:shop.conf`."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ def app_in(command: str | list[str]) -> AppAt:
     server, words = _server(words)
     if server is None:
         raise _unknown(text, f"it does not start {', '.join(_SERVERS[:-1])} or {_SERVERS[-1]}")
-    target = next((word for word in words if _TARGET.fullmatch(word)), None)
+    follows = itertools.pairwise(["", *words])
+    target = next((word for before, word in follows if before not in _NAMES_NO_APP and _TARGET.fullmatch(word)), None)
     if target is None and server in _USUAL and words and _MODULE.fullmatch(words[-1]):
         target = f"{words[-1]}:{_USUAL[server]}"
     if target is None:
