@@ -69,6 +69,18 @@ def test_what_of_a_command_line_is_not_taken_is_told() -> None:
     assert found.notes == ("Of `run`, app:app is taken; not -w, --timeout: the group's host serves it.",)
 
 
+def test_variables_in_front_are_set() -> None:
+    run = "LEVEL='1 2' DEBUG= PYTHONPATH=lib:src PORT=${PORT:-80} uv run gunicorn app:app"
+    found = app_in(run)
+    assert (found.env, found.folders) == ({"LEVEL": "1 2", "DEBUG": ""}, ("lib", "src"))
+    assert found.notes == ("Of `run`, app:app is taken; not PORT=: the group's host serves it.",)
+    files = {"app.py": "", "src/tools.py": ""}
+    plan = as_guest(listing(files), member(run=run), HOST)
+    assert (plan.env["LEVEL"], plan.env["DEBUG"], plan.argv) == ("1 2", "", ("app:app", "/app/src", "/app"))
+    with pytest.raises(UserError, match="cannot tell the value of LEVEL"):
+        as_guest(listing(files), member(run=run, env={"LEVEL": "3"}), HOST)
+
+
 @pytest.mark.parametrize(
     ("files", "given", "argv"),
     [

@@ -71,6 +71,15 @@ def need_kinds(file: str, content: object, kinds: Mapping[str, type]) -> None:
             raise UserError(f"cannot read {file}: `{key}` is no {'map' if kind is dict else 'list'}", "mend the file")
 
 
+def need_one_value(by_command: Mapping[str, str], env: Mapping[str, str]) -> None:
+    """Raises UserError for a variable that the command line which starts it sets, and `env` too."""
+    for name in by_command.keys() & env.keys():
+        raise UserError(
+            f"cannot tell the value of {name}: `env` says one, and the command that starts it another",
+            "leave one of them out",
+        )
+
+
 def need_tool(host: Host, name: str, package: str, why: str) -> str:
     if path := host.tools.get(name):
         return path

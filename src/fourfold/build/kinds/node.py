@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fourfold.build.builders.base import choose, need_tool
+from fourfold.build.builders.base import choose, need_one_value, need_tool
 from fourfold.build.builders.node import version_asked
 from fourfold.build.command import run_argv
 from fourfold.build.detect import detect
@@ -63,11 +63,7 @@ def guest(listing: Listing, service: Service, host: Host) -> BuildPlan:
             )
     plan = detect(listing, service.model_copy(update={"runtime": runtime.name}), host)
     env, argv = _script(plan.argv or (), listing)
-    for name in env.keys() & service.env.keys():
-        raise UserError(
-            f"cannot tell the value of {name}: `env` says one, and the command that starts it another",
-            "leave one of them out",
-        )
+    need_one_value(env, service.env)
     return replace(plan, argv=argv, env={**plan.env, **env})
 
 

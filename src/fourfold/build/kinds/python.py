@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from fourfold.build.builders.base import choose, need_tool
+from fourfold.build.builders.base import choose, need_one_value, need_tool
 from fourfold.build.builders.python import packages_for
 from fourfold.build.clients import site
 from fourfold.build.command import procfile
@@ -47,10 +47,12 @@ def host(service: groups.Host, host: Host) -> BuildPlan:
 def guest(listing: Listing, service: Service, host: Host) -> BuildPlan:
     """A member. Raises UserError where no app is found, and as `detect` does."""
     app = _app(listing, service)
+    need_one_value(app.env, service.env)
     if service.shared.mode == "mounted":
         _check_mounted(listing, app)
     plan = _prepared(listing, service, host)
-    return replace(plan, argv=_argv(listing, plan, app), notes=(*plan.notes, *app.notes))
+    argv, notes = _argv(listing, plan, app), (*plan.notes, *app.notes)
+    return replace(plan, argv=argv, env={**plan.env, **app.env}, notes=notes)
 
 
 def alone(listing: Listing, service: Service, host: Host) -> BuildPlan:
