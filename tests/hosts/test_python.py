@@ -210,6 +210,21 @@ def test_what_a_member_forks_holds_nothing_of_others_and_ends_when_it_is_told_to
     assert mounted.get(forks).status == 200
 
 
+def test_nothing_is_kept_of_those_that_have_ended(mounted: Rig, tmp_path: Path) -> None:
+    kept = "import json, linecache, sys\nimport pages.page\ndef app(environ, start):\n"
+    kept += "    if environ['PATH_INFO'] == '/boom': raise ValueError()\n    start('200 OK', [])\n"
+    kept += "    return [json.dumps([*sys.path_importer_cache, *linecache.cache]).encode()]\n"
+    tree = write(tmp_path / "kept", {"app.py": kept, "pages/__init__.py": "", "pages/page.py": ""})
+    watching, ended = (mounted.start(name, tree, APP) for name in ("watching", "ended"))
+    assert mounted.get(ended, "/boom").status == 500
+    of_it = {str(ended.tree), f"{ended.tree}/pages", f"{ended.tree}/app.py"}
+    assert of_it <= set(mounted.get(watching).json)
+    mounted.stop(ended)
+    mounted.ended(ended)
+    until(lambda: not of_it & set(mounted.get(watching).json), what="it to be forgotten")
+    assert f"{watching.tree}/pages" in mounted.get(watching).json
+
+
 def _ask_in_vain(port: int, path: str) -> None:
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())

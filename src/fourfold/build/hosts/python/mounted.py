@@ -40,6 +40,7 @@ class _Grave:
 
     guest: str
     owner: Owner
+    tree: str
     seen: weakref.ref[Any] | None
     where: Callable[[], str]
     due: float
@@ -181,10 +182,10 @@ class MountedGuests:
         guest.owner.world.close()
         guest.app = guest.server = guest.loop = None
         self._memory.forget(guest.owner)
-        self._graves.append(_Grave(guest.name, guest.owner, guest.seen, guest.where, now + PATIENCE))
+        self._graves.append(_Grave(guest.name, guest.owner, guest.tree, guest.seen, guest.where, now + PATIENCE))
 
     def _look_into(self, grave: _Grave) -> None:
-        caches.forget(str(self._common.folder))
+        caches.forget(str(self._common.folder), grave.tree)
         gc.collect()
         threads = grave.owner.threads
         left = []
