@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fourfold.build.group import as_alone, as_group, as_guest
-from fourfold.build.kinds.webapp import is_old
+from fourfold.build.kinds.webapp import is_old, main
 from fourfold.build.model import BuildPlan, Host
 from fourfold.errors import UserError
 from fourfold.spec.groups import Group
@@ -151,3 +151,13 @@ def test_which_are_of_the_javax_days(files: dict[str, bytes], old: bool, tmp_pat
         archive.extractall(tmp_path / "folder")
     (tmp_path / "folder").mkdir(exist_ok=True)
     assert is_old(tmp_path / "folder") == old
+
+
+def test_one_that_is_a_link_is_where_that_leads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in (".fourfold", "target"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "target/shop-1.2.war").write_bytes(jar(NEW))
+    (tmp_path / "shop.war").symlink_to("target/shop-1.2.war")
+    main(["", "java", ".fourfold/webapp.war", ".", "target"])
+    assert (tmp_path / ".fourfold/webapp.war").read_bytes() == jar(NEW)

@@ -72,7 +72,7 @@ def _find(place: Path, folders: list[str]) -> None:
         where = ", ".join("the top" if folder == "." else folder for folder in folders)
         sys.exit(f"cannot find the web application: no .war in {where}, and no WEB-INF at the top")
     print(f"The web application is {found[0]}.")
-    found[0].rename(place)
+    found[0].resolve().rename(place)  # `shop.war` may be a link to `shop-1.2.war`
 
 
 def _gather(place: Path) -> None:
