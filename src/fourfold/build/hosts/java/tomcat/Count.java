@@ -20,7 +20,9 @@ final class Count extends ValveBase {
 
     @Override
     public void invoke(Request request, Response response) throws IOException, ServletException {
-        requests.increment();
+        if (!request.isAsyncDispatching()) { // else it comes again, from AsyncContext.dispatch()
+            requests.increment();
+        }
         Thread thread = Thread.currentThread();
         busy.put(thread, System.nanoTime());
         try {

@@ -1,5 +1,6 @@
 package probe;
 
+import jakarta.servlet.DispatcherType;
 import jakarta.servlet.ServletContextEvent;
 import jakarta.servlet.ServletContextListener;
 import jakarta.servlet.ServletException;
@@ -19,7 +20,7 @@ import javax.naming.InitialContext;
 import javax.naming.NamingException;
 
 /** Does what it is told to. */
-@WebServlet("/do/*")
+@WebServlet(urlPatterns = "/do/*", asyncSupported = true)
 public final class Probe extends HttpServlet {
     private static final List<byte[]> KEPT = new ArrayList<>();
 
@@ -27,6 +28,10 @@ public final class Probe extends HttpServlet {
     protected void doGet(HttpServletRequest request, HttpServletResponse response) throws IOException, ServletException {
         String what = request.getPathInfo().substring(1);
         String value = request.getParameter("value");
+        if (what.equals("again") && request.getDispatcherType() != DispatcherType.ASYNC) {
+            request.startAsync().dispatch();
+            return;
+        }
         response.setContentType("text/plain");
         response.getWriter().print(act(what, value));
     }
@@ -38,6 +43,8 @@ public final class Probe extends HttpServlet {
             case "print":
                 System.out.println(value);
                 return "printed";
+            case "again":
+                return "answered";
             case "sleep":
                 pause(Long.parseLong(value));
                 return "slept";
