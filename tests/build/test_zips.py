@@ -45,6 +45,13 @@ def test_a_zip_is_unpacked(home: Home, source: Path) -> None:
     assert len(list(home.sources.list())) == 2, "gc keeps what was in it as long as the zip"
 
 
+def test_of_many_zips_the_last_are_remembered(home: Home, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fourfold.build.build.ZIPS", 2)
+    for number in (1, 2, 3, 1):
+        assert run(build(home, zipped(source, {"app.py": f"print({number})"}))) == str(number)
+        assert len(home.builder._zips) <= 2
+
+
 @pytest.mark.parametrize(
     ("members", "link", "said"),
     [

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -50,6 +51,9 @@ FORMAT = 1
 """Part of every build key: raise it when the same plan is to give other bytes than before."""
 BUILD_UID = 799_999
 """Whom builds run as under root: the last of the default range, where no service is put."""
+
+ZIPS = 10_000
+"""Of which it is remembered what is in them; others are unpacked again."""
 
 Confine = Callable[[], AbstractAsyncContextManager[tuple[str, ...]]]
 """Makes control groups for one build and gives their folders; at the end nobody is left in them."""
@@ -110,7 +114,7 @@ class Builder:
         self._blobs = Blobs(paths)
         self._sources = Sources(paths, self._blobs)
         self._artifacts = Artifacts(paths)
-        self._zips: dict[tuple[str, bool], str] = {}
+        self._zips: OrderedDict[tuple[str, bool], str] = OrderedDict()
         """Digest of a zip, and whether its one folder is taken off -> digest of the source in it."""
         self._given = host
         self._found: tuple[tuple[int, ...], Host] | None = None
@@ -307,6 +311,8 @@ class Builder:
                     return manifest
         manifest = unpack(self._blobs.path(entry.sha256), entry.path, self._blobs, strip)
         self._zips[entry.sha256, strip] = self._sources.put(manifest)
+        if len(self._zips) > ZIPS:
+            self._zips.popitem(last=False)
         return manifest
 
     async def _workshop(self, host: Host, request: BuildRequest, groups: tuple[str, ...], isolate: bool) -> Workshop:

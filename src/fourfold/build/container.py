@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Part of every container's digest: raise it when the same inputs are to give another artifact than before."""
 
+IMAGES = 1000
+"""Of which it is remembered what is in them; others are looked into again."""
 _HEAD_BYTES = 1024**2
 """Of a program: where ELF has its table and the name of what loads it."""
 
@@ -109,7 +112,7 @@ class Containers:
         self._bases = bases
         self._artifacts = artifacts
         self._trees = trees
-        self._looked: dict[str, Host] = {}
+        self._looked: OrderedDict[str, Host] = OrderedDict()
         """Digest of an image -> what is in it."""
         self._fresh: dict[str, str] = {}
         """Reference -> the operation that it was last fetched anew for."""
@@ -180,10 +183,12 @@ class Containers:
             own = replace(host, runtimes=go, defaults={}, place="the base scratch")
             return Ground(base, own, record=Record("scratch", "scratch", Image(layers=())))
         record = await self._resolve(base, request.fresh, log)
-        if record.digest not in self._looked:
+        if (there := self._looked.get(record.digest)) is None:
             layers = [self._images.folder(digest) for digest in record.image.layers]
-            self._looked[record.digest] = await self._trees.look(request, base, layers)
-        return Ground(base, self._looked[record.digest], record=record)
+            there = self._looked[record.digest] = await self._trees.look(request, base, layers)
+            if len(self._looked) > IMAGES:
+                self._looked.popitem(last=False)
+        return Ground(base, there, record=record)
 
     async def _resolve(self, reference: str, fresh: str, log: Log) -> Record:
         """Fetched once, however many services name it; anew once for each word `fresh`."""
