@@ -95,12 +95,17 @@ async def _body(reader: asyncio.StreamReader, request: Request, limit: int, drop
         return await reader.readexactly(size)
     if not drop:
         raise Refused(413)
+    await _pass_over(reader, size)
+    return bytes(limit + 1)
+
+
+async def _pass_over(reader: asyncio.StreamReader, size: int) -> None:
+    """None of it stays in memory."""
     while size:
         data = await reader.read(min(size, 65536))
         if not data:
             raise asyncio.IncompleteReadError(b"", size)
         size -= len(data)
-    return bytes(limit + 1)
 
 
 async def _chunks(reader: asyncio.StreamReader, request: Request, limit: int, drop: bool) -> bytes:
@@ -119,9 +124,10 @@ async def _chunks(reader: asyncio.StreamReader, request: Request, limit: int, dr
         total += size
         if total > limit and not drop:
             raise Refused(413)
-        data = await reader.readexactly(size + 2)
-        if total <= limit:
-            parts.append(data[:-2])
+        if total > limit:
+            await _pass_over(reader, size + 2)
+        else:
+            parts.append((await reader.readexactly(size + 2))[:-2])
     while trailer := (await reader.readuntil(b"\r\n"))[:-2]:
         name, _, value = trailer.partition(b":")
         request.headers.append((name.strip(), value.strip()))
