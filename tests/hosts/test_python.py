@@ -343,6 +343,18 @@ def test_forked_members_have_processes_that_share_what_was_preloaded(program: Ar
         until(lambda: not Path(f"/proc/{apart.pid}").exists() or is_zombie(apart.pid), what="the worker to die too")
 
 
+def test_forked_members_have_random_numbers_of_their_own(program: Artifact, tmp_path: Path) -> None:
+    numbers = "import os\ndef seed():\n    global state\n    state = os.urandom(8).hex()\nseed()\n"
+    library = installed("numpy", "1", {"numpy/__init__.py": "from . import random\n", "numpy/random.py": numbers})
+    app = "import json, numpy\ndef app(environ, start):\n    start('200 OK', [])\n"
+    app += "    return [json.dumps([numpy.random.state, numpy.__file__]).encode()]\n"
+    tree = write(tmp_path / "app", {"app.py": app, **library})
+    with Rig(program.argv, "python", mode="forked", preload=["numpy"], env=program.env) as rig:
+        told = [rig.get(rig.start(name, tree, PACKED)).json for name in ("first", "second")]
+        assert told[0][0] != told[1][0]
+        assert {each[1] for each in told} == {f"{rig.folder}/own/packages/numpy/__init__.py"}
+
+
 def test_real_frameworks_side_by_side_and_the_same_app_alone(builds: Builds, mounted: Rig, tmp_path: Path) -> None:
     examples = Path(__file__).parents[2] / "examples/webapps"
     flask = builds.member("reviews", examples / "reviews", run="gunicorn -w 2 app:app")

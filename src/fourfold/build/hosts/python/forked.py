@@ -169,6 +169,8 @@ class ForkedGuests:
         os.environ.clear()
         os.environ.update(env)
         sys.path.remove(str(self._common.folder))
+        if "numpy.random" in sys.modules:
+            sys.modules["numpy.random"].seed()  # as the standard library's is by itself
         return alone.run(target, folders, asked["host"], int(asked["port"]))
 
     def stop(self, guest: str, run: str, grace: float) -> None:
