@@ -22,8 +22,8 @@ _OURS = ("--host", "--port", "-b", "--bind", "--listen", "--factory", "--call", 
 """What is done or means nothing: the host decides where members listen."""
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _OPTION = re.compile(r"--?[A-Za-z][\w-]*")
-_NAMES_NO_APP = ("-b", "--bind", "-c", "--config")
-"""What follows may look like one: `unix:app.sock`, `python:shop.conf`."""
+_NAMES_NO_APP = ("-b", "--bind", "-c", "--config", "-k", "--worker-class")
+"""What follows may look like one: `unix:app.sock`, `gunicorn.conf.py`, `gthread`."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,10 @@ def app_in(command: str | list[str]) -> AppAt:
     if server is None:
         raise _unknown(text, f"it does not start {', '.join(_SERVERS[:-1])} or {_SERVERS[-1]}")
     follows = itertools.pairwise(["", *words])
-    target = next((word for before, word in follows if before not in _NAMES_NO_APP and _TARGET.fullmatch(word)), None)
-    if target is None and server in _USUAL and words and _MODULE.fullmatch(words[-1]):
-        target = f"{words[-1]}:{_USUAL[server]}"
+    named = [word for before, word in follows if before not in _NAMES_NO_APP and not word.startswith("-")]
+    target = next(filter(_TARGET.fullmatch, named), None)
+    if target is None and server in _USUAL and named and _MODULE.fullmatch(named[-1]):
+        target = f"{named[-1]}:{_USUAL[server]}"
     if target is None:
         raise _unknown(text, "it names no module:attribute")
     if ("--factory" in words or "--call" in words) and not target.endswith("()"):
