@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -263,6 +264,18 @@ def test_dependencies_are_shared_where_they_are_the_same(mounted: Rig, tmp_path:
     path = member("first-2", "2", "1", speed)
     again = mounted.start("first-2", path, PACKED, service="first")
     assert "move it out (`fourfold deploy first --as process`), restart the group" in mounted.ended(again)["said"]
+
+
+@pytest.mark.parametrize("mode", ["mounted", "forked"])
+def test_members_packages_come_before_those_of_the_interpreter(program: Artifact, tmp_path: Path, mode: str) -> None:
+    own = tmp_path / "python"
+    subprocess.run([program.argv[0], "-m", "venv", "--without-pip", own], check=True)
+    write(own / SITE.removeprefix(".venv/"), {"lib.py": "V = 'the interpreter'\n", "more.py": "V = 'more'\n"})
+    app = "import lib, more\ndef app(environ, start):\n    start('200 OK', [])\n"
+    app += "    return [f'{lib.V}, {more.V}'.encode()]\n"
+    tree = write(tmp_path / "member", {"app.py": app, **installed("lib", "1", {"lib.py": "V = 'the member'\n"})})
+    with Rig((str(own / "bin/python"), *program.argv[1:]), "python", mode=mode, env=program.env) as rig:
+        assert rig.get(rig.start("member", tree, PACKED)).text == "the member, more"
 
 
 def test_an_app_that_is_an_installed_package_is_each_members_own(mounted: Rig, tmp_path: Path) -> None:

@@ -6,13 +6,12 @@ import asyncio
 import importlib
 import os
 import signal
-import site
 import sys
 from collections.abc import Sequence
 from typing import Any, cast
 
 from . import forks
-from .packages import is_site, with_path
+from .packages import is_site, put_first, with_path
 from .serving import App, listener, load, server, traceback_of
 from .serving import run as run_server
 
@@ -22,8 +21,7 @@ def run(target: str, folders: Sequence[str], host: str, port: int) -> int:
     for stream in (sys.stdout, sys.stderr):
         cast(Any, stream).reconfigure(line_buffering=True, errors="backslashreplace")
     sys.path[:0] = with_path([folder for folder in folders if not is_site(folder)], os.environ)
-    for folder in filter(is_site, folders):
-        site.addsitedir(folder)
+    put_first(*filter(is_site, folders))
     app: App | None = None
     try:
         bound = listener(host, port)

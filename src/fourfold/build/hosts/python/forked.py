@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 
 from . import alone, surroundings
 from .control import Control, Unfit
-from .packages import Common, ConflictError, is_site, read, require_version
+from .packages import Common, ConflictError, is_site, put_first, read, require_version
 from .worlds import importables
 
 _PR_SET_PDEATHSIG = 1
@@ -47,7 +47,7 @@ class ForkedGuests:
         self._workers: dict[str, Worker] = {}
         self._common = Common(Path(folder) / "own/packages")
         self._common.folder.mkdir()
-        sys.path.append(str(self._common.folder))
+        put_first(str(self._common.folder))
         self._pending = list(preload)
         self._closing = False
         signal.signal(signal.SIGTERM, self._terminated)

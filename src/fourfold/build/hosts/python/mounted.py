@@ -24,7 +24,7 @@ from .control import Control, Unfit
 from .guest import PATIENCE, Mounted
 from .memory import Memory
 from .owners import Owner
-from .packages import Common, ConflictError, is_site, read, require_version, with_path
+from .packages import Common, ConflictError, is_site, put_first, read, require_version, with_path
 from .worlds import World, follow_threads
 
 STUCK = 5.0
@@ -57,7 +57,7 @@ class MountedGuests:
         self._number = 0
         self._memory = Memory()
         self._closing = False
-        sys.path.append(str(self._common.folder))
+        put_first(str(self._common.folder))
         owners.install()
         follow_threads(owners.world)
         logs.install()

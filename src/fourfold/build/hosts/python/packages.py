@@ -11,6 +11,7 @@ import csv
 import os
 import re
 import shutil
+import site
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,6 +47,15 @@ class Dist:
 def is_site(folder: str) -> bool:
     """Whether it holds installed distributions, rather than the guest's own modules."""
     return Path(folder).name in ("site-packages", "dist-packages") or any(Path(folder).glob("*.dist-info"))
+
+
+def put_first(*folders: str) -> None:
+    """On sys.path, ahead of what is installed for the interpreter itself, which may have other versions."""
+    own = [place for place in sys.path if is_site(place) and place not in folders]
+    sys.path[:] = [place for place in sys.path if place not in own]
+    for folder in folders:
+        site.addsitedir(folder)
+    sys.path += own
 
 
 def with_path(folders: Sequence[str], env: Mapping[str, str]) -> list[str]:
