@@ -10,11 +10,13 @@ from fourfold.spec.fields import ENV_NAME, SECRET_NAME
 from fourfold.spec.imports.model import Raw
 from fourfold.spec.interpolate import escape
 
+_BRACED = r"(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*"
+"""Text with braces in it, two deep: a default that holds variables, or JSON."""
 _VARIABLE = re.compile(
     r"\$(?:(?P<dollar>\$)|(?P<plain>[A-Za-z_][A-Za-z0-9_]*)"
-    r"|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<form>:?[-?+])(?P<rest>[^{}]*))?\})"
+    rf"|\{{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<form>:?[-?+])(?P<rest>{_BRACED}))?\}})"
 )
-"""Compose specification, "Interpolation"; a default that holds another variable is none of these."""
+"""Compose specification, "Interpolation"."""
 _SECRET = re.compile(
     r"(?i)(^|_)(password|passwd|pass|pwd|passphrase|secret|secrets|token|api_?key|private_?key|secret_?key(_base)?|credentials?)$"
 )
@@ -26,48 +28,48 @@ _BIG = {"": 1, "b": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 def variables(text: str, known: Mapping[str, str]) -> str | Raw:
     """Text of a Compose file with its variables as ours. `known`: values of its `.env`, which become defaults.
 
-    An unset variable without default is empty there and an error here, hence `${NAME:-}`.
+    An unset variable without default is empty there and an error here, hence `${NAME:-}`. A default is plain text here:
+    what it is if nobody sets the variables in it.
     """
-    if "$" not in text:
-        return text
     parts: list[str] = []
-    position, any_variable = 0, False
+    plain, position = "", 0
     for match in _VARIABLE.finditer(text):
-        parts.append(escape(text[position : match.start()]))
+        plain += text[position : match.start()]
         position = match.end()
         if match["dollar"]:
-            parts.append("$")
-            continue
-        any_variable = True
-        parts.append(_ours(match, known))
-    made = "".join([*parts, escape(text[position:])])
-    if any_variable:
-        return Raw(made)
-    return _VARIABLE.sub(lambda match: "$" if match["dollar"] else match[0], text)
+            plain += "$"
+        else:
+            parts += [escape(f"{plain}$")[:-1], _ours(match, known)]  # the variable begins with `$`
+            plain = ""
+    plain += text[position:]
+    return Raw("".join([*parts, escape(plain)])) if parts else plain
 
 
 def _ours(match: re.Match[str], known: Mapping[str, str]) -> str:
-    name, form, rest = match["plain"] or match["name"], match["form"] or "", match["rest"] or ""
-    if form.endswith("?"):
+    name, form = match["plain"] or match["name"], match["form"] or ""
+    if form.endswith("?") and name not in known:
         return f"${{{name}}}"  # it must be set: an error here too
-    if form.endswith("+"):
-        return rest
-    default = known[name] if name in known and "}" not in known[name] else rest
+    default = _value(match, known)
+    if form.endswith("+") or "}" in default or "${" in default:  # which no default of ours can say
+        return escape(default)
     return f"${{{name}:-{default}}}"
 
 
 def resolved(text: str, known: Mapping[str, str]) -> str:
     """What a text is if nobody sets a variable: for what is read, and not only passed on."""
+    return _VARIABLE.sub(lambda match: _value(match, known), text)
 
-    def value(match: re.Match[str]) -> str:
-        if match["dollar"]:
-            return "$"
-        name, form, rest = match["plain"] or match["name"], match["form"] or "", match["rest"] or ""
-        if form.endswith("+"):
-            return rest if name in known else ""
-        return known.get(name) or (rest if form.endswith("-") else "")
 
-    return _VARIABLE.sub(value, text)
+def _value(match: re.Match[str], known: Mapping[str, str]) -> str:
+    if match["dollar"]:
+        return "$"
+    form, value = match["form"] or "", known.get(match["plain"] or match["name"])
+    is_set = bool(value) if form.startswith(":") else value is not None
+    if form.endswith("+"):
+        return resolved(match["rest"], known) if is_set else ""
+    if form.endswith("-") and not is_set:
+        return resolved(match["rest"], known)
+    return value or ""
 
 
 def only_variable(text: str) -> str | None:

@@ -11,7 +11,7 @@ from fourfold.spec.fields import SECRET_NAME
 from fourfold.spec.imports.compose.model import Compose, as_list, as_map, pairs
 from fourfold.spec.imports.compose.source import Program
 from fourfold.spec.imports.model import Drafted, Raw
-from fourfold.spec.imports.values import is_variable, looks_secret, only_variable, variables
+from fourfold.spec.imports.values import is_variable, looks_secret, only_variable, resolved, variables
 
 
 def environment(compose: Compose, made: Drafted, said: dict[str, Any], found: Program) -> dict[str, str | Raw]:
@@ -22,6 +22,7 @@ def environment(compose: Compose, made: Drafted, said: dict[str, Any], found: Pr
     secrets: list[Any] = []
     held = {name: path for path, found_in in files.items() for name in found_in}
     from_files = {name: text for found_in in files.values() for name, text in found_in.items()}
+    before = dict(compose.known)  # what a line of an env file may name
     for name, text in {**found.env, **from_files, **given}.items():
         if not is_variable(name):
             made.note(f"environment.{name}", "that is no name of a variable here")
@@ -32,7 +33,10 @@ def environment(compose: Compose, made: Drafted, said: dict[str, Any], found: Pr
         elif text is None:
             values[name] = variables(f"${{{name}}}", compose.known)
         else:
-            values[name] = variables(found.moved(text), compose.known)
+            in_file = name in held and name not in given
+            values[name] = variables(found.moved(text), before if in_file else compose.known)
+            if in_file:
+                before.setdefault(name, resolved(text, before))
     secrets += _mounted(compose, made, said.get("secrets"), values)
     if secrets:
         made.keys["secrets"] = secrets

@@ -8,6 +8,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from fourfold.errors import Problem, SpecError
@@ -18,6 +19,7 @@ from fourfold.spec.imports.compose.model import Compose, as_list, as_map, pairs,
 from fourfold.spec.imports.compose.service import service
 from fourfold.spec.imports.model import Draft, Drafted, Folder, Note
 from fourfold.spec.imports.routes import expose
+from fourfold.spec.imports.values import resolved
 
 FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 OVERRIDES = tuple(f"{stem}.override.{end}" for stem in ("compose", "docker-compose") for end in ("yaml", "yml"))
@@ -137,11 +139,13 @@ def _names(theirs: list[str]) -> dict[str, str]:
 
 
 def _known(folder: Folder, path: str) -> dict[str, str]:
-    text = folder.read(path)
-    try:
-        return dotenv(text, path) if text else {}
-    except SpecError:
-        return {}
+    """The values of a `.env`: each may name those before it."""
+    known: dict[str, str] = {}
+    with suppress(SpecError):
+        for name, value in dotenv(folder.read(path) or "", path).items():
+            # A lone `$` may be of a password in quotes.
+            known[name] = resolved(value, known) if "${" in value else value
+    return known
 
 
 def _settle(services: list[Drafted]) -> None:
