@@ -22,21 +22,13 @@ _LANGUAGES = {
     "Gemfile": "ruby",
     "go.mod": "go",
 }
-_OWN = ("PATH", "PORT", "HOST", "HOME", "LANG", "TZ", "DEBIAN_FRONTEND", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
-_OWN_PREFIXES = (
-    "PIP_",
-    "UV_",
-    "POETRY_",
-    "NPM_",
-    "YARN_",
-    "PNPM_",
-    "LC_",
-    "GEM_",
-    "BUNDLE_",
-    "GO",
-    "PYTHONPATH",
-    "VIRTUAL_ENV",
-)
+_OWN = (
+    "PATH", "PORT", "HOST", "HOME", "LANG", "DEBIAN_FRONTEND", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE",
+    "VIRTUAL_ENV", "GO111MODULE", "GOARCH", "GOBIN", "GOCACHE", "GOFLAGS", "GOLANG_VERSION", "GOMODCACHE", "GONOPROXY",
+    "GONOSUMDB", "GOOS", "GOPATH", "GOPRIVATE", "GOPROXY", "GOROOT", "GOSUMDB", "GOTOOLCHAIN",
+)  # fmt: skip
+"""Variables of a Dockerfile that are for its build, or that every service has here."""
+_OWN_PREFIXES = ("PIP_", "UV_", "POETRY_", "NPM_", "YARN_", "PNPM_", "LC_", "GEM_", "BUNDLE_")
 _RIGHT = "container: {dockerfile: %s} builds with it instead"
 
 

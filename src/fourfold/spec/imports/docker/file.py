@@ -190,7 +190,7 @@ def _instructions(text: str) -> list[tuple[str, str]]:
                     break
             else:
                 break
-        keyword, _, rest = line.strip().partition(" ")
+        keyword, rest = (*line.split(maxsplit=1), "")[:2]
         if here := re.search(r"<<-?\s*[\"']?(\w+)[\"']?", rest):
             body = []
             for more in lines:
