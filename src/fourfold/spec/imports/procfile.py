@@ -60,11 +60,12 @@ def draft(folder: Folder, file: str) -> Draft:
 
 def _service(made: Draft, name: str, command: str, source: str, env: dict[str, str | Raw]) -> Drafted:
     service = Drafted(service_name(name), f"`{name}` of {made.source}")
-    run, port = listening(command) if "$PORT" not in command and "${PORT" not in command else (command, None)
+    told = re.search(r"\$PORT\b|\$\{PORT\b", command) is not None
+    run, port = (command, None) if told else listening(command)
     service.keys = {"source": source, "run": run}
     if port:
         service.keys["port"] = port
-    if name == "web" or port:
+    if name == "web" or port or told:
         service.published = ("", None)
     secrets_in = posixpath.join(posixpath.dirname(made.source), ".env")
     variables_of(service, env, secrets_in, made.hints)

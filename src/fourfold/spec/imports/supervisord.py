@@ -15,7 +15,7 @@ from fourfold.spec.fields import SIGNALS
 from fourfold.spec.finds import service_name
 from fourfold.spec.imports.commands import listening, without_shell, words
 from fourfold.spec.imports.model import Draft, Drafted, Folder, Note, Raw
-from fourfold.spec.imports.programs import variables_of
+from fourfold.spec.imports.programs import number, variables_of
 from fourfold.spec.imports.routes import expose
 from fourfold.spec.imports.values import seconds
 from fourfold.spec.interpolate import escape
@@ -53,7 +53,9 @@ _DONE = frozenset(
 )
 _SECTIONS = ("supervisord", "unix_http_server", "inet_http_server", "supervisorctl", "include")
 """Of Supervisor itself: nothing is lost where Fourfold is."""
-_NUMBER = r"\d*%\(process_num\)\d*d"
+_NUMBER = r"%\(process_num\)\d*[ds]"
+_NUMBERED_PORT = rf"(?<!\w)\d+{_NUMBER}"
+"""`80%(process_num)02d`; not the number in `-n worker%(process_num)02d`."""
 
 
 def draft(folder: Folder, file: str) -> Draft:
@@ -120,10 +122,10 @@ def _service(file: str, kind: str, name: str, said: dict[str, str]) -> Drafted:
         made.off = made.off or "it is not started by itself (autostart=false): take it in, or not"
     if not said.get("command", "").strip():
         made.off = made.off or "it has no command"
-    _program(made, name, file, said)
+    environment = _environment(said.get("environment", ""))
+    _program(made, name, file, said, number(environment.pop("PORT", None)))
     _counts(made, said)
     _ending(made, said)
-    environment = _environment(said.get("environment", ""))
     variables_of(made, {key: _filled(value, name) for key, value in environment.items()}, None, [])
     if any(key.startswith(("stdout_", "stderr_")) for key in said):
         logs = [key for key in said if key.startswith(("stdout_", "stderr_"))]
@@ -137,24 +139,27 @@ def _service(file: str, kind: str, name: str, said: dict[str, str]) -> Drafted:
     return made
 
 
-def _program(made: Drafted, name: str, file: str, said: dict[str, str]) -> None:
+def _program(made: Drafted, name: str, file: str, said: dict[str, str], own: int | None) -> None:
+    """`own`: the port that its environment says."""
     folder = said.get("directory", "").strip().replace("%(here)s", ".").rstrip("/")
     base = posixpath.dirname(file)
     relative = posixpath.normpath(posixpath.join(base, folder or "."))
     absolute = folder.startswith("/")
     made.keys["source"] = "." if absolute or relative in (".", "") or relative.startswith("..") else f"./{relative}"
-    command = re.sub(_NUMBER, "$PORT", said.get("command", "").strip()).replace("%(here)s/", "./")
+    command = re.sub(_NUMBERED_PORT, "$PORT", said.get("command", "").strip()).replace("%(here)s/", "./")
+    command = re.sub(_NUMBER, "$FOURFOLD_INSTANCE", command)
     if absolute and len(folder) > 1:
         command = command.replace(f"{folder}/", "/app/")
         made.remarks["source"] = f"what was in {folder} is in /app; say another folder if it is not this one"
     numbered = "$PORT" in command
-    run, port = (command, 8080) if numbered else listening(command)
+    run, named = (command, 8080) if numbered else listening(command)
     filled = _filled(run, name)
-    if isinstance(filled, Raw) or numbered or port or isinstance(without_shell(run), str):
+    shell = named or "$FOURFOLD_INSTANCE" in run  # which it is to fill in
+    if isinstance(filled, Raw) or shell or isinstance(without_shell(run), str):
         made.keys["run"] = filled
     else:
         made.keys["run"] = words(run) or filled
-    if port:
+    if port := named or own:
         made.keys["port"] = port
         made.published = ("", None)
 
