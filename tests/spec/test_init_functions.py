@@ -124,6 +124,45 @@ def test_a_serverless_file() -> None:
     assert "# env STAGE: ${opt:stage}" in text and "the event sns" in text
 
 
+OFF_SAM = """
+Globals: {Function: {Layers: [!Ref Common]}}
+Resources:
+  AFunction:
+    Type: AWS::Serverless::Function
+    Properties:
+      Handler: a.b
+      MemorySize: !Ref Size
+      Layers: [!Ref Own]
+      FunctionUrlConfig: {AuthType: NONE}
+      Events:
+        One: {Type: Schedule, Properties: {Schedule: rate(5 minutes), Enabled: false}}
+        Two: {Type: ScheduleV2, Properties: {ScheduleExpression: rate(5 minutes), State: DISABLED}}
+        List: {Type: HttpApi, Properties: {Path: /items, Method: get}}
+        Item: {Type: HttpApi, Properties: {Path: "/items/{id}", Method: ANY}}
+"""
+OFF_SERVERLESS = """
+functions:
+  a:
+    handler: a.b
+    memorySize: ${self:custom.size}
+    url: true
+    layers: [Common, Own]
+    events:
+      - schedule: {rate: rate(5 minutes), enabled: false}
+      - httpApi: GET /items
+      - httpApi: {path: "/items/{id}", method: "*"}
+"""
+
+
+@pytest.mark.parametrize(("name", "text"), [("template.yaml", OFF_SAM), ("serverless.yml", OFF_SERVERLESS)])
+def test_what_is_off_fires_no_trigger_and_what_cannot_be_known_is_told(name: str, text: str) -> None:
+    app, said = drafted(name, text)
+    function = app.services["a"]
+    assert not function.triggers and "chedule" in said and "is off there" in said
+    assert "its memory is" in said and "its function URL" in said and "Common" in said and "Own" in said
+    assert [(route.path, route.methods) for route in function.route] == [("/items", ())]
+
+
 @pytest.mark.parametrize("text", ["", "- a", "Resources: 5", "{", "a: &a [*a]", "functions: {a: 1, b: [x]}", "!X y"])
 @pytest.mark.parametrize("name", ["template.yaml", "serverless.yml"])
 def test_what_describes_no_function_is_left_alone(name: str, text: str) -> None:

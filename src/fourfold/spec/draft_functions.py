@@ -51,7 +51,8 @@ def _lines(
 
 def _routes(found: FoundFunction, taken: dict[str, list[str | None]]) -> list[str]:
     kept, others = [], []
-    for path, method in dict.fromkeys(found.routes):
+    whole = {path for path, method in found.routes if method is None}  # each with all of its methods
+    for path, method in dict.fromkeys((path, None if path in whole else method) for path, method in found.routes):
         text = f'{{path: "{path}"{f", method: {method}" if method else ""}}}'
         used = taken.setdefault(path, [])
         if used and (method is None or method in used or None in used):

@@ -18,6 +18,7 @@ from fourfold.spec.functionchecks import RESERVED
 SAM = ("template.yaml", "template.yml")
 SERVERLESS = ("serverless.yml", "serverless.yaml")
 _RUNTIME = re.compile(r"(python3\.\d{1,2}|nodejs\d{2}|java\d{1,2}|provided)(\.x|\.al\w+)?")
+_URL = "its function URL: a `route` here, such as {host: NAME.localhost}"
 _METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
 
 
@@ -78,7 +79,8 @@ def _sam(data: Any, file: str) -> Iterator[FoundFunction]:
             said.get("ReservedConcurrentExecutions"),
             _map(said, "ProvisionedConcurrencyConfig").get("ProvisionedConcurrentExecutions"),
         )
-        _layers(found, said.get("Layers"))
+        _layers(found, common.get("Layers"))
+        _layers(found, _map(resource, "Properties").get("Layers"))
         if not isinstance(said.get("CodeUri", "."), str):
             found.notes.append("its code is in a bucket: say where it is in `source`")
         if said.get("PackageType") == "Image" or "InlineCode" in said:
@@ -88,12 +90,16 @@ def _sam(data: Any, file: str) -> Iterator[FoundFunction]:
         )
         for event in _map(said, "Events").values():
             _sam_event(found, event if isinstance(event, dict) else {})
+        if "FunctionUrlConfig" in said:
+            found.notes.append(_URL)
         yield found
 
 
 def _sam_event(found: FoundFunction, event: dict[str, Any]) -> None:
     kind, said = event.get("Type"), _map(event, "Properties")
-    if kind in ("Api", "HttpApi"):
+    if said.get("Enabled") is False or said.get("State") == "DISABLED":
+        found.notes.append(f"the event {kind} of the template is off there")
+    elif kind in ("Api", "HttpApi"):
         if kind == "Api" or said.get("PayloadFormatVersion") == "1.0":
             found.payload = "v1"
         _route(found, said.get("Path"), said.get("Method"))
@@ -126,12 +132,16 @@ def _serverless(data: Any, file: str) -> Iterator[FoundFunction]:
         for event in events if isinstance(events, list) else []:
             for kind, value in (event if isinstance(event, dict) else {str(event): None}).items():
                 _serverless_event(found, kind, value)
+        if said.get("url"):
+            found.notes.append(_URL)
         yield found
 
 
 def _serverless_event(found: FoundFunction, kind: str, value: Any) -> None:
     said = value if isinstance(value, dict) else {}
-    if kind in ("http", "httpApi"):
+    if said.get("enabled") is False:
+        found.notes.append(f"the event {kind} is off there")
+    elif kind in ("http", "httpApi"):
         if kind == "http":
             found.payload = "v1"
         method, _, path = value.partition(" ") if isinstance(value, str) else ("", "", "")
@@ -165,6 +175,9 @@ def _common(found: FoundFunction, runtime: Any, timeout: Any, memory: Any) -> No
         found.timeout = timeout
     if isinstance(memory, int) and not isinstance(memory, bool) and memory > 0:
         found.memory = memory
+    for said, key in ((timeout, "function.timeout"), (memory, "resources.memory")):
+        if isinstance(said, Unknown):
+            found.notes.append(f"its {key.rpartition('.')[2]} is {said.text}: say it in `{key}`")
 
 
 def _concurrency(found: FoundFunction, reserved: Any, provisioned: Any) -> None:
