@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fourfold.build.disk.export import DiskImage
@@ -170,9 +170,9 @@ class FakeFacade:
     def bakery(self) -> FakeBakery:
         return self._bakery
 
-    async def scale(self, app: str, service: str, instances: int | None, in_file: bool, actor: str) -> v.OperationView:
-        self._asked("scale", app, service, instances, in_file, actor)
-        return self._operation(app, "scale", [service])
+    async def scale(self, app: str, counts: Mapping[str, int | None], in_file: bool, actor: str) -> v.OperationView:
+        self._asked("scale", app, counts, in_file, actor)
+        return self._operation(app, "scale", list(counts))
 
     async def rollback(self, app: str, service: str, to: int | None, actor: str) -> v.OperationView:
         self._asked("rollback", app, service, to, actor)

@@ -31,6 +31,7 @@ SAMPLES: dict[str, Any] = {
     "bool": False,
     "int | None": None,
     "str | None": None,
+    "Mapping[str, int | None]": {"x": 1},
     "Sequence[str]": ["x"],
     "list[str]": ["x"],
     "Sequence[str] | None": None,

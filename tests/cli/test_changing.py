@@ -151,8 +151,8 @@ def test_detailed_exit_codes(cli: Cli, server: Serving, app: Path) -> None:
 
 
 SIMPLE: list[tuple[list[str], str, Any]] = [
-    (["scale", "catalog=3"], "scale", ("shop", "catalog", 3, False, "alice")),
-    (["scale", "catalog=auto"], "scale", ("shop", "catalog", None, False, "alice")),
+    (["scale", "catalog=3"], "scale", ("shop", {"catalog": 3}, False, "alice")),
+    (["scale", "catalog=auto"], "scale", ("shop", {"catalog": None}, False, "alice")),
     (["rollback", "catalog"], "rollback", ("shop", "catalog", None, "alice")),
     (["rollback", "catalog", "--to", "2"], "rollback", ("shop", "catalog", 2, "alice")),
     (["restart"], "restart", ("shop", [], "alice")),
@@ -174,7 +174,7 @@ def test_simple_changes(cli: Cli, server: Serving, arguments: list[str], method:
 def test_several_are_scaled_or_none(cli: Cli, server: Serving) -> None:
     server.facade.happened = GOOD
     assert cli("scale", "a=1", "b=0").code == 0
-    assert [call[1:3] for call in asked(server, "scale")] == [("a", 1), ("b", 0)]
+    assert [call[1] for call in asked(server, "scale")] == [{"a": 1, "b": 0}]
     server.facade.calls.clear()
     for wrong in ("a", "a=", "=1", "a=-1", "a=1.5", "a=10001", "a=²"):
         result = cli("scale", "b=1", wrong)
@@ -195,7 +195,7 @@ def test_scale_save(cli: Cli, server: Serving, app: Path) -> None:
         "orders.py}", "orders.py, instances: 4}"
     )
     assert file.stat().st_mode & 0o777 == 0o640 and not list(app.glob(".new*"))
-    assert asked(server, "scale")[0] == ("shop", "catalog", 3, True, "alice")
+    assert asked(server, "scale") == [("shop", {"catalog": 3, "orders": 4}, True, "alice")]
     assert cli("scale", "catalog=3", "--save").err.endswith("fourfold.yaml has services.catalog.instances: 3 already\n")
 
     server.facade.happened = BAD

@@ -54,6 +54,12 @@ def test_files(up: Home) -> None:
     assert "UTF-8" in up.run("up", "-f", str(file), code=2).stderr
 
 
+def test_counts(up: Home) -> None:
+    before = unchanging(up)
+    assert "cannot find service nothing" in up.run("scale", "-a", "app", "web=2", "nothing=2", code=2).stderr
+    assert unchanging(up) == before
+
+
 def bomb() -> str:
     """A few lines that would be billions of values."""
     lines = ["x-a0: &a0 [x, x, x, x, x, x, x, x, x]"]

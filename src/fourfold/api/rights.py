@@ -95,6 +95,7 @@ RULES: dict[str, Rule] = {
     f"POST {APP}/up": Rule("deploy", SPEC),
     f"POST {APP}/down": DEPLOY,  # with `purge` admin: `api.acting`
     f"POST {APP}/restart": DEPLOY,
+    f"POST {APP}/scale": DEPLOY,
     f"POST {APP}/stop": DEPLOY,
     f"POST {APP}/build": Rule("deploy", SPEC),
     f"POST {APP}/artifact": Rule("deploy", SPEC),

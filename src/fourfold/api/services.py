@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from fourfold.api.deps import TheFacade
 from fourfold.api.resource import resource
-from fourfold.api.shapes import Acted, InvokeBody, InvokeLaterBody, PromoteBody, RollbackBody, ScaleBody, ServicesBody
+from fourfold.api.shapes import (
+    Acted,
+    InvokeBody,
+    InvokeLaterBody,
+    PromoteBody,
+    RollbackBody,
+    ScaleBody,
+    ScaleSeveralBody,
+    ServicesBody,
+)
 from fourfold.control.views import (
     CostRequest,
     CostView,
@@ -18,10 +27,16 @@ from fourfold.control.views import (
 router = resource("services")
 
 
+@router.post("/v1/apps/{app}/scale", status_code=202)
+async def scale_several(facade: TheFacade, app: str, body: ScaleSeveralBody) -> OperationView:
+    """Set the numbers of instances of several services, or of none where one is refused."""
+    return await facade.scale(app, body.instances, body.in_file, body.actor)
+
+
 @router.post("/v1/apps/{app}/services/{service}/scale", status_code=202)
 async def scale(facade: TheFacade, app: str, service: str, body: ScaleBody) -> OperationView:
     """Set the number of instances: an override, kept over `up` until it is reset, unless the file says so too."""
-    return await facade.scale(app, service, body.instances, body.in_file, body.actor)
+    return await facade.scale(app, {service: body.instances}, body.in_file, body.actor)
 
 
 @router.post("/v1/apps/{app}/services/{service}/rollback", status_code=202)

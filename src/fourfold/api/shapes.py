@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from fourfold.control.views import UpRequest
@@ -43,8 +45,16 @@ class Acted(Shape):
     actor: str = Field(default="", max_length=200, description="Who asks, for the history and the events")
 
 
+Count = Annotated[int, Field(ge=0, le=10_000)]
+
+
 class ScaleBody(Acted):
-    instances: int | None = Field(ge=0, le=10_000, description="Null is as the file says, or as its load says")
+    instances: Count | None = Field(description="Null is as the file says, or as its load says")
+    in_file: bool = Field(default=False, description="The service file says so too: no override")
+
+
+class ScaleSeveralBody(Acted):
+    instances: dict[str, Count | None] = Field(min_length=1, description="Service -> how many, or null")
     in_file: bool = Field(default=False, description="The service file says so too: no override")
 
 

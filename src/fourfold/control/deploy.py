@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -191,10 +191,10 @@ class Deployer:
 
     # -- the others -----------------------------------------------------------------------------------------------
 
-    async def scale(self, key: str, instances: int | None, in_file: bool, operation: Operation) -> None:
+    async def scale(self, counts: Mapping[str, int | None], in_file: bool, operation: Operation) -> None:
         """`in_file`: the service file says so from now on, so that it is no override. None: no override any more."""
-        row = self.need(key)
-        self._commit(operation, [(row, replace(set_to(row, instances, in_file), stopped=False))])
+        rows = [(self.need(key), count) for key, count in counts.items()]
+        self._commit(operation, [(row, replace(set_to(row, count, in_file), stopped=False)) for row, count in rows])
 
     async def rollback(self, key: str, to: int | None, operation: Operation) -> None:
         row = self.need(key)

@@ -5,7 +5,7 @@ All raise `errors.UserError` (refused, nothing changed) or `errors.WorldError`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from fourfold.control import views as v
@@ -48,8 +48,8 @@ class Facade(Protocol):
         ...
 
     # services
-    async def scale(self, app: str, service: str, instances: int | None, in_file: bool, actor: str) -> v.OperationView:
-        """None: as the file says, which may be that its load says so."""
+    async def scale(self, app: str, counts: Mapping[str, int | None], in_file: bool, actor: str) -> v.OperationView:
+        """All or none. None: as the file says, which may be that its load says so."""
         ...
 
     async def rollback(self, app: str, service: str, to: int | None, actor: str) -> v.OperationView: ...

@@ -43,20 +43,17 @@ def command(
 
     wanted = dict(counts)
     session = Session.of(ctx)
-    saves = {service: _saving(session, service, count) for service, count in wanted.items()} if save else {}
-    for service, count in wanted.items():
+    saves = [_saving(session, service, count) for service, count in wanted.items()] if save else []
 
-        def ask(view: Progress, service: str = service, count: int | None = count) -> OperationView:
-            path = f"/v1/apps/{session.app}/services/{service}/scale"
-            body = {"instances": count, "in_file": save, "actor": session.actor}
-            operation: OperationView = session.client.post(path, body)
-            return operation
+    def ask(view: Progress) -> OperationView:
+        body = {"instances": wanted, "in_file": save, "actor": session.actor}
+        operation: OperationView = session.client.post(f"/v1/apps/{session.app}/scale", body)
+        return operation
 
-        if code := see_through(session, ask, {service: count}):
-            return code
-        if save:
-            saves[service]()
-    return 0
+    code = see_through(session, ask, wanted)
+    for write in () if code else saves:
+        write()
+    return code
 
 
 def _saving(session: Session, service: str, count: int | None) -> Callable[[], None]:

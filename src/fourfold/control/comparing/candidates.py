@@ -59,7 +59,7 @@ class Candidates:
 
     async def scale(self, candidate: CandidateApp, count: int) -> None:
         key = f"{candidate.name}.{candidate.service}"
-        work = partial(self._parts.deployer.scale, key, count, False)
+        work = partial(self._parts.deployer.scale, {key: count}, False)
         await self._run(candidate.name, "scale", candidate.service, work)
 
     async def take_away(self, name: str) -> None:

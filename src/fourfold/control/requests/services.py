@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from fourfold.build.build import BuildRequest
@@ -25,14 +25,16 @@ from fourfold.store.model import Event
 
 
 class Services(Requests):
-    async def scale(self, app: str, service: str, instances: int | None, in_file: bool, actor: str) -> v.OperationView:
-        row = self._need(app, service)
-        spec = self._parts.registry.spec(f"{app}.{service}", row.release)
-        refuse_job(service, spec, "scale")
-        refuse_several(service, spec, pattern_of(row), most_of(set_to(row, instances, in_file)))
-        check_scale(self._parts.registry, row)
-        work = partial(self._parts.deployer.scale, f"{app}.{service}", instances, in_file)
-        return self._parts.operations.submit(app, "scale", actor, [service], work)
+    async def scale(self, app: str, counts: Mapping[str, int | None], in_file: bool, actor: str) -> v.OperationView:
+        for service, count in counts.items():
+            row = self._need(app, service)
+            spec = self._parts.registry.spec(f"{app}.{service}", row.release)
+            refuse_job(service, spec, "scale")
+            refuse_several(service, spec, pattern_of(row), most_of(set_to(row, count, in_file)))
+            check_scale(self._parts.registry, row)
+        wanted = {f"{app}.{service}": count for service, count in counts.items()}
+        work = partial(self._parts.deployer.scale, wanted, in_file)
+        return self._parts.operations.submit(app, "scale", actor, list(counts), work)
 
     async def rollback(self, app: str, service: str, to: int | None, actor: str) -> v.OperationView:
         await self._consider_rollback(app, service, to)
