@@ -82,11 +82,14 @@ def test_an_index_page_makes_it_files_unless_something_is_run() -> None:
 
 
 def test_from_traffic() -> None:
-    case = replace(case_of({"service": WEB}), traffic=traffic_of(["18 x 0", "6 x 1200"], response_seconds=0.5))
+    traffic = traffic_of(["18 x 0", "6 x 1200"], response_seconds=0.5)
+    case = replace(case_of({"service": WEB}), traffic=traffic)
     found = values(case)
     assert found["quiet_hours"] == 0.75
     assert found["peak_to_mean"] == 4
     assert found["in_progress"] == pytest.approx(7200 * 0.5 / 86400)
+    untimed = tuple(each if each.requests else replace(each, response_seconds=None) for each in traffic.hours)
+    assert values(replace(case, traffic=Traffic(untimed)))["in_progress"] == found["in_progress"], "none is answered"
 
 
 def test_a_few_hours_tell_nothing() -> None:

@@ -136,9 +136,9 @@ def _traffic(traffic: Traffic) -> Found:
     yield "quiet_hours", Known(sum(each < 1 for each in requests) / len(hours), origin, evidence)
     if mean > 0:
         yield "peak_to_mean", Known(max(requests) / mean, origin, evidence)
-    timed = [(hour.requests, hour.response_seconds) for hour in hours if hour.response_seconds is not None]
-    if timed:
-        busy = sum(count * seconds for count, seconds in timed)
+    timed = [hour for hour in hours if hour.response_seconds is not None or not hour.requests]
+    if any(hour.requests for hour in timed):
+        busy = sum(hour.requests * (hour.response_seconds or 0) for hour in timed)
         yield "in_progress", Known(busy / (len(timed) * 3600), origin, evidence)
 
 
