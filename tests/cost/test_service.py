@@ -78,6 +78,7 @@ def test_more_instances_than_the_file_allows_are_said() -> None:
     found = monthly(Reckoning(busy, footprint("container"), Wanted(max_instances=3), PRICES))
     assert found.instances_peak > 3
     assert found.notes == (f"its busiest hour needs {found.instances_peak} instances, and the service file allows 3",)
+    assert not monthly(Reckoning(busy, footprint("shared"), Wanted(max_instances=3), PRICES)).notes, "as its group has"
 
 
 def test_members_of_a_group_have_their_part_of_what_they_share() -> None:

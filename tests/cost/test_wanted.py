@@ -29,8 +29,15 @@ def test_members_are_those_that_run_in_its_group_and_itself() -> None:
 
 def test_a_job_stands_nowhere() -> None:
     job = service(run="x", job={})
-    assert (wanted(job).job, wanted(job, instances=3).min_instances) == (True, 0)
-    assert not wanted(service()).job and wanted(service(instances=2), instances=5).min_instances == 5
+    assert (wanted(job).job, wanted(job, instances=(3, 3)).min_instances) == (True, 0)
+    assert not wanted(service()).job and wanted(service(instances=2), instances=(5, 5)).min_instances == 5
+
+
+def test_what_it_allows_at_most() -> None:
+    scaled = service(port=8080, run="x", instances={"min": 2, "max": 8, "per_instance": {"rps": 5}})
+    assert [each.max_instances for each in (wanted(scaled), wanted(service(instances=3)))] == [8, 3]
+    assert (wanted(scaled).min_instances, wanted(scaled, instances=(5, 5)).max_instances) == (2, 5)
+    assert wanted(service(run="x", job={})).max_instances is None
 
 
 def test_what_cannot_run_so_anywhere() -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from fourfold.clock import Clock, rfc3339
 from fourfold.control import views as v
+from fourfold.control.counting import most_of
 from fourfold.control.goals import pattern_of
 from fourfold.control.groups import members
 from fourfold.control.hourly import runs, traffic
@@ -159,7 +160,8 @@ class Costing:
                 log.debug("the artifact of %s is not in the store", key_of(row))
         group = spec.shared.group
         others = {each.name for each in members(self._registry, row.app, group)} if group is not None else set()
-        return wanted(spec, size, int(row.overrides.get("instances", row.instances)), len(others | {row.name}))
+        counts = int(row.overrides.get("instances", row.instances)), most_of(row)
+        return wanted(spec, size, counts, len(others | {row.name}))
 
     # -- with files, in a thread --------------------------------------------------------------------------------------
 

@@ -88,6 +88,6 @@ def _notes(peak: int, wanted: Wanted, footprint: Footprint) -> tuple[str, ...]:
         background = f"{footprint.background_cores:.2g} of a core now"
         waits = f"what it does while it is asked nothing ({background}) would not be done"
         return (waits,) if footprint.works_unasked else ()
-    if most is None or peak <= most:
+    if most is None or peak <= most or footprint.pattern == "shared":  # there are as many as its group has
         return ()
     return (f"its busiest hour needs {peak} instances, and the service file allows {most}",)

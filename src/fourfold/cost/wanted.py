@@ -11,10 +11,15 @@ from fourfold.spec.groupchecks import as_guest
 from fourfold.spec.model import Service
 
 
-def wanted(service: Service, storage_bytes: int = 0, instances: int | None = None, members: int = 1) -> Wanted:
-    """`storage_bytes`: of its artifact; `instances`: what a command set it to; `members`: of its group."""
+def wanted(
+    service: Service, storage_bytes: int = 0, instances: tuple[int, int] | None = None, members: int = 1
+) -> Wanted:
+    """`storage_bytes`: of its artifact; `instances`: how many at least and at most, when not as it says; `members`: of
+    its group."""
+    least, most = instances or (service.count, service.most)
     return Wanted(
-        min_instances=0 if service.job is not None else service.count if instances is None else instances,
+        min_instances=0 if service.job is not None else least,
+        max_instances=None if service.job is not None else most,
         memory_limit=service.resources.memory,
         cpu_limit=service.resources.cpu,
         storage_bytes=storage_bytes,
