@@ -19,6 +19,7 @@ def volumes(compose: Compose, made: Drafted, given: Any, program: Program) -> No
     """Named and anonymous ones become volumes, and what Docker keeps of an image without being told; folders and files
     of the host are noted."""
     found: list[dict[str, str]] = []
+    named: set[str] = set()
     in_memory = False
     for entry in as_list(given):
         source, target, kind, read_only = _parts(compose, entry)
@@ -34,6 +35,7 @@ def volumes(compose: Compose, made: Drafted, given: Any, program: Program) -> No
             made.note("volumes", "what a build installs is part of the artifact", shown)
         else:
             _volume(made, found, source, target, shown)
+            named |= {source} - {""}
     kept = in_memory or any(_is_around(each["path"], program.data) for each in found)
     if program.data and not kept and "instances" not in made.keys:
         _volume(made, found, "data", program.data, program.data)
@@ -44,7 +46,7 @@ def volumes(compose: Compose, made: Drafted, given: Any, program: Program) -> No
             made.keys["deploy"] = {"strategy": "recreate"}
             made.remarks["deploy"] = "the old one ends first: two cannot share its files"
         if any(
-            _uses(other, found, compose) for name, other in compose.services.items() if compose.names[name] != made.name
+            _uses(other, named, compose) for name, other in compose.services.items() if compose.names[name] != made.name
         ):
             made.note("volumes", "another service has one of that name too: here each has its own")
 
@@ -104,10 +106,9 @@ def _is_code(compose: Compose, made: Drafted, source: str, target: str, workdir:
     return place == code or (below and bool(workdir) and target.startswith(f"{workdir.rstrip('/')}/"))
 
 
-def _uses(other: dict[str, Any], found: list[dict[str, str]], compose: Compose) -> bool:
-    names = {each["name"] for each in found}
+def _uses(other: dict[str, Any], named: set[str], compose: Compose) -> bool:
     for entry in as_list(other.get("volumes")):
         source, _, kind, _ = _parts(compose, entry)
-        if kind == "volume" and source and service_name(source) in names:
+        if kind == "volume" and source in named:
             return True
     return False
