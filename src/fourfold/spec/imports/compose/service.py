@@ -107,7 +107,8 @@ def _size(compose: Compose, made: Drafted, said: dict[str, Any]) -> None:
     for key, value in deploy.items():
         if key in DEPLOY and value and value != "replicated":
             if key == "restart_policy" and "restart" not in said:
-                _restart(made, compose.text(as_map(value).get("condition")))
+                condition, most = (compose.text(as_map(value).get(each)) for each in ("condition", "max_attempts"))
+                _restart(made, f"{condition or 'any'}:{most}")
                 continue
             made.note(f"deploy.{key}", DEPLOY[key], value)
 
