@@ -85,7 +85,7 @@ def test_members_of_a_group_have_their_part_of_what_they_share() -> None:
     member = footprint("shared", memory_bytes=100.0 * MIB, next_memory_bytes=20.0 * MIB, cpu_seconds_per_request=0.0)
     alone, one_of_four, in_two_hosts = [
         Reckoning(RARE, member, wanted, PRICES).bill().dollars
-        for wanted in (Wanted(members=1), Wanted(members=4), Wanted(members=4, min_instances=2))
+        for wanted in (Wanted(members=1), Wanted(members=4), Wanted(members=4, hosts=2))
     ]
     assert one_of_four / alone == pytest.approx(40 / 100)
     assert in_two_hosts == pytest.approx(2 * one_of_four), "what members have once is in each host"

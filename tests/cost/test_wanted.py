@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fourfold.cost.wanted import impossible, of_file, wanted
+from fourfold.spec.groups import Group
 from fourfold.spec.model import Service
 
 
@@ -21,8 +22,11 @@ def test_members_are_those_that_run_in_its_group_and_itself() -> None:
             "may": service(pattern="container", shared=group),
             "other": service(pattern="shared", shared={"group": "others"}),
             "alone": service(),
-        }
+        },
+        {"apps": Group(kind="python", instances=3)},
     )
+    hosts = {name: each.hosts for name, each in found.items()}
+    assert hosts == {"one": 3, "two": 3, "may": 3, "other": None, "alone": None}
     members = {name: each.members for name, each in found.items()}
     assert members == {"one": 2, "two": 2, "may": 3, "other": 1, "alone": 1}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ from fourfold.spec.load import load
 if TYPE_CHECKING:
     from fourfold.cost.prices import Prices
     from fourfold.cost.results import ServiceCost
-    from fourfold.spec.model import Service
+    from fourfold.spec.app import App
 
 MOST_BYTES = 64 * 1024 * 1024
 
@@ -38,8 +37,8 @@ def of_usage(options: Options, file: str, service: str | None, prices: str | Non
         usages = [each for each in usages if each.service == service]
         if not usages:
             raise NotFoundError(f"cannot find service {service} in {file}", f"its services are {known}")
-    services = _services(options)
-    costs = [_cost(each, services, price_list, curves, file) for each in usages]
+    app = _app(options)
+    costs = [_cost(each, app, price_list, curves, file) for each in usages]
     return PricedView(prices=prices_view(price_list, prices), services=costs)
 
 
@@ -60,16 +59,16 @@ def _read(file: Path) -> str:
         raise UserError(f"cannot read {file}: it is not UTF-8, at byte {error.start}") from None
 
 
-def _cost(usage: ServiceUsage, services: Mapping[str, Service], prices: Prices, curves: bool, file: str) -> ServiceCost:
-    wanted, why = of_file(services).get(usage.service, Wanted()), dict[Pattern, str]()
+def _cost(usage: ServiceUsage, app: App | None, prices: Prices, curves: bool, file: str) -> ServiceCost:
+    wanted, why = Wanted(), dict[Pattern, str]()
+    if app is not None and (service := app.services.get(usage.service)) is not None:
+        wanted, why = of_file(app.services, app.groups)[usage.service], impossible(service)
     known = from_usage(usage.pattern or "process", usage.traffic, wanted.job)
     if known is None:
         raise UserError(
             f"cannot price {usage.service}: no hour of {file} tells both its memory and its CPU",
             "add the columns memory_bytes and cpu_seconds, of all instances together",
         )
-    if (service := services.get(usage.service)) is not None:
-        why = impossible(service)
     return service_cost(
         usage.service,
         usage.pattern,
@@ -82,13 +81,12 @@ def _cost(usage: ServiceUsage, services: Mapping[str, Service], prices: Prices, 
     )
 
 
-def _services(options: Options) -> Mapping[str, Service]:
-    """Of a service file that is here, for limits and counts; none of one that cannot be read."""
+def _app(options: Options) -> App | None:
+    """Of a service file that is here, for limits and counts; None of one that cannot be read."""
     if (path := find_file(options)) is None:
-        return {}
+        return None
     try:
-        app = load(path, env=options.env, environ=os.environ).app
+        return load(path, env=options.env, environ=os.environ).app
     except FourfoldError:
         output.say(f"note: {path} is not used, as it is not valid: see `fourfold validate`", options)
-        return {}
-    return app.services
+        return None

@@ -33,7 +33,7 @@ def of_hours(
     app: App, name: str, now: Pattern, traffic: Traffic, comparison: Comparison | None, prices: Prices
 ) -> ServiceCost | None:
     """None: neither a comparison nor the hours tell what it takes."""
-    wanted = of_file(app.services)[name]
+    wanted = of_file(app.services, app.groups)[name]
     found = of_all(comparison) if comparison is not None else {}
     if not found:
         taken = from_usage(now, traffic, wanted.job)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from fourfold.clock import Clock, rfc3339
 from fourfold.control import views as v
 from fourfold.control.counting import most_of
-from fourfold.control.goals import pattern_of
+from fourfold.control.goals import count_of, pattern_of
 from fourfold.control.groups import members
 from fourfold.control.hourly import runs, traffic
 from fourfold.control.journals import Journals, Sums, month_of
@@ -160,8 +160,10 @@ class Costing:
                 log.debug("the artifact of %s is not in the store", key_of(row))
         group = spec.shared.group
         others = {each.name for each in members(self._registry, row.app, group)} if group is not None else set()
+        hosting = self._registry.services.get(f"{row.app}.{group}")
+        hosts = count_of(hosting) if hosting is not None else None
         counts = int(row.overrides.get("instances", row.instances)), most_of(row)
-        return wanted(spec, size, counts, len(others | {row.name}))
+        return wanted(spec, size, counts, len(others | {row.name}), hosts)
 
     # -- with files, in a thread --------------------------------------------------------------------------------------
 

@@ -43,7 +43,7 @@ def _with(
             beyond = max(0.0, cores - covered * instances.hours)
         else:
             capacity = most_requests(footprint, wanted, kind.vcpus) * utilization
-            beyond = demand.beyond(capacity, wanted.min_instances, footprint, covered)
+            beyond = demand.beyond(capacity, wanted.least(footprint.pattern), footprint, covered)
         parts["surplus CPU"] = beyond * prices.ec2.surplus_vcpu_hour
     in_use = used(demand, footprint, wanted, kind.vcpus, instances)
     return Bill(name, parts, instances, in_use, gib / kind.memory_gib)

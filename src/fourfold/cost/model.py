@@ -84,5 +84,11 @@ class Wanted:
     """It runs to its end, and is there only meanwhile: its requests are runs."""
     members: int = 1
     """Services that share its group's process under pattern shared, itself included."""
+    hosts: int | None = None
+    """Of that group: one of it is in each. None: it names no group."""
     provisioned: int = 0
     """Sandboxes of a function that are always there."""
+
+    def least(self, pattern: Pattern) -> int:
+        """How many instances there always are."""
+        return self.hosts if pattern == "shared" and self.hosts is not None else self.min_instances

@@ -55,7 +55,7 @@ def _instances(demand: Demand, footprint: Footprint, wanted: Wanted, vcpus: floa
     if wanted.job:
         return demand.runs(run_seconds(footprint, vcpus))
     if footprint.pattern != "function":
-        return demand.instances(most_requests(footprint, wanted, vcpus) * utilization, wanted.min_instances)
+        return demand.instances(most_requests(footprint, wanted, vcpus) * utilization, wanted.least(footprint.pattern))
     seconds = footprint.seconds_per_request  # a sandbox has one request at a time
     return demand.instances(utilization / seconds if seconds else inf, wanted.provisioned)
 

@@ -50,7 +50,7 @@ def rented(demand: Demand, footprint: Footprint, wanted: Wanted, cores: float, u
     """Machines or tasks with so many cores; of a job, one for each run, which is billed by the second."""
     if wanted.job:
         return demand.runs(max(LEAST_SECONDS, footprint.start_seconds + run_seconds(footprint, cores)))
-    return demand.instances(most_requests(footprint, wanted, cores) * utilization, wanted.min_instances)
+    return demand.instances(most_requests(footprint, wanted, cores) * utilization, wanted.least(footprint.pattern))
 
 
 def run_seconds(footprint: Footprint, cores: float) -> float:

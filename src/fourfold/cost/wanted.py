@@ -8,14 +8,19 @@ from fourfold.cost.comparison import PATTERNS, Pattern
 from fourfold.cost.model import Wanted
 from fourfold.spec.functionchecks import functions_and_jobs
 from fourfold.spec.groupchecks import as_guest
+from fourfold.spec.groups import Group
 from fourfold.spec.model import Service
 
 
 def wanted(
-    service: Service, storage_bytes: int = 0, instances: tuple[int, int] | None = None, members: int = 1
+    service: Service,
+    storage_bytes: int = 0,
+    instances: tuple[int, int] | None = None,
+    members: int = 1,
+    hosts: int | None = None,
 ) -> Wanted:
-    """`storage_bytes`: of its artifact; `instances`: how many at least and at most, when not as it says; `members`: of
-    its group."""
+    """`storage_bytes`: of its artifact; `instances`: how many at least and at most, when not as it says; `members` and
+    `hosts`: of its group."""
     least, most = instances or (service.count, service.most)
     return Wanted(
         min_instances=0 if service.job is not None else least,
@@ -25,13 +30,18 @@ def wanted(
         storage_bytes=storage_bytes,
         job=service.job is not None,
         members=members,
+        hosts=hosts,
         provisioned=service.function.provisioned,
     )
 
 
-def of_file(services: Mapping[str, Service]) -> dict[str, Wanted]:
+def of_file(services: Mapping[str, Service], groups: Mapping[str, Group]) -> dict[str, Wanted]:
     """Of all services of a file, by their names."""
-    return {name: wanted(each, members=_members(services, name)) for name, each in services.items()}
+    hosts = {name: each.instances for name, each in groups.items()}
+    return {
+        name: wanted(each, members=_members(services, name), hosts=hosts.get(each.shared.group or ""))
+        for name, each in services.items()
+    }
 
 
 def _members(services: Mapping[str, Service], name: str) -> int:
