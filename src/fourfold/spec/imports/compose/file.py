@@ -52,6 +52,7 @@ class _Reader:
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
         self._read: dict[str, dict[str, Any]] = {}
+        self._taken: set[str] = set()
         self.notes: list[Note] = []
 
     def data(self, path: str) -> dict[str, Any]:
@@ -67,6 +68,7 @@ class _Reader:
 
     def take(self, compose: Compose, data: dict[str, Any], path: str) -> None:
         """What a file says, and before that what it includes."""
+        self._taken.add(path)
         for entry in as_list(data.get("include")):
             for each in as_list(entry.get("path") if isinstance(entry, dict) else entry):
                 self._include(compose, each, path)
@@ -85,8 +87,8 @@ class _Reader:
             return
         if posixpath.dirname(place) != compose.base:
             self.notes.append(Note("include", "paths in it were taken from the folder of the first file", each))
-        if place not in (path, compose.file):
-            self.take(compose, {**included, "include": None}, place)
+        if place not in self._taken:
+            self.take(compose, included, place)
 
     def _extended(
         self, said: dict[str, Any], siblings: Mapping[str, Any], path: str, seen: tuple[str, ...]
