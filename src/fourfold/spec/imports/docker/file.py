@@ -91,6 +91,8 @@ class Recipe:
     """Commands of its chain of stages."""
     built: str | None = None
     """A folder of another stage that goes where a web server looks: `dist`."""
+    own_cmd: bool = False
+    """Whether `cmd` is of the stage itself, and not of the one that it begins with."""
     last: bool = True
     """Whether it is the last stage."""
 
@@ -142,7 +144,7 @@ def read(text: str, target: str | None = None) -> Recipe:
             number += 1
             words = [word for word in _filled(rest, arguments).split() if not word.startswith("--")] or [""]
             name = words[2].lower() if len(words) > 2 and words[1].lower() == "as" else str(number)
-            current = stages.get(words[0].lower(), Recipe(base=words[0]))
+            current = replace(stages.get(words[0].lower(), Recipe(base=words[0])), own_cmd=False)
         elif keyword == "ARG":
             key, _, value = rest.partition("=")
             arguments[key.strip()] = value.strip().strip("\"'")
@@ -159,9 +161,9 @@ def _with(stage: Recipe, keyword: str, rest: str, raw: str) -> Recipe:
     if keyword == "WORKDIR":
         return replace(stage, workdir=rest.rstrip("/") if rest.startswith("/") else f"{stage.workdir}/{rest}")
     if keyword == "ENTRYPOINT":
-        return replace(stage, entrypoint=_exec(raw), cmd=None)
+        return replace(stage, entrypoint=_exec(raw), cmd=stage.cmd if stage.own_cmd else None)
     if keyword == "CMD":
-        return replace(stage, cmd=_exec(raw))
+        return replace(stage, cmd=_exec(raw), own_cmd=True)
     if keyword == "ENV":
         return replace(stage, env=stage.env | _pairs(rest))
     if keyword == "EXPOSE":
