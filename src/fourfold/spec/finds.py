@@ -7,7 +7,6 @@ import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from typing import Any
 
 from fourfold.spec.finds_python import python_run
@@ -48,6 +47,8 @@ DEPTH = 2
 """How far below a folder its services may be: `services/orders`."""
 _COMPOUND = r"[;&|\n(){}]|^\s*(\w+=|cd\s)"
 """What no `exec` can stand before."""
+_ANY = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+"""In patterns of folders."""
 _AVOIDED = ("gateway", "fourfold", "true", "false", "null")
 """Names that are taken, or that YAML does not take for text."""
 
@@ -117,7 +118,7 @@ def packages(listing: Listing) -> list[str]:
     workspaces = _json(listing.text("package.json")).get("workspaces")
     patterns = workspaces.get("packages") if isinstance(workspaces, dict) else workspaces
     given = [str(each) for each in patterns if each] if isinstance(patterns, list) else []
-    given += re.findall(r"""(?m)^\s+-\s+["']?([^"'#\s]+)""", listing.text("pnpm-workspace.yaml"))
+    given += re.findall(r"""(?m)^[ \t]*-[ \t]+["']?([^"'#\s]+)""", listing.text("pnpm-workspace.yaml"))
     wanted = [pattern.removeprefix("./").rstrip("/") for pattern in given]
     names = sorted(name.removesuffix("/package.json") for name in listing.files if name.endswith("/package.json"))
     kept = [pattern for pattern in wanted if not pattern.startswith("!")]
@@ -125,9 +126,14 @@ def packages(listing: Listing) -> list[str]:
     return [
         name
         for name in names
-        if any(fnmatchcase(name, pattern) for pattern in kept)
-        and not any(fnmatchcase(name, pattern) for pattern in dropped)
+        if any(_is_at(name, pattern) for pattern in kept) and not any(_is_at(name, pattern) for pattern in dropped)
     ]
+
+
+def _is_at(folder: str, pattern: str) -> bool:
+    """`apps/web` is at `apps/*`; `apps/web/examples` is not, but at `apps/**`."""
+    parts = (_ANY.get(part, re.escape(part)) for part in re.split(r"(\*\*/|\*\*|\*|\?)", pattern))
+    return re.fullmatch("".join(parts), folder) is not None
 
 
 def members(listing: Listing) -> list[Found]:
