@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fourfold import __version__
 from fourfold.errors import UserError, WorldError
 from fourfold.paths import Paths
 from fourfold.spawner.request import PROTOCOL
 from fourfold.supervise import versions
 from fourfold.supervise.starting import spawner_argv
+from fourfold.supervise.wire import Client
 from tests.supervise.rig import Rig, end, home
 
 
@@ -88,6 +91,30 @@ def test_a_program_that_does_not_start_leaves_the_old_one(monkeypatch: pytest.Mo
 
     with home() as paths:
         asyncio.run(test(paths))
+
+
+class Asked(Client):
+    """A spawner of another protocol, which takes what that one has; it becomes this version when asked to."""
+
+    def __init__(self, protocol: int) -> None:
+        self._answer = {"version": "0.0.9", "protocol": protocol, "pid": 1}
+        self._takes = {"argv", "within"} if protocol >= 7 else {"argv"}
+
+    async def call(self, op: str, *_: object, **arguments: Any) -> Any:
+        if op == "reexec":
+            assert set(arguments) == self._takes
+            self._answer = {"version": __version__, "protocol": PROTOCOL, "pid": 1}
+        return self._answer
+
+
+@pytest.mark.parametrize("protocol", [6, 7])
+def test_older_spawners_are_asked_in_their_words(protocol: int) -> None:
+    async def test() -> None:
+        client = Asked(protocol)
+        now = await versions.upgrade(client, await versions.hello(client), ["/bin/true"])
+        assert versions.is_ours(now)
+
+    asyncio.run(test())
 
 
 def test_one_that_cannot_be_run_is_said_at_once() -> None:

@@ -12,6 +12,7 @@ import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fourfold import __version__
 from fourfold.errors import UserError, WorldError
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 _PATIENCE = 15.0
 """Seconds that a spawner may take to become another: it waits for what is just starting or ending."""
 _LOOK_SECONDS = 0.02
+_GIVES_UP = 7
+"""The protocol since which a spawner that is asked to become another is told how long that may take."""
 _BEFORE_RELEASE = {"dev": -4, "a": -3, "b": -2, "rc": -1}
 _PARTS = re.compile(r"v?(\d+(?:\.\d+)*)(?:[.-]?(dev|a|b|rc)\.?(\d*))?")
 
@@ -79,7 +82,10 @@ async def upgrade(client: Client, spawner: Spawner, argv: Sequence[str]) -> Spaw
     """
     why = await asyncio.to_thread(_trial, argv)
     if not why:
-        await client.call("reexec", argv=list(argv), within=_PATIENCE - 1.0)
+        asked: dict[str, Any] = {"argv": list(argv)}
+        if spawner.protocol >= _GIVES_UP:
+            asked["within"] = _PATIENCE - 1.0
+        await client.call("reexec", **asked)
         if (now := await _awaited(client)) is not None:
             log.info("the spawner (pid %d) went from %s to %s", now.pid, spawner.version, now.version)
             return now
