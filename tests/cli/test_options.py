@@ -154,11 +154,13 @@ def test_an_unexpected_error_shows_no_traceback(cli: Cli, server: Serving, monke
     assert "Traceback" in cli("gc", "-v").err
 
 
-class Older(BaseHTTPRequestHandler):
+class Other(BaseHTTPRequestHandler):
     """A daemon of another version, whose shapes differ."""
 
+    version = ""
+
     def do_GET(self) -> None:
-        body = b'{"version": "0.0.9"}'
+        body = json.dumps({"version": self.version}).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
@@ -168,18 +170,26 @@ class Older(BaseHTTPRequestHandler):
         return None
 
 
-def test_an_answer_of_another_version(cli: Cli, home: Path) -> None:
+@pytest.mark.parametrize(
+    ("version", "hint"),
+    [
+        ("0.0.9", "start this version: `fourfold daemon restart` (services keep running)"),
+        ("99.0", "install Fourfold 99.0 here too"),
+    ],
+)
+def test_an_answer_of_another_version(cli: Cli, home: Path, version: str, hint: str) -> None:
     (home / "run").mkdir()
-    with socketserver.ThreadingUnixStreamServer(str(home / "run/fourfold.sock"), Older) as older:
-        thread = threading.Thread(target=older.serve_forever)
+    kind = type("Other", (Other,), {"version": version})
+    with socketserver.ThreadingUnixStreamServer(str(home / "run/fourfold.sock"), kind) as other:
+        thread = threading.Thread(target=other.serve_forever)
         thread.start()
         result = cli("apps")
-        older.shutdown()
+        other.shutdown()
         thread.join()
     assert (result.code, result.out) == (1, "")
     assert result.err == (
-        f"error: cannot understand the daemon's answer: it is version 0.0.9, this command is {__version__}\n"
-        "hint: start this version: `fourfold daemon restart` (services keep running)\n"
+        f"error: cannot understand the daemon's answer: it is version {version}, this command is {__version__}\n"
+        f"hint: {hint}\n"
     )
 
 

@@ -233,10 +233,13 @@ class Client:
             return WorldError(what, "a proxy or another program answers there")
         if version == __version__:
             return None
+        from fourfold.supervise.versions import is_newer
+
         where = "over there" if self.endpoint.remote else "(services keep running)"
+        restart = f"start this version: `fourfold daemon restart` {where}"
         return WorldError(
             f"cannot understand the daemon's answer: it is version {version}, this command is {__version__}",
-            f"start this version: `fourfold daemon restart` {where}",
+            f"install Fourfold {version} here too" if is_newer(version, __version__) else restart,
         )
 
     def answers(self) -> bool:
