@@ -91,7 +91,7 @@ def test_restore_says_what_came_of_it(
     assert given[-1] == (["--restore", "-"], "")
 
 
-def test_restore_waits_until_all_is_up(server: Serving) -> None:
+def test_restore_waits_until_all_is_up(server: Serving, capsys: pytest.CaptureFixture[str]) -> None:
     from fourfold.cli import endpoint
     from fourfold.cli.client import Client
     from fourfold.cli.options import Options
@@ -109,3 +109,9 @@ def test_restore_waits_until_all_is_up(server: Serving) -> None:
     assert await_services(Session(Options(quiet=True)), client, ["shop"], 0) == ["shop.web"]
     server.facade.state = sample.status(sample.service("catalog"))
     assert await_services(Session(Options(quiet=True)), client, ["shop"], 0) == []
+    server.facade.state = sample.status(sample.service("catalog"), sample.service("worker", routes=[]))
+    server.facade.state.gateway_problem = "cannot listen on 127.0.0.1:8080"
+    capsys.readouterr()
+    assert await_services(Session(Options()), client, ["shop"], 0) == ["shop.catalog"]
+    told = capsys.readouterr().err
+    assert "the gateway does not serve shop: cannot listen on 127.0.0.1:8080" in told and "are up" not in told

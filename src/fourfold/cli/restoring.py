@@ -21,7 +21,7 @@ SHOWN = ("build.started", "build.done", "build.failed", "instance.ready", "daemo
 
 
 def await_services(session: Session, client: Client, apps: Sequence[str], after: int) -> list[str]:
-    """Until all that is to run does, or cannot: the services that do not run, as `app.service`."""
+    """Until all that is to run does, or cannot: the services that do not run or are not served, as `app.service`."""
     begun = quiet = time.monotonic()
     limit = session.options.timeout
     failed: set[str] = set()
@@ -43,9 +43,10 @@ def await_services(session: Session, client: Client, apps: Sequence[str], after:
             break
     if missing:
         output.say(f"not up: {', '.join(missing)}; see `fourfold explain NAME -a APP`", session.options)
-    else:
+    unserved = [name for app in apps for name in _unserved(session, client, app) if name not in missing]
+    if not missing and not unserved:
         output.say("all services are up", session.options)
-    return missing
+    return [*missing, *unserved]
 
 
 def _new(client: Client, after: int) -> list[EventView]:
@@ -65,3 +66,12 @@ def _wanted(client: Client, app: str) -> list[ServiceView]:
     """Services that are to run."""
     status: StatusView = client.get(f"/v1/apps/{app}")
     return [each for each in status.services if not each.stopped]
+
+
+def _unserved(session: Session, client: Client, app: str) -> list[str]:
+    """Services whose routes the gateway does not serve; it is said why."""
+    status: StatusView = client.get(f"/v1/apps/{app}")
+    if not (why := status.gateway_problem):
+        return []
+    output.say(f"the gateway does not serve {app}: {why}; see `fourfold explain NAME -a {app}`", session.options)
+    return [f"{app}.{each.name}" for each in status.services if each.routes and not each.stopped]
