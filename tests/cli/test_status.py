@@ -133,6 +133,7 @@ EXPLAINED = v.ExplainView(
     exits=[v.PastExitView(**dict(sample.exited()), instance=name, asked=name == "shop.orders-2-b") for name in PAST],
     probe_error="connection refused",
     last_lines=["Traceback", "ModuleNotFoundError: No module named 'flask'", "w" * 1000],
+    last_lines_of="shop.orders-3-a",
 )
 
 
@@ -148,7 +149,7 @@ def test_explain(cli: Cli, server: Serving) -> None:
         "last exits:\n"
         "  08:00:00  shop.orders-3-a: exit code 3\n"
         "  08:00:00  shop.orders-2-b: exit code 3, when it was stopped\n"
-        "last lines:\n"
+        "last lines of shop.orders-3-a:\n"
         "  | Traceback\n"
         "  | ModuleNotFoundError: No module named 'flask'\n"
         f"  | {'w' * 240}…\n"

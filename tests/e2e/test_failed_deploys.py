@@ -64,6 +64,7 @@ def test_the_old_version_serves_on(home: Home, cause: str, pattern: str) -> None
     assert words in service["deployment"]["reason"]
     explained = home.run("explain", "-a", "app", "web", code=None).stdout
     assert words in explained
+    assert "last lines" not in explained or "last lines of app.web-2-" in explained
     assert not words.startswith("out of memory") or "it reached its memory limit (64 MiB)" in explained
 
 

@@ -63,6 +63,8 @@ class Case:
     memory_limit: Callable[[InstanceRow], int | None]
     """Bytes that the program of this instance may take."""
     last_lines: Sequence[str]
+    last_lines_of: str | None = None
+    """The instance that wrote them."""
     halted: Mapping[str, int] = field(default_factory=dict)
     """Instance -> its process, where a signal or a debugger has stopped that."""
     unserved: str | None = None
@@ -147,6 +149,7 @@ def explain(case: Case) -> v.ExplainView:
         exits=[view for row in (*case.instances, *case.dead)[:10] if (view := _exit(row))],
         probe_error=next(iter(case.probe_errors.values()), None),
         last_lines=list(case.last_lines),
+        last_lines_of=case.last_lines_of,
     )
 
 

@@ -39,7 +39,7 @@ def _details(view: ExplainView) -> list[str]:
     if view.exits:
         lines += ["last exits:", *(f"  {_exit(item)}" for item in view.exits)]
     if view.last_lines:
-        lines += ["last lines:", *formats.quoted(view.last_lines)]
+        lines += [f"last lines of {view.last_lines_of}:", *formats.quoted(view.last_lines)]
     if view.what_to_do:
         lines += ["what to do:", *(f"  - {advice}" for advice in view.what_to_do)]
     return lines

@@ -111,6 +111,7 @@ class Services(Requests):
         again = [each for each in alive if each.failures and not settled(now - (each.ready_at or now), rules)]
         unwell = [each for each in alive if each.state != "ready"] or again
         deployment = parts.registry.deployments.get(key)
+        teller = telling(unwell, dead, deployment)
         pattern = pattern_of(row)
         line = parts.events.queue.lines.find(key)
         return explain(
@@ -129,7 +130,8 @@ class Services(Requests):
                 is_forwarded=is_forwarded(pattern, spec, parts.supervisor.powers),
                 unserved=parts.traffic.problem(app) if view.routes else None,
                 memory_limit=lambda each: program_memory(each.pattern, parts.registry.spec(key, each.release)),
-                last_lines=await parts.last_lines(telling(unwell, dead, deployment)),
+                last_lines=await parts.last_lines(teller),
+                last_lines_of=teller.id if teller is not None else None,
                 group=parts.status.group_of(row),
                 unsettled=[each.id for each in again],
                 job=job_view(parts.registry, parts.events, row, now),

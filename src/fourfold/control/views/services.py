@@ -100,3 +100,5 @@ class ExplainView(View):
     probe_error: str | None
     last_lines: list[str]
     """Of the last instance that died, or of the one that does not get ready."""
+    last_lines_of: str | None = None
+    """The instance that wrote them."""
