@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -51,6 +52,14 @@ def test_bad_settings(paths: Paths) -> None:
     found = check(paths, "settings")
     assert found.state == "failed"
     assert "builds" in found.message
+
+
+def test_few_files(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    for most, state in ((64, "failed"), (1024, "ok"), (resource.RLIM_INFINITY, "ok")):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, most=most: (64, most))
+        assert check(paths, "files").state == state
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (64, 64))
+    assert "may have 64 open only" in check(paths, "files").message
 
 
 def test_folders(paths: Paths) -> None:

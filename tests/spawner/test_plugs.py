@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import resource
 import socket
 import sys
 from collections.abc import Callable
@@ -74,6 +76,14 @@ def test_descriptors_come_in_the_order_asked_for(tmp_path: Path) -> None:
 def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
     got = in_child(tmp_path, lambda: plugs.open_all(bundle(tmp_path, opened=[["read", "/none"]]), None, []))
     assert got == ["read", 2, "/none"]
+
+
+def test_too_few_descriptors_are_named(tmp_path: Path) -> None:
+    def move() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        plugs.move_up(os.open("/dev/null", os.O_RDONLY))
+
+    assert in_child(tmp_path, move) == ["descriptors", errno.EMFILE, ""]
 
 
 def test_a_fifo_has_no_end(tmp_path: Path) -> None:

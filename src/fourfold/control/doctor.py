@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import shutil
 import socket
 from collections.abc import Iterator
@@ -36,6 +37,8 @@ from fourfold.store.secrets import Secrets
 from fourfold.supervise.hostnames import UPSTREAM, read_host_names
 
 LOW_DISK_BYTES = 1024**3
+LEAST_FILES = 1024
+"""What every distribution allows each process."""
 POWERS = {
     "users": "each service runs as a user of its own",
     "private": "each instance has its own /tmp, volumes and secrets as files",
@@ -59,6 +62,7 @@ def examine(paths: Paths, powers: Powers) -> list[CheckView]:
         _daemon(paths),
         _disk(paths),
         _quotas(paths),
+        _descriptors(),
         _store(paths),
         _secrets(paths),
         _haproxy(),
@@ -154,6 +158,16 @@ def _quotas(paths: Paths) -> CheckView:
         hint = f"fourfold gc; when all of it is in use, raise the quota in {paths.settings}"
         return CheckView(name="quotas", state="warning", message=f"too much of {', '.join(over)}: {text}", hint=hint)
     return CheckView(name="quotas", state="ok", message=text)
+
+
+def _descriptors() -> CheckView:
+    """By the hard limit, to which the spawner raises its own."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= most < LEAST_FILES:  # -1: there is none
+        message = f"a process may have {most} open only: instances cannot be started, or not many"
+        hint = "raise that where the daemon is started (`ulimit -Hn`, LimitNOFILE), then: fourfold daemon restart"
+        return CheckView(name="files", state="failed", message=message, hint=hint)
+    return CheckView(name="files", state="ok", message=f"a process may have {most if most >= 0 else 'any number'} open")
 
 
 def _gib(size: int) -> str:

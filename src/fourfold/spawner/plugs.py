@@ -36,8 +36,11 @@ def close_all_but(kept: set[int]) -> None:
 
 
 def move_up(fd: int) -> int:
-    """Out of the way of those that the program gets."""
-    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, ABOVE)
+    """Out of the way of those that the program gets. Failed: so many files must not be open here."""
+    try:
+        moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, ABOVE)
+    except OSError as error:  # EINVAL where ABOVE itself is beyond the limit
+        raise Failed("descriptors", errno.EMFILE) from error
     os.close(fd)
     return moved
 

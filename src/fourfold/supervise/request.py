@@ -140,6 +140,7 @@ def explain(instance: str, cwd: str, refused: Refused) -> FourfoldError:
 _HINTS = {
     "bundle": "see that this folder can be written to, and that there is memory left",
     "cgroup": "`fourfold doctor` tells which control groups can be used here",
+    "descriptors": "raise the limit on open files where the daemon is started; `fourfold doctor` tells it",
     "mount": "see that it is there, and that its file system lets root read it",
     "namespace": "run as root, or where user namespaces are allowed; `fourfold doctor` tells",
     "root": "see that the state folder is on a disk that overlays can be made of: ext4 or xfs, no overlay itself",
