@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fourfold.control.logs import Logs
+from fourfold.control.logs import REMOVED, Logs
 from fourfold.supervise import logs
 from tests.control.rig import Rig, rigged
 from tests.store.samples import deployment
@@ -53,3 +53,15 @@ async def test_what_was_replaced_last_is_shown_where_nothing_failed(rig: Rig) ->
     with rig.registry.transaction():
         rig.registry.put_deployment(deployment(release=2))
     assert await previous(rig) == {"shop.web-1-x 1"}
+
+
+@rigged
+async def test_a_log_that_was_removed_under_its_program_is_said_to_be(rig: Rig) -> None:
+    rig.add("shop.web-1-x", state="ready")
+    rig.add("shop.web-1-y", state="starting")  # has none yet
+    rig.add("shop.web-1-z", state="ready")
+    path = logs.path_of(rig.paths, "shop.web-1-z", 1)
+    path.parent.mkdir(parents=True)
+    path.touch()
+    read = Logs(rig.paths, rig.registry).read(["shop.web"], since=None, tail=None, previous=False, follow=False)
+    assert [(name, line.text) async for name, line in read] == [("shop.web-1-x", REMOVED)]

@@ -19,6 +19,7 @@ Run = tuple[str, int]
 LOOK_EVERY = 0.2
 """How often a follower looks for instances that are new."""
 QUEUE = 1000
+REMOVED = "[fourfold] somebody has removed its log: what it writes is kept again once it is restarted"
 
 
 class Logs:
@@ -41,7 +42,7 @@ class Logs:
             async for item in self._follow(keys, runs, since, tail):
                 yield item
             return
-        sources = [logs.read(self._paths, name, run, since=since, tail=tail) for name, run in runs]
+        sources = [self._lines(run, since, tail) for run in runs]
         heads = [await anext(source, None) for source in sources]
         while any(head is not None for head in heads):
             first = min((n for n, head in enumerate(heads) if head is not None), key=lambda n: _at(heads[n]))
@@ -80,10 +81,7 @@ class Logs:
         tasks: dict[Run, asyncio.Task[None]] = {}
 
         async def pump(run: Run, tail: int | None) -> None:
-            source = logs.read(
-                self._paths, run[0], run[1], since=since, tail=tail, follow=True, alive=lambda: self._runs_now(run)
-            )
-            async for line in source:
+            async for line in self._lines(run, since, tail, follow=True):
                 await queue.put((run[0], line))
 
         for run in runs:
@@ -103,6 +101,17 @@ class Logs:
         finally:
             for task in tasks.values():
                 task.cancel()
+
+    async def _lines(
+        self, run: Run, since: float | None, tail: int | None, follow: bool = False
+    ) -> AsyncIterator[LogLine]:
+        row = self._registry.instances.get(run[0])
+        lost = not await asyncio.to_thread(logs.path_of(self._paths, *run).exists)
+        if lost and row is not None and row.state == "ready" and self._runs_now(run):
+            yield LogLine(row.changed_at, REMOVED)
+        source = logs.read(self._paths, *run, since=since, tail=tail, follow=follow, alive=lambda: self._runs_now(run))
+        async for line in source:
+            yield line
 
     def _runs_now(self, run: Run) -> bool:
         row = self._registry.instances.get(run[0])
