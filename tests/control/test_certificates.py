@@ -12,7 +12,7 @@ from cryptography import x509
 
 from fourfold.control.certificates import PATIENCE, Certificates
 from fourfold.control.traffic import GatewayTraffic
-from fourfold.errors import UserError
+from fourfold.errors import UserError, WorldError
 from fourfold.gateway.certificates import DAY, Facts, combine, ending, is_renewal
 from tests.control.life import Life, Want
 from tests.gateway.pem import pair
@@ -125,6 +125,26 @@ def test_renewed_files_are_taken_when_they_are_whole_and_newer(tmp_path: Path) -
         (scene.files / "k.pem").unlink()
         await scene.certificates.look()
         assert scene.serves(third)
+
+    asyncio.run(run())
+
+
+def test_a_copy_that_was_removed_comes_back(tmp_path: Path) -> None:
+    async def run() -> None:
+        scene = Scene(tmp_path)
+        first = scene.made(0)
+        scene.lies(first)
+        scene.stored(first)
+        await scene.certificates.look()
+        for app in ("shop", "blog"):
+            (scene.folder / f"{app}.pem").unlink()
+        with pytest.raises(WorldError, match="it is not there"):
+            await scene.certificates.view("shop")
+        await scene.certificates.look()
+        assert scene.serves(first)
+        (scene.folder / "shop.pem").unlink()
+        await scene.certificates.renew("shop", *first, "ann")
+        assert scene.serves(first)
 
     asyncio.run(run())
 

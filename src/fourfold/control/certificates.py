@@ -1,8 +1,8 @@
 """Certificates while their apps run: renewed files are taken as they come, and one that is about to end is told of.
 
 What is served is a copy (`certificates/APP.pem`), which `up` makes. The files that it came from are looked at every few
-seconds, where this machine has them: that is how certbot, or a copy from elsewhere, renews one. Who has them on another
-machine sends them (`renew`).
+seconds, where this machine has them: that is how certbot, or a copy from elsewhere, renews one, and how a copy that
+somebody has removed comes back. Who has them on another machine sends them (`renew`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fourfold.control.registry import Registry
 from fourfold.control.routing import certificate
 from fourfold.control.traffic import GatewayTraffic
 from fourfold.control.views import CertificateView
-from fourfold.errors import FourfoldError, UserError
+from fourfold.errors import FourfoldError, UserError, WorldError
 from fourfold.gateway import naming
 from fourfold.gateway.certificates import DAY, SOON, Facts, combine, ending, facts, is_renewal, read, unfit
 from fourfold.store.sources import write_atomically
@@ -119,7 +119,7 @@ class Certificates:
         """Those with TLS, and where their certificate and key come from."""
         for name, row in self._registry.apps.items():
             tls = gateway_of(self._registry, name).tls
-            if tls is not None and certificate(self._folder, name).exists():
+            if tls is not None:
                 yield name, (beside(row.file, tls.cert), beside(row.file, tls.key))
 
     def _mates(self, app: str) -> list[str]:
@@ -132,12 +132,18 @@ class Certificates:
         return [mate for mate in self._mates(app) if mate != app and not is_here(self._registry.apps[mate].file)]
 
     def _stored(self, app: str) -> Facts:
-        return facts(certificate(self._folder, app).read_bytes())
+        path = certificate(self._folder, app)
+        try:
+            return facts(path.read_bytes())
+        except FileNotFoundError:
+            raise WorldError(f"cannot read {path}: it is not there", f"send it again: fourfold up -a {app}") from None
 
     async def _look_at(self, app: str, paths: tuple[str, str]) -> None:
         known = self._watched.setdefault(app, _Watched())
+        stored = certificate(self._folder, app)
+        lost = not await asyncio.to_thread(stored.exists)
         signature = await asyncio.to_thread(_signature, paths)
-        if signature is None or signature == known.signature:
+        if signature is None or (signature == known.signature and not lost):
             return
         try:
             content, found = await asyncio.to_thread(_load, paths)
@@ -148,8 +154,9 @@ class Certificates:
                 known.told = True
                 self._emit(app, f"the certificate that lies in {paths[0]} is not taken: {error}")
             return
-        stored = certificate(self._folder, app)
-        if content != await asyncio.to_thread(stored.read_bytes):
+        if lost:
+            await self._take([app, *self._afar(app)], content, found, "")
+        elif content != await asyncio.to_thread(stored.read_bytes):
             present = await asyncio.to_thread(self._stored, app)
             if is_renewal(found, present, self._clock.now()):
                 await self._take([app, *self._afar(app)], content, found, "")
