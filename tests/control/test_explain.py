@@ -267,7 +267,9 @@ def test_what_could_not_even_be_started_has_no_last_lines() -> None:
     view = explained(instances=[instance("a", state="exited", exit=ended("cannot use secrets: their key is missing"))])
     assert view.what_to_do == ["see what this machine lacks by now: fourfold doctor --offline"]
     gone = ended("cannot find the artifact c85dc98d0933: it is not in the store")
-    assert explained(instances=[instance("a", state="exited", exit=gone)]).what_to_do == ["build it again: fourfold up"]
+    again = ["build it again: fourfold up"]
+    assert explained(instances=[instance("a", state="exited", exit=gone)]).what_to_do == again
+    assert explained(deployment=deployment(state="rolled-back", reason=gone["reason"])).what_to_do == again
 
 
 def test_a_memory_limit_is_blamed_for_what_was_tried_last_only() -> None:

@@ -19,6 +19,7 @@ from fourfold.plan.restart import is_crash_loop
 from fourfold.store.model import Deployment, Event, InstanceRow, ServiceRow
 
 _ENDINGS = {"error": "with an error", "timeout": "timed out", "crash": "crashed", "oom": "out of memory"}
+_UNBUILT, _BUILD = "is not in the store", "build it again: fourfold up"
 _LACKS = "see what this machine lacks by now: fourfold doctor --offline"
 _ELSEWHERE = re.compile(r"instead of \$PORT|must listen on \$HOST")
 """As `diagnose` says it."""
@@ -227,7 +228,9 @@ def _deployment(case: Case, findings: list[str], todo: list[str]) -> None:
     reason = deployment.reason or ""
     if needed := _NEEDED.search(reason):
         todo.append(f"see: fourfold explain {needed[1].removeprefix(f'{case.row.app}.')}")
-    if deployment.aborted is None:
+    if _UNBUILT in reason:
+        todo.append(_BUILD)
+    elif deployment.aborted is None:
         to = f" --as {deployment.pattern}" if moves(deployment) else ""
         todo.append(f"mend the cause, then: fourfold deploy {case.row.name}{to}")
     _where_it_listens(reason, todo)
@@ -292,7 +295,7 @@ def _instances(case: Case, findings: list[str], todo: list[str]) -> None:
 def _about_its_end(reason: str, name: str) -> str:
     if not reason.startswith("cannot "):
         return f"read its last lines: fourfold logs --previous {name}"
-    return "build it again: fourfold up" if "is not in the store" in reason else _LACKS
+    return _BUILD if _UNBUILT in reason else _LACKS
 
 
 def _probes(case: Case, findings: list[str], todo: list[str]) -> None:
