@@ -279,6 +279,20 @@ def test_the_app_is_found(cli: Cli, server: Serving, home: Path, monkeypatch: py
     assert server.facade.calls[-1] == ("status", ("here",))
 
 
+def test_a_link_that_leads_nowhere_is_not_passed_over(
+    cli: Cli, server: Serving, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "work/fourfold.yaml").write_text("app: outer\nservices: {x: {run: y}}\n")
+    below = home / "work/inner"
+    below.mkdir()
+    (below / "fourfold.yaml").symlink_to("/moved/fourfold.yaml")
+    monkeypatch.chdir(below)
+    why = "inner/fourfold.yaml: it is a link to /moved/fourfold.yaml, which is not there\n"
+    for command in ("validate", "up", "down", "status"):
+        result = cli(command)
+        assert result.code == 2 and result.err.endswith(why), result.err
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [

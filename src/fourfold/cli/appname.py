@@ -23,8 +23,9 @@ def find_file(options: Options) -> Path | None:
     except OSError:  # it was removed
         return None
     for folder in (here, *here.parents):
-        if (folder / NAME).is_file():
-            return folder / NAME
+        path = folder / NAME
+        if path.is_file() or path.is_symlink():  # one that leads nowhere is told of: it is not that of a parent
+            return path
     return None
 
 

@@ -38,6 +38,8 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(yaml.MAX_BYTES + 1)
     except FileNotFoundError:
+        if path.is_symlink():
+            raise NotFoundError(f"cannot read {path}: it is a link to {path.readlink()}, which is not there") from None
         raise NotFoundError(f"cannot read {path}: it is not there", "`fourfold init` writes one") from None
     except IsADirectoryError:
         raise UserError(f"cannot read {path}: it is a folder", f"name the file in it: -f {path / FILE_NAME}") from None
