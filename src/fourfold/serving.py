@@ -124,16 +124,17 @@ async def run(paths: Paths) -> None:
 
 
 async def _keep_folders(parts: Parts) -> None:
-    """Whoever clears caches or temporary files may think that `run` can go."""
+    """Whoever clears caches or temporary files may think that `run`, `work` or `caches` can go."""
     unheard = False
     while True:
         await asyncio.sleep(LOOK_EVERY)
         if not parts.paths.daemon_lock.exists():  # all of it was moved or removed: nothing is begun in its old place
             continue
-        if not parts.paths.gateway.exists():
+        if gone := layout.missing(parts.paths):
             layout.create(parts.paths, root=os.geteuid() == 0)
+            log.warning("another program has removed %s: there again, and empty", ", ".join(map(str, gone)))
+        if parts.paths.gateway in gone:
             what = f"another program has emptied {parts.paths.run}: its folders are there again"
-            log.warning("%s", what)
             parts.bus.emit("daemon.run-folder-emptied", f"{what}; `fourfold restart` for what had sockets in there")
         was_unheard, unheard = unheard, not (parts.paths.gateway / MASTER_SOCKET).exists()
         if unheard and was_unheard:  # twice: HAProxy itself may just have put another one in its place

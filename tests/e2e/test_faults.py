@@ -102,6 +102,17 @@ def test_the_run_folder_is_emptied(home: Home, unwatched: bool) -> None:
     assert exits(home)[0]["code"] == 0 and not psutil.pid_exists(pid)
 
 
+@pytest.mark.patterns("process")
+def test_folders_of_the_state_are_removed(home: Home) -> None:
+    home.run("up", "-f", str(home.app(web_file(home.port, VERSION="one"))))
+    removed = [home.state / name for name in ("work", "caches", "usage")]
+    for folder in removed:
+        shutil.rmtree(folder)
+    until(lambda: all(folder.is_dir() for folder in removed), 60, "them to be there again")
+    home.run("up", "-f", str(home.root / "app" / "fourfold.yaml"), "--rebuild")
+    home.run("gc")
+
+
 def exits(home: Home) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(home.run("explain", "-a", "app", "web", "-o", "json").stdout)["exits"]
     return found

@@ -69,6 +69,17 @@ def test_a_link_to_a_larger_disk_is_fine(tmp_path: Path) -> None:
     assert (tmp_path / "large" / "artifacts").is_dir()
 
 
+def test_what_was_removed_is_known(tmp_path: Path) -> None:
+    paths = at(tmp_path / "home")
+    layout.create(paths, root=True)
+    assert layout.missing(paths) == []
+    paths.work.rmdir()
+    paths.caches.rmdir()
+    paths.images.rmdir()
+    paths.images.symlink_to(tmp_path / "a disk that is away")
+    assert layout.missing(paths) == [paths.caches, paths.work]
+
+
 @pytest.mark.parametrize("kind", ["file", "dangling link"])
 def test_what_is_no_folder_is_refused(tmp_path: Path, kind: str) -> None:
     paths = at(tmp_path / "home")

@@ -37,7 +37,22 @@ def create(paths: Paths, root: bool) -> None:
             "set FOURFOLD_HOME to a folder with a shorter path",
         )
     shared = TRAVERSED if root else OURS
-    modes = {
+    try:
+        for folder, mode in _modes(paths, shared).items():
+            _make(folder, shared)
+            _set_mode(folder, mode)
+        _make(paths.config, shared)
+    except OSError as error:
+        raise _refused(error) from error
+
+
+def missing(paths: Paths) -> list[Path]:
+    """Those that `create` makes and somebody has removed; not a link to a disk that is away for now."""
+    return [folder for folder in _modes(paths, OURS) if not os.path.lexists(folder)]
+
+
+def _modes(paths: Paths, shared: int) -> dict[Path, int]:
+    return {
         paths.state: shared,
         paths.blobs: OURS,
         paths.sources: OURS,
@@ -55,13 +70,6 @@ def create(paths: Paths, root: bool) -> None:
         paths.usage: OURS,
         paths.hosts: shared,
     }
-    try:
-        for folder, mode in modes.items():
-            _make(folder, shared)
-            _set_mode(folder, mode)
-        _make(paths.config, shared)
-    except OSError as error:
-        raise _refused(error) from error
 
 
 def holder(paths: Paths) -> tuple[str, str]:
