@@ -106,6 +106,10 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         load(tmp_path / "fourfold.yaml", env=None, environ={})
     with pytest.raises(UserError, match="it is a folder"):
         load(tmp_path, env=None, environ={})
+    large = tmp_path / "large.yaml"
+    large.write_bytes(b"#" * 2_000_000)
+    with pytest.raises(SpecError, match="is too long: at most 1,048,576 bytes are read"):
+        load(large, env=None, environ={})
     latin = tmp_path / "latin.yaml"
     latin.write_bytes("app: shop\n# caf\u00e9".encode("latin-1"))
     with pytest.raises(SpecError, match=r"latin.yaml:2:6: is not UTF-8: byte 15 is 0xe9"):

@@ -29,7 +29,7 @@ _PLAIN_TAGS = frozenset(
 def decode(data: bytes, name: str) -> str:
     """The file's bytes as text. Raises SpecError when they are too many or not UTF-8."""
     if len(data) > MAX_BYTES:
-        raise SpecError([Problem("", f"is {len(data):,} bytes long; at most {MAX_BYTES:,} are read", name)])
+        raise SpecError([Problem("", f"is too long: at most {MAX_BYTES:,} bytes are read", name)])
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
