@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fourfold.errors import ConflictError, SpecError, UserError
 from fourfold.spec.app import App
 from fourfold.spec.draft import draft
-from fourfold.spec.finds import PROGRAMS, READ, Listing, find
+from fourfold.spec.finds import PROGRAMS, READ, Listing, find, free_name
 from fourfold.spec.init import gather, init
 from fourfold.spec.load import load
 from fourfold.spec.model import FixedPort
@@ -266,3 +266,16 @@ def test_gather_is_bounded_and_reads_only_what_tells_something(tmp_path: Path) -
     assert "secret.txt" not in listing.texts
     with pytest.raises(UserError, match="cannot look into"):
         gather(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "taken", "free"),
+    [
+        ("web", (), "web"),
+        ("web", ("web",), "web-2"),
+        ("web", ("web", "web-2", "web-3"), "web-4"),
+        ("w" * 40, ("w" * 40, "w" * 36 + "-2"), "w" * 36 + "-3"),
+    ],
+)
+def test_free_names(name: str, taken: tuple[str, ...], free: str) -> None:
+    assert free_name(name, taken) == free

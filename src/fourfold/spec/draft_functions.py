@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fourfold.spec.finds import free_name
 from fourfold.spec.finds_functions import FoundFunction
 
 
@@ -13,9 +14,7 @@ def services(found: list[FoundFunction], name_of: Callable[[str], str], quoted: 
     names: set[str] = set()
     texts = []
     for function in found:
-        name, count = name_of(function.name), 2
-        while name in names:
-            name, count = f"{name_of(function.name)[:36]}-{count}", count + 1
+        name = free_name(name_of(function.name), names)
         names.add(name)
         texts.append("\n".join(_lines(name, function, taken, quoted)) + "\n")
     return texts

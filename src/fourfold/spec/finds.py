@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -188,6 +188,14 @@ def service_name(text: str) -> str:
     return name[:40].rstrip("-")
 
 
+def free_name(name: str, taken: Container[str]) -> str:
+    """`web`, or where that is taken `web-2` and so on: `a_b` and `a-b` are one name here."""
+    free, count = name, 2
+    while free in taken:
+        free, count = f"{name[:36]}-{count}", count + 1
+    return free
+
+
 def _services(listing: Listing, source: str) -> list[Found]:
     for kind in _KINDS:
         if found := kind(listing):
@@ -306,16 +314,12 @@ def recognised(listing: Listing) -> Found | None:
 
 
 def _unique(found: list[Found]) -> list[Found]:
-    """Names made different: folders `a_b` and `a-b` both become `a-b`."""
-    taken: set[str] = set()
-    named = []
+    """Names made different."""
+    named: dict[str, Found] = {}
     for service in found:
-        name, count = service.name, 2
-        while name in taken:
-            name, count = f"{service.name[:36]}-{count}", count + 1
-        taken.add(name)
-        named.append(replace(service, name=name))
-    return named
+        name = free_name(service.name, named)
+        named[name] = replace(service, name=name)
+    return list(named.values())
 
 
 def _json(text: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import shlex
 from typing import Any
 
 from fourfold.errors import Problem, SpecError
-from fourfold.spec.finds import recognised, service_name
+from fourfold.spec.finds import free_name, recognised, service_name
 from fourfold.spec.imports.commands import listening
 from fourfold.spec.imports.model import Draft, Drafted, Folder, Note, Raw
 from fourfold.spec.imports.programs import number, variables_of
@@ -104,10 +104,7 @@ def draft(folder: Folder, file: str) -> Draft:
     names: set[str] = set()
     for said in given:
         service = _service(folder, made, said, given)
-        base, number = service.name[:36], 1
-        while service.name in names:
-            number += 1
-            service.name = f"{base}-{number}"
+        service.name = free_name(service.name, names)
         names.add(service.name)
         made.services.append(service)
     if isinstance(data, dict) and data.get("deploy"):

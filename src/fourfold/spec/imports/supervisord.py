@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 
 from fourfold.errors import Problem, SpecError
 from fourfold.spec.fields import SIGNALS
-from fourfold.spec.finds import service_name
+from fourfold.spec.finds import free_name, service_name
 from fourfold.spec.imports.commands import listening, without_shell, words
 from fourfold.spec.imports.model import Draft, Drafted, Folder, Note, Raw
 from fourfold.spec.imports.programs import number, variables_of
@@ -82,8 +82,7 @@ def draft(folder: Folder, file: str) -> Draft:
         )
     names: set[str] = set()
     for service in made.services:
-        while service.name in names:
-            service.name = f"{service.name[:38]}-2"
+        service.name = free_name(service.name, names)
         names.add(service.name)
     expose(made)
     return made

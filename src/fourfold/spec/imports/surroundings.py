@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fourfold.spec.finds import find
+from fourfold.spec.finds import find, free_name
 from fourfold.spec.imports import procfile
 from fourfold.spec.imports.found import drafted
 from fourfold.spec.imports.model import Draft, Drafted, Folder
@@ -21,8 +21,8 @@ def beside(made: Draft, folder: Folder) -> Draft:
     taken = {service.name for service in made.services}
     needed = [service.name for service in made.services if not service.off]
     for service in own:
-        while service.name in taken:
-            service.name = f"{service.name[:36]}-own"
+        if service.name in taken:
+            service.name = free_name(f"{service.name[:36]}-own", taken)
         taken.add(service.name)
         service.keys.pop("route", None)
         if needed:

@@ -14,7 +14,7 @@ from typing import Any
 from fourfold.errors import Problem, SpecError
 from fourfold.spec import yaml
 from fourfold.spec.dotenv import parse as dotenv
-from fourfold.spec.finds import service_name
+from fourfold.spec.finds import free_name, service_name
 from fourfold.spec.imports.compose.model import Compose, as_list, as_map, pairs, plain
 from fourfold.spec.imports.compose.service import service
 from fourfold.spec.imports.model import Draft, Drafted, Folder, Note
@@ -132,11 +132,7 @@ def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 def _names(theirs: list[str]) -> dict[str, str]:
     made: dict[str, str] = {}
     for name in theirs:
-        wanted = ours = service_name(name)
-        count = 2
-        while ours in made.values():
-            ours, count = f"{wanted[:36]}-{count}", count + 1
-        made[name] = ours
+        made[name] = free_name(service_name(name), made.values())
     return made
 
 

@@ -6,7 +6,7 @@ import posixpath
 import re
 from typing import Any
 
-from fourfold.spec.finds import service_name
+from fourfold.spec.finds import free_name, service_name
 from fourfold.spec.imports.compose.model import Compose, as_list
 from fourfold.spec.imports.compose.source import Program
 from fourfold.spec.imports.model import Drafted
@@ -65,9 +65,7 @@ def _volume(made: Drafted, found: list[dict[str, str]], source: str, target: str
     taken = {each["name"] for each in found}
     if any(each["path"] == target for each in found):
         return
-    while name in taken:
-        name = f"{name[:37]}-2" if not name.endswith("-2") else f"{name[:-2]}-3"
-    found.append({"name": name, "path": target})
+    found.append({"name": free_name(name, taken), "path": target})
 
 
 def _parts(compose: Compose, entry: Any) -> tuple[str, str, str, bool]:
