@@ -29,6 +29,13 @@ def test_before_and_after_the_command(cli: Cli, server: Serving, line: str) -> N
     assert json.loads(cli(*line.split()).out)["freed_bytes"] == 52428800
 
 
+@pytest.mark.parametrize("name", ["", "a/b", "Shop"])
+def test_what_is_no_name_of_an_app(cli: Cli, server: Serving, name: str) -> None:
+    done = cli("down", "-y", "-a", name)
+    assert (done.code, server.facade.calls) == (2, [])
+    assert f"{name!r} is no name of an app" in done.err
+
+
 def test_the_environment_yields_to_flags(cli: Cli, server: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOURFOLD_OUTPUT", "json")
     monkeypatch.setenv("FOURFOLD_APP", "nix")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -64,6 +65,13 @@ def duration(text: str) -> float:
         raise click.BadParameter(str(error)) from None
 
 
+def app_name(text: str) -> str:
+    """Not `-a "$APP"` where that is empty: the command would be of the file's app."""
+    if not re.fullmatch(r"[a-z0-9-]+", text):
+        raise click.BadParameter(f"{text!r} is no name of an app")
+    return text
+
+
 def _option(variable: str, *names: str, **more: Any) -> Any:
     """One that the environment can set too; docs/commands.md lists the variables, the help page has no room."""
     return Option(*names, envvar=variable, show_envvar=False, **more)
@@ -82,7 +90,13 @@ def root(
     app: Annotated[
         str | None,
         _option(
-            "FOURFOLD_APP", "--app", "-a", metavar="NAME", shell_complete=apps, help="App; else the one of the file."
+            "FOURFOLD_APP",
+            "--app",
+            "-a",
+            metavar="NAME",
+            parser=app_name,
+            shell_complete=apps,
+            help="App; else the one of the file.",
         ),
     ] = None,
     env: Annotated[
