@@ -67,6 +67,26 @@ def test_who_calls_it_off_while_all_is_taken_away_waits_for_that_and_gets_no_com
     assert asyncio.run(run())
 
 
+def test_what_cannot_be_taken_away_is_tried_again() -> None:
+    """And nothing that a comparison has begun meanwhile."""
+    there, tries = {NAME, "compare-ab12-process"}, []
+
+    async def take_all_away(names: list[str]) -> list[str]:
+        tries.append(names)
+        there.discard(names[0])
+        there.add("compare-cd34-vm")
+        return [f"cannot take {name} away" for name in names if name in there]
+
+    comparing = Comparing(Mock(), Mock())
+    with (
+        patch.object(comparing, "_candidates", Mock(take_all_away=take_all_away)),
+        patch("fourfold.control.comparing.comparing.left", lambda store: sorted(there)),
+        patch("fourfold.control.comparing.comparing.PAUSES", (0.0, 0.0)),
+    ):
+        asyncio.run(comparing.sweep())
+    assert tries == [["compare-ab12-process", NAME], [NAME]]
+
+
 def test_which_names_are_of_candidates() -> None:
     beside, users = app_row(NAME, candidate_of="shop"), app_row(NAME)
     assert is_candidate(NAME, {NAME: beside}) and is_candidate(NAME, {})

@@ -39,6 +39,8 @@ TURN = "comparing."
 """Two comparisons would measure each other: one at a time on this machine. No app can have this name."""
 ENDS_WITHIN = 40.0
 """Seconds that a daemon which ends gives candidates to be taken away; the next one sees to the rest."""
+PAUSES = (1.0, 600.0)
+"""Seconds until what could not be taken away is tried again: the first, doubled up to the longest."""
 
 
 class Comparing:
@@ -62,8 +64,13 @@ class Comparing:
         return Comparison.model_validate_json(row.document)
 
     async def sweep(self) -> None:
-        """Take away what a daemon before this one has left."""
-        await self._candidates.take_all_away(left(self._parts.store))
+        """Take away what a daemon before this one has left, and try again what cannot be."""
+        names, pause = left(self._parts.store), PAUSES[0]
+        while names and await self._candidates.take_all_away(names):
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, PAUSES[1])
+            there = left(self._parts.store)
+            names = [name for name in names if name in there]
 
     async def close(self) -> None:
         """End what goes on and take its candidates away, while this daemon can still do so."""
