@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -271,9 +272,13 @@ class Home:
         return daemon
 
     def kill_daemon(self) -> None:
-        pid = until(self.daemon_pid, 60, "a daemon to answer")  # a command that waits may have begun one, too
-        os.kill(pid, signal.SIGKILL)
-        until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 60)
+        pidfd = os.pidfd_open(until(self.daemon_pid, 60, "a daemon to answer"))
+        try:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            # All of its threads have to be gone: with one that is left, its lock is held.
+            assert select.select([pidfd], [], [], 60)[0], "the daemon has not ended"
+        finally:
+            os.close(pidfd)
 
     def _remove_group(self, group: Path) -> None:
         for folder in (*group.iterdir(), group):
