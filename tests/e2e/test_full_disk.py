@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,23 +78,3 @@ def test_a_build_says_that_there_is_no_room(home: Home, disk: SmallDisk) -> None
     file.write_text(web_file(home.port, VERSION="three"))
     home.run("up", "-f", str(file))
     assert home.get().headers["x-version"] == "three"
-
-
-@pytest.mark.patterns("process")  # which can reach the gate on the host's loopback
-def test_a_deploy_under_way_says_why_its_end_cannot_be_seen(home: Home, disk: SmallDisk) -> None:
-    """What happens in it cannot be stored: that is told, not waited for; and with room again it goes on to its end."""
-    file = file_of(home)
-    with socket.create_server(("127.0.0.1", 0)) as gate:
-        wait = f"import socket; socket.create_connection({gate.getsockname()!r}).recv(1)"
-        extra = f"deploy: {{before: [python3, -c, {json.dumps(wait)}]}}"
-        file.write_text(web_file(home.port, extra=extra, VERSION="two"))
-        up = home.start("up", "-f", str(file))
-        gate.settimeout(60)
-        held, _ = gate.accept()
-        disk.fill()
-        held.close()
-        said, _ = up.communicate(timeout=60)
-    assert up.returncode == 1 and "cannot see the up of app end: " in said and "its disk is full" in said, said
-    disk.free()
-    until(lambda: home.get().headers["x-version"] == "two", 60, "the deploy to go on")
-    assert "operation.done" in home.run(*said.rpartition("fourfold ")[2].split()).stdout
