@@ -11,7 +11,7 @@ import pytest
 
 from fourfold.control import stagewords
 from fourfold.control import views as v
-from fourfold.errors import ConflictError, Problem, SpecError
+from fourfold.errors import ConflictError, Problem, SpecError, WorldError
 from fourfold.plan import model as m
 from tests.api import sample
 from tests.api.serving import Serving, eventually
@@ -159,6 +159,20 @@ def test_a_timeout_ends_the_waiting_only(cli: Cli, server: Serving, app: Path) -
     assert result.code == 1
     assert "it takes longer than 0.2 s" in result.err
     assert "fourfold events -f --operation op1" in result.err
+
+
+def test_a_store_that_takes_no_more_is_told(
+    cli: Cli, server: Serving, app: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a while: what was refused may be taken soon."""
+    monkeypatch.setattr("fourfold.cli.operation.BACK_WITHIN", 0.2)
+    server.facade.happened = GOOD[:2]
+    server.facade.after_items = WorldError("cannot write the store: its disk is full")
+    result = cli("restart")
+    assert result.code == 1
+    assert "cannot see the restart of shop end: cannot write the store: its disk is full" in result.err
+    assert "fourfold events -f --operation op1" in result.err
+    assert result.err.count("Collecting flask") == 1, "it is not told again when it is asked again"
 
 
 def test_a_refused_file(cli: Cli, server: Serving, app: Path) -> None:
