@@ -1,12 +1,17 @@
-"""What tests of changes have in common: a service file, what an operation tells, what was asked."""
+"""What tests of changes have in common: a service file, what an operation tells, what was asked, Ctrl-C meanwhile."""
 
 from __future__ import annotations
 
-from typing import Any
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
 
 from fourfold.control import views as v
 from tests.api import sample
-from tests.api.serving import Serving
+from tests.api.serving import Serving, eventually
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli, Result
 
 FILE = """\
 app: shop
@@ -38,3 +43,20 @@ BAD = [
 
 def asked(server: Serving, method: str) -> list[Any]:
     return [arguments for name, arguments in server.facade.calls if name == method]
+
+
+def interrupted(cli: Cli, server: Serving, *line: str) -> Result:
+    """What a command ends with that is interrupted, as by Ctrl-C, while it waits."""
+
+    def interrupt() -> None:
+        eventually(lambda: server.facade.following == 1)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    main = threading.main_thread().ident or 0
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    result = cli(*line)
+    thread.join()
+    signal.signal(signal.SIGINT, before)
+    return result

@@ -6,9 +6,7 @@ import json
 import os
 import pty
 import select
-import signal
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from fourfold.control.comparing.request import CompareRequest
 from fourfold.cost.summary import summary
 from tests.api import sample
 from tests.api.serving import Serving, eventually
+from tests.cli.changes import interrupted
 from tests.cli.conftest import Cli
 from tests.cost.comparing import PROCESS, SUBJECT, VM
 
@@ -113,18 +112,7 @@ def test_nonsense_is_refused(cli: Cli, compared: Serving, words: tuple[str, ...]
 
 def test_ctrl_c_waits_until_all_is_gone(cli: Cli, server: Serving) -> None:
     server.facade.happened = HAPPENED
-
-    def interrupt() -> None:
-        eventually(lambda: server.facade.following == 1)
-        signal.pthread_kill(main, signal.SIGINT)
-
-    main = threading.main_thread().ident or 0
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    result = cli("compare", "catalog", "-a", "shop")
-    thread.join()
-    signal.signal(signal.SIGINT, before)
+    result = interrupted(cli, server, "compare", "catalog", "-a", "shop")
     assert result.code == 130
     assert result.err.endswith("interrupted: taking away what it has started\ninterrupted: nothing of it is left\n")
     assert [arguments for method, arguments in server.facade.calls if method == "cancel"] == [("op1", "alice")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import threading
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from fourfold.errors import ConflictError, Problem, SpecError, WorldError
 from fourfold.plan import model as m
 from tests.api import sample
 from tests.api.serving import Serving, eventually
-from tests.cli.changes import BAD, GOOD, asked, step
+from tests.cli.changes import BAD, GOOD, asked, interrupted, step
 from tests.cli.conftest import Cli
 from tests.store.samples import deployment
 
@@ -211,18 +210,7 @@ def test_ctrl_c_cancels_what_has_changed_nothing(
 ) -> None:
     if refused is not None:
         server.facade.fails["cancel"] = refused
-
-    def interrupt() -> None:
-        eventually(lambda: server.facade.following == 1)
-        signal.pthread_kill(main, signal.SIGINT)
-
-    main = threading.main_thread().ident or 0
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    result = cli("up")
-    thread.join()
-    signal.signal(signal.SIGINT, before)
+    result = interrupted(cli, server, "up")
     assert result.code == 130
     assert result.err.endswith(said)
     assert asked(server, "cancel") == [("op1", "alice")]

@@ -18,6 +18,9 @@ from fourfold.errors import FourfoldError, UserError, WorldError
 if TYPE_CHECKING:
     from fourfold.control.views import EventView, ExplainView, OperationView, StatusView
 
+AGAIN = 0.5
+"""Seconds until a daemon is asked again whose store has refused."""
+
 
 def change(session: Session, path: str, body: Mapping[str, Any], services: Iterable[str] = ()) -> int:
     """A change that needs nothing but one request."""
@@ -55,7 +58,8 @@ def see_through(session: Session, ask: Callable[[Progress], OperationView], desi
 def follow(client: Client, operation: OperationView, timeout: float | None) -> Iterator[EventView]:
     """Events of the operation up to its last. Goes on where it was when the daemon is restarted meanwhile.
 
-    Raises WorldError when it has not ended within `timeout` seconds, or the daemon does not come back.
+    Raises WorldError when it has not ended within `timeout` seconds, the daemon does not come back, or its store goes
+    on taking no events.
     """
     deadline = time.monotonic() + timeout if timeout is not None else None
     after = operation.after
@@ -85,7 +89,7 @@ def follow(client: Client, operation: OperationView, timeout: float | None) -> I
                     f"cannot see the {operation.kind} of {operation.app} end: {error.what}",
                     f"mend that, then see what it came to: {_following(operation)}",
                 ) from error
-            time.sleep(0.5)
+            time.sleep(AGAIN)
 
 
 def _following(operation: OperationView) -> str:
