@@ -152,6 +152,7 @@ def _global(config: GatewayConfig, machine: Machine, tls: bool) -> list[str]:
         f"  hard-stop-after {naming.seconds(config.hard_stop_after, 'hard_stop_after')}",
         "  fd-hard-limit 50000",  # and maxconn follows from it, or from a lower limit of this process
         f"  nbthread {machine.threads}",
+        "  httpclient.ssl.verify none",  # unused here; else each start reads all of the system's CA certificates
     ]
     if machine.user:
         lines += [f"  user {machine.user}", f"  group {machine.user}"]
