@@ -119,7 +119,9 @@ async def supervising(paths: Paths, given: Powers | None = None) -> AsyncIterato
 
 
 async def end(rig: Rig) -> None:
-    """Kill every instance and the spawner."""
+    """Kill every instance and the spawner, also where a test fails after it has closed the rig."""
+    if rig._closing and not rig._connected.is_set():
+        await rig.open()
     pid = await rig.spawner_pid()
     rig._closing = True
     await rig._call("shutdown", force=True)

@@ -291,6 +291,23 @@ def test_one_spawner_per_home() -> None:
     scenario(test)
 
 
+def test_one_that_is_about_to_end_is_followed_by_another() -> None:
+    """Whoever comes in the moment after it was told to end is let in, and hears nothing."""
+
+    async def test(paths: Paths) -> None:
+        def end_itself(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            paths.spawner_socket.unlink()
+            ending.close()
+            writer.close()
+
+        ending = await asyncio.start_unix_server(end_itself, paths.spawner_socket)
+        async with supervising(paths) as rig:
+            assert alive(await rig.spawner_pid())
+
+    with home() as paths:
+        asyncio.run(test(paths))
+
+
 def test_nonsense_does_not_end_the_spawner() -> None:
     async def test(rig: Rig) -> None:
         pid = await rig.spawner_pid()

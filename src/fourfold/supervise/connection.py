@@ -95,7 +95,7 @@ class Connection(ABC):
             async with asyncio.timeout(30):
                 await self._connected.wait()
 
-    async def _connect(self) -> None:
+    async def _connect(self, again: bool = True) -> None:
         client = await connect_or_start(self._paths, self._on_event, self._on_end)
         try:
             spawner = await hello(client)
@@ -107,7 +107,9 @@ class Connection(ABC):
             await client.call("exits", at_once=self._take_all, after=0)  # from here on, others are pushed
         except (Gone, Refused) as error:
             await client.close()
-            raise WorldError(f"cannot talk to the spawner: {error or 'it died'}") from error
+            if again and isinstance(error, Gone):  # it had just been told to end, and still took the connection
+                return await self._connect(again=False)
+            raise WorldError(f"cannot talk to the spawner: {str(error) or 'it died'}") from error
         except BaseException:
             await client.close()
             raise
