@@ -189,11 +189,11 @@ def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Mi
         return
     with _alone(path):
         version = _version(connection)  # another program may have done it meanwhile
-        if 0 < version < newest:
+        missing = [migration for migration in migrations if migration.number > version]
+        if missing and version:
             _keep_copy(connection, path, version)
-        for migration in migrations:
-            if migration.number > version:
-                _apply(connection, migration)
+        if missing:
+            _apply(connection, missing)
 
 
 @contextmanager
@@ -240,13 +240,14 @@ def _keep_copy(connection: sqlite3.Connection, path: Path, version: int) -> None
         half.unlink(missing_ok=True)
 
 
-def _apply(connection: sqlite3.Connection, migration: Migration) -> None:
+def _apply(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> None:
+    """All or none."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if _version(connection) < migration.number:  # another program may have been quicker
+        for migration in migrations:
             for statement in migration.statements():
                 connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {migration.number}")
+        connection.execute(f"PRAGMA user_version = {migrations[-1].number}")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
