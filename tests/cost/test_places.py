@@ -65,6 +65,15 @@ def test_more_than_is_provisioned_is_billed_as_without() -> None:
     assert bill.instances.peak == 2
 
 
+def test_provisioned_sandboxes_are_there_beside_those_that_come_for_more() -> None:
+    """Two of them all day, and in one hour of two the third that it takes beside them."""
+    function = footprint("function", cpu_seconds_per_request=0.0, seconds_per_request=1.0)
+    busy = lambdas.cost(of_traffic(traffic(3 * 3600, 0)), function, Wanted(provisioned=2), PRICES).instances
+    assert busy.hours == pytest.approx(2.5 * HOURS_PER_MONTH) and busy.peak == 3
+    calm = lambdas.cost(of_traffic(traffic(36)), function, Wanted(provisioned=2), PRICES).instances
+    assert calm.hours == pytest.approx(2 * HOURS_PER_MONTH) and calm.peak == 2
+
+
 def test_a_function_computes_slower_with_less_memory() -> None:
     """At 1,769 MB it has one vCPU: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html."""
     rates = PRICES.lambda_

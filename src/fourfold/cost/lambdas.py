@@ -35,8 +35,9 @@ def cost(demand: Demand, footprint: Footprint, wanted: Wanted, prices: Prices) -
         there = wanted.provisioned * HOURS_PER_MONTH * SECONDS * gb
         parts["provisioned"] = there * rates.provisioned_gb_second
         parts["duration"] += warm * seconds * gb * rates.provisioned_duration_gb_second
-    busy = requests * seconds / SECONDS
-    instances = Instances(max(busy, wanted.provisioned * HOURS_PER_MONTH), busy, ceil(demand.peak * seconds))
+    beyond = (requests - warm) * seconds / SECONDS
+    peak = max(wanted.provisioned, ceil(demand.peak * seconds))
+    instances = Instances(wanted.provisioned * HOURS_PER_MONTH + beyond, requests * seconds / SECONDS, peak)
     return Bill(f"{megabytes:g} MB", parts, instances, None, min(1.0, need / megabytes))
 
 
