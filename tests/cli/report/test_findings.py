@@ -8,7 +8,7 @@ import pytest
 
 from fourfold.cli.report import boundaries, drawings, figures
 from fourfold.cli.report.findings import Finding, findings
-from fourfold.cost.comparison import Comparison, Facts, Pattern
+from fourfold.cost.comparison import Comparison, Facts, Pattern, Range
 from tests.cli.report.samples import COMPARISON, CROWDED, NOTHING
 
 
@@ -63,6 +63,22 @@ def test_noisy_figures_are_marked_and_nobodys_best() -> None:
     row = next(row for section in figures.sections(comparison) for row in section.rows if row.figure.title == "Start")
     shared = next(cell for cell in row.cells if cell.pattern == "shared")
     assert (shared.noisy, shared.standing, shared.text, shared.range) == (True, None, "190 ms", "167–213 ms")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (1.2, 1.9, "1.2–1.9 s"),
+        (0.9, 1.1, "900 ms–1.1 s"),
+        (55.0, 65.0, "55 s–1 min 5 s"),
+        (90.0, 150.0, "1 min 30 s–2 min 30 s"),
+        (60.0, 120.0, "1–2 min"),
+    ],
+)
+def test_a_range_has_its_unit_once_where_both_ends_have_the_same(low: float, high: float, said: str) -> None:
+    comparison = with_changed("vm", spread={"start_seconds": Range(low=low, high=high, rounds=3)})
+    row = next(row for section in figures.sections(comparison) for row in section.rows if row.figure.title == "Start")
+    assert [cell.range for cell in row.cells if cell.pattern == "vm"] == [said]
 
 
 def test_what_was_not_measured_is_no_figure() -> None:

@@ -161,4 +161,4 @@ def _range(figure: Figure, result: PatternResult) -> str | None:
     if low == high:
         return None
     number, _, unit = low.partition(" ")
-    return f"{number if high.endswith(f' {unit}') and unit else low}–{high}"
+    return f"{number if high.partition(' ')[2] == unit and ' ' not in unit else low}–{high}"
