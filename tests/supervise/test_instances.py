@@ -376,11 +376,26 @@ def test_usage_counts_the_whole_tree() -> None:
     scenario(test)
 
 
+def burn(seconds: float) -> str:
+    return f"while time.process_time() < {seconds}: pass"
+
+
+@pytest.mark.parametrize("groups", [True, False])
+def test_what_its_processes_took_that_have_ended_stays_counted(groups: bool) -> None:
+    async def test(rig: Rig) -> None:
+        if not groups:
+            rig._groups.hierarchies = ()
+        text = f"import os, time\nif os.fork() == 0:\n  {burn(0.3)}\n  os._exit(0)\nos.wait()\nprint(1, flush=True)"
+        await rig.start(rig.launch("a.b-1-x", *script(f"{text}\ntime.sleep(1000)")), {}, 1)
+        await until(lambda: len(rig.lines("a.b-1-x")) == 1, "its child did not end")
+        usage = rig.usage("a.b-1-x")
+        assert usage is not None and usage.processes == 1 and usage.cpu_seconds >= 0.2
+
+    scenario(test)
+
+
 @pytest.mark.parametrize("groups", [True, False])
 def test_how_much_cpu_it_took_is_told_at_its_end(groups: bool) -> None:
-    def burn(seconds: float) -> str:
-        return f"while time.process_time() < {seconds}: pass"
-
     async def test(rig: Rig) -> None:
         if not groups:
             rig._groups.hierarchies = ()

@@ -15,8 +15,9 @@ from fourfold.supervise.model import Usage
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_UTIME, _STIME, _THREADS, _RSS = 11, 12, 17, 21
-"""Places in `stat` behind the name of the program, which may have anything in it: fields 14, 15, 20 and 24."""
+_TIMES, _THREADS, _RSS = slice(11, 15), 17, 21
+"""Places in `stat` behind the name of the program, which may have anything in it: fields 14 to 17 (user and system
+time, of the process itself and of its children that have ended), 20 and 24."""
 
 
 def measure(pids: Iterable[int], counters: Counters) -> Usage:
@@ -28,7 +29,7 @@ def measure(pids: Iterable[int], counters: Counters) -> Usage:
             processes += 1
             threads += int(fields[_THREADS])
             if counters.cpu_seconds is None:
-                cpu += (int(fields[_UTIME]) + int(fields[_STIME])) / _TICKS
+                cpu += sum(map(int, fields[_TIMES])) / _TICKS
             if counters.memory_bytes is None:
                 memory += int(fields[_RSS]) * _PAGE
             descriptors += _descriptors(f"/proc/{pid}/fd")
