@@ -158,6 +158,16 @@ async def test_a_run_of_a_job_is_a_request_and_so_is_an_event(rig: Rig) -> None:
 
 
 @rigged
+async def test_a_run_takes_no_less_than_no_time_though_the_clock_is_set_back(rig: Rig) -> None:
+    world = World(rig)
+    world.start("job-1-a", "job", role="run", state="stopping")
+    rig.clock.time -= 600
+    world.end("job-1-a", cpu_seconds=12.0)
+    (row,) = world.hours("job")
+    assert (row.requests, row.response_seconds, row.cpu_seconds) == (1, 0.0, 12.0)
+
+
+@rigged
 async def test_nothing_is_kept_of_candidates_of_the_gateway_and_of_what_is_purged(rig: Rig) -> None:
     world = World(rig)
     with rig.registry.transaction():

@@ -78,7 +78,7 @@ def taken(mark: UsageMark, at: float, cpu_seconds: float | None, memory_bytes: i
     cpu = mark.cpu_seconds if cpu_seconds is None else cpu_seconds
     memory = mark.memory_bytes if memory_bytes is None else memory_bytes
     part = Part(
-        cpu_seconds=max(0.0, cpu - mark.cpu_seconds),  # summed over processes, it shrinks when a daemon of it ends
+        cpu_seconds=max(0.0, cpu - mark.cpu_seconds),  # without groups it shrinks with a process that nobody waits for
         memory_byte_seconds=(mark.memory_bytes + memory) / 2 * elapsed,
         instance_seconds=elapsed,
     )

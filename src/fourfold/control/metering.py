@@ -135,7 +135,7 @@ class Metering:
         after, part = taken(mark, at, exit.cpu_seconds, None)
         usage.put_mark(replace(after, ended=True))
         if row.role == "run":  # of a job: what a request is to others
-            part += Part(1, int(exit.code != 0), after.at - row.started_at)
+            part += Part(1, int(exit.code != 0), max(0.0, after.at - row.started_at))
         if seen.is_host:
             marks, parts = usage.marks(), dict[str, Part]()
             put_down(mark, part, marks, parts)
