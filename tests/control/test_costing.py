@@ -13,6 +13,7 @@ from fourfold.control.journals import Journals
 from fourfold.control.metering import Metering
 from fourfold.control.settings import Settings
 from fourfold.cost.comparison import PATTERNS, Comparison, Latency, Load, Machine, PatternResult
+from fourfold.cost.usagefile import parse_usage, to_csv
 from fourfold.errors import SpecError, UserError, WorldError
 from fourfold.functions.journal import to_line
 from fourfold.functions.model import Usage
@@ -20,6 +21,7 @@ from fourfold.spec.model import Service
 from fourfold.store.artifacts import Artifacts
 from fourfold.store.model import ComparisonRow, UsageHour
 from tests.control.rig import Rig, rigged
+from tests.store.samples import release, service_row
 
 MIB = 2**20
 
@@ -137,6 +139,25 @@ async def test_usage_is_told_by_pattern(rig: Rig) -> None:
         ("process", 3600, 1), ("process", 3600, 1), ("container", 3600, 1),
     ]  # fmt: skip
     assert hours[0].memory_bytes == 100 * MIB and hours[0].response_seconds == 0.02
+
+
+@rigged
+async def test_a_job_costs_the_same_by_the_hours_that_are_exported(rig: Rig) -> None:
+    """It came to be two days ago, and ran once: the hours before and after that are told too."""
+    made, _ = costing(rig)
+    spec, begun = {"source": "./x", "run": "x", "job": {}}, rig.clock.now()
+    rig.store.releases.add(release("nightly", 1, spec=spec, created_at=begun))
+    with rig.registry.transaction():
+        rig.registry.put_service(service_row("nightly"))
+    rig.clock.time += 2 * 86_400
+    ran = int(begun // 3600 + 20) * 3600
+    rig.store.usage.add(UsageHour("shop", "nightly", ran, "process", 1, 0, 60.0, 50.0, 60.0 * 100 * MIB, 60.0))
+    (cost,) = (await made.view("shop", v.CostRequest(service="nightly"))).services
+    rows = [each.model_dump() for each in (await made.usage("shop", "nightly")).hours]
+    (exported,) = parse_usage(to_csv(rows), "hours.csv")
+    assert len(exported.traffic.hours) == cost.hours == 49
+    assert exported.traffic.requests_per_month == pytest.approx(cost.requests_per_month) == pytest.approx(730 / 49)
+    assert len(rows) == 3, "what lies between is none without a line"
 
 
 @rigged

@@ -243,12 +243,20 @@ class Costing:
         return priced(comparison, None, Wanted(), prices)
 
     def _usage(self, app: str, recorded: Iterable[Recorded]) -> v.UsageView:
-        hours = []
+        hours: list[v.HourView] = []
         for known in recorded:
             functions = self._journals.sums(app, known.service)
-            for pattern in PATTERNS:
-                taken = known.traffic(functions, pattern).hours
-                hours += [_hour(known.service, pattern, hour) for hour in taken if hour.requests or hour.instances]
+            used = [
+                (hour, pattern)
+                for pattern in PATTERNS
+                for hour in known.traffic(functions, pattern).hours
+                if hour.requests or hour.instances
+            ]
+            whole, told = known.traffic(functions).hours, {hour.start for hour, _ in used}
+            ends = {*whole[:1], *whole[-1:]}  # between them, an hour without a line is one without requests
+            used += [(hour, known.pattern) for hour in ends if hour.start not in told]
+            used.sort(key=lambda each: each[0].start)
+            hours += [_hour(known.service, pattern, hour) for hour, pattern in used]
         return v.UsageView(app=app, hours=hours)
 
 
