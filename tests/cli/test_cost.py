@@ -50,6 +50,13 @@ def test_services(cli: Cli, server: Serving) -> None:
     assert "prices: EC2 host, EC2, Fargate, Lambda as of 2026-06; own hardware an example of 2026-06" in result.err
 
 
+def test_the_sum_says_whose_costs_are_not_in_it() -> None:
+    known, unknown = costs(), costs(service="cache", patterns=())
+    assert (money.total([known, known]) or "").startswith("all as they run: $36.04 a month in the cloud, $")
+    assert (money.total([known, unknown, known]) or "").startswith("all but cache as they run: $36.04 a month in the")
+    assert money.total([known, unknown]) is None
+
+
 def test_curves_and_other_prices(cli: Cli, server: Serving, home: Path) -> None:
     server.facade.costs = server.facade.costs.model_copy(update={"services": [costs()]})
     Path("my.yaml").write_text("own_hardware: {core_hour: 1}\n")

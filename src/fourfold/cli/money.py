@@ -88,7 +88,9 @@ def total(costs: Sequence[ServiceCost]) -> str | None:
         return None
     runs = [_both([each for each in cost.patterns if each.pattern == cost.now]) for cost in priced]
     least = [_both(cost.patterns) for cost in priced]
-    found = [(said, _added(sums)) for said, sums in (("all as they run", runs), ("each at its cheapest", least))]
+    unknown = ", ".join(cost.service for cost in costs if not cost.patterns)
+    whole = f"all but {unknown}" if unknown else "all"
+    found = [(said, _added(sums)) for said, sums in ((f"{whole} as they run", runs), ("each at its cheapest", least))]
     return "; ".join(f"{said}: {sums}" for said, sums in found if sums is not None) or None
 
 
