@@ -79,6 +79,9 @@ def test_more_instances_than_the_file_allows_are_said() -> None:
     assert found.instances_peak > 3
     assert found.notes == (f"its busiest hour needs {found.instances_peak} instances, and the service file allows 3",)
     assert not monthly(Reckoning(busy, footprint("shared"), Wanted(max_instances=3), PRICES)).notes, "as its group has"
+    calls = monthly(Reckoning(busy, footprint("function"), Wanted(max_instances=1, max_sandboxes=10), PRICES))
+    assert calls.notes == (f"its busiest hour needs {calls.instances_peak} sandboxes, and the service file allows 10",)
+    assert not monthly(Reckoning(RARE, footprint("function"), Wanted(max_sandboxes=10), PRICES)).notes
 
 
 def test_members_of_a_group_have_their_part_of_what_they_share() -> None:

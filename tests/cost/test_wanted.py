@@ -44,6 +44,12 @@ def test_what_it_allows_at_most() -> None:
     assert wanted(service(run="x", job={})).max_instances is None
 
 
+def test_each_invoker_has_sandboxes_of_its_own() -> None:
+    function = {"handler": "a.b", "provisioned": 2, "concurrency": 5}
+    found = wanted(service(pattern="function", function=function, instances=3))
+    assert (found.provisioned, found.max_sandboxes) == (6, 15)
+
+
 def test_what_cannot_run_so_anywhere() -> None:
     assert impossible(service(port=8080, run="x")) == {}
     nightly = impossible(service(run="x", job={}))

@@ -88,6 +88,8 @@ class Wanted:
     """Of that group: one of it is in each. None: it names no group."""
     provisioned: int = 0
     """Sandboxes of a function that are always there."""
+    max_sandboxes: int | None = None
+    """Of a function."""
 
     def least(self, pattern: Pattern) -> int:
         """How many instances there always are."""

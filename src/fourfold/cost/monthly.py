@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
@@ -82,12 +82,11 @@ def _parts(parts: Mapping[str, float]) -> tuple[Part, ...]:
     return tuple(Part(name=name, dollars=dollars) for name, dollars in parts.items())
 
 
-def _notes(peak: int, wanted: Wanted, footprint: Footprint) -> tuple[str, ...]:
-    most = wanted.max_instances
-    if footprint.pattern == "function":
+def _notes(peak: int, wanted: Wanted, footprint: Footprint) -> Iterator[str]:
+    of_function = footprint.pattern == "function"
+    if of_function and footprint.works_unasked:
         background = f"{footprint.background_cores:.2g} of a core now"
-        waits = f"what it does while it is asked nothing ({background}) would not be done"
-        return (waits,) if footprint.works_unasked else ()
-    if most is None or peak <= most or footprint.pattern == "shared":  # there are as many as its group has
-        return ()
-    return (f"its busiest hour needs {peak} instances, and the service file allows {most}",)
+        yield f"what it does while it is asked nothing ({background}) would not be done"
+    what, most = ("sandboxes", wanted.max_sandboxes) if of_function else ("instances", wanted.max_instances)
+    if most is not None and peak > most and footprint.pattern != "shared":  # there are as many as its group has
+        yield f"its busiest hour needs {peak} {what}, and the service file allows {most}"

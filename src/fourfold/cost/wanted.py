@@ -31,7 +31,8 @@ def wanted(
         job=service.job is not None,
         members=members,
         hosts=hosts,
-        provisioned=service.function.provisioned,
+        provisioned=least * service.function.provisioned,  # each invoker has its own
+        max_sandboxes=most * service.function.concurrency,
     )
 
 
