@@ -130,6 +130,22 @@ async def test_functions_are_counted_by_their_journals(rig: Rig) -> None:
 
 
 @rigged
+async def test_a_sandbox_takes_no_more_than_it_may_whatever_its_invoker_takes_with_all_of_them(rig: Rig) -> None:
+    made, _ = costing(rig)
+    rig.store.releases.add(release("thumb", 1, spec={"source": "./x", "function": {"handler": "a.b"}}))
+    with rig.registry.transaction():
+        rig.registry.put_service(service_row("thumb", pattern="function"))
+    hour = int(rig.clock.now() // 3600 - 1) * 3600
+    rig.store.usage.add(UsageHour("shop", "thumb", hour, "function", 0, 0, 0.0, 36.0, 3600.0 * 700 * MIB, 3600.0))
+    folder = rig.paths.usage / "shop.thumb"
+    folder.mkdir(parents=True)
+    usage = Usage(hour + 60, "id", 1, 100.0, 100, 0.0, 128 * MIB, 50 * MIB, "ok")
+    (folder / "shop.thumb-1-a-1.0.usage").write_bytes(to_line(usage) * 4)
+    (cost,) = (await made.view("shop", v.CostRequest(service="thumb"))).services
+    assert {each.pattern: each.size for each in cost.patterns}["function"] == "160 MB", "128 and a quarter more"
+
+
+@rigged
 async def test_usage_is_told_by_pattern(rig: Rig) -> None:
     made, _ = costing(rig)
     add_hours(rig, 2)

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fourfold.clock import Clock, rfc3339
@@ -26,6 +26,7 @@ from fourfold.cost.comparison import PATTERNS, Comparison, Pattern
 from fourfold.cost.functions import Taken, bill
 from fourfold.cost.model import Footprint, Hour, Traffic, Wanted
 from fourfold.errors import FourfoldError, NotFoundError, UserError
+from fourfold.launch.function import sandbox_memory
 from fourfold.paths import Paths
 from fourfold.spec.groups import Host
 from fourfold.spec.model import Service
@@ -231,7 +232,12 @@ class Costing:
         if known.comparison is not None and (measured := of_all(known.comparison)):
             return measured
         taken = from_usage(known.pattern, known.traffic(functions, known.pattern), known.wanted.job)
-        return under_all(taken) if taken is not None else {}
+        if taken is None:
+            return {}
+        if known.pattern == "function":  # seen was its invoker with all its sandboxes: one takes no more than it may
+            memory = min(taken.memory_bytes, sandbox_memory(known.spec))
+            taken = replace(taken, memory_bytes=memory, next_memory_bytes=memory)
+        return under_all(taken)
 
     def _priced(self, comparison: Comparison, recorded: Iterable[Recorded]) -> Comparison:
         from fourfold.cost.service import priced
