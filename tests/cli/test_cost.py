@@ -132,6 +132,15 @@ def test_what_is_refused(cli: Cli, home: Path, hours: str, arguments: tuple[str,
     assert (result.code, result.out) == (2, "") and said in result.err
 
 
+def test_an_instance_takes_what_it_took_under_the_pattern_that_it_runs_under_at_last(cli: Cli, home: Path) -> None:
+    Path("hours.csv").write_text(
+        "hour,pattern,requests,cpu_seconds,memory_bytes\n0,vm,3600,30,900000000\n3600,process,3600,10,50000000\n"
+    )
+    (service,) = json.loads(cli("cost", "--usage", "hours.csv", "-o", "json").out)["services"]
+    sizes = {each["pattern"]: each["size"] for each in service["patterns"]}
+    assert (service["hours"], service["now"], sizes["function"]) == (2, "process", "128 MB")
+
+
 def test_an_invalid_service_file_is_said_and_not_used(cli: Cli, home: Path) -> None:
     Path("hours.csv").write_text(HOURS)
     Path("fourfold.yaml").write_text("app: [\n")

@@ -27,7 +27,7 @@ def test_csv() -> None:
         "2026-11-22T08:00,api,,0,,\n"
     )
     api, web = parse_usage(text, "u.csv")
-    assert api == ServiceUsage("api", None, Traffic((Hour(AT, 0.0),)))
+    assert api == ServiceUsage("api", None, *[Traffic((Hour(AT, 0.0),))] * 2)
     assert web.pattern == "container", "the newest that is told"
     assert web.traffic.hours == (
         Hour(AT, 100.0, 1.5, 1e6), Hour(AT + 3600, 50.0), Hour(AT + 7200, 0.0), Hour(AT + 10800, 7.0)
@@ -37,7 +37,7 @@ def test_csv() -> None:
 def test_json() -> None:
     rows = [{"hour": "2026-11-22T08:00:00Z", "requests": 5, "response_seconds": 0.1, "service": None}]
     (only,) = parse_usage(json.dumps(rows), "u.json")
-    assert only == ServiceUsage(UNNAMED, None, Traffic((Hour(AT, 5.0, response_seconds=0.1),)))
+    assert only == ServiceUsage(UNNAMED, None, *[Traffic((Hour(AT, 5.0, response_seconds=0.1),))] * 2)
 
 
 def test_lines_of_the_same_hour_are_added() -> None:
@@ -48,6 +48,7 @@ def test_lines_of_the_same_hour_are_added() -> None:
     )
     (only,) = parse_usage(text, "u.csv")
     assert only.traffic.hours == (Hour(AT, 40.0, 3.0, 300.0, 0.2, 1.0),)
+    assert only.under_it.hours == (Hour(AT, 10.0, 2.0, 200.0, 0.5, 0.5),), "in the container that it runs in at last"
 
 
 @pytest.mark.parametrize(
@@ -98,4 +99,4 @@ _HOURS = st.builds(Hour, st.just(0.0), _NUMBER.map(lambda number: round(number, 
 def test_what_is_written_is_read_again(hours: list[Hour], pattern: Pattern | None, service: str) -> None:
     traffic = Traffic(tuple(replace(hour, start=AT + 3600 * at) for at, hour in enumerate(hours)))
     rows = [{**vars(hour), "hour": hour.start, "service": service, "pattern": pattern} for hour in traffic.hours]
-    assert parse_usage(to_csv(rows), "u.csv") == [ServiceUsage(service, pattern, traffic)]
+    assert parse_usage(to_csv(rows), "u.csv") == [ServiceUsage(service, pattern, traffic, traffic)]

@@ -63,10 +63,11 @@ def _cost(usage: ServiceUsage, app: App | None, prices: Prices, curves: bool, fi
     wanted, why = Wanted(), dict[Pattern, str]()
     if app is not None and (service := app.services.get(usage.service)) is not None:
         wanted, why = of_file(app.services, app.groups)[usage.service], impossible(service)
-    known = from_usage(usage.pattern or "process", usage.traffic, wanted.job)
+    known = from_usage(usage.pattern or "process", usage.under_it, wanted.job)
     if known is None:
+        under = f" under {usage.pattern}" if usage.pattern else ""
         raise UserError(
-            f"cannot price {usage.service}: no hour of {file} tells both its memory and its CPU",
+            f"cannot price {usage.service}: no hour of {file}{under} tells both its memory and its CPU",
             "add the columns memory_bytes and cpu_seconds, of all instances together",
         )
     return service_cost(

@@ -37,6 +37,8 @@ class ServiceUsage:
     pattern: Pattern | None
     """What it ran under at last; None: elsewhere, or nobody said."""
     traffic: Traffic
+    under_it: Traffic
+    """What came while it ran under that one: this tells what an instance of it takes."""
 
 
 @dataclass(frozen=True)
@@ -182,13 +184,18 @@ def _apart(lines: Iterable[_Line]) -> list[str]:
 
 
 def _service(service: str, lines: list[_Line]) -> ServiceUsage:
+    under = [line.pattern for line in sorted(lines, key=lambda line: line.hour.start) if line.pattern]
+    pattern = under[-1] if under else None
+    mine = [line for line in lines if line.pattern in (None, pattern)]
+    return ServiceUsage(service, pattern, _filled(lines), _filled(mine))
+
+
+def _filled(lines: list[_Line]) -> Traffic:
     hours: dict[float, list[Hour]] = {}
     for line in lines:
         hours.setdefault(line.hour.start, []).append(line.hour)
     first, last = int(min(hours)), int(max(hours))
-    filled = tuple(_added(float(at), hours.get(float(at), [])) for at in range(first, last + 1, HOUR))
-    under = [line.pattern for line in sorted(lines, key=lambda line: line.hour.start) if line.pattern]
-    return ServiceUsage(service, under[-1] if under else None, Traffic(filled))
+    return Traffic(tuple(_added(float(at), hours.get(float(at), [])) for at in range(first, last + 1, HOUR)))
 
 
 def _added(start: float, parts: list[Hour]) -> Hour:
