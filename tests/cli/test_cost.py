@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,16 @@ def test_services(cli: Cli, server: Serving) -> None:
     assert lines[-2].startswith("function is cheaper below ") and lines[-2].endswith("container above")
     assert "~: made of estimated figures; `fourfold compare SERVICE` measures them" in result.err
     assert "prices: EC2 host, EC2, Fargate, Lambda as of 2026-06; own hardware an example of 2026-06" in result.err
+
+
+@pytest.mark.parametrize(
+    ("mean", "peak", "said"),
+    [(2.0, 2, "2"), (0.0, 0, "0"), (1.24, 3, "1.2, at most 3"), (8.5e-5, 1, "<0.01, at most 1"), (12.6, 13, "13")],
+)
+def test_instances(mean: float, peak: int, said: str) -> None:
+    each = costs().patterns[0].model_copy(update={"instances_mean": mean, "instances_peak": peak})
+    row = money.service(costs(patterns=(each,)))[2]
+    assert re.split(" {2,}", row)[3] == said
 
 
 def test_the_sum_says_whose_costs_are_not_in_it() -> None:

@@ -41,19 +41,24 @@ _HEADER = ("PATTERN", "WHERE", "SIZE", "INSTANCES", "A MONTH", "USED", "MEMORY N
 
 
 def _row(each: Monthly, cost: ServiceCost) -> tuple[str, ...]:
-    peak = each.instances_peak
-    mean = f"{each.instances_mean:.2g}" if each.instances_mean < 10 else f"{each.instances_mean:.0f}"
     return (
         each.pattern,
         each.place,
         each.size or "-",
-        mean if float(mean) == peak else f"{mean}, at most {peak}",
+        _instances(each.instances_mean, each.instances_peak),
         _sum(each.monthly_cost, each, cost.cheapest),
         _percent(each.capacity_used),
         _percent(each.memory_needed),
         _sum(each.own_hardware_monthly_cost, each, cost.own_hardware_cheapest),
         "now" if each.pattern == cost.now else "",
     )
+
+
+def _instances(mean: float, peak: int) -> str:
+    if 0 < mean < 0.01:
+        return f"<0.01, at most {peak}"
+    told = f"{mean:.2g}" if mean < 10 else f"{mean:.0f}"
+    return told if float(told) == peak else f"{told}, at most {peak}"
 
 
 def _sum(amount: float | None, each: Monthly, cheapest: Pattern | None) -> str:
