@@ -79,6 +79,12 @@ def test_what_is_wrong_and_where(text: str, said: str) -> None:
     assert said in str(refused.value)
 
 
+def test_a_wrong_entry_of_a_list_is_no_empty_list() -> None:
+    with pytest.raises(SpecError) as refused:
+        over("fargate: {sizes: [{vcpus: 0, memory_gb: [1]}]}")
+    assert str(refused.value) == "my.yaml:1:27: fargate.sizes[0].vcpus: expected a number more than 0, got 0"
+
+
 def test_functions_that_run_here_are_billed_at_the_same_prices() -> None:
     assert PRICES.function_price == FunctionPrice()
     price = over("lambda: {gb_second: 1, request: 2}").function_price

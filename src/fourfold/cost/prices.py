@@ -227,7 +227,10 @@ def parse_prices(texts: Sequence[tuple[str, str]]) -> Prices:
     try:
         return Prices.model_validate(plain(tree))
     except ValidationError as error:
-        raise SpecError([_problem(item, tree) for item in error.errors(include_url=False)]) from None
+        wrong = error.errors(include_url=False)
+        # Entries that are wrong are told of themselves, and not that a list without them is empty.
+        told = [item for item in wrong if item["type"] != "too_short" or not item["input"]]
+        raise SpecError([_problem(item, tree) for item in told]) from None
 
 
 def _problem(item: Any, tree: Node) -> Problem:
