@@ -37,7 +37,7 @@ class _Kind:
 
 
 def number(value: float) -> str:
-    """`12345.6` -> `12,346`, `4.52` -> `4.5`."""
+    """`12345.6` -> `12,346`, `4.523` -> `4.52`."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 

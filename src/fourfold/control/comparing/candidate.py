@@ -14,7 +14,6 @@ from fourfold.errors import FourfoldError, SpecError, UserError
 from fourfold.spec.deploy import STAGED, STAGED_KEYS
 from fourfold.spec.shared import Kind
 
-"""Of the names of their apps."""
 MEMBER = "{service}-{number}"
 """Further members of a group, which are the same service again."""
 _NOT_MEASURED = ("depends_on", "triggers")

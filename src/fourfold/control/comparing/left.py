@@ -9,7 +9,7 @@ from fourfold.store.model import AppRow
 from fourfold.store.store import Store
 
 PREFIX = "compare-"
-
+"""Of the names of their apps."""
 TO_TAKE_AWAY = "candidate."
 """And the name of its app: the name in `meta` of a candidate that is there, or about to be; its value is the app that
 it runs beside. Nothing else says that an app is to be deleted, so that no user's ever is."""
