@@ -102,7 +102,7 @@ def test_a_group_is_made_up() -> None:
 def test_why_it_lives_in_no_group(of: Live, why: str) -> None:
     with pytest.raises(UserError) as raised:
         parse_json(made("shared", of).app)
-    assert reason(raised.value, "") == why
+    assert reason(raised.value, "", "web") == why
 
 
 def test_a_job_is_refused() -> None:
@@ -134,5 +134,10 @@ def test_more_of_a_function_are_sandboxes() -> None:
 
 def test_a_reason_names_no_instance_that_nobody_can_see() -> None:
     failed = WorldError("compare-f76a-vm.catalog-1-7uyu did not stay up: exit code 1; see shop.catalog-1-ab2c")
-    assert reason(failed, "compare-f76a-vm") == "it did not stay up: exit code 1; see shop.catalog-1-ab2c"
-    assert reason(UserError("no app.handler here"), "") == "no app.handler here"
+    assert reason(failed, "compare-f76a-vm", "catalog") == "it did not stay up: exit code 1; see shop.catalog-1-ab2c"
+    assert reason(UserError("no app.handler here"), "", "app") == "no app.handler here"
+
+
+def test_a_reason_does_not_name_the_service_again() -> None:
+    refused = UserError("catalog: cannot tell from `run` which app it serves")
+    assert reason(refused, "", "catalog") == "cannot tell from `run` which app it serves"

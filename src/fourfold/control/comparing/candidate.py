@@ -159,9 +159,10 @@ def _with(candidate: CandidateApp, services: Mapping[str, Any]) -> CandidateApp:
     return replace(candidate, app={**candidate.app, "services": dict(services)})
 
 
-def reason(error: FourfoldError, app: str) -> str:
-    """Why a pattern is not available, in one line: no place in a file, for nobody has written it, and no name of an
-    instance of the candidate's `app` (empty: there is none), which is gone when it is read."""
+def reason(error: FourfoldError, app: str, service: str) -> str:
+    """Why a pattern is not available, in one line: no place in a file, for nobody has written it, no name of an
+    instance of the candidate's `app` (empty: there is none), which is gone when it is read, and not in front that of
+    the service, which stands above it."""
     told = "; ".join(each.message for each in error.problems) if isinstance(error, SpecError) else error.what
-    told = " ".join(told.split())
+    told = " ".join(told.split()).removeprefix(f"{service}: ")
     return re.sub(rf"\b{re.escape(app)}\.[\w-]+", "it", told) if app else told

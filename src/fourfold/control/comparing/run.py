@@ -108,7 +108,7 @@ class Run:
         try:
             await work(tried)
         except FourfoldError as error:
-            await self._give_up(tried, reason(error, tried.name), error.hint)
+            await self._give_up(tried, reason(error, tried.name, self._asked.live.service), error.hint)
         except Exception:  # a mistake of ours with one pattern is no reason to lose what was seen of the others
             log.exception("comparing %s as %s", self._asked.live.service, tried.pattern)
             await self._give_up(tried, f"a fault in Fourfold while it {_WORDS[kind]}, see the daemon's log", None)
