@@ -9,8 +9,9 @@ import pytest
 
 from fourfold.cost.comparison import PATTERNS, Comparison, Latency, Load, Machine, Pattern, PatternResult
 from fourfold.cost.estimate import footprints, from_usage, of_all, reasons, under_all
-from fourfold.cost.model import Hour, Traffic
-from tests.cost.examples import MIB, footprint
+from fourfold.cost.model import Hour, Traffic, Wanted
+from fourfold.cost.monthly import Reckoning
+from tests.cost.examples import MIB, PRICES, footprint
 
 
 def result(pattern: Pattern, **given: Any) -> PatternResult:
@@ -106,32 +107,48 @@ def test_from_usage() -> None:
     """Two instances; 3,600 requests take 14.4 s beside the 0.01 cores of each that idle hours show."""
     busy = Hour(0.0, 3600, cpu_seconds=72 + 14.4, memory_bytes=120.0 * MIB, response_seconds=0.02, instances=2.0)
     idle = Hour(3600.0, 0, cpu_seconds=72, memory_bytes=100.0 * MIB, instances=2.0)
-    found = from_usage("container", Traffic((busy, idle, Hour(7200.0, 50))))
+    found = from_usage("container", Traffic((busy, idle, Hour(7200.0, 50))), Wanted())
     assert found is not None and not found.measured and found.pattern == "container"
     assert found.memory_bytes == 60 * MIB and found.background_cores == pytest.approx(0.01)
     assert found.cpu_seconds_per_request == pytest.approx(0.004)
     assert found.requests_per_second == pytest.approx(250)
     assert found.seconds_per_request == pytest.approx(0.02)
     gone = Hour(10800.0, 0, cpu_seconds=0.0, memory_bytes=0.0, instances=0.0)
-    assert from_usage("container", Traffic((busy, idle, *[gone] * 9))) == found, "it was not there"
+    assert from_usage("container", Traffic((busy, idle, *[gone] * 9)), Wanted()) == found, "it was not there"
+
+
+def test_a_member_of_a_group_takes_more_where_it_is_alone() -> None:
+    """Of a group of three that takes 160 MiB: 30 of its own each, and 70 that all have once."""
+    hour = Hour(0.0, 3600, cpu_seconds=36.0, memory_bytes=160.0 / 3 * MIB, instances=1.0)
+    wanted = Wanted(members=3)
+    member = from_usage("shared", Traffic((hour,)), wanted)
+    assert member is not None
+    assert (member.memory_bytes, member.next_memory_bytes) == pytest.approx((100 * MIB, 30 * MIB))
+    found = under_all(member)
+    assert found["process"].memory_bytes == found["process"].next_memory_bytes == pytest.approx(100 * MIB)
+    here, alone = [
+        Reckoning(Traffic((hour,)), found[pattern], wanted, PRICES).on_own_hardware().parts["memory"]
+        for pattern in ("shared", "process")
+    ]
+    assert alone / here == pytest.approx(100 / (160 / 3))
 
 
 def test_of_a_job_all_is_for_its_runs() -> None:
     """Two hours at half a core; what it takes is its runs', though none ended in the first hour."""
     first = Hour(0.0, 0, cpu_seconds=1800, memory_bytes=90.0 * MIB, instances=1.0)
     second = Hour(3600.0, 1, cpu_seconds=1800, memory_bytes=90.0 * MIB, response_seconds=7200.0, instances=1.0)
-    found = from_usage("process", Traffic((first, second)), job=True)
+    found = from_usage("process", Traffic((first, second)), Wanted(job=True))
     assert found is not None and found.background_cores == 0
     assert (found.cpu_seconds_per_request, found.seconds_per_request) == (3600, 7200)
 
 
 @pytest.mark.parametrize("hours", [(), (Hour(0.0, 5),), (Hour(0.0, 5, memory_bytes=1.0),), (Hour(0.0, 5, 1.0, 0.0),)])
 def test_usage_that_tells_too_little(hours: tuple[Hour, ...]) -> None:
-    assert from_usage("process", Traffic(hours)) is None
+    assert from_usage("process", Traffic(hours), Wanted()) is None
 
 
 def test_consumers_have_no_cpu_per_request() -> None:
-    found = from_usage("process", Traffic((Hour(0.0, 0, cpu_seconds=1800, memory_bytes=9.0),)))
+    found = from_usage("process", Traffic((Hour(0.0, 0, cpu_seconds=1800, memory_bytes=9.0),)), Wanted())
     assert found is not None
     assert (found.background_cores, found.cpu_seconds_per_request, found.requests_per_second) == (0.5, 0.0, inf)
 

@@ -115,7 +115,7 @@ def test_whatever_is_exported_every_pattern_has_a_price_or_a_reason(
     hours: list[Hour], wanted: Wanted, pattern: Pattern
 ) -> None:
     found = Traffic(tuple(hours))
-    if (known := from_usage(pattern, found)) is not None:
+    if (known := from_usage(pattern, found, wanted)) is not None:
         cost = service_cost("web", pattern, found, under_all(known), wanted, PRICES)
         assert {each.pattern for each in cost.patterns} | set(cost.unavailable) == set(PATTERNS)
         for each in cost.patterns:

@@ -63,7 +63,7 @@ def _cost(usage: ServiceUsage, app: App | None, prices: Prices, curves: bool, fi
     wanted, why = Wanted(), dict[Pattern, str]()
     if app is not None and (service := app.services.get(usage.service)) is not None:
         wanted, why = of_file(app.services, app.groups)[usage.service], impossible(service)
-    known = from_usage(usage.pattern or "process", usage.under_it, wanted.job)
+    known = from_usage(usage.pattern or "process", usage.under_it, wanted)
     if known is None:
         under = f" under {usage.pattern}" if usage.pattern else ""
         raise UserError(

@@ -36,6 +36,6 @@ def of_hours(
     wanted = of_file(app.services, app.groups)[name]
     found = of_all(comparison) if comparison is not None else {}
     if not found:
-        taken = from_usage(now, traffic, wanted.job)
+        taken = from_usage(now, traffic, wanted)
         found = under_all(taken) if taken is not None else {}
     return service_cost(name, now, traffic, found, wanted, prices) if found else None

@@ -231,7 +231,7 @@ class Costing:
 
         if known.comparison is not None and (measured := of_all(known.comparison)):
             return measured
-        taken = from_usage(known.pattern, known.traffic(functions, known.pattern), known.wanted.job)
+        taken = from_usage(known.pattern, known.traffic(functions, known.pattern), known.wanted)
         if taken is None:
             return {}
         if known.pattern == "function":  # seen was its invoker with all its sandboxes: one takes no more than it may

@@ -12,7 +12,7 @@ from itertools import pairwise
 from math import inf
 
 from fourfold.cost.comparison import PATTERNS, Comparison, Latency, Pattern, PatternResult
-from fourfold.cost.model import Footprint, Hour, Traffic
+from fourfold.cost.model import Footprint, Hour, Traffic, Wanted
 
 MIB = 2**20
 SECONDS = 3600.0
@@ -62,15 +62,21 @@ def reasons(comparison: Comparison) -> dict[Pattern, str]:
     return {each.pattern: each.reason or "not available" for each in results}
 
 
-def from_usage(pattern: Pattern, traffic: Traffic, job: bool = False) -> Footprint | None:
+def from_usage(pattern: Pattern, traffic: Traffic, wanted: Wanted) -> Footprint | None:
     """Estimated from what its instances took. None: the hours do not tell its memory and CPU.
 
-    `job`: all that it takes is for its runs, also in hours in which none ended.
+    All that a job takes is for its runs, also in hours in which none ended. What was seen of a member of a group is
+    its own and its part of what all of them have once: of that, one that is alone has the whole.
     """
+    job = wanted.job
     hours = [hour for hour in traffic.hours if hour.memory_bytes is not None and hour.cpu_seconds is not None]
     memory = max((_of_one(hour, hour.memory_bytes or 0) for hour in hours), default=0.0)
     if not memory:
         return None
+    further = memory
+    if pattern == "shared":
+        memory /= _MEMBER_SHARE + (1 - _MEMBER_SHARE) / wanted.members
+        further = memory * _MEMBER_SHARE
     idle = [hour for hour in hours if not hour.requests and not job]
     stood = sum(1.0 if hour.instances is None else hour.instances for hour in idle) * SECONDS
     background = sum(hour.cpu_seconds or 0 for hour in idle) / stood if stood >= 1.0 else 0.0  # a moment tells nothing
@@ -82,7 +88,7 @@ def from_usage(pattern: Pattern, traffic: Traffic, job: bool = False) -> Footpri
     return Footprint(
         pattern=pattern,
         memory_bytes=memory,
-        next_memory_bytes=memory,
+        next_memory_bytes=further,
         cpu_seconds_per_request=cpu,
         seconds_per_request=waited if job and waited else max(cpu, waited),
         requests_per_second=1 / cpu if cpu else inf,
