@@ -51,6 +51,12 @@ def test_patterns_of_an_hour_are_added_and_functions_are_counted_by_their_journa
     assert traffic([], {NOON - 7200: Taken(3, 0, 300, 1)}, 0.0, NOON).hours[0].requests == 3
 
 
+def test_hours_that_are_still_to_come_since_the_clock_was_set_back_do_not_count() -> None:
+    assert traffic([row(12), row(20)], {}, 0.0, NOON + 1800).hours == (hour(12, 20.0, 2.0),)
+    assert traffic([row(11), row(20)], {20 * 3600: Taken(5, 0, 5, 5)}, 20.5 * 3600, NOON + 1800).hours == (hour(11),)
+    assert traffic([row(20)], {}, 20.5 * 3600, NOON).hours == ()
+
+
 def test_a_job_ran_as_often_as_it_ran() -> None:
     """It came to be at 9:59, ran at 10 and at 12, and now it is 12:30: no part of an hour is taken for a whole one."""
     found = runs([row(10, 1), row(12, 1)], begun=9.98 * 3600, now=NOON + 1800)

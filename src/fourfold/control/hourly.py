@@ -27,12 +27,12 @@ def traffic(
         if pattern in (None, row.pattern):
             hours.setdefault(row.hour, []).append(row)
     taken = dict(invocations) if pattern in (None, "function") else {}
-    known = hours.keys() | taken.keys()
+    known = {hour for hour in (*hours, *taken) if hour <= now}  # none that is still to come: the clock was set back
     if not known:
         return Traffic(())
     present = int(now // HOUR) * HOUR
     first, last = min(known), max(known)
-    if last >= present and first < present:
+    if last == present and first < present:
         last = present - HOUR
     if first < begun < first + HOUR <= last:
         first += HOUR
