@@ -168,6 +168,7 @@ def test_notes_say_what_figures_are_worth() -> None:
         traffic=traffic_of(["24 x 9"]),
         prices={"vm": Price(5, "EC2", estimated=True)},
         break_even=(
+            BreakEven(between=("function", "container"), requests_per_month=1_234_567),
             BreakEven(between=("function", "container"), requests_per_month=2_345_678),
             BreakEven(between=("function", "vm"), requests_per_month=1_000),
         ),

@@ -203,11 +203,10 @@ def _notes(case: Case, best: Pattern | None, possible: list[Pattern]) -> Iterato
 def _about_money(case: Case, best: Pattern | None, possible: list[Pattern]) -> Iterator[str]:
     """Where the advised pattern begins or ends to be the cheaper one."""
     now = case.traffic.requests_per_month if case.traffic is not None else 0.0
-    for each in case.break_even:
-        low, high = each.between
-        if best in each.between and set(each.between) <= set(possible):
-            bound = _about(each.requests_per_month)
-            yield f"from {bound} requests a month {high} is cheaper than {low} (now {_about(now)})"
+    for_good = {each.between: each.requests_per_month for each in case.break_even}  # the last, where they change often
+    for (low, high), requests in for_good.items():
+        if best in (low, high) and {low, high} <= set(possible):
+            yield f"from {_about(requests)} requests a month {high} is cheaper than {low} (now {_about(now)})"
     if any(price.estimated for price in case.prices.values()):
         yield "costs are estimated, from what it takes as it runs, for patterns that nobody measured"
 
