@@ -94,6 +94,21 @@ def test_members_of_a_group_have_their_part_of_what_they_share() -> None:
     assert in_two_hosts == pytest.approx(2 * one_of_four), "what members have once is in each host"
 
 
+def test_members_of_a_group_have_their_part_of_a_machine_that_is_rented_for_it() -> None:
+    """Four of them: 700 MiB once and 300 each are 1,900, and a quarter more; a t3.medium and its disk for all four."""
+    places = PRICES.places.model_copy(update={"shared": "ec2"})
+    prices = PRICES.model_copy(update={"places": places})
+    member = footprint("shared", memory_bytes=1000.0 * MIB, next_memory_bytes=300.0 * MIB)
+    found = monthly(Reckoning(RARE, member, Wanted(members=4), prices))
+    assert (found.size, found.instances_peak) == ("t3.medium", 1)
+    assert found.monthly_cost == pytest.approx((730 * 0.0416 + 8 * 0.08) / 4)
+    assert found.memory_needed == pytest.approx((1900 * 1.25 / 1024 + 0.15) / 4)
+    in_two_hosts = monthly(Reckoning(RARE, member, Wanted(members=4, hosts=2), prices))
+    assert in_two_hosts.monthly_cost == pytest.approx(2 * (found.monthly_cost or 0))
+    busy = monthly(Reckoning(traffic(3600 * 250), member, Wanted(members=4), prices))
+    assert busy.capacity_used == pytest.approx(4 * 250 / 200 / busy.instances_mean), "that of all of them"
+
+
 _AMOUNT = st.floats(0, 1e12)
 _REQUESTS = _AMOUNT.map(lambda number: round(number, 6))
 _HOUR = st.builds(Hour, st.just(0.0), _REQUESTS, _AMOUNT, _AMOUNT, _AMOUNT, st.floats(0, 1e4))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeAlias
 
@@ -39,7 +39,25 @@ class Reckoning:
     def bill(self, requests_per_month: float | None = None) -> Bill:
         """In the cloud, for its traffic; scaled to so many requests a month, when they are given. NoSize."""
         demand = self._demand if requests_per_month is None else self._demand.scaled(requests_per_month)
+        if self.footprint.pattern == "shared" and self.place != "host":
+            return self._part_of_group(demand)
         return _AT[self.place](demand, self.footprint, self.wanted, self.prices)
+
+    def _part_of_group(self, demand: Demand) -> Bill:
+        """Its part of what is rented for all members of its group together, as if they were alike."""
+        one, wanted, members = self.footprint, self.wanted, self.wanted.members
+        group = replace(
+            one,
+            memory_bytes=one.memory_bytes + (members - 1) * one.next_memory_bytes,
+            background_cores=one.background_cores * members,
+        )
+        limits = replace(
+            wanted,
+            memory_limit=wanted.memory_limit and wanted.memory_limit * members,
+            cpu_limit=wanted.cpu_limit and wanted.cpu_limit * members,
+        )
+        bill = _AT[self.place](demand.scaled(demand.requests_per_month * members), group, limits, self.prices)
+        return replace(bill, parts={name: dollars / members for name, dollars in bill.parts.items()})
 
     @cached_property
     def rentable(self) -> Bill | NoSize:
