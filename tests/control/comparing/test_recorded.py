@@ -84,3 +84,10 @@ def test_only_the_most_frequent_are_kept_of_many() -> None:
 def test_as_the_service_sees_it(routes: list[Route], asked: str, path: str, host: str | None) -> None:
     seen = inside(Request("GET", asked), routes)
     assert (seen.path, dict(seen.headers).get("Host")) == (path, host)
+
+
+def test_a_route_takes_what_was_asked_of_its_host_only() -> None:
+    routes = [Route(path="/v1", host="api.example.com", strip=True), Route(path="/", host="*.example.org"), Route()]
+    asked = [("api.example.com:8080", "/x"), ("WWW.example.org", "/v1/x"), ("other", "/v1/x")]
+    for host, path in asked:
+        assert inside(Request("GET", "/v1/x", (("Host", host),)), routes).path == path

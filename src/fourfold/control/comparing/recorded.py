@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Any
 
@@ -74,18 +75,22 @@ def _replayed(seen: Iterable[tuple[tuple[str, str, str], int]], routes: Sequence
 def inside(request: Request, routes: Sequence[Route]) -> Request:
     """As the service sees what a client asks the gateway: without the path that its route strips, with its host."""
     path, question, query = request.path.partition("?")
-    matching = [route for route in routes if _takes(route, request.method, path)]
+    headers = request.headers
+    host = next((value.partition(":")[0].lower() for name, value in headers if name.lower() == "host"), None)
+    matching = [route for route in routes if _takes(route, request.method, host, path)]
     if not matching:
         return request
-    route = max(matching, key=lambda each: (len(each.path.rstrip("/")), bool(each.methods)))
-    headers = request.headers
-    if route.host is not None and "*" not in route.host and all(name.lower() != "host" for name, _ in headers):
+    route = max(matching, key=lambda each: (len(each.path.rstrip("/")), each.host is not None, bool(each.methods)))
+    if route.host is not None and "*" not in route.host and host is None:
         headers = (("Host", route.host), *headers)
     if route.strip:
         path = re.sub(f"^{re.escape(route.path.rstrip('/'))}/*", "/", path)
     return replace(request, path=path + question + query, headers=headers)
 
 
-def _takes(route: Route, method: str, path: str) -> bool:
+def _takes(route: Route, method: str, host: str | None, path: str) -> bool:
+    """`host` None: whichever the route asks for."""
+    if host is not None and route.host is not None and not fnmatchcase(host, route.host.lower()):
+        return False
     prefix = route.path.rstrip("/")
     return (path + "/").startswith(prefix + "/") and (not route.methods or method in route.methods)
