@@ -93,6 +93,15 @@ def test_more_values_than_a_body_may_have(http: httpx.Client, server: Serving, m
         assert http.post("/v1/apps/shop/stop", content=body).status_code == 202
 
 
+@pytest.mark.parametrize("wrong", ['"requests": 1e999', '"requests": NaN', '"requests": -1', '"cpu_seconds": 1e300'])
+def test_hours_that_cannot_be(http: httpx.Client, server: Serving, wrong: str) -> None:
+    http.headers["content-type"] = "application/json"
+    hour = f'{{"start": 0, "requests": 5, {wrong}}}'
+    answer = http.post("/v1/apps/shop/advice", content=f'{{"usage": {{"web": [{hour}]}}}}')
+    assert answer.status_code == 422 and "body.usage.web.0." in answer.json()["error"]
+    assert not server.facade.calls
+
+
 @pytest.mark.parametrize("text", [b'"' + b'\\"' * 500_000, b'"' * 500_001, b'"' + b"\\" * 500_001, b'"a\\'])
 def test_strings_that_do_not_end_are_looked_at_once(text: bytes) -> None:
     assert not has_more(b"," * 11 + text, 11)

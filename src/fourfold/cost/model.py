@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from fourfold.cost.comparison import Pattern
+
+LATEST, MOST = 1e11, 1e18
+"""Epoch seconds, and any other number of an hour: what is more is a mistake."""
+Start = Annotated[float, Field(ge=0, lt=LATEST)]
+Amount = Annotated[float, Field(ge=0, lt=MOST)]
+"""Checked of hours that somebody sends."""
 
 
 @dataclass(frozen=True)
 class Hour:
     """Of a service's life."""
 
-    start: float
+    start: Start
     """Epoch seconds."""
-    requests: float
-    cpu_seconds: float | None = None
+    requests: Amount
+    cpu_seconds: Amount | None = None
     """All of it, under whatever it ran. None: nobody has measured it."""
-    memory_bytes: float | None = None
+    memory_bytes: Amount | None = None
     """Mean over the hour, of all instances together."""
-    response_seconds: float | None = None
+    response_seconds: Amount | None = None
     """Mean of a request."""
-    instances: float | None = None
+    instances: Amount | None = None
     """Mean number over the hour."""
 
 

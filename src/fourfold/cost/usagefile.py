@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 
 from fourfold.cost.comparison import Pattern
-from fourfold.cost.model import Hour, Traffic
+from fourfold.cost.model import LATEST, MOST, Hour, Traffic
 from fourfold.errors import Problem, SpecError
 from fourfold.spec.places import similar
 from fourfold.spec.units import shown
@@ -144,7 +144,7 @@ def _number(column: str, value: Any) -> float | None:
         number = float(value) if not isinstance(value, bool) else -1.0
     except (TypeError, ValueError, OverflowError):
         number = -1.0
-    if not 0 <= number < 1e18:
+    if not 0 <= number < MOST:
         raise _Wrong(f"{column}: expected a number, 0 or more, got {shown(value)}")
     return number
 
@@ -161,7 +161,7 @@ def _start(value: Any) -> float:
             at = (given if given.tzinfo else given.replace(tzinfo=UTC)).timestamp()
         except (TypeError, ValueError, OverflowError):
             at = -1.0
-    if not 0 <= at < 1e11:
+    if not 0 <= at < LATEST:
         raise _Wrong(f"hour: expected a time such as 2026-11-22T08:00:00Z or epoch seconds, got {shown(value)}")
     return at // HOUR * HOUR
 
