@@ -102,8 +102,8 @@ def test_functions(cli: Cli, server: Serving) -> None:
     assert asked == [("shop", {"month": "2026-11"}), ("shop", {"service": "thumb"})]
 
 
-def test_nothing_ran(cli: Cli, server: Serving) -> None:
-    assert cli("cost").out == "no service has run yet\n"
+def test_nothing_is_up(cli: Cli, server: Serving) -> None:
+    assert cli("cost").out == "no service is up\n", "it may have run: `down` keeps what was counted"
 
 
 def test_exported_hours_need_no_daemon(cli: Cli, home: Path) -> None:

@@ -113,6 +113,17 @@ async def test_nothing_is_made_up_where_nothing_is_known(rig: Rig) -> None:
 
 
 @rigged
+async def test_of_a_group_its_members_are_asked(rig: Rig) -> None:
+    made, _ = costing(rig)
+    rig.store.releases.add(release("pages", 1, spec={"group": {"kind": "python"}}))
+    with rig.registry.transaction():
+        rig.registry.put_service(service_row("pages", pattern="group"))
+    assert [each.service for each in (await made.view("shop", v.CostRequest())).services] == ["web"]
+    with pytest.raises(UserError, match="cannot tell what pages takes: it is a group"):
+        await made.view("shop", v.CostRequest(service="pages"))
+
+
+@rigged
 async def test_functions_are_counted_by_their_journals(rig: Rig) -> None:
     made, _ = costing(rig, price_gb_second=1.0, price_request=0.5)
     at = rig.clock.now() - 3600

@@ -109,13 +109,16 @@ class Costing:
         return sorted({*self._journals.services(app), *self._registry.store.usage.services(app)})
 
     async def recorded(self, app: str, service: str | None = None) -> list[Recorded]:
-        """Up to now, of one or all services that an app has."""
+        """Up to now, of one or all services that an app has. UserError: that one is a group."""
         try:
             await self._metering.look()
         except FourfoldError as error:
             log.error("%s", error)  # what was recorded before can be told all the same
         rows = [row for row in self._registry.of_app(app) if service in (None, row.name) and not row.removed]
-        return [found for row in rows if (found := self._recorded(row)) is not None]
+        found = [each for row in rows if (each := self._recorded(row)) is not None]
+        if service is not None and rows and not found:
+            raise UserError(f"cannot tell what {service} takes: it is a group", "name one of its members")
+        return found
 
     async def usage(self, app: str, service: str | None = None) -> v.UsageView:
         """Hours, as `cost --usage` takes them."""

@@ -99,7 +99,7 @@ def _show(view: PricedView, options: Options) -> None:
     bills = view.functions if isinstance(view, CostView) else []
     if bills and isinstance(view, CostView):
         blocks.append([f"functions in {view.month}, as they were billed:", *money.functions(bills, view.total_usd)])
-    output.data("\n\n".join("\n".join(block) for block in blocks) or "no service has run yet")
+    output.data("\n\n".join("\n".join(block) for block in blocks) or "no service is up")
     if any(cost.patterns for cost in view.services):
         output.say(f"{money.CHEAPEST} cheapest in the cloud, and on own hardware", options)
     if any(each.estimated for cost in view.services for each in cost.patterns):
