@@ -246,6 +246,12 @@ def test_consumers_without_requests_take_their_cpu() -> None:
     assert machine.parts["surplus CPU"] > 0 and machine.capacity_used is None
 
 
+def test_of_no_instances_nothing_is_used_or_paid() -> None:
+    idle = footprint("container", cpu_seconds_per_request=0.0, requests_per_second=float("inf"))
+    bill = fargate.cost(of_traffic(traffic(0)), idle, Wanted(min_instances=0), PRICES)
+    assert (bill.dollars, bill.instances.peak, bill.capacity_used) == (0.0, 0, None)
+
+
 def _only(name: str) -> Prices:
     """With one type of machine."""
     types = {name: PRICES.ec2.types[name]}

@@ -69,8 +69,10 @@ def most_requests(footprint: Footprint, wanted: Wanted, cores: float) -> float:
 
 def used(demand: Demand, footprint: Footprint, wanted: Wanted, cores: float, instances: Instances) -> float | None:
     """Share of what all instances could answer that they are asked. None: there is nothing to tell it by."""
-    able = instances.hours * SECONDS * most_requests(footprint, wanted, cores)
-    return None if wanted.job or isinf(able) or not able else demand.requests_per_month / able
+    able = most_requests(footprint, wanted, cores)
+    if wanted.job or isinf(able) or not instances.hours:
+        return None
+    return demand.requests_per_month / (instances.hours * SECONDS * able)
 
 
 def cheapest(bills: Iterable[Bill]) -> Bill:
