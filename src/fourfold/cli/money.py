@@ -168,9 +168,9 @@ def rounded(count: float) -> str:
 
 def dollars(amount: float) -> str:
     """Cents; where that is nothing, two digits."""
-    if amount >= 1000:
+    if amount >= 999.995:
         return f"${amount:,.0f}"
-    return f"${amount:.2f}" if amount >= 0.1 or amount < 1e-9 else f"${amount:.2g}" if amount >= 1e-4 else "<$0.0001"
+    return f"${amount:.2f}" if amount >= 0.0995 or amount < 1e-9 else f"${amount:.2g}" if amount >= 1e-4 else "<$0.0001"
 
 
 def exact_dollars(amount: float) -> str:
