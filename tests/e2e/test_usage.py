@@ -44,7 +44,7 @@ def test_each_request_is_counted_once(home: Home) -> None:
     file.write_text(web_file(home.port, instances=2).replace("{path: /}", "[{path: /}, {path: /more}]"))
     home.run("up", "-f", str(file))  # HAProxy is reloaded, and both instances are replaced
     ask(6)
-    victim = home.instances()[0]
+    victim = next(each for each in home.instances() if each["state"] == "ready")
     os.kill(victim["pid"], signal.SIGKILL)
     until(lambda: all(each["state"] == "ready" and each["pid"] != victim["pid"] for each in home.instances()), 60)
     ask(4)
