@@ -65,7 +65,7 @@ def test_unexpected_ones_are_logged_and_not_told(
             "/v1/apps/a/services/b/scale",
             '{"instances": -1}',
             422,
-            "cannot read the request: body.instances: Input should be greater than or equal to 0",
+            "cannot read the request: body.instances: expected at least 0",
         ),
         (
             "POST",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fourfold.control.access import TokenRequest
 from tests.api.sample import token_view
 from tests.api.serving import Serving
@@ -24,6 +26,23 @@ def test_what_is_refused(cli: Cli, server: Serving) -> None:
     assert cli("tokens", "create", "../x", "--role", "read").code == 2
     assert cli("tokens", "create", "ci", "--role", "read", "--expires", "soon").code == 2
     assert server.facade.calls == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("a b",), "'NAME': expected a name: lower-case letters, digits and -, a letter first, at most 40 characters"),
+        (("ci", "--expires", "0s"), "'--expires': expected more than 0"),
+        (("ci", "--app", "7"), "'--app' / '-a': expected a name: lower-case letters"),
+    ],
+)
+def test_what_the_api_refuses_is_told_of_the_parameter(
+    cli: Cli, server: Serving, arguments: tuple[str, ...], told: str
+) -> None:
+    result = cli("tokens", "create", "--role", "read", *arguments)
+    assert (result.code, server.facade.calls) == (2, [])
+    assert f"cannot run fourfold tokens create: invalid value for {told}" in result.err
+    assert result.err.endswith("see: fourfold tokens create --help\n")
 
 
 def test_list_and_rm(cli: Cli, server: Serving) -> None:

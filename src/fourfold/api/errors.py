@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from fourfold.api.shapes import ErrorBody, ProblemBody
 from fourfold.errors import FourfoldError, SpecError, TooManyError, of_the_disk
+from fourfold.spec.problems import plain
 
 log = logging.getLogger("fourfold.api")
 
@@ -55,7 +56,7 @@ def describe(error: BaseException) -> ErrorBody:
 
 
 def _complaints(errors: Sequence[Any]) -> str:
-    first = [f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}"[:500] for error in errors[:MOST]]
+    first = [f"{'.'.join(str(part) for part in error['loc'])}: {plain(error)}"[:500] for error in errors[:MOST]]
     return "; ".join([*first, f"and {len(errors) - MOST:,} more"] if len(errors) > MOST else first)
 
 

@@ -113,8 +113,8 @@ class MaintenanceBody(Acted):
 
 
 class CertificateBody(Acted):
-    certificate: str = Field(min_length=1, max_length=200_000, description="PEM: the certificate, then its chain")
-    key: str = Field(min_length=1, max_length=50_000, description="PEM; never answered again")
+    certificate: str = Field(max_length=200_000, description="PEM: the certificate, then its chain")
+    key: str = Field(max_length=50_000, description="PEM; never answered again")
 
 
 class PushBody(Shape):

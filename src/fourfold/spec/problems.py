@@ -35,6 +35,27 @@ def translate(error: ValidationError, tree: Node) -> list[Problem]:
     return [_translate(item, tree) for item in error.errors(include_url=False)]
 
 
+_EXPECTED = {
+    "string_too_short": "expected text that is not empty",
+    "string_too_long": "expected at most {max_length:,} characters",
+    "greater_than": "expected more than {gt:,}",
+    "greater_than_equal": "expected at least {ge:,}",
+    "less_than_equal": "expected at most {le:,}",
+    "literal_error": "expected {expected}",
+}
+
+
+def plain(item: Any) -> str:
+    """What is wrong with a value of which there is no file. The value itself is not told: it may be a passphrase."""
+    kind, context = item["type"], item.get("ctx", {})
+    if meaning := WORDS.get(context.get("pattern", "")):
+        return f"expected {meaning}"
+    if kind not in _EXPECTED:
+        return str(item["msg"])
+    whole = {name: int(value) for name, value in context.items() if isinstance(value, float)}  # not 600.0
+    return _EXPECTED[kind].format(**context | whole)
+
+
 def _translate(item: Any, tree: Node) -> Problem:
     loc: tuple[str | int, ...] = item["loc"]
     kind, context = item["type"], item.get("ctx", {})

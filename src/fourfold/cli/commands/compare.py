@@ -79,6 +79,7 @@ def _request(
     from fourfold.cli.comparing import read_requests
     from fourfold.control.comparing.request import CompareRequest
     from fourfold.cost.comparison import PATTERNS
+    from fourfold.spec.problems import plain
 
     named = [name.strip() for text in patterns or () for name in text.split(",") if name.strip()]
     for name in named:
@@ -98,7 +99,7 @@ def _request(
         first = error.errors()[0]
         option = {"requests_per_second": "--rps", "duration_seconds": "--duration", "requests": "--requests"}
         hint = option.get(str(first["loc"][0]), str(first["loc"][0]))
-        raise click.BadParameter(first["msg"], param_hint=hint) from None
+        raise click.BadParameter(plain(first), param_hint=hint) from None
 
 
 def _show(session: Session, service: str, html: Path | None) -> None:

@@ -26,7 +26,7 @@ def create(
     ctx: click.Context,
     name: Annotated[str, Argument(metavar="NAME", help="Of who uses it: the actor of what it changes.")],
     role: Annotated[Role, Option("--role", help="What it may do.")],
-    expires: Annotated[
+    expires_in: Annotated[
         float | None, Option("--expires", metavar="TIME", parser=duration, help="After that, such as 90d.")
     ] = None,
 ) -> None:
@@ -34,7 +34,7 @@ def create(
     from fourfold.control.access import NewTokenView
 
     session = Session.of(ctx)
-    asked = {"name": name, "role": role, "app": session.options.app, "expires_in": expires, "actor": session.actor}
+    asked = {"name": name, "role": role, "app": session.options.app, "expires_in": expires_in, "actor": session.actor}
     made: NewTokenView = session.started_client.post("/v1/tokens", asked)
     if session.options.json:
         output.as_json(made)
