@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from fourfold.control import views as v
 from fourfold.errors import WorldError
 from tests.api import sample
 from tests.api.serving import Serving
@@ -109,6 +110,10 @@ def test_restore_waits_until_all_is_up(server: Serving, capsys: pytest.CaptureFi
     assert await_services(Session(Options(quiet=True)), client, ["shop"], 0) == ["shop.web"]
     server.facade.state = sample.status(sample.service("catalog"))
     assert await_services(Session(Options(quiet=True)), client, ["shop"], 0) == []
+    server.facade.happened = [done]
+    never_ran = v.DeploymentView(state="failed", reason="was not ready within 30 s")
+    server.facade.state = sample.status(sample.service("web", ready=0, instances=[], deployment=never_ran))
+    assert await_services(Session(Options(quiet=True)), client, ["shop"], 0) == ["shop.web"]
     server.facade.state = sample.status(sample.service("catalog"), sample.service("worker", routes=[]))
     server.facade.state.gateway_problem = "cannot listen on 127.0.0.1:8080"
     capsys.readouterr()

@@ -35,8 +35,9 @@ def await_services(session: Session, client: Client, apps: Sequence[str], after:
                 failed.add(f"{event.app}.{event.service}")
             if event.kind in ENDED and event.actor == "restore" and event.app is not None:
                 under_way.discard(event.app)  # its routes are served too
-        missing = [f"{app}.{each.name}" for app in apps for each in _wanted(client, app) if each.ready < each.desired]
-        if not under_way and not set(missing) - failed:
+        wanted = {f"{app}.{each.name}": each for app in apps for each in _wanted(client, app)}
+        missing = [name for name, each in wanted.items() if each.ready < each.desired]
+        if not under_way and all(name in failed or _is_given_up(wanted[name]) for name in missing):
             break
         now = time.monotonic()
         if now - quiet > PATIENCE or (limit is not None and now - begun > limit):
@@ -66,6 +67,11 @@ def _wanted(client: Client, app: str) -> list[ServiceView]:
     """Services that are to run."""
     status: StatusView = client.get(f"/v1/apps/{app}")
     return [each for each in status.services if not each.stopped]
+
+
+def _is_given_up(service: ServiceView) -> bool:
+    """Its deployment failed, as it did before the backup or does now, with nothing to go back to: nothing starts it."""
+    return service.deployment.state == "failed" and not service.instances
 
 
 def _unserved(session: Session, client: Client, app: str) -> list[str]:
