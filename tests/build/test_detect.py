@@ -388,6 +388,20 @@ def test_a_host_without_the_language_says_so() -> None:
         plan({"app.rb": ""}, host=Host())
 
 
+@pytest.mark.parametrize(
+    ("files", "spec", "hint"),
+    [
+        ({"app.py": ""}, {"runtime": "python3.9"}, "install python3.9 or say `runtime: python3.11`"),
+        ({"package.json": node(engines={"node": "^18"})}, {}, "install Node.js ^18, or say"),
+    ],
+)
+def test_what_to_install_is_told_by_the_hint_alone(files: dict[str, str], spec: dict[str, Any], hint: str) -> None:
+    """`explain` tells it apart from what was wrong."""
+    with pytest.raises(UserError) as caught:
+        plan(files, **spec)
+    assert (caught.value.hint or "").startswith(hint)
+
+
 def test_another_run_needs_no_other_artifact_but_another_build_does() -> None:
     files = {"app.py": "", "requirements.txt": "bottle"}
     assert plan(files, run="python app.py").identity() == plan(files, run="python app.py --more").identity()

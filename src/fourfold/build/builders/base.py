@@ -48,9 +48,7 @@ def choose(host: Host, prefix: str, wanted: str | None, why: str = "runtime") ->
         return match
     there = ", ".join(runtime.name for runtime in found) or f"no {title} at all"
     name = wanted or title
-    install = "choose another `container.base`"
-    if host.place == THIS_HOST:
-        install = "install it" if wanted else f"install {title}"
+    install = f"install {name}" if host.place == THIS_HOST else "choose another `container.base`"
     because = "" if why == "runtime" else f" ({why} asks for it)"
     hint = " or ".join([install, *_alternative(found)])
     raise UserError(f"cannot use {name}{because}: {host.place} has {there}", hint)

@@ -196,7 +196,7 @@ def _version(listing: Listing, package: Mapping[str, Any], wanted: str | None, h
         raise UserError(
             f"cannot use Node.js {asked} (engines in package.json asks for it): {host.place} has "
             + (", ".join(f"nodejs{major}" for major in majors) or "no Node.js at all"),
-            "install it, or say `runtime: nodejsNN` to use another one",
+            f"install Node.js {asked}, or say `runtime: nodejsNN` to use another one",
         )
     return f"nodejs{fitting}", "engines in package.json"
 
