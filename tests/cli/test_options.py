@@ -9,6 +9,7 @@ import socketserver
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -286,18 +287,31 @@ def test_the_app_is_found(cli: Cli, server: Serving, home: Path, monkeypatch: py
     assert server.facade.calls[-1] == ("status", ("here",))
 
 
-def test_a_link_that_leads_nowhere_is_not_passed_over(
-    cli: Cli, server: Serving, home: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda path: path.symlink_to("/moved/app.yaml"), "it is a link to /moved/app.yaml, which is not there"),
+        (Path.mkdir, "it is a folder"),
+        (os.mkfifo, "it is no regular file"),
+        (lambda path: path.symlink_to("/dev/null"), "it is no regular file"),
+    ],
+)
+def test_what_has_the_files_name_and_is_none_is_not_passed_over(
+    cli: Cli,
+    server: Serving,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make: Callable[[Path], None],
+    why: str,
 ) -> None:
     (home / "work/fourfold.yaml").write_text("app: outer\nservices: {x: {run: y}}\n")
     below = home / "work/inner"
     below.mkdir()
-    (below / "fourfold.yaml").symlink_to("/moved/fourfold.yaml")
+    make(below / "fourfold.yaml")
     monkeypatch.chdir(below)
-    why = "inner/fourfold.yaml: it is a link to /moved/fourfold.yaml, which is not there\n"
     for command in ("validate", "up", "down", "status"):
         result = cli(command)
-        assert result.code == 2 and result.err.endswith(why), result.err
+        assert result.code == 2 and f"inner/fourfold.yaml: {why}\n" in result.err, result.err
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,15 @@ import re
 from pathlib import Path
 
 from fourfold.cli.options import Options
-from fourfold.errors import NotFoundError
+from fourfold.errors import NotFoundError, UserError
 
 NAME = "fourfold.yaml"
 _APP = re.compile(r"""^app:[ \t]+(["']?)([a-z][a-z0-9-]*)\1[ \t]*(?:#.*)?$""", re.MULTILINE)
 
 
 def find_file(options: Options) -> Path | None:
-    """The file given with -f, else the nearest one in this folder or its parents."""
+    """The file given with -f, else the nearest one in this folder or its parents. Raises UserError where what has its
+    name is no file: to read a pipe may take for ever, and another file is not to be taken for it."""
     if options.file:
         return Path(options.file)
     try:
@@ -24,7 +25,10 @@ def find_file(options: Options) -> Path | None:
         return None
     for folder in (here, *here.parents):
         path = folder / NAME
-        if path.is_file() or path.is_symlink():  # one that leads nowhere is told of: it is not that of a parent
+        if path.exists() and not path.is_file():
+            what = "a folder" if path.is_dir() else "no regular file"
+            raise UserError(f"cannot read {path}: it is {what}", "remove it, or name the service file with -f")
+        if path.is_file() or path.is_symlink():  # whoever reads it tells that it leads nowhere
             return path
     return None
 
