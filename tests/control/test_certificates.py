@@ -142,6 +142,7 @@ def test_a_copy_that_was_removed_comes_back(tmp_path: Path) -> None:
             await scene.certificates.view("shop")
         await scene.certificates.look()
         assert scene.serves(first)
+        assert [what.partition(",")[0] for what in scene.told()] == ["the copy of the certificate was lost"]
         (scene.folder / "shop.pem").unlink()
         await scene.certificates.renew("shop", *first, "ann")
         assert scene.serves(first)

@@ -37,6 +37,9 @@ AGAIN_SECONDS = 6 * 3600.0
 """Between looks at how long certificates are valid."""
 STAGES = (0, 1, 3, 7, SOON)
 """Days before its end at which a certificate is told of."""
+RENEWED = "a renewed certificate is served"
+BACK = "the copy of the certificate was lost, and is there again"
+"""As events begin; `BACK` also where the files were renewed meanwhile, which nobody can tell any more."""
 
 Signature = tuple[tuple[int, int, int], ...]
 """Of both files: inode, time of change in nanoseconds, size."""
@@ -155,20 +158,20 @@ class Certificates:
                 self._emit(app, f"the certificate that lies in {paths[0]} is not taken: {error}")
             return
         if lost:
-            await self._take([app, *self._afar(app)], content, found, "")
+            await self._take([app, *self._afar(app)], content, found, "", BACK)
         elif content != await asyncio.to_thread(stored.read_bytes):
             present = await asyncio.to_thread(self._stored, app)
             if is_renewal(found, present, self._clock.now()):
                 await self._take([app, *self._afar(app)], content, found, "")
         self._watched[app] = _Watched(signature)
 
-    async def _take(self, apps: list[str], content: bytes, found: Facts, actor: str) -> None:
+    async def _take(self, apps: list[str], content: bytes, found: Facts, actor: str, what: str = RENEWED) -> None:
         for app in apps:
             await asyncio.to_thread(write_atomically, certificate(self._folder, app), content, 0o600)
         self._traffic.refresh()
         for app in apps:
             self._stages.pop(app, None)
-            self._emit(app, f"a renewed certificate is served, valid until {rfc3339(found.ends)}", found.ends, actor)
+            self._emit(app, f"{what}, valid until {rfc3339(found.ends)}", found.ends, actor)
         await self._traffic.settled(apps[0])
         self._looked = -math.inf
 
