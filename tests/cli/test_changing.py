@@ -174,7 +174,9 @@ def test_simple_changes(cli: Cli, server: Serving, arguments: list[str], method:
 def test_several_are_scaled_or_none(cli: Cli, server: Serving) -> None:
     server.facade.happened = GOOD
     assert cli("scale", "a=1", "b=0").code == 0
-    assert [call[1] for call in asked(server, "scale")] == [{"a": 1, "b": 0}]
+    assert cli("scale", "a=1", "a=1").code == 0
+    assert [call[1] for call in asked(server, "scale")] == [{"a": 1, "b": 0}, {"a": 1}]
+    assert "cannot scale a: it is given two numbers" in cli("scale", "a=1", "b=2", "a=auto").err
     server.facade.calls.clear()
     for wrong in ("a", "a=", "=1", "a=-1", "a=1.5", "a=10001", "a=²"):
         result = cli("scale", "b=1", wrong)

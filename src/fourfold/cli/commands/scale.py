@@ -9,6 +9,7 @@ import click
 
 from fourfold.cli.parameters import Argument, Option
 from fourfold.cli.session import Session
+from fourfold.errors import UserError
 
 if TYPE_CHECKING:
     from fourfold.control.views import OperationView
@@ -41,7 +42,10 @@ def command(
     from fourfold.cli.operation import see_through
     from fourfold.cli.progress import Progress
 
-    wanted = dict(counts)
+    wanted: dict[str, int | None] = {}
+    for service, count in counts:
+        if wanted.setdefault(service, count) != count:
+            raise UserError(f"cannot scale {service}: it is given two numbers of instances", "leave one of them out")
     session = Session.of(ctx)
     saves = [_saving(session, service, count) for service, count in wanted.items()] if save else []
 
