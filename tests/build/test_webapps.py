@@ -161,3 +161,22 @@ def test_one_that_is_a_link_is_where_that_leads(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "shop.war").symlink_to("target/shop-1.2.war")
     main(["", "java", ".fourfold/webapp.war", ".", "target"])
     assert (tmp_path / ".fourfold/webapp.war").read_bytes() == jar(NEW)
+
+
+@pytest.mark.parametrize(
+    ("library", "said"),
+    [
+        (b"", "cannot read WEB-INF/lib/a.jar: File is not a zip file\n"),
+        (jar(OLD).replace(OLD, NEW[: len(OLD)]), "cannot read WEB-INF/lib/a.jar: C0.class: Bad CRC-32"),
+    ],
+)
+def test_what_is_broken_in_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: bytes, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".fourfold").mkdir()
+    with zipfile.ZipFile("shop.war", "w") as war:
+        war.writestr("WEB-INF/lib/a.jar", library)
+    with pytest.raises(SystemExit) as ended:
+        main(["", "java", ".fourfold/webapp.war", "."])
+    assert str(ended.value).startswith(said)

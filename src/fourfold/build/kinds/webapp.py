@@ -15,7 +15,9 @@ import shutil
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _OLD = re.compile(rb"javax[/.]servlet[/.;]|xmlns\.jcp\.org/xml/ns/javaee|java\.sun\.com/xml/ns/j(?:2|ava)ee")
@@ -24,18 +26,20 @@ _OWN = re.compile(r"WEB-INF/classes/.*\.class|.*\.(?:jspx?|tagx?|jspf)")
 _LIBRARY = re.compile(r"WEB-INF/lib/[^/]+\.jar")
 _LARGEST = 256 * 1024 * 1024
 """Bytes of one file that are looked into."""
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+"""What `zipfile` raises for one that is damaged, or encrypted, or compressed in a way that it does not know."""
 
 
 def is_old(place: Path) -> bool:
     """Whether it was made for javax.servlet: its own classes and pages say so, or its libraries, or web.xml.
 
-    Raises zipfile.BadZipFile when it is no WAR.
+    Raises zipfile.BadZipFile when it is no WAR, or for what is broken in it.
     """
     own = _seen(content for name, content in files(place) if _OWN.fullmatch(name))
     if any(own):
         return own == (True, False)
-    libraries = (io.BytesIO(content) for name, content in files(place) if _LIBRARY.fullmatch(name))
-    inner = (member for library in libraries for member in _members(library))
+    libraries = ((name, content) for name, content in files(place) if _LIBRARY.fullmatch(name))
+    inner = (member for name, content in libraries for member in _members(io.BytesIO(content), name))
     there = _seen(content for name, content in inner if name.endswith(".class"))
     if there in ((True, False), (False, True)):
         return there[0]
@@ -52,18 +56,29 @@ def _seen(contents: Iterable[bytes]) -> tuple[bool, bool]:
 
 def files(place: Path) -> Iterator[tuple[str, bytes]]:
     if place.is_file():
-        yield from _members(place)
+        yield from _members(place, place.name)
         return
     for path in sorted(place.rglob("*")):
         if path.is_file() and not path.is_symlink() and path.stat().st_size <= _LARGEST:
             yield path.relative_to(place).as_posix(), path.read_bytes()
 
 
-def _members(archive: Path | io.BytesIO) -> Iterator[tuple[str, bytes]]:
-    with zipfile.ZipFile(archive) as opened:
+def _members(archive: Path | io.BytesIO, name: str) -> Iterator[tuple[str, bytes]]:
+    with _telling(name), zipfile.ZipFile(archive) as opened:
         for member in opened.infolist():
             if not member.is_dir() and member.file_size <= _LARGEST:
-                yield member.filename, opened.read(member)
+                with _telling(member.filename):
+                    content = opened.read(member)
+                yield member.filename, content
+
+
+@contextmanager
+def _telling(name: str) -> Iterator[None]:
+    """What is broken, also in an archive that lies in another one."""
+    try:
+        yield
+    except _DAMAGED as error:
+        raise zipfile.BadZipFile(f"{name}: {error}") from error
 
 
 def _find(place: Path, folders: list[str]) -> None:
@@ -107,8 +122,8 @@ def main(argv: list[str]) -> None:
     try:
         if is_old(Path(place)):
             _convert(tool, java, Path(place))
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-        sys.exit(f"cannot read {Path(place).name}: {error}\nhint: it is no WAR: a zip with a WEB-INF in it")
+    except zipfile.BadZipFile as error:
+        sys.exit(f"cannot read {error}\nhint: make it again: a WAR is a zip with a WEB-INF in it, a JAR a zip")
 
 
 if __name__ == "__main__":
