@@ -246,6 +246,16 @@ def test_a_file_with_as_many_links_as_can_be_is_copied(
     assert (tmp_path / "tree/a").read_bytes() == (tmp_path / "copy/a").read_bytes() == CONTENT
 
 
+def test_of_a_link_only_the_link_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/file").write_bytes(bytes(9000))
+    for leads in ("there", "there/file", "nowhere"):
+        link = tmp_path / "link"
+        link.symlink_to(leads)
+        assert trees.remove(link) == 0 and not link.is_symlink()
+    assert (tmp_path / "there/file").exists()
+
+
 def test_paths_can_be_moved_where_nothing_can_be_mounted() -> None:
     artifact = Artifact(KEY, Path("/t"), ("/app/.venv/bin/x", "-d", "/apple"), {"PATH": "/app/bin:/usr/bin:/app"})
     placed = artifact.located(Path("/state/t"))

@@ -120,7 +120,10 @@ def folder_in(root: Path, name: str) -> Path | None:
 
 
 def remove(root: Path) -> int:
-    """Remove a tree, sealed or not; gives the bytes it took. A tree that is not there is fine."""
+    """Remove a tree, sealed or not; gives the bytes it took. A tree that is not there is fine; a link goes alone."""
+    if root.is_symlink():
+        root.unlink()
+        return 0
     if not root.exists():
         return 0
     freed = size_of(root)
