@@ -174,6 +174,24 @@ def test_a_store_that_takes_no_more_is_told(
     assert result.err.count("Collecting flask") == 1, "it is not told again when it is asked again"
 
 
+def test_refusals_with_a_store_that_is_well_in_between_end_nothing(
+    cli: Cli, server: Serving, app: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in (("AGAIN", 0.01), ("BACK_WITHIN", 0.0), ("WELL", -1.0)):
+        monkeypatch.setattr(f"fourfold.cli.operation.{name}", seconds)
+    server.facade.after_items = WorldError("cannot write the store: another program holds it locked")
+
+    def mend() -> None:
+        eventually(lambda: len(asked(server, "events")) > 3)
+        server.facade.happened, server.facade.after_items = GOOD, None
+
+    thread = threading.Thread(target=mend)
+    thread.start()
+    result = cli("restart")
+    thread.join()
+    assert result.code == 0, result.err
+
+
 def test_a_refused_file(cli: Cli, server: Serving, app: Path) -> None:
     (app / "fourfold.yaml").write_text("app: shop\nservices: {web: {prot: 1}}\n")
     result = cli("up")

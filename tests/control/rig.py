@@ -106,6 +106,7 @@ class Rig:
         add_service(self.store, service_row("web", internal_port=19000))
         self.registry = Registry(self.store)
         self.bus = Bus(self.store.events, Faults({}))
+        self.registry.refused = self.bus.refuse
         self.executor = Executor(self.registry, self.bus, self.clock)
         self.starter = FakeStarter(self.registry)
         self.supervisor = FakeSupervisor()

@@ -81,3 +81,27 @@ async def test_whoever_follows_is_told_that_the_store_takes_no_more(rig: Rig) ->
         with pytest.raises(WorldError, match="its disk is full"):
             await following
     assert [event.message for event in rig.bus.since(0)] == ["one"]
+
+
+@rigged
+async def test_whoever_follows_is_told_of_a_step_that_cannot_be_stored(rig: Rig) -> None:
+    """Of which there is no event yet; once it can be, it is told as ever."""
+    seen: list[str] = []
+
+    async def follow() -> None:
+        async for event in rig.bus.follow(0):
+            seen.append(event.message)
+
+    following = asyncio.create_task(follow())
+    await asyncio.sleep(0)
+    with pytest.raises(WorldError), rig.bus.whole(), rig.registry.transaction():
+        rig.bus.emit("x", "one")
+        raise WorldError("cannot write the store: its disk is full")
+    with pytest.raises(WorldError, match="its disk is full"):
+        await following
+    following = asyncio.create_task(follow())
+    await asyncio.sleep(0)
+    with rig.bus.whole(), rig.registry.transaction():
+        rig.bus.emit("x", "two")
+    await eventually(lambda: seen == ["two"])
+    following.cancel()

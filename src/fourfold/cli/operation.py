@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 AGAIN = 0.5
 """Seconds until a daemon is asked again whose store has refused."""
+WELL = 5.0
+"""Seconds without a refusal, after which the store takes things: what it refuses is tried again each second."""
 
 
 def change(session: Session, path: str, body: Mapping[str, Any], services: Iterable[str] = ()) -> int:
@@ -65,6 +67,7 @@ def follow(client: Client, operation: OperationView, timeout: float | None) -> I
     after = operation.after
     refused: float | None = None
     while True:
+        asked = time.monotonic()
         try:
             left = None if deadline is None else max(0.001, deadline - time.monotonic())
             for event in client.events(operation=operation.id, after=after, read_timeout=left):
@@ -83,8 +86,10 @@ def follow(client: Client, operation: OperationView, timeout: float | None) -> I
         except (LostError, NoDaemonError):
             until_back(client)
         except WorldError as error:  # the store takes no events: its disk is full, somebody locks it
-            refused = refused or time.monotonic()
-            if time.monotonic() - refused > BACK_WITHIN:
+            now = time.monotonic()
+            if refused is None or now - asked > WELL:
+                refused = now
+            if now - refused > BACK_WITHIN:
                 raise WorldError(
                     f"cannot see the {operation.kind} of {operation.app} end: {error.what}",
                     f"mend that, then see what it came to: {_following(operation)}",

@@ -25,6 +25,13 @@ MOST_PENDING = 10_000
 """While the store refuses them; older ones are dropped then."""
 
 
+class _Listener(asyncio.Event):
+    """Of somebody who waits for news."""
+
+    refused: WorldError | None = None
+    """Why what was to be told has not happened."""
+
+
 class Bus:
     """Events are stored a moment after `emit`, those of that moment together: a commit costs a sync."""
 
@@ -32,7 +39,7 @@ class Bus:
         self._events = events
         self._faults = faults
         self._pending: list[Event] = []
-        self._listeners: set[asyncio.Event] = set()
+        self._listeners: set[_Listener] = set()
         self._flushing = Soon(self.flush)
         self._closed = False
         self._stored = 0
@@ -107,8 +114,8 @@ class Bus:
         self, after: int, app: str | None = None, operation: str | None = None, which: Which = ALL
     ) -> AsyncIterator[Event]:
         """Events with seq > `after`, past and to come, until the daemon ends. Raises WorldError when the store refuses
-        those that have come."""
-        news = asyncio.Event()
+        those that have come, or what they would tell of."""
+        news = _Listener()
         self._listeners.add(news)
         try:
             while not self._closed:
@@ -119,12 +126,20 @@ class Bus:
                     yield event
                 after = max(after, newest)  # the others need not be looked at again
                 await news.wait()
+                if news.refused is not None:
+                    raise news.refused
         finally:
             self._listeners.discard(news)
 
+    def refuse(self, error: WorldError) -> None:
+        """The store did not take a change, of which there is no event then: those that follow are told why."""
+        for listener in self._listeners:
+            listener.refused = error
+            listener.set()
+
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait until something holds that is told by events; a daemon that ends leaves it to the next one."""
-        news = asyncio.Event()
+        news = _Listener()
         self._listeners.add(news)
         try:
             while not holds():

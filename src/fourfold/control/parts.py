@@ -115,6 +115,7 @@ class Parts:
         faults = Faults(os.environ)
         self.registry = Registry(self.store, faults=faults)
         self.bus = Bus(self.store.events, faults)
+        self.registry.refused = self.bus.refuse
         self.access = Access(self.store.tokens, self.bus, clock)
         self.logs = Logs(paths, self.registry)
         self.gateway = Gateway(paths)

@@ -5,12 +5,13 @@ Every change goes through `transaction()`: either disk and memory both have it, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from fourfold.control.faults import Faults
 from fourfold.control.ids import letters
+from fourfold.errors import WorldError
 from fourfold.plan.model import Answered
 from fourfold.spec.groups import Host
 from fourfold.spec.model import Service
@@ -49,6 +50,8 @@ class Registry:
     answered: dict[str, tuple[Answered, Answered]] = field(default_factory=dict)
     """Service -> what its new instances and its old ones have answered since the step that it is at began."""
     faults: Faults = field(default_factory=lambda: Faults({}))
+    refused: Callable[[WorldError], None] = lambda error: None
+    """Told of a transaction that the world did not let be stored."""
 
     def __post_init__(self) -> None:
         self.reload()
@@ -73,8 +76,10 @@ class Registry:
                 yield
                 self.faults.committing()
             self.faults.committed()
-        except BaseException:
+        except BaseException as error:
             self.reload()
+            if isinstance(error, WorldError):
+                self.refused(error)
             raise
 
     # -- reading --------------------------------------------------------------------------------------------------
