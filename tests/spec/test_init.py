@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -22,6 +23,10 @@ FACTORY = "def create_app({}):\n    app = {}(__name__)\n\n    return app\n"
 
 def drafted(name: str, files: dict[str, str]) -> App:
     return parse([("fourfold.yaml", draft(Listing(name, frozenset(files), files)))], {})
+
+
+def scripts(start: str, build: str | None = None) -> str:
+    return json.dumps({"scripts": {"start": start} | ({"build": build} if build else {})})
 
 
 def told(app: App) -> dict[str, tuple[str, object, object]]:
@@ -129,6 +134,33 @@ def told(app: App) -> dict[str, tuple[str, object, object]]:
         ({"package.json": '{"scripts": {"start": "A=1 npx json-server db.json"}}'}, {"my-app": (".", None, 8080)}),
         ({"package.json": '{"scripts": {"start": "node next.js"}}'}, {"my-app": (".", None, None)}),
         ({"package.json": '{"scripts": {"build": "vite build"}}'}, {"my-app": (".", "dist", 8080)}),
+        ({"package.json": scripts("react-scripts start", "react-scripts build")}, {"my-app": (".", "build", 8080)}),
+        ({"package.json": scripts("vite preview --port 3000", "vite build")}, {"my-app": (".", "dist", 8080)}),
+        ({"package.json": scripts("ng serve", "ng build")}, {"my-app": (".", "dist", 8080)}),
+        (
+            {
+                "package.json": scripts("ng serve", "ng build"),
+                "angular.json": """{"projects": {
+                    "lib": {"projectType": "library"},
+                    "shop": {"architect": {"build": {"builder": "@angular/build:application"}}}
+                }}""",
+            },
+            {"my-app": (".", "dist/shop/browser", 8080)},
+        ),
+        (
+            {
+                "package.json": scripts("ng serve", "ng build"),
+                "angular.json": """{"projects": {"shop": {"architect": {"build": {
+                    "builder": "@angular-devkit/build-angular:browser", "options": {"outputPath": "out/shop"}
+                }}}}}""",
+            },
+            {"my-app": (".", "out/shop", 8080)},
+        ),
+        ({"package.json": scripts("react-scripts start")}, {"my-app": (".", None, 8080)}),
+        (
+            {"package.json": scripts("react-scripts start", "x"), "Procfile": "web: node server.js"},
+            {"my-app": (".", None, 8080)},
+        ),
         ({"package.json": "not json", "server.js": "s.listen(1)"}, {"my-app": (".", None, 8080)}),
         (
             {
@@ -170,6 +202,11 @@ def told(app: App) -> dict[str, tuple[str, object, object]]:
 )
 def test_what_is_found(files: dict[str, str], expected: dict[str, tuple[str, object, object]]) -> None:
     assert told(drafted("My App", files)) == expected
+
+
+def test_next_starts_what_was_built() -> None:
+    app = drafted("shop", {"package.json": scripts("next start -p 3000", "next build")})
+    assert (app.services["shop"].run, app.services["shop"].build) == ("next start -p $PORT", "npm ci && npm run build")
 
 
 @pytest.mark.parametrize(

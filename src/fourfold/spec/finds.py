@@ -15,6 +15,7 @@ from fourfold.spec.imports.commands import listening
 READ = (
     "package.json", "requirements.txt", "pyproject.toml", "manage.py", "Procfile", "Dockerfile", "Gemfile", "pom.xml",
     "template.yaml", "template.yml", "pnpm-workspace.yaml", "serverless.yml", "serverless.yaml", "__init__.py",
+    "angular.json",
 )  # fmt: skip
 """Small files whose text tells something; of programs, those in `PROGRAMS`."""
 PROGRAMS = (
@@ -36,12 +37,16 @@ PROGRAMS = (
 _WEB = {
     "python": r"(?im)\b(flask|fastapi|django|starlette|uvicorn|gunicorn|aiohttp|tornado|bottle|sanic|quart|falcon)\b",
     "nodejs": r"\b(express|fastify|koa|next|nuxt|@hapi/hapi|@nestjs/core|hono|polka|restify|http-server|json-server"
-    r"|serve|vite)\b",
+    r"|serve|vite|react-scripts)\b",
     "ruby": r"\b(rails|sinatra|rack|rackup|puma|roda|hanami)\b",
     "java": r"spring-boot-starter-web|quarkus|micronaut|javalin|jetty|tomcat|undertow|helidon|vertx|dropwizard",
 }
 _LISTENS = re.compile(r"\.listen\(|ListenAndServe|http\.server|HTTPServer|Flask\(|FastAPI\(|Sinatra|\bPORT\b")
 
+
+_SITES = {"react-scripts": "build", "vite": "dist", "ng": "dist"}
+"""Programs that serve a site while somebody works on it -> where what they build lies, if nothing else is said."""
+_BUILD = "npm ci && npm run build"
 
 DEPTH = 2
 """How far below a folder its services may be: `services/orders`."""
@@ -138,7 +143,8 @@ def _is_at(folder: str, pattern: str) -> bool:
 
 def members(listing: Listing) -> list[Found]:
     """The packages of a workspace that can be started. All are built from its root, where their lock is."""
-    found = [(name, _node(listing.below(name)), listing.below(name)) for name in packages(listing)]
+    below = {name: listing.below(name) for name in packages(listing)}
+    found = [(name, _site(package) or _node(package), package) for name, package in below.items()]
     return [
         _member(name, package, below)
         for name, package, below in found
@@ -229,6 +235,34 @@ def _procfile(listing: Listing) -> Found | None:
     return Found("", "", "Procfile") if re.search(r"(?m)^[\w-]+:\s*\S", listing.text("Procfile")) else None
 
 
+def _site(listing: Listing) -> Found | None:
+    """One whose `start` is for work on it: what its build makes is served instead, whatever port that start heeds."""
+    scripts = _map(_json(listing.text("package.json")), "scripts")
+    _, _, program = _started(scripts)
+    if program not in _SITES or "build" not in scripts or "Procfile" in listing.files:
+        return None
+    folder = (_angular(listing) if program == "ng" else None) or _SITES[program]
+    return Found("", "", f"package.json with a build, and {program} to work on it", None, _BUILD, folder, 8080)
+
+
+def _angular(listing: Listing) -> str | None:
+    """https://angular.dev/reference/configs/workspace-config#output-path-configuration"""
+    for name, project in _map(_json(listing.text("angular.json")), "projects").items():
+        if isinstance(project, dict) and project.get("projectType") != "library":
+            build = _map(_map(project, "architect") or _map(project, "targets"), "build")
+            folder = _map(build, "options").get("outputPath", f"dist/{name}")
+            if isinstance(folder, str) and not folder.startswith(("/", "..")):
+                return folder + "/browser" * str(build.get("builder")).endswith(":application")
+    return None
+
+
+def _started(scripts: dict[str, Any]) -> tuple[str, int | None, str]:
+    """How `start` is run here, the port that it names, and the program."""
+    start = scripts.get("start")
+    command, port = listening(start if isinstance(start, str) else "")
+    return command, port, re.sub(r"^(\w+=\S*\s+|npx\s+)*", "", command).partition(" ")[0]
+
+
 def _node(listing: Listing) -> Found | None:
     if "package.json" not in listing.files:
         return None
@@ -236,17 +270,14 @@ def _node(listing: Listing) -> Found | None:
     scripts, needs = _map(package, "scripts"), _map(package, "dependencies")
     starts = "start" in scripts or package.get("main") or listing.files & {"server.js", "index.js"}
     if not starts and "build" in scripts:
-        return Found(
-            "", "", "package.json with a build, and nothing to start", None, "npm ci && npm run build", "dist", 8080
-        )
-    start = scripts.get("start")
-    command, port = listening(start if isinstance(start, str) else "")
-    program = re.sub(r"^(\w+=\S*\s+|npx\s+)*", "", command).partition(" ")[0]
+        return Found("", "", "package.json with a build, and nothing to start", None, _BUILD, "dist", 8080)
+    command, port, program = _started(scripts)
     listens = re.search(_WEB["nodejs"], " ".join(needs)) or re.fullmatch(_WEB["nodejs"], program)
     listens = listens or _LISTENS.search(listing.text(*PROGRAMS))
     sure = bool(starts or "app.js" in listing.files)
     run = command if port else None if starts else f"node {'app.js' if sure else 'index.js'}"
-    return Found("", "", "package.json", run, port=port or (8080 if listens else None), sure=sure)
+    build = _BUILD if program == "next" and "build" in scripts else None  # it starts nothing else than what was built
+    return Found("", "", "package.json", run, build, port=port or (8080 if listens else None), sure=sure)
 
 
 def _python(listing: Listing) -> Found | None:
@@ -297,6 +328,7 @@ def _single_script(listing: Listing) -> Found | None:
 
 
 _KINDS: tuple[Callable[[Listing], Found | None], ...] = (
+    _site,
     _node,
     _python,
     _java,
@@ -310,7 +342,7 @@ _KINDS: tuple[Callable[[Listing], Found | None], ...] = (
 
 def recognised(listing: Listing) -> Found | None:
     """What a folder holds by its files on dependencies, or a single script; its `run` where that can be told."""
-    return next((found for kind in _KINDS if kind is not _procfile and (found := kind(listing))), None)
+    return next((found for kind in _KINDS if kind not in (_site, _procfile) and (found := kind(listing))), None)
 
 
 def _unique(found: list[Found]) -> list[Found]:
