@@ -161,3 +161,13 @@ def test_what_a_broken_removal_left_is_not_there(paths: Paths, folder: Path) -> 
     assert not disks.has(key("tree"))
     DiskMaker(paths, disks).tree(key("tree"), made)
     assert disks.has(key("tree"))
+
+
+def test_an_upgraded_program_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the daemon runs: disks of another one have another name."""
+    program = tmp_path / "mkfs.erofs"
+    monkeypatch.setattr(erofs, "MKFS", str(program))
+    for version in ("mkfs.erofs 1.5", "mkfs.erofs 1.8"):
+        program.write_text(f"#!/bin/sh\necho {version}\n")
+        program.chmod(0o755)
+        assert erofs.tool_version() == version

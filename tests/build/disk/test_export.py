@@ -150,3 +150,16 @@ def test_tools_that_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="syslinux, syslinux-common, systemd-boot-efi are not installed") as caught:
         esp.require_means()
     assert caught.value.hint == "apt-get install syslinux syslinux-common systemd-boot-efi"
+
+
+def test_a_loader_that_was_upgraded_makes_another_partition(
+    paths: Paths, files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the daemon runs."""
+    loader = tmp_path / "loader.efi"
+    shutil.copyfile(esp.EFI_LOADER, loader)
+    monkeypatch.setattr(esp, "EFI_LOADER", loader)
+    partitions = esp.BootPartitions(paths, Disks(paths))
+    made = partitions.get(*files, ("quiet",))
+    loader.write_bytes(loader.read_bytes() + b"newer")
+    assert partitions.get(*files, ("quiet",)) != made

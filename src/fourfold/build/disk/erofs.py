@@ -8,7 +8,6 @@ import stat
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from fourfold.build.oci.pack import TIME
@@ -136,9 +135,11 @@ def require_erofs() -> None:
         raise UserError("cannot make disks: mkfs.erofs is not installed", "apt-get install erofs-utils")
 
 
-@lru_cache(maxsize=1)
 def tool_version() -> str:
-    """`mkfs.erofs 1.5`: another one may write other bytes. Raises UserError where there is none."""
+    """`mkfs.erofs 1.5`: another one, also one that comes while the daemon runs, may write other bytes.
+
+    Raises UserError where there is none.
+    """
     require_erofs()
     done = subprocess.run([MKFS, "--version"], capture_output=True, text=True, timeout=_SECONDS)
     return (done.stdout + done.stderr).strip().partition("\n")[0]

@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 from fourfold.build.oci.pack import TIME
@@ -116,9 +115,8 @@ def cluster(size: int) -> int:
     return sectors
 
 
-@lru_cache(maxsize=1)
 def tools() -> str:
-    """Whoever writes other bytes has another name."""
+    """Whoever writes other bytes has another name. Not kept: they may be upgraded while the daemon runs."""
     found = [shutil.which(name) for name in ("mformat", "syslinux")]
     files = [*(Path(os.path.realpath(path)) for path in found if path), EFI_LOADER, BIOS_LOADER]
     return " ".join(_digest(path) for path in files)
