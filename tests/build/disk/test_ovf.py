@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
+import pytest
+
 from fourfold.build.disk import ovf
+from fourfold.errors import UserError
 
 NAMES = {
     "o": "http://schemas.dmtf.org/ovf/envelope/1",
@@ -87,3 +92,12 @@ def test_the_package(tmp_path: Path) -> None:
     listed = dict(re.findall(r"^SHA256\((.+)\)= ([0-9a-f]{64})$", content["shop-web.mf"].decode(), re.MULTILINE))
     del content["shop-web.mf"]
     assert listed == {name: hashlib.sha256(each).hexdigest() for name, each in content.items()}
+
+
+def test_a_disk_that_its_tar_cannot_hold_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "disk").touch()
+    os.truncate(tmp_path / "disk", 8 * 1024**3)
+    out = io.BytesIO()
+    with pytest.raises(UserError, match="at most 8,589,934,591"):
+        ovf.write_package(replace(WEB, file_size=8 * 1024**3), tmp_path / "disk", out)
+    assert out.getvalue() == b""

@@ -196,6 +196,18 @@ def test_pieces_are_one_tar_whatever_their_size(tmp_path: Path) -> None:
     assert whole == hashlib.sha256(gzip.decompress(content)).hexdigest() == diff_id(root_layer(tmp_path / "tree"))
 
 
+def test_a_layer_that_a_plain_header_cannot_hold(tmp_path: Path) -> None:
+    layer = tmp_path / "layer"
+    layer.touch()
+    os.truncate(layer, 8 * 1024**3)
+    made = archive(Composed("", "", {"blobs/layer": layer}, layer.stat().st_size))
+    first = next(made.pieces)
+    with tarfile.open(fileobj=io.BytesIO(first)) as opened:
+        member = opened.next()
+    assert member is not None and (member.name, member.size) == ("blobs/layer", 8 * 1024**3)
+    assert made.size == len(first) + member.size + 2 * tarfile.BLOCKSIZE
+
+
 # what others make of them
 
 

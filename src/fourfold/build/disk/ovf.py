@@ -16,11 +16,14 @@ from typing import IO
 from xml.sax.saxutils import escape, quoteattr
 
 from fourfold.build.oci.pack import TIME
+from fourfold.errors import UserError
 
 _PROCESSOR, _MEMORY, _IDE, _NETWORK, _DISK = 3, 4, 5, 10, 17
 """CIM_ResourceAllocationSettingData.ResourceType."""
 _MIB = 1024 * 1024
 _CHUNK = 1024 * 1024
+_MOST = 8**11 - 1
+"""Bytes of a member as USTAR can say them; DSP0243 takes no other tar."""
 
 _ENVELOPE = """\
 <?xml version="1.0" encoding="UTF-8"?>
@@ -147,7 +150,12 @@ def manifest(digests: dict[str, str]) -> bytes:
 
 
 def write_package(appliance: Appliance, vmdk: Path, out: IO[bytes]) -> None:
-    """The OVA: description, manifest, disk. `vmdk` has `appliance.file_size` bytes."""
+    """The OVA: description, manifest, disk. `vmdk` has `appliance.file_size` bytes. Raises UserError for too many."""
+    if appliance.file_size > _MOST:
+        raise UserError(
+            f"cannot make an OVA: its disk has {appliance.file_size:,} bytes, and a file in it at most {_MOST:,}",
+            "take another format, such as --format vmdk",
+        )
     described = descriptor(appliance)
     name = f"{appliance.name}.ovf"
     with vmdk.open("rb") as disk:

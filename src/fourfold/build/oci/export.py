@@ -133,15 +133,27 @@ class Archive:
 
 def archive(image: Composed) -> Archive:
     block = tarfile.BLOCKSIZE
-    sizes = [_size(content) for content in image.members.values()]
-    return Archive(image.digest, sum(block + -(-size // block) * block for size in sizes) + 2 * block, _tar(image))
+    infos = [_info(name, content) for name, content in image.members.items()]
+    size = sum(len(_header(info)) + -(-info.size // block) * block for info in infos)
+    return Archive(image.digest, size + 2 * block, _tar(image))
+
+
+def _info(name: str, content: Member) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.mode, info.mtime = 0o644, TIME
+    info.size = len(content) if isinstance(content, bytes) else content.stat().st_size
+    return info
+
+
+def _header(info: tarfile.TarInfo) -> bytes:
+    """Of a layer of 8 GiB and more it has an extended header: a plain one cannot say its size."""
+    return info.tobuf(tarfile.PAX_FORMAT)
 
 
 def _tar(image: Composed) -> Iterator[bytes]:
     for name, content in image.members.items():
-        info = tarfile.TarInfo(name)
-        info.mode, info.mtime, info.size = 0o644, TIME, _size(content)
-        yield info.tobuf(tarfile.USTAR_FORMAT)
+        info = _info(name, content)
+        yield _header(info)
         if isinstance(content, bytes):
             yield content
         else:
@@ -150,7 +162,3 @@ def _tar(image: Composed) -> Iterator[bytes]:
                     yield piece
         yield bytes(-info.size % tarfile.BLOCKSIZE)
     yield bytes(2 * tarfile.BLOCKSIZE)
-
-
-def _size(content: Member) -> int:
-    return len(content) if isinstance(content, bytes) else content.stat().st_size
