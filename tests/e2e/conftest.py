@@ -27,7 +27,6 @@ IN_EVERY_RUN: dict[str, dict[str, tuple[str, ...]]] = {
         "test_failed_deploys": (
             "test_the_old_version_serves_on[vm-crashes]",
             "test_the_old_version_serves_on[vm-listens elsewhere]",
-            "test_the_old_version_serves_on[vm-takes too much memory]",
         ),
         "test_neighbours": ("test_a_memory_hog_is_killed_alone_and_named",),
         "test_health": ("test_a_health_command_is_run_inside",),

@@ -52,7 +52,7 @@ def plain(item: Any) -> str:
         return f"expected {meaning}"
     if kind not in _EXPECTED:
         return str(item["msg"])
-    whole = {name: int(value) for name, value in context.items() if isinstance(value, float)}  # not 600.0
+    whole = {name: int(value) for name, value in context.items() if isinstance(value, float) and value.is_integer()}
     return _EXPECTED[kind].format(**context | whole)
 
 

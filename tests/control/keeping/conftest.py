@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from fourfold.control.keeping import vault
 from fourfold.control.keeping.making import Backup, Wanted
 from fourfold.paths import Paths
 from fourfold.store import layout
@@ -38,6 +39,12 @@ def new_home() -> Iterator[Paths]:
         paths = Paths.find({"FOURFOLD_HOME": folder}, os.geteuid())
         layout.create(paths, root=os.geteuid() == 0)
         yield paths
+
+
+@pytest.fixture(autouse=True)
+def _quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """scrypt takes long on purpose; tests/e2e/test_backup.py has it as it is."""
+    monkeypatch.setattr(vault, "_N", 2**4)
 
 
 @pytest.fixture
