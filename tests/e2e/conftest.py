@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -102,6 +102,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """A daemon with containers changes routes and rules: not those of whoever runs tests."""
     if item.get_closest_marker("containers") and INSIDE not in os.environ:
         pytest.fail("needs a network of its own: python -m tests.support.netns -- pytest -m containers …")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure that does not come again is understood by what happened before it."""
+    report = yield
+    home = getattr(item, "funcargs", {}).get("home")
+    if report.when == "call" and report.failed and isinstance(home, Home):
+        report.sections.append(("What happened", home.story()))
+    return report
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -207,6 +207,16 @@ class Home:
         log = self.home / "state" / "daemon.log"
         return log.read_text(errors="replace") if log.exists() else ""
 
+    def story(self) -> str:
+        """Its last events, as far as the daemon tells them, and the end of the daemon's log."""
+        lines = []
+        with suppress(httpx.HTTPError), self.api() as api:
+            for event in api.get("/v1/events").json()[-60:]:
+                lines.append(
+                    f"{event['at']} {event['kind']} {event['instance'] or event['service']}: {event['message']}"
+                )
+        return "\n".join([*lines, self.daemon_log()[-5000:]])
+
     def daemon_pid(self) -> int:
         with self.api() as api:
             return int(api.get("/v1/info").json()["pid"])
