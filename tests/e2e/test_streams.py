@@ -99,7 +99,8 @@ def test_over_deaths_of_the_daemon_and_the_service(home: Home, moto: Moto) -> No
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
     wanted = {f"a{number:02d}" for number in range(30)} | {"one.png", "two.png"}
-    until(lambda: wanted <= set(taken()), 120, "all to be taken")
+    # That of an object waits for a minute and for two more where a death met it, and then another one.
+    until(lambda: wanted <= set(taken()), 300, "all to be taken")
 
     first = list(dict.fromkeys(each for each in taken() if each.startswith("a")))
     assert first == sorted(first)
