@@ -60,7 +60,7 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
         HEAD + b'content-length: 8\r\n\r\n{"a": 1}',
         HEAD + b'Transfer-Encoding: chunked\r\n\r\n3\r\n{"a\r\n5;x=y\r\n": 1}\r\n0\r\ntrailer: x\r\n\r\n',
         b"HTTP/1.1 100 Continue\r\n\r\n" + HEAD + b'Content-Length:8\r\n\r\n{"a": 1}',
-        b'HTTP/1.0 200 OK\ncontent-length: 8\n\n{"a": 1}',
+        b'HTTP/1.0 200 OK\r\ncontent-length: 8\r\n\r\n{"a": 1}',
     ],
     ids=["length", "chunked", "after a continue", "1.0"],
 )

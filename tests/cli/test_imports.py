@@ -12,7 +12,7 @@ from tests.api import sample
 from tests.api.serving import Serving
 
 HEAVY = (
-    "pydantic", "pydantic_core", "httpx", "asyncio", "fastapi", "websockets", "rich",
+    "pydantic", "pydantic_core", "httpx", "http.client", "ssl", "email", "asyncio", "fastapi", "websockets", "rich",
     "importlib.metadata", "fourfold.control.views", "fourfold.spec.model", "pathspec", "typing_extensions",
 )  # fmt: skip
 FOR_FILES = ("ruamel", "hashlib")
