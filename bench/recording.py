@@ -10,7 +10,7 @@ import shutil
 from bench.contenders import Fourfold
 from bench.figures import verdict
 from bench.machine import ROOT, cpu_seconds, folder, need_root_and_parts
-from fourfold.control.metering import EVERY_SECONDS
+from fourfold.control.costing.metering import EVERY_SECONDS
 
 PER_SERVICE = 20
 

@@ -24,12 +24,12 @@ from typing import IO, Any, Protocol
 from fourfold.api.ready import notifier
 from fourfold.control import logformat
 from fourfold.control.core import Control
-from fourfold.control.doctor import examine
 from fourfold.control.facade import Facade
 from fourfold.control.faults import clock_of
 from fourfold.control.goals import GATEWAY
 from fourfold.control.loops import keep_running
 from fourfold.control.parts import Parts, open_parts
+from fourfold.control.reporting.doctor import examine
 from fourfold.control.settings import load_settings
 from fourfold.errors import ConflictError, UserError, WorldError
 from fourfold.gateway.render import MASTER_SOCKET

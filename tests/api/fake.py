@@ -10,10 +10,10 @@ from fourfold.build.disk.export import DiskImage
 from fourfold.build.oci.export import Archive
 from fourfold.control import views as v
 from fourfold.control.access import NewTokenView, TokenRequest, TokenView
-from fourfold.control.advicerequest import AdviceRequest
+from fourfold.control.advising.request import AdviceRequest
 from fourfold.control.comparing.request import CompareRequest
 from fourfold.control.keeping.request import BackupRequest
-from fourfold.control.maintaining import Page
+from fourfold.control.routing.maintaining import Page
 from fourfold.cost.advice.model import Advice
 from fourfold.cost.comparison import Comparison
 from fourfold.errors import NotFoundError

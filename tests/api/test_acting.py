@@ -13,7 +13,7 @@ from fourfold.control.access import TokenRequest
 from fourfold.control.comparing.request import CompareRequest
 from fourfold.control.facade import Facade
 from fourfold.control.keeping.request import BackupRequest
-from fourfold.control.maintaining import Page
+from fourfold.control.routing.maintaining import Page
 from fourfold.control.views import UpRequest
 from fourfold.errors import ForbiddenError, UserError
 from tests.api.fake import FakeFacade

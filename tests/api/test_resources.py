@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from fourfold.control.advicerequest import AdviceRequest
+from fourfold.control.advising.request import AdviceRequest
 from fourfold.control.comparing.request import CompareRequest
 from fourfold.control.keeping.request import BackupRequest
-from fourfold.control.maintaining import Page
+from fourfold.control.routing.maintaining import Page
 from fourfold.control.views import UpRequest
 from fourfold.store.events import Which
 from tests.api.sample import AT

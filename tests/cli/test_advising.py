@@ -9,7 +9,7 @@ import pytest
 
 from fourfold.cli.advice_page import overview, page
 from fourfold.cli.options import Options
-from fourfold.control.advicerequest import AdviceRequest
+from fourfold.control.advising.request import AdviceRequest
 from fourfold.cost.advice.model import Advice, Blocker, Change, Command, PatternAdvice, Reason
 from tests.api.serving import Serving
 from tests.cli.conftest import Cli

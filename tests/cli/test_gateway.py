@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fourfold.control.maintaining import Page
+from fourfold.control.routing.maintaining import Page
 from tests.api.serving import Serving
 from tests.cli.conftest import Cli
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fourfold.control import stagewords
 from fourfold.control import views as v
+from fourfold.control.deploying import stagewords
 from fourfold.errors import ConflictError, Problem, SpecError, WorldError
 from fourfold.plan import model as m
 from tests.api import sample

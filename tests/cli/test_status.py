@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from fourfold.control import views as v
-from fourfold.control.scalingview import ScalingView
+from fourfold.control.scaling.view import ScalingView
 from tests.api import sample
 from tests.api.serving import Serving
 from tests.cli.conftest import Cli

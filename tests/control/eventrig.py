@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fourfold.control.bus import Bus
-from fourfold.control.eventing import Eventing
+from fourfold.control.delivering.eventing import Eventing
 from fourfold.control.executor import Effects, Executor
 from fourfold.control.faults import Faults
 from fourfold.control.registry import Registry

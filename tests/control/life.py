@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from fourfold.build.build import Builder
-from fourfold.control.building import Building
 from fourfold.control.bus import Bus
-from fourfold.control.deploy import Deployer
+from fourfold.control.deploying.building import Building
+from fourfold.control.deploying.deploy import Deployer
 from fourfold.control.executor import Executor
 from fourfold.control.faults import Faults
 from fourfold.control.goals import GATEWAY, SYSTEM, Goals, instance
 from fourfold.control.operations import Operation
 from fourfold.control.registry import Registry, key_of
-from fourfold.control.routing import gateway_config
+from fourfold.control.routing.routing import gateway_config
 from fourfold.control.settings import Settings
 from fourfold.gateway.model import GatewayConfig, Rule
 from fourfold.paths import Paths

@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from fourfold.control.adopting import Adopting
 from fourfold.control.bus import Bus
 from fourfold.control.executor import Executor
 from fourfold.control.faults import Faults
-from fourfold.control.lifecycle import Lifecycle
-from fourfold.control.readiness import Readiness
+from fourfold.control.instances.adopting import Adopting
+from fourfold.control.instances.lifecycle import Lifecycle
+from fourfold.control.instances.readiness import Readiness
+from fourfold.control.instances.starter import Starter
 from fourfold.control.registry import Registry
-from fourfold.control.starter import Starter
 from fourfold.errors import WorldError
 from fourfold.launch.model import Launch
 from fourfold.paths import Paths

@@ -4,7 +4,7 @@ from ipaddress import IPv4Interface
 
 import pytest
 
-from fourfold.control.addresses import block_size, last_block, last_given, next_block, next_free
+from fourfold.control.instances.addresses import block_size, last_block, last_given, next_block, next_free
 from tests.store.samples import instance
 
 SMALL = IPv4Interface("10.0.0.1/29")

@@ -9,9 +9,9 @@ from typing import Any, cast
 import pytest
 
 from fourfold.build.build import Builder, BuildRequest
-from fourfold.control.building import Building
-from fourfold.control.changes import Wish, change_of, overrides_for
-from fourfold.control.deploy import Deployer, Who
+from fourfold.control.deploying.building import Building
+from fourfold.control.deploying.changes import Wish, change_of, overrides_for
+from fourfold.control.deploying.deploy import Deployer, Who
 from fourfold.control.operations import Operation
 from fourfold.control.settings import Settings
 from fourfold.errors import UserError, WorldError

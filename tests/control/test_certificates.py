@@ -10,8 +10,8 @@ from typing import cast
 import pytest
 from cryptography import x509
 
-from fourfold.control.certificates import PATIENCE, Certificates
-from fourfold.control.traffic import GatewayTraffic
+from fourfold.control.routing.certificates import PATIENCE, Certificates
+from fourfold.control.routing.traffic import GatewayTraffic
 from fourfold.errors import UserError, WorldError
 from fourfold.gateway.certificates import DAY, Facts, combine, ending, is_renewal
 from tests.control.life import Life, Want

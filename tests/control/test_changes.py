@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fourfold.control.changes import Change, Wish, change_of, overrides_for
+from fourfold.control.deploying.changes import Change, Wish, change_of, overrides_for
 from fourfold.spec.fingerprint import fingerprint
 from fourfold.spec.model import Service
 from fourfold.store.model import Build

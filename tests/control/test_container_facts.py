@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from fourfold.control.containers import read_file
+from fourfold.control.instances.containers import read_file
 
 
 def test_the_uppermost_layer_has_the_say(tmp_path: Path) -> None:

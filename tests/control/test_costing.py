@@ -7,10 +7,10 @@ from typing import Any, cast
 import pytest
 
 from fourfold.control import views as v
-from fourfold.control.costing import Costing, check_month
-from fourfold.control.impossible import impossible
-from fourfold.control.journals import Journals
-from fourfold.control.metering import Metering
+from fourfold.control.advising.impossible import impossible
+from fourfold.control.costing.costing import Costing, check_month
+from fourfold.control.costing.journals import Journals
+from fourfold.control.costing.metering import Metering
 from fourfold.control.settings import Settings
 from fourfold.cost.comparison import PATTERNS, Comparison, Latency, Load, Machine, PatternResult
 from fourfold.cost.usagefile import parse_usage, to_csv

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from fourfold.control.changes import Change, Wish
-from fourfold.control.counting import is_scaled, most_of, moved_with, set_to, with_scaling
+from fourfold.control.deploying.changes import Change, Wish
 from fourfold.control.goals import desired, restored, rollback_point
-from fourfold.control.scalestatus import scaling_view, told
+from fourfold.control.scaling.counting import is_scaled, most_of, moved_with, set_to, with_scaling
+from fourfold.control.scaling.status import scaling_view, told
 from fourfold.plan.scaling import Decision
 from fourfold.spec.fingerprint import fingerprint
 from fourfold.spec.model import Service

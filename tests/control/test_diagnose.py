@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from fourfold.control.diagnose import Diagnose, _address, _judge, is_halted
+from fourfold.control.instances.diagnose import Diagnose, _address, _judge, is_halted
 from fourfold.spawner import kernel
 
 LOOPBACK, BRIDGE = "127.0.0.1", "10.177.0.5"

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from fourfold.clock import SystemClock
-from fourfold.control import doctor
+from fourfold.control.reporting import doctor
 from fourfold.control.views import CheckView
 from fourfold.gateway.certificates import combine
 from fourfold.launch.model import Powers

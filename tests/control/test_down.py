@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from fourfold.control import down
-from fourfold.control.building import Building
-from fourfold.control.deploy import Deployer
+from fourfold.control.deploying import down
+from fourfold.control.deploying.building import Building
+from fourfold.control.deploying.deploy import Deployer
 from fourfold.control.operations import Operation
 from fourfold.control.settings import Settings
 from fourfold.errors import WorldError

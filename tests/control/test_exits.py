@@ -11,7 +11,7 @@ from fourfold.control.bus import Bus
 from fourfold.control.executor import Effects, Executor
 from fourfold.control.faults import Faults
 from fourfold.control.goals import SYSTEM
-from fourfold.control.lifecycle import Lifecycle
+from fourfold.control.instances.lifecycle import Lifecycle
 from fourfold.control.registry import Registry
 from fourfold.errors import WorldError
 from fourfold.store.model import InstanceRow

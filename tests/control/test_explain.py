@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from fourfold.control import stagewords
 from fourfold.control import views as v
-from fourfold.control.explain import Case, explain, telling
-from fourfold.control.scalingview import ScalingView
-from fourfold.control.status import deployment_text
+from fourfold.control.deploying import stagewords
+from fourfold.control.reporting.explain import Case, explain, telling
+from fourfold.control.reporting.status import deployment_text
+from fourfold.control.scaling.view import ScalingView
 from fourfold.control.views import ExplainView, ServiceView
 from fourfold.plan import model as m
 from fourfold.store.model import Event

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from fourfold.control.advicerequest import AdviceRequest
-from fourfold.control.fitting import blockers, from_file, mates
-from fourfold.control.impossible import EVERYTHING
+from fourfold.control.advising.fitting import blockers, from_file, mates
+from fourfold.control.advising.impossible import EVERYTHING
+from fourfold.control.advising.request import AdviceRequest
 from fourfold.cost.advice.model import Blocker
 from fourfold.cost.advice.source import Source
 from fourfold.errors import NotFoundError, UserError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fourfold.control.functions import clear_sockets, explained, socket_of
+from fourfold.control.instances.functions import clear_sockets, explained, socket_of
 from fourfold.paths import LONGEST_SOCKET, Paths
 from fourfold.supervise import logs
 from fourfold.supervise.model import Exit

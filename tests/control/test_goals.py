@@ -12,13 +12,13 @@ from typing import Any, cast
 
 import pytest
 
-from fourfold.control import prober as prober_module
 from fourfold.control.bus import Bus
 from fourfold.control.executor import Executor
 from fourfold.control.faults import Faults
 from fourfold.control.goals import Goals, goal, instance, rollback_point
-from fourfold.control.listening import Listening
-from fourfold.control.prober import Prober
+from fourfold.control.instances import prober as prober_module
+from fourfold.control.instances.listening import Listening
+from fourfold.control.instances.prober import Prober
 from fourfold.control.registry import Live, Registry
 from fourfold.errors import WorldError
 from fourfold.paths import Paths

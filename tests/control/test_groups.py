@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from fourfold.control.changes import Change, Wish, change_of
+from fourfold.control.deploying.changes import Change, Wish, change_of
 from fourfold.control.goals import goal_of
-from fourfold.control.groups import (
+from fourfold.control.groups.groups import (
     check_groups,
     check_restart,
     check_rollback,
@@ -19,7 +19,7 @@ from fourfold.control.groups import (
     missing,
     spec_of,
 )
-from fourfold.control.status import Status
+from fourfold.control.reporting.status import Status
 from fourfold.errors import UserError
 from fourfold.launch.model import Powers
 from fourfold.spec.app import App

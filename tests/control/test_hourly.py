@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fourfold.control.hourly import runs, traffic
+from fourfold.control.costing.hourly import runs, traffic
 from fourfold.cost.functions import Taken
 from fourfold.cost.model import Hour
 from fourfold.store.model import UsageHour

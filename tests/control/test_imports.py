@@ -13,7 +13,7 @@ LATER = [
     "fourfold.build.oci.dockerfile",
     "fourfold.build.oci.export",
     "fourfold.build.oci.pull",
-    "fourfold.control.imaging",
+    "fourfold.control.deploying.imaging",
     "fourfold.cost.advice.rules",
 ]
 

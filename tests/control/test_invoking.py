@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from fourfold.control import invoking as module
-from fourfold.control.invoking import Invoking
+from fourfold.control.delivering import invoking as module
+from fourfold.control.delivering.invoking import Invoking
 from fourfold.control.registry import Registry
 from fourfold.errors import NotFoundError, UserError, WorldError
 from fourfold.functions.model import Answer, Invocation

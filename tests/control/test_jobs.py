@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from fourfold.control.delivering.jobs import KEEP_DEAD, LARGEST_EVENT
+from fourfold.control.delivering.running import Running
 from fourfold.control.goals import goal_of
-from fourfold.control.jobs import KEEP_DEAD, LARGEST_EVENT
-from fourfold.control.running import Running
 from fourfold.errors import ConflictError, UserError, WorldError
 from fourfold.store.runs import KEEP_RUNS, RunRow
 from tests.control.eventrig import EventRig, evented

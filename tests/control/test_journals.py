@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fourfold.control.journals import SUMS, Journals, Sums, is_over
+from fourfold.control.costing.journals import SUMS, Journals, Sums, is_over
 from fourfold.cost.functions import Taken
 from fourfold.functions.journal import to_line
 from fourfold.functions.model import Usage

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from fourfold.control.listening import Listening, of_family, ports
+from fourfold.control.instances.listening import Listening, of_family, ports
 
 
 @pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fourfold.control.logs import REMOVED, Logs
+from fourfold.control.reporting.logs import REMOVED, Logs
 from fourfold.supervise import logs
 from tests.control.rig import Rig, rigged
 from tests.store.samples import deployment

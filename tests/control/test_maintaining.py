@@ -8,8 +8,8 @@ from typing import cast
 
 import pytest
 
-from fourfold.control.maintaining import Maintaining, Page
-from fourfold.control.traffic import GatewayTraffic
+from fourfold.control.routing.maintaining import Maintaining, Page
+from fourfold.control.routing.traffic import GatewayTraffic
 from fourfold.errors import FourfoldError
 from fourfold.gateway.haproxy import Gateway
 from fourfold.gateway.model import Maintenance

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fourfold.control.metered import Part, Seen, in_hours, reckon
+from fourfold.control.costing.metered import Part, Seen, in_hours, reckon
 from fourfold.gateway.model import InstanceStats
 from fourfold.store.model import UsageHour, UsageMark
 from fourfold.store.usage import HOUR

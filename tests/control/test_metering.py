@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from fourfold.control.metering import Metering
+from fourfold.control.costing.metering import Metering
 from fourfold.errors import WorldError
 from fourfold.gateway.haproxy import Gateway
 from fourfold.gateway.model import InstanceStats

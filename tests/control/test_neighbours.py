@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import cast
 
 from fourfold.build.build import BuildRequest
-from fourfold.control.evicting import ACTOR, Evicting
 from fourfold.control.goals import pattern_of, revision
-from fourfold.control.neighbours import MOST_LEAKS, Neighbours
+from fourfold.control.groups.evicting import ACTOR, Evicting
+from fourfold.control.groups.neighbours import MOST_LEAKS, Neighbours
 from fourfold.control.operations import Operations
-from fourfold.control.traffic import GatewayTraffic
+from fourfold.control.routing.traffic import GatewayTraffic
 from fourfold.errors import UserError, WorldError
 from fourfold.gateway.model import InstanceStats
 from fourfold.launch.model import Powers

@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 
 from fourfold.control.operations import Operation, Operations, Work
-from fourfold.control.status import Status
-from fourfold.control.traffic import GatewayTraffic
+from fourfold.control.reporting.status import Status
+from fourfold.control.routing.traffic import GatewayTraffic
 from fourfold.errors import ConflictError, NotFoundError, WorldError
 from fourfold.launch.model import Powers
 from fourfold.spec.fingerprint import fingerprint

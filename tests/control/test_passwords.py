@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fourfold.control.passwords import NOBODY, Passwords, parse
+from fourfold.control.routing.passwords import NOBODY, Passwords, parse
 from fourfold.errors import UserError
 from fourfold.spec.gateway import BasicAuth
 from fourfold.store.db import open_database

@@ -9,8 +9,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from fourfold.control import probe
-from fourfold.control.probe import http, speaks, tcp
+from fourfold.control.instances import probe
+from fourfold.control.instances.probe import http, speaks, tcp
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

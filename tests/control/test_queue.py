@@ -10,9 +10,9 @@ from itertools import pairwise
 
 import pytest
 
-from fourfold.control import queue as module
-from fourfold.control import writes
-from fourfold.control.invoking import LostError
+from fourfold.control.delivering import queue as module
+from fourfold.control.delivering import writes
+from fourfold.control.delivering.invoking import LostError
 from fourfold.errors import NotFoundError, WorldError
 from fourfold.functions.model import Answer
 from fourfold.store.queue import KEEP_SECONDS
@@ -172,7 +172,7 @@ async def test_what_is_given_up_is_sent_to_an_sqs_queue(rig: EventRig) -> None:
         sent.append((target, payload, dict(environ)))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fourfold.control.delivery.send", send)
+        patch.setattr("fourfold.control.delivering.delivery.send", send)
         await rig.enqueue(b"no json")
         await rig.settle()
         assert not sent and rig.waiting == 1
@@ -308,7 +308,7 @@ async def test_an_sqs_queue_that_is_gone_holds_up_nobody_and_is_told_of_a_stoppe
         sent.append(payload)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fourfold.control.delivery.send", send)
+        patch.setattr("fourfold.control.delivering.delivery.send", send)
         rig.invoking.answer = lambda service: FAILED
         await rig.enqueue()
         await rig.settle()

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from fourfold.control.changes import Wish
-from fourfold.control.checks import check_block, check_fixed_ports, check_powers, check_timeout
+from fourfold.control.deploying.changes import Wish
+from fourfold.control.deploying.checks import check_block, check_fixed_ports, check_powers, check_timeout
+from fourfold.control.deploying.wishes import check_overrides, located
 from fourfold.control.settings import Settings
-from fourfold.control.wishes import check_overrides, located
 from fourfold.errors import UserError
 from fourfold.launch.model import Powers
 from fourfold.spec.app import App
@@ -63,7 +63,7 @@ CONTAINER = replace(PROCESS, overrides={"pattern": "container", "instances": 3})
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No other program of this host has a port."""
-    monkeypatch.setattr("fourfold.control.checks.refuse_taken", lambda listens, ipv6: None)
+    monkeypatch.setattr("fourfold.control.deploying.checks.refuse_taken", lambda listens, ipv6: None)
 
 
 def has_port(rig: Rig, pattern: str, address: str | None) -> None:

@@ -10,7 +10,7 @@ from unittest.mock import patch
 import pytest
 
 from fourfold.control.goals import desired
-from fourfold.control.scaling import Scaler
+from fourfold.control.scaling.scaling import Scaler
 from fourfold.errors import WorldError
 from fourfold.gateway.haproxy import Gateway
 from fourfold.gateway.model import InstanceStats

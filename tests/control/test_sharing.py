@@ -11,10 +11,10 @@ from typing import Any, cast
 
 import pytest
 
-from fourfold.control.checks import read_app
+from fourfold.control.deploying.checks import read_app
 from fourfold.control.parts import Parts
-from fourfold.control.passwords import Passwords
-from fourfold.control.sharing import check_rollback, check_up
+from fourfold.control.routing.passwords import Passwords
+from fourfold.control.routing.sharing import check_rollback, check_up
 from fourfold.control.views import UpRequest
 from fourfold.errors import UserError
 from fourfold.gateway.certificates import combine

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from fourfold.control import stages
-from fourfold.control.canaries import Canaries
-from fourfold.control.counting import with_scaling
+from fourfold.control.delivering.turns import Turns
+from fourfold.control.deploying import stages
+from fourfold.control.deploying.canaries import Canaries
+from fourfold.control.deploying.promoting import Promoting
 from fourfold.control.goals import rollback_point, shares
-from fourfold.control.promoting import Promoting
-from fourfold.control.turns import Turns
+from fourfold.control.scaling.counting import with_scaling
 from fourfold.errors import ConflictError
 from fourfold.gateway.model import InstanceStats
 from fourfold.plan import model as m

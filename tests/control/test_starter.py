@@ -11,9 +11,9 @@ from typing import Any, cast
 
 import pytest
 
+from fourfold.control.instances.starter import Starter
 from fourfold.control.registry import Registry
 from fourfold.control.settings import Settings
-from fourfold.control.starter import Starter
 from fourfold.errors import NotFoundError, WorldError
 from fourfold.functions.model import CONFIG, Config
 from fourfold.launch.common import BootFacts
@@ -211,7 +211,8 @@ def built(placing: Starter, paths: Paths, monkeypatch: pytest.MonkeyPatch) -> St
             placing._registry.put_build(build(pattern=pattern, artifact=digest, argv=("/app/run", pattern)))
     powers = Powers(users=True, private=True, containers=True, runtimes=("runc",))
     placing._supervisor = cast(Supervisor, SimpleNamespace(powers=powers))
-    monkeypatch.setattr("fourfold.control.containers.read_profile", lambda: {"defaultAction": "x", "syscalls": []})
+    profile = {"defaultAction": "x", "syscalls": []}
+    monkeypatch.setattr("fourfold.control.instances.containers.read_profile", lambda: profile)
     return placing
 
 

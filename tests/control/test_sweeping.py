@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
-from fourfold.control.journals import Journals
+from fourfold.control.costing.journals import Journals
 from fourfold.control.operations import Operations
 from fourfold.control.sweeping import Sweeper, _Logs
 from fourfold.store.artifacts import Artifact, Artifacts

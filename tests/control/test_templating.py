@@ -11,11 +11,11 @@ from typing import Any, Literal, cast
 
 import pytest
 
-from fourfold.control import templating
 from fourfold.control.executor import Effects
-from fourfold.control.lifecycle import Lifecycle
-from fourfold.control.starter import Starter
-from fourfold.control.templating import Templating
+from fourfold.control.instances import templating
+from fourfold.control.instances.lifecycle import Lifecycle
+from fourfold.control.instances.starter import Starter
+from fourfold.control.instances.templating import Templating
 from fourfold.errors import WorldError
 from fourfold.functions.model import TEMPLATE
 from fourfold.launch.model import Bridge, Launch, Machine, Share

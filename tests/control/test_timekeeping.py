@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fourfold.clock import SystemClock
-from fourfold.control.eventing import Eventing
+from fourfold.control.delivering.eventing import Eventing
 from fourfold.control.timekeeping import Timekeeping
 from fourfold.control.triggers.aws import Aws
 from fourfold.store.model import UsageMark

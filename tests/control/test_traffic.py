@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 from fourfold.control.registry import Registry
-from fourfold.control.traffic import GatewayTraffic
+from fourfold.control.routing.traffic import GatewayTraffic
 from fourfold.errors import FourfoldError, UserError, WorldError
 from fourfold.gateway.haproxy import Gateway
 from fourfold.gateway.model import Backend, GatewayConfig
@@ -185,7 +185,7 @@ async def test_a_configuration_that_cannot_be_is_tried_again_later_and_told_once
     caught: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: caught.append(record.getMessage())  # type: ignore[method-assign]
-    logging.getLogger("fourfold.control.traffic").addHandler(handler)
+    logging.getLogger("fourfold.control.routing.traffic").addHandler(handler)
     scene.gateway.refuse = lambda config: WorldError("HAProxy does not want to")
     name = scene.drain("old.web")
     await scene.until(lambda: scene.traffic.in_flight(name) == 0)  # told by the runtime API, and counted

@@ -10,9 +10,9 @@ from typing import Any, cast
 
 import pytest
 
-from fourfold.control import trials
+from fourfold.control.instances import trials
+from fourfold.control.instances.trials import Trials
 from fourfold.control.parts import Parts
-from fourfold.control.trials import Trials
 from fourfold.launch.model import Powers
 from fourfold.paths import Paths
 from fourfold.spec.model import Service

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fourfold.control.policy import live_release
+from fourfold.control.delivering.policy import live_release
 from fourfold.control.triggers import run as module
 from fourfold.control.triggers.run import Triggers
 from fourfold.control.triggers.source import Site

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fourfold.control.pricefile import read_prices
+from fourfold.control.costing.pricefile import read_prices
 from fourfold.cost.comparison import Pattern
 from fourfold.cost.model import HOURS_PER_MONTH, Footprint, Hour, Traffic
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from fourfold.control.pricefile import NAME, own_text
+from fourfold.control.costing.pricefile import NAME, own_text
 from fourfold.cost.functions import bill, invocation
 from fourfold.cost.prices import FunctionPrice, Prices, parse_prices
 from fourfold.errors import SpecError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from fourfold.control.pricefile import NAME, own_text
+from fourfold.control.costing.pricefile import NAME, own_text
 from fourfold.cost.prices import PLACES, parse_prices
 from fourfold.cost.usagefile import COLUMNS, parse_usage
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from fourfold.control.loads import WARM_INTERVALS
-from fourfold.control.scaling import GLANCES
+from fourfold.control.scaling.loads import WARM_INTERVALS
+from fourfold.control.scaling.scaling import GLANCES
 from fourfold.control.settings import Settings
 from fourfold.plan.scaling import DEVIATIONS, POOLS
 from fourfold.spec.parse import parse

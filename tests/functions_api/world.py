@@ -21,7 +21,7 @@ from fourfold.api.aws.call import Site
 from fourfold.api.aws.http import Listener
 from fourfold.api.aws.sigv4 import Verifier
 from fourfold.control import views as v
-from fourfold.control.checks import read_app
+from fourfold.control.deploying.checks import read_app
 from fourfold.control.lambdas.deploying import Deploying
 from fourfold.control.lambdas.lambdas import Lambdas
 from fourfold.control.registry import Registry

@@ -7,7 +7,7 @@ import base64
 import re
 from dataclasses import replace
 
-from fourfold.control.passwords import digest
+from fourfold.control.routing.passwords import digest
 from fourfold.gateway.model import Auth, Backend, Frontend, GatewayConfig, Limits, Maintenance, Rule, Server
 from tests.gateway.rig import Answer, Client, Program, Rig, get, read_head, until, with_rig
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fourfold.api.deps import TheFacade
 from fourfold.api.resource import resource
-from fourfold.control.advicerequest import AdviceRequest
+from fourfold.control.advising.request import AdviceRequest
 from fourfold.cost.advice.model import Advice
 
 router = resource("advice")

@@ -8,7 +8,7 @@ from typing import Any
 from fourfold.api.deps import TheFacade
 from fourfold.api.resource import resource
 from fourfold.api.shapes import DownBody
-from fourfold.control.checks import read_app
+from fourfold.control.deploying.checks import read_app
 from fourfold.control.views import (
     AppView,
     OperationView,

@@ -10,7 +10,7 @@ from fastapi import Query
 from fourfold.api.deps import TheFacade
 from fourfold.api.resource import resource
 from fourfold.api.shapes import CertificateBody, MaintenanceBody
-from fourfold.control.maintaining import Page
+from fourfold.control.routing.maintaining import Page
 from fourfold.control.views import CertificateView
 
 router = resource("gateway")

@@ -6,9 +6,9 @@ Whoever sends it is on another machine: its paths are not places of this one. An
 from __future__ import annotations
 
 from fourfold.api.rights import allows
-from fourfold.control.checks import chosen, read_app
-from fourfold.control.groups import spec_of
-from fourfold.control.places import afar, refuse_places
+from fourfold.control.deploying.checks import chosen, read_app
+from fourfold.control.deploying.places import afar, refuse_places
+from fourfold.control.groups.groups import spec_of
 from fourfold.control.views import UpRequest
 from fourfold.errors import ForbiddenError
 from fourfold.store.tokens import AccessRole

@@ -12,10 +12,10 @@ from fourfold.cli.appname import find_file
 from fourfold.cli.client import NoDaemonError
 from fourfold.cli.session import Session
 from fourfold.cli.upload import load_file, pack_all, sources
-from fourfold.control.advicerequest import AdviceRequest
-from fourfold.control.fitting import from_file, services_of
-from fourfold.control.pricefile import read_prices, read_text
-from fourfold.control.seen import seen
+from fourfold.control.advising.fitting import from_file, services_of
+from fourfold.control.advising.request import AdviceRequest
+from fourfold.control.advising.seen import seen
+from fourfold.control.costing.pricefile import read_prices, read_text
 from fourfold.cost.advice.model import Advice
 from fourfold.cost.advice.source import Source
 from fourfold.cost.usagefile import UNNAMED, parse_usage

@@ -13,7 +13,7 @@ from fourfold.cli.operation import see_through
 from fourfold.cli.progress import Progress
 from fourfold.cli.session import Session
 from fourfold.cli.upload import check, pack_all, read_file, request, send_all, sources
-from fourfold.control.stagewords import progress
+from fourfold.control.deploying.stagewords import progress
 
 if TYPE_CHECKING:
     from fourfold.control.views import OperationView, StatusView

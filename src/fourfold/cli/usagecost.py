@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fourfold.cli import output
 from fourfold.cli.appname import find_file
 from fourfold.cli.options import Options
-from fourfold.control.pricefile import prices_view, read_prices
+from fourfold.control.costing.pricefile import prices_view, read_prices
 from fourfold.control.views import PricedView
 from fourfold.cost.comparison import Pattern
 from fourfold.cost.estimate import from_usage, under_all

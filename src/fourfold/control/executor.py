@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fourfold.clock import Clock
-from fourfold.control import stages, stagewords
 from fourfold.control.bus import Bus
+from fourfold.control.deploying import stages, stagewords
 from fourfold.control.goals import SYSTEM, described, goal_of, pattern_of, restored, revision
 from fourfold.control.registry import Registry, key_of
 from fourfold.plan import model as m

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from fourfold.control import stages
-from fourfold.control.claims import successors
+from fourfold.control.deploying import stages
 from fourfold.control.registry import Live, Registry, key_of
+from fourfold.control.routing.claims import successors
 from fourfold.launch.function import ending
 from fourfold.launch.model import Powers
 from fourfold.launch.patterns import is_machine
@@ -229,7 +229,7 @@ def goal(row: ServiceRow, spec: Service, deployment: Deployment | None, port_is_
 
 
 def _count(row: ServiceRow, spec: Service, deployment: Deployment | None, frozen: bool) -> int:
-    if spec.job is not None:  # its runs are `control.jobs`' affair
+    if spec.job is not None:  # its runs are `control.delivering.jobs`' affair
         return 0
     return desired(row) if frozen and not (row.stopped or row.removed) else wanted_count(row, deployment)
 

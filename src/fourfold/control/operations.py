@@ -15,11 +15,11 @@ from typing import Any
 from fourfold.clock import Clock
 from fourfold.control.bus import Bus
 from fourfold.control.goals import goal_of
-from fourfold.control.groups import members
+from fourfold.control.groups.groups import members
 from fourfold.control.ids import letters
 from fourfold.control.logformat import about
 from fourfold.control.registry import Registry, key_of
-from fourfold.control.traffic import GatewayTraffic
+from fourfold.control.routing.traffic import GatewayTraffic
 from fourfold.control.views import OperationView
 from fourfold.errors import ConflictError, FourfoldError, NotFoundError, WorldError, of_the_disk
 from fourfold.spec.groups import GROUP

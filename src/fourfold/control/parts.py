@@ -15,54 +15,54 @@ from fourfold.build.build import Builder
 from fourfold.build.make import BuildLimits
 from fourfold.clock import SystemClock
 from fourfold.control.access import Access
-from fourfold.control.adopting import Adopting
-from fourfold.control.building import Building
 from fourfold.control.bus import Bus
-from fourfold.control.canaries import Canaries
-from fourfold.control.certificates import Certificates
-from fourfold.control.costing import Costing
-from fourfold.control.deploy import Deployer
-from fourfold.control.diagnose import Diagnose
-from fourfold.control.down import Down
-from fourfold.control.eventing import Eventing
-from fourfold.control.evicting import Evicting
+from fourfold.control.costing.costing import Costing
+from fourfold.control.costing.journals import Journals
+from fourfold.control.costing.metering import Metering
+from fourfold.control.delivering.eventing import Eventing
+from fourfold.control.delivering.invoking import Invoking
+from fourfold.control.delivering.running import Running, job_view
+from fourfold.control.deploying.building import Building
+from fourfold.control.deploying.canaries import Canaries
+from fourfold.control.deploying.deploy import Deployer
+from fourfold.control.deploying.down import Down
+from fourfold.control.deploying.promoting import Promoting
+from fourfold.control.deploying.stored import Stored
 from fourfold.control.executor import Effects, Executor
 from fourfold.control.faults import Faults
-from fourfold.control.functions import clear_sockets, explained, socket_of
 from fourfold.control.goals import GATEWAY, SYSTEM
-from fourfold.control.healthcommands import HealthCommands
-from fourfold.control.invoking import Invoking
-from fourfold.control.journals import Journals
+from fourfold.control.groups.evicting import Evicting
+from fourfold.control.groups.neighbours import Neighbours
+from fourfold.control.instances.adopting import Adopting
+from fourfold.control.instances.diagnose import Diagnose
+from fourfold.control.instances.functions import clear_sockets, explained, socket_of
+from fourfold.control.instances.healthcommands import HealthCommands
+from fourfold.control.instances.lifecycle import Lifecycle
+from fourfold.control.instances.prober import Prober
+from fourfold.control.instances.readiness import Readiness
+from fourfold.control.instances.starter import Starter
+from fourfold.control.instances.taken import Looked
+from fourfold.control.instances.templating import Templating
+from fourfold.control.instances.trials import Trials, asked
 from fourfold.control.keeping.rebuild import Rebuild
 from fourfold.control.lambdas.lambdas import Lambdas
-from fourfold.control.lifecycle import Lifecycle
-from fourfold.control.logs import Logs
 from fourfold.control.loops import keep_running
-from fourfold.control.maintaining import Maintaining
-from fourfold.control.metering import Metering
 from fourfold.control.metrics.keeping import Keeping
-from fourfold.control.neighbours import Neighbours
 from fourfold.control.notifying.notifying import Notifying
 from fourfold.control.operations import Operations
 from fourfold.control.ownlog import keep_bounded
-from fourfold.control.passwords import Passwords
-from fourfold.control.prober import Prober
-from fourfold.control.promoting import Promoting
-from fourfold.control.readiness import Readiness
 from fourfold.control.reconciler import Reconciler
 from fourfold.control.registry import Registry, key_of
-from fourfold.control.running import Running, job_view
-from fourfold.control.scaling import Scaler
+from fourfold.control.reporting.logs import Logs
+from fourfold.control.reporting.status import Status
+from fourfold.control.routing.certificates import Certificates
+from fourfold.control.routing.maintaining import Maintaining
+from fourfold.control.routing.passwords import Passwords
+from fourfold.control.routing.traffic import GatewayTraffic
+from fourfold.control.scaling.scaling import Scaler
 from fourfold.control.settings import Settings
-from fourfold.control.starter import Starter
-from fourfold.control.status import Status
-from fourfold.control.stored import Stored
 from fourfold.control.sweeping import Sweeper
-from fourfold.control.taken import Looked
-from fourfold.control.templating import Templating
 from fourfold.control.timekeeping import Timekeeping
-from fourfold.control.traffic import GatewayTraffic
-from fourfold.control.trials import Trials, asked
 from fourfold.control.triggers.aws import Aws
 from fourfold.control.triggers.kinds import makers
 from fourfold.control.views import JobView

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from fourfold.clock import Clock
 from fourfold.control.bounds import Bounds
+from fourfold.control.costing.journals import Journals, is_over
 from fourfold.control.goals import pattern_of
-from fourfold.control.journals import Journals, is_over
 from fourfold.control.operations import Operations
 from fourfold.control.registry import Registry
 from fourfold.control.views import GcView

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from fourfold.clock import SystemClock
 from fourfold.control.bus import Bus
-from fourfold.control.eventing import Eventing
+from fourfold.control.delivering.eventing import Eventing
 from fourfold.control.registry import Registry
 from fourfold.errors import WorldError
 from fourfold.store.model import Deployment, InstanceRow

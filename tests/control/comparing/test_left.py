@@ -7,10 +7,10 @@ from unittest.mock import Mock, patch
 
 import pytest
 
-from fourfold.control.checks import refuse_candidate
 from fourfold.control.comparing.candidate import new_name
 from fourfold.control.comparing.comparing import Comparing
 from fourfold.control.comparing.left import TO_TAKE_AWAY, is_candidate, left
+from fourfold.control.deploying.checks import refuse_candidate
 from fourfold.errors import UserError
 from tests.control.rig import Rig, rigged
 from tests.store.samples import app_row

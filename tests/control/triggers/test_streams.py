@@ -9,7 +9,7 @@ from typing import Literal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fourfold.control.jobs import LARGEST_EVENT
+from fourfold.control.delivering.jobs import LARGEST_EVENT
 from fourfold.control.triggers.stream import rules_of
 from fourfold.control.triggers.streams import PAYLOAD, GivenUp, Lane, Outcome, Record, Rules, Shard
 from fourfold.spec.triggers import Kinesis

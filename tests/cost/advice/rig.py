@@ -8,8 +8,8 @@ from typing import Any, cast
 
 from ruamel.yaml import YAML
 
-from fourfold.control.fitting import blockers, mates
-from fourfold.control.groups import spec_of
+from fourfold.control.advising.fitting import blockers, mates
+from fourfold.control.groups.groups import spec_of
 from fourfold.cost.advice.case import Case, Price
 from fourfold.cost.advice.rules import standard
 from fourfold.cost.advice.source import Source

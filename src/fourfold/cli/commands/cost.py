@@ -67,7 +67,7 @@ def _of_daemon(session: Session, service: str | None, month: str | None, prices:
     if prices is None:
         answer = session.client.get(path, service=service, month=month, curves=curves or None)
         return session.client.shaped(CostView, answer)
-    from fourfold.control.pricefile import read_text
+    from fourfold.control.costing.pricefile import read_text
 
     text = PriceText(name=prices, text=read_text(Path(prices)))
     asked = CostRequest(service=service, month=month, curves=curves, prices=text)

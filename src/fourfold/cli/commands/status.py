@@ -11,10 +11,10 @@ from fourfold.cli import formats, output
 from fourfold.cli.parameters import Option
 from fourfold.cli.session import Session
 from fourfold.cli.watch import watch
-from fourfold.control.stagewords import progress
+from fourfold.control.deploying.stagewords import progress
 
 if TYPE_CHECKING:
-    from fourfold.control.scalingview import ScalingView
+    from fourfold.control.scaling.view import ScalingView
     from fourfold.control.views import InstanceView, JobView, SandboxesView, ServiceView, StatusView
 
 COLOURS = {"ready": "green", "stopped": "dim", "failed": "red", "crash-loop": "red", "degraded": "yellow"}

@@ -12,9 +12,9 @@ from typing import Any
 
 from fourfold.build.ignore import ALWAYS, OWN_FILES, UNASKED
 from fourfold.control.bakery.shapes import BakeRequest, UploadQuery
-from fourfold.control.exports import FORMS
-from fourfold.control.groups import spec_of
-from fourfold.control.places import refuse_places
+from fourfold.control.deploying.exports import FORMS
+from fourfold.control.deploying.places import refuse_places
+from fourfold.control.groups.groups import spec_of
 from fourfold.errors import NotFoundError, UserError
 from fourfold.spec.app import App
 from fourfold.spec.model import Service

@@ -11,8 +11,8 @@ from fourfold.build.build import BuildRequest
 from fourfold.build.disk.export import DiskImage
 from fourfold.control.bakery.quota import Quota
 from fourfold.control.bakery.shelf import Shelf
-from fourfold.control.exports import Exports
-from fourfold.control.groups import spec_of
+from fourfold.control.deploying.exports import Exports
+from fourfold.control.groups.groups import spec_of
 from fourfold.control.operations import Operation
 from fourfold.control.parts import Parts
 from fourfold.spec.parse import parse_json

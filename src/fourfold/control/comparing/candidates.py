@@ -12,9 +12,9 @@ from functools import partial
 from typing import Any
 
 from fourfold.control import views as v
-from fourfold.control.bringing import Bringing
 from fourfold.control.comparing.candidate import CandidateApp
 from fourfold.control.comparing.left import TO_TAKE_AWAY
+from fourfold.control.deploying.bringing import Bringing
 from fourfold.control.operations import Work
 from fourfold.control.parts import Parts
 from fourfold.errors import FourfoldError, WorldError

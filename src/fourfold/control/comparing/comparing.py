@@ -15,7 +15,6 @@ from fourfold.build.inspect import listing_of
 from fourfold.build.kinds import osgi, tomcat
 from fourfold.clock import rfc3339
 from fourfold.control import views as v
-from fourfold.control.bringing import Bringing
 from fourfold.control.comparing.candidate import Live, refuse_job
 from fourfold.control.comparing.candidates import Candidates
 from fourfold.control.comparing.left import left
@@ -23,6 +22,7 @@ from fourfold.control.comparing.loads import load_of
 from fourfold.control.comparing.measure import Measuring
 from fourfold.control.comparing.request import CompareRequest
 from fourfold.control.comparing.run import QUICK_ROUNDS, ROUNDS, Asked, Run
+from fourfold.control.deploying.bringing import Bringing
 from fourfold.control.goals import pattern_of
 from fourfold.control.operations import Operation
 from fourfold.control.parts import Parts

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Literal
 
-from fourfold.control import probe
 from fourfold.control.comparing.measure import LoadPlan
 from fourfold.control.comparing.recorded import Recorded, Recording, inside
 from fourfold.control.comparing.request import CompareRequest
 from fourfold.control.goals import GATEWAY, desired
+from fourfold.control.instances import probe
 from fourfold.control.parts import Parts
 from fourfold.cost.comparison import Load
 from fourfold.errors import UserError

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from fourfold.clock import Clock
-from fourfold.control import probe
+from fourfold.control.instances import probe
 from fourfold.control.registry import Registry, key_of
 from fourfold.plan.model import LEAVING
 from fourfold.spec.model import Service

@@ -14,8 +14,8 @@ from functools import partial
 
 from fourfold.build.build import BuildRequest
 from fourfold.clock import Clock
-from fourfold.control.building import Building
 from fourfold.control.bus import Bus
+from fourfold.control.deploying.building import Building
 from fourfold.control.goals import pattern_of
 from fourfold.control.operations import Operation, Operations
 from fourfold.control.registry import Registry, key_of

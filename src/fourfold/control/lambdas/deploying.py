@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from fourfold.control import views as v
-from fourfold.control.claims import gateway_of
 from fourfold.control.lambdas.lambdas import Lambdas
 from fourfold.control.lambdas.names import APP, version_service
 from fourfold.control.registry import Registry
+from fourfold.control.routing.claims import gateway_of
 from fourfold.errors import FourfoldError, NotFoundError, UserError
 from fourfold.store.functions import FunctionRow, VersionRow
 

@@ -13,14 +13,14 @@ import psutil
 
 from fourfold import __version__
 from fourfold.control.goals import SYSTEM, pattern_of
+from fourfold.control.instances.taken import Taken, taken
 from fourfold.control.metrics import catalog as c
 from fourfold.control.metrics.exposition import family, histogram, labels
 from fourfold.control.metrics.sampling import usages
 from fourfold.control.metrics.tally import Tally
 from fourfold.control.parts import Parts
 from fourfold.control.registry import key_of
-from fourfold.control.status import shown_state
-from fourfold.control.taken import Taken, taken
+from fourfold.control.reporting.status import shown_state
 from fourfold.errors import FourfoldError
 from fourfold.gateway.model import InstanceStats
 from fourfold.launch.patterns import memory_limit

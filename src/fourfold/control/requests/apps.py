@@ -6,10 +6,10 @@ import asyncio
 from functools import partial
 
 from fourfold.control import views as v
-from fourfold.control.changes import Change
+from fourfold.control.deploying.changes import Change
+from fourfold.control.deploying.stagewords import strategy
 from fourfold.control.goals import count_of
 from fourfold.control.requests.base import Requests
-from fourfold.control.stagewords import strategy
 from fourfold.spec.model import Service
 
 

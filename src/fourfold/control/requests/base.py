@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from fourfold.control.bringing import Bringing
+from fourfold.control.deploying.bringing import Bringing
 from fourfold.control.parts import Parts
 from fourfold.store.model import ServiceRow
 

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from fourfold.build.disk.export import DiskImage
     from fourfold.build.oci.export import Archive
     from fourfold.control.bakery.bakery import Bakery
-    from fourfold.control.imaging import Imaging
+    from fourfold.control.deploying.imaging import Imaging
 
 
 class Builds(Requests):
     @cached_property
     def _imaging(self) -> Imaging:
         """Imported by those who make images, not by every daemon that starts."""
-        from fourfold.control.imaging import Imaging
+        from fourfold.control.deploying.imaging import Imaging
 
         return Imaging(self._parts)
 

@@ -9,7 +9,7 @@ from fourfold.control import views as v
 from fourfold.control.requests.base import Requests
 
 if TYPE_CHECKING:
-    from fourfold.control.advicerequest import AdviceRequest
+    from fourfold.control.advising.request import AdviceRequest
     from fourfold.control.comparing.comparing import Comparing
     from fourfold.control.comparing.request import CompareRequest
     from fourfold.cost.advice.model import Advice
@@ -47,6 +47,8 @@ class Costs(Requests):
         return self._comparing.newest(app, service)
 
     async def advise(self, app: str, request: AdviceRequest) -> list[Advice]:
-        from fourfold.control.advising import Advising  # with its rules: for those who ask, not for every daemon
+        from fourfold.control.advising.advising import (
+            Advising,  # with its rules: for those who ask, not for every daemon
+        )
 
         return await Advising(self._parts).advise(app, request)

@@ -10,7 +10,7 @@ from fourfold.control.requests.base import Requests
 from fourfold.gateway.model import RouteStats
 
 if TYPE_CHECKING:
-    from fourfold.control.maintaining import Page
+    from fourfold.control.routing.maintaining import Page
 
 
 class Gateway(Requests):

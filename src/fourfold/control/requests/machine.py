@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from fourfold import __version__
 from fourfold.clock import rfc3339
 from fourfold.control import views as v
-from fourfold.control.doctor import examine
+from fourfold.control.reporting.doctor import examine
+from fourfold.control.reporting.top import top
 from fourfold.control.requests.base import Requests
-from fourfold.control.top import top
 
 if TYPE_CHECKING:
     from fourfold.control.keeping.request import BackupRequest

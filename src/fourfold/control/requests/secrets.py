@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from fourfold.clock import rfc3339
 from fourfold.control import views as v
-from fourfold.control.passwords import parse
 from fourfold.control.requests.base import Requests
+from fourfold.control.routing.passwords import parse
 from fourfold.errors import UserError
 from fourfold.store.model import ServiceRow
 

@@ -7,17 +7,17 @@ from functools import partial
 
 from fourfold.build.build import BuildRequest
 from fourfold.control import views as v
-from fourfold.control.checks import check_network, check_powers, refuse_job, refuse_several
-from fourfold.control.counting import most_of, set_to
-from fourfold.control.diagnose import is_halted
-from fourfold.control.explain import Case, explain, telling
+from fourfold.control.delivering.running import job_view
+from fourfold.control.deploying.checks import check_network, check_powers, refuse_job, refuse_several
 from fourfold.control.goals import goal_of, is_forwarded, on_bridge, pattern_of
-from fourfold.control.groups import check_restart, check_scale
-from fourfold.control.groups import check_rollback as check_group_rollback
+from fourfold.control.groups.groups import check_restart, check_scale
+from fourfold.control.groups.groups import check_rollback as check_group_rollback
+from fourfold.control.instances.diagnose import is_halted
 from fourfold.control.operations import Operation
+from fourfold.control.reporting.explain import Case, explain, telling
 from fourfold.control.requests.base import Requests
-from fourfold.control.running import job_view
-from fourfold.control.sharing import check_rollback
+from fourfold.control.routing.sharing import check_rollback
+from fourfold.control.scaling.counting import most_of, set_to
 from fourfold.errors import UserError
 from fourfold.launch.patterns import program_memory, unenforced
 from fourfold.plan.restart import settled

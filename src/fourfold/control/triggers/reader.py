@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from fourfold.control.invoking import LostError
+from fourfold.control.delivering.invoking import LostError
 from fourfold.control.triggers.answers import given_up, outcome_of
 from fourfold.control.triggers.aws import AwsError
 from fourfold.control.triggers.patience import Patience

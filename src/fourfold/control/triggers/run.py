@@ -11,9 +11,9 @@ from functools import partial
 
 from fourfold.clock import Clock
 from fourfold.control.bus import Bus
-from fourfold.control.delivery import Delivery, environ
-from fourfold.control.policy import live_release
-from fourfold.control.queue import Queue
+from fourfold.control.delivering.delivery import Delivery, environ
+from fourfold.control.delivering.policy import live_release
+from fourfold.control.delivering.queue import Queue
 from fourfold.control.registry import Registry
 from fourfold.control.triggers.schedule import Entry, Schedules
 from fourfold.control.triggers.schedule import Key as Key

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 
 from fourfold.clock import Clock, rfc3339
 from fourfold.control.bus import Bus
-from fourfold.control.destinations import ACCOUNT
-from fourfold.control.jobs import Jobs
+from fourfold.control.delivering.destinations import ACCOUNT
+from fourfold.control.delivering.jobs import Jobs
+from fourfold.control.delivering.queue import Queue
 from fourfold.control.loops import keep
-from fourfold.control.queue import Queue
 from fourfold.control.triggers.aws import REGION
 from fourfold.control.triggers.due import Memory, Timing
 from fourfold.spec.cron import parse_when, zone_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterable
 
-from fourfold.control.jobs import LARGEST_EVENT
+from fourfold.control.delivering.jobs import LARGEST_EVENT
 from fourfold.control.triggers.patience import Patience
 from fourfold.control.triggers.reader import DONE, Api, Reader, ShardInfo, Stream
 from fourfold.control.triggers.source import Site

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fourfold.control.scalingview import ScalingView
+from fourfold.control.scaling.view import ScalingView
 from fourfold.control.views.base import View
 from fourfold.control.views.gateway import MaintenanceView
 from fourfold.control.views.instances import InstanceView, PastExitView

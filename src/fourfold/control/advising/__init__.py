@@ -1,0 +1,1 @@
+"""Which pattern fits a service, which cannot, and why."""

@@ -1,0 +1,1 @@
+"""What users ask about what runs: status, explanations, logs, top, the doctor."""

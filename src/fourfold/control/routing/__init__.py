@@ -1,0 +1,1 @@
+"""From rows to the gateway: which service has which route, and what is said to HAProxy when."""
