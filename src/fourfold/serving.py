@@ -35,7 +35,7 @@ from fourfold.errors import ConflictError, UserError, WorldError
 from fourfold.gateway.render import MASTER_SOCKET
 from fourfold.paths import Paths
 from fourfold.store import layout
-from fourfold.supervise.accelerators import with_machines
+from fourfold.supervise.machines.accelerators import with_machines
 from fourfold.supervise.powers import probe, with_containers
 
 log = logging.getLogger("fourfold")

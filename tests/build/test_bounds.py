@@ -15,7 +15,7 @@ import pytest
 from fourfold.build.make import BuildLimits
 from fourfold.errors import WorldError
 from fourfold.launch.model import Limits, Powers
-from fourfold.supervise.cgroupfind import find
+from fourfold.supervise.cgroups.find import find
 from fourfold.supervise.supervisor import Supervisor
 
 from .building import build, failure, gone, processes_with, seconds

@@ -12,8 +12,8 @@ from fourfold.control.executor import Effects
 from fourfold.errors import UserError, WorldError
 from fourfold.plan.model import Drain, Kill, Restart, Start
 from fourfold.store.model import InstanceRow
-from fourfold.supervise.connection import Lost
 from fourfold.supervise.model import Exit, Identity
+from fourfold.supervise.spawner.connection import Lost
 from tests.control.rig import Rig, eventually, rigged
 
 

@@ -14,8 +14,8 @@ from fourfold.errors import WorldError
 from fourfold.gateway.haproxy import Gateway
 from fourfold.gateway.model import InstanceStats
 from fourfold.store.model import UsageHour
-from fourfold.supervise.cgroupcounters import Counters
-from fourfold.supervise.hosted import Hosted
+from fourfold.supervise.cgroups.counters import Counters
+from fourfold.supervise.hosts.hosted import Hosted
 from fourfold.supervise.model import Exit
 from tests.control.rig import Rig, rigged
 from tests.store.samples import app_row, instance

@@ -20,7 +20,7 @@ from fourfold.launch.model import Powers
 from fourfold.plan.neighbours import MIB, Bounds
 from fourfold.spec.groups import Group
 from fourfold.store.model import Event, Release
-from fourfold.supervise.hosted import Hosted, HostUsage
+from fourfold.supervise.hosts.hosted import Hosted, HostUsage
 from fourfold.supervise.model import Note, Usage
 from tests.control.life import Life
 from tests.store.samples import build, instance, release, service_row

@@ -14,7 +14,7 @@ from fourfold.control.scaling.scaling import Scaler
 from fourfold.errors import WorldError
 from fourfold.gateway.haproxy import Gateway
 from fourfold.gateway.model import InstanceStats
-from fourfold.supervise.cgroupcounters import Counters
+from fourfold.supervise.cgroups.counters import Counters
 from tests.control.rig import Rig, rigged
 from tests.store.samples import instance
 

@@ -24,7 +24,7 @@ from fourfold.store import layout
 from fourfold.store.artifacts import Artifact, Artifacts, Function, Image
 from fourfold.store.disks import Disks
 from fourfold.store.images import Images
-from fourfold.supervise.bridge import BridgeNetwork
+from fourfold.supervise.network.bridge import BridgeNetwork
 from fourfold.supervise.supervisor import Supervisor
 from tests.store.samples import FixedClock, app_row, build, instance, open_in, release, service_row
 

@@ -22,9 +22,9 @@ from fourfold.launch.model import Bridge, Launch, Machine, Share
 from fourfold.spec.model import Service
 from fourfold.store.model import InstanceRow, InstanceState
 from fourfold.store.templates import Templates
+from fourfold.supervise.machines.templates import Boot
 from fourfold.supervise.model import Exit, Identity
 from fourfold.supervise.supervisor import Supervisor
-from fourfold.supervise.templates import Boot
 from tests.control.rig import Rig, eventually, rigged
 
 MACHINE = Machine("microvm", "tcg", 96 << 20, 1, "/k", "/i", ("/d",), ())

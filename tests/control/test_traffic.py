@@ -16,7 +16,7 @@ from fourfold.control.routing.traffic import GatewayTraffic
 from fourfold.errors import FourfoldError, UserError, WorldError
 from fourfold.gateway.haproxy import Gateway
 from fourfold.gateway.model import Backend, GatewayConfig
-from fourfold.supervise.network import Network
+from fourfold.supervise.network.network import Network
 from tests.control.life import CERTIFICATES, Life, Want
 from tests.store.samples import instance
 

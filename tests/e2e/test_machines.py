@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fourfold.supervise import accelerators
+from fourfold.supervise.machines import accelerators
 from tests.e2e.home import HEALTH, Home, web_file
 from tests.e2e.test_containers import CONNECT
 from tests.support.ports import free_port

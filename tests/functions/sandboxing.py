@@ -26,8 +26,8 @@ from fourfold.functions.model import RUNTIME_API, Config, SandboxNetwork, Sandbo
 from fourfold.functions.sandboxes import Exited, Sandbox, Sandboxes
 from fourfold.launch.model import Limits
 from fourfold.spawner import kernel
-from fourfold.supervise.cgroupfind import find
-from fourfold.supervise.cgroups import Groups
+from fourfold.supervise.cgroups.cgroups import Groups
+from fourfold.supervise.cgroups.find import find
 from tests.supervise.rig import powers
 from tests.support.netns import own_network, run
 from tests.support.wait import until

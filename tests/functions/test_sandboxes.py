@@ -15,7 +15,7 @@ import pytest
 from fourfold.functions.model import Config
 from fourfold.functions.sandboxes import Exited, SandboxError
 from fourfold.launch.names import resolv_conf
-from fourfold.supervise.hostnames import read_host_names
+from fourfold.supervise.network.hostnames import read_host_names
 from tests.functions.sandboxing import (
     BRIDGE,
     MIB,

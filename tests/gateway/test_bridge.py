@@ -15,8 +15,8 @@ import pytest
 from fourfold.gateway.model import Backend, GatewayConfig, Server
 from fourfold.launch.names import service_address
 from fourfold.spawner.request import Bridge
-from fourfold.supervise.bridge import BridgeNetwork
-from fourfold.supervise.network import Network
+from fourfold.supervise.network.bridge import BridgeNetwork
+from fourfold.supervise.network.network import Network
 from tests.gateway.rig import Rig, with_rig
 from tests.support.netns import connected, own_network
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from fourfold.supervise.guest import Guest
+from fourfold.supervise.machines.guest import Guest
 from tests.guest.machine import PATIENCE, Guests, shell
 from tests.support.wait import until
 

@@ -12,8 +12,8 @@ import pytest
 from fourfold.errors import WorldError
 from fourfold.launch.model import User
 from fourfold.supervise.attach import Attached
-from fourfold.supervise.frames import Kind, frame
-from fourfold.supervise.guest import Guest
+from fourfold.supervise.machines.frames import Kind, frame
+from fourfold.supervise.machines.guest import Guest
 from tests.guest.machine import PATIENCE, Guests, Machine, shell
 from tests.support.wait import until
 

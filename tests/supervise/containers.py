@@ -18,8 +18,8 @@ from fourfold.launch.model import Launch
 from fourfold.launch.names import HostNames
 from fourfold.paths import Paths
 from fourfold.spec.model import Service
-from fourfold.supervise.bundles import homes
 from fourfold.supervise.containers import kernel, read_profile
+from fourfold.supervise.spawner.bundles import homes
 from tests.supervise.rig import SERVICE, Rig, is_root, powers, until
 from tests.support.mounts import mounts_of
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from fourfold.launch.model import Powers
-from fourfold.supervise import accelerators
-from fourfold.supervise.accelerators import with_accelerator, with_machines
+from fourfold.supervise.machines import accelerators
+from fourfold.supervise.machines.accelerators import with_accelerator, with_machines
 
 ABLE = Powers(machines=True, missing={"memory": "no"})
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from fourfold.supervise import bridge
-from fourfold.supervise.bridge import BridgeNetwork
+from fourfold.supervise.network import bridge
+from fourfold.supervise.network.bridge import BridgeNetwork
 
 USUAL = BridgeNetwork.parse("fourfold0 10.177.0.1/16")
 

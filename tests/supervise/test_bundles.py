@@ -10,9 +10,9 @@ import pytest
 
 from fourfold.errors import WorldError
 from fourfold.launch.model import Bundle
-from fourfold.supervise import bundles
-from fourfold.supervise.bundles import Bundles, homes
-from fourfold.supervise.cgroups import Groups
+from fourfold.supervise.cgroups.cgroups import Groups
+from fourfold.supervise.spawner import bundles
+from fourfold.supervise.spawner.bundles import Bundles, homes
 
 CRUN = Bundle("crun", {}, {})
 

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from fourfold.launch.model import Limits
-from fourfold.supervise import cgroupfind, powers
-from fourfold.supervise.cgroups import Groups, Hierarchy, settings
+from fourfold.supervise import powers
+from fourfold.supervise.cgroups import find as cgroupfind
+from fourfold.supervise.cgroups.cgroups import Groups, Hierarchy, settings
 
 ALL = Limits(cpu=1.5, memory=1 << 26, pids=64, read_bps=1000, write_bps=2000)
 V1 = frozenset({"cpu", "cpuacct", "memory", "pids", "blkio", "freezer"})

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from fourfold.errors import WorldError
-from fourfold.supervise.bridge import BridgeNetwork
-from fourfold.supervise.network import Network
+from fourfold.supervise.network.bridge import BridgeNetwork
+from fourfold.supervise.network.network import Network
 from tests.supervise.rig import PYTHON, Rig, end, home, needs, until
 from tests.support.netns import own_network, run
 

@@ -17,10 +17,10 @@ from fourfold.errors import WorldError
 from fourfold.launch.model import Launch
 from fourfold.paths import Paths
 from fourfold.spawner.process import read_text, write_text
-from fourfold.supervise import connection
-from fourfold.supervise.connection import Lost
-from fourfold.supervise.program import SPAWNER_ARGV
-from fourfold.supervise.starting import spawner_argv
+from fourfold.supervise.spawner import connection
+from fourfold.supervise.spawner.connection import Lost
+from fourfold.supervise.spawner.program import SPAWNER_ARGV
+from fourfold.supervise.spawner.starting import spawner_argv
 from tests.supervise.containers import boxed, leaves_no_trace, needs_runtime, traces
 from tests.supervise.rig import PATIENCE, Rig, alive, end, home, scenario, supervising, until
 from tests.supervise.test_deaths import of_adopted

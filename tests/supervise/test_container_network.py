@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from fourfold.supervise.network import Network
+from fourfold.supervise.network.network import Network
 from tests.supervise.containers import boxed, needs_runtime, run, traces
 from tests.supervise.rig import Rig, script, until
 from tests.supervise.test_connected import BRIDGE, ECHO, connected, links

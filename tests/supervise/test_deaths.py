@@ -15,13 +15,14 @@ import pytest
 from fourfold import spawner
 from fourfold.paths import Paths
 from fourfold.spawner.process import Stat, boot_id
-from fourfold.supervise import logs, starting
-from fourfold.supervise.connection import Lost
+from fourfold.supervise import logs
 from fourfold.supervise.model import Exit
-from fourfold.supervise.program import SPAWNER_ARGV
-from fourfold.supervise.questions import Gone
-from fourfold.supervise.starting import spawner_argv
-from fourfold.supervise.wire import Client, Refused
+from fourfold.supervise.spawner import starting
+from fourfold.supervise.spawner.connection import Lost
+from fourfold.supervise.spawner.program import SPAWNER_ARGV
+from fourfold.supervise.spawner.questions import Gone
+from fourfold.supervise.spawner.starting import spawner_argv
+from fourfold.supervise.spawner.wire import Client, Refused
 from tests.supervise.rig import Rig, alive, end, home, scenario, supervising, until
 
 EXITS_7_ON_TERM = ("sh", "-c", "trap 'exit 7' TERM; echo up; while :; do sleep 0.05; done")

@@ -10,9 +10,9 @@ import time
 import pytest
 
 from fourfold.errors import WorldError
-from fourfold.supervise import exits, starting
-from fourfold.supervise.exits import Exits
 from fourfold.supervise.model import Exit
+from fourfold.supervise.spawner import exits, starting
+from fourfold.supervise.spawner.exits import Exits
 from tests.supervise.rig import Rig, scenario, until
 
 

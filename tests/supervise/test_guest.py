@@ -6,7 +6,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from fourfold.supervise.guest import Guest
+from fourfold.supervise.machines.guest import Guest
 
 
 def test_closed_before_anything_was_awaited() -> None:

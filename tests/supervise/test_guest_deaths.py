@@ -13,7 +13,7 @@ import pytest
 
 from fourfold.errors import WorldError
 from fourfold.paths import Paths
-from fourfold.supervise import guests, hearing, hosts, link
+from fourfold.supervise.hosts import guests, hearing, hosts, link
 from fourfold.supervise.model import Exit, Identity
 from tests.supervise.hosting import GUEST, HOST, OTHER, guest, guest_launch, host, host_launch, shorter
 from tests.supervise.rig import Rig, alive, home, names, scenario, script, supervising, until

@@ -10,7 +10,7 @@ import pytest
 from fourfold.errors import ConflictError, UserError, WorldError
 from fourfold.launch.model import Limits, Mount, SecretRef
 from fourfold.supervise import logs
-from fourfold.supervise.hosted import Hosted, HostUsage, host_usage
+from fourfold.supervise.hosts.hosted import Hosted, HostUsage, host_usage
 from fourfold.supervise.model import Note
 from tests.supervise.hosting import GUEST, HOST, OTHER, guest, guest_launch, host
 from tests.supervise.rig import SERVICE, Rig, alive, names, needs, scenario, script, until

@@ -10,8 +10,8 @@ import pytest
 
 from fourfold.errors import WorldError
 from fourfold.launch.model import Bridge, Launch, Machine, Share, User
-from fourfold.supervise import accelerators
-from fourfold.supervise.machines import Machines, words_of
+from fourfold.supervise.machines import accelerators
+from fourfold.supervise.machines.machines import Machines, words_of
 
 USER = User(799001, 799001, "catalog")
 MACHINE = Machine("microvm", "tcg", 96 << 20, 1, "/k", "/i", ("/base",), ("quiet",), (("hostname", "x"),), owner=USER)

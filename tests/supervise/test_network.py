@@ -20,10 +20,10 @@ import pytest
 from fourfold.errors import UserError, WorldError
 from fourfold.spawner import kernel, netlink
 from fourfold.spawner.request import Bridge
-from fourfold.supervise import network
-from fourfold.supervise.bridge import BridgeNetwork
-from fourfold.supervise.hostnames import own_addresses
-from fourfold.supervise.network import FORWARDING, Network
+from fourfold.supervise.network import network
+from fourfold.supervise.network.bridge import BridgeNetwork
+from fourfold.supervise.network.hostnames import own_addresses
+from fourfold.supervise.network.network import FORWARDING, Network
 from tests.support.netns import connected, own_network, run
 from tests.support.wait import until
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fourfold.supervise.questions import Gone, Questions
+from fourfold.supervise.spawner.questions import Gone, Questions
 
 
 async def ask(questions: Questions, at_once: Callable[[Any], None] | None = None) -> Any:

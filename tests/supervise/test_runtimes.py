@@ -9,10 +9,10 @@ import pytest
 from fourfold.errors import UserError
 from fourfold.launch import seccomp
 from fourfold.supervise import containers
-from fourfold.supervise.cgroups import Groups, Hierarchy
+from fourfold.supervise.cgroups.cgroups import Groups, Hierarchy
 from fourfold.supervise.containers import read_profile, try_runtimes
-from fourfold.supervise.request import explain, words_of_runtime
-from fourfold.supervise.wire import Refused
+from fourfold.supervise.spawner.request import explain, words_of_runtime
+from fourfold.supervise.spawner.wire import Refused
 
 SOME = Groups((Hierarchy(Path("/nonexistent"), 2, frozenset()),), None, {})
 

@@ -17,8 +17,8 @@ import pytest
 from fourfold.errors import WorldError
 from fourfold.launch.model import File, Launch, SecretRef
 from fourfold.launch.template import CONFIG_BYTES
+from fourfold.supervise.machines.templates import Booting, make
 from fourfold.supervise.model import Exit
-from fourfold.supervise.templates import Booting, make
 from tests.launch.test_qemu import MACHINE
 
 LAUNCH = Launch(

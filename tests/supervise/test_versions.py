@@ -13,9 +13,9 @@ from fourfold import __version__
 from fourfold.errors import UserError, WorldError
 from fourfold.paths import Paths
 from fourfold.spawner.request import PROTOCOL
-from fourfold.supervise import versions
-from fourfold.supervise.starting import spawner_argv
-from fourfold.supervise.wire import Client
+from fourfold.supervise.spawner import versions
+from fourfold.supervise.spawner.starting import spawner_argv
+from fourfold.supervise.spawner.wire import Client
 from tests.supervise.rig import Rig, end, home
 
 
@@ -75,7 +75,7 @@ def test_a_program_that_does_not_start_leaves_the_old_one(monkeypatch: pytest.Mo
         broken.chmod(0o755)
         renamed(paths, monkeypatch, "9.0.0")
         for argv, protocol in (((str(broken),), 0), (("/nowhere/python",), 0), ((str(broken),), 1)):
-            monkeypatch.setattr("fourfold.supervise.connection.spawner_argv", lambda paths, argv=argv: argv)
+            monkeypatch.setattr("fourfold.supervise.spawner.connection.spawner_argv", lambda paths, argv=argv: argv)
             monkeypatch.setattr(versions, "PROTOCOL", PROTOCOL + protocol)
             second = Rig(paths)
             if protocol:

@@ -8,7 +8,7 @@ import os
 import socket
 from contextlib import closing
 
-from fourfold.supervise.wire import Client
+from fourfold.supervise.spawner.wire import Client
 
 
 def test_one_that_is_cancelled_while_the_spawner_is_busy_takes_nothing_from_the_next() -> None:

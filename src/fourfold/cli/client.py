@@ -233,7 +233,7 @@ class Client:
             return WorldError(what, "a proxy or another program answers there")
         if version == __version__:
             return None
-        from fourfold.supervise.versions import is_newer
+        from fourfold.supervise.spawner.versions import is_newer
 
         where = "over there" if self.endpoint.remote else "(services keep running)"
         restart = f"start this version: `fourfold daemon restart` {where}"

@@ -82,9 +82,9 @@ from fourfold.store.model import InstanceRow, ServiceRow
 from fourfold.store.sources import Sources
 from fourfold.store.store import open_store
 from fourfold.store.templates import Templates
-from fourfold.supervise.bridge import BridgeNetwork
 from fourfold.supervise.model import Exit
-from fourfold.supervise.network import Network
+from fourfold.supervise.network.bridge import BridgeNetwork
+from fourfold.supervise.network.network import Network
 from fourfold.supervise.powers import probe
 from fourfold.supervise.supervisor import Supervisor
 

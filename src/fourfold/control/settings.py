@@ -14,7 +14,7 @@ from fourfold.control.logformat import LogFormat
 from fourfold.cost.prices import FunctionPrice
 from fourfold.errors import UserError
 from fourfold.store.quotas import Quotas
-from fourfold.supervise.bridge import BridgeNetwork
+from fourfold.supervise.network.bridge import BridgeNetwork
 
 
 def _ordered(span: tuple[int, int]) -> tuple[int, int]:

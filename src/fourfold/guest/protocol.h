@@ -1,4 +1,4 @@
-/* Kinds of frames on the port `fourfold.control`; supervise/guest.py has the same. */
+/* Kinds of frames on the port `fourfold.control`; supervise/machines/guest.py has the same. */
 #pragma once
 
 enum kind {

@@ -41,7 +41,7 @@ def hostname(instance: str) -> str:
 
 def service_address(internal_port: int) -> str:
     """Where instances on a bridge call a service by its name, at its own port; the bridge's rules lead from there to
-    the gateway's internal port (`supervise.bridge`), which tells services apart.
+    the gateway's internal port (`supervise.network.bridge`), which tells services apart.
 
     Of 198.18.0.0/15, which no network has (RFC 6890).
     """

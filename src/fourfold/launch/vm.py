@@ -189,7 +189,7 @@ def _around(bounds: Limits, machine: Machine) -> Limits:
 def _guest(
     service: Service, facts: Facts, image: ImageFacts, who: Account, whole_system: bool
 ) -> tuple[tuple[str, str], ...]:
-    """As guest/README.md has it. What differs from start to start is added by `supervise.machines`."""
+    """As guest/README.md has it. What differs from start to start is added by `supervise.machines.machines`."""
     memory = service.resources.memory or USUAL_MEMORY
     entries = [("hostname", hostname(facts.instance))]
     entries += [("file", f"{path}:644:0:0:{content}") for path, content in _etc(facts, image, who).items()]

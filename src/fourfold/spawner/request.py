@@ -1,4 +1,4 @@
-"""What the daemon asks for, as values; the other end is `fourfold.supervise.request`. JSON with these very keys."""
+"""What the daemon asks for, as values; its end is `fourfold.supervise.spawner.request`. JSON with these very keys."""
 
 from __future__ import annotations
 

@@ -19,10 +19,10 @@ from fourfold.launch import oci, seccomp
 from fourfold.launch.accounts import Account
 from fourfold.launch.common import SYSTEM_PATH
 from fourfold.launch.model import Bundle, Launch, Limits, Mount, Powers, User
-from fourfold.supervise.bundles import Bundles, runtime_group
-from fourfold.supervise.cgroups import Groups
-from fourfold.supervise.program import SPAWNER_ARGV
-from fourfold.supervise.request import spawn_request, words_of_runtime
+from fourfold.supervise.cgroups.cgroups import Groups
+from fourfold.supervise.spawner.bundles import Bundles, runtime_group
+from fourfold.supervise.spawner.program import SPAWNER_ARGV
+from fourfold.supervise.spawner.request import spawn_request, words_of_runtime
 
 RUNTIMES = ("runc", "crun", "runsc")
 _NOBODY = Account(User(65533, 65533, "probe"))

@@ -17,13 +17,13 @@ from fourfold.errors import ConflictError, WorldError
 from fourfold.launch.model import Launch, Machine
 from fourfold.supervise.attach import Attached
 from fourfold.supervise.attached import Held, open_streams
-from fourfold.supervise.cgroups import Groups
-from fourfold.supervise.lodgers import lodge
-from fourfold.supervise.machines import Machines, idle
+from fourfold.supervise.cgroups.cgroups import Groups
+from fourfold.supervise.machines.lodgers import lodge
+from fourfold.supervise.machines.machines import Machines, idle
+from fourfold.supervise.machines.templates import Booting
 from fourfold.supervise.model import Exit
 from fourfold.supervise.naming import group_of
-from fourfold.supervise.request import environment_of
-from fourfold.supervise.templates import Booting
+from fourfold.supervise.spawner.request import environment_of
 
 Ended = asyncio.Future[Exit]
 

@@ -13,10 +13,12 @@ from itertools import count
 from pathlib import Path
 
 from fourfold.launch.model import Powers
-from fourfold.supervise import cgroupfind, containers, network
-from fourfold.supervise.cgroups import Groups
+from fourfold.supervise import containers
+from fourfold.supervise.cgroups import find as cgroupfind
+from fourfold.supervise.cgroups.cgroups import Groups
 from fourfold.supervise.containers import RUNTIMES
-from fourfold.supervise.program import SPAWNER_ARGV
+from fourfold.supervise.network import network
+from fourfold.supervise.spawner.program import SPAWNER_ARGV
 
 MOST_NAMESPACES = Path("/proc/sys/user/max_user_namespaces")
 

@@ -22,25 +22,25 @@ from fourfold.spawner.process import boot_id
 from fourfold.spawner.processes import Processes
 from fourfold.supervise import logs
 from fourfold.supervise.attach import Attached
-from fourfold.supervise.bundles import Bundles, runtime_group
-from fourfold.supervise.cgroupcounters import Counters
-from fourfold.supervise.cgroupfind import find
-from fourfold.supervise.cgroups import Groups
-from fourfold.supervise.connection import Connection, Lost
-from fourfold.supervise.exits import Exits
-from fourfold.supervise.guest import GuestUsage
-from fourfold.supervise.guests import Guests
+from fourfold.supervise.cgroups.cgroups import Groups
+from fourfold.supervise.cgroups.counters import Counters
+from fourfold.supervise.cgroups.find import find
+from fourfold.supervise.cgroups.pens import Pens
+from fourfold.supervise.cgroups.usage import measure
 from fourfold.supervise.holding import Holding
-from fourfold.supervise.hostfolders import HostFolders
-from fourfold.supervise.machines import Machines, words_of
+from fourfold.supervise.hosts.folders import HostFolders
+from fourfold.supervise.hosts.guests import Guests
+from fourfold.supervise.hosts.workers import Workers
+from fourfold.supervise.machines.guest import GuestUsage
+from fourfold.supervise.machines.machines import Machines, words_of
 from fourfold.supervise.model import Exit, Identity, Note, Usage
 from fourfold.supervise.naming import group_of, signal_number
-from fourfold.supervise.network import Network
-from fourfold.supervise.pens import Pens
-from fourfold.supervise.request import environment_of, explain, spawn_request
-from fourfold.supervise.usage import measure
-from fourfold.supervise.wire import Refused
-from fourfold.supervise.workers import Workers
+from fourfold.supervise.network.network import Network
+from fourfold.supervise.spawner.bundles import Bundles, runtime_group
+from fourfold.supervise.spawner.connection import Connection, Lost
+from fourfold.supervise.spawner.exits import Exits
+from fourfold.supervise.spawner.request import environment_of, explain, spawn_request
+from fourfold.supervise.spawner.wire import Refused
 
 log = logging.getLogger(__name__)
 

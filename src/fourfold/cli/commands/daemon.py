@@ -119,7 +119,7 @@ def restart(ctx: click.Context) -> None:
 
 def _refuse_newer(daemon: InfoView) -> None:
     """While it still runs: an older one would not start on its store, or with its spawner."""
-    from fourfold.supervise.versions import is_newer
+    from fourfold.supervise.spawner.versions import is_newer
 
     if is_newer(daemon.version, __version__):
         raise UserError(

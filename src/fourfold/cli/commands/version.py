@@ -46,7 +46,7 @@ def command(ctx: click.Context) -> None:
 
 def _differ(info: InfoView) -> str:
     if info.version != __version__:
-        from fourfold.supervise.versions import is_newer
+        from fourfold.supervise.spawner.versions import is_newer
 
         if is_newer(info.version, __version__):
             newer = f"the daemon is version {info.version}, newer than this command, {__version__}"

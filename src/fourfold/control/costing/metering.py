@@ -20,8 +20,8 @@ from fourfold.errors import FourfoldError
 from fourfold.gateway.haproxy import Gateway
 from fourfold.gateway.model import InstanceStats
 from fourfold.store.model import InstanceRow, UsageMark
-from fourfold.supervise.cgroupcounters import Counters
-from fourfold.supervise.hosted import Hosted
+from fourfold.supervise.cgroups.counters import Counters
+from fourfold.supervise.hosts.hosted import Hosted
 from fourfold.supervise.model import Exit
 
 log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from fourfold.plan.neighbours import Bounds, Guest, Host, Look, Onset, Verdict, 
 from fourfold.spec.groups import Group
 from fourfold.spec.groups import Host as GroupSpec
 from fourfold.store.model import InstanceRow
-from fourfold.supervise.hosted import Hosted, HostUsage
+from fourfold.supervise.hosts.hosted import Hosted, HostUsage
 from fourfold.supervise.model import Note, Usage
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from fourfold.launch.common import ImageFacts
 from fourfold.launch.model import Bridge, Forwarded
 from fourfold.store.artifacts import Image
 from fourfold.supervise.containers import kernel, read_profile
-from fourfold.supervise.hostnames import read_host_names
+from fourfold.supervise.network.hostnames import read_host_names
 
 _MOST = 1024 * 1024
 """Bytes of a passwd or group file that are read."""

@@ -16,8 +16,8 @@ from fourfold.launch.common import FunctionFacts
 from fourfold.paths import Paths
 from fourfold.store.artifacts import Function
 from fourfold.supervise import logs
-from fourfold.supervise.bridge import BridgeNetwork
 from fourfold.supervise.model import Exit
+from fourfold.supervise.network.bridge import BridgeNetwork
 
 _CANNOT = re.compile(r"^\[fourfold\] cannot (start|go on with) function \S+: (.*)$", re.MULTILINE)
 """What `functions.__main__` says."""

@@ -24,8 +24,8 @@ from fourfold.launch.model import Launch
 from fourfold.plan.restart import failures_after, is_crash_loop
 from fourfold.spec.model import Service
 from fourfold.store.model import InstanceRow
-from fourfold.supervise.connection import Lost
 from fourfold.supervise.model import Exit, Identity
+from fourfold.supervise.spawner.connection import Lost
 from fourfold.supervise.supervisor import Supervisor
 
 log = logging.getLogger(__name__)

@@ -33,7 +33,7 @@ from fourfold.store.disks import Disks
 from fourfold.store.images import Images
 from fourfold.store.model import InstanceRow, ServiceRow
 from fourfold.store.quotas import share_of
-from fourfold.supervise.bridge import BridgeNetwork
+from fourfold.supervise.network.bridge import BridgeNetwork
 from fourfold.supervise.supervisor import Supervisor
 
 FUNCTION_NAME = "AWS_LAMBDA_FUNCTION_NAME"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fourfold.supervise.hosted import Hosted, How
+from fourfold.supervise.hosts.hosted import Hosted, How
 from fourfold.supervise.model import Usage
 
 

@@ -30,9 +30,9 @@ from fourfold.spec.model import Health, Service
 from fourfold.store import trees
 from fourfold.store.model import InstanceRow
 from fourfold.store.templates import Origin, Templates
-from fourfold.supervise.guest import Guest
+from fourfold.supervise.machines.guest import Guest
+from fourfold.supervise.machines.templates import Boot, Booting, host_key, make
 from fourfold.supervise.model import Exit
-from fourfold.supervise.templates import Boot, Booting, host_key, make
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from fourfold.spec.model import Service
 from fourfold.store.artifacts import Artifact
 from fourfold.store.deployments import OPEN
 from fourfold.store.disks import Disks
-from fourfold.supervise.accelerators import with_accelerator, with_machines
+from fourfold.supervise.machines.accelerators import with_accelerator, with_machines
 from fourfold.supervise.powers import with_containers
 from fourfold.supervise.supervisor import Supervisor
 

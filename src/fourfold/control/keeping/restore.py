@@ -33,7 +33,7 @@ from fourfold.store.meta import Meta
 from fourfold.store.migrations import known_migrations
 from fourfold.store.sources import write_atomically
 from fourfold.store.staging import staging
-from fourfold.supervise.ending import end_everything
+from fourfold.supervise.spawner.ending import end_everything
 
 SIDE_FILES = ("", "-wal", "-shm")
 

@@ -34,7 +34,7 @@ from fourfold.store.apps import Apps
 from fourfold.store.db import open_database
 from fourfold.store.room import lacking
 from fourfold.store.secrets import Secrets
-from fourfold.supervise.hostnames import UPSTREAM, read_host_names
+from fourfold.supervise.network.hostnames import UPSTREAM, read_host_names
 
 LOW_DISK_BYTES = 1024**3
 LEAST_FILES = 1024

@@ -26,7 +26,7 @@ from fourfold.plan.scaling import Decision
 from fourfold.spec.gateway import Route
 from fourfold.spec.groups import Host
 from fourfold.store.model import AppRow, Deployment, InstanceRow, MaintenanceRow, ServiceRow
-from fourfold.supervise.hosted import Hosted
+from fourfold.supervise.hosts.hosted import Hosted
 from fourfold.supervise.model import Usage
 
 UsageOf = Callable[[str], Usage | None]

@@ -14,7 +14,7 @@ from fourfold.control.reporting.status import shown_state, traffic_view
 from fourfold.gateway.model import InstanceStats
 from fourfold.launch.patterns import memory_limit
 from fourfold.store.model import InstanceRow
-from fourfold.supervise.hosted import Hosted
+from fourfold.supervise.hosts.hosted import Hosted
 
 GUEST_SECONDS = 1.0
 """That a virtual machine may take to answer; a hung one is shown from outside."""

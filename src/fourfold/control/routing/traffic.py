@@ -17,7 +17,7 @@ from fourfold.errors import FourfoldError, UserError, WorldError
 from fourfold.gateway.haproxy import Gateway
 from fourfold.gateway.model import GatewayConfig
 from fourfold.launch.model import Powers
-from fourfold.supervise.network import Network
+from fourfold.supervise.network.network import Network
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from fourfold.errors import FourfoldError
 from fourfold.gateway.haproxy import Gateway
 from fourfold.plan.scaling import POOLS, Bounds, Decision, Sample, decide
 from fourfold.store.model import InstanceRow, ServiceRow
-from fourfold.supervise.cgroupcounters import Counters
+from fourfold.supervise.cgroups.counters import Counters
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from fourfold.spawner.process import read_text
 from fourfold.spawner.tree import oom_kills
 
 _OURS = re.compile(r"/fourfold/[0-9a-f]{12}/[^/]+$")
-"""Of an instance that the supervisor has started (`supervise/cgroups.py`); others' groups are left alone."""
+"""Of an instance that the supervisor has started (`supervise/cgroups/cgroups.py`); others' groups are left alone."""
 PERIOD = 100_000
 """Microseconds; the kernel's default CPU period."""
 _USED = ("cpu", "cpuacct", "memory", "pids", "freezer")

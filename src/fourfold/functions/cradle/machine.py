@@ -28,8 +28,8 @@ from fourfold.launch.names import hosts, resolv_conf
 from fourfold.launch.template import STATE
 from fourfold.spawner.handover import REPORT_BYTES, Reported, ending_told
 from fourfold.spawner.plugs import FIRST, move_up
-from fourfold.supervise.frames import Kind, frame
-from fourfold.supervise.hostnames import read_host_names
+from fourfold.supervise.machines.frames import Kind, frame
+from fourfold.supervise.network.hostnames import read_host_names
 
 Become = Callable[[Program, socket.socket, int, Sequence[int]], NoReturn]
 """As `child.be_sandbox`."""

@@ -10,7 +10,7 @@ from fourfold.launch.names import resolv_conf
 from fourfold.spawner import kernel, namespace
 from fourfold.spawner.namespace import stage, write_file
 from fourfold.spawner.request import Spawn, User
-from fourfold.supervise.hostnames import read_host_names
+from fourfold.supervise.network.hostnames import read_host_names
 
 APP, MACHINE = "/app", "/machine"
 _CLIENT = ".fourfold/runtime"

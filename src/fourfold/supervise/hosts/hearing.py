@@ -21,10 +21,10 @@ from fourfold.errors import WorldError
 from fourfold.launch.model import Limits
 from fourfold.spawner import kernel
 from fourfold.spawner.process import open_exactly, status_of_zombie
-from fourfold.supervise.hostfolders import HostFolders
-from fourfold.supervise.hosts import Guest, Host
+from fourfold.supervise.hosts.folders import HostFolders
+from fourfold.supervise.hosts.hosts import Guest, Host
+from fourfold.supervise.hosts.workers import Workers
 from fourfold.supervise.model import Exit, Identity, Note
-from fourfold.supervise.workers import Workers
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fourfold.supervise.questions import AtOnce, Gone, Questions
+from fourfold.supervise.spawner.questions import AtOnce, Gone, Questions
 
 log = logging.getLogger(__name__)
 

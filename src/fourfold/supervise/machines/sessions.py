@@ -6,7 +6,7 @@ import asyncio
 import struct
 from typing import Protocol
 
-from fourfold.supervise.frames import CHUNK, WINDOW, Kind
+from fourfold.supervise.machines.frames import CHUNK, WINDOW, Kind
 
 _U32 = struct.Struct("<I")
 _U16_U16 = struct.Struct("<HH")

@@ -20,10 +20,10 @@ from fourfold.spawner.child import LEAF
 from fourfold.spawner.process import Stat, open_exactly, read_text
 from fourfold.spawner.processes import Processes
 from fourfold.spawner.tree import oom_kills
-from fourfold.supervise.cgroupcounters import Counters
-from fourfold.supervise.cgroups import PERIOD, Groups
+from fourfold.supervise.cgroups.cgroups import PERIOD, Groups
+from fourfold.supervise.cgroups.counters import Counters
+from fourfold.supervise.cgroups.usage import measure
 from fourfold.supervise.model import Identity, Usage
-from fourfold.supervise.usage import measure
 
 _MOST_ROUNDS = 8
 _GOOD_ENOUGH = 1.0

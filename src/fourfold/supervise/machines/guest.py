@@ -18,8 +18,8 @@ from pathlib import Path
 
 from fourfold.errors import UserError, WorldError
 from fourfold.launch.model import User
-from fourfold.supervise.frames import Kind, entries, frame, frames, read_entries
-from fourfold.supervise.sessions import Session
+from fourfold.supervise.machines.frames import Kind, entries, frame, frames, read_entries
+from fourfold.supervise.machines.sessions import Session
 
 _PATIENCE = 10.0
 """Seconds for an answer; the guest itself takes milliseconds, but may wait long for its turn on a busy host."""

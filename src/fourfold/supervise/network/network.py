@@ -22,8 +22,8 @@ from urllib.parse import quote, unquote
 from fourfold.errors import UserError, WorldError
 from fourfold.spawner import netlink
 from fourfold.spawner.request import Bridge
-from fourfold.supervise import bridge
-from fourfold.supervise.bridge import BridgeNetwork
+from fourfold.supervise.network import bridge
+from fourfold.supervise.network.bridge import BridgeNetwork
 
 log = logging.getLogger(__name__)
 

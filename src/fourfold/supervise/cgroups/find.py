@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from fourfold.supervise.cgroups import LIMITS, Groups, Hierarchy, own_group
+from fourfold.supervise.cgroups.cgroups import LIMITS, Groups, Hierarchy, own_group
 
 _V1_USED = ("cpu", "cpuacct", "memory", "pids", "blkio", "freezer")
 _V2_USED = ("cpu", "memory", "pids", "io")

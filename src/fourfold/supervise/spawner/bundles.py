@@ -18,7 +18,7 @@ from fourfold.launch import oci
 from fourfold.launch.common import SYSTEM_PATH
 from fourfold.launch.model import Bundle, Launch
 from fourfold.spawner.request import BUNDLE, PID_FILE
-from fourfold.supervise.cgroups import Groups
+from fourfold.supervise.cgroups.cgroups import Groups
 from fourfold.supervise.folders import Folders
 
 RUNTIME_ENV = {"PATH": SYSTEM_PATH}

@@ -17,7 +17,7 @@ from typing import Any
 from fourfold import __version__
 from fourfold.errors import UserError, WorldError
 from fourfold.spawner.request import PROTOCOL
-from fourfold.supervise.wire import Client
+from fourfold.supervise.spawner.wire import Client
 
 log = logging.getLogger(__name__)
 

@@ -25,10 +25,10 @@ from fourfold.spawner.handover import REPORT_BYTES
 from fourfold.spawner.netlink import hardware_address, mtu
 from fourfold.spawner.process import read_end
 from fourfold.spawner.request import BUNDLE, HOW_IT_ENDED
-from fourfold.supervise import accelerators
 from fourfold.supervise.folders import Folders
-from fourfold.supervise.guest import Guest, GuestUsage, silent
-from fourfold.supervise.sessions import Session
+from fourfold.supervise.machines import accelerators
+from fourfold.supervise.machines.guest import Guest, GuestUsage, silent
+from fourfold.supervise.machines.sessions import Session
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from fourfold.errors import WorldError
 from fourfold.launch.model import Limits
 from fourfold.spawner import nested
 from fourfold.spawner.process import write_text
-from fourfold.supervise.cgroupcounters import Counters, counters
+from fourfold.supervise.cgroups.counters import Counters, counters
 
 LIMITS = ("cpu", "memory", "pids", "io")
 PERIOD = 100_000

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from fourfold.errors import WorldError
-from fourfold.supervise.hostfolders import Record
-from fourfold.supervise.link import ANSWER_SECONDS, Declined, Link, Stranger
+from fourfold.supervise.hosts.folders import Record
+from fourfold.supervise.hosts.link import ANSWER_SECONDS, Declined, Link, Stranger
 from fourfold.supervise.model import Identity
 from fourfold.supervise.naming import group_of
-from fourfold.supervise.questions import Gone
+from fourfold.supervise.spawner.questions import Gone
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Any
 from fourfold.errors import WorldError
 from fourfold.launch.model import Launch, Machine
 from fourfold.supervise.attach import Attached
-from fourfold.supervise.machines import BOOT_SECONDS, Machines, words_of
+from fourfold.supervise.machines.machines import BOOT_SECONDS, Machines, words_of
 from fourfold.supervise.model import Exit
 
 _MOST_SAID = 65536

@@ -10,8 +10,8 @@ from typing import Any
 
 from fourfold.errors import WorldError
 from fourfold.paths import Paths
-from fourfold.supervise.program import SPAWNER_ARGV
-from fourfold.supervise.wire import Client
+from fourfold.supervise.spawner.program import SPAWNER_ARGV
+from fourfold.supervise.spawner.wire import Client
 
 _LOCKED = 3
 _PATIENCE = 10.0

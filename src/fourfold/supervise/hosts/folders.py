@@ -21,7 +21,7 @@ from typing import Any
 from fourfold.errors import WorldError
 from fourfold.launch.model import User
 from fourfold.store import trees
-from fourfold.supervise.link import OWN
+from fourfold.supervise.hosts.link import OWN
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fourfold.supervise.questions import AtOnce, Gone, Questions
+from fourfold.supervise.spawner.questions import AtOnce, Gone, Questions
 
 log = logging.getLogger(__name__)
 

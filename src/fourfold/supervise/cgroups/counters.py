@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fourfold.spawner import kernelfile
 
 if TYPE_CHECKING:
-    from fourfold.supervise.cgroups import Hierarchy
+    from fourfold.supervise.cgroups.cgroups import Hierarchy
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from fourfold.spawner import kernelfile
-from fourfold.supervise.cgroupcounters import Counters
+from fourfold.supervise.cgroups.counters import Counters
 from fourfold.supervise.model import Usage
 
 _TICKS = os.sysconf("SC_CLK_TCK")

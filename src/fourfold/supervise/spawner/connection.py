@@ -11,10 +11,10 @@ from typing import Any
 
 from fourfold.errors import WorldError
 from fourfold.paths import Paths
-from fourfold.supervise.questions import Gone
-from fourfold.supervise.starting import connect_or_start, spawner_argv
-from fourfold.supervise.versions import Spawner, hello, is_ours, refuse_newer, upgrade
-from fourfold.supervise.wire import Client, Refused
+from fourfold.supervise.spawner.questions import Gone
+from fourfold.supervise.spawner.starting import connect_or_start, spawner_argv
+from fourfold.supervise.spawner.versions import Spawner, hello, is_ours, refuse_newer, upgrade
+from fourfold.supervise.spawner.wire import Client, Refused
 
 log = logging.getLogger(__name__)
 

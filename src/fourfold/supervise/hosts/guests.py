@@ -17,15 +17,15 @@ from typing import Any
 
 from fourfold.errors import ConflictError, WorldError
 from fourfold.launch.model import Launch, User
-from fourfold.supervise.hearing import Hearing, unwatch
-from fourfold.supervise.hosted import HostUsage, host_usage
-from fourfold.supervise.hostfolders import HostFolders, Record
-from fourfold.supervise.hosts import Guest, Host, Hosts
-from fourfold.supervise.link import Declined
+from fourfold.supervise.hosts.folders import HostFolders, Record
+from fourfold.supervise.hosts.hearing import Hearing, unwatch
+from fourfold.supervise.hosts.hosted import HostUsage, host_usage
+from fourfold.supervise.hosts.hosts import Guest, Host, Hosts
+from fourfold.supervise.hosts.link import Declined
+from fourfold.supervise.hosts.workers import Workers
 from fourfold.supervise.model import Exit, Identity, Note, Usage
 from fourfold.supervise.naming import group_of
-from fourfold.supervise.wire import Refused
-from fourfold.supervise.workers import Workers
+from fourfold.supervise.spawner.wire import Refused
 
 log = logging.getLogger(__name__)
 

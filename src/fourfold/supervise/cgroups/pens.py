@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fourfold.launch.model import Limits
-from fourfold.supervise.cgroups import Groups
+from fourfold.supervise.cgroups.cgroups import Groups
 
 
 class Pens:

@@ -13,7 +13,7 @@ from typing import Any
 
 from fourfold.errors import ConflictError, FourfoldError, UserError, WorldError
 from fourfold.launch.model import Launch, Powers, SecretRef
-from fourfold.supervise.wire import Refused
+from fourfold.supervise.spawner.wire import Refused
 
 _MOST_TMP = 1024 * 1024 * 1024
 _SECRETS_FOLDER = "/run/secrets"

@@ -17,8 +17,8 @@ from fourfold.launch import qemu
 from fourfold.launch.common import SYSTEM_PATH
 from fourfold.launch.model import Launch
 from fourfold.launch.template import CONFIG, CONFIG_BYTES, MEMORY, STATE, keeping, waiting
+from fourfold.supervise.machines.qmp import Qmp, connected
 from fourfold.supervise.model import Exit
-from fourfold.supervise.qmp import Qmp, connected
 
 _LOG = "log"
 

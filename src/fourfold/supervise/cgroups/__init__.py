@@ -1,0 +1,1 @@
+"""Control groups: found, made, limited, read."""

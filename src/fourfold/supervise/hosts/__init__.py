@@ -1,0 +1,1 @@
+"""Host processes that services share, and the guests in them."""

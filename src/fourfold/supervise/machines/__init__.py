@@ -1,0 +1,1 @@
+"""Virtual machines: started, entered, watched through their channels, and made templates of."""

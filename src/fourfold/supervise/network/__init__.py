@@ -1,0 +1,1 @@
+"""The bridge of containers and virtual machines, and how this host resolves names."""
