@@ -17,7 +17,7 @@ from fourfold.control.routing.maintaining import Page
 from fourfold.cost.advice.model import Advice
 from fourfold.cost.comparison import Comparison
 from fourfold.errors import NotFoundError
-from fourfold.store.events import ALL, Which
+from fourfold.store.tables.events import ALL, Which
 from fourfold.supervise.model import LogLine
 from tests.api.fakebakery import FakeBakery
 from tests.api.fakeprogram import FakeProgram

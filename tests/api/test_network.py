@@ -24,7 +24,7 @@ from fourfold.control.access import Access, TokenRequest
 from fourfold.control.bus import Bus
 from fourfold.errors import WorldError
 from fourfold.store.db import open_database
-from fourfold.store.tokens import Tokens
+from fourfold.store.tables.tokens import Tokens
 from tests.api.fake import FakeFacade
 from tests.gateway.pem import pair
 

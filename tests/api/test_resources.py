@@ -12,7 +12,7 @@ from fourfold.control.comparing.request import CompareRequest
 from fourfold.control.keeping.request import BackupRequest
 from fourfold.control.routing.maintaining import Page
 from fourfold.control.views import UpRequest
-from fourfold.store.events import Which
+from fourfold.store.tables.events import Which
 from tests.api.sample import AT
 from tests.api.serving import Serving
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fourfold.errors import WorldError
-from fourfold.store.artifacts import Artifact
+from fourfold.store.files.artifacts import Artifact
 from tests.support.wait import until
 
 from .helpers import Home, environment

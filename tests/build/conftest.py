@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fourfold.store import trees
+from fourfold.store.files import trees
 
 from .helpers import Home
 

@@ -16,10 +16,10 @@ from fourfold.build.pack import pack
 from fourfold.clock import SystemClock
 from fourfold.paths import Paths
 from fourfold.spec.model import Service
-from fourfold.store.artifacts import Artifact
-from fourfold.store.blobs import Blobs
+from fourfold.store.files.artifacts import Artifact
+from fourfold.store.files.blobs import Blobs
+from fourfold.store.files.sources import Sources
 from fourfold.store.manifest import Entry, Manifest
-from fourfold.store.sources import Sources
 
 HOST = Host(
     runtimes={

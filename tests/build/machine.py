@@ -7,8 +7,8 @@ import subprocess
 import urllib.request
 from pathlib import Path
 
-from fourfold.store.artifacts import Artifact
-from fourfold.store.disks import Disks
+from fourfold.store.files.artifacts import Artifact
+from fourfold.store.files.disks import Disks
 from tests.support.wait import until
 
 GUEST, GATEWAY = "10.0.2.15", "10.0.2.2"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from fourfold.store.artifacts import Artifact
+from fourfold.store.files.artifacts import Artifact
 
 BASE = "/2018-06-01/runtime/"
 

@@ -11,8 +11,8 @@ import pytest
 from fourfold.build.build import BuildRequest
 from fourfold.errors import NotFoundError
 from fourfold.spec.model import Service
-from fourfold.store import trees
-from fourfold.store.artifacts import Artifact
+from fourfold.store.files import trees
+from fourfold.store.files.artifacts import Artifact
 
 from .building import build, failure, run
 from .helpers import Home, write

@@ -24,10 +24,10 @@ from fourfold.build.oci.export import Exporter, write_layout
 from fourfold.clock import SystemClock
 from fourfold.errors import UserError, WorldError
 from fourfold.spec.model import Service
-from fourfold.store import trees
-from fourfold.store.artifacts import Artifact
-from fourfold.store.compressed import CompressedLayers
-from fourfold.store.images import Images
+from fourfold.store.files import trees
+from fourfold.store.files.artifacts import Artifact
+from fourfold.store.files.compressed import CompressedLayers
+from fourfold.store.files.images import Images
 from tests.support.mounts import mounts_of
 from tests.support.runtimes import java
 

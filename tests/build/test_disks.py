@@ -11,10 +11,10 @@ import pytest
 
 from fourfold.errors import WorldError
 from fourfold.paths import Paths
-from fourfold.store.artifacts import Artifacts
-from fourfold.store.diskgc import sweep_disks
-from fourfold.store.disks import Disks
-from fourfold.store.staging import staging
+from fourfold.store.files.artifacts import Artifacts
+from fourfold.store.files.disks import Disks
+from fourfold.store.files.staging import staging
+from fourfold.store.garbage.disks import sweep_disks
 
 KEY = "a" * 64
 

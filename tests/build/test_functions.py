@@ -13,7 +13,7 @@ import pytest
 
 from fourfold.build.zip import Zipped, write_zip
 from fourfold.errors import UserError
-from fourfold.store.artifacts import Artifact
+from fourfold.store.files.artifacts import Artifact
 from tests.support.ports import free_port
 from tests.support.runtimes import java
 

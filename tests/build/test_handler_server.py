@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from fourfold.store.artifacts import Artifact
+from fourfold.store.files.artifacts import Artifact
 from tests.support.ports import free_port
 from tests.support.runtimes import java
 from tests.support.wait import until

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from fourfold.build import container
-from fourfold.store.artifacts import Image
-from fourfold.store.images import Record
+from fourfold.store.files.artifacts import Image
+from fourfold.store.files.images import Record
 
 from .helpers import Home, write
 

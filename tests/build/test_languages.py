@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from fourfold.errors import WorldError
-from fourfold.store import trees
-from fourfold.store.artifacts import Artifact
+from fourfold.store.files import trees
+from fourfold.store.files.artifacts import Artifact
 
 from .building import build, failure, run
 from .helpers import Home, write

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from fourfold.build.manifest import MAX_BYTES, Entry, Manifest
 from fourfold.errors import UserError
 from fourfold.paths import Paths
-from fourfold.store.blobs import Blobs
-from fourfold.store.sources import write_tree
+from fourfold.store.files.blobs import Blobs
+from fourfold.store.files.sources import write_tree
 
 EMPTY = hashlib.sha256(b"").hexdigest()
 

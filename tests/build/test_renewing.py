@@ -15,7 +15,7 @@ from fourfold.build.disk.initramfs import Initramfs
 from fourfold.build.disk.kernel import Flavour, Kernel, Kernels
 from fourfold.build.vm import Machines
 from fourfold.paths import Paths
-from fourfold.store.images import Images
+from fourfold.store.files.images import Images
 
 
 class Fetched:

@@ -13,7 +13,7 @@ from fourfold.build import result
 from fourfold.build.layers import KEEP, Layers
 from fourfold.build.model import BuildPlan, Layer
 from fourfold.errors import WorldError
-from fourfold.store import trees
+from fourfold.store.files import trees
 
 from .helpers import write
 

@@ -11,7 +11,7 @@ import pytest
 from fourfold.build.builders.static import SERVER
 from fourfold.build.model import BuildPlan, Host, Runtime, Step
 from fourfold.build.standing import Heard, interpreter_of, is_inside, needed, with_path
-from fourfold.store.artifacts import Image
+from fourfold.store.files.artifacts import Image
 
 PYTHON, JAVA = Runtime("python3.11", "/usr/bin/python3.11", "3.11"), Runtime("java17", "/usr/bin/java", "17")
 NODE = Runtime("nodejs20", "/usr/bin/node", "20.20.2")

@@ -16,11 +16,11 @@ import pytest
 
 from fourfold.errors import NotFoundError, UserError, WorldError
 from fourfold.paths import Paths
-from fourfold.store import trees
-from fourfold.store.artifacts import Artifact, Artifacts, Lock
-from fourfold.store.blobs import Blobs
+from fourfold.store.files import trees
+from fourfold.store.files.artifacts import Artifact, Artifacts, Lock
+from fourfold.store.files.blobs import Blobs
+from fourfold.store.files.sources import Sources
 from fourfold.store.manifest import Entry, Manifest
-from fourfold.store.sources import Sources
 
 from .helpers import write
 
@@ -119,7 +119,7 @@ def test_many_blobs_are_flushed_together_before_they_get_their_names(
         real(what)
 
     monkeypatch.setattr(trees, "flush", flush)
-    monkeypatch.setattr("fourfold.store.incoming.BATCH_FILES", 200)
+    monkeypatch.setattr("fourfold.store.files.incoming.BATCH_FILES", 200)
     receive(blobs, b"".join(frame(str(number).encode()) for number in range(300)))
     folders = [count for count, _ in flushed[1::2]]
     assert flushed == [(200, 0), (folders[0], 200), (100, 200), (folders[1], 300)]

@@ -14,7 +14,7 @@ from fourfold.build.untar import unpack_archive
 from fourfold.errors import TooLargeError, UserError
 from fourfold.paths import Paths
 from fourfold.store import layout
-from fourfold.store.blobs import Blobs
+from fourfold.store.files.blobs import Blobs
 
 
 @pytest.fixture

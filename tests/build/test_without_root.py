@@ -19,7 +19,7 @@ from fourfold.build.build import BuildRequest
 from fourfold.build.host import find_host
 from fourfold.errors import UserError
 from fourfold.spec.model import Service
-from fourfold.store.artifacts import Artifact
+from fourfold.store.files.artifacts import Artifact
 
 from .building import build, gone, run, seconds
 from .helpers import Home, environment, write

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fourfold.build.vm import by_interpreter
 from fourfold.build.words import NeedsShellError, without_shell, words
 from fourfold.errors import UserError
-from fourfold.store.artifacts import Artifact
+from fourfold.store.files.artifacts import Artifact
 
 ENV = {"PORT": "8080", "HOST": "0.0.0.0", "EMPTY": "", "TWO": "a  b ", "QUOTE": 'x"y', "STAR": "*"}
 

@@ -19,7 +19,7 @@ from fourfold.build.unpack import unpack
 from fourfold.control.lambdas.code import BadZipError, check
 from fourfold.errors import UserError
 from fourfold.paths import Paths
-from fourfold.store.blobs import Blobs
+from fourfold.store.files.blobs import Blobs
 
 from .building import build, run
 from .helpers import Home

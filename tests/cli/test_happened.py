@@ -15,7 +15,7 @@ import pytest
 from fourfold.cli import following
 from fourfold.control import views as v
 from fourfold.errors import WorldError
-from fourfold.store.events import Which
+from fourfold.store.tables.events import Which
 from fourfold.supervise.model import LogLine
 from tests.api import sample
 from tests.api.serving import Serving, eventually, serving

@@ -12,7 +12,7 @@ from fourfold.control.access import USED_EVERY, Access, TokenRequest
 from fourfold.control.bus import Bus
 from fourfold.errors import ConflictError, NotFoundError
 from fourfold.store.db import Database, open_database
-from fourfold.store.tokens import Tokens
+from fourfold.store.tables.tokens import Tokens
 
 
 class _Clock:

@@ -17,7 +17,7 @@ from fourfold.control.settings import Settings
 from fourfold.errors import UserError, WorldError
 from fourfold.spec.app import App
 from fourfold.spec.model import Service
-from fourfold.store.artifacts import Artifact
+from fourfold.store.files.artifacts import Artifact
 from tests.control.rig import Rig, rigged
 
 KEY = "shop.api"

@@ -11,7 +11,7 @@ import pytest
 from fourfold.control import bus
 from fourfold.control.faults import Faults
 from fourfold.errors import WorldError
-from fourfold.store import gc
+from fourfold.store.garbage import gc
 from tests.control.rig import Rig, eventually, rigged
 
 

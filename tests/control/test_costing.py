@@ -18,7 +18,7 @@ from fourfold.errors import SpecError, UserError, WorldError
 from fourfold.functions.journal import to_line
 from fourfold.functions.model import Usage
 from fourfold.spec.model import Service
-from fourfold.store.artifacts import Artifacts
+from fourfold.store.files.artifacts import Artifacts
 from fourfold.store.model import ComparisonRow, UsageHour
 from tests.control.rig import Rig, rigged
 from tests.store.samples import release, service_row

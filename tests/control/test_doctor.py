@@ -22,9 +22,9 @@ from fourfold.launch.model import Powers
 from fourfold.launch.names import HostNames
 from fourfold.paths import Paths
 from fourfold.store import layout
-from fourfold.store.apps import Apps
 from fourfold.store.db import open_database
 from fourfold.store.secrets import Secrets
+from fourfold.store.tables.apps import Apps
 from tests.gateway.pem import pair
 from tests.store.samples import app_row
 

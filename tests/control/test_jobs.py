@@ -12,7 +12,7 @@ from fourfold.control.delivering.jobs import KEEP_DEAD, LARGEST_EVENT
 from fourfold.control.delivering.running import Running
 from fourfold.control.goals import goal_of
 from fourfold.errors import ConflictError, UserError, WorldError
-from fourfold.store.runs import KEEP_RUNS, RunRow
+from fourfold.store.tables.runs import KEEP_RUNS, RunRow
 from tests.control.eventrig import EventRig, evented
 
 

@@ -19,10 +19,10 @@ from fourfold.control.lambdas.names import is_version_service, service_name, ver
 from fourfold.paths import Paths
 from fourfold.spec import fields as f
 from fourfold.store import layout
-from fourfold.store.blobs import Blobs
-from fourfold.store.functions import FunctionRow
+from fourfold.store.files.blobs import Blobs
+from fourfold.store.files.sources import Sources
 from fourfold.store.manifest import Entry, Manifest
-from fourfold.store.sources import Sources
+from fourfold.store.tables.functions import FunctionRow
 from tests.store.samples import deployment, service_row
 
 NAME: TypeAdapter[str] = TypeAdapter(f.Name)

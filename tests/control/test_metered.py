@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fourfold.control.costing.metered import Part, Seen, in_hours, reckon
 from fourfold.gateway.model import InstanceStats
 from fourfold.store.model import UsageHour, UsageMark
-from fourfold.store.usage import HOUR
+from fourfold.store.tables.usage import HOUR
 
 NOON = 12 * 3600.0
 MIB = 2**20

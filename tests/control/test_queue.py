@@ -15,7 +15,7 @@ from fourfold.control.delivering import writes
 from fourfold.control.delivering.invoking import LostError
 from fourfold.errors import NotFoundError, WorldError
 from fourfold.functions.model import Answer
-from fourfold.store.queue import KEEP_SECONDS
+from fourfold.store.tables.queue import KEEP_SECONDS
 from tests.control.eventrig import FAILED, EventRig, evented
 from tests.store.samples import instance
 

@@ -21,9 +21,9 @@ from fourfold.launch.model import Forwarded, Listen, Powers, User
 from fourfold.paths import LONGEST_SOCKET, Paths
 from fourfold.spec.model import Service
 from fourfold.store import layout
-from fourfold.store.artifacts import Artifact, Artifacts, Function, Image
-from fourfold.store.disks import Disks
-from fourfold.store.images import Images
+from fourfold.store.files.artifacts import Artifact, Artifacts, Function, Image
+from fourfold.store.files.disks import Disks
+from fourfold.store.files.images import Images
 from fourfold.supervise.network.bridge import BridgeNetwork
 from fourfold.supervise.supervisor import Supervisor
 from tests.store.samples import FixedClock, app_row, build, instance, open_in, release, service_row

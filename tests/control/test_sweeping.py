@@ -11,12 +11,12 @@ from typing import cast
 from fourfold.control.costing.journals import Journals
 from fourfold.control.operations import Operations
 from fourfold.control.sweeping import Sweeper, _Logs
-from fourfold.store.artifacts import Artifact, Artifacts
-from fourfold.store.bakery import BakeryFiles
-from fourfold.store.bakes import Bake
-from fourfold.store.blobs import Blobs
-from fourfold.store.quotas import Quotas
-from fourfold.store.sources import Sources
+from fourfold.store.files.artifacts import Artifact, Artifacts
+from fourfold.store.files.bakery import BakeryFiles
+from fourfold.store.files.blobs import Blobs
+from fourfold.store.files.sources import Sources
+from fourfold.store.garbage.quotas import Quotas
+from fourfold.store.tables.bakes import Bake
 from tests.control.rig import Rig, eventually, rigged
 from tests.store.samples import build, release
 

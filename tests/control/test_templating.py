@@ -20,8 +20,8 @@ from fourfold.errors import WorldError
 from fourfold.functions.model import TEMPLATE
 from fourfold.launch.model import Bridge, Launch, Machine, Share
 from fourfold.spec.model import Service
+from fourfold.store.files.templates import Templates
 from fourfold.store.model import InstanceRow, InstanceState
-from fourfold.store.templates import Templates
 from fourfold.supervise.machines.templates import Boot
 from fourfold.supervise.model import Exit, Identity
 from fourfold.supervise.supervisor import Supervisor

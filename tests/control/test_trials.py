@@ -16,8 +16,8 @@ from fourfold.control.parts import Parts
 from fourfold.launch.model import Powers
 from fourfold.paths import Paths
 from fourfold.spec.model import Service
-from fourfold.store.artifacts import Artifact, Boot
-from fourfold.store.disks import Disks
+from fourfold.store.files.artifacts import Artifact, Boot
+from fourfold.store.files.disks import Disks
 from fourfold.supervise.supervisor import Supervisor
 from tests.store.samples import instance
 

@@ -31,9 +31,9 @@ from fourfold.paths import Paths
 from fourfold.spec.fingerprint import fingerprint
 from fourfold.spec.model import Service
 from fourfold.store import layout
-from fourfold.store.blobs import Blobs
+from fourfold.store.files.blobs import Blobs
+from fourfold.store.files.sources import Sources
 from fourfold.store.model import Deployment, Release, ServiceRow
-from fourfold.store.sources import Sources
 from fourfold.store.store import Store
 from tests.store.samples import app_row, open_in
 

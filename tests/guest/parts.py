@@ -16,9 +16,9 @@ from fourfold.build.disk.initramfs import Initramfs
 from fourfold.build.disk.kernel import Kernels
 from fourfold.clock import SystemClock
 from fourfold.paths import Paths
-from fourfold.store import trees
-from fourfold.store.disks import Disks
-from fourfold.store.images import Images
+from fourfold.store.files import trees
+from fourfold.store.files.disks import Disks
+from fourfold.store.files.images import Images
 
 PROGRAMS = (
     "sh", "cat", "sleep", "head", "tail", "id", "stty", "date", "ls", "mount", "ip", "hostname", "dd", "mkdir", "stat",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from fourfold.store.artifacts import Artifact
+from fourfold.store.files.artifacts import Artifact
 from tests.build.helpers import write
 from tests.support.ports import free_port
 from tests.support.runtimes import python

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from fourfold.store import trees
-from fourfold.store.artifacts import relocate
+from fourfold.store.files import trees
+from fourfold.store.files.artifacts import relocate
 from tests.support.ports import free_port
 from tests.support.wait import until
 

@@ -17,8 +17,8 @@ import pytest
 from fourfold.build.build import BuildRequest
 from fourfold.build.kinds import node
 from fourfold.spec.groups import Group
-from fourfold.store import trees
-from fourfold.store.artifacts import Artifact
+from fourfold.store.files import trees
+from fourfold.store.files.artifacts import Artifact
 from tests.build.helpers import Home, write
 from tests.hosts.rig import Guest, RefusedError, Rig
 from tests.support.wait import until

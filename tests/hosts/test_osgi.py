@@ -21,8 +21,8 @@ from fourfold.build.host import find_host
 from fourfold.build.kinds import osgi
 from fourfold.clock import SystemClock
 from fourfold.spec.groups import GROUP, Group
-from fourfold.store import trees
-from fourfold.store.artifacts import Artifact
+from fourfold.store.files import trees
+from fourfold.store.files.artifacts import Artifact
 from tests.build.helpers import Home
 from tests.support.ports import free_port
 from tests.support.wait import until

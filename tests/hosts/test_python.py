@@ -21,8 +21,8 @@ import pytest
 from fourfold.build.build import BuildRequest
 from fourfold.spec.groups import Group
 from fourfold.spec.model import Service
-from fourfold.store import trees
-from fourfold.store.artifacts import Artifact
+from fourfold.store.files import trees
+from fourfold.store.files.artifacts import Artifact
 from tests.build.helpers import Home, write
 from tests.hosts.apps import SITE, alone, asynchronous, installed, is_zombie, plain
 from tests.hosts.rig import RefusedError, Rig

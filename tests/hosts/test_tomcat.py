@@ -17,8 +17,8 @@ import pytest
 from fourfold.build.build import BuildRequest
 from fourfold.errors import WorldError
 from fourfold.spec.groups import GROUP, Group
-from fourfold.store import trees
-from fourfold.store.artifacts import Artifact
+from fourfold.store.files import trees
+from fourfold.store.files.artifacts import Artifact
 from tests.build.helpers import Home
 from tests.support.ports import free_port
 from tests.support.wait import until

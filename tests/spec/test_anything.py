@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from fourfold.errors import SpecError
-from fourfold.spec import yaml
 from fourfold.spec.app import App
 from fourfold.spec.dump import to_yaml
 from fourfold.spec.parse import parse, parse_json
+from fourfold.spec.yaml import yaml
 
 KEYS = [
     *["app", "services", "defaults", "externals", "gateway", "groups", "x-a", "<<", "web", "db", "source", "pattern"],

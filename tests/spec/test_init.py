@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from fourfold.errors import ConflictError, SpecError, UserError
 from fourfold.spec.app import App
-from fourfold.spec.draft import draft
-from fourfold.spec.finds import PROGRAMS, READ, Listing, find, free_name
-from fourfold.spec.init import gather, init
 from fourfold.spec.load import load
 from fourfold.spec.model import FixedPort
 from fourfold.spec.parse import parse
+from fourfold.spec.starting.draft import draft
+from fourfold.spec.starting.finds import PROGRAMS, READ, Listing, find, free_name
+from fourfold.spec.starting.init import gather, init
 
 FACTORY = "def create_app({}):\n    app = {}(__name__)\n\n    return app\n"
 

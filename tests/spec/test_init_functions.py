@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourfold.spec.app import App
-from fourfold.spec.draft import draft
-from fourfold.spec.finds import Listing
 from fourfold.spec.parse import parse
+from fourfold.spec.starting.draft import draft
+from fourfold.spec.starting.finds import Listing
 
 SAM = """
 AWSTemplateFormatVersion: "2010-09-09"

@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourfold.errors import SpecError
-from fourfold.spec import yaml
 from fourfold.spec.interpolate import escape, interpolate
-from fourfold.spec.node import from_plain, plain
 from fourfold.spec.parse import parse
+from fourfold.spec.yaml import yaml
+from fourfold.spec.yaml.node import from_plain, plain
 
 ENVIRON = {"A": "one", "EMPTY": "", "_x1": "two", "MONEY": "$A ${A} $$"}
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourfold.errors import SpecError
-from fourfold.spec import yaml, yaml_fast
+from fourfold.spec.yaml import fast as yaml_fast
+from fourfold.spec.yaml import yaml
 from tests.spec.cases import cases
 
 EXAMPLES = [path.read_text() for path in (Path(__file__).parents[2] / "examples").glob("*/*.yaml")]

@@ -9,9 +9,9 @@ from typing import Any
 
 from fourfold.paths import Paths
 from fourfold.store.db import open_database
-from fourfold.store.events import Events
 from fourfold.store.model import AppRow, Build, Deployment, Event, InstanceRow, Release, ServiceRow
 from fourfold.store.store import Store, open_store
+from fourfold.store.tables.events import Events
 
 
 class FixedClock:

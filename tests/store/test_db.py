@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from fourfold.errors import UserError, WorldError
-from fourfold.store.builds import Builds
 from fourfold.store.db import Database, copy_of, open_database
-from fourfold.store.instances import Instances
-from fourfold.store.meta import Meta
 from fourfold.store.migrations import Migration, known_migrations
-from fourfold.store.releases import Releases
-from fourfold.store.services import Services
+from fourfold.store.tables.builds import Builds
+from fourfold.store.tables.instances import Instances
+from fourfold.store.tables.meta import Meta
+from fourfold.store.tables.releases import Releases
+from fourfold.store.tables.services import Services
 from tests.store.namespace import run_with_mounts
 from tests.store.samples import build, release, service_row
 
@@ -216,7 +216,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from fourfold.store.db import open_database
-from fourfold.store.meta import Meta
+from fourfold.store.tables.meta import Meta
 
 database = open_database(Path(sys.argv[1]))
 meta = Meta(database)
@@ -305,7 +305,7 @@ FULL_DISK = """
     from pathlib import Path
     from fourfold.errors import WorldError
     from fourfold.store.db import open_database
-    from fourfold.store.meta import Meta
+    from fourfold.store.tables.meta import Meta
 
     folder = Path(sys.argv[1])
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], check=True)

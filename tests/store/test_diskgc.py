@@ -8,10 +8,10 @@ import os
 import pytest
 
 from fourfold.paths import Paths
-from fourfold.store import diskgc
-from fourfold.store.artifacts import Artifact, Artifacts, Boot
-from fourfold.store.diskgc import sweep_disks
-from fourfold.store.disks import Disks
+from fourfold.store.files.artifacts import Artifact, Artifacts, Boot
+from fourfold.store.files.disks import Disks
+from fourfold.store.garbage import disks as diskgc
+from fourfold.store.garbage.disks import sweep_disks
 
 NOW, HOUR, DAY = 10_000_000.0, 3600.0, 86_400.0
 

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from fourfold.paths import Paths
 from fourfold.spec.model import PATTERNS
-from fourfold.store.artifacts import Artifacts
-from fourfold.store.blobs import Blobs, Kept
-from fourfold.store.gc import Garbage, History, InUse, collect, decide, scopes, sweep, together
+from fourfold.store.files.artifacts import Artifacts
+from fourfold.store.files.blobs import Blobs, Kept
+from fourfold.store.files.sources import Sources
+from fourfold.store.garbage.gc import Garbage, History, InUse, collect, decide, scopes, sweep, together
 from fourfold.store.manifest import Entry, Manifest
 from fourfold.store.model import DeploymentState, InstanceRow, InstanceState
-from fourfold.store.sources import Sources
 from fourfold.store.store import Store
 from tests.store.samples import add_service, build, deployment, instance, release, service_row
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from fourfold.paths import Paths
-from fourfold.store import imagegc
-from fourfold.store.artifacts import Artifact, Artifacts, Image
-from fourfold.store.compressed import CompressedLayers
-from fourfold.store.imagegc import sweep_images
-from fourfold.store.images import Images, Record
+from fourfold.store.files.artifacts import Artifact, Artifacts, Image
+from fourfold.store.files.compressed import CompressedLayers
+from fourfold.store.files.images import Images, Record
+from fourfold.store.garbage import images as imagegc
+from fourfold.store.garbage.images import sweep_images
 
 NOW, HOUR, DAY = 10_000_000.0, 3600.0, 86_400.0
 

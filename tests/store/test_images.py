@@ -10,8 +10,8 @@ import pytest
 
 from fourfold.errors import UserError
 from fourfold.paths import Paths
-from fourfold.store.artifacts import Image
-from fourfold.store.images import Images, Record
+from fourfold.store.files.artifacts import Image
+from fourfold.store.files.images import Images, Record
 
 ONE, TWO = (hashlib.sha256(name.encode()).hexdigest() for name in ("one", "two"))
 

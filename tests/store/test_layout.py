@@ -12,7 +12,8 @@ import pytest
 
 from fourfold.errors import FourfoldError, UserError
 from fourfold.paths import Paths
-from fourfold.store import layout, trees
+from fourfold.store import layout
+from fourfold.store.files import trees
 from tests.store.namespace import run_with_mounts
 
 PRIVATE = {

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fourfold.errors import WorldError
-from fourfold.store.blobs import Kept
-from fourfold.store.quotas import LogFile, share_of, surplus_artifacts, surplus_logs
+from fourfold.store.files.blobs import Kept
+from fourfold.store.garbage.quotas import LogFile, share_of, surplus_artifacts, surplus_logs
 from fourfold.store.room import floor_of, lacking, require_room
 
 MIB = 1024**2

@@ -8,8 +8,8 @@ import pytest
 
 from fourfold.errors import NotFoundError, UserError
 from fourfold.paths import Paths
-from fourfold.store.events import Which
 from fourfold.store.store import Store
+from fourfold.store.tables.events import Which
 from tests.store import samples
 from tests.store.samples import (
     FixedClock,

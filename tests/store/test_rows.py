@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fourfold.store import apps, deployments, events, instances, releases, secrets, services
+from fourfold.store import secrets
 from fourfold.store.db import Database, open_database
-from fourfold.store.rows import Table
+from fourfold.store.tables import apps, deployments, events, instances, releases, services
+from fourfold.store.tables.rows import Table
 from tests.store.samples import deployment, instance
 
 JSON = st.recursive(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fourfold.errors import WorldError
-from fourfold.store import sources, trees
+from fourfold.store.files import sources, trees
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fourfold.paths import Paths
-from fourfold.store.templates import MEMORY, STATE, Origin, Templates, sweep_templates
+from fourfold.store.files.templates import MEMORY, STATE, Origin, Templates, sweep_templates
 from tests.support.wait import until
 
 KEY, OTHER = "a" * 64, "b" * 64

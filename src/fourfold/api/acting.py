@@ -17,8 +17,8 @@ from fourfold.control import views as v
 from fourfold.control.bakery.door import Door
 from fourfold.control.facade import Facade
 from fourfold.errors import ForbiddenError, NotFoundError
-from fourfold.store.events import ALL, Which
-from fourfold.store.tokens import AccessRole
+from fourfold.store.tables.events import ALL, Which
+from fourfold.store.tables.tokens import AccessRole
 from fourfold.supervise.model import LogLine
 
 KEPT = "fourfold.caller"

@@ -15,7 +15,7 @@ from fourfold.api.errors import as_line
 from fourfold.api.resource import resource
 from fourfold.api.shapes import MOST
 from fourfold.control.views import EventView
-from fourfold.store.events import Which
+from fourfold.store.tables.events import Which
 
 router = resource("events")
 

@@ -11,7 +11,7 @@ from fourfold.control.deploying.places import afar, refuse_places
 from fourfold.control.groups.groups import spec_of
 from fourfold.control.views import UpRequest
 from fourfold.errors import ForbiddenError
-from fourfold.store.tokens import AccessRole
+from fourfold.store.tables.tokens import AccessRole
 
 
 def sent(request: UpRequest, token: str, role: AccessRole, bound: bool) -> UpRequest:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fourfold.store.tokens import AccessRole
+from fourfold.store.tables.tokens import AccessRole
 
 ORDER: tuple[AccessRole, ...] = ("read", "deploy", "admin")
 

@@ -34,12 +34,12 @@ from fourfold.errors import NotFoundError, UserError
 from fourfold.paths import Paths
 from fourfold.spec.groups import GROUP
 from fourfold.spec.model import Service
-from fourfold.store.artifacts import Artifact, Artifacts, Image
-from fourfold.store.blobs import Blobs
-from fourfold.store.images import Images, Record
+from fourfold.store.files.artifacts import Artifact, Artifacts, Image
+from fourfold.store.files.blobs import Blobs
+from fourfold.store.files.images import Images, Record
+from fourfold.store.files.sources import Sources
 from fourfold.store.manifest import Entry, Manifest
 from fourfold.store.room import require_room
-from fourfold.store.sources import Sources
 
 if TYPE_CHECKING:  # what only containers and machines need is imported for the first: every daemon would start later
     from fourfold.build.bases.bases import Bases

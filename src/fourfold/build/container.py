@@ -39,9 +39,9 @@ from fourfold.build.standing import (
 from fourfold.errors import UserError, WorldError
 from fourfold.paths import Paths
 from fourfold.spec.model import Service
-from fourfold.store import trees
-from fourfold.store.artifacts import Artifact, Artifacts, Image
-from fourfold.store.images import Images, Record
+from fourfold.store.files import trees
+from fourfold.store.files.artifacts import Artifact, Artifacts, Image
+from fourfold.store.files.images import Images, Record
 
 if TYPE_CHECKING:
     from fourfold.build.build import BuildRequest

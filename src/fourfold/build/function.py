@@ -20,10 +20,10 @@ from fourfold.build.group import as_alone
 from fourfold.build.model import APP, OWN, BuildPlan, Host, Listing
 from fourfold.build.result import largest
 from fourfold.errors import UserError
-from fourfold.spec.functionchecks import functions_and_jobs
+from fourfold.spec.checks.functions import functions_and_jobs
 from fourfold.spec.model import Service
-from fourfold.store import trees
-from fourfold.store.artifacts import Function
+from fourfold.store.files import trees
+from fourfold.store.files.artifacts import Function
 
 USUAL_MEMORY = 128 * 1024 * 1024
 MAX_ZIP = 52_428_800

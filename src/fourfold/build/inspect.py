@@ -9,7 +9,7 @@ from pathlib import Path
 from fourfold.build.archive import DAMAGED, Archive
 from fourfold.build.model import Listing
 from fourfold.errors import NotFoundError
-from fourfold.store.blobs import Blobs
+from fourfold.store.files.blobs import Blobs
 from fourfold.store.manifest import Entry, Manifest
 
 READ_BYTES = 16 * 1024 * 1024

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from fourfold.build.model import Host, Layer, Listing, Runtime, layer_identity
-from fourfold.store import trees
-from fourfold.store.artifacts import Lock
+from fourfold.store.files import trees
+from fourfold.store.files.artifacts import Lock
 
 KEEP = 6
 """Layers kept per service: of this build and of the last ones, for going back and forth. A handler has two at a time,

@@ -20,11 +20,11 @@ from fourfold.build.steps import Output, run_step
 from fourfold.build.workspace import hand_over, no_isolation, trim_cache, workspace
 from fourfold.clock import Clock
 from fourfold.errors import WorldError
-from fourfold.store import trees
-from fourfold.store.artifacts import Artifact, Artifacts, Image, Lock
-from fourfold.store.blobs import Blobs
+from fourfold.store.files import trees
+from fourfold.store.files.artifacts import Artifact, Artifacts, Image, Lock
+from fourfold.store.files.blobs import Blobs
+from fourfold.store.files.sources import write_tree
 from fourfold.store.manifest import Manifest
-from fourfold.store.sources import write_tree
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from fourfold.errors import UserError
-from fourfold.store.artifacts import Function
+from fourfold.store.files.artifacts import Function
 from fourfold.store.manifest import Entry, Manifest
 
 DIES_WITH_US = ("/usr/bin/setpriv", "--pdeathsig", "KILL")

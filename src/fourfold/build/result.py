@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from fourfold.build.model import APP, BuildPlan, Runtime
 from fourfold.errors import WorldError
-from fourfold.store import trees
+from fourfold.store.files import trees
 
 _SYSTEM = ("/usr/", "/bin/", "/lib/", "/lib64/", "/etc/alternatives/", "/dev/null/")
 """Where an absolute link may lead: what every instance sees of the host read-only (an interpreter, say)."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from fourfold.build.builders.static import SERVER
 from fourfold.build.model import BuildPlan, Host, Runtime
-from fourfold.store.artifacts import Image
+from fourfold.store.files.artifacts import Image
 
 DEBIAN, SCRATCH = "debian", "scratch"
 _BOUND = ("python", "nodejs", "ruby")

@@ -18,7 +18,7 @@ from fourfold.build.model import Step
 from fourfold.build.sandbox import Box, step_argv, step_env
 from fourfold.errors import WorldError
 from fourfold.spawner.tree import oom_kills
-from fourfold.store import trees
+from fourfold.store.files import trees
 from fourfold.store.room import lacking
 
 LINE_BYTES = 4096

@@ -16,8 +16,8 @@ from typing import IO
 
 from fourfold.build.archive import DAMAGED, Archive
 from fourfold.errors import UserError
-from fourfold.store.blobs import Blobs
-from fourfold.store.incoming import Incoming
+from fourfold.store.files.blobs import Blobs
+from fourfold.store.files.incoming import Incoming
 from fourfold.store.manifest import MAX_BYTES, MAX_FILES, Entry, Manifest
 
 _CHUNK = 1024 * 1024

@@ -16,8 +16,8 @@ from fourfold.build.oci.tar import MalformedError, Reader, Stream
 from fourfold.build.oci.unpack import decompressed
 from fourfold.build.unpack import stripped, unpack
 from fourfold.errors import TooLargeError, UserError, WorldError
-from fourfold.store.blobs import Blobs
-from fourfold.store.incoming import Incoming
+from fourfold.store.files.blobs import Blobs
+from fourfold.store.files.incoming import Incoming
 from fourfold.store.manifest import MAX_BYTES, MAX_FILES, MAX_PATH, Entry, Manifest, bounded
 
 MOST_ENTRIES = 2 * MAX_FILES

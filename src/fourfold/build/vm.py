@@ -34,9 +34,9 @@ from fourfold.build.words import without_shell
 from fourfold.errors import UserError
 from fourfold.paths import Paths
 from fourfold.spec.model import Container, Service
-from fourfold.store.artifacts import Artifact, Boot, Function
-from fourfold.store.disks import Disks
-from fourfold.store.images import Images
+from fourfold.store.files.artifacts import Artifact, Boot, Function
+from fourfold.store.files.disks import Disks
+from fourfold.store.files.images import Images
 
 if TYPE_CHECKING:
     from fourfold.build.build import BuildRequest

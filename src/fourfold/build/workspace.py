@@ -18,7 +18,7 @@ from fourfold.build.host import usable
 from fourfold.build.model import Host
 from fourfold.build.registry import copy_home
 from fourfold.build.sandbox import BWRAP, PROCESSES, TOOLS, Bounds, Box, Mode, Registry
-from fourfold.store import trees
+from fourfold.store.files import trees
 
 UV = "uv-itself"
 """Its name in another root, where `uv` is a script."""

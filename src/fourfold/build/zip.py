@@ -19,8 +19,8 @@ from fourfold.build.clients import RUNTIME
 from fourfold.build.function import MAX_ZIP
 from fourfold.build.model import APP, OWN
 from fourfold.errors import UserError
-from fourfold.store import trees
-from fourfold.store.artifacts import Artifact
+from fourfold.store.files import trees
+from fourfold.store.files.artifacts import Artifact
 
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3

@@ -11,12 +11,12 @@ from fourfold.cli import output
 from fourfold.cli.session import Session
 from fourfold.cli.upload import load_file
 from fourfold.errors import NotFoundError, UserError
-from fourfold.spec import yaml
 from fourfold.spec.edit import with_value
 from fourfold.spec.files import shown
 from fourfold.spec.load import Loaded
-from fourfold.spec.node import dotted
-from fourfold.store.sources import write_atomically
+from fourfold.spec.yaml import yaml
+from fourfold.spec.yaml.node import dotted
+from fourfold.store.files.sources import write_atomically
 
 BOM = "\ufeff"
 

@@ -15,7 +15,7 @@ from fourfold.control.bus import Bus
 from fourfold.control.views import CheckView
 from fourfold.errors import ConflictError, NotFoundError, WorldError
 from fourfold.spec.fields import NAME
-from fourfold.store.tokens import AccessRole, TokenRow, Tokens
+from fourfold.store.tables.tokens import AccessRole, TokenRow, Tokens
 
 PREFIX = "ff_"
 """Of every secret: scanners of repositories find what was committed by mistake."""

@@ -1,4 +1,4 @@
-"""Holds artifacts and logs to their quotas: what goes is `store.quotas`' to say, what is needed that of the rows."""
+"""Holds artifacts and logs to their quotas: `store.garbage.quotas` says what goes, the rows what is needed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from fourfold.clock import Clock
 from fourfold.control.goals import pattern_of, restored
 from fourfold.control.registry import Registry, key_of
 from fourfold.paths import Paths
-from fourfold.store.artifacts import Artifacts
-from fourfold.store.bakery import BakeryFiles
-from fourfold.store.deployments import OPEN
-from fourfold.store.gc import FRESH_SECONDS, Collected
-from fourfold.store.quotas import LogFile, Quotas, surplus_artifacts, surplus_logs
+from fourfold.store.files.artifacts import Artifacts
+from fourfold.store.files.bakery import BakeryFiles
+from fourfold.store.garbage.gc import FRESH_SECONDS, Collected
+from fourfold.store.garbage.quotas import LogFile, Quotas, surplus_artifacts, surplus_logs
 from fourfold.store.room import lacking
+from fourfold.store.tables.deployments import OPEN
 
 SETTLING_SECONDS = 60.0
 """For which the log of an instance that no row names may be that of one that is just being started."""

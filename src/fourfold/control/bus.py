@@ -12,9 +12,9 @@ from fourfold.control import logformat
 from fourfold.control.faults import Faults
 from fourfold.control.loops import Soon
 from fourfold.errors import WorldError
-from fourfold.store import gc
-from fourfold.store.events import ALL, Events, Which
+from fourfold.store.garbage import gc
 from fourfold.store.model import Event
+from fourfold.store.tables.events import ALL, Events, Which
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from fourfold.control import views as v
-from fourfold.store.events import ALL, Which
+from fourfold.store.tables.events import ALL, Which
 from fourfold.supervise.attach import Attached
 from fourfold.supervise.model import LogLine
 

@@ -23,8 +23,8 @@ from fourfold.control.routing.traffic import GatewayTraffic
 from fourfold.control.views import OperationView
 from fourfold.errors import ConflictError, FourfoldError, NotFoundError, WorldError, of_the_disk
 from fourfold.spec.groups import GROUP
-from fourfold.store.deployments import OPEN
 from fourfold.store.model import Deployment, ServiceRow
+from fourfold.store.tables.deployments import OPEN
 
 log = logging.getLogger(__name__)
 

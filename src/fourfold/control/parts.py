@@ -74,14 +74,14 @@ from fourfold.plan.model import LEAVING
 from fourfold.plan.neighbours import Bounds
 from fourfold.spawner import process
 from fourfold.store import layout
-from fourfold.store.artifacts import Artifacts
-from fourfold.store.blobs import Blobs
-from fourfold.store.disks import Disks
-from fourfold.store.images import Images
+from fourfold.store.files.artifacts import Artifacts
+from fourfold.store.files.blobs import Blobs
+from fourfold.store.files.disks import Disks
+from fourfold.store.files.images import Images
+from fourfold.store.files.sources import Sources
+from fourfold.store.files.templates import Templates
 from fourfold.store.model import InstanceRow, ServiceRow
-from fourfold.store.sources import Sources
 from fourfold.store.store import open_store
-from fourfold.store.templates import Templates
 from fourfold.supervise.model import Exit
 from fourfold.supervise.network.bridge import BridgeNetwork
 from fourfold.supervise.network.network import Network

@@ -15,9 +15,9 @@ from fourfold.errors import WorldError
 from fourfold.plan.model import Answered
 from fourfold.spec.groups import Host
 from fourfold.spec.model import Service
-from fourfold.store.deployments import OPEN
 from fourfold.store.model import AppRow, Build, Deployment, InstanceRow, MaintenanceRow, Release, ServiceRow
 from fourfold.store.store import Store
+from fourfold.store.tables.deployments import OPEN
 
 
 def key_of(row: ServiceRow | InstanceRow | Deployment) -> str:

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from fourfold.control.logformat import LogFormat
 from fourfold.cost.prices import FunctionPrice
 from fourfold.errors import UserError
-from fourfold.store.quotas import Quotas
+from fourfold.store.garbage.quotas import Quotas
 from fourfold.supervise.network.bridge import BridgeNetwork
 
 

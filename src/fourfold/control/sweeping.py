@@ -18,18 +18,19 @@ from fourfold.control.registry import Registry
 from fourfold.control.views import GcView
 from fourfold.errors import FourfoldError
 from fourfold.paths import Paths
-from fourfold.store import gc, trees
-from fourfold.store.artifacts import Artifacts
-from fourfold.store.bakery import BakeryFiles
-from fourfold.store.blobs import Blobs, Kept
-from fourfold.store.compressed import CompressedLayers
-from fourfold.store.diskgc import sweep_disks
-from fourfold.store.disks import Disks
-from fourfold.store.imagegc import sweep_images
-from fourfold.store.images import Images
-from fourfold.store.quotas import Quotas
-from fourfold.store.sources import Sources
-from fourfold.store.templates import Templates, sweep_templates
+from fourfold.store.files import trees
+from fourfold.store.files.artifacts import Artifacts
+from fourfold.store.files.bakery import BakeryFiles
+from fourfold.store.files.blobs import Blobs, Kept
+from fourfold.store.files.compressed import CompressedLayers
+from fourfold.store.files.disks import Disks
+from fourfold.store.files.images import Images
+from fourfold.store.files.sources import Sources
+from fourfold.store.files.templates import Templates, sweep_templates
+from fourfold.store.garbage import gc
+from fourfold.store.garbage.disks import sweep_disks
+from fourfold.store.garbage.images import sweep_images
+from fourfold.store.garbage.quotas import Quotas
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_
 from fourfold.cost.comparison import Pattern
 from fourfold.errors import Problem, SpecError
 from fourfold.spec.base import Model
-from fourfold.spec.node import Node, Path, dotted, merge, plain
 from fourfold.spec.places import at, nearest, similar
 from fourfold.spec.units import shown
+from fourfold.spec.yaml.node import Node, Path, dotted, merge, plain
 
 Place = Literal["host", "ec2", "fargate", "lambda"]
 """In the cloud; `host`: a share of a machine of EC2."""
@@ -218,7 +218,7 @@ def parse_prices(texts: Sequence[tuple[str, str]]) -> Prices:
 
     Raises SpecError with all that is wrong in them, and where.
     """
-    from fourfold.spec import yaml  # 25 ms that the daemon need not take to start
+    from fourfold.spec.yaml import yaml  # 25 ms that the daemon need not take to start
 
     trees = [
         yaml.read(text, name, "it holds prices, such as `own_hardware: {core_hour: 0.01}`") for name, text in texts

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from fourfold.cost.comparison import PATTERNS, Pattern
 from fourfold.cost.model import Wanted
-from fourfold.spec.functionchecks import functions_and_jobs
-from fourfold.spec.groupchecks import as_guest
+from fourfold.spec.checks.functions import functions_and_jobs
+from fourfold.spec.checks.groups import as_guest
 from fourfold.spec.groups import Group
 from fourfold.spec.model import Service
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fourfold.errors import WorldError
 from fourfold.gateway.render import CONFIG, Rendered
-from fourfold.store.sources import write_atomically
+from fourfold.store.files.sources import write_atomically
 
 _OURS = re.compile(
     r"(hosts|wildcards|paths|methods|users)-[0-9a-f]{12}\.map|page-[0-9a-f]{12}\.txt|cert-[0-9a-f]{24}\.pem"

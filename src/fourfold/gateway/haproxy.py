@@ -34,7 +34,7 @@ from fourfold.gateway.socket import NotRunning, ask, lines
 from fourfold.gateway.spread import of_live
 from fourfold.launch.model import Launch, Limits, Stop
 from fourfold.paths import Paths
-from fourfold.store.sources import write_atomically
+from fourfold.store.files.sources import write_atomically
 
 LIVE = ("show info", "show servers state", "show backend")
 PATIENCE = 30.0

@@ -8,7 +8,7 @@ from fourfold.errors import UserError
 from fourfold.launch import common, container, function, group, process, shared, vm
 from fourfold.launch.common import Facts, limits
 from fourfold.launch.model import Launch, Powers
-from fourfold.spec.groupchecks import in_process
+from fourfold.spec.checks.groups import in_process
 from fourfold.spec.groups import GROUP
 from fourfold.spec.model import Service
 

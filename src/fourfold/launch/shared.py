@@ -11,7 +11,7 @@ from fourfold.errors import UserError
 from fourfold.launch import process
 from fourfold.launch.common import GUESTS, Facts, environment, limits
 from fourfold.launch.model import Launch, Limits, Listen, Mount, Powers, SecretRef, Stop
-from fourfold.spec.groupchecks import as_guest, in_process
+from fourfold.spec.checks.groups import as_guest, in_process
 from fourfold.spec.model import Service
 
 _WHOLE = ("HOME", "LANG", "LOGNAME", "PATH", "TMPDIR", "USER")

@@ -7,8 +7,8 @@ from typing import Any
 from ruamel.yaml.nodes import MappingNode, ScalarNode
 
 from fourfold.errors import SpecError, UserError
-from fourfold.spec import yaml
-from fourfold.spec.node import dotted, plain
+from fourfold.spec.yaml import yaml
+from fourfold.spec.yaml.node import dotted, plain
 
 Keys = tuple[str, ...]
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from fourfold.errors import NotFoundError, UserError
-from fourfold.spec import yaml
+from fourfold.spec.yaml import yaml
 
 FILE_NAME = "fourfold.yaml"
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from fourfold.errors import Problem
-from fourfold.spec.node import Node, dotted, rebuild
+from fourfold.spec.yaml.node import Node, dotted, rebuild
 
 _FORM = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})")
 _OWN = ("PORT", "HOST")

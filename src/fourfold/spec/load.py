@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from fourfold.spec.app import App
-from fourfold.spec.checks import Finding, Parts
+from fourfold.spec.checks.checks import Finding, Parts
 from fourfold.spec.files import texts_of
 from fourfold.spec.parse import parse
 

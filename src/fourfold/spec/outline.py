@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from fourfold.errors import SpecError, UserError
 from fourfold.spec.files import texts_of
-from fourfold.spec.node import plain
 from fourfold.spec.tree import read_tree
+from fourfold.spec.yaml.node import plain
 
 if TYPE_CHECKING:
     from fourfold.spec.load import Loaded

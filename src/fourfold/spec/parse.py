@@ -10,14 +10,14 @@ from pydantic import ValidationError
 from fourfold.errors import Problem, SpecError
 from fourfold.spec.app import App
 from fourfold.spec.base import Model
-from fourfold.spec.checks import Finding, Parts, check
+from fourfold.spec.checks.checks import Finding, Parts, check
 from fourfold.spec.gateway import Gateway
 from fourfold.spec.groups import Group
 from fourfold.spec.model import External, Service
-from fourfold.spec.node import UNUSABLE, UNUSABLE_TEXT, Node, Path, from_plain, plain
 from fourfold.spec.places import at, refuse
 from fourfold.spec.problems import translate
 from fourfold.spec.tree import read_tree
+from fourfold.spec.yaml.node import UNUSABLE, UNUSABLE_TEXT, Node, Path, from_plain, plain
 
 _M = TypeVar("_M", bound=Model)
 Checks = Callable[[Parts], Iterable[Finding]]

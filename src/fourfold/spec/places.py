@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from fourfold.errors import Problem, SpecError
-from fourfold.spec.node import Node, Path, dotted
+from fourfold.spec.yaml.node import Node, Path, dotted
 
 MOST = 100
 """More problems than this are counted, not listed."""

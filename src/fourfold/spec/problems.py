@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from fourfold.errors import Problem
 from fourfold.spec import schema
 from fourfold.spec.fields import WORDS
-from fourfold.spec.node import Node, Path, dotted
 from fourfold.spec.places import at, nearest, similar
 from fourfold.spec.units import shown
+from fourfold.spec.yaml.node import Node, Path, dotted
 
 _OTHERS_WORDS = {
     **dict.fromkeys(("command", "cmd", "entrypoint", "args", "exec", "script", "start"), "run"),

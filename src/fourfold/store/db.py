@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from fourfold.errors import UserError, WorldError
-from fourfold.store import trees
+from fourfold.store.files import trees
 from fourfold.store.migrations import Migration, known_migrations
 
 BUSY_SECONDS = 2.0

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fourfold.errors import WorldError
-from fourfold.store import trees
+from fourfold.store.files import trees
 
 KEY_BYTES = 32
 

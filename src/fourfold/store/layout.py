@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fourfold.errors import FourfoldError, UserError, WorldError
 from fourfold.paths import LONGEST_SOCKET, Paths
-from fourfold.store import trees
+from fourfold.store.files import trees
 
 OURS = 0o700
 TRAVERSED = 0o711

@@ -19,9 +19,9 @@ from fourfold.errors import NotFoundError, UserError, WorldError
 from fourfold.store import keyfile
 from fourfold.store.db import Database
 from fourfold.store.keyfile import Keys
-from fourfold.store.meta import Meta
 from fourfold.store.model import SecretInfo
-from fourfold.store.rows import Table
+from fourfold.store.tables.meta import Meta
+from fourfold.store.tables.rows import Table
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM

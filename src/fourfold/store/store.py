@@ -6,28 +6,28 @@ from dataclasses import dataclass
 
 from fourfold.clock import Clock
 from fourfold.paths import Paths
-from fourfold.store.allocations import Ports, Uids
-from fourfold.store.apps import Apps
-from fourfold.store.bakes import Bakes
-from fourfold.store.builds import Builds
-from fourfold.store.comparisons import Comparisons
 from fourfold.store.db import Database, open_database
-from fourfold.store.deployments import Deployments
-from fourfold.store.events import Events
-from fourfold.store.functions import Functions
-from fourfold.store.hooks import Hooks
-from fourfold.store.instances import Instances
-from fourfold.store.maintenance import Maintenances
-from fourfold.store.meta import Meta
-from fourfold.store.metrics import MetricCounts
-from fourfold.store.queue import Queued
-from fourfold.store.releases import Releases
-from fourfold.store.runs import Runs
 from fourfold.store.secrets import Secrets
-from fourfold.store.services import Services
-from fourfold.store.tokens import Tokens
-from fourfold.store.triggerstate import TriggerStates
-from fourfold.store.usage import Usage
+from fourfold.store.tables.allocations import Ports, Uids
+from fourfold.store.tables.apps import Apps
+from fourfold.store.tables.bakes import Bakes
+from fourfold.store.tables.builds import Builds
+from fourfold.store.tables.comparisons import Comparisons
+from fourfold.store.tables.deployments import Deployments
+from fourfold.store.tables.events import Events
+from fourfold.store.tables.functions import Functions
+from fourfold.store.tables.hooks import Hooks
+from fourfold.store.tables.instances import Instances
+from fourfold.store.tables.maintenance import Maintenances
+from fourfold.store.tables.meta import Meta
+from fourfold.store.tables.metrics import MetricCounts
+from fourfold.store.tables.queue import Queued
+from fourfold.store.tables.releases import Releases
+from fourfold.store.tables.runs import Runs
+from fourfold.store.tables.services import Services
+from fourfold.store.tables.tokens import Tokens
+from fourfold.store.tables.triggerstate import TriggerStates
+from fourfold.store.tables.usage import Usage
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from fourfold.build.disk.erofs import DiskMaker
 from fourfold.build.oci.rootfs import OPAQUE_XATTR
 from fourfold.errors import UserError, WorldError
 from fourfold.paths import Paths
-from fourfold.store import trees
-from fourfold.store.disks import Disks
+from fourfold.store.files import trees
+from fourfold.store.files.disks import Disks
 from tests.build.helpers import Home
 from tests.support.mounts import mounts_of
 

@@ -16,7 +16,7 @@ import pytest
 from fourfold.build.disk import esp, export, gpt
 from fourfold.errors import UserError, WorldError
 from fourfold.paths import Paths
-from fourfold.store.disks import Disks
+from fourfold.store.files.disks import Disks
 from tests.build.disk.test_gpt import entries_of
 from tests.support.small import small_folder
 

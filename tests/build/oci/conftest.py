@@ -7,7 +7,7 @@ import pytest
 
 from fourfold.paths import Paths
 from fourfold.store import layout
-from fourfold.store.images import Images
+from fourfold.store.files.images import Images
 
 
 @pytest.fixture

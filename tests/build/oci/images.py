@@ -12,9 +12,9 @@ from fourfold.build.oci.compose import Run, compose
 from fourfold.build.oci.export import write_layout
 from fourfold.build.oci.layout import architecture
 from fourfold.paths import Paths
-from fourfold.store import trees
-from fourfold.store.artifacts import Artifact, Image
-from fourfold.store.compressed import Compressed
+from fourfold.store.files import trees
+from fourfold.store.files.artifacts import Artifact, Image
+from fourfold.store.files.compressed import Compressed
 
 from .archives import layer
 

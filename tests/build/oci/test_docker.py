@@ -16,9 +16,9 @@ import pytest
 from fourfold.build.oci.export import Exporter, archive
 from fourfold.paths import Paths
 from fourfold.spec.model import Service
-from fourfold.store.artifacts import Image
-from fourfold.store.compressed import CompressedLayers
-from fourfold.store.images import Images
+from fourfold.store.files.artifacts import Image
+from fourfold.store.files.compressed import CompressedLayers
+from fourfold.store.files.images import Images
 from tests.support.wait import until
 
 from .images import artifact

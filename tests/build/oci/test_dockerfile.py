@@ -16,10 +16,10 @@ from fourfold.build.oci.dockerfile import Recipe, check_dockerfile, commands, do
 from fourfold.build.pack import pack
 from fourfold.errors import UserError, WorldError
 from fourfold.paths import Paths
-from fourfold.store.blobs import Blobs
-from fourfold.store.images import Images
+from fourfold.store.files.blobs import Blobs
+from fourfold.store.files.images import Images
+from fourfold.store.files.sources import Sources
 from fourfold.store.manifest import Entry, Manifest
-from fourfold.store.sources import Sources
 from tests.support.mounts import mounts_of
 
 RECIPE = Recipe("web", "5" * 64, "deploy/Dockerfile", Path("/state/caches/shop.web/buildah"))

@@ -23,10 +23,11 @@ from fourfold.build.oci.unpack import unpack
 from fourfold.errors import UserError, WorldError
 from fourfold.paths import Paths
 from fourfold.spec.model import Service
-from fourfold.store import layout, trees
-from fourfold.store.artifacts import Artifact, Image
-from fourfold.store.compressed import CompressedLayers
-from fourfold.store.images import Images
+from fourfold.store import layout
+from fourfold.store.files import trees
+from fourfold.store.files.artifacts import Artifact, Image
+from fourfold.store.files.compressed import CompressedLayers
+from fourfold.store.files.images import Images
 
 from .archives import entry, folder, hardlink, layer, symlink, tar
 from .images import artifact

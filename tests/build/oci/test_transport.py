@@ -22,9 +22,9 @@ from fourfold.build.oci.unpack import UnpackLimits
 from fourfold.errors import UserError, WorldError
 from fourfold.paths import Paths
 from fourfold.spec.model import Service
-from fourfold.store.artifacts import Image
-from fourfold.store.compressed import CompressedLayers
-from fourfold.store.images import Images
+from fourfold.store.files.artifacts import Image
+from fourfold.store.files.compressed import CompressedLayers
+from fourfold.store.files.images import Images
 from tests.support.wait import until
 
 from .archives import entry, folder, symlink, tar

@@ -9,7 +9,7 @@ import pytest
 from fourfold.control.bakery.quota import Quota
 from fourfold.control.settings import Settings
 from fourfold.errors import TooLargeError, TooManyError
-from fourfold.store.bakes import Bake
+from fourfold.store.tables.bakes import Bake
 from tests.control.rig import Rig, rigged
 
 MIB = 1024**2

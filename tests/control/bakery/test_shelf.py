@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fourfold.control.bakery.shelf import Shelf
-from fourfold.store.bakery import BakeryFiles
-from fourfold.store.bakes import Bake
+from fourfold.store.files.bakery import BakeryFiles
+from fourfold.store.tables.bakes import Bake
 from tests.control.rig import Rig, rigged
 
 ROW = Bake("a", "shop", "web", "vm", "raw", "s", {}, "ann", 1.0, "done")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fourfold.control.bakery.turns import in_turn
-from fourfold.store.bakes import Bake
+from fourfold.store.tables.bakes import Bake
 
 ACTORS = st.sampled_from(["ann", "bob", "cy", ""])
 

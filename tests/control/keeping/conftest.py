@@ -17,11 +17,11 @@ from fourfold.control.keeping import vault
 from fourfold.control.keeping.making import Backup, Wanted
 from fourfold.paths import Paths
 from fourfold.store import layout
-from fourfold.store.blobs import Blobs
-from fourfold.store.locks import Lock, Locks
+from fourfold.store.files.blobs import Blobs
+from fourfold.store.files.sources import Sources
 from fourfold.store.manifest import Entry, Manifest
-from fourfold.store.sources import Sources
 from fourfold.store.store import Store
+from fourfold.store.tables.locks import Lock, Locks
 from tests.store.samples import FixedClock, app_row, build, open_in, release, service_row
 
 CONTENT = b"print('hello')\n"

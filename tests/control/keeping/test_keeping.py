@@ -25,11 +25,11 @@ from fourfold.control.keeping.rebuild import PENDING
 from fourfold.control.keeping.restore import Restored, restore
 from fourfold.errors import ConflictError, FourfoldError, UserError, WorldError
 from fourfold.paths import Paths
-from fourfold.store.artifacts import Artifacts
 from fourfold.store.db import open_database
-from fourfold.store.locks import Lock, Locks
-from fourfold.store.meta import Meta
+from fourfold.store.files.artifacts import Artifacts
 from fourfold.store.migrations import known_migrations
+from fourfold.store.tables.locks import Lock, Locks
+from fourfold.store.tables.meta import Meta
 from tests.control.keeping.conftest import ARTIFACT, BLOB, LOCK_KEY, ODD, PASSPHRASE, SOURCE, all_of, made
 from tests.store.samples import FixedClock, open_in
 
@@ -288,7 +288,7 @@ def test_a_disk_that_is_full(home: Paths, empty: Paths, tmp_path: Path, monkeypa
     def full(folder: Path) -> None:
         raise OSError(28, "No space left on device", str(folder))
 
-    monkeypatch.setattr("fourfold.store.trees.sync_file_system", full)
+    monkeypatch.setattr("fourfold.store.files.trees.sync_file_system", full)
     with pytest.raises(WorldError, match="cannot restore the backup: No space left"):
         restored(empty, content, tmp_path)
     assert not empty.database.exists() and not list(empty.work.iterdir())

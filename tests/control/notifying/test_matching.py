@@ -48,7 +48,7 @@ def test_wants(on: list[str], told: Event, expected: bool) -> None:
 
 
 def test_what_is_wanted_is_of_a_kind_that_is_looked_at() -> None:
-    from fourfold.store.events import Which
+    from fourfold.store.tables.events import Which
 
     for on, told, expected in CASES:
         assert not expected or Which(kinds_of(on)).wants(told.kind)

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from fourfold.spec.finds import Listing
-from fourfold.spec.imports.choose import chosen, draft
-from fourfold.spec.imports.model import Folder
-from fourfold.spec.imports.writer import written
 from fourfold.spec.parse import parse
+from fourfold.spec.starting.finds import Listing
+from fourfold.spec.starting.imports.choose import chosen, draft
+from fourfold.spec.starting.imports.model import Folder
+from fourfold.spec.starting.imports.writer import written
 
 CASES = sorted(Path(__file__).with_name("cases").glob("*.yaml"))
 

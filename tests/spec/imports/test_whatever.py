@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourfold.errors import SpecError, UserError
-from fourfold.spec.finds import Listing
-from fourfold.spec.imports.choose import draft
-from fourfold.spec.imports.compose.keys import DEPLOY, WHY
-from fourfold.spec.imports.compose.service import DONE
-from fourfold.spec.imports.model import Folder
-from fourfold.spec.imports.writer import written
 from fourfold.spec.parse import parse
+from fourfold.spec.starting.finds import Listing
+from fourfold.spec.starting.imports.choose import draft
+from fourfold.spec.starting.imports.compose.keys import DEPLOY, WHY
+from fourfold.spec.starting.imports.compose.service import DONE
+from fourfold.spec.starting.imports.model import Folder
+from fourfold.spec.starting.imports.writer import written
 
 ODD = [
     *("", "a b: c # d", "${X}", "${X:-y}", "$$", "${", "{{x}}", "true", "0", "8080", "8080:80", "1.5", "1m30s", "512m"),

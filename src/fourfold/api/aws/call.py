@@ -16,9 +16,9 @@ from fourfold.api.aws.reference import Reference, is_number, parse
 from fourfold.control.lambdas.deploying import Deploying
 from fourfold.control.lambdas.lambdas import Lambdas, revision
 from fourfold.control.lambdas.model import LATEST, Enqueue, Function, Invoke
-from fourfold.store.blobs import Blobs
-from fourfold.store.functions import VersionRow
-from fourfold.store.sources import Sources
+from fourfold.store.files.blobs import Blobs
+from fourfold.store.files.sources import Sources
+from fourfold.store.tables.functions import VersionRow
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from fourfold.api.aws.http import Response
 from fourfold.api.aws.reference import parse
 from fourfold.api.aws.specs import failures
 from fourfold.control.lambdas.model import LATEST, Function
-from fourfold.store.functions import MappingRow
+from fourfold.store.tables.functions import MappingRow
 
 _STREAM = re.compile(r"arn:aws[a-zA-Z-]*:kinesis:([a-z0-9-]+):\d{12}:stream/[a-zA-Z0-9_.-]+")
 _TABLE = re.compile(r"arn:aws[a-zA-Z-]*:dynamodb:([a-z0-9-]+):\d{12}:table/[a-zA-Z0-9_.-]+/stream/[^\s/]+")

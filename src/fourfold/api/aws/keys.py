@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fourfold.errors import UserError, WorldError
-from fourfold.store.sources import write_atomically
+from fourfold.store.files.sources import write_atomically
 
 
 @dataclass(frozen=True)

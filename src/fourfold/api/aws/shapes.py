@@ -11,7 +11,7 @@ from fourfold.api.aws.specs import ARCHITECTURE, DEFAULT_MEMORY, MIB, their_runt
 from fourfold.control.lambdas import code
 from fourfold.control.lambdas.lambdas import revision
 from fourfold.control.lambdas.model import LATEST, Function
-from fourfold.store.functions import AliasRow, VersionRow
+from fourfold.store.tables.functions import AliasRow, VersionRow
 
 
 def moment(epoch: float) -> str:

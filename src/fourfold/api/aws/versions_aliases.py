@@ -12,7 +12,7 @@ from fourfold.api.aws.http import Response
 from fourfold.api.aws.reference import is_number
 from fourfold.control.lambdas import code
 from fourfold.control.lambdas.model import LATEST, Function
-from fourfold.store.functions import AliasRow
+from fourfold.store.tables.functions import AliasRow
 
 _ALIAS = re.compile(r"(?!^[0-9]+$)([a-zA-Z0-9-_]{1,128})")
 

@@ -11,9 +11,9 @@ from fourfold.build.bases.make import Made, make_base, require_means, to_its_end
 from fourfold.build.bases.systems import Recipe
 from fourfold.clock import Clock
 from fourfold.paths import Paths
-from fourfold.store import trees
-from fourfold.store.artifacts import Image
-from fourfold.store.images import Images, Record
+from fourfold.store.files import trees
+from fourfold.store.files.artifacts import Image
+from fourfold.store.files.images import Images, Record
 
 FORMAT = 1
 """Part of every base's name: raise it when the same packages are to give another root than before."""

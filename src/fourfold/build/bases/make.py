@@ -25,7 +25,7 @@ from fourfold.build.registry import find_registry
 from fourfold.build.sandbox import BWRAP
 from fourfold.build.workspace import find_mode, no_isolation
 from fourfold.errors import UserError, WorldError
-from fourfold.store import trees
+from fourfold.store.files import trees
 
 SECONDS = 15 * 60.0
 SIZE = 4 * 1024**3

@@ -18,7 +18,7 @@ from fourfold.build.bases.keystore import key_store
 from fourfold.build.bases.systems import Recipe, java_home
 from fourfold.build.sandbox import BWRAP
 from fourfold.errors import WorldError
-from fourfold.store import trees
+from fourfold.store.files import trees
 
 _MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _FOLDERS: Mapping[str, int] = {

@@ -17,7 +17,7 @@ from fourfold.build.bases.bases import Bases
 from fourfold.build.bases.make import Made, measured, node_wheel, unpack_packages
 from fourfold.build.bases.root import add_programs, compile_python, java_links, normalise, run_in
 from fourfold.build.bases.systems import Recipe, java_home
-from fourfold.store import trees
+from fourfold.store.files import trees
 
 FORMAT = 1
 """Part of every such base's name: raise it when the same packages are to give another root than before."""

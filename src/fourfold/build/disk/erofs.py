@@ -13,9 +13,9 @@ from pathlib import Path
 from fourfold.build.oci.pack import TIME
 from fourfold.errors import UserError, WorldError
 from fourfold.paths import Paths
-from fourfold.store import trees
-from fourfold.store.disks import Disks
-from fourfold.store.staging import staging
+from fourfold.store.files import trees
+from fourfold.store.files.disks import Disks
+from fourfold.store.files.staging import staging
 
 MKFS = "/usr/bin/mkfs.erofs"
 _UUID = "6f757266-6f6c-6400-0000-000000000000"

@@ -17,8 +17,8 @@ from pathlib import Path
 from fourfold.build.oci.pack import TIME
 from fourfold.errors import UserError, WorldError
 from fourfold.paths import Paths
-from fourfold.store.disks import Disks
-from fourfold.store.staging import staging
+from fourfold.store.files.disks import Disks
+from fourfold.store.files.staging import staging
 
 FORMAT = 1
 """Part of every partition's key: raise it when the same inputs are to give other bytes than before."""

@@ -17,7 +17,7 @@ from uuid import UUID
 from fourfold.build.disk import esp, gpt, ovf, vhd, vmdk
 from fourfold.build.model import DIES_WITH_US
 from fourfold.errors import WorldError
-from fourfold.store.staging import staging
+from fourfold.store.files.staging import staging
 
 CONFIG = "fourfold-config"
 ROOT = "fourfold-{}"

@@ -12,8 +12,8 @@ from fourfold.build.disk.export import KERNELS, PARAMETERS, Contents, DiskImage,
 from fourfold.build.vm import Machines
 from fourfold.errors import UserError, WorldError
 from fourfold.paths import Paths
-from fourfold.store.artifacts import Artifact
-from fourfold.store.disks import Disks
+from fourfold.store.files.artifacts import Artifact
+from fourfold.store.files.disks import Disks
 
 Log = Callable[[str], None]
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import fourfold
 from fourfold.errors import UserError, WorldError
 from fourfold.paths import Paths
-from fourfold.store.disks import Disks
-from fourfold.store.staging import staging
+from fourfold.store.files.disks import Disks
+from fourfold.store.files.staging import staging
 
 SOURCES = Path(fourfold.__file__).parent / "guest"
 FORMAT = 1
@@ -78,7 +78,7 @@ class GuestMaker:
         self._disks = disks
 
     def get(self) -> str:
-        """Key in `store.disks`, where it is afterwards. Raises UserError and WorldError."""
+        """Key in `store.files.disks`, where it is afterwards. Raises UserError and WorldError."""
         compiler = find_compiler()
         key = _key(compiler)
         if self._disks.has(key):

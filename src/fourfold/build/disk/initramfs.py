@@ -17,8 +17,8 @@ from fourfold.build.disk.kernel import Kernel
 from fourfold.build.disk.keys import disk_key
 from fourfold.build.disk.modules import Modules
 from fourfold.paths import Paths
-from fourfold.store.disks import Disks
-from fourfold.store.staging import staging
+from fourfold.store.files.disks import Disks
+from fourfold.store.files.staging import staging
 
 _QEMU = (
     "virtio_ring", "virtio", "virtio_mmio", "virtio_pci", "virtio_console", "virtio_blk", "virtio_net", "virtio_rng",
@@ -40,7 +40,7 @@ class Initramfs:
         self._disks = disks
 
     async def get(self, kernel: Kernel, init: Path, everywhere: bool = False) -> str:
-        """Key in `store.disks`. `everywhere`: with drivers for other hosts than QEMU's microvm and q35."""
+        """Key in `store.files.disks`. `everywhere`: with drivers for other hosts than QEMU's microvm and q35."""
         return await asyncio.to_thread(self._get, kernel, init, everywhere)
 
     def _get(self, kernel: Kernel, init: Path, everywhere: bool) -> str:

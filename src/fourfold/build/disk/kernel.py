@@ -21,9 +21,9 @@ from fourfold.build.disk.bzimage import vmlinux
 from fourfold.build.disk.keys import disk_key
 from fourfold.errors import UserError, WorldError
 from fourfold.paths import Paths
-from fourfold.store.disks import Disks
-from fourfold.store.images import Images
-from fourfold.store.staging import staging
+from fourfold.store.files.disks import Disks
+from fourfold.store.files.images import Images
+from fourfold.store.files.staging import staging
 
 Flavour = Literal["cloud", "full"]
 FORMAT = 1
@@ -83,7 +83,7 @@ class Kernels:
         return _read(flavour, record.digest, self._images.folder(record.digest))
 
     async def vmlinux(self, kernel: Kernel) -> str:
-        """Key in `store.disks` of what `qemu -kernel` starts at once."""
+        """Key in `store.files.disks` of what `qemu -kernel` starts at once."""
         key = disk_key("vmlinux", kernel.digest)
         if not self._disks.has(key):
             await asyncio.to_thread(self._unpack, kernel, key)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fourfold.store.compressed import Compressed
+from fourfold.store.files.compressed import Compressed
 
 _MEDIA = "application/vnd.oci.image."
 CREATED = "1980-01-01T00:00:00Z"

@@ -26,10 +26,10 @@ from fourfold.build.oci.unpack import UnpackLimits
 from fourfold.build.sandbox import Bounds, Box
 from fourfold.build.steps import Output, run_step
 from fourfold.errors import FourfoldError, UserError, WorldError
-from fourfold.store import trees
-from fourfold.store.images import Images, Record
+from fourfold.store.files import trees
+from fourfold.store.files.images import Images, Record
+from fourfold.store.files.sources import Sources
 from fourfold.store.manifest import Manifest
-from fourfold.store.sources import Sources
 
 Tool = Literal["buildah", "docker"]
 STORAGE_BYTES = 10 * 1024**3

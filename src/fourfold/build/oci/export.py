@@ -14,11 +14,11 @@ from fourfold.build.oci.pack import TIME, Piece, compress, diff_id, root_layer, 
 from fourfold.build.oci.tar import CHUNK
 from fourfold.errors import UserError, WorldError
 from fourfold.spec.model import Service
-from fourfold.store import trees
-from fourfold.store.artifacts import Artifact, Image
-from fourfold.store.compressed import Compressed, CompressedLayers
-from fourfold.store.images import Images
-from fourfold.store.staging import staging
+from fourfold.store.files import trees
+from fourfold.store.files.artifacts import Artifact, Image
+from fourfold.store.files.compressed import Compressed, CompressedLayers
+from fourfold.store.files.images import Images
+from fourfold.store.files.staging import staging
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NOBODY = "65534:65534"

@@ -15,7 +15,7 @@ from typing import Any
 
 from fourfold.build.oci.unpack import Blob
 from fourfold.errors import UserError
-from fourfold.store.artifacts import Image
+from fourfold.store.files.artifacts import Image
 
 JSON_BYTES = 4 * 1024**2
 MOST_LAYERS = 127

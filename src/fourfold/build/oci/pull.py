@@ -17,8 +17,8 @@ from fourfold.build.oci.layout import read
 from fourfold.build.oci.rootfs import OPAQUE_XATTR
 from fourfold.build.oci.unpack import Blob, UnpackLimits, unpack
 from fourfold.errors import UserError
-from fourfold.store import trees
-from fourfold.store.images import Images, Record
+from fourfold.store.files import trees
+from fourfold.store.files.images import Images, Record
 
 Log = Callable[[str], None]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from fourfold.build.model import DIES_WITH_US
 from fourfold.errors import FourfoldError, UserError, WorldError
-from fourfold.store import trees
+from fourfold.store.files import trees
 
 SKOPEO = "skopeo"
 TRANSPORTS = ("docker://", "oci:", "docker-archive:")

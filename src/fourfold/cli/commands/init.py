@@ -15,7 +15,7 @@ from fourfold.cli.parameters import Argument, Option
 from fourfold.cli.session import Session
 
 if TYPE_CHECKING:
-    from fourfold.spec.init import Written
+    from fourfold.spec.starting.init import Written
 
 
 def command(
@@ -28,8 +28,8 @@ def command(
     """Write a commented fourfold.yaml from what is in this folder."""
     from fourfold.cli.ecosystem import exported
     from fourfold.errors import SpecError
-    from fourfold.spec.init import init
     from fourfold.spec.load import load
+    from fourfold.spec.starting.init import init
 
     session = Session.of(ctx)
     options = session.options

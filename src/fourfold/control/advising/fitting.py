@@ -25,8 +25,8 @@ from fourfold.errors import NotFoundError, UserError
 from fourfold.launch.model import Powers
 from fourfold.launch.patterns import refuse_impossible
 from fourfold.spec.app import App
-from fourfold.spec.checks import Parts, check
-from fourfold.spec.groupchecks import as_guest
+from fourfold.spec.checks.checks import Parts, check
+from fourfold.spec.checks.groups import as_guest
 from fourfold.spec.model import Service
 from fourfold.spec.shared import Kind
 

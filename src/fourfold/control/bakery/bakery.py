@@ -25,11 +25,11 @@ from fourfold.control.ids import letters
 from fourfold.control.loops import AGAIN_SECONDS
 from fourfold.control.parts import Parts
 from fourfold.errors import ConflictError, FourfoldError, NotFoundError, UserError, WorldError
-from fourfold.store import trees
-from fourfold.store.bakery import BakeryFiles
-from fourfold.store.bakes import OPEN, Bake
+from fourfold.store.files import trees
+from fourfold.store.files.bakery import BakeryFiles
 from fourfold.store.manifest import Manifest
 from fourfold.store.room import require_room, while_room
+from fourfold.store.tables.bakes import OPEN, Bake
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Bakery:
         return await self._queue(order, source, query.actor)
 
     def _read(self, query: UploadQuery, whole: Manifest) -> tuple[Order, str]:
-        from fourfold.spec import yaml
+        from fourfold.spec.yaml import yaml
 
         wanted = {FILE} if query.env is None else {FILE, f"fourfold.{query.env}.yaml"}
         files = {}

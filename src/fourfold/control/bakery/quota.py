@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fourfold.control.settings import Settings
 from fourfold.errors import TooLargeError, TooManyError
-from fourfold.store.bakes import Bakes
+from fourfold.store.tables.bakes import Bakes
 
 
 class Quota:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from fourfold.store.bakery import BakeryFiles
-from fourfold.store.bakes import Bakes
+from fourfold.store.files.bakery import BakeryFiles
+from fourfold.store.tables.bakes import Bakes
 
 
 class Shelf:

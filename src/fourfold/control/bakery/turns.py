@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 
-from fourfold.store.bakes import Bake
+from fourfold.store.tables.bakes import Bake
 
 
 def in_turn(queued: Sequence[Bake], served: Mapping[str, float]) -> list[Bake]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fourfold.clock import rfc3339
 from fourfold.control.bakery.shapes import BakeView
-from fourfold.store.bakes import OPEN, Bake
+from fourfold.store.tables.bakes import OPEN, Bake
 
 DAY = 86_400.0
 _ENDINGS = {"oci": "tar", "docker-archive": "tar"}

@@ -16,9 +16,9 @@ from fourfold.control.groups.groups import spec_of
 from fourfold.control.operations import Operation
 from fourfold.control.parts import Parts
 from fourfold.spec.parse import parse_json
-from fourfold.store.bakery import BakeryFiles
-from fourfold.store.bakes import Bake, owner_of
+from fourfold.store.files.bakery import BakeryFiles
 from fourfold.store.room import require_room
+from fourfold.store.tables.bakes import Bake, owner_of
 
 
 class _Bake(Operation):

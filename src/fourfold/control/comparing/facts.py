@@ -14,7 +14,7 @@ from fourfold.cost.comparison import Facts
 from fourfold.errors import NotFoundError
 from fourfold.launch.patterns import needs_machines, unenforced
 from fourfold.spec.model import Service
-from fourfold.store.artifacts import Artifact
+from fourfold.store.files.artifacts import Artifact
 from fourfold.store.model import InstanceRow
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from fourfold.control.comparing import look
 from fourfold.control.comparing.look import MOST_WRITTEN, Asked, Found
 from fourfold.control.registry import key_of
 from fourfold.errors import FourfoldError
-from fourfold.store import trees
-from fourfold.store.artifacts import Artifact
+from fourfold.store.files import trees
+from fourfold.store.files.artifacts import Artifact
 from fourfold.store.model import InstanceRow
 
 if TYPE_CHECKING:

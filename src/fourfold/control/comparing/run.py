@@ -28,7 +28,7 @@ from fourfold.cost.rounds import Round
 from fourfold.errors import FourfoldError
 from fourfold.gateway.listening import free_port
 from fourfold.spec.model import Service
-from fourfold.store.artifacts import Artifact
+from fourfold.store.files.artifacts import Artifact
 from fourfold.store.model import Event
 
 log = logging.getLogger(__name__)

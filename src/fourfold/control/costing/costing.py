@@ -30,7 +30,7 @@ from fourfold.launch.function import sandbox_memory
 from fourfold.paths import Paths
 from fourfold.spec.groups import Host
 from fourfold.spec.model import Service
-from fourfold.store.artifacts import Artifacts
+from fourfold.store.files.artifacts import Artifacts
 from fourfold.store.model import ServiceRow, UsageHour
 
 if TYPE_CHECKING:  # they take long to import, and most daemons are never asked

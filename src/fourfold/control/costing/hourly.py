@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from fourfold.cost.functions import Taken
 from fourfold.cost.model import Hour, Traffic
 from fourfold.store.model import UsageHour
-from fourfold.store.usage import HOUR
+from fourfold.store.tables.usage import HOUR
 
 LEAST_SECONDS = 60.0
 """Of an hour that is not over: less of it says nothing about the rest."""

@@ -22,8 +22,8 @@ from fourfold.errors import WorldError
 from fourfold.functions.journal import SUFFIX, from_line
 from fourfold.functions.model import Usage
 from fourfold.paths import Paths
-from fourfold.store.sources import write_atomically
-from fourfold.store.usage import HOUR, KEEP_HOURS
+from fourfold.store.files.sources import write_atomically
+from fourfold.store.tables.usage import HOUR, KEEP_HOURS
 
 SUMS = "sums.json"
 

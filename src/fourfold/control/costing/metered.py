@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from fourfold.gateway.model import InstanceStats
 from fourfold.store.model import UsageHour, UsageMark
-from fourfold.store.usage import HOUR, KEEP_HOURS
+from fourfold.store.tables.usage import HOUR, KEEP_HOURS
 
 Key = tuple[str, str, str]
 """(app, service, pattern)."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from fourfold.control.views import PricesView
 from fourfold.cost.prices import Prices, parse_prices
 from fourfold.errors import NotFoundError, UserError
-from fourfold.spec import yaml
+from fourfold.spec.yaml import yaml
 
 NAME = "prices.yaml"
 

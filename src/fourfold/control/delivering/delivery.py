@@ -12,7 +12,7 @@ from fourfold.control.delivering.jobs import Jobs
 from fourfold.control.registry import Registry
 from fourfold.control.triggers.aws import Aws
 from fourfold.functions.model import Answer, Invocation
-from fourfold.store.queue import EventRow
+from fourfold.store.tables.queue import EventRow
 
 
 class Invokes(Protocol):

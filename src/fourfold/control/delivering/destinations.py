@@ -13,7 +13,7 @@ from typing import Any
 
 from fourfold.clock import rfc3339
 from fourfold.control.triggers.aws import REGION, Aws, access, region_of
-from fourfold.store.queue import EventRow
+from fourfold.store.tables.queue import EventRow
 
 ACCOUNT = "000000000000"
 SOURCE = "on_failure"

@@ -25,7 +25,7 @@ from fourfold.control.delivering.queue import Queue
 from fourfold.control.loops import keep
 from fourfold.errors import FourfoldError
 from fourfold.functions.model import Answer
-from fourfold.store.queue import EventRow, Waiting
+from fourfold.store.tables.queue import EventRow, Waiting
 
 log = logging.getLogger(__name__)
 

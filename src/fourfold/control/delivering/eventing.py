@@ -20,7 +20,7 @@ from fourfold.control.triggers.aws import Aws
 from fourfold.control.triggers.run import Triggers
 from fourfold.control.triggers.schedule import Schedules
 from fourfold.control.triggers.source import Maker
-from fourfold.store.queue import Waiting
+from fourfold.store.tables.queue import Waiting
 
 
 class Eventing:

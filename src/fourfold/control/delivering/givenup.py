@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from fourfold.control.delivering.queue import Queue
 from fourfold.control.registry import Registry
 from fourfold.errors import NotFoundError
-from fourfold.store.queue import EventRow
+from fourfold.store.tables.queue import EventRow
 
 
 class GivenUp:

@@ -24,7 +24,7 @@ from fourfold.plan import model as m
 from fourfold.spec.model import Service
 from fourfold.spec.units import format_duration
 from fourfold.store.model import InstanceRow, ServiceRow
-from fourfold.store.runs import Ending, RunRow
+from fourfold.store.tables.runs import Ending, RunRow
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Literal
 
 from fourfold.control.delivering.policy import Policy
-from fourfold.store.queue import Waiting
+from fourfold.store.tables.queue import Waiting
 
 RETRY_SECONDS = (60.0, 120.0)
 """Waits before the second and the third try of an event."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from fourfold.control.goals import wanted_count
 from fourfold.control.registry import Registry
-from fourfold.store.deployments import OPEN
 from fourfold.store.model import ServiceRow
+from fourfold.store.tables.deployments import OPEN
 
 MOST_AT_ONCE = 100
 """Deliveries to one function; fewer when its `concurrency` is less."""
@@ -34,7 +34,7 @@ class Policy:
 
 
 def policy_of(registry: Registry, line: str) -> Policy:
-    """`line`: `store.queue.line_of`."""
+    """`line`: `store.tables.queue.line_of`."""
     key, _, target = line.partition(">")
     row = registry.services.get(key)
     if row is None:

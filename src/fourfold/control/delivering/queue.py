@@ -14,7 +14,7 @@ from fourfold.control.delivering.line import RETRY_SECONDS, Lines
 from fourfold.control.delivering.writes import Write, Writes
 from fourfold.control.registry import Registry
 from fourfold.errors import WorldError
-from fourfold.store.queue import EventRow, Waiting
+from fourfold.store.tables.queue import EventRow, Waiting
 
 MOST_EVENTS = 100_000
 MOST_BYTES = 1024**3

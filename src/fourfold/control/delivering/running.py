@@ -14,8 +14,8 @@ from fourfold.control.registry import Registry
 from fourfold.errors import NotFoundError, UserError
 from fourfold.paths import Paths
 from fourfold.store.model import ServiceRow
-from fourfold.store.queue import EventRow
-from fourfold.store.runs import RunRow
+from fourfold.store.tables.queue import EventRow
+from fourfold.store.tables.runs import RunRow
 from fourfold.supervise import logs
 from fourfold.supervise.model import LogLine
 

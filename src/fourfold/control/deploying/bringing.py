@@ -34,7 +34,7 @@ from fourfold.launch.model import Powers
 from fourfold.launch.patterns import is_machine
 from fourfold.launch.vm import CUT_OFF, UNLOCKED
 from fourfold.spec.app import App
-from fourfold.store.sources import write_atomically
+from fourfold.store.files.sources import write_atomically
 
 Considered = tuple[App, list[Wish], list[Change]]
 

@@ -13,7 +13,7 @@ from fourfold.clock import Clock
 from fourfold.control.bus import Bus
 from fourfold.control.operations import Operation
 from fourfold.errors import FourfoldError
-from fourfold.store.artifacts import Artifact
+from fourfold.store.files.artifacts import Artifact
 from fourfold.store.model import Build
 
 

@@ -17,9 +17,9 @@ from fourfold.gateway.listening import refuse_taken
 from fourfold.launch.model import Powers
 from fourfold.launch.patterns import is_machine, refuse_impossible
 from fourfold.spec.app import App
+from fourfold.spec.checks.strategies import INSTEAD, contradiction
 from fourfold.spec.model import Service
 from fourfold.spec.parse import parse_json
-from fourfold.spec.strategychecks import INSTEAD, contradiction
 
 
 def read_app(spec: Mapping[str, Any]) -> App:

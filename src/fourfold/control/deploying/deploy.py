@@ -27,9 +27,9 @@ from fourfold.errors import NotFoundError
 from fourfold.spec.app import App
 from fourfold.spec.fingerprint import fingerprint
 from fourfold.spec.gateway import Gateway
-from fourfold.store.artifacts import Artifact
-from fourfold.store.deployments import OPEN
+from fourfold.store.files.artifacts import Artifact
 from fourfold.store.model import AppRow, Build, Release, ServiceRow
+from fourfold.store.tables.deployments import OPEN
 
 PURGE = "purge."
 """And an app: the name in `meta` of an operation that is to delete what `down` keeps of it."""

@@ -18,7 +18,7 @@ from fourfold.control.registry import Registry
 from fourfold.control.routing.routing import certificate
 from fourfold.errors import WorldError
 from fourfold.paths import Paths
-from fourfold.store.trees import remove as remove_tree
+from fourfold.store.files.trees import remove as remove_tree
 
 
 class Down:

@@ -20,10 +20,10 @@ from fourfold.errors import UserError
 from fourfold.launch.exported import Program, entries
 from fourfold.launch.qemu import configuration
 from fourfold.launch.vm import is_whole_system, machine_memory
-from fourfold.store.artifacts import Artifact
-from fourfold.store.compressed import CompressedLayers
-from fourfold.store.images import Images
-from fourfold.store.staging import staging
+from fourfold.store.files.artifacts import Artifact
+from fourfold.store.files.compressed import CompressedLayers
+from fourfold.store.files.images import Images
+from fourfold.store.files.staging import staging
 
 TAR = "tar.gz"
 """The form of processes and of members of groups: the tree, as it is seen at /app."""

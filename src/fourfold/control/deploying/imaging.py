@@ -23,9 +23,9 @@ from fourfold.control.operations import Operation
 from fourfold.control.parts import Parts
 from fourfold.errors import UserError
 from fourfold.spec.app import App
-from fourfold.store import trees
-from fourfold.store.disks import Disks
-from fourfold.store.images import Images
+from fourfold.store.files import trees
+from fourfold.store.files.disks import Disks
+from fourfold.store.files.images import Images
 
 IMAGE = "oci"
 """What is asked for next is the image of a container, in whichever form."""

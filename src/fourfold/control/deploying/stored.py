@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from fourfold.errors import NotFoundError, UserError
-from fourfold.store.artifacts import Artifacts
-from fourfold.store.blobs import Blobs
-from fourfold.store.disks import Disks
-from fourfold.store.images import Images
-from fourfold.store.sources import Sources
+from fourfold.store.files.artifacts import Artifacts
+from fourfold.store.files.blobs import Blobs
+from fourfold.store.files.disks import Disks
+from fourfold.store.files.images import Images
+from fourfold.store.files.sources import Sources
 
 
 class Stored:

@@ -9,7 +9,7 @@ from fourfold.control.goals import host_key
 from fourfold.control.registry import Registry, key_of
 from fourfold.errors import UserError
 from fourfold.spec.app import App
-from fourfold.spec.groupchecks import fits
+from fourfold.spec.checks.groups import fits
 from fourfold.spec.groups import Host
 from fourfold.spec.model import Service
 from fourfold.store.model import ServiceRow

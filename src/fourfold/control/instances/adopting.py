@@ -9,8 +9,8 @@ from fourfold.clock import Clock
 from fourfold.control.executor import Effects, Executor
 from fourfold.control.instances.lifecycle import Lifecycle, identified
 from fourfold.control.registry import Registry
-from fourfold.store.deployments import OPEN
 from fourfold.store.model import InstanceRow
+from fourfold.store.tables.deployments import OPEN
 from fourfold.supervise.supervisor import Supervisor
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fourfold.launch.common import ImageFacts
 from fourfold.launch.model import Bridge, Forwarded
-from fourfold.store.artifacts import Image
+from fourfold.store.files.artifacts import Image
 from fourfold.supervise.containers import kernel, read_profile
 from fourfold.supervise.network.hostnames import read_host_names
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from fourfold.functions.model import SandboxNetwork
 from fourfold.launch.common import FunctionFacts
 from fourfold.paths import Paths
-from fourfold.store.artifacts import Function
+from fourfold.store.files.artifacts import Function
 from fourfold.supervise import logs
 from fourfold.supervise.model import Exit
 from fourfold.supervise.network.bridge import BridgeNetwork

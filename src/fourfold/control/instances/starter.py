@@ -28,11 +28,11 @@ from fourfold.launch.shared import place
 from fourfold.paths import Paths
 from fourfold.spec.groups import GROUP
 from fourfold.spec.model import FixedPort, Service
-from fourfold.store.artifacts import Artifact, Artifacts, Boot, Image
-from fourfold.store.disks import Disks
-from fourfold.store.images import Images
+from fourfold.store.files.artifacts import Artifact, Artifacts, Boot, Image
+from fourfold.store.files.disks import Disks
+from fourfold.store.files.images import Images
+from fourfold.store.garbage.quotas import share_of
 from fourfold.store.model import InstanceRow, ServiceRow
-from fourfold.store.quotas import share_of
 from fourfold.supervise.network.bridge import BridgeNetwork
 from fourfold.supervise.supervisor import Supervisor
 

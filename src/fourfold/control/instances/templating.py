@@ -27,9 +27,9 @@ from fourfold.launch import sandbox, template
 from fourfold.launch.model import Bridge, Launch
 from fourfold.paths import Paths
 from fourfold.spec.model import Health, Service
-from fourfold.store import trees
+from fourfold.store.files import trees
+from fourfold.store.files.templates import Origin, Templates
 from fourfold.store.model import InstanceRow
-from fourfold.store.templates import Origin, Templates
 from fourfold.supervise.machines.guest import Guest
 from fourfold.supervise.machines.templates import Boot, Booting, host_key, make
 from fourfold.supervise.model import Exit

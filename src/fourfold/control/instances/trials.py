@@ -12,9 +12,9 @@ from fourfold.control.registry import Registry, key_of
 from fourfold.launch.model import Powers
 from fourfold.launch.patterns import is_machine, needs_machines
 from fourfold.spec.model import Service
-from fourfold.store.artifacts import Artifact
-from fourfold.store.deployments import OPEN
-from fourfold.store.disks import Disks
+from fourfold.store.files.artifacts import Artifact
+from fourfold.store.files.disks import Disks
+from fourfold.store.tables.deployments import OPEN
 from fourfold.supervise.machines.accelerators import with_accelerator, with_machines
 from fourfold.supervise.powers import with_containers
 from fourfold.supervise.supervisor import Supervisor

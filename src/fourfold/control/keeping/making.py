@@ -24,12 +24,12 @@ from fourfold.control.keeping import tree, vault
 from fourfold.control.keeping.tree import Member
 from fourfold.errors import NotFoundError, WorldError
 from fourfold.paths import Paths
-from fourfold.store import locks
-from fourfold.store.artifacts import Artifacts
-from fourfold.store.blobs import Blobs
 from fourfold.store.db import explained
-from fourfold.store.sources import Sources
-from fourfold.store.staging import staging
+from fourfold.store.files.artifacts import Artifacts
+from fourfold.store.files.blobs import Blobs
+from fourfold.store.files.sources import Sources
+from fourfold.store.files.staging import staging
+from fourfold.store.tables import locks
 
 PIECE = 256 * 1024
 """Bytes that are handed on at once, at least."""

@@ -22,8 +22,8 @@ from fourfold.build.oci.tar import Entry, MalformedError, Reader, Stream
 from fourfold.control.keeping import members as m
 from fourfold.control.keeping import vault
 from fourfold.errors import UserError
-from fourfold.store import locks
 from fourfold.store.manifest import is_digest
+from fourfold.store.tables import locks
 
 SMALL = 64 * 1024**2
 """Bytes of a member that is read as a whole."""

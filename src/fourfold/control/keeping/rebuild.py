@@ -20,7 +20,7 @@ from fourfold.control.goals import pattern_of
 from fourfold.control.operations import Operation, Operations
 from fourfold.control.registry import Registry, key_of
 from fourfold.errors import FourfoldError, WorldError
-from fourfold.store.artifacts import Artifact
+from fourfold.store.files.artifacts import Artifact
 from fourfold.store.model import Build, ServiceRow
 
 PENDING = "restore.pending"

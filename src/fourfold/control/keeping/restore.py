@@ -26,13 +26,14 @@ from fourfold.control.keeping.reading import Owner, Reading, Unpacked
 from fourfold.control.keeping.rebuild import PENDING
 from fourfold.errors import ConflictError, UserError, WorldError
 from fourfold.paths import Paths
-from fourfold.store import locks, trees
-from fourfold.store.blobs import Blobs
 from fourfold.store.db import open_database
-from fourfold.store.meta import Meta
+from fourfold.store.files import trees
+from fourfold.store.files.blobs import Blobs
+from fourfold.store.files.sources import write_atomically
+from fourfold.store.files.staging import staging
 from fourfold.store.migrations import known_migrations
-from fourfold.store.sources import write_atomically
-from fourfold.store.staging import staging
+from fourfold.store.tables import locks
+from fourfold.store.tables.meta import Meta
 from fourfold.supervise.spawner.ending import end_everything
 
 SIDE_FILES = ("", "-wal", "-shm")

@@ -12,9 +12,9 @@ from tempfile import TemporaryFile
 
 from fourfold.build.archive import DAMAGED, check_records
 from fourfold.errors import NotFoundError, UserError
-from fourfold.store.blobs import Blobs
+from fourfold.store.files.blobs import Blobs
+from fourfold.store.files.sources import Sources
 from fourfold.store.manifest import Entry, Manifest
-from fourfold.store.sources import Sources
 
 ZIP = "function.zip"
 MOST_ZIPPED = 52_428_800

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from fourfold.control.lambdas.model import Condition
-from fourfold.store.deployments import OPEN
-from fourfold.store.functions import FunctionRow
 from fourfold.store.model import Deployment, ServiceRow
+from fourfold.store.tables.deployments import OPEN
+from fourfold.store.tables.functions import FunctionRow
 
 
 def condition_of(row: FunctionRow, service: ServiceRow | None, deployment: Deployment | None) -> Condition:

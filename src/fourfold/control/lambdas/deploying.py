@@ -14,7 +14,7 @@ from fourfold.control.lambdas.names import APP, version_service
 from fourfold.control.registry import Registry
 from fourfold.control.routing.claims import gateway_of
 from fourfold.errors import FourfoldError, NotFoundError, UserError
-from fourfold.store.functions import FunctionRow, VersionRow
+from fourfold.store.tables.functions import FunctionRow, VersionRow
 
 log = logging.getLogger(__name__)
 ACTOR = "lambda-api"

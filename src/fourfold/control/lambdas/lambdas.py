@@ -20,8 +20,8 @@ from fourfold.control.triggers.source import identity
 from fourfold.errors import ConflictError, NotFoundError, WorldError
 from fourfold.spec.model import Service
 from fourfold.spec.triggers import Trigger
-from fourfold.store.functions import AliasRow, FunctionRow, VersionRow
 from fourfold.store.model import ServiceRow
+from fourfold.store.tables.functions import AliasRow, FunctionRow, VersionRow
 
 PATIENCE = 60.0
 """Seconds that an invocation of a version waits for a service of its own."""

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from fourfold.functions.model import Answer, Invocation
 from fourfold.spec.model import Service
-from fourfold.store.functions import FunctionRow
+from fourfold.store.tables.functions import FunctionRow
 
 LATEST = "$LATEST"
 ACCOUNT = "000000000000"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fourfold.store.functions import AliasRow, FunctionRow, MappingRow, VersionRow
 from fourfold.store.store import Store
+from fourfold.store.tables.functions import AliasRow, FunctionRow, MappingRow, VersionRow
 
 Key = tuple[str, str]
 """App and service."""

@@ -24,8 +24,8 @@ from fourfold.control.reporting.status import shown_state
 from fourfold.errors import FourfoldError
 from fourfold.gateway.model import InstanceStats
 from fourfold.launch.patterns import memory_limit
-from fourfold.store.hooks import HookRow
 from fourfold.store.model import InstanceRow, ServiceRow
+from fourfold.store.tables.hooks import HookRow
 from fourfold.supervise.model import Usage
 
 STATES = ("starting", "ready", "unready", "draining", "stopping", "backoff", "crash-loop")

@@ -11,7 +11,7 @@ from fourfold.control import views as v
 from fourfold.control.registry import Registry
 from fourfold.spec.app import App
 from fourfold.spec.notify import Notify
-from fourfold.store.hooks import HookRow
+from fourfold.store.tables.hooks import HookRow
 
 
 class Hooks:

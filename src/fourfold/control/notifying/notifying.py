@@ -19,9 +19,9 @@ from fourfold.control.notifying.hooks import Hooks
 from fourfold.control.notifying.matching import kinds_of, wants
 from fourfold.control.registry import Registry
 from fourfold.errors import FourfoldError
-from fourfold.store.events import Which
-from fourfold.store.hooks import HookRow
 from fourfold.store.model import Event
+from fourfold.store.tables.events import Which
+from fourfold.store.tables.hooks import HookRow
 
 log = logging.getLogger(__name__)
 

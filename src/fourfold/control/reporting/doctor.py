@@ -30,10 +30,10 @@ from fourfold.launch.model import Powers
 from fourfold.launch.vm import CUT_OFF, UNLOCKED
 from fourfold.paths import LONGEST_SOCKET, Paths
 from fourfold.store import keyfile, layout
-from fourfold.store.apps import Apps
 from fourfold.store.db import open_database
 from fourfold.store.room import lacking
 from fourfold.store.secrets import Secrets
+from fourfold.store.tables.apps import Apps
 from fourfold.supervise.network.hostnames import UPSTREAM, read_host_names
 
 LOW_DISK_BYTES = 1024**3

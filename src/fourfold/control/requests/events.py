@@ -10,8 +10,8 @@ from fourfold.control import views as v
 from fourfold.control.goals import GATEWAY
 from fourfold.control.requests.base import Requests
 from fourfold.errors import NotFoundError
-from fourfold.store.events import ALL, Which
 from fourfold.store.model import Event
+from fourfold.store.tables.events import ALL, Which
 from fourfold.supervise.model import LogLine
 
 

@@ -26,7 +26,7 @@ from fourfold.control.views import CertificateView
 from fourfold.errors import FourfoldError, UserError, WorldError
 from fourfold.gateway import naming
 from fourfold.gateway.certificates import DAY, SOON, Facts, combine, ending, facts, is_renewal, read, unfit
-from fourfold.store.sources import write_atomically
+from fourfold.store.files.sources import write_atomically
 
 log = logging.getLogger(__name__)
 

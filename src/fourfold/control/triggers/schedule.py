@@ -19,8 +19,8 @@ from fourfold.control.triggers.aws import REGION
 from fourfold.control.triggers.due import Memory, Timing
 from fourfold.spec.cron import parse_when, zone_of
 from fourfold.spec.triggers import Schedule
-from fourfold.store.queue import EventRow
-from fourfold.store.triggerstate import TriggerStates
+from fourfold.store.tables.queue import EventRow
+from fourfold.store.tables.triggerstate import TriggerStates
 
 LOOK_SECONDS = 10.0
 """Between looks at the clock at the most: it may have been set."""

@@ -12,7 +12,7 @@ from fourfold.clock import Clock
 from fourfold.functions.model import Answer
 from fourfold.spec.model import Service
 from fourfold.spec.triggers import Trigger
-from fourfold.store.triggerstate import TriggerStates
+from fourfold.store.tables.triggerstate import TriggerStates
 
 IDENTITY = {
     "schedule": ("cron", "rate", "timezone"),

@@ -20,7 +20,7 @@ from typing import Any
 
 from fourfold.errors import WorldError
 from fourfold.launch.model import User
-from fourfold.store import trees
+from fourfold.store.files import trees
 from fourfold.supervise.hosts.link import OWN
 
 log = logging.getLogger(__name__)

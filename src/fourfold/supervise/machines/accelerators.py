@@ -24,7 +24,7 @@ from fourfold.errors import WorldError
 from fourfold.launch.common import SYSTEM_PATH
 from fourfold.launch.model import Powers
 from fourfold.launch.qemu import PROGRAM
-from fourfold.store.sources import write_atomically
+from fourfold.store.files.sources import write_atomically
 
 KVM = Path("/dev/kvm")
 TUN = Path("/dev/net/tun")

@@ -1,0 +1,1 @@
+"""What must hold between the parts of an app, beyond each part for itself."""

@@ -1,0 +1,1 @@
+"""`fourfold init`: what a folder or another tool's file holds, as a service file."""

@@ -1,0 +1,1 @@
+"""YAML 1.2 as a tree that remembers every place."""

@@ -1,0 +1,1 @@
+"""Content-addressed files on disk: sources, artifacts, images, disks; written whole or not at all."""

@@ -1,0 +1,1 @@
+"""Rows: one file per table of SQLite, and what all of them share."""
