@@ -18,8 +18,8 @@ from bench.figures import verdict
 from bench.machine import ROOT, folder, need_root_and_parts
 from fourfold.build.build import Builder, BuildRequest
 from fourfold.build.pack import pack
-from fourfold.cli.client import Client
-from fourfold.cli.endpoint import local
+from fourfold.cli.link.client import Client
+from fourfold.cli.link.endpoint import local
 from fourfold.clock import SystemClock
 from fourfold.paths import Paths
 from fourfold.spec.model import Service

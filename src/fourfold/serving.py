@@ -170,7 +170,7 @@ def _load_api() -> tuple[_Serve, _OpenLambdaApi]:
         if not parts.settings.api_listen:
             await serve(app, socket, ready)
             return
-        from fourfold.api.networked import on_network  # with TLS: for those who ask for it
+        from fourfold.api.network.serving import on_network  # with TLS: for those who ask for it
 
         async with on_network(parts, app):
             await serve(app, socket, ready)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fourfold.api.acting import Caller, acting
+from fourfold.api.network.acting import Caller, acting
 from fourfold.control.access import TokenRequest
 from fourfold.control.comparing.request import CompareRequest
 from fourfold.control.facade import Facade

@@ -11,10 +11,10 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
-from fourfold.api.acting import KEPT, Caller
 from fourfold.api.app import create_app
 from fourfold.api.bounds import Bounds
-from fourfold.api.rights import MANIFEST, SMALL
+from fourfold.api.network.acting import KEPT, Caller
+from fourfold.api.network.rights import MANIFEST, SMALL
 from fourfold.api.text import has_more
 from tests.api.fake import FakeFacade
 from tests.api.serving import Serving, eventually

@@ -14,11 +14,11 @@ import httpx
 import pytest
 
 from fourfold.api.app import create_app
-from fourfold.api.guard import Guard
-from fourfold.api.network import Network
-from fourfold.api.pair import Pair
-from fourfold.api.patient import PatientHttp
-from fourfold.api.refusals import Refusals
+from fourfold.api.network.guard import Guard
+from fourfold.api.network.listener import Network
+from fourfold.api.network.pair import Pair
+from fourfold.api.network.patient import PatientHttp
+from fourfold.api.network.refusals import Refusals
 from fourfold.clock import SystemClock
 from fourfold.control.access import Access, TokenRequest
 from fourfold.control.bus import Bus
@@ -260,7 +260,7 @@ def test_more_connections_than_one_client_may_begin(tmp_path: Path) -> None:
 
 
 def test_more_connections_than_one_client_may_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fourfold.api.network.PACE", 10_000)
+    monkeypatch.setattr("fourfold.api.network.listener.PACE", 10_000)
 
     async def many(world: World) -> None:
         most = world.network._most // 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fourfold.api.refusals import FAILURES, MOST_CLIENTS, MOST_EVENTS, WINDOW, Refusals, network
+from fourfold.api.network.refusals import FAILURES, MOST_CLIENTS, MOST_EVENTS, WINDOW, Refusals, network
 
 
 class Heard:

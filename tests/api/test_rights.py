@@ -8,8 +8,8 @@ import pytest
 from starlette.routing import Route, WebSocketRoute
 
 from fourfold.api.app import create_app
-from fourfold.api.matching import rule_name
-from fourfold.api.rights import RULES, allows
+from fourfold.api.network.matching import rule_name
+from fourfold.api.network.rights import RULES, allows
 from fourfold.control.facade import Facade
 
 APP = create_app(cast(Facade, None))

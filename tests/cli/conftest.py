@@ -38,7 +38,7 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.setenv("USER", "alice")
         monkeypatch.delenv("SUDO_USER", raising=False)
         monkeypatch.setenv("TZ", "UTC")
-        monkeypatch.setattr("fourfold.cli.elsewhere.others", lambda paths, app: iter(()))
+        monkeypatch.setattr("fourfold.cli.link.elsewhere.others", lambda paths, app: iter(()))
         time.tzset()
         yield Path(folder)
 
@@ -65,7 +65,7 @@ def morning(monkeypatch: pytest.MonkeyPatch) -> None:
     """Now is an hour after everything that the fake knows of."""
     from datetime import UTC, datetime
 
-    monkeypatch.setattr("fourfold.cli.formats.utc_now", lambda: datetime(2026, 11, 22, 9, 0, 5, tzinfo=UTC))
+    monkeypatch.setattr("fourfold.cli.printing.formats.utc_now", lambda: datetime(2026, 11, 22, 9, 0, 5, tzinfo=UTC))
 
 
 @pytest.fixture

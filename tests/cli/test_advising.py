@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fourfold.cli.advice_page import overview, page
 from fourfold.cli.options import Options
+from fourfold.cli.printing.advice_page import overview, page
 from fourfold.control.advising.request import AdviceRequest
 from fourfold.cost.advice.model import Advice, Blocker, Change, Command, PatternAdvice, Reason
 from tests.api.serving import Serving

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from fourfold.cli.comparing import ComparingSteps, bar
+from fourfold.cli.comparison.following import ComparingSteps, bar
 from fourfold.cli.options import Options
-from fourfold.cli.progress import progress
+from fourfold.cli.printing.progress import progress
 from fourfold.control import views as v
 from fourfold.control.comparing.request import CompareRequest
 from fourfold.cost.summary import summary

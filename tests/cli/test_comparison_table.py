@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from fourfold.cli.comparison_rows import figures, number
-from fourfold.cli.comparison_table import page
-from fourfold.cli.formats import duration
+from fourfold.cli.comparison.rows import figures, number
+from fourfold.cli.comparison.table import page
+from fourfold.cli.printing.formats import duration
 from fourfold.cost.comparison import BreakEven, Comparison, Costs, Facts
 from fourfold.cost.rounds import Measured
 from fourfold.cost.summary import summary

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fourfold.cli import endpoint
-from fourfold.cli.client import Client, LostError, NoDaemonError, QuietError
+from fourfold.cli.link import endpoint
+from fourfold.cli.link.client import Client, LostError, NoDaemonError, QuietError
 from fourfold.errors import UserError, WorldError
 
 

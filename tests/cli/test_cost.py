@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fourfold.cli import money
+from fourfold.cli.printing import money
 from fourfold.control import views as v
 from fourfold.cost.comparison import BreakEven
 from fourfold.cost.estimate import under_all

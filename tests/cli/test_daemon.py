@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fourfold.cli import starter
-from fourfold.cli.endpoint import connects
+from fourfold.cli.link import starter
+from fourfold.cli.link.endpoint import connects
 from fourfold.cli.options import Options
 from fourfold.errors import ConflictError, WorldError
 from fourfold.paths import Paths
@@ -44,7 +44,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, *command: str) -> list[subprocess.
         started.append(real(command, **options))  # type: ignore[call-overload]
         return started[-1]
 
-    monkeypatch.setattr("fourfold.cli.starter.subprocess.Popen", popen)
+    monkeypatch.setattr("fourfold.cli.link.starter.subprocess.Popen", popen)
     return started
 
 
@@ -159,7 +159,7 @@ def test_daemon_stop_waits_for_its_end(cli: Cli, server: Serving) -> None:
 def test_daemon_restart(cli: Cli, server: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of systemd's is started again by that: to start a second one would only be in its way."""
     waited: list[str] = []
-    monkeypatch.setattr("fourfold.cli.starter.await_other", lambda paths: waited.append("for systemd"))
+    monkeypatch.setattr("fourfold.cli.link.starter.await_other", lambda paths: waited.append("for systemd"))
     for groups, expected in (("0::/system.slice/fourfold.service/leaf\n", ["for systemd"]), ("0::/user.slice\n", [])):
         monkeypatch.setattr("fourfold.cli.commands.daemon._end", lambda session, groups=groups: groups)
         waited.clear()

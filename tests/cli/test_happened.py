@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fourfold.cli import following
+from fourfold.cli.link import following
 from fourfold.control import views as v
 from fourfold.errors import WorldError
 from fourfold.store.tables.events import Which

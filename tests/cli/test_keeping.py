@@ -93,8 +93,8 @@ def test_restore_says_what_came_of_it(
 
 
 def test_restore_waits_until_all_is_up(server: Serving, capsys: pytest.CaptureFixture[str]) -> None:
-    from fourfold.cli import endpoint
-    from fourfold.cli.client import Client
+    from fourfold.cli.link import endpoint
+    from fourfold.cli.link.client import Client
     from fourfold.cli.options import Options
     from fourfold.cli.restoring import await_services
     from fourfold.cli.session import Session

@@ -10,8 +10,8 @@ import pytest
 
 from fourfold.cli.appname import need_file
 from fourfold.cli.options import Options
-from fourfold.cli.top_table import SORTS, total
-from fourfold.cli.top_table import instances as top_table
+from fourfold.cli.printing.top_table import SORTS, total
+from fourfold.cli.printing.top_table import instances as top_table
 from fourfold.control import views as v
 from fourfold.errors import NotFoundError, WorldError
 from tests.api.serving import Serving

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from fourfold import __version__
-from fourfold.cli import elsewhere
 from fourfold.cli.appname import from_file
+from fourfold.cli.link import elsewhere
 from fourfold.cli.options import Options
 from fourfold.paths import Paths
 from tests.api.sample import token_view
@@ -152,7 +152,7 @@ def test_an_unexpected_error_shows_no_traceback(cli: Cli, server: Serving, monke
     def broken(count: object) -> str:
         raise KeyError("inner")
 
-    monkeypatch.setattr("fourfold.cli.formats.size", broken)
+    monkeypatch.setattr("fourfold.cli.printing.formats.size", broken)
     result = cli("gc")
     assert (result.code, result.out) == (1, "")
     assert result.err == (

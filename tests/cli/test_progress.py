@@ -10,8 +10,8 @@ from contextlib import suppress
 import pytest
 
 from fourfold.cli.options import Options
-from fourfold.cli.progress import progress
-from fourfold.cli.steps import Steps
+from fourfold.cli.printing.progress import progress
+from fourfold.cli.printing.steps import Steps
 from tests.api.sample import event
 
 HAPPENED = (

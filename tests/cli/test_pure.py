@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fourfold.cli import formats, units
-from fourfold.cli.progress import fitting
-from fourfold.cli.steps import Step, Steps
+from fourfold.cli import units
+from fourfold.cli.printing import formats
+from fourfold.cli.printing.progress import fitting
+from fourfold.cli.printing.steps import Step, Steps
 from fourfold.errors import SpecError
 from fourfold.spec import dotenv
 from tests.api.sample import event

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fourfold.cli.endpoint import over_network
-from fourfold.cli.target import Target, parse
+from fourfold.cli.link.endpoint import over_network
+from fourfold.cli.link.target import Target, parse
 from fourfold.errors import UserError
 
 GOOD = {

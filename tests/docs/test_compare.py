@@ -11,8 +11,8 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError  # type: ignore[import-untyped]
 from pydantic import BaseModel
 
-from fourfold.cli.comparison_rows import KINDS
-from fourfold.cli.comparison_schema import schema
+from fourfold.cli.comparison.rows import KINDS
+from fourfold.cli.comparison.schema import schema
 from fourfold.cost.comparison import BreakEven, Comparison, Costs, Facts, Latency, Load, Machine, PatternResult, Range
 from fourfold.cost.figures import FIGURES
 from fourfold.cost.summary import summary

@@ -5,14 +5,16 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from fourfold import __version__
-from fourfold.api import (
+from fourfold.api import errors
+from fourfold.api.bounds import Bounds
+from fourfold.api.resource import Application
+from fourfold.api.resources import (
     advice,
     apps,
     backups,
     bakes,
     builds,
     comparisons,
-    errors,
     events,
     exec,
     gateway,
@@ -26,8 +28,6 @@ from fourfold.api import (
     sources,
     tokens,
 )
-from fourfold.api.bounds import Bounds
-from fourfold.api.resource import Application
 from fourfold.api.streams import Streams
 from fourfold.control.facade import Facade
 

@@ -12,10 +12,10 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fourfold.api.acting import KEPT
 from fourfold.api.errors import RETRY_AFTER
-from fourfold.api.matching import match
-from fourfold.api.rights import MIB, MOST_NAME, NAME
+from fourfold.api.network.acting import KEPT
+from fourfold.api.network.matching import match
+from fourfold.api.network.rights import MIB, MOST_NAME, NAME
 from fourfold.api.sending import refuse
 from fourfold.errors import NotFoundError
 

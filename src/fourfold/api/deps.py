@@ -8,7 +8,7 @@ from typing import Annotated, cast
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from fourfold.api.acting import KEPT, acting
+from fourfold.api.network.acting import KEPT, acting
 from fourfold.api.streams import Streams
 from fourfold.control.facade import Facade
 from fourfold.errors import UserError

@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
-from fourfold.api.rights import MOST_NAME, NAME
+from fourfold.api.network.rights import MOST_NAME, NAME
 from fourfold.api.shapes import ErrorBody
 from fourfold.api.text import TextRoute
 

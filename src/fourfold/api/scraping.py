@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from http import HTTPStatus
 
-from fourfold.api.machine import METRICS_TYPE
+from fourfold.api.resources.machine import METRICS_TYPE
 from fourfold.errors import FourfoldError
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from fourfold.api.matching import match
-from fourfold.api.rights import BULK, DEPTH, VALUES
+from fourfold.api.network.matching import match
+from fourfold.api.network.rights import BULK, DEPTH, VALUES
 from fourfold.errors import UserError
 
 _STRING = re.compile(rb'"[^"\\]*(?:\\.?[^"\\]*)*(?:"|\Z)', re.DOTALL)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from fourfold.build.model import Listing
 from fourfold.cli.appname import find_file
-from fourfold.cli.client import NoDaemonError
+from fourfold.cli.link.client import NoDaemonError
 from fourfold.cli.session import Session
 from fourfold.cli.upload import load_file, pack_all, sources
 from fourfold.control.advising.fitting import from_file, services_of
@@ -89,8 +89,8 @@ def _exported(file: str | None, services: list[str] | None) -> dict[str, list[Ho
 
 def _look(session: Session, loaded: Loaded) -> tuple[Seen, dict[str, str]]:
     """Into all sources, as services that could share a process count for each other; and their digests."""
-    from fourfold.cli.progress import Progress
-    from fourfold.cli.steps import Steps
+    from fourfold.cli.printing.progress import Progress
+    from fourfold.cli.printing.steps import Steps
 
     outline = of(loaded, os.environ)
     found: Seen = {}

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fourfold.cli import output
-from fourfold.cli.formats import count
 from fourfold.cli.moving import Pattern, moved
 from fourfold.cli.operation import see_through
-from fourfold.cli.progress import Progress
+from fourfold.cli.printing import output
+from fourfold.cli.printing.formats import count
+from fourfold.cli.printing.progress import Progress
 from fourfold.cli.session import Session
 from fourfold.cli.upload import check, pack_all, read_file, request, send_all, sources
 from fourfold.control.deploying.stagewords import progress

@@ -10,15 +10,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fourfold.cli import output
-from fourfold.cli.formats import count, size
 from fourfold.cli.imagefile import STDOUT, check_place, write_image
 from fourfold.cli.moving import Pattern, moved
 from fourfold.cli.operation import see_through
 from fourfold.cli.options import Output
-from fourfold.cli.progress import Progress, progress
+from fourfold.cli.printing import output
+from fourfold.cli.printing.formats import count, size
+from fourfold.cli.printing.progress import Progress, progress
+from fourfold.cli.printing.steps import Steps
 from fourfold.cli.session import Session
-from fourfold.cli.steps import Steps
 from fourfold.cli.upload import load_file, pack_all, request, send_all, sources
 from fourfold.errors import UserError
 from fourfold.spec.outline import of

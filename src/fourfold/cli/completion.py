@@ -15,7 +15,7 @@ from fourfold.errors import FourfoldError, UserError
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from fourfold.cli.client import Client
+    from fourfold.cli.link.client import Client
     from fourfold.cli.session import Session
 
 VARIABLE = "_FOURFOLD_COMPLETE"
@@ -67,7 +67,7 @@ def _in_file(session: Session) -> Iterable[str]:
 
 def _asked(session: Session) -> Client:
     """Over ssh somebody might be asked for a password in the midst of a line. Raises UserError."""
-    from fourfold.cli.client import Client
+    from fourfold.cli.link.client import Client
 
     if session.remote:
         raise UserError("cannot ask the daemon of another machine for names")

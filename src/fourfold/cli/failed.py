@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fourfold.cli import formats, output
+from fourfold.cli.printing import formats, output
 from fourfold.cli.session import Session
 from fourfold.errors import UserError
 

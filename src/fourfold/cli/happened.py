@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fourfold.cli import formats, output
+from fourfold.cli.printing import formats, output
+from fourfold.cli.printing.steps import ENDED, exit_code
 from fourfold.cli.session import Session
-from fourfold.cli.steps import ENDED, exit_code
 
 if TYPE_CHECKING:
     from fourfold.control.views import EventView
@@ -76,7 +76,7 @@ def happened(session: Session, asked: Asked, following: bool) -> int:
 
 
 def _follow(session: Session, asked: Asked, last: int) -> int:
-    from fourfold.cli.following import events
+    from fourfold.cli.link.following import events
 
     for event in events(
         session.client, last, app=asked.app, operation=asked.operation, kind=asked.sent_kinds, since=asked.since

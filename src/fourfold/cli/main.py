@@ -13,9 +13,9 @@ from typing import NoReturn
 
 import click
 
-from fourfold.cli import output
 from fourfold.cli.group import build
 from fourfold.cli.options import Options
+from fourfold.cli.printing import output
 from fourfold.errors import FourfoldError, NotFoundError, WorldError
 from fourfold.paths import Paths
 
@@ -98,7 +98,7 @@ def _write_no_more() -> None:
 def _look_elsewhere(error: FourfoldError, options: Options) -> None:
     """An app that is not here may be with the daemon of another user or home: say which."""
     if isinstance(error, NotFoundError) and options.app and not options.host:
-        from fourfold.cli.elsewhere import hint_for_missing
+        from fourfold.cli.link.elsewhere import hint_for_missing
 
         error.hint = hint_for_missing(Paths.find(os.environ, os.geteuid()), options.app, error.hint)
 

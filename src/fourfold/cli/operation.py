@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from fourfold.cli import formats, output
-from fourfold.cli.client import Client, LostError, NoDaemonError, QuietError
-from fourfold.cli.following import BACK_WITHIN, until_back
-from fourfold.cli.progress import Progress, progress
+from fourfold.cli.link.client import Client, LostError, NoDaemonError, QuietError
+from fourfold.cli.link.following import BACK_WITHIN, until_back
+from fourfold.cli.printing import formats, output
+from fourfold.cli.printing.progress import Progress, progress
+from fourfold.cli.printing.steps import ENDED, Step, Steps
 from fourfold.cli.session import Session
-from fourfold.cli.steps import ENDED, Step, Steps
 from fourfold.errors import FourfoldError, UserError, WorldError
 
 if TYPE_CHECKING:

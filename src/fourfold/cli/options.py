@@ -16,7 +16,7 @@ from fourfold.cli.completion import apps
 from fourfold.cli.parameters import Option
 
 if TYPE_CHECKING:
-    from fourfold.cli.client import Client
+    from fourfold.cli.link.client import Client
 
 
 class Output(StrEnum):

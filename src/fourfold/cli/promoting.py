@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from fourfold.cli import output
 from fourfold.cli.operation import detached, follow, interrupted
-from fourfold.cli.progress import progress
+from fourfold.cli.printing import output
+from fourfold.cli.printing.progress import progress
+from fourfold.cli.printing.steps import Steps
 from fourfold.cli.session import Session
-from fourfold.cli.steps import Steps
 from fourfold.errors import WorldError
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fourfold.cli import output
-from fourfold.cli.client import Client, QuietError
+from fourfold.cli.link.client import Client, QuietError
+from fourfold.cli.printing import output
+from fourfold.cli.printing.steps import ENDED
 from fourfold.cli.session import Session
-from fourfold.cli.steps import ENDED
 
 if TYPE_CHECKING:
     from fourfold.control.views import EventView, ServiceView, StatusView

@@ -8,9 +8,9 @@ import time
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
-from fourfold.cli import output
-from fourfold.cli.client import LostError, NoDaemonError, QuietError
-from fourfold.cli.following import until_back
+from fourfold.cli.link.client import LostError, NoDaemonError, QuietError
+from fourfold.cli.link.following import until_back
+from fourfold.cli.printing import output
 from fourfold.cli.session import Session
 from fourfold.errors import WorldError
 

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from fourfold.cli import output
+from fourfold.cli.printing import output
 from fourfold.cli.session import Session
 from fourfold.cli.upload import load_file
 from fourfold.errors import NotFoundError, UserError

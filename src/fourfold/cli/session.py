@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 import click
 
 from fourfold.cli.options import Options
-from fourfold.cli.output import agreed
+from fourfold.cli.printing.output import agreed
 from fourfold.errors import NotFoundError, UserError
 from fourfold.paths import Paths
 
 if TYPE_CHECKING:  # importing it takes longer than all the rest
-    from fourfold.cli.client import Client
-    from fourfold.cli.endpoint import Endpoint
-    from fourfold.cli.starter import Starting
-    from fourfold.cli.target import Target
+    from fourfold.cli.link.client import Client
+    from fourfold.cli.link.endpoint import Endpoint
+    from fourfold.cli.link.starter import Starting
+    from fourfold.cli.link.target import Target
     from fourfold.control.views import AppView
 
 
@@ -39,8 +39,8 @@ class Session:
     @cached_property
     def client(self) -> Client:
         """Talks to the daemon of this user and home. When none runs, its error says who has one."""
-        from fourfold.cli.client import Client
-        from fourfold.cli.elsewhere import hint_for
+        from fourfold.cli.link.client import Client
+        from fourfold.cli.link.elsewhere import hint_for
 
         self.options.asked = Client(self._endpoint, lambda: hint_for(self.paths, self.options.app))
         return self.options.asked
@@ -50,7 +50,7 @@ class Session:
         """The daemon that `-H` names; None: the one of this user and home."""
         if not self.options.host:
             return None
-        from fourfold.cli.target import parse
+        from fourfold.cli.link.target import parse
 
         return parse(self.options.host)
 
@@ -69,7 +69,7 @@ class Session:
 
     @cached_property
     def _endpoint(self) -> Endpoint:
-        from fourfold.cli import endpoint
+        from fourfold.cli.link import endpoint
 
         target = self.target
         if target is None:
@@ -77,7 +77,7 @@ class Session:
         if target.kind == "unix":
             return endpoint.local(Path(target.path))
         if target.kind == "ssh":
-            from fourfold.cli.tunnel import Tunnel
+            from fourfold.cli.link.tunnel import Tunnel
 
             tunnel = Tunnel(target, self._may_start, os.environ.get("FOURFOLD_REMOTE") or "fourfold")
             self.options.closing.callback(tunnel.close)
@@ -100,13 +100,13 @@ class Session:
     @property
     def comes_up(self) -> bool:
         """The daemon does not answer yet."""
-        from fourfold.cli.endpoint import connects
+        from fourfold.cli.link.endpoint import connects
 
         return self.target is None and not connects(self.paths.socket)
 
     @cached_property
     def _starting(self) -> Starting:
-        from fourfold.cli.starter import Starting
+        from fourfold.cli.link.starter import Starting
 
         return Starting(self.paths, self.options)
 
@@ -125,7 +125,7 @@ class Session:
         if len(names) == 1:
             return names[0]
         if not names:
-            from fourfold.cli.elsewhere import hint_for
+            from fourfold.cli.link.elsewhere import hint_for
 
             raise NotFoundError(
                 "cannot tell which app: there is no fourfold.yaml here, and this daemon has no app",

@@ -23,8 +23,8 @@ from urllib.parse import quote
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from fourfold.cli.client import LostError, error_from
-from fourfold.cli.endpoint import Endpoint
+from fourfold.cli.link.client import LostError, error_from
+from fourfold.cli.link.endpoint import Endpoint
 from fourfold.cli.session import Session
 from fourfold.errors import WorldError
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from fourfold.build.pack import Packed, pack
 from fourfold.cli.appname import need_file
-from fourfold.cli.client import Client
-from fourfold.cli.formats import count, size
 from fourfold.cli.git import commit
-from fourfold.cli.progress import Progress
+from fourfold.cli.link.client import Client
+from fourfold.cli.printing.formats import count, size
+from fourfold.cli.printing.progress import Progress
 from fourfold.cli.session import Session
 from fourfold.errors import NotFoundError, UserError, WorldError, together
 from fourfold.paths import Paths

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fourfold.cli import output
 from fourfold.cli.appname import find_file
 from fourfold.cli.options import Options
+from fourfold.cli.printing import output
 from fourfold.control.costing.pricefile import prices_view, read_prices
 from fourfold.control.views import PricedView
 from fourfold.cost.comparison import Pattern

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fourfold.cli.money import dollars
+from fourfold.cli.printing.money import dollars
 from fourfold.cli.report import words
 
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import click
 
-from fourfold.cli import output
 from fourfold.cli.parameters import Argument, Option
+from fourfold.cli.printing import output
 from fourfold.cli.session import Session
 
 
@@ -28,8 +28,8 @@ def command(
     From the service file, its sources and, where a daemon runs, what it has measured. With -a: what runs. Changes
     nothing.
     """
-    from fourfold.cli.advice_page import overview, page
     from fourfold.cli.advising import advices
+    from fourfold.cli.printing.advice_page import overview, page
 
     session = Session.of(ctx)
     found = advices(session, services or None, assume or [], usage)

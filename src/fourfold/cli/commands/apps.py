@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fourfold.cli import formats, output
+from fourfold.cli.printing import formats, output
 from fourfold.cli.session import Session
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def command(ctx: click.Context) -> None:
         output.as_json(apps)
         return
     if not apps:
-        from fourfold.cli.elsewhere import hint_for
+        from fourfold.cli.link.elsewhere import hint_for
 
         more = "" if session.remote else f": {hint_for(session.paths, None)}"
         output.say(f"no apps yet{more}", session.options)

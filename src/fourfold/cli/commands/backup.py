@@ -10,8 +10,8 @@ from typing import Annotated
 
 import click
 
-from fourfold.cli import formats, output
 from fourfold.cli.parameters import Argument, Option
+from fourfold.cli.printing import formats, output
 from fourfold.cli.session import Session
 from fourfold.errors import UserError
 

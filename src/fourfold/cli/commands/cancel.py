@@ -16,7 +16,7 @@ def command(ctx: click.Context, operation: Annotated[str, Argument(metavar="OPER
     OPERATION is the id that --detach prints, and that whoever waits for it is told. Nothing was changed then. Once it
     deploys it is refused: see it through, then go back with `fourfold rollback`.
     """
-    from fourfold.cli import output
+    from fourfold.cli.printing import output
 
     session = Session.of(ctx)
     session.client.ask("POST", f"/v1/operations/{operation}/cancel", {"actor": session.actor})

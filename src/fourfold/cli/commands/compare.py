@@ -47,7 +47,7 @@ def command(
     The live service goes on, and none of its users' requests goes elsewhere. What is started for this is taken away
     again, also after Ctrl-C. With -o json the result is the document that docs/compare.md describes.
     """
-    from fourfold.cli.comparing import check_writable, see_through
+    from fourfold.cli.comparison.following import check_writable, see_through
 
     session = Session.of(ctx)
     check_writable(html)
@@ -76,7 +76,7 @@ def _request(
 ) -> CompareRequest:
     from pydantic import ValidationError
 
-    from fourfold.cli.comparing import read_requests
+    from fourfold.cli.comparison.following import read_requests
     from fourfold.control.comparing.request import CompareRequest
     from fourfold.cost.comparison import PATTERNS
     from fourfold.spec.problems import plain
@@ -103,8 +103,8 @@ def _request(
 
 
 def _show(session: Session, service: str, html: Path | None) -> None:
-    from fourfold.cli import output
-    from fourfold.cli.comparing import write_report
+    from fourfold.cli.comparison.following import write_report
+    from fourfold.cli.printing import output
     from fourfold.cost.comparison import Comparison
 
     answer = session.client.get(f"/v1/apps/{session.app}/services/{service}/comparison")
@@ -122,8 +122,8 @@ def _show(session: Session, service: str, html: Path | None) -> None:
 
 
 def _table(session: Session, comparison: Comparison) -> list[str]:
-    from fourfold.cli import output
-    from fourfold.cli.comparison_table import page
+    from fourfold.cli.comparison.table import page
+    from fourfold.cli.printing import output
 
     def paint(text: str, colour: str) -> str:
         return output.paint(text, colour, session.options, sys.stdout)

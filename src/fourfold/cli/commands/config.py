@@ -6,8 +6,8 @@ import os
 
 import click
 
-from fourfold.cli import output
 from fourfold.cli.appname import need_file
+from fourfold.cli.printing import output
 from fourfold.cli.session import Session
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import click
 
-from fourfold.cli import formats, output
 from fourfold.cli.parameters import Argument, Option
+from fourfold.cli.printing import formats, output
 from fourfold.cli.session import Session
 from fourfold.errors import UserError
 
@@ -89,7 +89,7 @@ def _export(session: Session, service: str | None, file: str) -> None:
 
 
 def _show(view: PricedView, options: Options) -> None:
-    from fourfold.cli import money
+    from fourfold.cli.printing import money
     from fourfold.control.views import CostView
 
     blocks = [money.service(each) for each in view.services]

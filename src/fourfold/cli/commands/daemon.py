@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import click
 
 from fourfold import __version__
-from fourfold.cli import formats, output, units
+from fourfold.cli import units
 from fourfold.cli.parameters import Commands, Option
+from fourfold.cli.printing import formats, output
 from fourfold.cli.session import Session
 from fourfold.errors import NotFoundError, UserError, WorldError
 
@@ -103,8 +104,8 @@ def restart(ctx: click.Context) -> None:
 
     What an upgrade takes: the spawner becomes that version too, with the same pid.
     """
-    from fourfold.cli.endpoint import connects
-    from fourfold.cli.starter import await_other
+    from fourfold.cli.link.endpoint import connects
+    from fourfold.cli.link.starter import await_other
 
     session = Session.of(ctx)
     session.need_local("restart the daemon")
@@ -156,7 +157,7 @@ def connect(
     start: Annotated[bool, Option("--start", help="Start the daemon if none runs.")] = False,
 ) -> None:
     """Say where the socket is, and wait: what -H ssh://HOST runs there."""
-    from fourfold.cli.tunnel import MARK
+    from fourfold.cli.link.tunnel import MARK
 
     session = Session.of(ctx)
     session.need_local("connect")
@@ -175,7 +176,7 @@ def install(
     folder: Annotated[Path | None, Option("--into", metavar="FOLDER", help="Else where systemd looks.")] = None,
 ) -> None:
     """Write a systemd unit, so that the daemon starts with the machine."""
-    from fourfold.cli.endpoint import connects
+    from fourfold.cli.link.endpoint import connects
 
     session = Session.of(ctx)
     session.need_local("install the daemon")

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import click
 
-from fourfold.cli import formats, output
 from fourfold.cli.parameters import Option
+from fourfold.cli.printing import formats, output
 from fourfold.cli.session import Session
 from fourfold.control.views import CheckView
 from fourfold.errors import WorldError

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fourfold.cli import formats, output
+from fourfold.cli.printing import formats, output
 from fourfold.cli.session import Session
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import click
 
-from fourfold.cli import output
 from fourfold.cli.parameters import Argument, Option
+from fourfold.cli.printing import output
 from fourfold.cli.session import Session
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
-from fourfold.cli import output
 from fourfold.cli.parameters import Argument, Option
+from fourfold.cli.printing import output
 from fourfold.cli.session import Session
 from fourfold.errors import UserError, WorldError
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import click
 
-from fourfold.cli import formats, output
 from fourfold.cli.parameters import Argument, Option
+from fourfold.cli.printing import formats, output
 from fourfold.cli.session import Session
 from fourfold.cli.since import Since
 
@@ -31,7 +31,7 @@ def command(
 
     Without SERVICE all services of the app; `gateway` is the gateway's access log.
     """
-    from fourfold.cli.following import logs as follow
+    from fourfold.cli.link.following import logs as follow
 
     session = Session.of(ctx)
     if tail is None and since is None:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import click
 
-from fourfold.cli import output
 from fourfold.cli.parameters import Argument, Commands, Option
+from fourfold.cli.printing import output
 from fourfold.cli.session import Session
 from fourfold.errors import NotFoundError, UserError
 

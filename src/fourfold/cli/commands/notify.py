@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import click
 
-from fourfold.cli import formats, output
 from fourfold.cli.parameters import Argument
+from fourfold.cli.printing import formats, output
 from fourfold.cli.session import Session
 
 if TYPE_CHECKING:

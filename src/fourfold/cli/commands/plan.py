@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import click
 
-from fourfold.cli import formats, output
 from fourfold.cli.moving import As, moved
 from fourfold.cli.parameters import Argument, Option
+from fourfold.cli.printing import formats, output
 from fourfold.cli.session import Session
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ def command(
     detailed: Annotated[bool, Option("--detailed-exitcode", help="0 nothing to do, 1 error, 2 changes.")] = False,
 ) -> int:
     """Show what `up` would do, and why. Changes nothing."""
-    from fourfold.cli.progress import Progress
-    from fourfold.cli.steps import Steps
+    from fourfold.cli.printing.progress import Progress
+    from fourfold.cli.printing.steps import Steps
     from fourfold.cli.upload import check, pack_all, read_file, request, send_all, sources
     from fourfold.errors import FourfoldError
 

@@ -12,9 +12,10 @@ from typing import Annotated, Any
 
 import click
 
-from fourfold.cli import output, units
+from fourfold.cli import units
 from fourfold.cli.commands.backup import PASSPHRASE, PassphraseFile, given
 from fourfold.cli.parameters import Argument, Option
+from fourfold.cli.printing import output
 from fourfold.cli.session import Session
 from fourfold.errors import ConflictError
 
@@ -32,7 +33,7 @@ def command(
     On this machine. What the backup does not have is built again from its sources, with the versions that it was
     built with.
     """
-    from fourfold.cli.endpoint import connects
+    from fourfold.cli.link.endpoint import connects
     from fourfold.cli.restoring import await_services
 
     session = Session.of(ctx)

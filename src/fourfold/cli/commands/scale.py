@@ -40,7 +40,7 @@ def command(
     the file has `instances` as a map.
     """
     from fourfold.cli.operation import see_through
-    from fourfold.cli.progress import Progress
+    from fourfold.cli.printing.progress import Progress
 
     wanted: dict[str, int | None] = {}
     for service, count in counts:

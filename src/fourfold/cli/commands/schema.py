@@ -8,8 +8,8 @@ from typing import Annotated
 
 import click
 
-from fourfold.cli import output
 from fourfold.cli.parameters import Option
+from fourfold.cli.printing import output
 
 
 def command(
@@ -27,7 +27,7 @@ def command(
         output.data(made.stdout.rstrip())
         return made.returncode
     if comparison:
-        from fourfold.cli.comparison_schema import schema as of_comparison
+        from fourfold.cli.comparison.schema import schema as of_comparison
 
         output.as_json(of_comparison())
         return 0

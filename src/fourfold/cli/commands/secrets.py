@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import click
 
-from fourfold.cli import formats, output
 from fourfold.cli.parameters import Argument, Commands
+from fourfold.cli.printing import formats, output
 from fourfold.cli.session import Session
 from fourfold.errors import NotFoundError, UserError
 from fourfold.spec import dotenv

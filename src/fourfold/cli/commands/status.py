@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import click
 
-from fourfold.cli import formats, output
 from fourfold.cli.parameters import Option
+from fourfold.cli.printing import formats, output
+from fourfold.cli.printing.watch import watch
 from fourfold.cli.session import Session
-from fourfold.cli.watch import watch
 from fourfold.control.deploying.stagewords import progress
 
 if TYPE_CHECKING:

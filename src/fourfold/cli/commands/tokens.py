@@ -7,9 +7,9 @@ from typing import Annotated
 
 import click
 
-from fourfold.cli import formats, output
 from fourfold.cli.options import duration
 from fourfold.cli.parameters import Argument, Commands, Option
+from fourfold.cli.printing import formats, output
 from fourfold.cli.session import Session
 
 command = Commands("Make, list and remove tokens of the API over the network.")

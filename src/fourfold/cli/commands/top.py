@@ -8,12 +8,12 @@ from typing import Annotated
 
 import click
 
-from fourfold.cli import output
 from fourfold.cli.appname import from_file
 from fourfold.cli.parameters import Option
+from fourfold.cli.printing import output
+from fourfold.cli.printing.top_table import Sort, instances, routes, services
+from fourfold.cli.printing.watch import watch
 from fourfold.cli.session import Session
-from fourfold.cli.top_table import Sort, instances, routes, services
-from fourfold.cli.watch import watch
 from fourfold.control.views import TopRow
 
 EVERY = 2.0

@@ -6,9 +6,9 @@ import os
 
 import click
 
-from fourfold.cli import output
 from fourfold.cli.appname import need_file
-from fourfold.cli.formats import count
+from fourfold.cli.printing import output
+from fourfold.cli.printing.formats import count
 from fourfold.cli.session import Session
 from fourfold.errors import SpecError
 

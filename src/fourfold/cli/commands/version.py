@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fourfold import __version__
-from fourfold.cli import output
+from fourfold.cli.printing import output
 from fourfold.cli.session import Session
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def command(ctx: click.Context) -> None:
     """Print the versions of this command, of the daemon and of the spawner."""
-    from fourfold.cli.client import NoDaemonError
+    from fourfold.cli.link.client import NoDaemonError
     from fourfold.errors import FourfoldError
 
     session = Session.of(ctx)

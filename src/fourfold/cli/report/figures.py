@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fourfold.cli.money import dollars
+from fourfold.cli.printing.money import dollars
 from fourfold.cli.report import words
 from fourfold.cost.figures import BY_NAME, Standing, standings, value
 

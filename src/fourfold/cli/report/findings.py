@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fourfold.cli.money import dollars
+from fourfold.cli.printing.money import dollars
 from fourfold.cli.report import figures, words
 from fourfold.cli.report.boundaries import BOUNDARIES, owned
 from fourfold.cost.figures import BY_NAME, standings, value

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fourfold.cli import formats
-from fourfold.cli.money import dollars
+from fourfold.cli.printing import formats
+from fourfold.cli.printing.money import dollars
 from fourfold.cli.report import boundaries, drawings, figures, words
 from fourfold.cli.report.charts import marks
 from fourfold.cli.report.findings import findings

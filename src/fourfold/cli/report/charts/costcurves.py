@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from fourfold.cli.money import dollars
+from fourfold.cli.printing.money import dollars
 from fourfold.cli.report import words
 from fourfold.cli.report.charts import frame, labels, svg
 from fourfold.cli.report.charts.labels import Box

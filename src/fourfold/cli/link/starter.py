@@ -9,9 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from fourfold.cli import output
-from fourfold.cli.endpoint import connects
+from fourfold.cli.link.endpoint import connects
 from fourfold.cli.options import Options
+from fourfold.cli.printing import output
 from fourfold.errors import UserError, WorldError
 from fourfold.paths import Paths
 

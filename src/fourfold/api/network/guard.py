@@ -11,10 +11,10 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
 
-from fourfold.api.acting import KEPT, Caller
-from fourfold.api.matching import match
-from fourfold.api.refusals import WINDOW, Refusals
-from fourfold.api.rights import allows
+from fourfold.api.network.acting import KEPT, Caller
+from fourfold.api.network.matching import match
+from fourfold.api.network.refusals import WINDOW, Refusals
+from fourfold.api.network.rights import allows
 from fourfold.api.sending import refuse
 from fourfold.control.access import Access
 from fourfold.errors import ForbiddenError, FourfoldError, TooManyError, UnauthorizedError

@@ -15,8 +15,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from fourfold.cli.endpoint import Endpoint
-from fourfold.cli.target import Target
+from fourfold.cli.link.endpoint import Endpoint
+from fourfold.cli.link.target import Target
 from fourfold.errors import UserError, WorldError
 
 MARK = "fourfold-socket: "

@@ -15,10 +15,10 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from fourfold.api.pair import Pair
-from fourfold.api.patient import PatientHttp
-from fourfold.api.patientws import MESSAGE, PatientWebSocket
-from fourfold.api.refusals import Refusals, network
+from fourfold.api.network.pair import Pair
+from fourfold.api.network.patient import PatientHttp
+from fourfold.api.network.patientws import MESSAGE, PatientWebSocket
+from fourfold.api.network.refusals import Refusals, network
 from fourfold.api.server import ENDING
 from fourfold.errors import WorldError
 

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 
-from fourfold.api.guard import Guard
-from fourfold.api.network import Network
-from fourfold.api.pair import Pair
-from fourfold.api.refusals import Refusals
+from fourfold.api.network.guard import Guard
+from fourfold.api.network.listener import Network
+from fourfold.api.network.pair import Pair
+from fourfold.api.network.refusals import Refusals
 from fourfold.control.parts import Parts
 from fourfold.control.views import CheckView
 

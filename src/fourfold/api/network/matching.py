@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.routing import Match, Route, WebSocketRoute
 
-from fourfold.api.rights import ADMIN, RULES, Rule
+from fourfold.api.network.rights import ADMIN, RULES, Rule
 
 Scope = MutableMapping[str, Any]
 KEPT = "fourfold.matched"

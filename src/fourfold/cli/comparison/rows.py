@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fourfold.cli import formats
-from fourfold.cli.money import dollars
+from fourfold.cli.printing import formats
+from fourfold.cli.printing.money import dollars
 from fourfold.cli.report.words import in_gib
 from fourfold.cost.figures import BY_NAME, Standing, standings, value
 

@@ -11,8 +11,8 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from fourfold.api.remote import sent
-from fourfold.api.rights import allows
+from fourfold.api.network.remote import sent
+from fourfold.api.network.rights import allows
 from fourfold.control import views as v
 from fourfold.control.bakery.door import Door
 from fourfold.control.facade import Facade

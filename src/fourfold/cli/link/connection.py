@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import httptools
 
-from fourfold.cli.endpoint import CONNECT, Endpoint, connect
+from fourfold.cli.link.endpoint import CONNECT, Endpoint, connect
 
 PIECE = 256 * 1024
 BROKE_OFF = "it closed the connection in the middle of an answer"

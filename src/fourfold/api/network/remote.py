@@ -5,7 +5,7 @@ Whoever sends it is on another machine: its paths are not places of this one. An
 
 from __future__ import annotations
 
-from fourfold.api.rights import allows
+from fourfold.api.network.rights import allows
 from fourfold.control.deploying.checks import chosen, read_app
 from fourfold.control.deploying.places import afar, refuse_places
 from fourfold.control.groups.groups import spec_of

@@ -14,7 +14,7 @@ from fourfold.errors import UserError
 if TYPE_CHECKING:
     import ssl
 
-    from fourfold.cli.target import Target
+    from fourfold.cli.link.target import Target
 
 CONNECT = 10.0
 """Seconds; to a local socket it is instant or never."""

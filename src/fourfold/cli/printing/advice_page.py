@@ -8,8 +8,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fourfold.cli import formats, output
 from fourfold.cli.options import Options
+from fourfold.cli.printing import formats, output
 from fourfold.cost.advice.model import Reason
 from fourfold.cost.advice.words import dollars
 

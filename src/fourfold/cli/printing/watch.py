@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from fourfold.cli.options import Options
-from fourfold.cli.output import is_screen
+from fourfold.cli.printing.output import is_screen
 from fourfold.errors import UserError
 
 EVERY = 1.0

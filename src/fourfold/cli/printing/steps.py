@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from fourfold.cli.formats import moment, seconds
+from fourfold.cli.printing.formats import moment, seconds
 from fourfold.errors import UserError, WorldError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from fourfold.cli import formats
+from fourfold.cli.printing import formats
 
 if TYPE_CHECKING:
     from fourfold.control.views import How, RouteView, TopRow

@@ -39,8 +39,8 @@ class Rule:
     bulk: str | None = None
     """The key of the body that may have many values."""
     any_app: bool = False
-    """Also for a token that is good for one app, though the path names none: `api.acting` sees to it that it learns of
-    and changes its own only."""
+    """Also for a token that is good for one app, though the path names none: `acting` sees to it that it learns of and
+    changes its own only."""
 
 
 READ, DEPLOY, ADMIN = (Rule(role) for role in ORDER)
@@ -93,7 +93,7 @@ RULES: dict[str, Rule] = {
     f"POST {APP}/cost": READ,
     f"POST {APP}/advice": Rule("read", SPEC, bulk="usage"),
     f"POST {APP}/up": Rule("deploy", SPEC),
-    f"POST {APP}/down": DEPLOY,  # with `purge` admin: `api.acting`
+    f"POST {APP}/down": DEPLOY,  # with `purge` admin: `api.network.acting`
     f"POST {APP}/restart": DEPLOY,
     f"POST {APP}/scale": DEPLOY,
     f"POST {APP}/stop": DEPLOY,

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 from fastapi import Query, Response
 from fastapi.responses import StreamingResponse
 
-from fourfold.api.apps import of
 from fourfold.api.deps import TheFacade
 from fourfold.api.resource import resource
+from fourfold.api.resources.apps import of
 from fourfold.api.shapes import DiskBody, PushBody
 from fourfold.control.views import ArtifactView, ImageView, OperationView, UpRequest
 

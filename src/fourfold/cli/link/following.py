@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from fourfold.cli.client import Client, LostError, NoDaemonError
-from fourfold.cli.formats import moment
+from fourfold.cli.link.client import Client, LostError, NoDaemonError
+from fourfold.cli.printing.formats import moment
 
 if TYPE_CHECKING:
     from fourfold.control.views import EventView

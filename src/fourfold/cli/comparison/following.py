@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fourfold.cli.operation import detached, follow, interrupted
-from fourfold.cli.progress import progress
+from fourfold.cli.printing.progress import progress
+from fourfold.cli.printing.steps import Step, Steps, brief
 from fourfold.cli.session import Session
-from fourfold.cli.steps import Step, Steps, brief
 from fourfold.errors import UserError, WorldError
 
 if TYPE_CHECKING:

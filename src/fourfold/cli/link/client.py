@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from fourfold import __version__
-from fourfold.cli.connection import Answer, BrokenError, ConnectError, Connection
-from fourfold.cli.endpoint import CONNECT, Endpoint, connects
+from fourfold.cli.link.connection import Answer, BrokenError, ConnectError, Connection
+from fourfold.cli.link.endpoint import CONNECT, Endpoint, connects
 from fourfold.errors import (
     ConflictError,
     FourfoldError,

@@ -8,8 +8,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Self
 
 from fourfold.cli.options import Options, Progressing
-from fourfold.cli.output import json_line
-from fourfold.cli.steps import UNCHANGED, State, Step, Steps, brief
+from fourfold.cli.printing.output import json_line
+from fourfold.cli.printing.steps import UNCHANGED, State, Step, Steps, brief
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -117,7 +117,7 @@ class Live(Progress):
         from rich.console import Console
         from rich.live import Live as RichLive
 
-        from fourfold.cli.output import colours
+        from fourfold.cli.printing.output import colours
 
         super().__init__(steps)
         # Before the display, which draws for the first time while it is made (rich 15).

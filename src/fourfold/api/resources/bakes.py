@@ -14,8 +14,8 @@ from fastapi.responses import FileResponse
 from pydantic import ValidationError
 
 from fourfold.api.deps import TheFacade
+from fourfold.api.network.rights import VALUES
 from fourfold.api.resource import resource
-from fourfold.api.rights import VALUES
 from fourfold.api.text import has_more, pieces
 from fourfold.control.bakery.door import Taken
 from fourfold.control.bakery.shapes import BakeRequest, BakeView, UploadQuery

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fourfold.cli import comparison_rows, formats, money
-from fourfold.cli.comparison_rows import Cell, Row
+from fourfold.cli.comparison import rows as comparison_rows
+from fourfold.cli.comparison.rows import Cell, Row
+from fourfold.cli.printing import formats, money
 from fourfold.cost.comparison import PatternResult
 
 if TYPE_CHECKING:

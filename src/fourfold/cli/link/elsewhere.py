@@ -89,8 +89,8 @@ def _owner(socket: Path) -> int:
 
 def _apps(socket: Path) -> list[str] | None:
     """None when it cannot be asked."""
-    from fourfold.cli.client import Client
-    from fourfold.cli.endpoint import local
+    from fourfold.cli.link.client import Client
+    from fourfold.cli.link.endpoint import local
     from fourfold.errors import FourfoldError
 
     try:

@@ -11,8 +11,8 @@ from typing import Any, TextIO
 
 import click
 
-from fourfold.cli.formats import count
 from fourfold.cli.options import Options, Progressing
+from fourfold.cli.printing.formats import count
 from fourfold.errors import FourfoldError, SpecError
 
 _CODES = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36, "dim": 2, "bold": 1}

@@ -1,0 +1,1 @@
+"""One file per resource: its routes, what they take and answer."""

@@ -1,0 +1,1 @@
+"""Comparisons on the terminal: followed, and as tables."""
