@@ -1,6 +1,6 @@
 """A world that obeys: executes plans on observed instances, and lets programs start, crash and end as it is told.
 
-It does with a plan what `control.executor` does, and with exits what `control.lifecycle` does.
+It does with a plan what `control.executor` does, and with exits what `control.instances.lifecycle` does.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from fourfold.store.tables.queue import EventRow
 
 
 class Invokes(Protocol):
-    """`control.invoking.Invoking`."""
+    """`control.delivering.invoking.Invoking`."""
 
     async def invoke(self, app: str, service: str, invocation: Invocation, release: int | None = None) -> Answer: ...
 
