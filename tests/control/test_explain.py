@@ -300,8 +300,8 @@ def test_a_memory_limit_is_blamed_for_what_was_tried_last_only() -> None:
         ("w did not stay up: exit code 1", ["Error: EROFS: read-only file system, mkdir '/app/data'"],
          "write to a volume or to /tmp: what it runs from can only be read"),
         ("w did not stay up: exit code 1", ["Error: listen EADDRINUSE: address already in use :::8080"],
-         "make the program listen on $PORT (and the address in $HOST): the port that it took by itself is another "
-         "program's"),
+         "give it a `port` in the file (without one there is no $PORT), and make the program listen on $PORT (and the "
+         "address in $HOST): the port that it took by itself is another program's"),
         ("w did not stay up: exit code 127", ["./w: error while loading shared libraries: libx.so.1: cannot open it"],
          "put the library into the source and its folder into LD_LIBRARY_PATH, or use a base that has it"),
         ("w did not stay up: its first sandbox did not come up",
@@ -312,6 +312,13 @@ def test_a_memory_limit_is_blamed_for_what_was_tried_last_only() -> None:
 def test_what_to_do_after_a_start_that_failed(reason: str, lines: list[str], advice: str) -> None:
     view = explained(deployment=deployment(release=2, state="rolled-back", reason=reason), last_lines=lines)
     assert view.what_to_do == ["mend the cause, then: fourfold deploy web", advice]
+
+
+def test_a_service_with_a_port_is_told_to_listen_there() -> None:
+    failed = deployment(release=2, state="rolled-back", reason="w did not stay up: exit code 1")
+    named = replace(service_row(), internal_port=20000)
+    view = explained(row=named, deployment=failed, last_lines=["OSError: [Errno 98] Address already in use"])
+    assert view.what_to_do[-1].startswith("make the program listen on $PORT (and the address in $HOST): the port")
 
 
 def test_ends_say_whose_they_were_and_whether_they_were_asked_for() -> None:

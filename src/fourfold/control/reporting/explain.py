@@ -26,14 +26,11 @@ _ELSEWHERE = re.compile(r"instead of \$PORT|must listen on \$HOST")
 _NEEDED = re.compile(r"(?:not begun:|it depends on) ([^ ,]+)")
 """As `plan.verdict` says it."""
 _LISTEN = "make the program listen on $PORT (and the address in $HOST)"
+_TAKEN = re.compile("address already in use|EADDRINUSE", re.IGNORECASE)
 _ADVICE = (
     (
         re.compile("read-only file system|unable to open database file", re.IGNORECASE),
         "write to a volume or to /tmp: what it runs from can only be read",
-    ),
-    (
-        re.compile("address already in use|EADDRINUSE", re.IGNORECASE),
-        f"{_LISTEN}: the port that it took by itself is another program's",
     ),
     (
         re.compile("error while loading shared libraries"),
@@ -131,7 +128,7 @@ def explain(case: Case) -> v.ExplainView:
     ready = sum(row.state == "ready" for row in case.instances)
     well = ready >= case.desired and not findings
     if not well:
-        todo += [advice for said, advice in _ADVICE if any(map(said.search, case.last_lines))]
+        _last_lines(case, todo)
     moves_on = case.step is not None and len(findings) == 1
     _build(case, findings, todo)
     _maintenance(case, findings, todo)
@@ -152,6 +149,14 @@ def explain(case: Case) -> v.ExplainView:
         last_lines=list(case.last_lines),
         last_lines_of=case.last_lines_of,
     )
+
+
+def _last_lines(case: Case, todo: list[str]) -> None:
+    todo += [advice for said, advice in _ADVICE if any(map(said.search, case.last_lines))]
+    if any(map(_TAKEN.search, case.last_lines)):
+        unnamed = "give it a `port` in the file (without one there is no $PORT), and "
+        named = case.row.internal_port is not None
+        todo.append(f"{'' if named else unnamed}{_LISTEN}: the port that it took by itself is another program's")
 
 
 def _exit(row: InstanceRow) -> v.PastExitView | None:
