@@ -7,7 +7,7 @@ world did (exit code 1, worth retrying).
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -28,6 +28,15 @@ class UserError(FourfoldError):
 
     exit_code = 2
     status = 422
+
+
+class RefusedError(UserError):
+    """A request has fields whose values cannot be taken."""
+
+    def __init__(self, what: str, hint: str | None, fields: Mapping[str, str]) -> None:
+        """`fields`: name -> why."""
+        super().__init__(what, hint)
+        self.fields = fields
 
 
 class NotFoundError(UserError):

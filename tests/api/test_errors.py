@@ -24,7 +24,7 @@ def test_ours(http: httpx.Client, server: Serving, error: UserError, status: int
     server.facade.fails["status"] = error
     answer = http.get("/v1/apps/shop")
     assert answer.status_code == status
-    assert answer.json() == {"status": status, "error": error.what, "hint": error.hint, "problems": []}
+    assert answer.json() == {"status": status, "error": error.what, "hint": error.hint, "problems": [], "fields": {}}
 
 
 def test_a_refused_file_keeps_its_problems(http: httpx.Client, server: Serving) -> None:
@@ -82,6 +82,17 @@ def test_nonsense(
     answer = http.request(method, path, content=body, headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()["error"]) == (status, error)
     assert server.facade.calls == []
+
+
+def test_fields_that_are_refused_are_named(http: httpx.Client) -> None:
+    refused = {"instances": -1, "hasty": True}
+    answer = http.post("/v1/apps/a/services/b/scale", json=refused)
+    assert answer.json()["fields"] == {
+        "instances": "expected at least 0",
+        "hasty": "Extra inputs are not permitted",
+    }
+    garbled = http.post("/v1/apps/a/services/b/scale", content="{", headers={"content-type": "application/json"})
+    assert garbled.json()["fields"] == {}
 
 
 def test_a_wrong_method_is_told_the_right_ones(http: httpx.Client) -> None:

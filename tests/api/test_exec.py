@@ -78,7 +78,13 @@ def test_why_it_cannot_start(server: Serving) -> None:
         message = socket.recv(20)
     assert isinstance(message, bytes)
     assert message[:1] == b"\x04"
-    assert json.loads(message[1:]) == {"status": 404, "error": "cannot find it", "hint": "look", "problems": []}
+    assert json.loads(message[1:]) == {
+        "status": 404,
+        "error": "cannot find it",
+        "hint": "look",
+        "problems": [],
+        "fields": {},
+    }
 
 
 @pytest.mark.parametrize("start", [{"argv": []}, {"argv": ["a"], "more": 1}, {"argv": "ls"}])

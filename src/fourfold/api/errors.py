@@ -38,8 +38,9 @@ def describe(error: BaseException) -> ErrorBody:
             problems=[ProblemBody(**vars(problem)) for problem in problems],
         )
     if isinstance(error, RequestValidationError):
-        what = f"cannot read the request: {_complaints(error.errors())}"
-        return ErrorBody(status=422, error=what, hint="see /openapi.json")
+        errors = error.errors()
+        what = f"cannot read the request: {_complaints(errors)}"
+        return ErrorBody(status=422, error=what, hint="see /openapi.json", fields=_fields(errors))
     if isinstance(error, HTTPException) and error.status_code == 400:  # FastAPI's, for a body that is not even text
         return ErrorBody(status=422, error="cannot read the request: its body is not JSON", hint="see /openapi.json")
     if isinstance(error, HTTPException):
@@ -58,6 +59,12 @@ def describe(error: BaseException) -> ErrorBody:
 def _complaints(errors: Sequence[Any]) -> str:
     first = [f"{'.'.join(str(part) for part in error['loc'])}: {plain(error)}"[:500] for error in errors[:MOST]]
     return "; ".join([*first, f"and {len(errors) - MOST:,} more"] if len(errors) > MOST else first)
+
+
+def _fields(errors: Sequence[Any]) -> dict[str, str]:
+    """Not where it stands in JSON that cannot be read, whose place is a number."""
+    named = [error for error in errors[:MOST] if error["loc"][0] in ("body", "query")]
+    return {name: plain(error)[:500] for error in named for name in error["loc"][1:2] if isinstance(name, str)}
 
 
 async def _answer(request: Request, error: Exception) -> JSONResponse:

@@ -39,6 +39,8 @@ class ErrorBody(Shape):
     """What to do."""
     problems: list[ProblemBody] = []
     """With a service file that is refused: everything wrong in it."""
+    fields: dict[str, str] = {}
+    """With a request that cannot be read: the fields of its body or query that are wrong, and why."""
 
 
 class Acted(Shape):

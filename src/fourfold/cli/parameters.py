@@ -8,7 +8,6 @@ Without a name an option is called like its parameter. `X | None` may be left ou
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable
 from contextlib import suppress
 from enum import EnumType
@@ -19,11 +18,9 @@ import click
 
 from fourfold.cli.completion import COMPLETED
 from fourfold.cli.table import ELSEWHERE
-from fourfold.errors import UserError
+from fourfold.errors import RefusedError
 
 F = TypeVar("F", bound=Callable[..., Any])
-_REFUSED = re.compile(r"cannot read the request: (?:body|query)\.(?P<field>\w+)[^:]*: (?P<why>[^;]+)")
-"""The API's sentence (`api.errors`)."""
 
 
 class Option:
@@ -80,11 +77,10 @@ class Command(click.Command):
         """What the API does not take of a request is told of the parameter that is named like that field of it."""
         try:
             return super().invoke(ctx)
-        except UserError as error:
-            if found := _REFUSED.match(error.what):
-                for param in self.params:
-                    if param.name == found["field"]:
-                        raise click.BadParameter(found["why"], ctx, param) from error
+        except RefusedError as error:
+            for param in self.params:
+                if why := error.fields.get(param.name or ""):
+                    raise click.BadParameter(why, ctx, param) from error
             raise
 
 

@@ -16,6 +16,7 @@ from fourfold.errors import (
     FourfoldError,
     NotFoundError,
     Problem,
+    RefusedError,
     SpecError,
     UserError,
     WorldError,
@@ -300,9 +301,12 @@ def _stated(text: str) -> FourfoldError | None:
         body = json.loads(text)
         status, what, hint = int(body["status"]), str(body["error"]), body.get("hint")
         problems = [Problem(**problem) for problem in body.get("problems", [])]
+        fields = dict(body.get("fields", {}))
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     if problems:
         return SpecError(problems)
+    if fields:
+        return RefusedError(what, hint, fields)
     kinds: dict[int, type[FourfoldError]] = {404: NotFoundError, 409: ConflictError}
     return kinds.get(status, WorldError if status >= 500 else UserError)(what, hint)
