@@ -13,7 +13,7 @@ from fourfold.control import views as v
 from fourfold.cost.comparison import BreakEven
 from fourfold.cost.estimate import under_all
 from fourfold.cost.model import Wanted
-from fourfold.cost.results import ServiceCost
+from fourfold.cost.results import Measured, ServiceCost
 from fourfold.cost.service import service_cost
 from tests.api.serving import Serving
 from tests.cli.conftest import Cli
@@ -49,6 +49,16 @@ def test_services(cli: Cli, server: Serving) -> None:
     assert lines[-2].startswith("function is cheaper below ") and lines[-2].endswith("container above")
     assert "~: made of estimated figures; `fourfold compare SERVICE` measures them" in result.err
     assert "prices: EC2 host, EC2, Fargate, Lambda as of 2026-06; own hardware an example of 2026-06" in result.err
+
+
+def test_what_may_no_longer_hold_is_said() -> None:
+    measured = Measured(made_at="2026-11-20T05:00:00Z", release=3)
+    assert not [line for line in money.service(costs(release=3, measured=measured)) if "2026-11-20" in line]
+    busy = measured.model_copy(update={"noise": "other programs took 1.0 of 2 cores"})
+    assert money.service(costs(release=5, measured=busy))[-2:] == [
+        "measured of release 3, 2026-11-20; release 5 runs now: `fourfold compare catalog` measures it again",
+        "the comparison of 2026-11-20 that these figures are from was noisy: other programs took 1.0 of 2 cores",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from fourfold.control.costing.journals import Journals
 from fourfold.control.costing.metering import Metering
 from fourfold.control.settings import Settings
 from fourfold.cost.comparison import PATTERNS, Comparison, Latency, Load, Machine, PatternResult
+from fourfold.cost.results import Measured
 from fourfold.cost.usagefile import parse_usage, to_csv
 from fourfold.errors import SpecError, UserError, WorldError
 from fourfold.functions.journal import to_line
@@ -93,6 +94,7 @@ async def test_what_was_measured_goes_before_what_was_taken(rig: Rig) -> None:
     rig.store.comparisons.put(ComparisonRow("op", "shop", "web", 1, 1.0, stored.model_dump_json()))
     (cost,) = (await made.view("shop", v.CostRequest())).services
     assert cost.unavailable["shared"] == "it has no group"
+    assert (cost.release, cost.measured) == (1, Measured(made_at="2026-11-26T05:00:00Z", release=1))
     process = next(each for each in cost.patterns if each.pattern == "process")
     assert {each.pattern: each.estimated for each in cost.patterns} == {
         "process": False, "container": True, "vm": True, "function": True,
@@ -108,6 +110,7 @@ async def test_nothing_is_made_up_where_nothing_is_known(rig: Rig) -> None:
     counting.error = WorldError("the disk is full")
     (cost,) = (await made.view("shop", v.CostRequest())).services
     assert (cost.hours, cost.requests_per_month, cost.patterns, cost.cheapest) == (0, 0.0, (), None)
+    assert cost.measured is None
     assert "fourfold compare web" in cost.unavailable["process"]
     assert (await made.view("shop", v.CostRequest(service="other"))).services == []
 

@@ -40,6 +40,15 @@ class Monthly(Model):
     notes: tuple[str, ...] = ()
 
 
+class Measured(Model):
+    """The comparison that figures are from."""
+
+    made_at: str
+    release: int
+    noise: str | None = None
+    """Why it is not to be trusted."""
+
+
 class ServiceCost(Model):
     service: str
     now: Pattern | None = None
@@ -47,6 +56,10 @@ class ServiceCost(Model):
     requests_per_month: float
     hours: int
     """Of traffic that this is made of."""
+    release: int | None = None
+    """That it runs; null: nobody said."""
+    measured: Measured | None = None
+    """Null: no comparison says what an instance takes."""
     patterns: tuple[Monthly, ...]
     unavailable: dict[Pattern, str]
     """Patterns without a price -> why."""

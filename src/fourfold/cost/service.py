@@ -10,7 +10,7 @@ from fourfold.cost.estimate import footprints as footprints_of
 from fourfold.cost.model import Footprint, Hour, Traffic, Wanted
 from fourfold.cost.monthly import Reckoning, monthly
 from fourfold.cost.prices import Prices
-from fourfold.cost.results import ServiceCost
+from fourfold.cost.results import Measured, ServiceCost
 from fourfold.cost.sizes import Bill
 
 SECONDS = 3600.0
@@ -27,9 +27,12 @@ def service_cost(
     prices: Prices,
     *,
     unavailable: Mapping[Pattern, str] | None = None,
+    release: int | None = None,
+    measured: Measured | None = None,
     curves: bool = False,
 ) -> ServiceCost:
-    """Under each pattern that has a footprint; `unavailable`: why it cannot run under others.
+    """Under each pattern that has a footprint; `unavailable`: why it cannot run under others; `release`: that runs now;
+    `measured`: where the footprints are from.
 
     Of what was never asked anything, measured nowhere, there are no break-evens and curves.
     """
@@ -46,6 +49,8 @@ def service_cost(
         now=now,
         requests_per_month=traffic.requests_per_month,
         hours=len(traffic.hours),
+        release=release,
+        measured=measured,
         patterns=found,
         unavailable=reasons,
         cheapest=min(cloud, key=cloud.__getitem__, default=None),

@@ -25,7 +25,7 @@ def service(cost: ServiceCost) -> list[str]:
     lines = [heading(cost), *(formats.table(_HEADER, rows, NUMBERS) if rows else ())]
     lines += [f"{pattern}: {reason}" for pattern, reason in cost.unavailable.items()]
     lines += [f"{each.pattern}: {note}" for each in cost.patterns for note in each.notes]
-    return lines + break_evens(cost.break_even)
+    return [*lines, *break_evens(cost.break_even), *_measured(cost)]
 
 
 def heading(cost: ServiceCost) -> str:
@@ -35,6 +35,16 @@ def heading(cost: ServiceCost) -> str:
     little = ", which says little about a month" if cost.hours < _HOURS_PER_DAY else ""
     requests = f"{rounded(cost.requests_per_month)} requests a month"
     return f"{cost.service}{under}: {requests}, by {_span(cost.hours)} of traffic{little}"
+
+
+def _measured(cost: ServiceCost) -> list[str]:
+    """Why what was measured may no longer hold, or never did."""
+    if (by := cost.measured) is None:
+        return []
+    day, again = by.made_at.partition("T")[0], f"`fourfold compare {cost.service}` measures it again"
+    old = f"measured of release {by.release}, {day}; release {cost.release} runs now: {again}"
+    noisy = f"the comparison of {day} that these figures are from was noisy: {by.noise}"
+    return [*([old] if by.release != cost.release else ()), *([noisy] if by.noise else ())]
 
 
 _HEADER = ("PATTERN", "WHERE", "SIZE", "INSTANCES", "A MONTH", "USED", "MEMORY NEEDED", "OWN HARDWARE", "")

@@ -25,6 +25,7 @@ from fourfold.control.settings import Settings
 from fourfold.cost.comparison import PATTERNS, Comparison, Pattern
 from fourfold.cost.functions import Taken, bill
 from fourfold.cost.model import Footprint, Hour, Traffic, Wanted
+from fourfold.cost.results import Measured
 from fourfold.errors import FourfoldError, NotFoundError, UserError
 from fourfold.launch.function import sandbox_memory
 from fourfold.paths import Paths
@@ -58,6 +59,7 @@ class Recorded:
     service: str
     pattern: Pattern
     """That it runs under now."""
+    release: int
     spec: Service
     begun: float
     rows: tuple[UsageHour, ...]
@@ -145,6 +147,7 @@ class Costing:
             app=row.app,
             service=row.name,
             pattern=pattern,
+            release=row.release,
             spec=spec,
             begun=min((each.created_at for each in releases), default=0.0),
             rows=tuple(store.usage.of(row.app, row.name, now - PAST_SECONDS)),
@@ -218,7 +221,16 @@ class Costing:
         possible = {pattern: each for pattern, each in footprints.items() if pattern not in why}
         traffic = known.traffic(functions)
         return service_cost(
-            known.service, known.pattern, traffic, possible, known.wanted, prices, unavailable=why, curves=curves
+            known.service,
+            known.pattern,
+            traffic,
+            possible,
+            known.wanted,
+            prices,
+            unavailable=why,
+            release=known.release,
+            measured=_measured(known.comparison),
+            curves=curves,
         )
 
     def _impossible(self, known: Recorded) -> dict[Pattern, str]:
@@ -267,6 +279,15 @@ class Costing:
             used.sort(key=lambda each: each[0].start)
             hours += [_hour(known.service, pattern, hour) for hour, pattern in used]
         return v.UsageView(app=app, hours=hours)
+
+
+def _measured(comparison: Comparison | None) -> Measured | None:
+    """None: it has no figure from which costs are made."""
+    from fourfold.cost.estimate import of_all
+
+    if comparison is None or not of_all(comparison):
+        return None
+    return Measured(made_at=comparison.made_at, release=comparison.release, noise=comparison.noise)
 
 
 def _hour(service: str, pattern: Pattern, hour: Hour) -> v.HourView:
