@@ -102,8 +102,11 @@ def test_detached(cli: Cli, compared: Serving) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("--as", "teleport"), ("--rps", "0"), ("--rps", "1e9"), ("--duration", "0.1s"), ("--html", "/nowhere/x.html")],
-)
+    [
+        ("--as", "teleport"), ("--rps", "0"), ("--rps", "1e9"), ("--duration", "0.1s"), ("--html", "/nowhere/x.html"),
+        ("--last", "--quick"), ("--last", "--as", "vm"),
+    ],
+)  # fmt: skip
 def test_nonsense_is_refused(cli: Cli, compared: Serving, words: tuple[str, ...]) -> None:
     result = cli("compare", "catalog", "-a", "shop", *words)
     assert result.code == 2, result.err

@@ -49,6 +49,8 @@ def command(
     """
     from fourfold.cli.comparison.following import check_writable, see_through
 
+    if last and any((patterns, quick, rps, duration, requests)):
+        raise click.UsageError("--last measures nothing: of the other options it goes with --html alone", ctx)
     session = Session.of(ctx)
     check_writable(html)
     if not last:
