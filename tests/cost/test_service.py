@@ -63,6 +63,8 @@ def test_what_is_never_asked_is_no_function() -> None:
     assert "it works without being asked" in cost.unavailable["function"]
     young = service_cost("web", "process", traffic(0), under_all(consumer), Wanted(), PRICES)
     assert "function" not in young.unavailable, "its start is in its first hour"
+    asked_too = service_cost("web", "process", traffic(0, 5), under_all(consumer), Wanted(), PRICES)
+    assert "function" not in asked_too.unavailable
     idle = service_cost("web", "process", traffic(0, 0), under_all(footprint("process")), Wanted(), PRICES)
     assert idle.break_even, "what requests take was measured"
     unknown = {pattern: replace(each, measured=False) for pattern, each in under_all(footprint("process")).items()}

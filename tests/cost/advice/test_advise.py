@@ -125,6 +125,16 @@ def test_what_stops_a_better_one_is_what_would_change_it() -> None:
     assert advise(PLAIN).better is None
 
 
+@pytest.mark.parametrize(
+    ("points", "standing"), [(5, "close"), (4, "close"), (3, "possible"), (2, "possible"), (1, "poor"), (-2, "poor")]
+)
+def test_how_far_behind_the_best_another_stands(points: int, standing: str) -> None:
+    rule = f"{{id: a, when: {{kind: web}}, effect: {{container: 5, vm: {points}}}, because: x}}"
+    facts = "facts: {kind: {of: [web], what: x}}"
+    advice = advise(replace(PLAIN, mates=()), parse(facts, f"rules: [{rule}]\narchetypes: []", "scenarios: []"))
+    assert {each.pattern: each.standing for each in advice.patterns}["vm"] == standing
+
+
 def test_where_all_is_stopped_nothing_is_advised() -> None:
     stop = Blocker(kind="program", why="it has nothing to run")
     advice = advise(replace(PLAIN, blockers=dict.fromkeys(PATTERNS, (stop,))))
