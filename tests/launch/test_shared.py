@@ -12,7 +12,7 @@ from fourfold.errors import UserError
 from fourfold.launch.common import Facts
 from fourfold.launch.group import FOURFOLD_HOST, java_options
 from fourfold.launch.model import Limits, Listen, Mount, Powers, SecretRef, Stop, User
-from fourfold.launch.patterns import launch, memory_limit, refuse_impossible, unenforced
+from fourfold.launch.patterns import launch, memory_limit, program_memory, refuse_impossible, unenforced
 from fourfold.launch.shared import place
 from fourfold.spec.groups import Group
 from fourfold.spec.model import Service
@@ -153,3 +153,6 @@ def test_limits_that_are_the_groups_alone() -> None:
     assert "all members of webapps" in unenforced("shared", mounted, ALL)["cpu"]
     assert unenforced("shared", worker, ALL) == {}
     assert (memory_limit("shared", mounted), memory_limit("shared", worker)) == (None, 64 * MI)
+    assert (program_memory("shared", mounted), program_memory("shared", worker)) == (None, 64 * MI)
+    assert unenforced("process", mounted, ALL) == {}, "what it has of a group does not matter then"
+    assert memory_limit("process", mounted) == program_memory("process", mounted) == 64 * MI

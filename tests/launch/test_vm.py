@@ -175,6 +175,11 @@ def test_what_is_refused(service: dict[str, Any], powers: dict[str, Any], why: s
         refuse_impossible(Service.model_validate(service), "vm", replace(POWERS, **powers))
 
 
+def test_the_most_of_what_is_bounded_is_taken() -> None:
+    volumes = [{"name": f"v{n}", "path": f"/v{n}"} for n in range(16)]
+    refuse_impossible(Service.model_validate({"resources": {"memory": "32Mi"}, "volumes": volumes}), "vm", POWERS)
+
+
 def test_a_container_in_a_machine_has_its_own_network() -> None:
     service = Service.model_validate({"container": {"isolation": "vm", "network": "host"}})
     with pytest.raises(UserError, match="network"):
