@@ -35,6 +35,17 @@ def test_what_was_made_of_what_and_what_is_next(cli: Cli, work: Path) -> None:
     assert "made of Procfile: 1 service\n" in cli("init", "--from", str(work / "Procfile")).err
 
 
+def test_services_that_stand_there_as_comments_are_not_counted_as_services(cli: Cli, work: Path) -> None:
+    off = "debug: {image: a, profiles: [debug]}, api: {build: ./api, privileged: true}"
+    (work / "compose.yaml").write_text(f"services: {{web: {{image: nginx}}, {off}}}")
+    assert "1 service; 2 things not carried over" in cli("init").err
+    assert "# FROM\n" not in (work / "fourfold.yaml").read_text()
+    (work / "fourfold.yaml").unlink()
+    (work / "compose.yaml").write_text(f"services: {{{off}}}")
+    assert "0 services; 2 things not carried over" in (told := cli("init").err)
+    assert "nothing was found that can be started as it is: say in it what runs and how" in told
+
+
 def test_the_result_comes_before_what_is_said_of_it_in_one_file_too(work: Path) -> None:
     (work / "index.html").touch()
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}

@@ -58,7 +58,7 @@ def command(
         next_step = "look it over, then: " + " && ".join([*made.hints, "fourfold up"])
     except SpecError as error:
         next_step = "nothing was found that can be started as it is: say in it what runs and how, then: fourfold up"
-        if made.source:
+        if made.services:
             next_step = f"before it can be used: {error.problems[0].message} ({error.problems[0].path})"
     output.say(next_step, options)
 

@@ -70,7 +70,7 @@ def init(folder: Path, source: str | None = None, evaluate: Callable[[str], str 
         return Written(path, skipped=skipped)
     made = imported(seen, found)
     _write(path, written(made))
-    return Written(path, found, len(made.services), made.left_out, tuple(made.hints))
+    return Written(path, found, len(made.on), made.left_out, tuple(made.hints))
 
 
 def _inside(folder: Path, source: str) -> str:

@@ -74,6 +74,12 @@ class Draft:
     """What is to be done before `fourfold up`, for people."""
 
     @property
+    def on(self) -> list[Drafted]:
+        """Those that do not stand there as comments."""
+        return [service for service in self.services if not service.off]
+
+    @property
     def left_out(self) -> int:
-        """How many things were not carried over."""
-        return len(self.notes) + sum(len(service.notes) for service in self.services)
+        """How many things were not carried over: a service as one thing."""
+        noted = len(self.notes) + sum(len(service.notes) for service in self.on)
+        return noted + len(self.services) - len(self.on)

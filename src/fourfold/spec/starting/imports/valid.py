@@ -40,7 +40,7 @@ def settled(draft: Draft) -> Draft:
 
 
 def _problems(draft: Draft) -> Sequence[Problem]:
-    if all(service.off for service in draft.services):
+    if not draft.on:
         return []
     try:
         parse([("fourfold.yaml", written(draft))], _Anything())

@@ -100,7 +100,8 @@ def _built(compose: Compose, made: Drafted, said: dict[str, Any]) -> Program:
         )
     if not made_by:
         made.keys["container"] = {"dockerfile": name}
-        made.remarks["container"] = f"no builder does: {beyond}" if beyond else f"FROM {recipe.base}"
+        if beyond or recipe.base:
+            made.remarks["container"] = f"no builder does: {beyond}" if beyond else f"FROM {recipe.base}"
         if not recipe.last:
             made.note("build.target", "the last stage is built", build.get("target"))
         if args := pairs(build.get("args")):
