@@ -29,6 +29,11 @@ class Compose:
     volumes: dict[str, Any] = field(default_factory=dict)
     hints: list[str] = field(default_factory=list)
 
+    @property
+    def profiles(self) -> set[str]:
+        """Those that are on: of `COMPOSE_PROFILES` in its `.env`; where that says none, the one without a name."""
+        return {name.strip() for name in self.known.get("COMPOSE_PROFILES", "").split(",")}
+
     def place(self, path: str) -> str:
         """A path of the Compose file, from the folder that is looked at."""
         return posixpath.normpath(posixpath.join(self.base, path))

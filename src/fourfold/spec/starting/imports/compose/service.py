@@ -55,8 +55,9 @@ _ORDER = (
 def service(compose: Compose, name: str, said: dict[str, Any]) -> Drafted:
     """Everything of it that has a counterpart, and a note for everything else."""
     made = Drafted(compose.names[name], f"`{name}` of {compose.file}")
-    if profiles := [compose.text(each) for each in as_list(said.get("profiles"))]:
-        made.off = f"only in profile {', '.join(profiles)}: take it in, or not"
+    profiles = [compose.text(each) for each in as_list(said.get("profiles"))]
+    if profiles and not compose.profiles & {*profiles, "*"}:
+        made.off = f"only in profile {', '.join(filter(None, profiles))}: take it in, or not"
     found = program(compose, made, said)
     publishing = ports(compose, made, said, found)
     env = environment(compose, made, said, found)
