@@ -14,7 +14,7 @@ from fourfold.spec.starting.imports.values import resolved
 
 _TCP = frozenset((5432, 3306, 6379, 27017, 5672, 11211, 4222, 9092, 2181, 1433, 1521, 9042, 25, 53, 389, 1883, 22))
 _SHORT = re.compile(
-    r"(?:(?P<ip>\d+(?:\.\d+)+|\[[^\]]*\]|localhost):)?(?:(?P<published>[\d-]*):)?(?P<target>\d+)(?:-\d+)?(?:/(?P<protocol>\w+))?"
+    r"(?:(?P<ip>\d+(?:\.\d+)+|\[[^\]]*\]|localhost|):)?(?:(?P<published>[\d-]*):)?(?P<target>\d+)(?:-\d+)?(?:/(?P<protocol>\w+))?"
 )
 
 
