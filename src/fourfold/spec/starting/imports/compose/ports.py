@@ -13,6 +13,8 @@ from fourfold.spec.starting.imports.model import Drafted, Raw
 from fourfold.spec.starting.imports.values import resolved
 
 _TCP = frozenset((5432, 3306, 6379, 27017, 5672, 11211, 4222, 9092, 2181, 1433, 1521, 9042, 25, 53, 389, 1883, 22))
+_TLS = frozenset((443, 8443))
+"""The gateway ends TLS itself, and speaks HTTP to services."""
 _SHORT = re.compile(
     r"(?:(?P<ip>\d+(?:\.\d+)+|\[[^\]]*\]|localhost|):)?(?:(?P<published>[\d-]*):)?(?P<target>\d+)(?:-\d+)?(?:/(?P<protocol>\w+))?"
 )
@@ -45,6 +47,7 @@ def ports(compose: Compose, made: Drafted, said: dict[str, Any], found: Program)
         match = re.match(r"\d+", compose.text(entry))
         if match and 0 < int(match[0]) < 65536:
             made_of.targets.append(int(match[0]))
+    made_of.targets.sort(key=_TLS.__contains__)
     return made_of
 
 
@@ -72,9 +75,8 @@ def settle_port(made: Drafted, publishing: Publishing, said: str | Raw | None, f
     image, recipe = found.known, found.recipe
     guesses = [*publishing.targets, own, listens(found.command), *recipe.ports, _number(recipe.env.get("PORT"))]
     guesses.append(image.port if image else None)
-    port = next((guess for guess in guesses if guess), None)
-    if own and own in publishing.targets:
-        port = own
+    sure = [own, image.port if image else None]  # beside what it shows to people, as RabbitMQ does
+    port = next((each for each in [*(each for each in sure if each in publishing.targets), *guesses] if each), None)
     if "static" in made.keys:
         made.published = next(iter(publishing.published.values()), None)
         return
