@@ -169,7 +169,7 @@ def _top(data: Mapping[str, Any]) -> list[Note]:
             notes += [
                 Note(f"volumes.{name}", "volumes are folders on this machine; what it holds is to be copied", said)
                 for name, said in as_map(value).items()
-                if as_map(said)
+                if as_map(said) not in ({}, {"driver": "local"})
             ]
         elif key == "configs":
             notes.append(Note(key, "files that are not part of a source: put them into it", list(as_map(value))))
