@@ -18,7 +18,8 @@ _VARIABLE = re.compile(
 )
 """Compose specification, "Interpolation"."""
 _SECRET = re.compile(
-    r"(?i)(^|_)(password|passwd|pass|pwd|passphrase|secret|secrets|token|api_?key|private_?key|secret_?key(_base)?|credentials?)$"
+    r"(?i)password$|(^|_)(passwd|pass|pwd|passphrase|secrets?|token|secret_key_base|credentials?"
+    r"|(api|app|access|auth|encryption|master|private|secret|secret_access|signing)_?key)$"
 )
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?(?:\d+us)?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgBKMG]?)([iI]?[bB]?)")
@@ -81,7 +82,7 @@ def only_variable(text: str) -> str | None:
 
 
 def looks_secret(name: str, value: str = "") -> bool:
-    """`POSTGRES_PASSWORD`, `API_KEY`, `SECRET_KEY_BASE`, not `PASSWORD_MIN_LENGTH`; or a URL with a password in it."""
+    """`PGPASSWORD`, `AWS_SECRET_ACCESS_KEY`, not `PASSWORD_MIN_LENGTH`; or a URL with a password in it."""
     holds = _SECRET.search(name) or re.search(r"\w://[^/\s:@]*:[^/\s:@$]+@", value)
     return holds is not None and re.fullmatch(SECRET_NAME, name) is not None
 
