@@ -37,6 +37,7 @@ def draft(folder: Folder, file: str) -> Draft:
     reader.take(compose, data, file)
     if not compose.services:
         raise SpecError([Problem("services", "has none", file, 1, 1, _HINT)])
+    _share_builds(compose)
     compose.names = _names(list(compose.services))
     app = service_name(compose.text(data.get("name")) or folder.listing.name)
     made = Draft(app, file)
@@ -127,6 +128,15 @@ def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
         else:
             made[key] = value
     return made
+
+
+def _share_builds(compose: Compose) -> None:
+    """An image that one service builds is in no registry: others that name it are built of the same."""
+    images = {name: compose.text(said.get("image")) for name, said in compose.services.items()}
+    builds = {images[name]: said["build"] for name, said in compose.services.items() if said.get("build")}
+    for name, said in compose.services.items():
+        if images[name] in builds and images[name] and not said.get("build"):
+            compose.services[name] = {**said, "build": builds[images[name]]}
 
 
 def _names(theirs: list[str]) -> dict[str, str]:
