@@ -15,6 +15,10 @@ from fourfold.spec.starting.imports.values import resolved
 _TCP = frozenset((5432, 3306, 6379, 27017, 5672, 11211, 4222, 9092, 2181, 1433, 1521, 9042, 25, 53, 389, 1883, 22))
 _TLS = frozenset((443, 8443))
 """The gateway ends TLS itself, and speaks HTTP to services."""
+_WORKS = re.compile(
+    r"(?i)(?<![a-z])(beat|celery|consumers?|cron|jobs?|migrat\w*|queue|rq|schedulers?|seed|sidekiq|workers?)(?![a-z])"
+)
+"""A command that listens nowhere, whatever is exposed by the Dockerfile that it shares with a server."""
 _SHORT = re.compile(
     r"(?:(?P<ip>\d+(?:\.\d+)+|\[[^\]]*\]|localhost|):)?(?:(?P<published>[\d-]*):)?(?P<target>\d+)(?:-\d+)?(?:/(?P<protocol>\w+))?"
 )
@@ -73,7 +77,9 @@ def settle_port(made: Drafted, publishing: Publishing, said: str | Raw | None, f
     text = resolved(said.text if isinstance(said, Raw) else said or "", {})
     own = int(text) if text.isdecimal() and 0 < int(text) < 65536 else None
     image, recipe = found.known, found.recipe
-    guesses = [*publishing.targets, own, listens(found.command), *recipe.ports, _number(recipe.env.get("PORT"))]
+    works = found.command and _WORKS.search(f"{made.name} {found.command}")
+    exposed = () if works else (*recipe.ports, _number(recipe.env.get("PORT")))
+    guesses = [*publishing.targets, own, listens(found.command), *exposed]
     guesses.append(image.port if image else None)
     sure = [own, image.port if image else None]  # beside what it shows to people, as RabbitMQ does
     port = next((each for each in [*(each for each in sure if each in publishing.targets), *guesses] if each), None)
