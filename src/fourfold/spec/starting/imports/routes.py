@@ -35,10 +35,11 @@ def expose(draft: Draft) -> None:
 
 
 def _front(draft: Draft, shown: list[Drafted]) -> Drafted:
-    """The one that is named like it, else the first that nobody else depends on."""
-    named = [service for service in shown if service.name in FRONT]
+    """The one that is named like it (`web`, else `shop-web`), else the first that nobody else depends on."""
+    roles = {service.name: service.name.rpartition("-")[2] for service in shown}
+    named = [each for each in shown if each.name in FRONT] or [each for each in shown if roles[each.name] in FRONT]
     if named:
-        return min(named, key=lambda service: FRONT.index(service.name))
+        return min(named, key=lambda service: FRONT.index(roles[service.name]))
     needed = {name for service in draft.services for name in service.keys.get("depends_on", ())}
     return next((service for service in shown if service.name not in needed), shown[0])
 
