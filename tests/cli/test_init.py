@@ -69,6 +69,21 @@ def test_javascript_runs_only_where_somebody_says_so(cli: Cli, work: Path) -> No
     assert "run: node a.js" in (work / "fourfold.yaml").read_text()
 
 
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node.js")
+def test_paths_that_javascript_makes_absolute_are_of_the_source_again(cli: Cli, work: Path) -> None:
+    (work / "api" / "src").mkdir(parents=True)
+    apps = (
+        "{script: path.resolve(__dirname, 'a.js'), cwd: __dirname, env: {DATA: __dirname + '/data', OTHER: '/srv'}}",
+        "{script: path.join(__dirname, 'api/src/b.js'), cwd: path.join(__dirname, 'api')}",
+    )
+    (work / "ecosystem.config.js").write_text(f"const path = require('path'); module.exports = [{', '.join(apps)}]")
+    assert cli("init", "-y").code == 0
+    made = load(work / "fourfold.yaml", env=None, environ={}).app.services
+    assert [(each.source, each.run) for each in made.values()] == [(".", "node ./a.js"), ("./api", "node ./src/b.js")]
+    assert made["a"].env == {"DATA": "./data", "OTHER": "/srv"}
+    assert "cwd" not in (work / "fourfold.yaml").read_text()
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [

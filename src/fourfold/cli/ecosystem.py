@@ -11,7 +11,15 @@ from fourfold.errors import UserError, WorldError
 
 SECONDS = 20
 MAX_BYTES = 1024 * 1024
-_PRINT = "process.stdout.write(JSON.stringify(require(require('path').resolve(process.argv[1]))))"
+_PRINT = """
+const { relative, resolve } = require('path'), here = process.cwd();
+function portable(key, value) {
+  if (typeof value !== 'string' || !`${value}/`.startsWith(`${here}/`)) return value;
+  return './' + relative(key === 'cwd' ? here : resolve(here, this.cwd || '.'), value);
+}
+process.stdout.write(JSON.stringify(require(resolve(process.argv[1])), portable));
+"""
+"""With what is in the folder (`path.join(__dirname, 'server.js')`) relative to it, or to the `cwd` beside it."""
 
 
 def exported(folder: Path, name: str) -> str:

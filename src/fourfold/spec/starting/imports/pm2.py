@@ -136,7 +136,7 @@ def _service(folder: Folder, draft: Draft, said: dict[str, Any], beside: list[di
 def _place(file: str, said: dict[str, Any], made: Drafted) -> str:
     cwd = said.get("cwd")
     base = posixpath.dirname(file)
-    if isinstance(cwd, str) and cwd.startswith("/"):
+    if isinstance(cwd, str) and re.match(r"/|[A-Za-z]:[\\/]", cwd):
         made.note("cwd", "its code is taken from this folder; say another one in `source`", cwd)
         cwd = "."
     place = posixpath.normpath(posixpath.join(base, cwd if isinstance(cwd, str) else "."))
