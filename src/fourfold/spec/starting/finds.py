@@ -54,8 +54,8 @@ _COMPOUND = r"[;&|\n(){}]|^\s*(\w+=|cd\s)"
 """What no `exec` can stand before."""
 _ANY = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 """In patterns of folders."""
-_AVOIDED = ("gateway", "fourfold", "true", "false", "null")
-"""Names that are taken, or that YAML does not take for text."""
+_AVOIDED = ("gateway", "fourfold", "true", "false", "null", "x")
+"""Names that are taken, or that YAML does not take for text; and what a second one of that name would be: `x-2`."""
 
 
 @dataclass(frozen=True)
