@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from fourfold.errors import Problem, SpecError
 from fourfold.spec.fields import SIGNALS
 from fourfold.spec.interpolate import escape
-from fourfold.spec.starting.finds import free_name, service_name
+from fourfold.spec.starting.finds import Listing, free_name, service_name
 from fourfold.spec.starting.imports.commands import listening, without_shell, words
 from fourfold.spec.starting.imports.model import Draft, Drafted, Folder, Note, Raw
 from fourfold.spec.starting.imports.programs import number, variables_of
@@ -54,6 +54,8 @@ _DONE = frozenset(
 _SECTIONS = ("supervisord", "unix_http_server", "inet_http_server", "supervisorctl", "include")
 """Of Supervisor itself: nothing is lost where Fourfold is."""
 _NUMBER = r"%\(process_num\)\d*[ds]"
+_FIRST_PORT = 1024
+"""Processes that are numbered from here are numbered by their ports."""
 _NUMBERED_PORT = rf"(?<!\w)\d+{_NUMBER}"
 """`80%(process_num)02d`; not the number in `-n worker%(process_num)02d`."""
 
@@ -69,7 +71,7 @@ def draft(folder: Folder, file: str) -> Draft:
     for name, said in sections.items():
         kind, _, own = name.partition(":")
         if kind in ("program", "fcgi-program", "eventlistener") and own:
-            made.services.append(_service(file, kind, own.strip(), said))
+            made.services.append(_service(folder.listing, file, kind, own.strip(), said))
         elif kind == "group":
             made.notes.append(
                 Note(name, "services are started and stopped by name, or all together", said.get("programs"))
@@ -113,7 +115,7 @@ def _included(folder: Folder, file: str, patterns: str, made: Draft) -> list[str
     return [name for name in dict.fromkeys(found) if name != file][:MAX_INCLUDED]
 
 
-def _service(file: str, kind: str, name: str, said: dict[str, str]) -> Drafted:
+def _service(listing: Listing, file: str, kind: str, name: str, said: dict[str, str]) -> Drafted:
     made = Drafted(service_name(name), f"[{kind}:{name}] of {file}")
     if kind == "eventlistener":
         made.off = "an event listener of Supervisor: `fourfold events` and `notify` tell what happens"
@@ -122,10 +124,12 @@ def _service(file: str, kind: str, name: str, said: dict[str, str]) -> Drafted:
     if not said.get("command", "").strip():
         made.off = made.off or "it has no command"
     environment = _environment(said.get("environment", ""))
-    _program(made, name, file, said, number(environment.pop("PORT", None)))
+    folder = said.get("directory", "").strip().replace("%(here)s", ".").rstrip("/")
+    _program(made, listing, name, (file, folder), said)
+    _listens(made, environment.pop("PORT", None))
     _counts(made, said)
     _ending(made, said)
-    variables_of(made, {key: _filled(value, name) for key, value in environment.items()}, None, [])
+    variables_of(made, {key: _filled(_moved(value, folder), name) for key, value in environment.items()}, None, [])
     if any(key.startswith(("stdout_", "stderr_")) for key in said):
         logs = [key for key in said if key.startswith(("stdout_", "stderr_"))]
         made.note(", ".join(logs), _LOGS)
@@ -138,17 +142,19 @@ def _service(file: str, kind: str, name: str, said: dict[str, str]) -> Drafted:
     return made
 
 
-def _program(made: Drafted, name: str, file: str, said: dict[str, str], own: int | None) -> None:
-    """`own`: the port that its environment says."""
-    folder = said.get("directory", "").strip().replace("%(here)s", ".").rstrip("/")
-    base = posixpath.dirname(file)
-    relative = posixpath.normpath(posixpath.join(base, folder or "."))
-    absolute = folder.startswith("/")
-    made.keys["source"] = "." if absolute or relative in (".", "") or relative.startswith("..") else f"./{relative}"
+def _program(made: Drafted, listing: Listing, name: str, place: tuple[str, str], said: dict[str, str]) -> None:
+    """`place`: the file, and the program's folder as it says."""
+    file, folder = place
+    relative = posixpath.normpath(posixpath.join(posixpath.dirname(file), folder or "."))
+    if folder.startswith("/"):
+        relative = _ending_of(folder, listing)
+    made.keys["source"] = "." if relative in (".", "") or relative.startswith("..") else f"./{relative}"
     command = re.sub(_NUMBERED_PORT, "$PORT", said.get("command", "").strip()).replace("%(here)s/", "./")
-    command = re.sub(_NUMBER, "$FOURFOLD_INSTANCE", command)
-    if absolute and len(folder) > 1:
-        command = command.replace(f"{folder}/", "/app/")
+    first = said.get("numprocs_start", "").strip()
+    numbers_ports = first.isdecimal() and int(first) >= _FIRST_PORT
+    command = re.sub(_NUMBER, "$PORT" if numbers_ports else "$FOURFOLD_INSTANCE", command)
+    command = _moved(command, folder)
+    if folder.startswith("/") and folder != "/app":
         made.remarks["source"] = f"what was in {folder} is in /app; say another folder if it is not this one"
     numbered = "$PORT" in command
     run, named = (command, 8080) if numbered else listening(command)
@@ -158,9 +164,31 @@ def _program(made: Drafted, name: str, file: str, said: dict[str, str], own: int
         made.keys["run"] = filled
     else:
         made.keys["run"] = words(run) or filled
-    if port := named or own:
-        made.keys["port"] = port
+    if named:
+        made.keys["port"] = named
         made.published = ("", None)
+
+
+def _ending_of(folder: str, listing: Listing) -> str:
+    """The folder here that an absolute one ends in: `/app/backend` of an image is `backend` of its source."""
+    parts = folder.strip("/").split("/")
+    ends = ("/".join(parts[start:]) for start in range(len(parts)))
+    return next((end for end in ends if any(name.startswith(f"{end}/") for name in listing.files)), ".")
+
+
+def _moved(text: str, folder: str) -> str:
+    """With what is in an absolute folder where it is here."""
+    return text.replace(f"{folder}/", "/app/") if folder.startswith("/") else text
+
+
+def _listens(made: Drafted, own: str | None) -> None:
+    """`own`: the port that its environment says."""
+    if own is None or "port" in made.keys:
+        return
+    made.keys["port"] = number(own) or 8080
+    made.published = ("", None)
+    if number(own) is None:
+        made.remarks["port"] = f"PORT was {own}"
 
 
 def _counts(made: Drafted, said: dict[str, str]) -> None:
