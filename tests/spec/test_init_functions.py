@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -122,6 +124,44 @@ def test_a_serverless_file() -> None:
     assert worker.triggers[0].s3 is not None and worker.triggers[0].s3.suffix == ".jpg"
     assert worker.triggers[1].kinesis is not None and worker.triggers[1].kinesis.batch == 50
     assert "# env STAGE: ${opt:stage}" in text and "the event sns" in text
+
+
+ASKED_SAM = """
+Globals: {Api: {Auth: {DefaultAuthorizer: Pool}}}
+Resources:
+  Shop: {Type: AWS::Serverless::HttpApi, Properties: {Auth: {DefaultAuthorizer: Tokens}}}
+  AFunction:
+    Type: AWS::Serverless::Function
+    Metadata: {BuildMethod: esbuild}
+    Properties:
+      Handler: a.b
+      Events:
+        All: {Type: Api, Properties: {Path: /all, Method: get}}
+        Own: {Type: Api, Properties: {Path: /own, Method: get, Auth: {Authorizer: Own}}}
+        Key: {Type: Api, Properties: {Path: /key, Method: get, Auth: {ApiKeyRequired: true}}}
+        None: {Type: Api, Properties: {Path: /open, Method: get, Auth: {Authorizer: NONE}}}
+        Shop: {Type: HttpApi, Properties: {Path: /shop, Method: get, ApiId: !Ref Shop}}
+"""
+ASKED_SERVERLESS = """
+plugins: [serverless-offline, serverless-esbuild]
+functions:
+  a:
+    handler: a.b
+    events:
+      - http: {path: all, method: get, authorizer: {name: Pool, type: COGNITO_USER_POOLS}}
+      - http: {path: own, method: get, authorizer: Own}
+      - http: {path: key, method: get, private: true}
+      - http: {path: open, method: get}
+      - httpApi: {path: /shop, method: get, authorizer: {type: Tokens}}
+"""
+
+
+@pytest.mark.parametrize(("name", "text"), [("template.yaml", ASKED_SAM), ("serverless.yml", ASKED_SERVERLESS)])
+def test_who_is_let_in_and_what_builds_it_there_are_told(name: str, text: str) -> None:
+    _, said = drafted(name, text)
+    asked = re.findall(r"# /?(\w+) asks for (a key|\w+) there, and nobody is asked here", said)
+    assert asked == [("all", "Pool"), ("own", "Own"), ("key", "a key"), ("shop", "Tokens")]
+    assert "esbuild builds it there: say how in `build`" in said
 
 
 OFF_SAM = """

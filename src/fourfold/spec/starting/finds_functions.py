@@ -19,6 +19,14 @@ SAM = ("template.yaml", "template.yml")
 SERVERLESS = ("serverless.yml", "serverless.yaml")
 _RUNTIME = re.compile(r"(python3\.\d{1,2}|nodejs\d{2}|java\d{1,2}|provided)(\.x|\.al\w+)?")
 _URL = "its function URL: a `route` here, such as {host: NAME.localhost}"
+_BUNDLERS = (
+    "serverless-bundle",
+    "serverless-esbuild",
+    "serverless-plugin-typescript",
+    "serverless-rust",
+    "serverless-webpack",
+)
+"""Plugins without which the handler is not there."""
 _METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
 
 
@@ -89,13 +97,15 @@ def _sam(data: Any, file: str) -> Iterator[FoundFunction]:
             found, _map(common, "Environment", "Variables"), _map(resource, "Properties", "Environment", "Variables")
         )
         for event in _map(said, "Events").values():
-            _sam_event(found, event if isinstance(event, dict) else {})
+            _sam_event(found, event if isinstance(event, dict) else {}, data)
+        if isinstance(method := _map(resource, "Metadata").get("BuildMethod"), str):
+            found.notes.append(f"{method} builds it there: say how in `build`")
         if "FunctionUrlConfig" in said:
             found.notes.append(_URL)
         yield found
 
 
-def _sam_event(found: FoundFunction, event: dict[str, Any]) -> None:
+def _sam_event(found: FoundFunction, event: dict[str, Any], data: Any) -> None:
     kind, said = event.get("Type"), _map(event, "Properties")
     if said.get("Enabled") is False or said.get("State") == "DISABLED":
         found.notes.append(f"the event {kind} of the template is off there")
@@ -103,6 +113,9 @@ def _sam_event(found: FoundFunction, event: dict[str, Any]) -> None:
         if kind == "Api" or said.get("PayloadFormatVersion") == "1.0":
             found.payload = "v1"
         _route(found, said.get("Path"), said.get("Method"))
+        auth = _map(said, "Auth")
+        default = _default_authorizer(data, kind, said.get("RestApiId", said.get("ApiId")))
+        _asked(found, said.get("Path"), auth.get("Authorizer") or auth.get("ApiKeyRequired") or default)
     elif kind in ("Schedule", "ScheduleV2"):
         _schedule(found, said.get("Schedule", said.get("ScheduleExpression")), said.get("ScheduleExpressionTimezone"))
     elif kind == "S3":
@@ -115,8 +128,16 @@ def _sam_event(found: FoundFunction, event: dict[str, Any]) -> None:
         found.notes.append(f"the event {kind} of the template has no trigger here")
 
 
+def _default_authorizer(data: Any, kind: str, api: Any) -> Any:
+    """Of the API that an event names, else of all."""
+    own = _map(data, "Resources", api.name, "Properties", "Auth") if isinstance(api, Unknown) else {}
+    return (own or _map(data, "Globals", kind, "Auth")).get("DefaultAuthorizer")
+
+
 def _serverless(data: Any, file: str) -> Iterator[FoundFunction]:
     provider = _map(data, "provider")
+    plugins = data.get("plugins") if isinstance(data, dict) else None
+    bundlers = [each for each in plugins if each in _BUNDLERS] if isinstance(plugins, list) else []
     for name, said in _map(data, "functions").items():
         if not isinstance(said, dict):
             continue
@@ -132,6 +153,7 @@ def _serverless(data: Any, file: str) -> Iterator[FoundFunction]:
         for event in events if isinstance(events, list) else []:
             for kind, value in (event if isinstance(event, dict) else {str(event): None}).items():
                 _serverless_event(found, kind, value)
+        found.notes += [f"{plugin} builds it there: say how in `build`" for plugin in bundlers]
         if said.get("url"):
             found.notes.append(_URL)
         yield found
@@ -148,6 +170,9 @@ def _serverless_event(found: FoundFunction, kind: str, value: Any) -> None:
         if isinstance(value, str) and not path:
             method = "*"
         _route(found, said.get("path", path), said.get("method", method))
+        asked = said.get("authorizer")
+        named = asked.get("name", asked.get("type", "its authorizer")) if isinstance(asked, dict) else asked
+        _asked(found, said.get("path", path), named or said.get("private"))
     elif kind == "schedule":
         rates = said.get("rate", value)
         for rate in rates if isinstance(rates, list) else [rates]:
@@ -223,6 +248,15 @@ def _route(found: FoundFunction, path: Any, method: Any) -> None:
     whole = f"{known} " * (known is not None) + "/" + "/".join(parts)
     if isinstance(path, str) and path and re.fullmatch(PATH_TEMPLATE, whole) and whole not in found.paths:
         found.paths.append(whole)
+
+
+def _asked(found: FoundFunction, path: Any, authorizer: Any) -> None:
+    """`authorizer`: who decides there who may call; True: a key of the API does."""
+    if authorizer and authorizer != "NONE":
+        who = "a key" if authorizer is True else _shown(authorizer)
+        where = path if isinstance(path, str) else "/"
+        what = "say `auth` in `route`, or check it in the handler"
+        found.notes.append(f"{where} asks for {who} there, and nobody is asked here: {what}")
 
 
 def _schedule(found: FoundFunction, expression: Any, timezone: Any) -> None:
