@@ -78,11 +78,11 @@ def _parts(compose: Compose, entry: Any) -> tuple[str, str, str, bool]:
             compose.text(entry.get("type")),
             read_only,
         )
-    parts = compose.text(entry).split(":")
+    parts = re.split(r"(?<!^[A-Za-z]):", compose.text(entry))  # not behind a drive: `C:/data:/data`
     if len(parts) == 1:
         return "", parts[0], "volume", False
     mode = parts[2] if len(parts) > 2 else ""
-    kind = "bind" if parts[0].startswith((".", "/", "~")) or "\\" in parts[0] else "volume"
+    kind = "bind" if re.match(r"[./~]|[A-Za-z]:", parts[0]) or "\\" in parts[0] else "volume"
     return parts[0], parts[1], kind, "ro" in mode.split(",")
 
 
