@@ -5,8 +5,7 @@ From the images' own documentation on Docker Hub.
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,10 @@ _IMAGES = {
 
 def known(reference: str) -> Known | None:
     """`docker.io/library/postgres:16-alpine` -> what is known of postgres."""
-    name = re.split(r"[@:]", reference.rpartition("/")[2])[0]
+    name, _, tag = reference.rpartition("/")[2].partition("@")[0].partition(":")
     if name == "server" and "/mssql/" in reference:
         name = "mssql"
-    return _IMAGES.get(name)
+    image = _IMAGES.get(name)
+    if "fpm" in tag.split("-") and (image or name == "php"):
+        return replace(image or Known(9000), port=9000, http=False)  # FastCGI, for a web server in front
+    return image

@@ -79,9 +79,9 @@ def settle_port(made: Drafted, publishing: Publishing, said: str | Raw | None, f
     image, recipe = found.known, found.recipe
     works = found.command and _WORKS.search(f"{made.name} {found.command}")
     exposed = () if works else (*recipe.ports, _number(recipe.env.get("PORT")))
-    guesses = [*publishing.targets, own, listens(found.command), *exposed]
-    guesses.append(image.port if image else None)
-    sure = [own, image.port if image else None]  # beside what it shows to people, as RabbitMQ does
+    usual = image.port if image and not works else None
+    guesses = [*publishing.targets, own, listens(found.command), *exposed, usual]
+    sure = [own, usual]  # beside what it shows to people, as RabbitMQ does
     port = next((each for each in [*(each for each in sure if each in publishing.targets), *guesses] if each), None)
     if "static" in made.keys:
         made.published = next(iter(publishing.published.values()), None)

@@ -38,6 +38,7 @@ class Program:
 
     image: str | None = None
     known: Known | None = None
+    """Of its image, or of the one that its Dockerfile begins with."""
     recipe: dockerfile.Recipe = field(default_factory=dockerfile.Recipe)
     env: dict[str, str] = field(default_factory=dict)
     """Of its Dockerfile, where a builder takes its place."""
@@ -110,7 +111,7 @@ def _built(compose: Compose, made: Drafted, said: dict[str, Any]) -> Program:
         if key in ("additional_contexts", "ssh", "secrets", "network", "privileged", "entitlements", "extra_hosts"):
             made.note(f"build.{key}", "builds see their source only, and are apart from each other", build[key])
     if not made_by:
-        return Program(recipe=recipe)
+        return Program(known=known(recipe.base), recipe=recipe)
     workdir = recipe.workdir if recipe.workdir not in ("", "/", "/app") else ""
     return Program(recipe=recipe, env=_kept(recipe.env), workdir=workdir)
 

@@ -42,7 +42,7 @@ def volumes(compose: Compose, made: Drafted, given: Any, program: Program) -> No
         made.remarks["volumes"] = "Docker keeps this of its image as well"
     if found:
         made.keys["volumes"] = found
-        if "image" in made.keys:
+        if "image" in made.keys or program.data:
             made.keys["deploy"] = {"strategy": "recreate"}
             made.remarks["deploy"] = "the old one ends first: two cannot share its files"
         if any(
