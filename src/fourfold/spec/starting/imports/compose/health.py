@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fourfold.spec.starting.imports.commands import asked
@@ -10,6 +11,7 @@ from fourfold.spec.starting.imports.compose.ports import Publishing
 from fourfold.spec.starting.imports.model import Drafted, Raw
 from fourfold.spec.starting.imports.values import duration, seconds, variables
 
+_PIPE = re.compile(r"(?<!\|)\|(?!\|)")
 _GRACE = 30.0
 """What a start may take here when nothing is said."""
 
@@ -23,16 +25,23 @@ def health(compose: Compose, made: Drafted, given: Any, publishing: Publishing) 
     words = [str(each) for each in test] if isinstance(test, list) else ["CMD-SHELL", str(test)]
     kind, rest = (words[0], words[1:]) if words[0] in ("CMD", "CMD-SHELL") else ("CMD", words)
     text = " ".join(rest)
-    request = asked(compose.text(text))
+    built, port = "image" not in made.keys and "container" not in made.keys, made.keys.get("port")
+    whole = asked(compose.text(text))
+    request = whole or (asked(_PIPE.split(compose.text(text))[0]) if built else None)
     block: dict[str, Any] = {}
-    if request and made.keys.get("port") and request[0] in (None, made.keys["port"]):
+    if request and ("static" in made.keys or (port and request[0] in (None, port))):
         block["path"] = request[1]
+        if whole is None:
+            made.note("healthcheck", "what it answers is not looked at, but its status", text)
+    elif "static" in made.keys:
+        made.note("healthcheck", "no program of the image is there: Fourfold serves the files", text)
+        return
     elif kind == "CMD":
         block["command"] = [variables(word, compose.known) for word in rest]
     else:
         made_text = variables(text, compose.known)
         block["command"] = made_text if isinstance(made_text, Raw) else str(made_text)
-    if "command" in block and "image" not in made.keys and "container" not in made.keys:
+    if "command" in block and built:
         made.remarks["health"] = "the program must be there: a base has few beside its runtime"
     block |= _times(compose, said)
     made.keys["health"] = block
