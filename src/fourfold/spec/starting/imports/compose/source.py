@@ -90,7 +90,8 @@ def _built(compose: Compose, made: Drafted, said: dict[str, Any]) -> Program:
     name = compose.text(build.get("dockerfile", "Dockerfile")) or "Dockerfile"
     inline = build.get("dockerfile_inline")
     text = inline if isinstance(inline, str) else compose.folder.read(posixpath.normpath(posixpath.join(place, name)))
-    recipe = dockerfile.read(text, compose.text(build.get("target")) or None) if text else dockerfile.Recipe()
+    args = {name: compose.text(value) for name, value in pairs(build.get("args")).items() if value is not None}
+    recipe = dockerfile.read(text, compose.text(build.get("target")) or None, args) if text else dockerfile.Recipe()
     found = recognised(listing)
     started = " ".join(_words(said.get("command")) or [])
     beyond = recipe.beyond(started)
@@ -105,8 +106,10 @@ def _built(compose: Compose, made: Drafted, said: dict[str, Any]) -> Program:
             made.remarks["container"] = f"no builder does: {beyond}" if beyond else f"FROM {recipe.base}"
         if not recipe.last:
             made.note("build.target", "the last stage is built", build.get("target"))
-        if args := pairs(build.get("args")):
-            made.note("build.args", "give them defaults in the Dockerfile: ARG NAME=value", list(args))
+        if given := pairs(build.get("args")):
+            made.note("build.args", "give them defaults in the Dockerfile: ARG NAME=value", list(given))
+    elif lost := [arg for arg in args if arg not in recipe.env]:
+        made.note("build.args", "what the code reads goes to `env`, or in front of the command in `build`", lost)
     for key in build:
         if key in ("additional_contexts", "ssh", "secrets", "network", "privileged", "entitlements", "extra_hosts"):
             made.note(f"build.{key}", "builds see their source only, and are apart from each other", build[key])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from fourfold.spec.starting.imports.docker.steps import done
@@ -130,8 +131,8 @@ class Recipe:
         return _no_init([*self.entrypoint, *(self.cmd or [])] or None)
 
 
-def read(text: str, target: str | None = None) -> Recipe:
-    """What stands there; variables of `ARG` that have a default are filled in."""
+def read(text: str, target: str | None = None, given: Mapping[str, str] | None = None) -> Recipe:
+    """What stands there; variables of `ARG` are filled in: `given` ones, else by their defaults."""
     stages: dict[str, Recipe] = {}
     arguments: dict[str, str] = {}
     current, name, found = Recipe(), "", None
@@ -147,7 +148,7 @@ def read(text: str, target: str | None = None) -> Recipe:
             current = replace(stages.get(words[0].lower(), Recipe(base=words[0])), own_cmd=False)
         elif keyword == "ARG":
             key, _, value = rest.partition("=")
-            arguments[key.strip()] = value.strip().strip("\"'")
+            arguments[key.strip()] = (given or {}).get(key.strip(), value.strip().strip("\"'"))
         else:
             current = _with(
                 current, keyword, _filled(rest, arguments | current.env) if keyword != "RUN" else rest, rest
