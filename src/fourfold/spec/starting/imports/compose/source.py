@@ -122,8 +122,9 @@ def _built(compose: Compose, made: Drafted, said: dict[str, Any]) -> Program:
 def _builder(made: Drafted, listing: Listing, found: Found | None, recipe: dockerfile.Recipe, name: str | None) -> bool:
     """Whether a builder of ours makes it; sets what it must be told."""
     language = _LANGUAGES.get(found.why.partition(" ")[0]) if found else None
+    scripts = " && ".join(f"npm run {script}" for script in recipe.scripts)
     if recipe.language == "web" and language == "nodejs" and recipe.built:
-        made.keys["build"] = "npm run build"
+        made.keys["build"] = scripts or "npm run build"
         made.keys["static"] = {"dir": recipe.built}
         made.remarks["static"] = "served by Fourfold instead of a web server in the image"
         made.note(
@@ -137,6 +138,8 @@ def _builder(made: Drafted, listing: Listing, found: Found | None, recipe: docke
         return False
     if found.static:
         made.keys["build"], made.keys["static"] = found.build, {"dir": found.static}
+    elif language == "nodejs" and scripts:
+        made.keys["build"] = scripts
     if name is not None:
         made.remarks["source"] = _RIGHT % name
     if not compiled and recipe.command is None and found.run:

@@ -74,6 +74,8 @@ _TOOLS = frozenset(
 )
 """Packages that a program does not need once it is built, or that our bases have."""
 _INSTALLS = re.compile(r"(?:apt-get|apt|apk)(?: -\S+)* (?:install|add)(.*)")
+_FROM = re.compile(r"--from=(\S+)")
+_SCRIPT = re.compile(r"(?:npm|pnpm|yarn|bun)(?: run(?:-script)?)?(?: -\S+)* (build[\w:.-]*|compile)\b")
 _BUILT = re.compile(r"(?i)^COPY\s+--from=\S+\s+(?:--\S+\s+)*\S*?/?([\w.-]+)/?\s+\S*(?:html|www|srv|htdocs)\S*")
 
 
@@ -89,7 +91,7 @@ class Recipe:
     env: dict[str, str] = field(default_factory=dict)
     ports: tuple[int, ...] = ()
     runs: tuple[str, ...] = ()
-    """Commands of its chain of stages."""
+    """Commands of its chain of stages, and of those that it copies from."""
     built: str | None = None
     """A folder of another stage that goes where a web server looks: `dist`."""
     own_cmd: bool = False
@@ -122,6 +124,12 @@ class Recipe:
         return None
 
     @property
+    def scripts(self) -> list[str]:
+        """Scripts of its package.json that build it: `build` of `RUN yarn build`."""
+        commands = (command for run in self.runs for command in _commands(run))
+        return list(dict.fromkeys(match[1] for command in commands if (match := _SCRIPT.match(command))))
+
+    @property
     def command(self) -> str | list[str] | None:
         """What it starts: ENTRYPOINT with CMD behind it; without an init, which every container has here."""
         if isinstance(self.entrypoint, str) or self.entrypoint is None:
@@ -150,6 +158,8 @@ def read(text: str, target: str | None = None, given: Mapping[str, str] | None =
             key, _, value = rest.partition("=")
             arguments[key.strip()] = (given or {}).get(key.strip(), value.strip().strip("\"'"))
         else:
+            if keyword == "COPY" and (source := _FROM.search(rest)) and (other := stages.get(source[1].lower())):
+                current = replace(current, runs=tuple(dict.fromkeys((*current.runs, *other.runs))))
             current = _with(
                 current, keyword, _filled(rest, arguments | current.env) if keyword != "RUN" else rest, rest
             )
