@@ -204,9 +204,18 @@ def test_what_is_found(files: dict[str, str], expected: dict[str, tuple[str, obj
     assert told(drafted("My App", files)) == expected
 
 
-def test_next_starts_what_was_built() -> None:
-    app = drafted("shop", {"package.json": scripts("next start -p 3000", "next build")})
-    assert (app.services["shop"].run, app.services["shop"].build) == ("next start -p $PORT", "npm ci && npm run build")
+@pytest.mark.parametrize(
+    ("package", "run"),
+    [
+        ({"scripts": {"start": "next start -p 3000", "build": "next build"}}, "next start -p $PORT"),
+        ({"scripts": {"start": "node dist/main.js", "build": "tsc"}}, None),
+        ({"scripts": {"build": "tsc"}, "main": "./dist/main.js"}, None),
+        ({"scripts": {"start": "nest start", "start:prod": "node dist/main", "build": "nest build"}}, "node dist/main"),
+    ],
+)
+def test_what_starts_from_what_was_built_is_built(package: dict[str, object], run: str | None) -> None:
+    shop = drafted("shop", {"package.json": json.dumps(package)}).services["shop"]
+    assert (shop.run, shop.build) == (run, "npm ci && npm run build")
 
 
 @pytest.mark.parametrize(

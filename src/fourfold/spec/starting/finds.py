@@ -47,6 +47,8 @@ _LISTENS = re.compile(r"\.listen\(|ListenAndServe|http\.server|HTTPServer|Flask\
 _SITES = {"react-scripts": "build", "vite": "dist", "ng": "dist"}
 """Programs that serve a site while somebody works on it -> where what they build lies, if nothing else is said."""
 _BUILD = "npm ci && npm run build"
+_BUILT = re.compile(r"(?:^|[\s/])(?:dist|build|out|\.output)/")
+"""Where in a command what was built lies."""
 
 DEPTH = 2
 """How far below a folder its services may be: `services/orders`."""
@@ -148,13 +150,13 @@ def members(listing: Listing) -> list[Found]:
     return [
         _member(name, package, below)
         for name, package, below in found
-        if package and (package.port or "start" in _map(_json(below.text("package.json")), "scripts"))
+        if package and (package.port or _start(_map(_json(below.text("package.json")), "scripts")))
     ]
 
 
 def _member(folder: str, found: Found, listing: Listing) -> Found:
     package = _json(listing.text("package.json"))
-    start = _map(package, "scripts").get("start")
+    start = _start(_map(package, "scripts"))
     entries = [package.get("main"), *(name for name in ("server.js", "index.js", "app.js") if name in listing.files)]
     command = start if isinstance(start, str) else f"node {next(filter(None, entries), 'index.js')}"
     in_its_folder = f"cd {shlex.quote(folder)} && {'' if re.search(_COMPOUND, command) else 'exec '}{command}"
@@ -256,9 +258,14 @@ def _angular(listing: Listing) -> str | None:
     return None
 
 
+def _start(scripts: dict[str, Any]) -> Any:
+    """`start` may be for work on it where there is `start:prod` too, as with Nest."""
+    return scripts.get("start:prod", scripts.get("start"))
+
+
 def _started(scripts: dict[str, Any]) -> tuple[str, int | None, str]:
-    """How `start` is run here, the port that it names, and the program."""
-    start = scripts.get("start")
+    """How `start`, or the one of it for production, is run here, the port that it names, and the program."""
+    start = _start(scripts)
     command, port = listening(start if isinstance(start, str) else "")
     return command, port, re.sub(r"^(\w+=\S*\s+|npx\s+)*", "", command).partition(" ")[0]
 
@@ -268,15 +275,16 @@ def _node(listing: Listing) -> Found | None:
         return None
     package = _json(listing.text("package.json"))
     scripts, needs = _map(package, "scripts"), _map(package, "dependencies")
-    starts = "start" in scripts or package.get("main") or listing.files & {"server.js", "index.js"}
+    starts = _start(scripts) or package.get("main") or listing.files & {"server.js", "index.js"}
     if not starts and "build" in scripts:
         return Found("", "", "package.json with a build, and nothing to start", None, _BUILD, "dist", 8080)
     command, port, program = _started(scripts)
     listens = re.search(_WEB["nodejs"], " ".join(needs)) or re.fullmatch(_WEB["nodejs"], program)
     listens = listens or _LISTENS.search(listing.text(*PROGRAMS))
     sure = bool(starts or "app.js" in listing.files)
-    run = command if port else None if starts else f"node {'app.js' if sure else 'index.js'}"
-    build = _BUILD if program == "next" and "build" in scripts else None  # it starts nothing else than what was built
+    run = command if port or "start:prod" in scripts else None if starts else f"node {'app.js' if sure else 'index.js'}"
+    built = program == "next" or _BUILT.search(command or str(package.get("main")))
+    build = _BUILD if built and "build" in scripts else None  # it starts nothing else than what was built
     return Found("", "", "package.json", run, build, port=port or (8080 if listens else None), sure=sure)
 
 
