@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fourfold.spec.starting.finds import Found
 from fourfold.spec.starting.imports.model import Drafted
+
+_NODE = re.compile(r"(\S*/)?(node|npm|pnpm|yarn|npx|next)\b")
+
+
+def build(made: Drafted, found: Found | None) -> None:
+    """Sets `build` of a program that is started from what its package builds."""
+    if found and found.build and not found.static and _NODE.match(str(made.keys.get("run"))):
+        made.keys = {"source": made.keys["source"], "build": found.build, **made.keys}
 
 
 def drafted(found: Found) -> Drafted:

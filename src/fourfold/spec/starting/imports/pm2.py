@@ -12,8 +12,9 @@ import shlex
 from typing import Any
 
 from fourfold.errors import Problem, SpecError
-from fourfold.spec.starting.finds import free_name, recognised, service_name
+from fourfold.spec.starting.finds import Found, free_name, recognised, service_name
 from fourfold.spec.starting.imports.commands import listening
+from fourfold.spec.starting.imports.found import build
 from fourfold.spec.starting.imports.model import Draft, Drafted, Folder, Note, Raw
 from fourfold.spec.starting.imports.programs import number, variables_of
 from fourfold.spec.starting.imports.routes import expose
@@ -125,7 +126,9 @@ def _service(folder: Folder, draft: Draft, said: dict[str, Any], beside: list[di
     command, port = listening(_command(script, said))
     made.keys["run"] = command
     alone = sum(other.get("cwd") == said.get("cwd") for other in beside) == 1 and script != "npm"
-    _port(folder, made, place, number(env.pop("PORT", None)) or port, alone)
+    found = recognised(folder.listing if place == "." else folder.listing.below(place.removeprefix("./")))
+    build(made, found)
+    _port(made, found if alone else None, number(env.pop("PORT", None)) or port)
     _counts(made, said)
     variables_of(made, env, None, draft.hints)
     _ending(made, said)
@@ -176,13 +179,11 @@ def _env(made: Drafted, said: dict[str, Any]) -> dict[str, str | Raw]:
     return values
 
 
-def _port(folder: Folder, made: Drafted, place: str, port: int | None, alone: bool) -> None:
-    """`alone`: nothing else is started from that folder, so that what its code tells is about this one."""
-    if port is None and alone:
-        found = recognised(folder.listing if place == "." else folder.listing.below(place.removeprefix("./")))
-        port = found.port if found else None
-        if port:
-            made.remarks["port"] = "if it listens: on $PORT, at $HOST"
+def _port(made: Drafted, found: Found | None, port: int | None) -> None:
+    """`found`: what its folder holds, if nothing else is started from there."""
+    if port is None and found and found.port:
+        port = found.port
+        made.remarks["port"] = "if it listens: on $PORT, at $HOST"
     if port:
         made.keys["port"] = port
         made.published = ("", None)

@@ -14,6 +14,7 @@ from fourfold.errors import Problem, SpecError
 from fourfold.spec.dotenv import parse as dotenv
 from fourfold.spec.starting.finds import recognised, service_name
 from fourfold.spec.starting.imports.commands import listening
+from fourfold.spec.starting.imports.found import build
 from fourfold.spec.starting.imports.model import Draft, Drafted, Folder, Note, Raw
 from fourfold.spec.starting.imports.programs import number, variables_of
 from fourfold.spec.starting.imports.routes import expose
@@ -76,11 +77,14 @@ def _settle_ports(folder: Folder, made: Draft, env: dict[str, str | Raw]) -> Non
     """`web` listens; so does a single program whose code says so."""
     found = recognised(folder.listing)
     for service in made.services:
+        build(service, found)
         port = number(env.get("PORT", "")) if service.published else None
         if len(made.services) == 1 and found and found.port:
             service.published = ("", None)
         if service.published:
-            front = {"source": service.keys["source"], "run": service.keys["run"]}
+            front: dict[str, Any] = {
+                key: service.keys[key] for key in ("source", "build", "run") if key in service.keys
+            }
             front["port"] = service.keys.get("port") or port or _PORT
             service.keys = front | {key: value for key, value in service.keys.items() if key not in front}
             if "PORT" not in str(service.keys["run"]):
