@@ -38,6 +38,15 @@ def test_names_are_unique() -> None:
     assert len(names) == len(set(names))
 
 
+@pytest.mark.parametrize("path", ["/v1/apps/{app}/logs", "/v1/apps/{app}/runs/{run}/follow"])
+def test_lines_are_told_as_lines(path: str) -> None:
+    """Not as JSON too: generated clients would read the whole answer as one object."""
+    content = DOCUMENT["paths"][path]["get"]["responses"]["200"]["content"]
+    assert list(content) == ["application/x-ndjson"]
+    schemas = {each["$ref"].rpartition("/")[2] for each in content["application/x-ndjson"]["schema"]["anyOf"]}
+    assert {"LogLineBody", "ErrorBody"} <= schemas <= set(DOCUMENT["components"]["schemas"])
+
+
 def test_who_asks_is_no_story() -> None:
     """It stands in every event of what they do."""
     taken = {name: each["properties"] for name, each in DOCUMENT["components"]["schemas"].items() if "View" not in name}

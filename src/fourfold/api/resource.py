@@ -12,7 +12,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 from fourfold.api.network.rights import MOST_NAME, NAME
-from fourfold.api.shapes import ErrorBody
+from fourfold.api.shapes import ErrorBody, LogLineBody
 from fourfold.api.text import TextRoute
 
 _SCHEMAS = "#/components/schemas/"
@@ -30,6 +30,12 @@ _ERRORS = {
 """Every path can answer these."""
 
 
+def lines(*kinds: str) -> dict[str, Any]:
+    """The content of an answer in NDJSON; `kinds`: the schemas of its lines."""
+    schema = {"anyOf": [{"$ref": _SCHEMAS + kind} for kind in (*kinds, "ErrorBody")]}
+    return {"application/x-ndjson": {"schema": schema}}
+
+
 def resource(tag: str) -> APIRouter:
     responses: dict[int | str, dict[str, Any]] = {status: {"description": what} for status, what in _ERRORS.items()}
     return APIRouter(tags=[tag], responses=responses, route_class=TextRoute, generate_unique_id_function=_operation_id)
@@ -41,8 +47,9 @@ class Application(FastAPI):
         if self.openapi_schema is None:
             document = super().openapi()
             parts = document["components"]
-            body = ErrorBody.model_json_schema(ref_template=_SCHEMAS + "{model}", mode="serialization")
-            parts["schemas"] |= {**body.pop("$defs"), "ErrorBody": body}
+            for unseen in (ErrorBody, LogLineBody):  # by FastAPI, which is told of no answer that is not one JSON text
+                body = unseen.model_json_schema(ref_template=_SCHEMAS + "{model}", mode="serialization")
+                parts["schemas"] |= {**body.pop("$defs", {}), unseen.__name__: body}
             parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
             content = {"application/json": {"schema": {"$ref": f"{_SCHEMAS}ErrorBody"}}}
             parts["responses"] = {

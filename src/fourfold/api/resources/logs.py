@@ -11,8 +11,8 @@ from fastapi import Query, Response
 
 from fourfold.api.deps import TheFacade, TheStreams, seconds
 from fourfold.api.errors import as_line
-from fourfold.api.resource import resource
-from fourfold.api.shapes import MOST, LogLineBody
+from fourfold.api.resource import lines, resource
+from fourfold.api.shapes import MOST
 from fourfold.clock import rfc3339
 from fourfold.supervise.model import LogLine
 
@@ -20,9 +20,8 @@ router = resource("logs")
 
 LINES: dict[int | str, dict[str, Any]] = {
     200: {
-        "model": LogLineBody,
         "description": "One such object per line. A last line with `error` instead says why the stream broke off.",
-        "content": {"application/x-ndjson": {"schema": {"$ref": "#/components/schemas/LogLineBody"}}},
+        "content": lines("LogLineBody"),
     }
 }
 

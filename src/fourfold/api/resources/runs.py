@@ -9,8 +9,8 @@ from fastapi import Query, Response
 
 from fourfold.api.deps import TheFacade, TheStreams
 from fourfold.api.errors import as_line
-from fourfold.api.resource import resource
-from fourfold.api.shapes import MOST, LogLineBody, ReplayBody, RunBody
+from fourfold.api.resource import lines, resource
+from fourfold.api.shapes import MOST, ReplayBody, RunBody
 from fourfold.clock import rfc3339
 from fourfold.control.views import FailedView, ReplayedView, RunView
 from fourfold.supervise.model import LogLine
@@ -19,10 +19,9 @@ router = resource("runs")
 
 LINES: dict[int | str, dict[str, Any]] = {
     200: {
-        "model": LogLineBody,
         "description": "One such object per line; the last one is a RunView and says how it ended. A last line with "
         "`error` instead says why the stream broke off.",
-        "content": {"application/x-ndjson": {"schema": {"$ref": "#/components/schemas/LogLineBody"}}},
+        "content": lines("LogLineBody", "RunView"),
     }
 }
 
