@@ -95,7 +95,11 @@ def test_fields_that_are_refused_are_named(http: httpx.Client) -> None:
     assert garbled.json()["fields"] == {}
 
 
-def test_a_wrong_method_is_told_the_right_ones(http: httpx.Client) -> None:
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("/v1/apps", "GET"), ("/v1/tokens", "GET, POST"), ("/v1/apps/shop/secrets", "DELETE, GET, PUT")],
+)
+def test_a_wrong_method_is_told_the_right_ones(http: httpx.Client, path: str, allowed: str) -> None:
     """RFC 9110, section 15.5.6."""
-    answer = http.patch("/v1/apps")
-    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+    answer = http.patch(path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)

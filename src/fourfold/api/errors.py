@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from fourfold.api.network.matching import methods
 from fourfold.api.shapes import ErrorBody, ProblemBody
 from fourfold.errors import FourfoldError, SpecError, TooManyError, of_the_disk
 from fourfold.spec.problems import plain
@@ -69,7 +70,9 @@ def _fields(errors: Sequence[Any]) -> dict[str, str]:
 
 async def _answer(request: Request, error: Exception) -> JSONResponse:
     body = describe(error)
-    headers = error.headers if isinstance(error, HTTPException) else None  # 405 has Allow
+    headers = error.headers if isinstance(error, HTTPException) else None
+    if body.status == 405:  # starlette names the methods of one route, and each route has one
+        headers = {"Allow": ", ".join(methods(request.app, request.scope))}
     if isinstance(error, TooManyError):
         headers = {"Retry-After": RETRY_AFTER}
     return JSONResponse(body.model_dump(mode="json"), status_code=body.status, headers=headers)

@@ -32,6 +32,13 @@ def match(app: FastAPI, scope: Scope) -> Matched | None:
     return found
 
 
+def methods(app: FastAPI, scope: Scope) -> list[str]:
+    """Those that the path of a request can be asked with."""
+    routes = [each for each in app.router.routes if isinstance(each, Route)]
+    found = [each.methods or set() for each in routes if each.matches(scope)[0] is not Match.NONE]
+    return sorted(set().union(*found))
+
+
 def _find(app: FastAPI, scope: Scope) -> Matched | None:
     for route in app.router.routes:
         if not isinstance(route, Route | WebSocketRoute):
