@@ -81,6 +81,17 @@ def test_the_file_in_parts(server: Serving, http: httpx.Client, tmp_path: Path) 
     assert part.status_code == 206 and part.content == b"\xff"
     other = http.get("/v1/builds/b1/artifact", headers={"range": "bytes=255999-", "if-range": '"other"'})
     assert other.status_code == 200 and len(other.content) == 256_000
-    assert http.get("/v1/builds/b1/artifact", headers={"range": "bytes=300000-"}).status_code == 416
+    unknown = http.get("/v1/builds/b1/artifact", headers={"range": "lines=1-2"})
+    assert unknown.status_code == 200 and len(unknown.content) == 256_000
     known = http.get("/v1/builds/b1/artifact", headers={"if-none-match": f'"x", {ETAG}'})
     assert known.status_code == 304 and not known.content
+
+
+@pytest.mark.parametrize("asked", ["bytes=300000-", "bytes=5-1", "bytes=x"])
+def test_parts_that_a_file_has_not(server: Serving, http: httpx.Client, tmp_path: Path, asked: str) -> None:
+    """RFC 9110, section 15.5.17."""
+    server.facade.bakery.file = tmp_path / "file"
+    server.facade.bakery.file.write_bytes(b"x" * 1000)
+    answer = http.get("/v1/builds/b1/artifact", headers={"range": asked})
+    assert (answer.status_code, answer.headers["content-range"]) == (416, "bytes */1000")
+    assert answer.json()["error"] == "cannot answer: requested range not satisfiable"

@@ -28,6 +28,7 @@ _ERRORS = {
     503: "The world failed (disk, network, a program); may succeed later",
 }
 """Every path can answer these."""
+ERROR = {"content": {"application/json": {"schema": {"$ref": f"{_SCHEMAS}ErrorBody"}}}}
 
 
 def lines(*kinds: str) -> dict[str, Any]:
@@ -51,10 +52,7 @@ class Application(FastAPI):
                 body = unseen.model_json_schema(ref_template=_SCHEMAS + "{model}", mode="serialization")
                 parts["schemas"] |= {**body.pop("$defs", {}), unseen.__name__: body}
             parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-            content = {"application/json": {"schema": {"$ref": f"{_SCHEMAS}ErrorBody"}}}
-            parts["responses"] = {
-                f"Error{status}": {"description": what, "content": content} for status, what in _ERRORS.items()
-            }
+            parts["responses"] = {f"Error{status}": {"description": what, **ERROR} for status, what in _ERRORS.items()}
             document["security"] = [{}, {"token": []}]
             for operation in (each for path in document["paths"].values() for each in path.values()):
                 for status in _ERRORS:

@@ -6,16 +6,19 @@ What was made is taken by the build's id or by its digest, in parts if need be (
 from __future__ import annotations
 
 import base64
+import re
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive, Scope, Send
 
 from fourfold.api.deps import TheFacade
 from fourfold.api.network.rights import VALUES
-from fourfold.api.resource import resource
+from fourfold.api.resource import ERROR, resource
 from fourfold.api.text import has_more, pieces
 from fourfold.control.bakery.door import Taken
 from fourfold.control.bakery.shapes import BakeRequest, BakeView, UploadQuery
@@ -25,6 +28,7 @@ router = resource("bakery")
 
 MOST_JSON = 4 * 1024 * 1024
 """Bytes of a request that is no source."""
+_BYTES = re.compile(rb"\s*bytes\s*=", re.IGNORECASE)
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 BODY = {
     "requestBody": {
@@ -39,10 +43,25 @@ BODY = {
 }
 FILE: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The file; with `Range` a part of it, as 206. `ETag` is its SHA-256, `Repr-Digest` the same "
-        "(RFC 9530).",
+        "description": "The file. `ETag` is its SHA-256, `Repr-Digest` the same (RFC 9530).",
         "content": {"application/octet-stream": _BINARY},
-    }
+    },
+    206: {
+        "description": "The part of it that `Range` asks for; of several a body of several parts",
+        "content": {"application/octet-stream": _BINARY, "multipart/byteranges": _BINARY},
+    },
+    304: {"description": "The client has it: `If-None-Match` names its `ETag`"},
+    416: {"description": "The file has no such part; `Content-Range` says how long it is", **ERROR},
+}
+PARTS = {
+    "parameters": [
+        {"name": name, "in": "header", "description": what, "schema": {"type": "string"}}
+        for name, what in {
+            "Range": "`bytes=1000-`: only that part. Another unit than bytes counts for nothing",
+            "If-Range": "An `ETag`: the part of that file, and all of any other",
+            "If-None-Match": "`ETag`s of files that need not be sent",
+        }.items()
+    ]
 }
 
 
@@ -85,13 +104,13 @@ async def remove_bake(facade: TheFacade, build: str, actor: str = "") -> None:
     await facade.bakery.remove(build, actor)
 
 
-@router.get("/v1/builds/{build}/artifact", response_class=Response, responses=FILE)
+@router.get("/v1/builds/{build}/artifact", response_class=Response, responses=FILE, openapi_extra=PARTS)
 async def take_bake(facade: TheFacade, request: Request, build: str) -> Response:
     """What a build has made; 409 as long as it is not done."""
     return _answer(request, await facade.bakery.take(build))
 
 
-@router.get("/v1/artifacts/{digest}", response_class=Response, responses=FILE)
+@router.get("/v1/artifacts/{digest}", response_class=Response, responses=FILE, openapi_extra=PARTS)
 async def take_artifact(facade: TheFacade, request: Request, digest: str) -> Response:
     """The same by the file's SHA-256 in hex."""
     return _answer(request, await facade.bakery.take_digest(digest))
@@ -103,7 +122,20 @@ def _answer(request: Request, taken: Taken) -> Response:
     headers = {"ETag": etag, "Repr-Digest": f"sha-256=:{digest}:", "Cache-Control": "private, immutable"}
     if etag in [each.strip() for each in request.headers.get("if-none-match", "").split(",")]:
         return Response(status_code=304, headers=headers)
-    return FileResponse(taken.path, filename=taken.name, media_type="application/octet-stream", headers=headers)
+    return _File(taken.path, filename=taken.name, media_type="application/octet-stream", headers=headers)
+
+
+class _File(FileResponse):
+    """Starlette's, which refuses in words of its own whatever it makes nothing of."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def unless_refused(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                raise HTTPException(416, headers={"Content-Range": f"bytes */{self.headers['content-length']}"})
+            await send(message)
+
+        understood = [each for each in scope["headers"] if each[0] != b"range" or _BYTES.match(each[1])]
+        await super().__call__({**scope, "headers": understood}, receive, unless_refused)
 
 
 async def _bounded(request: Request) -> bytes:
