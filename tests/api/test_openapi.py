@@ -47,6 +47,18 @@ def test_lines_are_told_as_lines(path: str) -> None:
     assert {"LogLineBody", "ErrorBody"} <= schemas <= set(DOCUMENT["components"]["schemas"])
 
 
+def test_states_and_patterns_are_enumerated() -> None:
+    """A program that reads one knows all that it may be."""
+    fields = {
+        (schema, name): field
+        for schema, each in DOCUMENT["components"]["schemas"].items()
+        for name, field in each.get("properties", {}).items()
+        if name in ("state", "pattern")
+    }
+    assert ("InstanceView", "state") in fields
+    assert [name for name, field in fields.items() if "enum" not in str(field)] == []
+
+
 def test_who_asks_is_no_story() -> None:
     """It stands in every event of what they do."""
     taken = {name: each["properties"] for name, each in DOCUMENT["components"]["schemas"].items() if "View" not in name}

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from fourfold.control.views import View
+from fourfold.spec.model import Pattern
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -16,9 +17,7 @@ class _Asked(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     service: Name | None = Field(default=None, description="Which of the file's services; not needed if it has one")
-    pattern: Literal["process", "shared", "container", "vm", "function"] | None = Field(
-        default=None, description="Built for this pattern, whatever the file says"
-    )
+    pattern: Pattern | None = Field(default=None, description="Built for this pattern, whatever the file says")
     format: str | None = Field(
         default=None,
         max_length=20,
@@ -58,7 +57,7 @@ class BakeView(View):
     id: str
     app: str
     service: str
-    pattern: str
+    pattern: Pattern
     format: str
     source: str
     """Digest of its manifest."""

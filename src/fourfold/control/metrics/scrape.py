@@ -21,6 +21,7 @@ from fourfold.control.metrics.tally import Tally
 from fourfold.control.parts import Parts
 from fourfold.control.registry import key_of
 from fourfold.control.reporting.status import shown_state
+from fourfold.control.views import State
 from fourfold.errors import FourfoldError
 from fourfold.gateway.model import InstanceStats
 from fourfold.launch.patterns import memory_limit
@@ -28,7 +29,7 @@ from fourfold.store.model import InstanceRow, ServiceRow
 from fourfold.store.tables.hooks import HookRow
 from fourfold.supervise.model import Usage
 
-STATES = ("starting", "ready", "unready", "draining", "stopping", "backoff", "crash-loop")
+STATES: tuple[State, ...] = ("starting", "ready", "unready", "draining", "stopping", "backoff", "crash-loop")
 
 
 @dataclass(frozen=True)

@@ -258,8 +258,9 @@ def deployment_text(deployment: Deployment) -> str:
     return f"{state}: {deployment.reason}" if deployment.reason else state
 
 
-def shown_state(row: InstanceRow) -> str:
+def shown_state(row: InstanceRow) -> v.State:
     """For people: why an exited instance is not running now."""
+    assert row.state != "gone"  # only `explain` tells of those, by their ends
     if row.state == "exited":
         return "crash-loop" if is_crash_loop(row.failures) else "backoff"
     if row.role == "run" and row.state == "starting":

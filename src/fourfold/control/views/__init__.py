@@ -35,6 +35,7 @@ from fourfold.control.views.instances import How as How
 from fourfold.control.views.instances import InstanceView as InstanceView
 from fourfold.control.views.instances import PastExitView as PastExitView
 from fourfold.control.views.instances import SandboxesView as SandboxesView
+from fourfold.control.views.instances import State as State
 from fourfold.control.views.instances import TopRow as TopRow
 from fourfold.control.views.instances import TrafficView as TrafficView
 from fourfold.control.views.jobs import JobView as JobView

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fourfold.control.views.base import View
+from fourfold.control.views.base import AnyPattern, View
 
 
 class LayerView(View):
@@ -16,7 +16,7 @@ class ArtifactView(View):
     """What a service was built into."""
 
     service: str
-    pattern: str
+    pattern: AnyPattern
     digest: str
     runtime: str | None
     argv: list[str]

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict
+
+from fourfold.spec.model import Pattern
+
+AnyPattern = Literal[Pattern, "group"]
+"""What a service runs under, or `group`: a host that services of pattern shared live in."""
 
 
 class View(BaseModel):

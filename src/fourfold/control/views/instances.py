@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fourfold.control.views.base import View
+from fourfold.control.views.base import AnyPattern, View
 
 
 class ExitView(View):
@@ -46,13 +46,17 @@ class SandboxesView(View):
     """Events that have no sandbox yet."""
 
 
+State = Literal["starting", "running", "ready", "unready", "draining", "stopping", "backoff", "crash-loop"]
+"""`running`: a job, or a program beside a service; they are never ready. `backoff`, `crash-loop`: it has ended, and is
+started again after a while."""
+
+
 class InstanceView(View):
     id: str
     release: int
-    pattern: str
+    pattern: AnyPattern
     """The one it runs under; its service may be moving to another."""
-    state: str
-    """starting | ready | draining | stopping | backoff | exited | crash-loop"""
+    state: State
     address: str | None
     pid: int | None
     host: str | None
@@ -86,10 +90,10 @@ class TopRow(View):
     app: str
     service: str
     instance: str
-    pattern: str
+    pattern: AnyPattern
     host: str | None = None
     """The instance whose process it shares, or whose child it is."""
-    state: str
+    state: State
     cpu_percent: float | None
     """Of one core, since the last look."""
     cpu_seconds: float | None

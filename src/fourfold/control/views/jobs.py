@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from fourfold.control.views.base import View
+from fourfold.spec.model import Pattern
 
 
 class RunView(View):
@@ -14,7 +15,7 @@ class RunView(View):
     """Of its instance too: what `logs` names its lines by."""
     service: str
     release: int
-    pattern: str
+    pattern: Pattern
     source: str
     """What it comes from: run, schedule, s3, …"""
     actor: str

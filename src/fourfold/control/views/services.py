@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from fourfold.control.scaling.view import ScalingView
-from fourfold.control.views.base import View
+from fourfold.control.views.base import AnyPattern, View
 from fourfold.control.views.gateway import MaintenanceView
 from fourfold.control.views.instances import InstanceView, PastExitView
 from fourfold.control.views.jobs import JobView
+from fourfold.store.model import DeploymentState
 
 
 class StepView(View):
@@ -37,14 +38,14 @@ class StepView(View):
 
 
 class DeploymentView(View):
-    state: str
+    state: Literal["none", DeploymentState]
     reason: str | None
     step: StepView | None = None
 
 
 class ServiceView(View):
     name: str
-    pattern: str
+    pattern: AnyPattern
     """The one it is to run under: an override, or as the file says."""
     target: str
     release: int
@@ -81,7 +82,7 @@ class ReleaseView(View):
     message: str | None
     created_at: str
     source: str
-    patterns: list[str]
+    patterns: list[AnyPattern]
     """What it was built for."""
     deployments: list[str]
     """How each deployment of it ended: `done`, `failed: exit code 3`, …"""
