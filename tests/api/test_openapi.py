@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any, cast
 
 import pytest
 
 from fourfold.api.app import create_app
-from fourfold.api.shapes import Start
+from fourfold.api.shapes import MOST, Start
 from fourfold.control.facade import Facade
 from tests.api.fake import FakeFacade
 
@@ -57,6 +59,12 @@ def test_states_and_patterns_are_enumerated() -> None:
     }
     assert ("InstanceView", "state") in fields
     assert [name for name, field in fields.items() if "enum" not in str(field)] == []
+
+
+def test_bounds_are_those_that_are_kept() -> None:
+    """As floats, which is what FastAPI writes."""
+    bounds = {float(each) for each in re.findall(r'"maximum": ([0-9.e+]+)', json.dumps(DOCUMENT))}
+    assert max(bounds) == MOST
 
 
 def test_who_asks_is_no_story() -> None:

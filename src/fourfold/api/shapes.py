@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from fourfold.control.views import UpRequest
 from fourfold.gateway.model import CONTENT_TYPE, MOST_PAGE
 
-MOST = 2**63 - 1
-"""What SQLite counts to: numbers in requests are no larger."""
+MOST = 2**53 - 1
+"""Numbers in requests are no larger: up to there JSON is exact (RFC 8259, section 6), and so is the OpenAPI document,
+which has bounds as floats."""
 
 
 class Shape(BaseModel):
