@@ -67,6 +67,13 @@ def test_bounds_are_those_that_are_kept() -> None:
     assert max(bounds) == MOST
 
 
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/apps/{app}/logs"])
+def test_moments_are_told_as_they_are_taken(path: str) -> None:
+    since = next(each for each in DOCUMENT["paths"][path]["get"]["parameters"] if each["name"] == "since")
+    assert {"type": "string", "format": "date-time"} in since["schema"]["anyOf"]
+    assert {"type": "number"} in since["schema"]["anyOf"]
+
+
 def test_who_asks_is_no_story() -> None:
     """It stands in every event of what they do."""
     taken = {name: each["properties"] for name, each in DOCUMENT["components"]["schemas"].items() if "View" not in name}

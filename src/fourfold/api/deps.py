@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated, cast
 
 from fastapi import Depends
+from pydantic import WithJsonSchema
 from starlette.requests import HTTPConnection
 
 from fourfold.api.network.acting import KEPT, acting
@@ -26,6 +27,9 @@ def _streams(connection: HTTPConnection) -> Streams:
 
 TheFacade = Annotated[Facade, Depends(_facade)]
 TheStreams = Annotated[Streams, Depends(_streams)]
+
+Moment = Annotated[datetime, WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "number"}]})]
+"""RFC 3339, or seconds since the epoch."""
 
 
 def seconds(since: datetime | None) -> float | None:

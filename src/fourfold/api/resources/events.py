@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Query, Response
 from pydantic import StringConstraints
 
-from fourfold.api.deps import TheFacade, TheStreams, seconds
+from fourfold.api.deps import Moment, TheFacade, TheStreams, seconds
 from fourfold.api.errors import as_line
 from fourfold.api.resource import resource
 from fourfold.api.shapes import MOST
@@ -39,7 +38,7 @@ async def list_events(
     operation: Annotated[str | None, Query(description="Only events of this operation")] = None,
     tail: Annotated[int | None, Query(ge=0, le=MOST, description="At most this many of the newest past ones")] = None,
     follow: Annotated[bool, Query(description="Go on with new ones as they happen")] = False,
-    since: Annotated[datetime | None, Query(description="Not older: RFC 3339, or seconds since the epoch")] = None,
+    since: Annotated[Moment | None, Query(description="Not older: RFC 3339, or seconds since the epoch")] = None,
     kind: Annotated[
         Sequence[Kind], Query(max_length=100, description="Repeatable: `deploy.failed`, or a pattern: `deploy.*`")
     ] = (),

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Query, Response
 
-from fourfold.api.deps import TheFacade, TheStreams, seconds
+from fourfold.api.deps import Moment, TheFacade, TheStreams, seconds
 from fourfold.api.errors import as_line
 from fourfold.api.resource import lines, resource
 from fourfold.api.shapes import MOST
@@ -32,7 +31,7 @@ async def read_logs(
     streams: TheStreams,
     app: str,
     service: Annotated[Sequence[str], Query(description="Repeatable; none is all; `gateway` is its access log")] = (),
-    since: Annotated[datetime | None, Query(description="RFC 3339, or seconds since the epoch")] = None,
+    since: Annotated[Moment | None, Query(description="RFC 3339, or seconds since the epoch")] = None,
     tail: Annotated[int | None, Query(ge=0, le=MOST, description="At most this many of the newest lines")] = None,
     previous: Annotated[bool, Query(description="Of the run before the last restart")] = False,
     follow: Annotated[bool, Query(description="Go on with new lines as they come")] = False,
