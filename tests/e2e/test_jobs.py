@@ -56,6 +56,8 @@ def test_a_run_passes_lines_and_exit_code_on(home: Home) -> None:
     (run,) = runs(home, "nightly")
     assert (run["state"], run["code"], run["attempts"], run["source"]) == ("failed", 7, 2, "run")
     assert "7" in home.run("history", "nightly", "-a", "app").stdout
+    other = home.run("history", "nigthly", "--runs", "-a", "app", code=2)
+    assert "cannot show the history of nigthly: app app has nightly" in other.stderr
     assert "begins with nothing" in home.run("logs", "nightly", "-a", "app").stdout
     assert home.service("nightly")["job"]["last"]["id"] == run["id"]
 

@@ -211,17 +211,21 @@ class Status:
 
     # -- history --------------------------------------------------------------------------------------------------
 
-    def history(self, app: str, service: str | None) -> list[v.ReleaseView]:
-        store = self._registry.store
-        known = {release.service for release in store.releases.of_app(app)}
+    def with_history(self, app: str, service: str | None) -> list[str]:
+        """Services of which it is known what they were. Raises NotFoundError where that one, or the app, is not."""
+        known = {release.service for release in self._registry.store.releases.of_app(app)}
         if not known:  # `down` keeps history, so an app that is not there may have one
             self.need_app(app)
         if service is not None and service not in known:
             raise NotFoundError(
                 f"cannot show the history of {service}: app {app} has {', '.join(sorted(known)) or 'no releases'}"
             )
+        return sorted(known) if service is None else [service]
+
+    def history(self, app: str, service: str | None) -> list[v.ReleaseView]:
+        store = self._registry.store
         shown = []
-        for name in sorted(known) if service is None else [service]:
+        for name in self.with_history(app, service):
             row = self._registry.services.get(f"{app}.{name}")
             deployments = store.deployments.of(app, name)
             builds = store.builds.of(app, name)

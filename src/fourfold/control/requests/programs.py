@@ -75,8 +75,7 @@ class Programs(Requests):
         return self._parts.running.start(app, service, event, actor)
 
     async def runs(self, app: str, service: str | None) -> list[v.RunView]:
-        if service is None:
-            self._parts.status.need_app(app)
+        self._parts.status.with_history(app, service)
         return self._parts.running.runs(app, service)
 
     async def follow_run(self, app: str, run: str, skip: int) -> AsyncIterator[LogLine | v.RunView]:
