@@ -28,6 +28,15 @@ def test_events_past_and_new(http: httpx.Client, server: Serving) -> None:
     eventually(lambda: server.facade.following == 0)
 
 
+def test_a_client_that_connects_again_goes_on_where_it_was(http: httpx.Client, server: Serving) -> None:
+    """HTML Living Standard, section 9.2.4: browsers' EventSource asks the same again, with the last id that it saw."""
+    server.facade.happened = [event(number, "deploy.started", "Deploys.") for number in range(1, 7)]
+    with http.stream("GET", "/v1/events?follow=true&tail=1", headers={"Last-Event-ID": "3"}) as answer:
+        lines = answer.iter_lines()
+        assert [next(lines) for _ in range(9)][::3] == ["id: 4", "id: 5", "id: 6"]
+    assert http.get("/v1/events", headers={"Last-Event-ID": "x"}).status_code == 422
+
+
 def test_a_quiet_stream_is_closed_when_its_reader_goes(http: httpx.Client, server: Serving) -> None:
     with http.stream("GET", "/v1/events?follow=true"):
         eventually(lambda: server.facade.following == 1)

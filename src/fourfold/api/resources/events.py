@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any
 
-from fastapi import Query, Response
+from fastapi import Header, Query, Response
 from pydantic import StringConstraints
 
 from fourfold.api.deps import Moment, TheFacade, TheStreams, seconds
@@ -42,9 +42,13 @@ async def list_events(
     kind: Annotated[
         Sequence[Kind], Query(max_length=100, description="Repeatable: `deploy.failed`, or a pattern: `deploy.*`")
     ] = (),
+    last_event_id: Annotated[
+        int, Header(ge=0, le=MOST, description="Of a client that connects again: as `after`, and `tail` is left out")
+    ] = 0,
 ) -> Response:
     """Events in order of `seq`."""
     which = Which(tuple(kind), seconds(since))
+    after, tail = max(after, last_event_id), None if last_event_id else tail
     source = facade.events(app, after, follow, operation, tail, which)
     if not follow:
         return await streams.answer(_array(source), str, as_line, "application/json", follow=False)
