@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -54,7 +53,6 @@ def test_the_result_comes_before_what_is_said_of_it_in_one_file_too(work: Path) 
     assert done.stdout == "fourfold.yaml\nlook it over, then: fourfold up\n"
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node.js")
 def test_javascript_runs_only_where_somebody_says_so(cli: Cli, work: Path) -> None:
     (work / "ecosystem.config.js").write_text(
         "require('fs').writeFileSync('ran', ''); module.exports = [{script: 'a.js'}]"
@@ -69,7 +67,6 @@ def test_javascript_runs_only_where_somebody_says_so(cli: Cli, work: Path) -> No
     assert "run: node a.js" in (work / "fourfold.yaml").read_text()
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node.js")
 def test_paths_that_javascript_makes_absolute_are_of_the_source_again(cli: Cli, work: Path) -> None:
     (work / "api" / "src").mkdir(parents=True)
     apps = (

@@ -63,7 +63,7 @@ def _complaints(errors: Sequence[Any]) -> str:
 
 
 def _fields(errors: Sequence[Any]) -> dict[str, str]:
-    """Not where it stands in JSON that cannot be read, whose place is a number."""
+    """Name -> why. What cannot be read as JSON has a number in place of a name: where in the text."""
     named = [error for error in errors[:MOST] if error["loc"][0] in ("body", "query")]
     return {name: plain(error)[:500] for error in named for name in error["loc"][1:2] if isinstance(name, str)}
 
